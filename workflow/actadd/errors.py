@@ -1,0 +1,9 @@
+"""The one exception for what a user can put right."""
+
+
+class UserError(Exception):
+    """A mistake in a config, a file or the environment.
+
+    The message names the config key or the file, the value found, and what to write instead; the
+    programs print it alone, without a traceback.
+    """

@@ -1,0 +1,76 @@
+"""Steered generation: one prefill, then one cached decode step for each new token."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from actadd.sampling import Sampling, next_tokens
+from actadd.steering import Addition, Touch, model_inputs, steer
+
+FINISHED = -1
+
+
+def left_pad(rows: Sequence[Sequence[int]], pad_id: int = 0) -> tuple[Tensor, Tensor]:
+    """Token id lists as one left-padded batch: input_ids and attention_mask, int64 [rows, width]."""
+    width = max(len(row) for row in rows)
+    ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    return ids, mask
+
+
+@torch.inference_mode()
+def generate(
+    model: nn.Module,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    *,
+    additions: Sequence[Sequence[Addition]] | None = None,
+    sampling: Sampling,
+    uniforms: Tensor,
+    max_new_tokens: int,
+    stop_ids: Sequence[int] = (),
+    use_cache: bool = True,
+    trace: list[Touch] | None = None,
+) -> Tensor:
+    """Continues each row of a left-padded batch.
+
+    input_ids, attention_mask: int64 [rows, width], BOS included. additions: one sequence for each
+    row, see `actadd.steering.steer`. uniforms: float64 [rows, max_new_tokens] in [0, 1).
+    Returns int64 [rows, <= max_new_tokens]; after a stop token a row holds `FINISHED`.
+    """
+    device = model.get_input_embeddings().weight.device
+    ids, mask = input_ids.to(device), attention_mask.to(device)
+    uniforms = uniforms.to(device)
+    stops = torch.tensor(list(stop_ids), device=device, dtype=torch.long)
+    finished = torch.zeros(len(ids), dtype=torch.bool, device=device)
+    counts = None
+    cache = None
+    written: list[Tensor] = []
+    steering = steer(model, additions, attention_mask, trace) if additions else nullcontext()
+    with steering:
+        for step in range(max_new_tokens):
+            seen = ids.shape[1] - 1 if cache is not None else 0
+            output = model(
+                **model_inputs(model, ids[:, seen:], mask, seen),
+                past_key_values=cache,
+                use_cache=use_cache,
+                logits_to_keep=1,
+            )
+            cache = output.past_key_values if use_cache else None
+            logits = output.logits[:, -1]
+            if logits.dtype != torch.float64:
+                logits = logits.float()
+            if counts is None:
+                counts = torch.zeros_like(logits)
+                counts.scatter_add_(1, ids, mask.to(counts))
+            tokens = next_tokens(logits, counts, uniforms[:, step], sampling)
+            written.append(torch.where(finished, FINISHED, tokens))
+            finished |= torch.isin(tokens, stops)
+            if bool(finished.all()):
+                break
+            counts.scatter_add_(1, tokens[:, None], torch.ones_like(counts[:, :1]))
+            ids = torch.cat([ids, tokens[:, None]], dim=1)
+            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+    return torch.stack(written, dim=1)

@@ -1,0 +1,270 @@
+"""Recording and changing the residual stream: the method itself (paper, Algorithm 1).
+
+Everything is a forward pre-hook on a decoder block, so "layer l" is by construction the residual
+stream at the input of block l. Which columns of a batch are changed is decided once, in absolute
+columns of the padded prompt; a forward pass changes those of them that it reads. So the prefill is
+changed and a cached decode step, which reads later columns only, is not; and without a cache the
+same prompt positions are changed again at each recomputation, the generated ones never.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from actadd.errors import UserError
+
+Position = Literal["front", "middle", "back", "all"]
+Phase = Literal["prefill", "every_step"]
+
+
+@dataclass(frozen=True, eq=False)
+class Addition:
+    """A steering vector to be added to the residual stream.
+
+    vector: float [positions, d_model]; row i belongs to the i-th aligned prompt position.
+    layer: block whose input is changed, 0-indexed.
+    coefficient: factor of the vector.
+    position: where the rows are aligned in a prompt of T tokens, BOS included (see `columns`).
+    dimensions: only the first so many entries of d_model are added; None means all of them.
+    phase: "prefill" as in the paper, or "every_step", which also adds the vector's last row to
+        every token that is generated (a control: it shows what re-adding breaks).
+    """
+
+    vector: Tensor
+    layer: int
+    coefficient: float
+    position: Position = "front"
+    dimensions: int | None = None
+    phase: Phase = "prefill"
+
+    def scaled(self) -> Tensor:
+        """coefficient * vector, zero beyond the first `dimensions` entries; [positions, d_model]."""
+        rows = self.coefficient * self.vector
+        if self.dimensions is not None:
+            rows = rows.clone()
+            rows[:, self.dimensions :] = 0
+        return rows
+
+
+class Touch(NamedTuple):
+    """One row of the trace: what was added where. `position` counts from the row's BOS."""
+
+    row: int
+    layer: int
+    position: int
+    step: int
+    norm: float
+
+
+def aligned(position: Position, rows: int, tokens: int) -> range:
+    """Prompt positions (0 = BOS) that a vector of `rows` rows changes in a prompt of `tokens` tokens.
+
+    front, middle and back as in the authors' code: [0, L), [T//2 - L//2, T//2 + L - L//2) and the
+    last L. "all" repeats a one-row vector at every position but BOS, as mean-difference steering
+    does; BOS is left out because it is an attention sink of outlying norm in most models.
+    Raises UserError if the vector is longer than the prompt: the authors never truncate.
+    """
+    if position == "all":
+        if rows != 1:
+            raise UserError(
+                f"position: all needs a vector of one row, this one has {rows}; "
+                "use a mean_difference vector, or position: front"
+            )
+        return range(1, tokens)
+    if rows > tokens:
+        raise UserError(f"the vector has {rows} positions and the prompt only {tokens} tokens")
+    start = {
+        "front": 0,
+        "middle": tokens // 2 - rows // 2,
+        "back": tokens - rows,
+    }[position]
+    return range(start, start + rows)
+
+
+def blocks(model: nn.Module) -> nn.ModuleList:
+    """The decoder blocks of a causal language model, in order.
+
+    They are the one ModuleList as long as the config's number of layers, which holds for GPT-2,
+    GPT-J, GPT-NeoX, OPT, LLaMA, Mistral, Qwen, Gemma, Phi, BLOOM, Falcon and their kin.
+    Raises UserError if there is no such list, or more than one.
+    """
+    depth = model.config.get_text_config().num_hidden_layers
+    found = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.ModuleList)
+        and len(module) == depth
+        and all(hasattr(child, "forward") and len(list(child.children())) > 1 for child in module)
+    ]
+    if len(found) != 1:
+        raise UserError(
+            f"{type(model).__name__} has {len(found)} lists of {depth} blocks where one was "
+            "expected; this architecture is not supported"
+        )
+    return found[0]
+
+
+@contextmanager
+def _hooks_on_inputs(model: nn.Module, layers: Sequence[int], visit) -> Iterator[None]:
+    """Calls visit(layer, hidden) before each block; what it returns replaces the block's input."""
+
+    def make(layer: int):
+        def hook(_module, args, kwargs):
+            if args:
+                changed = visit(layer, args[0])
+                return None if changed is None else ((changed, *args[1:]), kwargs)
+            changed = visit(layer, kwargs["hidden_states"])
+            return None if changed is None else (args, {**kwargs, "hidden_states": changed})
+
+        return hook
+
+    modules = blocks(model)
+    for layer in layers:
+        if not 0 <= layer < len(modules):
+            raise UserError(f"layer {layer} does not exist: the model has 0 to {len(modules) - 1}")
+    with ExitStack() as stack:
+        for layer in layers:
+            handle = modules[layer].register_forward_pre_hook(make(layer), with_kwargs=True)
+            stack.callback(handle.remove)
+        yield
+
+
+@torch.inference_mode()
+def record_activations(
+    model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None = None
+) -> Tensor:
+    """The residual stream at the input of every block, from one forward pass.
+
+    input_ids, attention_mask: int [batch, tokens]. Returns float [layers, batch, tokens, d_model]
+    in the model's dtype, on its device.
+    """
+    recorded: dict[int, Tensor] = {}
+    layers = range(len(blocks(model)))
+    with _hooks_on_inputs(model, layers, lambda layer, hidden: recorded.update({layer: hidden})):
+        model(**model_inputs(model, input_ids, attention_mask), use_cache=False)
+    first = recorded[0].device
+    return torch.stack([recorded[layer].to(first) for layer in layers])
+
+
+def model_inputs(
+    model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None, seen: int = 0
+) -> dict[str, Tensor]:
+    """Keyword arguments for a forward pass over columns seen.. of a padded batch.
+
+    Position ids count real tokens only: most architectures do not derive them from the mask.
+    """
+    if attention_mask is None:
+        attention_mask = torch.ones_like(input_ids)
+    inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+    if _takes_position_ids(type(model)):
+        inputs["position_ids"] = (attention_mask.cumsum(-1) - 1).clamp(min=0)[:, seen:]
+    return inputs
+
+
+def _takes_position_ids(kind: type) -> bool:
+    import inspect
+
+    return "position_ids" in inspect.signature(kind.forward).parameters
+
+
+@contextmanager
+def steer(
+    model: nn.Module,
+    additions: Sequence[Sequence[Addition]],
+    attention_mask: Tensor,
+    trace: list[Touch] | None = None,
+) -> Iterator[None]:
+    """Adds each row's additions to the residual stream while the block runs.
+
+    additions: one sequence for each row of the batch (empty: the row is unsteered).
+    attention_mask: int [batch, tokens] of the padded prompts; padding may be left or right and is
+        never changed.
+    trace: if given, a `Touch` is appended for everything that is added.
+
+    The hooks are removed when the context ends, however it ends. Works around the model's own
+    `generate` as well as `actadd.generation.generate`, with and without a cache.
+    Raises UserError if a vector is longer than its prompt or a layer does not exist.
+    """
+    width = attention_mask.shape[1]
+    starts = attention_mask.int().argmax(dim=1).tolist()
+    lengths = attention_mask.sum(dim=1).tolist()
+    if len(additions) != len(starts):
+        raise ValueError(f"{len(additions)} rows of additions for a batch of {len(starts)}")
+
+    # layer -> (row, column) -> what is added there; layer -> row -> what is added at each step.
+    planned: dict[int, dict[tuple[int, int], Tensor]] = {}
+    repeated: dict[int, dict[int, Tensor]] = {}
+    for row, row_additions in enumerate(additions):
+        for addition in row_additions:
+            scaled = addition.scaled()
+            cells = planned.setdefault(addition.layer, {})
+            for index, place in enumerate(
+                aligned(addition.position, len(scaled), int(lengths[row]))
+            ):
+                key = (row, starts[row] + place)
+                value = scaled[0] if addition.position == "all" else scaled[index]
+                cells[key] = cells[key] + value if key in cells else value
+            if addition.phase == "every_step":
+                rows = repeated.setdefault(addition.layer, {})
+                rows[row] = rows[row] + scaled[-1] if row in rows else scaled[-1]
+
+    state = {"seen": 0, "step": -1}
+
+    def note_progress(_module, args, kwargs):
+        cache = kwargs.get("past_key_values")
+        state["seen"] = cache.get_seq_length() if cache is not None else 0
+        state["step"] += 1
+
+    packed = {
+        layer: (
+            torch.tensor([row for row, _ in cells]),
+            torch.tensor([column for _, column in cells]),
+            torch.stack(list(cells.values())),
+        )
+        for layer, cells in planned.items()
+        if cells
+    }
+
+    def add(layer: int, hidden: Tensor) -> Tensor | None:
+        if hidden.shape[0] != len(additions):
+            raise ValueError(
+                f"the batch has {hidden.shape[0]} rows, the additions were given for "
+                f"{len(additions)}"
+            )
+        seen, read = state["seen"], hidden.shape[1]
+        changed = None
+        if layer in packed:
+            rows, columns, values = packed[layer]
+            here = (columns >= seen) & (columns < seen + read)
+            if here.any():
+                changed = hidden.clone()
+                added = values[here].to(hidden)
+                changed[rows[here], columns[here] - seen] += added
+                _record(layer, rows[here], columns[here], added)
+        first_new = max(width, seen)
+        if layer in repeated and seen + read > first_new:
+            changed = hidden.clone() if changed is None else changed
+            for row, value in repeated[layer].items():
+                changed[row, first_new - seen :] += value.to(hidden)
+                for column in range(first_new, seen + read):
+                    _record(layer, [row], [column], [value])
+        return changed
+
+    def _record(layer, rows, columns, values):
+        if trace is not None:
+            trace.extend(
+                Touch(int(row), layer, int(column) - starts[row], state["step"], float(v.norm()))
+                for row, column, v in zip(rows, columns, values, strict=True)
+            )
+
+    layers = sorted({*packed, *repeated})
+    with _hooks_on_inputs(model, layers, add):
+        handle = model.register_forward_pre_hook(note_progress, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
