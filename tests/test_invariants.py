@@ -5,10 +5,11 @@ import torch
 from families import FAMILIES, LAYERS, VOCABULARY, block_list, tiny
 
 import pytest
+from actadd.alignment import aligned
 from actadd.errors import UserError
 from actadd.generation import generate, left_pad
 from actadd.sampling import Sampling
-from actadd.steering import Addition, aligned, blocks, record_activations, steer
+from actadd.steering import Addition, blocks, record_activations, steer
 
 GREEDY = Sampling(temperature=0)
 STEPS = 8

@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from actadd.alignment import Position, aligned
 from actadd.errors import UserError
 
-Position = Literal["front", "middle", "back", "all"]
 Phase = Literal["prefill", "every_step"]
 
 
@@ -28,7 +28,7 @@ class Addition:
     vector: float [positions, d_model]; row i belongs to the i-th aligned prompt position.
     layer: block whose input is changed, 0-indexed.
     coefficient: factor of the vector.
-    position: where the rows are aligned in a prompt of T tokens, BOS included (see `columns`).
+    position: where the rows are aligned in a prompt of T tokens, BOS included (see `actadd.alignment.aligned`).
     dimensions: only the first so many entries of d_model are added; None means all of them.
     phase: "prefill" as in the paper, or "every_step", which also adds the vector's last row to
         every token that is generated (a control: it shows what re-adding breaks).
@@ -58,31 +58,6 @@ class Touch(NamedTuple):
     position: int
     step: int
     norm: float
-
-
-def aligned(position: Position, rows: int, tokens: int) -> range:
-    """Prompt positions (0 = BOS) that a vector of `rows` rows changes in a prompt of `tokens` tokens.
-
-    front, middle and back as in the authors' code: [0, L), [T//2 - L//2, T//2 + L - L//2) and the
-    last L. "all" repeats a one-row vector at every position but BOS, as mean-difference steering
-    does; BOS is left out because it is an attention sink of outlying norm in most models.
-    Raises UserError if the vector is longer than the prompt: the authors never truncate.
-    """
-    if position == "all":
-        if rows != 1:
-            raise UserError(
-                f"position: all needs a vector of one row, this one has {rows}; "
-                "use a mean_difference vector, or position: front"
-            )
-        return range(1, tokens)
-    if rows > tokens:
-        raise UserError(f"the vector has {rows} positions and the prompt only {tokens} tokens")
-    start = {
-        "front": 0,
-        "middle": tokens // 2 - rows // 2,
-        "back": tokens - rows,
-    }[position]
-    return range(start, start + rows)
 
 
 def blocks(model: nn.Module) -> nn.ModuleList:
@@ -177,6 +152,7 @@ def steer(
     additions: Sequence[Sequence[Addition]],
     attention_mask: Tensor,
     trace: list[Touch] | None = None,
+    prompt_lengths: Sequence[int] | None = None,
 ) -> Iterator[None]:
     """Adds each row's additions to the residual stream while the block runs.
 
@@ -184,14 +160,15 @@ def steer(
     attention_mask: int [batch, tokens] of the padded prompts; padding may be left or right and is
         never changed.
     trace: if given, a `Touch` is appended for everything that is added.
+    prompt_lengths: tokens of each row, from its BOS on, in which vectors are aligned; the default
+        is the whole row. Shorter where a text to be scored follows the prompt in the same row.
 
     The hooks are removed when the context ends, however it ends. Works around the model's own
     `generate` as well as `actadd.generation.generate`, with and without a cache.
     Raises UserError if a vector is longer than its prompt or a layer does not exist.
     """
-    width = attention_mask.shape[1]
     starts = attention_mask.int().argmax(dim=1).tolist()
-    lengths = attention_mask.sum(dim=1).tolist()
+    lengths = list(prompt_lengths or attention_mask.sum(dim=1).tolist())
     if len(additions) != len(starts):
         raise ValueError(f"{len(additions)} rows of additions for a batch of {len(starts)}")
 
@@ -245,13 +222,14 @@ def steer(
                 added = values[here].to(hidden)
                 changed[rows[here], columns[here] - seen] += added
                 _record(layer, rows[here], columns[here], added)
-        first_new = max(width, seen)
-        if layer in repeated and seen + read > first_new:
-            changed = hidden.clone() if changed is None else changed
-            for row, value in repeated[layer].items():
-                changed[row, first_new - seen :] += value.to(hidden)
-                for column in range(first_new, seen + read):
-                    _record(layer, [row], [column], [value])
+        for row, value in repeated.get(layer, {}).items():
+            # Cached steps read one new column; without a cache all new ones are read again.
+            first = max(starts[row] + lengths[row], seen)
+            if seen + read > first:
+                changed = hidden.clone() if changed is None else changed
+                changed[row, first - seen :] += value.to(hidden)
+                columns = range(first, seen + read)
+                _record(layer, [row] * len(columns), columns, [value] * len(columns))
         return changed
 
     def _record(layer, rows, columns, values):

@@ -1,0 +1,32 @@
+"""Fixtures shared by the tests that run the real workflow."""
+
+import os
+
+# Before torch is imported anywhere: two test processes with two threads each stand in each other's
+# way on two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import tiny
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    return tiny.make_model(tmp_path_factory.mktemp("model") / "tiny-model")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, tiny_model) -> tiny.Workspace:
+    """A workspace in which everything has been run once. Copy it; never change it."""
+    space = tiny.Workspace.create(tmp_path_factory.mktemp("finished") / "space", tiny_model)
+    space.run()
+    return space
+
+
+@pytest.fixture
+def space(finished, tmp_path) -> tiny.Workspace:
+    """A finished workspace to do with as one likes."""
+    return finished.copy(tmp_path / "space")

@@ -1,0 +1,88 @@
+"""The residual stream of contrast prompts, cached at every layer (paper, Algorithm 1, step 2)."""
+
+from pathlib import Path
+from typing import Any
+
+from actadd.errors import UserError
+from actadd.tokens import Tokens
+
+# An ordinary sentence, whose residual stream tells how large norms usually are at a layer: a
+# contrast prompt cannot, since one of its own tokens may be the outlier.
+REFERENCE = "I went up to my friend and said that the weather was nice today."
+
+
+def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
+    """Token ids, BOS included, of each prompt of a contrast, by tensor name.
+
+    spec: the vector's config entry. A pair's two prompts are padded on the right, in token space,
+    with the pad token, to the same length: 0.positive and 0.negative. mean_difference has many
+    pairs, n.positive and n.negative, and no padding, since only last tokens are compared.
+    """
+    pad_id = tokens.pad_id
+    if spec.get("pad") is not None:
+        pieces = tokens.pieces(spec["pad"])
+        if len(pieces) != 1:
+            raise UserError(f"vectors.{spec['name']}.pad: {spec['pad']!r} is not one token")
+        pad_id = pieces[0]
+
+    def encode(text: str) -> list[int]:
+        # Contrast prompts are raw text, also for a chat model: they steer the stream, they are
+        # not something that a user says.
+        return [tokens.bos_id, *tokens.pieces(text)] if text else [tokens.bos_id]
+
+    if spec["kind"] == "single":
+        return {"0.positive": encode(spec["prompt"])}
+    if spec["kind"] == "pair":
+        positive, negative = encode(spec["positive"]), encode(spec["negative"])
+        length = max(len(positive), len(negative))
+        return {
+            "0.positive": positive + [pad_id] * (length - len(positive)),
+            "0.negative": negative + [pad_id] * (length - len(negative)),
+        }
+    pairs = list(zip(spec["positive"], spec["negative"], strict=True))
+    return {
+        f"{index}.{side}": encode(text)
+        for index, pair in enumerate(pairs)
+        for side, text in zip(("positive", "negative"), pair, strict=True)
+    }
+
+
+def cache_activations(
+    spec: dict, model_dir: Path, layer_files: list[Path], threads: int
+) -> dict[str, Any]:
+    """Runs each contrast prompt once and writes the stream of every layer to that layer's file.
+
+    spec: {contrast: the vector's entry, dtype, device}. layer_files: one path for each layer, in
+    order. Each file is safetensors: float32 [tokens, d_model] for each prompt by its name, and for
+    the "reference" sentence, with the tokens in the metadata.
+    """
+    tokens = Tokens(model_dir)
+    prompts = contrast_ids(spec["contrast"], tokens)
+    prompts["reference"] = [tokens.bos_id, *tokens.pieces(REFERENCE)]
+
+    import torch
+    from safetensors.torch import save_file
+
+    from actadd.files import canonical_json, whole_file
+    from actadd.models import load
+    from actadd.steering import record_activations
+
+    model = load(model_dir, dtype=spec["dtype"], device=spec["device"], threads=threads)
+    if len(layer_files) != model.config.get_text_config().num_hidden_layers:
+        raise UserError(f"{len(layer_files)} layer files were asked for; check models.*.layers")
+    device = model.get_input_embeddings().weight.device
+    streams = {
+        name: record_activations(model, torch.tensor([ids], device=device))[:, 0].float().cpu()
+        for name, ids in prompts.items()
+    }
+    texts = {name: [tokens.token(i) for i in ids] for name, ids in prompts.items()}
+    for layer, path in enumerate(layer_files):
+        tensors = {name: stream[layer].contiguous() for name, stream in streams.items()}
+        metadata = {
+            "token_ids": canonical_json(prompts),
+            "tokens": canonical_json(texts),
+            "layer": str(layer),
+        }
+        with whole_file(path) as temporary:
+            save_file(tensors, temporary, metadata)
+    return {"token_ids": prompts, "tokens": texts}

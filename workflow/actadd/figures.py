@@ -1,0 +1,281 @@
+"""Figures: each kind reads tidy tables and draws one PNG and one SVG, with its caption in it."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from actadd.errors import UserError
+from actadd.files import whole_file
+
+PALETTE = "colorblind"
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+INTERVAL = "95 % percentile bootstrap intervals over prompts"
+
+
+def draw(spec: dict, *, tables: list[Path], png: Path, svg: Path) -> dict[str, Any]:
+    """Draws one figure of the config.
+
+    spec: the figure's entry with its name, and `about`: facts of the experiment for the caption.
+    tables: what its kind reads (summaries, or norms of vectors). Returns the caption.
+    """
+    sns.set_theme(context="paper", style="whitegrid", palette=PALETTE)
+    matplotlib.rcParams["svg.hashsalt"] = "actadd"
+    kinds = {
+        "sweep": _sweep,
+        "conditions": _conditions,
+        "perplexity_ratio": _perplexity_ratio,
+        "accuracy": _accuracy,
+        "norms": _norms,
+    }
+    frames = [_read(path) for path in tables]
+    figure, caption = kinds[spec["kind"]](spec, pd.concat(frames, ignore_index=True))
+    figure.suptitle(spec["title"], fontweight="bold", x=0.01, ha="left")
+    lines = textwrap.fill(caption, width=int(figure.get_figwidth() * 16.5))
+    # The caption hangs below the axes; tight bounding boxes make room for it.
+    figure.text(0.01, -0.01, lines, ha="left", va="top", fontsize=7.5, color="0.25")
+    for path, metadata in ((png, {"Software": None}), (svg, {"Date": None, "Creator": None})):
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, dpi=200, bbox_inches="tight", metadata=metadata)
+    plt.close(figure)
+    return {"caption": caption}
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    table = pd.read_csv(path)
+    return table.assign(vector=path.parent.name, model=path.parent.parent.name)
+
+
+def _metric(spec: dict, table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    chosen = table[table["metric"] == metric]
+    if chosen.empty:
+        raise UserError(
+            f"figures.{spec['name']}: no metric {metric!r}; there are {sorted(set(table['metric']))}"
+        )
+    return chosen
+
+
+def _label(spec: dict, metric: str) -> str:
+    return spec.get("labels", {}).get(metric, metric)
+
+
+def _names(spec: dict, table: pd.DataFrame) -> str:
+    """The shared part of every caption: which model, which data, how many, what the bars are."""
+    models = ", ".join(sorted(table["model"].unique()))
+    counts = sorted(set(table["n_prompts"]))
+    prompts = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    about = spec["about"]
+    sizes = f"n = {prompts} {about['unit']}"
+    if "n_completions" in table:
+        completions = int(table["n_completions"].max())
+        sizes += f", up to {completions} completions per condition"
+    notes = " ".join(note for note in about.get("notes", []))
+    return f"Model: {models}. Data: {about['data']}; {sizes}; {INTERVAL}. {notes}".strip()
+
+
+def _sweep(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
+    """Metrics against the coefficient, one line for each layer, the unsteered level dashed."""
+    metrics = spec["metrics"]
+    figure, axes = plt.subplots(
+        1, len(metrics), figsize=(3.4 * len(metrics), 2.9), squeeze=False, layout="constrained"
+    )
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        rows = _metric(spec, table, metric)
+        _unsteered_band(axis, rows)
+        swept = rows[(rows["method"] != "unsteered") & rows["coefficient"].notna()]
+        if spec.get("condition"):
+            swept = swept[swept["condition"] == spec["condition"]]
+        layers = sorted(swept["layer"].unique())
+        colours = sns.color_palette("viridis", len(layers))
+        for index, layer in enumerate(layers):
+            part = swept[swept["layer"] == layer].sort_values("coefficient")
+            _error_line(axis, part, "coefficient", colours[index], index, f"layer {layer}")
+        axis.set(xlabel="coefficient", ylabel=_label(spec, metric))
+        if spec.get("log"):
+            axis.set_yscale("log")
+    axes[0][0].legend(fontsize=7, frameon=True)
+    vectors = ", ".join(sorted(set(table["vector"].dropna())))
+    caption = (
+        f"Effect of the coefficient at each injection layer for the vector {vectors}; "
+        f"dashed: unsteered. {_names(spec, table)}"
+    )
+    return figure, caption
+
+
+def _unsteered_band(axis: Axes, rows: pd.DataFrame) -> None:
+    unsteered = rows[rows["method"] == "unsteered"]
+    if unsteered.empty:
+        return
+    level = unsteered.iloc[0]
+    axis.axhline(level["mean"], color="0.35", linestyle="--", linewidth=1, label="unsteered")
+    axis.axhspan(level["low"], level["high"], color="0.5", alpha=0.15, linewidth=0)
+
+
+def _error_line(axis: Axes, part: pd.DataFrame, x: str, colour, index: int, label: str) -> None:
+    axis.errorbar(
+        part[x],
+        part["mean"],
+        yerr=_whiskers(part),
+        color=colour,
+        marker=MARKERS[index % len(MARKERS)],
+        markersize=4,
+        linewidth=1.2,
+        elinewidth=0.8,
+        capsize=2,
+        label=label,
+    )
+
+
+def _whiskers(part: pd.DataFrame) -> np.ndarray:
+    low = (part["mean"] - part["low"]).clip(lower=0).fillna(0)
+    high = (part["high"] - part["mean"]).clip(lower=0).fillna(0)
+    return np.array([low, high])
+
+
+def _setting(row: pd.Series) -> str:
+    """A condition's name with its layer and coefficient."""
+    name = str(row["condition"])
+    if pd.notna(row["layer"]):
+        name += f"\n(layer {int(row['layer'])}, c = {row['coefficient']:g})"
+    return name
+
+
+def _conditions(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
+    """Each condition's mean with its interval, one panel for each metric."""
+    metrics = spec["metrics"]
+    order = table.drop_duplicates(["condition", "layer", "coefficient"])
+    labels = [_setting(row) for _, row in order.iterrows()]
+    figure, axes = plt.subplots(
+        1,
+        len(metrics),
+        figsize=(1.5 + 2.1 * len(metrics), 0.75 + 0.42 * len(order)),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    colours = sns.color_palette(PALETTE, len(order))
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        rows = _metric(spec, table, metric).reset_index(drop=True)
+        level = rows[rows["method"] == "unsteered"]["mean"]
+        if len(level):
+            axis.axvline(level.iloc[0], color="0.35", linestyle="--", linewidth=1)
+        for index, row in rows.iterrows():
+            axis.errorbar(
+                row["mean"],
+                index,
+                xerr=_whiskers(rows.loc[[index]]),
+                fmt=MARKERS[index % len(MARKERS)],
+                color=colours[index],
+                markersize=5,
+                capsize=2,
+            )
+        axis.set(xlabel=_label(spec, metric))
+        axis.margins(y=0.12)
+    axes[0][0].set_yticks(range(len(labels)), labels)
+    axes[0][0].invert_yaxis()
+    return figure, f"Held-out comparison; dashed: unsteered. {_names(spec, table)}"
+
+
+def _perplexity_ratio(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
+    """Perplexity, steered over unsteered, against the coefficient; one panel for each layer."""
+    rows = _metric(spec, table, "perplexity_ratio")
+    rows = rows[rows["coefficient"].notna()]
+    layers = sorted(rows["layer"].unique())
+    figure, axes = plt.subplots(
+        1,
+        len(layers),
+        figsize=(1 + 2.6 * len(layers), 2.9),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    groups = sorted(rows["group"].unique())
+    colours = sns.color_palette(PALETTE, len(groups))
+    for axis, layer in zip(axes[0], layers, strict=True):
+        axis.axhline(1, color="0.35", linestyle="--", linewidth=1)
+        for index, group in enumerate(groups):
+            part = rows[(rows["layer"] == layer) & (rows["group"] == group)]
+            part = part.sort_values("coefficient")
+            _error_line(axis, part, "coefficient", colours[index], index, group)
+        axis.set(title=f"layer {layer}", xlabel="coefficient")
+    axes[0][0].set_ylabel("perplexity ratio\n(steered / unsteered)")
+    axes[0][0].legend(fontsize=7)
+    vectors = ", ".join(sorted(set(rows["vector"].dropna())))
+    tokens = int(rows["n_tokens"].max())
+    caption = (
+        f"Perplexity ratio of given text under the vector {vectors}: below 1, the text became "
+        f"more likely. Tokens predicted at directly modified positions are left out; up to "
+        f"{tokens} tokens per group. {_names(spec, rows)}"
+    )
+    return figure, caption
+
+
+def _accuracy(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
+    """Next-token accuracy at two ranks for each condition: what steering costs off target."""
+    metrics = ["accuracy_at_1", "accuracy_at_10"]
+    labels = {"accuracy_at_1": "top-1 accuracy", "accuracy_at_10": "top-10 accuracy"}
+    figure, _ = _conditions({**spec, "metrics": metrics, "labels": labels}, table)
+    parts = []
+    for metric in metrics:
+        rows = _metric(spec, table, metric)
+        for _, row in rows[rows["difference"].notna() & (rows["method"] != "unsteered")].iterrows():
+            parts.append(
+                f"{row['condition']} {labels[metric]} {100 * row['difference']:+.1f} points "
+                f"[{100 * row['difference_low']:+.1f}, {100 * row['difference_high']:+.1f}]"
+            )
+    caption = (
+        "Share of cloze items whose right answer is the likeliest next token, or among the ten "
+        f"likeliest. Paired differences from unsteered: {'; '.join(parts)}. {_names(spec, table)}"
+    )
+    return figure, caption
+
+
+def _norms(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
+    """A vector's norm at each position over the residual stream's usual norm, by layer."""
+    vectors = spec["vectors"]
+    figure, axes = plt.subplots(
+        1,
+        len(vectors),
+        figsize=(1 + 2.4 * len(vectors), 2.9),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, vector in zip(axes[0], vectors, strict=True):
+        rows = table[table["vector"] == vector]
+        positions = sorted(rows["position"].unique())
+        colours = sns.color_palette(PALETTE, len(positions))
+        axis.axhline(1, color="0.35", linestyle="--", linewidth=1)
+        for index, position in enumerate(positions):
+            part = rows[rows["position"] == position].sort_values("layer")
+            axis.plot(
+                part["layer"],
+                part["ratio"],
+                marker=MARKERS[index % len(MARKERS)],
+                markersize=3,
+                linewidth=1,
+                color=colours[index],
+                label=f"{position}: {part['token'].iloc[0]}",
+            )
+        axis.set(title=vector, xlabel="layer (block input)")
+        axis.legend(fontsize=6)
+    axes[0][0].set_ylabel("vector norm /\nresidual stream norm")
+    models = ", ".join(sorted(table["model"].unique()))
+    caption = (
+        "Norm of each steering vector at each position, relative to the median norm of the "
+        "residual stream over an ordinary sentence (BOS left out). The legend names what stands "
+        f"at a position of the contrast pair, positive / negative. Model: {models}."
+    )
+    return figure, caption

@@ -1,0 +1,154 @@
+"""Log-probabilities of given texts under steering, token by token."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from actadd import datasets
+from actadd.cells import CellStore, cell_key, collect
+from actadd.conditions import Condition
+from actadd.experiment import Experiment
+from actadd.files import digest, write_with
+
+
+def token_logprobs(
+    model,
+    rows: Sequence[Sequence[int]],
+    additions: Sequence | None = None,
+    prompt_lengths: Sequence[int] | None = None,
+):
+    """For each text, (logprob, rank) of its tokens 1.. given those before, float32 and int32.
+
+    rows: token ids with BOS. additions: one sequence of `Addition` for each row, aligned in its
+    first prompt_lengths[row] tokens (default: in all of them). rank is the number of vocabulary
+    entries that are strictly likelier than the token, as in LAMA's P@K.
+    Returns a list of pairs of tensors [len(row) - 1] on the CPU.
+    """
+    import torch
+
+    from actadd.generation import left_pad
+    from actadd.steering import model_inputs, steer
+
+    ids, mask = left_pad(rows)
+    device = model.get_input_embeddings().weight.device
+    placed = ids.to(device)
+    additions = additions or [()] * len(rows)
+    with torch.inference_mode(), steer(model, additions, mask, prompt_lengths=prompt_lengths):
+        logits = model(**model_inputs(model, placed, mask.to(device)), use_cache=False).logits
+        measured = []
+        for row, text in enumerate(rows):
+            scores = logits[row, -len(text) : -1].float()
+            target = placed[row, -len(text) + 1 :, None]
+            chosen = scores.gather(-1, target)
+            rank = (scores > chosen).sum(-1, dtype=torch.int32)
+            logprob = (chosen - scores.logsumexp(-1, keepdim=True)).squeeze(-1)
+            measured.append((logprob.cpu(), rank.cpu()))
+    return measured
+
+
+def measure(
+    spec: dict,
+    *,
+    model_dir: Path,
+    texts_file: Path,
+    vector_files: list[Path],
+    choice: Path | None,
+    store: Path,
+    output: Path,
+    threads: int,
+) -> dict[str, Any]:
+    """Fills the cells of a log-probability experiment and writes one Parquet row for each token.
+
+    Columns: the condition's coordinates, text_id, group, token_index (0 = BOS, which is not scored),
+    token_id, logprob (natural), rank, modified (the prediction was made at a position that the
+    condition changed directly, so it means nothing: paper's mask), target (the token belongs to
+    the text's target, or the text has none).
+    """
+    experiment = Experiment(spec, model_dir, vector_files, choice)
+    texts = datasets.read(texts_file, spec["split"], f"{experiment.key}.prompts.split")
+    prompts = texts["text"].tolist()
+    targets = [
+        experiment.tokens.pieces(target) if isinstance(target, str) and target else []
+        for target in texts["target"]
+    ]
+    encoded = [experiment.encode(condition, prompts) for condition in experiment.conditions]
+    keys = [
+        cell_key(
+            **experiment.determinants("actadd.logprobs", condition),
+            texts=digest([rows, targets]),
+            batch_rows=spec["batch_rows"],
+        )
+        for condition, rows in zip(experiment.conditions, encoded, strict=True)
+    ]
+
+    def compute(index: int) -> pa.Table:
+        condition = experiment.conditions[index]
+        return _cell(experiment, condition, encoded[index], targets, threads)
+
+    labels = [condition.label for condition in experiment.conditions]
+    tables = collect(CellStore(store), keys, labels, compute)
+    table = experiment.assemble(keys, tables)
+    place = table.pop("text").to_numpy()
+    table.insert(table.columns.get_loc("token_index"), "text_id", texts["id"].to_numpy()[place])
+    table.insert(table.columns.get_loc("token_index"), "group", texts["group"].to_numpy()[place])
+    table["group"] = table["group"].astype("string")
+    write_with(output, lambda path: table.to_parquet(path, index=False))
+    return {"cells": len(keys), "weights": experiment.facts["weights"]}
+
+
+def _cell(
+    experiment: Experiment,
+    condition: Condition,
+    encoded: list[list[int]],
+    targets: list[list[int]],
+    threads: int,
+) -> pa.Table:
+    """One condition on all texts, longest first, so that batches hold little padding."""
+    model, additions = experiment.model(threads), experiment.additions(condition)
+    # The whole vocabulary's logits of a batch are held at once, so its rows are kept few.
+    rows = max(1, experiment.spec["batch_rows"] // 4)
+    whole = [prompt + target for prompt, target in zip(encoded, targets, strict=True)]
+    order = sorted(range(len(whole)), key=lambda i: (-len(whole[i]), i))
+    columns: dict[str, list] = {
+        name: [] for name in ("text", "token_index", "token_id", "logprob", "rank", "modified", "target")
+    }
+    measured: dict[int, tuple] = {}
+    for start in range(0, len(order), rows):
+        batch = order[start : start + rows]
+        # A vector is aligned in the prompt; the target that follows it is never part of that.
+        results = token_logprobs(
+            model,
+            [whole[i] for i in batch],
+            [additions] * len(batch),
+            [len(encoded[i]) for i in batch],
+        )
+        measured.update(zip(batch, results, strict=True))
+    for index, ids in enumerate(whole):
+        changed = _changed(additions, len(encoded[index]))
+        logprob, rank = measured[index]
+        positions = range(1, len(ids))
+        columns["text"] += [index] * len(positions)
+        columns["token_index"] += positions
+        columns["token_id"] += ids[1:]
+        columns["logprob"] += logprob.tolist()
+        columns["rank"] += rank.tolist()
+        columns["modified"] += [place - 1 in changed for place in positions]
+        first = len(encoded[index]) if targets[index] else 1
+        columns["target"] += [place >= first for place in positions]
+    types = {"logprob": pa.float32(), "modified": pa.bool_(), "target": pa.bool_()}
+    return pa.table(
+        {name: pa.array(values, types.get(name, pa.int32())) for name, values in columns.items()}
+    )
+
+
+def _changed(additions: Sequence, prompt: int) -> set[int]:
+    """Positions of a prompt that the additions change directly."""
+    from actadd.alignment import aligned
+
+    return {
+        place
+        for addition in additions
+        for place in aligned(addition.position, len(addition.vector), prompt)
+    }

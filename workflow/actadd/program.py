@@ -1,0 +1,86 @@
+"""The shape that every program in workflow/programs has: arguments in, one library call."""
+
+import argparse
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from actadd import provenance
+from actadd.errors import UserError
+from actadd.files import digest
+
+Paths = dict[str, Any]
+
+
+def job_digest(spec: dict, code: str) -> str:
+    """Identity of a job: what it is asked to do and the code that does it; 16 hex characters."""
+    return digest({"spec": spec, "code": code}, 16)
+
+
+def run(
+    doc: str,
+    work: Callable[..., dict | None],
+    *,
+    inputs: str = "",
+    outputs: str = "",
+    options: str = "",
+    argv: list[str] | None = None,
+) -> None:
+    """Parses arguments, checks the inputs, calls `work(spec, inputs, outputs)`, records provenance.
+
+    inputs, outputs, options: names separated by spaces, each an argument `--name`; `name*` takes
+    any number of values, `name?` may be missing. `work` gets inputs and outputs as dictionaries of
+    Path, list[Path] or None, options (and `threads`, if it asks for it) as keyword arguments, and
+    returns facts for the record.
+
+    A UserError ends the program with its message alone.
+    """
+    stage = Path(sys.argv[0]).stem
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--spec", required=True, type=json.loads, help="the job's config, JSON")
+    parser.add_argument("--code", required=True, help="digest of the code that does it")
+    parser.add_argument("--provenance", required=True, type=Path, help="where to write the record")
+    parser.add_argument("--threads", type=int, default=1, help="threads for arithmetic")
+    kinds = ((inputs, Path), (outputs, Path), (options, str))
+    for names, kind in kinds:
+        for name in names.split():
+            extra: dict[str, Any] = {"required": True}
+            if name.endswith("*"):
+                extra = {"nargs": "*", "default": []}
+            elif name.endswith("?"):
+                extra = {"nargs": "?", "default": None}
+            parser.add_argument(f"--{name.rstrip('*?')}", type=kind, **extra)
+    arguments = vars(parser.parse_args(argv))
+
+    def chosen(names: str) -> Paths:
+        return {name.rstrip("*?"): arguments[name.rstrip("*?")] for name in names.split()}
+
+    spec, code = arguments["spec"], arguments["code"]
+    # Before numpy and torch are imported: two jobs with two threads each on two cores are up to
+    # ten times slower than with one each.
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(arguments["threads"])
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        expected = set(spec.get("upstream", {}).values())
+        for given in chosen(inputs).values():
+            for path in given if isinstance(given, list) else [given]:
+                if path is not None:
+                    provenance.check_fresh(path, expected)
+        if "threads" in inspect.signature(work).parameters:
+            options += " threads"
+        facts = work(spec, chosen(inputs), chosen(outputs), **chosen(options))
+        provenance.write(
+            arguments["provenance"],
+            stage=stage,
+            spec=spec,
+            code=code,
+            job=job_digest(spec, code),
+            facts=facts or {},
+        )
+    except UserError as error:
+        sys.exit(f"error: {error}")

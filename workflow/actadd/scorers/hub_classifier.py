@@ -1,0 +1,58 @@
+"""A sequence classifier from the hub (or a local folder): the probability of one of its labels."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from actadd.errors import UserError
+
+BATCH = 32
+
+
+def score(table: pd.DataFrame, spec: dict, inputs: Path, threads: int) -> pd.DataFrame:
+    """probability: of the label `label`, 0 to 1, of the completion alone.
+
+    Raises UserError if the classifier has no such label.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    torch.set_num_threads(threads)
+    device = spec["compute"]["device"]
+    tokenizer = AutoTokenizer.from_pretrained(inputs)
+    # Pickled weights can run code when they are read, so they need the user's word.
+    safetensors = None if spec.get("allow_pickle") else True
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            inputs, use_safetensors=safetensors
+        )
+    except OSError as error:
+        raise UserError(
+            f"scorers.{spec['name']}: {inputs} has no safetensors weights; if you trust its "
+            "pickled ones, write allow_pickle: true"
+        ) from error
+    model = model.to(device).eval()
+    labels = {str(name).lower(): index for index, name in model.config.id2label.items()}
+    if spec["label"].lower() not in labels:
+        raise UserError(
+            f"scorers.{spec['name']}.label: the classifier has no label {spec['label']!r}, it has "
+            f"{sorted(labels)}"
+        )
+    column = labels[spec["label"].lower()]
+    values: list[float] = []
+    texts = table["completion"].tolist()
+    for start in range(0, len(texts), BATCH):
+        encoded = tokenizer(
+            texts[start : start + BATCH],
+            padding=True,
+            truncation=True,
+            max_length=512,
+            return_tensors="pt",
+        ).to(device)
+        with torch.inference_mode():
+            probabilities = model(**encoded).logits.float().softmax(-1)
+        values += probabilities[:, column].tolist()
+    return pd.DataFrame({"probability": values}, index=table.index)

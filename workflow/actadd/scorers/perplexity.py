@@ -1,0 +1,37 @@
+"""Disfluency: the perplexity of a completion, given its prompt, under a named language model."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from actadd.tokens import Tokens
+
+
+def score(table: pd.DataFrame, spec: dict, inputs: Path, threads: int) -> pd.DataFrame:
+    """perplexity: exp of the mean negative log-probability of the completion's tokens, and
+    mean_logprob itself (natural). Both NaN for a completion without tokens.
+
+    The judge reads text, not the generator's token ids: it may have another tokenizer.
+    """
+    from actadd.logprobs import token_logprobs
+    from actadd.models import load
+
+    tokens = Tokens(inputs)
+    prompts = [[tokens.bos_id, *tokens.pieces(text)] for text in table["prompt"]]
+    rows = [
+        prompt + tokens.pieces(text)
+        for prompt, text in zip(prompts, table["completion"], strict=True)
+    ]
+    model = load(inputs, dtype=spec["dtype"], device=spec["compute"]["device"], threads=threads)
+    means = np.full(len(rows), np.nan)
+    order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i))
+    size = max(1, spec["batch_rows"] // 4)
+    for start in range(0, len(order), size):
+        batch = order[start : start + size]
+        for index, (logprob, _) in zip(
+            batch, token_logprobs(model, [rows[i] for i in batch]), strict=True
+        ):
+            if len(rows[index]) > len(prompts[index]):
+                means[index] = float(logprob[len(prompts[index]) - 1 :].mean())
+    return pd.DataFrame({"perplexity": np.exp(-means), "mean_logprob": means}, index=table.index)

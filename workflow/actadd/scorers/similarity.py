@@ -1,0 +1,55 @@
+"""Relevance: cosine of the sentence embeddings of prompt and completion."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+BATCH = 64
+
+
+def embed(texts: list[str], folder: Path, device: str) -> np.ndarray:
+    """Mean-pooled, normalised embeddings by a sentence encoder, float32 [texts, width]."""
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(256)
+    tokenizer.no_padding()
+    model = AutoModel.from_pretrained(folder).to(device).eval()
+    encoded = [tokenizer.encode(text).ids for text in texts]
+    order = sorted(range(len(texts)), key=lambda i: (-len(encoded[i]), i))
+    result = np.zeros((len(texts), model.config.hidden_size), np.float32)
+    for start in range(0, len(order), BATCH):
+        batch = order[start : start + BATCH]
+        width = len(encoded[batch[0]])
+        ids = torch.tensor([encoded[i] + [0] * (width - len(encoded[i])) for i in batch])
+        mask = torch.tensor(
+            [[1] * len(encoded[i]) + [0] * (width - len(encoded[i])) for i in batch]
+        )
+        with torch.inference_mode():
+            hidden = model(
+                input_ids=ids.to(device), attention_mask=mask.to(device)
+            ).last_hidden_state.cpu()
+        pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        result[batch] = torch.nn.functional.normalize(pooled.float(), dim=-1).numpy()
+    return result
+
+
+def score(table: pd.DataFrame, spec: dict, inputs: Path, threads: int) -> pd.DataFrame:
+    """cosine: -1 to 1; NaN for an empty completion."""
+    import torch
+
+    torch.set_num_threads(threads)
+    texts = sorted(set(table["prompt"]) | set(table["completion"]))
+    place = {text: index for index, text in enumerate(texts)}
+    vectors = embed(texts, inputs, spec["compute"]["device"])
+    prompt = vectors[[place[text] for text in table["prompt"]]]
+    completion = vectors[[place[text] for text in table["completion"]]]
+    cosine = (prompt * completion).sum(axis=1).astype("float64")
+    cosine[(table["completion"].str.strip() == "").to_numpy()] = np.nan
+    return pd.DataFrame({"cosine": cosine}, index=table.index)

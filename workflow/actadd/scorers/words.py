@@ -1,0 +1,16 @@
+"""Topic words, counted as the authors count them: lower case, split at non-word characters."""
+
+import re
+
+import pandas as pd
+
+
+def score(table: pd.DataFrame, spec: dict, inputs, threads: int) -> pd.DataFrame:
+    """count: topic words in the completion (the prompt is left out); any: 1 if there is one."""
+    topic = set(spec["words"])
+    counts = [
+        sum(word in topic for word in re.sub(r"\W", " ", text.lower()).split())
+        for text in table["completion"]
+    ]
+    frame = pd.DataFrame({"count": counts}, index=table.index, dtype="float64")
+    return frame.assign(any=(frame["count"] > 0).astype("float64"))

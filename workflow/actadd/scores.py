@@ -1,0 +1,135 @@
+"""Scores of an experiment's completions, and how well each scorer agrees with people."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from actadd import datasets
+from actadd.cells import CellStore, cell_key, collect
+from actadd.codedigest import code_digest
+from actadd.files import digest, read_json, sha256_file, write_json, write_with
+from actadd.scorers import scorer
+
+
+def _inputs_digest(inputs: Path | None) -> str | None:
+    """What a scorer's own files are, for the key of its cells."""
+    if inputs is None:
+        return None
+    record = inputs / "model.json"
+    if record.exists():
+        facts = read_json(record)
+        return digest([facts["weights"], facts["tokenizer"]])
+    files = sorted(path for path in inputs.rglob("*") if path.is_file())
+    return digest(
+        {path.name: sha256_file(path) for path in files if path.name != "provenance.json"}
+    )
+
+
+def score_completions(
+    spec: dict,
+    *,
+    completions: Path,
+    inputs: Path | None,
+    store: Path,
+    output: Path,
+    threads: int,
+) -> dict[str, Any]:
+    """Scores every completion with one scorer, cell by cell, and writes one Parquet table.
+
+    spec: {scorer: its config entry}. Rows are those of `completions`, in order: cell, prompt_id,
+    sample, and the scorer's metrics.
+    """
+    table = pd.read_parquet(
+        completions, columns=["cell", "condition", "prompt_id", "sample", "prompt", "completion"]
+    )
+    entry = spec["scorer"]
+    groups = [group for _, group in table.groupby(["condition", "cell"], sort=False)]
+    given = _inputs_digest(inputs)
+    code = code_digest("actadd.scores", f"actadd.scorers.{entry['kind']}")
+    determinant = {name: value for name, value in entry.items() if name not in ("name", "validate")}
+    texts = [group[["prompt", "completion"]].to_numpy().tolist() for group in groups]
+    keys = [
+        cell_key(code=code, scorer=determinant, inputs=given, texts=digest(text)) for text in texts
+    ]
+
+    def compute(index: int) -> pa.Table:
+        scored = scorer(entry["kind"])(groups[index].reset_index(drop=True), entry, inputs, threads)
+        return pa.Table.from_pandas(scored, preserve_index=False)
+
+    labels = [f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}" for group in groups]
+    tables = collect(CellStore(store), keys, labels, compute)
+    parts = [
+        pd.concat(
+            [group[["condition", "cell", "prompt_id", "sample"]].reset_index(drop=True),
+             tables[index].to_pandas()],
+            axis=1,
+        )
+        for index, group in enumerate(groups)
+    ]
+    scored = pd.concat(parts, ignore_index=True)
+    write_with(output, lambda path: scored.to_parquet(path, index=False))
+    return {"rows": len(scored)}
+
+
+def validate(
+    spec: dict, *, texts_file: Path, inputs: Path | None, output: Path, threads: int
+) -> dict[str, Any]:
+    """Compares a scorer with human labels on a held-out split and writes the figures as JSON.
+
+    spec: {scorer}, whose `validate` names dataset, split, metric and the label's threshold.
+    accuracy cuts the metric at its own middle (`cut`), auc and spearman need no cut; all three are
+    given over all texts and for each group of them.
+    """
+    from scipy.stats import spearmanr
+    from sklearn.metrics import roc_auc_score
+
+    entry = spec["scorer"]
+    check = entry["validate"]
+    texts = datasets.read(texts_file, check["split"], f"scorers.{entry['name']}.validate.split")
+    if check.get("limit"):
+        texts = texts.head(check["limit"])
+    table = pd.DataFrame({"prompt": "", "completion": texts["text"]})
+    metric = scorer(entry["kind"])(table, entry, inputs, threads)[check["metric"]]
+
+    def figures(rows: np.ndarray) -> dict[str, Any]:
+        label, value = texts["label"].to_numpy()[rows], metric.to_numpy()[rows]
+        positive = label > check["threshold"]
+        both = positive.any() and not positive.all()
+        return {
+            "n": int(rows.sum()),
+            "accuracy": float(((value > check["cut"]) == positive).mean()),
+            "auc": float(roc_auc_score(positive, value)) if both else None,
+            "spearman": float(spearmanr(label, value).statistic),
+        }
+
+    found = {"all": figures(np.ones(len(texts), bool))}
+    for group in sorted(texts["group"].dropna().unique()):
+        found[str(group)] = figures((texts["group"] == group).to_numpy())
+    write_json(output, found)
+    return {"rows": len(texts)}
+
+
+def scorer_card(spec: dict, *, validations: list[Path], output: Path) -> dict[str, Any]:
+    """One table that states for each scorer how well it agrees with people, and on what.
+
+    spec: {scorers: entries in order}. A scorer without human labels has a row that says so.
+    """
+    found = {path.stem: read_json(path) for path in validations}
+    rows = []
+    for entry in spec["scorers"]:
+        shared = {"scorer": entry["name"], "kind": entry["kind"]}
+        if entry["name"] not in found:
+            note = "no human labels: " + entry.get("note", "not validated here")
+            rows.append({**shared, "note": note})
+            continue
+        check = entry["validate"]
+        for group, figures in found[entry["name"]].items():
+            note = f"held-out rows of {check['dataset']}, label above {check['threshold']:g}"
+            rows.append({**shared, "group": group, **figures, "note": note})
+    columns = ["scorer", "kind", "group", "n", "accuracy", "auc", "spearman", "note"]
+    card = pd.DataFrame(rows).reindex(columns=columns).astype({"n": "Int64"})
+    write_with(output, lambda path: card.to_csv(path, index=False, float_format="%.4f"))
+    return {"scorers": len(spec["scorers"])}

@@ -1,0 +1,179 @@
+"""Tidy tables: each condition's metrics with intervals, and paired differences from unsteered."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from actadd.files import write_with
+from actadd.statistics import mean_interval, per_prompt, ratio_interval
+
+COORDINATES = [
+    "model",
+    "experiment",
+    "condition",
+    "method",
+    "vector",
+    "source_layer",
+    "layer",
+    "coefficient",
+    "position",
+    "dimensions",
+    "phase",
+    "additions",
+]
+AT_RANKS = (1, 10)
+
+
+def summarise_completions(
+    spec: dict, *, completions: Path, scores: list[Path], csv: Path, parquet: Path
+) -> dict[str, Any]:
+    """One row for each condition and metric: n, mean, 95 % interval, and the paired difference.
+
+    scores: one table for each scorer; a metric is called scorer.column. Intervals are bootstrapped
+    over prompts. `difference` is the mean over prompts of steered minus unsteered.
+    """
+    table = pd.read_parquet(completions)
+    cells = table.drop_duplicates(["condition", "cell"])[[*COORDINATES, "cell"]]
+    rows = []
+    for path in scores:
+        scored = pd.read_parquet(path)
+        for metric in scored.columns.drop(["condition", "cell", "prompt_id", "sample"]):
+            by_cell = {
+                key: per_prompt(group, "prompt_id", metric)
+                for key, group in scored.groupby(["condition", "cell"], sort=False)
+            }
+            baseline = _baseline(cells, by_cell)
+            for _, place in cells.iterrows():
+                values = by_cell[place["condition"], place["cell"]]
+                rows.append(
+                    {
+                        **place[COORDINATES].to_dict(),
+                        "metric": f"{path.stem}.{metric}",
+                        "n_prompts": int(values.notna().sum()),
+                        "n_completions": int(
+                            (
+                                (scored["condition"] == place["condition"])
+                                & (scored["cell"] == place["cell"])
+                                & scored[metric].notna()
+                            ).sum()
+                        ),
+                        **_interval("", mean_interval(values.to_numpy())),
+                        **_difference(values, baseline, place["method"]),
+                    }
+                )
+    return _write(pd.DataFrame(rows), csv, parquet)
+
+
+def _baseline(cells: pd.DataFrame, by_cell: dict) -> pd.Series | None:
+    unsteered = cells[cells["method"] == "unsteered"]
+    if unsteered.empty:
+        return None
+    first = unsteered.iloc[0]
+    return by_cell[first["condition"], first["cell"]]
+
+
+def _interval(prefix: str, values: tuple[float, float, float]) -> dict[str, float]:
+    names = (f"{prefix}mean", f"{prefix}low", f"{prefix}high") if not prefix else (
+        prefix.rstrip("_"),
+        f"{prefix}low",
+        f"{prefix}high",
+    )
+    return dict(zip(names, values, strict=True))
+
+
+def _difference(values: pd.Series, baseline: pd.Series | None, method: str) -> dict[str, float]:
+    if baseline is None or method == "unsteered":
+        return _interval("difference_", (np.nan,) * 3)
+    return _interval("difference_", mean_interval((values - baseline).to_numpy()))
+
+
+def summarise_logprobs(
+    spec: dict, *, logprobs: Path, csv: Path, parquet: Path
+) -> dict[str, Any]:
+    """One row for each condition, group of texts and metric, with 95 % intervals over texts.
+
+    perplexity_ratio: exp(-mean over tokens of steered minus unsteered log-probability), on the
+    tokens whose prediction the condition did not change directly (paper, perplexity experiment;
+    its printed formula lacks the sign). perplexity, on the same tokens. accuracy_at_1 and _at_10:
+    share of texts whose first target token ranks among the first K (paper, ConceptNet P@K).
+    """
+    table = pd.read_parquet(logprobs)
+    cells = table.drop_duplicates(["condition", "cell"])[[*COORDINATES, "cell"]]
+    table["group"] = table["group"].fillna("all")
+    index = ["text_id", "token_index"]
+    unsteered = table[table["method"] == "unsteered"].set_index(index)
+    targeted = not table["target"].all()
+    rows = []
+    for _, place in cells.iterrows():
+        own = table[(table["cell"] == place["cell"]) & (table["condition"] == place["condition"])]
+        own = own.set_index(index).join(
+            unsteered[["logprob", "rank"]], rsuffix="_unsteered", validate="one_to_one"
+        )
+        own = own[own["target"] & ~own["modified"]]
+        for group, part in own.groupby("group", sort=True):
+            found = _targets(part) if targeted else _perplexities(part)
+            for metric, (values, difference, texts, tokens) in found.items():
+                rows.append(
+                    {
+                        **place[COORDINATES].to_dict(),
+                        "group": group,
+                        "metric": metric,
+                        "n_prompts": texts,
+                        "n_tokens": tokens,
+                        **_interval("", values),
+                        **_interval("difference_", difference),
+                    }
+                )
+    return _write(pd.DataFrame(rows), csv, parquet)
+
+
+NOTHING = (np.nan,) * 3
+
+
+def _perplexities(part: pd.DataFrame) -> dict[str, tuple]:
+    texts = part.groupby("text_id").agg(
+        steered=("logprob", "sum"),
+        unsteered=("logprob_unsteered", "sum"),
+        tokens=("logprob", "size"),
+    )
+    counts = texts["tokens"].to_numpy(np.float64)
+
+    def perplexity(sums: pd.Series) -> tuple[float, float, float]:
+        mean, low, high = ratio_interval(sums.to_numpy(np.float64), counts)
+        # The exponential of a negative mean turns the interval round.
+        return float(np.exp(-mean)), float(np.exp(-high)), float(np.exp(-low))
+
+    size = (len(texts), int(counts.sum()))
+    return {
+        "perplexity": (perplexity(texts["steered"]), NOTHING, *size),
+        "perplexity_ratio": (perplexity(texts["steered"] - texts["unsteered"]), NOTHING, *size),
+    }
+
+
+def _targets(part: pd.DataFrame) -> dict[str, tuple]:
+    first = part.reset_index().sort_values("token_index").groupby("text_id").first()
+    found = {}
+    for k in AT_RANKS:
+        hits = (first["rank"] < k).astype(float)
+        before = (first["rank_unsteered"] < k).astype(float)
+        found[f"accuracy_at_{k}"] = (
+            mean_interval(hits.to_numpy()),
+            mean_interval((hits - before).to_numpy()),
+            len(first),
+            len(first),
+        )
+    found["target_logprob"] = (
+        mean_interval(first["logprob"].to_numpy()),
+        mean_interval((first["logprob"] - first["logprob_unsteered"]).to_numpy()),
+        len(first),
+        len(first),
+    )
+    return found
+
+
+def _write(table: pd.DataFrame, csv: Path, parquet: Path) -> dict[str, Any]:
+    write_with(parquet, lambda path: table.to_parquet(path, index=False))
+    write_with(csv, lambda path: table.to_csv(path, index=False, float_format="%.6g"))
+    return {"rows": len(table)}

@@ -1,0 +1,65 @@
+"""Text to token ids and back, with BOS put in front by us.
+
+Tokenisers differ in whether they add a BOS (SmolLM2's and GPT-2's do not, OPT's and LLaMA's do),
+and forgetting it changes every steering vector. So none is asked to: the model's config entry names
+the BOS, and every text gets exactly that one.
+"""
+
+from pathlib import Path
+
+from actadd.errors import UserError
+from actadd.files import read_json
+
+
+class Tokens:
+    """A prepared model's tokenizer; needs neither torch nor the weights."""
+
+    def __init__(self, model_dir: Path | str):
+        from tokenizers import Tokenizer
+
+        facts = read_json(Path(model_dir) / "model.json")
+        self.model = facts["model"]
+        self.bos_id: int = facts["bos_id"]
+        self.pad_id: int = facts["pad_id"]
+        self.stop_ids: list[int] = facts["stop_ids"]
+        self.chat_template: str | None = facts["chat_template"]
+        self._tokenizer = Tokenizer.from_file(str(Path(model_dir) / "tokenizer.json"))
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._special = {token_id for token_id, token in added.items() if token.special}
+
+    def encode(self, text: str) -> list[int]:
+        """BOS and the text's tokens, or the chat template's tokens if the model asks for one.
+
+        Raises UserError if the text holds a special token's text: it would be read as the token.
+        """
+        if self.chat_template is None:
+            return [self.bos_id, *self.pieces(text)]
+        import jinja2.sandbox
+
+        template = jinja2.sandbox.ImmutableSandboxedEnvironment().from_string(self.chat_template)
+        self.pieces(text)
+        bos = self._tokenizer.id_to_token(self.bos_id)
+        chat = template.render(
+            messages=[{"role": "user", "content": text}], add_generation_prompt=True, bos_token=bos
+        )
+        ids = self._tokenizer.encode(chat, add_special_tokens=False).ids
+        return ids if ids[:1] == [self.bos_id] else [self.bos_id, *ids]
+
+    def pieces(self, text: str) -> list[int]:
+        """The text's tokens alone."""
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        special = [self._tokenizer.id_to_token(i) for i in ids if i in self._special]
+        if special:
+            raise UserError(
+                f"the text {text!r} holds {special[0]!r}, which {self.model} reads as a special "
+                "token; take it out of the text"
+            )
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of token ids; special tokens are left out."""
+        return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def token(self, token_id: int) -> str:
+        """One token as text, for tables; a space stays visible."""
+        return self._tokenizer.decode([token_id], skip_special_tokens=False)

@@ -1,0 +1,120 @@
+"""Steering vectors from cached activations (paper, Algorithm 1 and section 3)."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from actadd.errors import UserError
+from actadd.files import whole_file, write_with
+
+# Above this many times the usual norm of the residual stream, a position drowns out the text.
+DWARFS = 3.0
+
+
+def derive(kind: str, streams: dict[str, np.ndarray], seed: int | None = None) -> np.ndarray:
+    """One layer's steering vector, float32 [positions, d_model], from the prompts' streams.
+
+    kind pair: positive minus negative, position by position; row 0 is BOS and exactly zero.
+    kind single: the prompt's own stream. kind mean_difference: the mean over pairs of the
+    difference at the last token, one row. kind random: Gaussian rows with the norm of the pair's
+    at each position (paper, appendix: random control); `streams` are those of that pair.
+    """
+    if kind == "single":
+        return streams["0.positive"]
+    if kind == "pair":
+        return streams["0.positive"] - streams["0.negative"]
+    if kind == "mean_difference":
+        count = sum(name.endswith(".positive") for name in streams)
+        rows = [streams[f"{i}.positive"][-1] - streams[f"{i}.negative"][-1] for i in range(count)]
+        return np.mean(rows, axis=0, dtype=np.float32)[None]
+    if kind == "random":
+        pair = streams["0.positive"] - streams["0.negative"]
+        noise = np.random.Generator(np.random.Philox(key=seed)).standard_normal(pair.shape)
+        noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+        norms = np.linalg.norm(pair.astype(np.float64), axis=1, keepdims=True)
+        return (noise * norms).astype(np.float32)
+    raise UserError(f"vector kind {kind!r} is unknown; write pair, single, mean_difference, random")
+
+
+def derive_all_layers(
+    spec: dict, layer_files: list[Path], vector_files: list[Path], norms_file: Path
+) -> dict[str, Any]:
+    """Derives a vector at every layer and tabulates its norm beside the residual stream's.
+
+    spec: {vector: the config entry}. layer_files, vector_files: activations and results by layer.
+    norms_file: CSV of layer, position, token, vector_norm, residual_norm (the median over the
+    reference sentence's positions, BOS left out) and ratio. Prints a warning for each position
+    whose norm dwarfs the residual stream's.
+    """
+    entry = spec["vector"]
+    rows = []
+    for layer, (source, target) in enumerate(zip(layer_files, vector_files, strict=True)):
+        streams = load_file(source)
+        reference = np.linalg.norm(streams.pop("reference")[1:], axis=1)
+        vector = derive(entry["kind"], streams, entry.get("seed"))
+        metadata = {
+            "vector": entry["name"],
+            "kind": entry["kind"],
+            "layer": str(layer),
+            "sha256": tensor_digest(vector),
+        }
+        with whole_file(target) as temporary:
+            save_file({"vector": vector}, temporary, metadata)
+        for position, norm in enumerate(np.linalg.norm(vector, axis=1)):
+            rows.append((layer, position, float(norm), float(np.median(reference))))
+    norms = pd.DataFrame(rows, columns=["layer", "position", "vector_norm", "residual_norm"])
+    norms["ratio"] = norms["vector_norm"] / norms["residual_norm"]
+    with safe_open(layer_files[0], "numpy") as opened:
+        tokens = json.loads(opened.metadata()["tokens"])
+    norms.insert(2, "token", norms["position"].map(lambda place: _tokens_at(tokens, entry, place)))
+    write_with(norms_file, lambda path: norms.to_csv(path, index=False, float_format="%.6g"))
+    warnings = _warnings(entry["name"], norms)
+    for line in warnings:
+        print(f"warning: {line}", flush=True)
+    return {"warnings": warnings, "positions": int(norms["position"].max()) + 1}
+
+
+def _tokens_at(tokens: dict[str, list[str]], entry: dict, position: int) -> str:
+    """What stands at a position of the contrast, "positive / negative"."""
+    if entry["kind"] == "mean_difference":
+        return "last tokens"
+    sides = [tokens[name] for name in ("0.positive", "0.negative") if name in tokens]
+    return " / ".join(repr(side[position]) for side in sides)
+
+
+def _warnings(name: str, norms: pd.DataFrame) -> list[str]:
+    """One sentence for each position whose norm dwarfs the residual stream's at some layers."""
+    found = []
+    for position, group in norms[norms["ratio"] > DWARFS].groupby("position"):
+        worst = group.loc[group["ratio"].idxmax()]
+        layers = f"{group['layer'].min()} to {group['layer'].max()}"
+        found.append(
+            f"vectors.{name}: at position {position} the vector is up to {worst['ratio']:.0f} times "
+            f"the residual stream's norm (layers {layers}): a token there is an attention sink in "
+            "this model, often a lone pad space; prefer a pair of equal token counts"
+        )
+    return found
+
+
+def tensor_digest(vector: np.ndarray) -> str:
+    """Hex sha256 of a vector's shape and float32 values."""
+    values = np.ascontiguousarray(vector, dtype=np.float32)
+    return hashlib.sha256(str(values.shape).encode() + values.tobytes()).hexdigest()
+
+
+def read_vector(path: Path) -> np.ndarray:
+    """A vector file's float32 [positions, d_model]; raises UserError if its bytes were changed."""
+    try:
+        with safe_open(path, "numpy") as opened:
+            vector, metadata = opened.get_tensor("vector"), opened.metadata()
+    except Exception as error:
+        raise UserError(f"{path} cannot be read ({error}); delete it and run again") from error
+    if metadata.get("sha256") != tensor_digest(vector):
+        raise UserError(f"{path} is damaged: its digest does not fit; delete it and run again")
+    return vector

@@ -1,0 +1,12 @@
+"""Cache the residual stream of a contrast's prompts at every layer."""
+
+from actadd.activations import cache_activations
+from actadd.program import run
+
+
+def work(spec, inputs, outputs, threads):
+    return cache_activations(spec, inputs["model"], outputs["layers"], threads)
+
+
+if __name__ == "__main__":
+    run(__doc__, work, inputs="model", outputs="layers*")

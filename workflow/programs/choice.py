@@ -1,0 +1,13 @@
+"""Choose layer and coefficient on the development split."""
+
+from actadd.choice import choose
+from actadd.program import run
+
+
+def work(spec, inputs, outputs):
+    summaries = {path.stem: path for path in inputs["tables"]}
+    return choose(spec, summaries=summaries, output=outputs["choice"])
+
+
+if __name__ == "__main__":
+    run(__doc__, work, inputs="tables*", outputs="choice")

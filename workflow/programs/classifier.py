@@ -1,0 +1,16 @@
+"""Fit a scorer's classifier on labelled texts."""
+
+from actadd import datasets
+from actadd.program import run
+from actadd.scorers.classifier import fit
+
+
+def work(spec, inputs, outputs):
+    entry = spec["scorer"]
+    split = entry["fit"]["split"]
+    texts = datasets.read(inputs["texts"], split, f"scorers.{entry['name']}.fit.split")
+    return fit(entry, texts, outputs["folder"])
+
+
+if __name__ == "__main__":
+    run(__doc__, work, inputs="texts", outputs="folder")

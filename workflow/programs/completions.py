@@ -1,0 +1,30 @@
+"""Generate an experiment's completions, steered and not, cell by cell."""
+
+from pathlib import Path
+
+from actadd.completions import complete
+from actadd.program import run
+
+
+def work(spec, inputs, outputs, threads, store, shard):
+    return complete(
+        spec,
+        model_dir=inputs["model"],
+        prompts_file=inputs["prompts"],
+        vector_files=inputs["vectors"],
+        choice=inputs["choice"],
+        store=Path(store),
+        output=outputs["completions"],
+        threads=threads,
+        shard=tuple(int(part) for part in (shard or "0/1").split("/")),
+    )
+
+
+if __name__ == "__main__":
+    run(
+        __doc__,
+        work,
+        inputs="model prompts vectors* choice?",
+        outputs="completions?",
+        options="store shard?",
+    )

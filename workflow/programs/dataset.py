@@ -1,0 +1,12 @@
+"""Bring a dataset into one plain table of texts with splits."""
+
+from actadd.datasets import prepare
+from actadd.program import run
+
+
+def work(spec, inputs, outputs):
+    return prepare(spec["dataset"], inputs["source"], outputs["table"])
+
+
+if __name__ == "__main__":
+    run(__doc__, work, inputs="source?", outputs="table")

@@ -1,0 +1,29 @@
+"""Measure the log-probabilities of given texts, steered and not, cell by cell."""
+
+from pathlib import Path
+
+from actadd.logprobs import measure
+from actadd.program import run
+
+
+def work(spec, inputs, outputs, threads, store):
+    return measure(
+        spec,
+        model_dir=inputs["model"],
+        texts_file=inputs["prompts"],
+        vector_files=inputs["vectors"],
+        choice=inputs["choice"],
+        store=Path(store),
+        output=outputs["logprobs"],
+        threads=threads,
+    )
+
+
+if __name__ == "__main__":
+    run(
+        __doc__,
+        work,
+        inputs="model prompts vectors* choice?",
+        outputs="logprobs",
+        options="store",
+    )

@@ -1,0 +1,21 @@
+"""Score an experiment's completions with one scorer, cell by cell."""
+
+from pathlib import Path
+
+from actadd.program import run
+from actadd.scores import score_completions
+
+
+def work(spec, inputs, outputs, threads, store):
+    return score_completions(
+        spec,
+        completions=inputs["completions"],
+        inputs=inputs["needs"],
+        store=Path(store),
+        output=outputs["scores"],
+        threads=threads,
+    )
+
+
+if __name__ == "__main__":
+    run(__doc__, work, inputs="completions needs?", outputs="scores", options="store")

@@ -1,0 +1,17 @@
+"""Summarise an experiment: each condition's metrics with intervals."""
+
+from actadd.program import run
+from actadd.tables import summarise_completions, summarise_logprobs
+
+
+def work(spec, inputs, outputs):
+    files = {"csv": outputs["csv"], "parquet": outputs["parquet"]}
+    if spec["measure"] == "logprobs":
+        return summarise_logprobs(spec, logprobs=inputs["cells"], **files)
+    return summarise_completions(
+        spec, completions=inputs["cells"], scores=inputs["scores"], **files
+    )
+
+
+if __name__ == "__main__":
+    run(__doc__, work, inputs="cells scores*", outputs="csv parquet")

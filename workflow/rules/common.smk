@@ -1,0 +1,155 @@
+# Functions for the rules: which files a job reads, and what `all` consists of.
+
+CONDA = "../../environment.yml"
+
+
+def layer_files(folder: str, model: str) -> list[str]:
+    """One file for each layer of a model, 0-indexed block inputs."""
+    layers = range(config["models"][model]["layers"])
+    return [f"{folder}/layer_{layer:02d}.safetensors" for layer in layers]
+
+
+def experiments(measure: str) -> str:
+    """Wildcard constraint: the experiments that measure one thing."""
+    names = [name for name, e in config["experiments"].items() if e["measure"] == measure]
+    return "|".join(names) or "none"
+
+
+def cells_file(model: str, experiment: str) -> str:
+    """Where an experiment's completions or log-probabilities lie."""
+    measure = config["experiments"][experiment]["measure"]
+    return f"results/{measure}/{model}/{experiment}.parquet"
+
+
+def dataset_source(wildcards):
+    """A dataset's file, or the fetched source that holds it; nothing if its texts are inline."""
+    entry = config["datasets"][wildcards.dataset]
+    if "source" in entry:
+        return f"results/sources/{entry['source']}"
+    return entry.get("file", [])
+
+
+def model_source(wildcards):
+    return f"results/sources/{config['models'][wildcards.model]['source']}"
+
+
+
+def experiment_prompts(wildcards):
+    dataset = config["experiments"][wildcards.experiment]["prompts"]["dataset"]
+    return f"results/datasets/{dataset}.parquet"
+
+
+def experiment_vectors(wildcards):
+    return [
+        f"results/vectors/{wildcards.model}/{vector}/layer_{layer:02d}.safetensors"
+        for vector, layer in PLAN.vectors_of(wildcards.experiment)
+    ]
+
+
+def experiment_choice(wildcards):
+    if not config["experiments"][wildcards.experiment].get("choices"):
+        return []
+    return f"results/choices/{wildcards.model}/{wildcards.experiment}.json"
+
+
+def experiment_shards(wildcards):
+    """Markers of the shards that fill the cell store; none if one job does it all."""
+    shards = config["experiments"][wildcards.experiment]["shards"]
+    folder = f"results/completions/{wildcards.model}/{wildcards.experiment}"
+    if shards == 1:
+        return []
+    return [f"{folder}/shard_{shard}_of_{shards}.provenance.json" for shard in range(shards)]
+
+
+def choice_tables(wildcards):
+    return [
+        f"results/tables/{wildcards.model}/{sweep}.parquet"
+        for sweep in PLAN.choice_sources(wildcards.experiment)
+    ]
+
+
+def scorer_needs(wildcards):
+    """What a scorer reads besides texts: its fitted classifier, its model, or its source."""
+    entry = config["scorers"][wildcards.scorer]
+    folders = {
+        "classifier": f"results/scorers/{wildcards.scorer}",
+        "model": f"results/models/{entry.get('model')}",
+        "source": f"results/sources/{entry.get('source')}",
+    }
+    return [folders[need] for need in PLAN.scorer_inputs(wildcards.scorer)]
+
+
+def classifier_texts(wildcards):
+    dataset = config["scorers"][wildcards.scorer]["fit"]["dataset"]
+    return f"results/datasets/{dataset}.parquet"
+
+
+def validation_texts(wildcards):
+    dataset = config["scorers"][wildcards.scorer]["validate"]["dataset"]
+    return f"results/datasets/{dataset}.parquet"
+
+
+def table_cells(wildcards):
+    return cells_file(wildcards.model, wildcards.experiment)
+
+
+def table_scores(wildcards):
+    scorers = config["experiments"][wildcards.experiment].get("scorers", [])
+    folder = f"results/scores/{wildcards.model}/{wildcards.experiment}"
+    return [f"{folder}/{scorer}.parquet" for scorer in scorers]
+
+
+def figure_tables(wildcards):
+    entry = config["figures"][wildcards.figure]
+    models = PLAN.figure_models(wildcards.figure)
+    if entry["kind"] == "norms":
+        return [
+            f"results/vectors/{model}/{vector}/norms.csv"
+            for model in models
+            for vector in entry["vectors"]
+        ]
+    return [f"results/tables/{model}/{entry['experiment']}.parquet" for model in models]
+
+
+def everything() -> list[str]:
+    """Every file of the config's experiments and figures, the intermediate ones too.
+
+    Were only figures asked for, a missing intermediate would count as not needed, and a figure
+    left over from before a failed run as up to date.
+    """
+    wanted: list[str] = ["results/tables/scorer_card.csv"]
+    vectors: set[tuple[str, str]] = set()
+    for name, entry in config["experiments"].items():
+        wanted.append(f"results/datasets/{entry['prompts']['dataset']}.parquet")
+        for model in entry["models"]:
+            vectors |= {(model, vector) for vector, _ in PLAN.vectors_of(name)}
+            wanted.append(f"results/models/{model}")
+            wanted.append(cells_file(model, name))
+            wanted += table_scores_of(model, name)
+            wanted.append(f"results/tables/{model}/{name}.parquet")
+            if entry.get("choices"):
+                wanted.append(f"results/choices/{model}/{name}.json")
+    for name, entry in config["figures"].items():
+        wanted += [f"results/figures/{name}.{kind}" for kind in ("png", "svg")]
+        if entry["kind"] == "norms":
+            vectors |= {(model, v) for model in entry["models"] for v in entry["vectors"]}
+    for model, vector in vectors:
+        wanted.append(f"results/vectors/{model}/{vector}/norms.csv")
+        wanted += layer_files(f"results/vectors/{model}/{vector}", model)
+        wanted += layer_files(f"results/activations/{model}/{PLAN.contrast(vector)}", model)
+    return sorted(set(wanted))
+
+
+def table_scores_of(model: str, experiment: str) -> list[str]:
+    scorers = config["experiments"][experiment].get("scorers", [])
+    return [f"results/scores/{model}/{experiment}/{scorer}.parquet" for scorer in scorers]
+
+
+def package_index(wildcards) -> str:
+    """Where a mirror of the package index is, if the config names one; it changes no result."""
+    index = config["sources"][wildcards.source].get("index")
+    return f"--index {index}" if index else ""
+
+
+def gpus() -> int:
+    return int(config["compute"]["device"] == "cuda")

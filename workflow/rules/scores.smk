@@ -1,0 +1,100 @@
+# Scores of completions, one rule and one file for each scorer, and the scorers' own quality.
+#
+# in   results/completions/{model}/{experiment}.parquet, what a scorer needs
+# out  results/scores/{model}/{experiment}/{scorer}.parquet, results/tables/scorer_card.csv
+
+
+rule classifier:
+    input:
+        texts=classifier_texts,
+    output:
+        folder=directory("results/scorers/{scorer}"),
+        provenance="results/scorers/{scorer}.provenance.json",
+    log:
+        "results/logs/classifier/{scorer}.log",
+    conda:
+        CONDA
+    params:
+        spec=lambda wc: PLAN.classifier(wc.scorer).spec,
+        code=lambda wc: PLAN.classifier(wc.scorer).code,
+    message:
+        "Fit the classifier {wildcards.scorer}"
+    shell:
+        "python -m programs.classifier --spec {params.spec:q} --code {params.code} "
+        "--texts {input.texts} --folder {output.folder} "
+        "--provenance {output.provenance} > {log} 2>&1"
+
+
+rule scores:
+    input:
+        completions="results/completions/{model}/{experiment}.parquet",
+        needs=scorer_needs,
+    output:
+        scores="results/scores/{model}/{experiment}/{scorer}.parquet",
+        provenance="results/scores/{model}/{experiment}/{scorer}.provenance.json",
+    log:
+        "results/logs/scores/{model}/{experiment}/{scorer}.log",
+    conda:
+        CONDA
+    threads: config["compute"]["threads"]
+    params:
+        spec=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).spec,
+        code=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).code,
+        store="results/store",
+    message:
+        "Score {wildcards.experiment} on {wildcards.model} with {wildcards.scorer}"
+    shell:
+        "python -m programs.scores --spec {params.spec:q} --code {params.code} "
+        "--completions {input.completions} --needs {input.needs} --store {params.store} "
+        "--scores {output.scores} "
+        "--provenance {output.provenance} --threads {threads} > {log} 2>&1"
+
+
+rule validation:
+    input:
+        texts=validation_texts,
+        needs=scorer_needs,
+    output:
+        figures="results/validation/{scorer}.json",
+        provenance="results/validation/{scorer}.provenance.json",
+    log:
+        "results/logs/validation/{scorer}.log",
+    conda:
+        CONDA
+    threads: config["compute"]["threads"]
+    params:
+        spec=lambda wc: PLAN.validation(wc.scorer).spec,
+        code=lambda wc: PLAN.validation(wc.scorer).code,
+    message:
+        "Compare {wildcards.scorer} with human labels"
+    shell:
+        "python -m programs.validation --spec {params.spec:q} --code {params.code} "
+        "--texts {input.texts} --needs {input.needs} --figures {output.figures} "
+        "--provenance {output.provenance} --threads {threads} > {log} 2>&1"
+
+
+rule scorer_card:
+    input:
+        validations=expand(
+            "results/validation/{scorer}.json", scorer=PLAN.validated_scorers()
+        ),
+    output:
+        card=report(
+            "results/tables/scorer_card.csv",
+            caption="../report/scorer_card.rst",
+            category="Scorers",
+        ),
+        provenance="results/tables/scorer_card.provenance.json",
+    log:
+        "results/logs/scorer_card.log",
+    conda:
+        CONDA
+    params:
+        spec=PLAN.scorer_card().spec,
+        code=PLAN.scorer_card().code,
+    message:
+        "Tabulate the scorers' agreement with people"
+    shell:
+        "python -m programs.scorer_card --spec {params.spec:q} --code {params.code} "
+        "--validations {input.validations} --card {output.card} "
+        "--provenance {output.provenance} > {log} 2>&1"

@@ -1,0 +1,31 @@
+# Steering vectors at every layer, and their norms (paper, Algorithm 1, step 2, and section 3).
+#
+# in   results/activations/{model}/{contrast}/
+# out  results/vectors/{model}/{vector}/layer_{NN}.safetensors and norms.csv
+
+for model in config["models"]:
+
+    rule:
+        name:
+            f"vectors_{model.replace('-', '_')}"
+        input:
+            activations=lambda wc, model=model: layer_files(
+                f"results/activations/{model}/{PLAN.contrast(wc.vector)}", model
+            ),
+        output:
+            layers=layer_files(f"results/vectors/{model}/{{vector}}", model),
+            norms=f"results/vectors/{model}/{{vector}}/norms.csv",
+            provenance=f"results/vectors/{model}/{{vector}}/provenance.json",
+        log:
+            f"results/logs/vectors/{model}/{{vector}}.log",
+        conda:
+            CONDA
+        params:
+            spec=lambda wc, model=model: PLAN.vectors(model, wc.vector).spec,
+            code=lambda wc, model=model: PLAN.vectors(model, wc.vector).code,
+        message:
+            "Derive vector {wildcards.vector}"
+        shell:
+            "python -m programs.vectors --spec {params.spec:q} --code {params.code} "
+            "--activations {input.activations} --layers {output.layers} --norms {output.norms} "
+            "--provenance {output.provenance} > {log} 2>&1"
