@@ -1,6 +1,6 @@
 # Activation addition (arXiv 2308.10248) as a workflow: config, rules, targets.
 
-import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,9 +12,7 @@ min_version("9.20")
 WORKFLOW = Path(workflow.current_basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 # Programs are started as `python -m programs.NAME`, wherever the working directory is.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+shell.prefix(f"export PYTHONPATH={shlex.quote(str(WORKFLOW))}" "${{PYTHONPATH:+:$PYTHONPATH}}; ")
 
 from actadd.config import checked
 from actadd.errors import UserError

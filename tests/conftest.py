@@ -8,9 +8,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 
-import tiny
-
 import pytest
+import tiny
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,11 @@
 import json
 from pathlib import Path
 
-import torch
-from transformers import GPT2LMHeadModel
-
 import pytest
-from actadd.generation import left_pad
+import torch
+from actadd.batching import left_pad
 from actadd.steering import Addition, record_activations, steer
+from transformers import GPT2LMHeadModel
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN = json.loads((FOLDER / "golden.json").read_text())
@@ -68,9 +67,7 @@ def greedy_as_stored(model, cases, rows):
     cache, written = None, []
     with torch.no_grad(), steer(model, rows, mask):
         for _ in range(len(cases[0]["greedy_ids"])):
-            output = model(
-                ids, attention_mask=mask, position_ids=positions, past_key_values=cache
-            )
+            output = model(ids, attention_mask=mask, position_ids=positions, past_key_values=cache)
             cache = output.past_key_values
             ids = output.logits[:, -1:].argmax(-1)
             written.append(ids)

@@ -1,15 +1,15 @@
 """What must hold for every model family, checked against tests/reference.py."""
 
+import pytest
 import reference
 import torch
-from families import FAMILIES, LAYERS, VOCABULARY, block_list, tiny
-
-import pytest
 from actadd.alignment import aligned
+from actadd.batching import left_pad
 from actadd.errors import UserError
-from actadd.generation import generate, left_pad
+from actadd.generation import generate
 from actadd.sampling import Sampling
 from actadd.steering import Addition, blocks, record_activations, steer
+from families import FAMILIES, LAYERS, VOCABULARY, block_list, tiny
 
 GREEDY = Sampling(temperature=0)
 STEPS = 8

@@ -1,9 +1,8 @@
 """The sampler against a direct transcription of its definition, and its noise."""
 
 import numpy as np
-import torch
-
 import pytest
+import torch
 from actadd import sampling
 from actadd.sampling import Sampling, draws, next_tokens
 

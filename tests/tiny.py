@@ -1,4 +1,4 @@
-"""A tiny random model with a tokenizer of its own, and a config that runs the whole workflow on it."""
+"""A tiny random model with a tokenizer, and a config that runs the whole workflow on it."""
 
 import copy
 import os
@@ -201,8 +201,17 @@ class Workspace:
     def environment(self) -> dict[str, str]:
         # Jobs must find this interpreter as `python`, whether or not its environment is active.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        return {**kept, "PATH": path, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        imports = self.folder / "imports"
+        imports.mkdir(exist_ok=True)
+        return {
+            **os.environ,
+            "PATH": path,
+            "PYTHONPATH": str(ROOT / "tests" / "record_imports"),
+            "RECORD_IMPORTS": str(imports),
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            "ACTADD_RETRY_SECONDS": "0",
+        }
 
     def run(self, *arguments: str, fails: bool = False) -> str:
         """Runs snakemake and returns what it printed; fails the test if its exit code surprises."""
@@ -238,6 +247,8 @@ class Workspace:
         return {
             str(path.relative_to(self.folder)): path.read_bytes()
             for path in sorted((self.folder / "results").rglob("*"))
-            if path.is_file() and "logs" not in path.parts and "store" not in path.parts
+            if path.is_file()
+            and "logs" not in path.parts
+            and "store" not in path.parts
             and path.name != ".snakemake_timestamp"
         }

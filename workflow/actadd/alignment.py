@@ -8,7 +8,7 @@ Position = Literal["front", "middle", "back", "all"]
 
 
 def aligned(position: Position, rows: int, tokens: int) -> range:
-    """Prompt positions (0 = BOS) that a vector of `rows` rows changes in a prompt of `tokens` tokens.
+    """Positions (0 = BOS) of a prompt of `tokens` tokens that a vector of `rows` rows changes.
 
     front, middle and back as in the authors' code: [0, L), [T//2 - L//2, T//2 + L - L//2) and the
     last L. "all" repeats a one-row vector at every position but BOS, as mean-difference steering

@@ -35,7 +35,9 @@ def choose(spec: dict, *, summaries: dict[str, Path], output: Path) -> dict[str,
             values="mean",
             dropna=False,
         ).reset_index()
-        candidates = means[(means["condition"] == rule["condition"]) & means["layer"].notna()].copy()
+        candidates = means[
+            (means["condition"] == rule["condition"]) & means["layer"].notna()
+        ].copy()
         candidates = candidates.dropna(subset=[rule["metric"]])
         candidates["allowed"] = True
         if rule.get("cap"):

@@ -85,7 +85,8 @@ def _cell(
     """One condition on all prompts and samples, in batches that no other cell has a part in."""
     import torch
 
-    from actadd.generation import FINISHED, generate, left_pad
+    from actadd.batching import left_pad
+    from actadd.generation import FINISHED, generate
 
     spec = experiment.spec
     model, additions = experiment.model(threads), experiment.additions(condition)

@@ -7,6 +7,7 @@ from typing import Any
 
 from actadd.files import canonical, canonical_json
 
+METHODS = ("unsteered", "prompting", "actadd")
 SWEPT = ("layer", "source_layer", "coefficient", "position", "dimensions")
 
 
@@ -27,7 +28,8 @@ class Condition:
     def label(self) -> str:
         """A short name that tells conditions of one experiment apart."""
         parts = [
-            f"{a['vector']} at layer {a['layer']} times {a['coefficient']:g}" for a in self.additions
+            f"{a['vector']} at layer {a['layer']} times {a['coefficient']:g}"
+            for a in self.additions
         ]
         return f"{self.name} ({' + '.join(parts)})" if parts else self.name
 
@@ -53,14 +55,16 @@ class Condition:
 
 
 def expand(entries: dict[str, dict], choices: dict[str, dict] | None = None) -> list[Condition]:
-    """All conditions of an experiment, in the config's order.
+    """All conditions of an experiment, ordered by method and name.
 
+    The config's own order does not count: keys that were only moved must change nothing.
     entries: the experiment's `conditions`. Lists in an addition are swept, all combinations, and
     several additions multiply. choices: for additions with `choice`, the layer and coefficient
     chosen on the development split.
     """
     conditions = []
-    for name, entry in entries.items():
+    for name in sorted(entries, key=lambda name: (METHODS.index(entries[name]["method"]), name)):
+        entry = entries[name]
         options = [list(_spell_out(addition, choices)) for addition in entry.get("additions", [])]
         for additions in product(*options):
             conditions.append(
@@ -95,7 +99,9 @@ def _spell_out(addition: dict, choices: dict[str, dict] | None) -> Iterator[dict
         )
 
 
-def vectors_needed(entries: dict[str, dict], candidates: dict[str, list[int]]) -> set[tuple[str, int]]:
+def vectors_needed(
+    entries: dict[str, dict], candidates: dict[str, list[int]]
+) -> set[tuple[str, int]]:
     """(vector, source layer) pairs that an experiment may read.
 
     candidates: for each choice, the layers among which it is made.

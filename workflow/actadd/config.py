@@ -73,8 +73,8 @@ def _said(error) -> str:
         return f"{key}: {_shown(value)} has the wrong type; write a value of type {expected}"
     if error.validator == "pattern" and error.schema.get("description"):
         return f"{key}: {_shown(value)} is not allowed; write {error.schema['description']}"
-    if expected is False or error.validator == "not":
-        return f"{key}: {_shown(value)} cannot stand here together with its neighbours; remove it"
+    if error.validator in ("oneOf", "not") and error.schema.get("title"):
+        return f"{key}: {_shown(value)} does not fit; write {error.schema['title']}"
     hint = error.schema.get("description") if isinstance(error.schema, dict) else None
     said = error.message if len(error.message) < 200 else f"{_shown(value)} is not valid"
     return f"{key}: {said}" + (f"; expected: {hint}" if hint else "")
@@ -176,7 +176,9 @@ def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]
         yield from _known(f"{key}.scorers", scorer, config["scorers"], "scorer")
     for choice, rule in entry.get("choices", {}).items():
         place = f"{key}.choices.{choice}"
-        yield from _known(f"{place}.experiment", rule["experiment"], config["experiments"], "experiment")
+        yield from _known(
+            f"{place}.experiment", rule["experiment"], config["experiments"], "experiment"
+        )
         sweep = config["experiments"][rule["experiment"]]
         if sweep.get("choices"):
             yield f"{place}.experiment: {rule['experiment']} makes choices itself; name a sweep"
@@ -192,13 +194,24 @@ def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]
             yield f"{place}.cap: {rule['experiment']} has no unsteered condition to compare with"
         for metric in (rule["metric"], *([rule["cap"]["metric"]] if rule.get("cap") else [])):
             if metric.split(".")[0] not in sweep.get("scorers", []):
-                yield f"{place}: {metric!r} is not scored in {rule['experiment']}; add the scorer there"
-    unsteered = [c for c, condition in entry["conditions"].items() if condition["method"] == "unsteered"]
+                yield (
+                    f"{place}: {metric!r} is not scored in {rule['experiment']}; add the scorer "
+                    "there"
+                )
+    unsteered = [
+        c for c, condition in entry["conditions"].items() if condition["method"] == "unsteered"
+    ]
     if len(unsteered) > 1:
         yield f"{key}.conditions: {', '.join(unsteered)} are the same unsteered condition; keep one"
     if entry["measure"] == "logprobs" and not unsteered:
-        yield f"{key}.conditions: ratios need an unsteered condition; add one with method: unsteered"
+        yield f"{key}.conditions: ratios need an unsteered condition; add one"
     for condition, details in entry["conditions"].items():
+        needed = {"actadd": "additions", "prompting": "prefix"}.get(details["method"])
+        place = f"{key}.conditions.{condition}"
+        if needed and needed not in details:
+            yield f"{place}: method {details['method']} needs the key {needed!r}; add it"
+        for extra in ({"additions", "prefix"} - {needed}) & details.keys():
+            yield f"{place}.{extra}: method {details['method']} takes no {extra}; remove it"
         for index, addition in enumerate(details.get("additions", [])):
             place = f"{key}.conditions.{condition}.additions.{index}"
             yield from _addition(config, place, entry, addition)
@@ -210,7 +223,7 @@ def _addition(config: dict, key: str, entry: dict, addition: dict) -> Iterator[s
         yield from _known(f"{key}.choice", addition["choice"], entry.get("choices", {}), "choice")
         for field in ("layer", "coefficient"):
             if field in addition:
-                yield f"{key}.{field}: the choice {addition['choice']!r} sets it; remove one of them"
+                yield f"{key}.{field}: the choice {addition['choice']!r} sets it; remove it"
     else:
         for field in ("layer", "coefficient"):
             if field not in addition:
@@ -233,9 +246,9 @@ def _addition(config: dict, key: str, entry: dict, addition: dict) -> Iterator[s
             yield f"{key}.coefficient: {value} is not a number to multiply with"
     positions = addition.get("position", "front")
     kind = config["vectors"][addition["vector"]]["kind"]
-    if "all" in (positions if isinstance(positions, list) else [positions]):
-        if kind != "mean_difference":
-            yield f"{key}.position: all needs a vector of one row, a mean_difference, not a {kind}"
+    everywhere = "all" in (positions if isinstance(positions, list) else [positions])
+    if everywhere and kind != "mean_difference":
+        yield f"{key}.position: all needs a vector of one row, a mean_difference, not a {kind}"
 
 
 def _figure(config: dict, key: str, entry: dict) -> Iterator[str]:
@@ -260,7 +273,9 @@ def _figure(config: dict, key: str, entry: dict) -> Iterator[str]:
                 f"scorer.metric with one of {', '.join(experiment.get('scorers', []))}"
             )
     if "condition" in entry:
-        yield from _known(f"{key}.condition", entry["condition"], experiment["conditions"], "condition")
+        yield from _known(
+            f"{key}.condition", entry["condition"], experiment["conditions"], "condition"
+        )
 
 
 def cells(config: dict[str, Any], experiment: str) -> int:

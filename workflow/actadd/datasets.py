@@ -31,9 +31,7 @@ def prepare(spec: dict, source: Path | None, output: Path) -> dict[str, Any]:
     if spec.get("splits"):
         table = _split(table, spec["splits"], key)
     if spec.get("take_words"):
-        table["text"] = table["text"].map(
-            lambda text: " ".join(text.split()[: spec["take_words"]])
-        )
+        table["text"] = table["text"].map(lambda text: " ".join(text.split()[: spec["take_words"]]))
         table = table.drop_duplicates("text")
     if table.empty:
         raise UserError(f"{key}: no text is left; check file, splits and at_least_words")
@@ -56,7 +54,9 @@ def read(path: Path, split: str | None, key: str) -> pd.DataFrame:
         return table
     chosen = table[table["split"] == split]
     if chosen.empty:
-        raise UserError(f"{key}: there is no split {split!r}; there are {sorted(set(table['split']))}")
+        raise UserError(
+            f"{key}: there is no split {split!r}; there are {sorted(set(table['split']))}"
+        )
     return chosen.reset_index(drop=True)
 
 
@@ -101,7 +101,9 @@ def _read_one(path: Path, spec: dict, key: str) -> pd.DataFrame:
         raise UserError(f"{key}: {path} cannot be read: {error}") from error
     roles = {role: spec.get("columns", {}).get(role, role) for role in COLUMNS[1:]}
     if roles["text"] not in raw:
-        raise UserError(f"{key}.columns.text: {path} has no column {roles['text']!r}, it has {list(raw)}")
+        raise UserError(
+            f"{key}.columns.text: {path} has no column {roles['text']!r}, it has {list(raw)}"
+        )
     return pd.DataFrame({role: raw[name] for role, name in roles.items() if name in raw})
 
 

@@ -75,9 +75,7 @@ class Experiment:
         additions = [
             {
                 **{name: value for name, value in addition.items() if name != "source_layer"},
-                "vector": tensor_digest(
-                    self.vectors[addition["vector"], addition["source_layer"]]
-                ),
+                "vector": tensor_digest(self.vectors[addition["vector"], addition["source_layer"]]),
             }
             for addition in condition.additions
         ]

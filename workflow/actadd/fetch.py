@@ -14,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -171,27 +172,23 @@ def _unpack(name: str, archive: Path, members: list[str], target: Path, scratch:
     """
     member, *deeper = members
     try:
-        if archive.suffix in (".whl", ".zip"):
-            opened: Any = zipfile.ZipFile(archive)
-            stream = opened.open(member)
-        else:
-            opened = tarfile.open(archive)
-            stream = opened.extractfile(member)
+        with ExitStack() as stack:
+            if archive.suffix in (".whl", ".zip"):
+                stream: Any = stack.enter_context(zipfile.ZipFile(archive)).open(member)
+            else:
+                stream = stack.enter_context(tarfile.open(archive)).extractfile(member)
             if stream is None:
                 raise KeyError(member)
+            stack.enter_context(stream)
+            place = scratch / Path(member).name if deeper else target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("ab") as output:
+                shutil.copyfileobj(stream, output)
     except KeyError as error:
         raise UserError(f"sources.{name}: {archive.name} has no member {member!r}") from error
-    with opened, stream:
-        if deeper:
-            inner = scratch / Path(member).name
-            with inner.open("wb") as output:
-                shutil.copyfileobj(stream, output)
-            _unpack(name, inner, deeper, target, scratch)
-            inner.unlink()
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("ab") as output:
-            shutil.copyfileobj(stream, output)
+    if deeper:
+        _unpack(name, place, deeper, target, scratch)
+        place.unlink()
 
 
 # --- url, hub, path ----------------------------------------------------------------------------
@@ -215,11 +212,6 @@ def _url(name: str, spec: dict, folder: Path, scratch: Path, _locked: dict) -> d
                     with downloaded.open("wb") as output:
                         for chunk in reply.iter_content(1 << 20):
                             output.write(chunk)
-                    length = reply.headers.get("Content-Length")
-                if length and not reply.headers.get("Content-Encoding"):
-                    size = downloaded.stat().st_size
-                    if size != int(length):
-                        raise _Passing(f"the connection broke after {size} of {length} bytes")
             except requests.RequestException as error:
                 raise _Passing(str(error)) from error
     if not spec.get("members"):

@@ -14,6 +14,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from actadd.errors import UserError
 from actadd.files import whole_file
@@ -41,7 +42,8 @@ def draw(spec: dict, *, tables: list[Path], png: Path, svg: Path) -> dict[str, A
     frames = [_read(path) for path in tables]
     figure, caption = kinds[spec["kind"]](spec, pd.concat(frames, ignore_index=True))
     figure.suptitle(spec["title"], fontweight="bold", x=0.01, ha="left")
-    lines = textwrap.fill(caption, width=int(figure.get_figwidth() * 16.5))
+    width = int(figure.get_figwidth() * 16.5)
+    lines = textwrap.fill(caption, width=width, break_on_hyphens=False)
     # The caption hangs below the axes; tight bounding boxes make room for it.
     figure.text(0.01, -0.01, lines, ha="left", va="top", fontsize=7.5, color="0.25")
     for path, metadata in ((png, {"Software": None}), (svg, {"Date": None, "Creator": None})):
@@ -62,7 +64,8 @@ def _metric(spec: dict, table: pd.DataFrame, metric: str) -> pd.DataFrame:
     chosen = table[table["metric"] == metric]
     if chosen.empty:
         raise UserError(
-            f"figures.{spec['name']}: no metric {metric!r}; there are {sorted(set(table['metric']))}"
+            f"figures.{spec['name']}: no metric {metric!r}; there are "
+            f"{sorted(set(table['metric']))}"
         )
     return chosen
 
@@ -77,12 +80,13 @@ def _names(spec: dict, table: pd.DataFrame) -> str:
     counts = sorted(set(table["n_prompts"]))
     prompts = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     about = spec["about"]
+    interval = INTERVAL.replace("prompts", about["unit"])
     sizes = f"n = {prompts} {about['unit']}"
     if "n_completions" in table:
         completions = int(table["n_completions"].max())
         sizes += f", up to {completions} completions per condition"
     notes = " ".join(note for note in about.get("notes", []))
-    return f"Model: {models}. Data: {about['data']}; {sizes}; {INTERVAL}. {notes}".strip()
+    return f"Model: {models}. Data: {about['data']}; {sizes}; {interval}. {notes}".strip()
 
 
 def _sweep(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
@@ -97,15 +101,15 @@ def _sweep(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
         swept = rows[(rows["method"] != "unsteered") & rows["coefficient"].notna()]
         if spec.get("condition"):
             swept = swept[swept["condition"] == spec["condition"]]
-        layers = sorted(swept["layer"].unique())
+        layers = sorted(swept["layer"].astype(int).unique())
         colours = sns.color_palette("viridis", len(layers))
         for index, layer in enumerate(layers):
-            part = swept[swept["layer"] == layer].sort_values("coefficient")
-            _error_line(axis, part, "coefficient", colours[index], index, f"layer {layer}")
+            part = swept[swept["layer"] == layer]
+            _error_line(axis, part, (index, len(layers)), colours[index], f"layer {layer}")
         axis.set(xlabel="coefficient", ylabel=_label(spec, metric))
         if spec.get("log"):
             axis.set_yscale("log")
-    axes[0][0].legend(fontsize=7, frameon=True)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), fontsize=7, loc="outside right center")
     vectors = ", ".join(sorted(set(table["vector"].dropna())))
     caption = (
         f"Effect of the coefficient at each injection layer for the vector {vectors}; "
@@ -123,9 +127,13 @@ def _unsteered_band(axis: Axes, rows: pd.DataFrame) -> None:
     axis.axhspan(level["low"], level["high"], color="0.5", alpha=0.15, linewidth=0)
 
 
-def _error_line(axis: Axes, part: pd.DataFrame, x: str, colour, index: int, label: str) -> None:
+def _error_line(axis: Axes, part: pd.DataFrame, place: tuple[int, int], colour, label: str) -> None:
+    """One line over the coefficient; lines are set a little apart, so that their bars show."""
+    index, count = place
+    part = part.sort_values("coefficient")
+    width = np.ptp(part["coefficient"]) or 1.0
     axis.errorbar(
-        part[x],
+        part["coefficient"] + (index - (count - 1) / 2) * 0.012 * width,
         part["mean"],
         yerr=_whiskers(part),
         color=colour,
@@ -136,6 +144,7 @@ def _error_line(axis: Axes, part: pd.DataFrame, x: str, colour, index: int, labe
         capsize=2,
         label=label,
     )
+    axis.set_xticks(part["coefficient"], [f"{value:g}" for value in part["coefficient"]])
 
 
 def _whiskers(part: pd.DataFrame) -> np.ndarray:
@@ -183,16 +192,29 @@ def _conditions(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
             )
         axis.set(xlabel=_label(spec, metric))
         axis.margins(y=0.12)
+        axis.xaxis.set_major_locator(MaxNLocator(4))
     axes[0][0].set_yticks(range(len(labels)), labels)
     axes[0][0].invert_yaxis()
-    return figure, f"Held-out comparison; dashed: unsteered. {_names(spec, table)}"
+    differences = _differences(_metric(spec, table, metrics[0]), _label(spec, metrics[0]))
+    return figure, f"Dashed: unsteered. {differences} {_names(spec, table)}"
+
+
+def _differences(rows: pd.DataFrame, label: str) -> str:
+    """Paired differences from unsteered in words, and plainly whether they show an effect."""
+    said = []
+    for _, row in rows[rows["difference"].notna()].iterrows():
+        low, high = row["difference_low"], row["difference_high"]
+        effect = "" if low > 0 or high < 0 else ", no effect shown"
+        size = f"{row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+        said.append(f"{row['condition']} {size}{effect}")
+    return f"Paired difference in {label} from unsteered: {'; '.join(said)}." if said else ""
 
 
 def _perplexity_ratio(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     """Perplexity, steered over unsteered, against the coefficient; one panel for each layer."""
     rows = _metric(spec, table, "perplexity_ratio")
     rows = rows[rows["coefficient"].notna()]
-    layers = sorted(rows["layer"].unique())
+    layers = sorted(rows["layer"].astype(int).unique())
     figure, axes = plt.subplots(
         1,
         len(layers),
@@ -207,11 +229,10 @@ def _perplexity_ratio(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
         axis.axhline(1, color="0.35", linestyle="--", linewidth=1)
         for index, group in enumerate(groups):
             part = rows[(rows["layer"] == layer) & (rows["group"] == group)]
-            part = part.sort_values("coefficient")
-            _error_line(axis, part, "coefficient", colours[index], index, group)
+            _error_line(axis, part, (index, len(groups)), colours[index], group)
         axis.set(title=f"layer {layer}", xlabel="coefficient")
     axes[0][0].set_ylabel("perplexity ratio\n(steered / unsteered)")
-    axes[0][0].legend(fontsize=7)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), fontsize=7, loc="outside right center")
     vectors = ", ".join(sorted(set(rows["vector"].dropna())))
     tokens = int(rows["n_tokens"].max())
     caption = (
@@ -226,18 +247,11 @@ def _accuracy(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     """Next-token accuracy at two ranks for each condition: what steering costs off target."""
     metrics = ["accuracy_at_1", "accuracy_at_10"]
     labels = {"accuracy_at_1": "top-1 accuracy", "accuracy_at_10": "top-10 accuracy"}
-    figure, _ = _conditions({**spec, "metrics": metrics, "labels": labels}, table)
-    parts = []
-    for metric in metrics:
-        rows = _metric(spec, table, metric)
-        for _, row in rows[rows["difference"].notna() & (rows["method"] != "unsteered")].iterrows():
-            parts.append(
-                f"{row['condition']} {labels[metric]} {100 * row['difference']:+.1f} points "
-                f"[{100 * row['difference_low']:+.1f}, {100 * row['difference_high']:+.1f}]"
-            )
+    table = table[table["group"] == "all"]
+    figure, caption = _conditions({**spec, "metrics": metrics, "labels": labels}, table)
     caption = (
         "Share of cloze items whose right answer is the likeliest next token, or among the ten "
-        f"likeliest. Paired differences from unsteered: {'; '.join(parts)}. {_names(spec, table)}"
+        f"likeliest. {caption}"
     )
     return figure, caption
 

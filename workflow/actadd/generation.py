@@ -12,14 +12,6 @@ from actadd.steering import Addition, Touch, model_inputs, steer
 FINISHED = -1
 
 
-def left_pad(rows: Sequence[Sequence[int]], pad_id: int = 0) -> tuple[Tensor, Tensor]:
-    """Token id lists as one left-padded batch: input_ids and attention_mask, int64 [rows, width]."""
-    width = max(len(row) for row in rows)
-    ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows])
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-    return ids, mask
-
-
 @torch.inference_mode()
 def generate(
     model: nn.Module,

@@ -28,7 +28,7 @@ def token_logprobs(
     """
     import torch
 
-    from actadd.generation import left_pad
+    from actadd.batching import left_pad
     from actadd.steering import model_inputs, steer
 
     ids, mask = left_pad(rows)
@@ -61,7 +61,7 @@ def measure(
 ) -> dict[str, Any]:
     """Fills the cells of a log-probability experiment and writes one Parquet row for each token.
 
-    Columns: the condition's coordinates, text_id, group, token_index (0 = BOS, which is not scored),
+    Columns: the condition's coordinates, text_id, group, token_index (0 = BOS, never scored),
     token_id, logprob (natural), rank, modified (the prediction was made at a position that the
     condition changed directly, so it means nothing: paper's mask), target (the token belongs to
     the text's target, or the text has none).
@@ -112,7 +112,8 @@ def _cell(
     whole = [prompt + target for prompt, target in zip(encoded, targets, strict=True)]
     order = sorted(range(len(whole)), key=lambda i: (-len(whole[i]), i))
     columns: dict[str, list] = {
-        name: [] for name in ("text", "token_index", "token_id", "logprob", "rank", "modified", "target")
+        name: []
+        for name in ("text", "token_index", "token_id", "logprob", "rank", "modified", "target")
     }
     measured: dict[int, tuple] = {}
     for start in range(0, len(order), rows):

@@ -133,4 +133,3 @@ def load(model_dir: Path, *, dtype: str, device: str, threads: int):
         raise UserError("compute.device: cuda, but torch sees no GPU; write cpu")
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=getattr(torch, dtype))
     return model.to(device).eval()
-

@@ -49,9 +49,10 @@ class Plan:
 
     def source(self, name: str) -> Job:
         entry = self.config["sources"][name]
-        # Where a package index is does not change what is fetched: the files are pinned by sum.
+        # Neither the index's address nor our code changes what is fetched: the files are pinned by
+        # their sums. So an edited library never downloads anything again.
         kept = {key: value for key, value in entry.items() if key != "index"}
-        return self._job(("source", name), ("programs.fetch",), {"name": name, "source": kept})
+        return Job({"name": name, "source": kept}, "pinned")
 
     def model(self, name: str) -> Job:
         entry = self.config["models"][name]
@@ -85,9 +86,7 @@ class Plan:
     def vectors(self, model: str, vector: str) -> Job:
         spec = {"vector": {**self.config["vectors"][vector], "name": vector}}
         above = self.activations(model, self.contrast(vector))
-        return self._job(
-            ("vectors", model, vector), ("programs.vectors",), spec, activations=above
-        )
+        return self._job(("vectors", model, vector), ("programs.vectors",), spec, activations=above)
 
     # --- experiments -----------------------------------------------------------------------------
 
@@ -187,7 +186,9 @@ class Plan:
         entry = {**self.config["scorers"][name], "name": name}
         entry.pop("validate", None)
         texts = self.dataset(entry["fit"]["dataset"])
-        return self._job(("classifier", name), ("programs.classifier",), {"scorer": entry}, texts=texts)
+        return self._job(
+            ("classifier", name), ("programs.classifier",), {"scorer": entry}, texts=texts
+        )
 
     def _scorer_modules(self, name: str, program: str) -> tuple[str, ...]:
         return (program, f"actadd.scorers.{self.config['scorers'][name]['kind']}")

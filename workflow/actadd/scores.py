@@ -63,8 +63,10 @@ def score_completions(
     tables = collect(CellStore(store), keys, labels, compute)
     parts = [
         pd.concat(
-            [group[["condition", "cell", "prompt_id", "sample"]].reset_index(drop=True),
-             tables[index].to_pandas()],
+            [
+                group[["condition", "cell", "prompt_id", "sample"]].reset_index(drop=True),
+                tables[index].to_pandas(),
+            ],
             axis=1,
         )
         for index, group in enumerate(groups)

@@ -1,8 +1,8 @@
-"""Intervals over prompts. A prompt's samples are not independent, so prompts are resampled whole."""
+"""Intervals over prompts: a prompt's samples are not independent, so it is resampled whole."""
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -11,8 +11,21 @@ LEVEL = 0.95
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
     """(mean, low, high) of one value per prompt; 95 % percentile bootstrap, the same every time.
 
-    NaN entries are left out; an interval of fewer than two prompts is NaN.
+    NaN entries are left out. A bootstrap of equal values would claim certainty: if all prompts
+    stand at 0, or all at 1, the interval is the exact binomial one, taking a share as the metric;
+    other equal values, and fewer than two prompts, have none (NaN).
     """
+    values = np.asarray(values, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if len(values) > 1 and np.ptp(values) == 0 and values[0] in (0, 1):
+        hits = int(values.sum())
+        interval = binomtest(hits, len(values)).proportion_ci(LEVEL, method="exact")
+        return float(values[0]), float(interval.low), float(interval.high)
+    return difference_interval(values)
+
+
+def difference_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """(mean, low, high) of paired differences, one per prompt; NaN bounds if all are equal."""
     values = np.asarray(values, dtype=np.float64)
     values = values[~np.isnan(values)]
     return ratio_interval(values, np.ones_like(values))
@@ -23,10 +36,8 @@ def ratio_interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float, 
     if not len(sums) or counts.sum() == 0:
         return (float("nan"),) * 3
     estimate = float(sums.sum() / counts.sum())
-    if len(sums) < 2:
+    if len(sums) < 2 or np.ptp(sums[counts > 0] / counts[counts > 0]) == 0:
         return estimate, float("nan"), float("nan")
-    if np.ptp(sums / np.maximum(counts, 1e-300)) == 0:
-        return estimate, estimate, estimate
     result = bootstrap(
         (sums, counts),
         lambda s, c, axis=-1: s.sum(axis=axis) / c.sum(axis=axis),

@@ -28,7 +28,7 @@ class Addition:
     vector: float [positions, d_model]; row i belongs to the i-th aligned prompt position.
     layer: block whose input is changed, 0-indexed.
     coefficient: factor of the vector.
-    position: where the rows are aligned in a prompt of T tokens, BOS included (see `actadd.alignment.aligned`).
+    position: where the rows are aligned in a prompt, see `actadd.alignment.aligned`.
     dimensions: only the first so many entries of d_model are added; None means all of them.
     phase: "prefill" as in the paper, or "every_step", which also adds the vector's last row to
         every token that is generated (a control: it shows what re-adding breaks).
@@ -42,7 +42,7 @@ class Addition:
     phase: Phase = "prefill"
 
     def scaled(self) -> Tensor:
-        """coefficient * vector, zero beyond the first `dimensions` entries; [positions, d_model]."""
+        """coefficient * vector, zero beyond the first `dimensions`; [positions, d_model]."""
         rows = self.coefficient * self.vector
         if self.dimensions is not None:
             rows = rows.clone()

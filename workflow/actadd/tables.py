@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from actadd.files import write_with
-from actadd.statistics import mean_interval, per_prompt, ratio_interval
+from actadd.statistics import difference_interval, mean_interval, per_prompt, ratio_interval
 
 COORDINATES = [
     "model",
@@ -75,10 +75,14 @@ def _baseline(cells: pd.DataFrame, by_cell: dict) -> pd.Series | None:
 
 
 def _interval(prefix: str, values: tuple[float, float, float]) -> dict[str, float]:
-    names = (f"{prefix}mean", f"{prefix}low", f"{prefix}high") if not prefix else (
-        prefix.rstrip("_"),
-        f"{prefix}low",
-        f"{prefix}high",
+    names = (
+        (f"{prefix}mean", f"{prefix}low", f"{prefix}high")
+        if not prefix
+        else (
+            prefix.rstrip("_"),
+            f"{prefix}low",
+            f"{prefix}high",
+        )
     )
     return dict(zip(names, values, strict=True))
 
@@ -86,18 +90,17 @@ def _interval(prefix: str, values: tuple[float, float, float]) -> dict[str, floa
 def _difference(values: pd.Series, baseline: pd.Series | None, method: str) -> dict[str, float]:
     if baseline is None or method == "unsteered":
         return _interval("difference_", (np.nan,) * 3)
-    return _interval("difference_", mean_interval((values - baseline).to_numpy()))
+    return _interval("difference_", difference_interval((values - baseline).to_numpy()))
 
 
-def summarise_logprobs(
-    spec: dict, *, logprobs: Path, csv: Path, parquet: Path
-) -> dict[str, Any]:
+def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) -> dict[str, Any]:
     """One row for each condition, group of texts and metric, with 95 % intervals over texts.
 
     perplexity_ratio: exp(-mean over tokens of steered minus unsteered log-probability), on the
     tokens whose prediction the condition did not change directly (paper, perplexity experiment;
     its printed formula lacks the sign). perplexity, on the same tokens. accuracy_at_1 and _at_10:
-    share of texts whose first target token ranks among the first K (paper, ConceptNet P@K).
+    share of texts whose first target token ranks among the first K (paper, ConceptNet P@K), for
+    each group and for all texts together.
     """
     table = pd.read_parquet(logprobs)
     cells = table.drop_duplicates(["condition", "cell"])[[*COORDINATES, "cell"]]
@@ -112,7 +115,10 @@ def summarise_logprobs(
             unsteered[["logprob", "rank"]], rsuffix="_unsteered", validate="one_to_one"
         )
         own = own[own["target"] & ~own["modified"]]
-        for group, part in own.groupby("group", sort=True):
+        parts = dict(list(own.groupby("group", sort=True)))
+        if targeted and len(parts) > 1:
+            parts["all"] = own
+        for group, part in parts.items():
             found = _targets(part) if targeted else _perplexities(part)
             for metric, (values, difference, texts, tokens) in found.items():
                 rows.append(
@@ -123,7 +129,10 @@ def summarise_logprobs(
                         "n_prompts": texts,
                         "n_tokens": tokens,
                         **_interval("", values),
-                        **_interval("difference_", difference),
+                        **_interval(
+                            "difference_",
+                            NOTHING if place["method"] == "unsteered" else difference,
+                        ),
                     }
                 )
     return _write(pd.DataFrame(rows), csv, parquet)
@@ -160,13 +169,13 @@ def _targets(part: pd.DataFrame) -> dict[str, tuple]:
         before = (first["rank_unsteered"] < k).astype(float)
         found[f"accuracy_at_{k}"] = (
             mean_interval(hits.to_numpy()),
-            mean_interval((hits - before).to_numpy()),
+            difference_interval((hits - before).to_numpy()),
             len(first),
             len(first),
         )
     found["target_logprob"] = (
         mean_interval(first["logprob"].to_numpy()),
-        mean_interval((first["logprob"] - first["logprob_unsteered"]).to_numpy()),
+        difference_interval((first["logprob"] - first["logprob_unsteered"]).to_numpy()),
         len(first),
         len(first),
     )

@@ -95,9 +95,10 @@ def _warnings(name: str, norms: pd.DataFrame) -> list[str]:
         worst = group.loc[group["ratio"].idxmax()]
         layers = f"{group['layer'].min()} to {group['layer'].max()}"
         found.append(
-            f"vectors.{name}: at position {position} the vector is up to {worst['ratio']:.0f} times "
-            f"the residual stream's norm (layers {layers}): a token there is an attention sink in "
-            "this model, often a lone pad space; prefer a pair of equal token counts"
+            f"vectors.{name}: at position {position} the vector is up to "
+            f"{worst['ratio']:.0f} times the residual stream's norm (layers {layers}): a token "
+            "there is an attention sink in this model, often a lone pad space; prefer a pair "
+            "of equal token counts"
         )
     return found
 

@@ -33,7 +33,6 @@ def model_source(wildcards):
     return f"results/sources/{config['models'][wildcards.model]['source']}"
 
 
-
 def experiment_prompts(wildcards):
     dataset = config["experiments"][wildcards.experiment]["prompts"]["dataset"]
     return f"results/datasets/{dataset}.parquet"
@@ -93,10 +92,13 @@ def table_cells(wildcards):
     return cells_file(wildcards.model, wildcards.experiment)
 
 
+def score_files(model: str, experiment: str) -> list[str]:
+    scorers = config["experiments"][experiment].get("scorers", [])
+    return [f"results/scores/{model}/{experiment}/{scorer}.parquet" for scorer in scorers]
+
+
 def table_scores(wildcards):
-    scorers = config["experiments"][wildcards.experiment].get("scorers", [])
-    folder = f"results/scores/{wildcards.model}/{wildcards.experiment}"
-    return [f"{folder}/{scorer}.parquet" for scorer in scorers]
+    return score_files(wildcards.model, wildcards.experiment)
 
 
 def figure_tables(wildcards):
@@ -125,7 +127,7 @@ def everything() -> list[str]:
             vectors |= {(model, vector) for vector, _ in PLAN.vectors_of(name)}
             wanted.append(f"results/models/{model}")
             wanted.append(cells_file(model, name))
-            wanted += table_scores_of(model, name)
+            wanted += score_files(model, name)
             wanted.append(f"results/tables/{model}/{name}.parquet")
             if entry.get("choices"):
                 wanted.append(f"results/choices/{model}/{name}.json")
@@ -138,11 +140,6 @@ def everything() -> list[str]:
         wanted += layer_files(f"results/vectors/{model}/{vector}", model)
         wanted += layer_files(f"results/activations/{model}/{PLAN.contrast(vector)}", model)
     return sorted(set(wanted))
-
-
-def table_scores_of(model: str, experiment: str) -> list[str]:
-    scorers = config["experiments"][experiment].get("scorers", [])
-    return [f"results/scores/{model}/{experiment}/{scorer}.parquet" for scorer in scorers]
 
 
 def package_index(wildcards) -> str:

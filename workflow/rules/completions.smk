@@ -12,10 +12,10 @@ rule completions_shard:
         choice=experiment_choice,
     output:
         provenance="results/completions/{model}/{experiment}/shard_{shard}_of_{shards}.provenance.json",
-    wildcard_constraints:
-        experiment=experiments("completions"),
     log:
         "results/logs/completions/{model}/{experiment}_{shard}_of_{shards}.log",
+    wildcard_constraints:
+        experiment=experiments("completions"),
     conda:
         CONDA
     threads: config["compute"]["threads"]
@@ -45,10 +45,10 @@ rule completions:
     output:
         completions="results/completions/{model}/{experiment}.parquet",
         provenance="results/completions/{model}/{experiment}.provenance.json",
-    wildcard_constraints:
-        experiment=experiments("completions"),
     log:
         "results/logs/completions/{model}/{experiment}.log",
+    wildcard_constraints:
+        experiment=experiments("completions"),
     conda:
         CONDA
     threads: config["compute"]["threads"]

@@ -13,10 +13,10 @@ rule logprobs:
     output:
         logprobs="results/logprobs/{model}/{experiment}.parquet",
         provenance="results/logprobs/{model}/{experiment}.provenance.json",
-    wildcard_constraints:
-        experiment=experiments("logprobs"),
     log:
         "results/logs/logprobs/{model}/{experiment}.log",
+    wildcard_constraints:
+        experiment=experiments("logprobs"),
     conda:
         CONDA
     threads: config["compute"]["threads"]

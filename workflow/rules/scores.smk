@@ -75,9 +75,7 @@ rule validation:
 
 rule scorer_card:
     input:
-        validations=expand(
-            "results/validation/{scorer}.json", scorer=PLAN.validated_scorers()
-        ),
+        validations=expand("results/validation/{scorer}.json", scorer=PLAN.validated_scorers()),
     output:
         card=report(
             "results/tables/scorer_card.csv",

@@ -1,0 +1,37 @@
+# make run      the default experiments, with figures      make resume   go on after a crash
+# make test     all tests and style checks                 make clean    remove what was computed
+
+VENV ?= .venv
+PYTHON ?= python3
+CORES ?= all
+ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+.PHONY: run resume test env clean format
+
+run: env
+	$(ACTIVATE) snakemake --cores $(CORES)
+
+# A killed run leaves a lock; finished cells are in the store and are not computed again.
+resume: env
+	$(ACTIVATE) snakemake --unlock
+	$(ACTIVATE) snakemake --cores $(CORES) --rerun-incomplete
+
+test: env
+	$(ACTIVATE) pytest -n 2
+
+env: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --requirement requirements.txt
+	touch $@
+
+format: env
+	$(ACTIVATE) ruff check --fix --quiet . && $(ACTIVATE) ruff format --quiet .
+	$(ACTIVATE) snakefmt --quiet Snakefile workflow
+
+# Fetched models and data stay, since getting them again takes a network.
+clean:
+	find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name sources -exec rm -rf {} +
+	rm -rf .snakemake

@@ -1,0 +1,154 @@
+"""Fetching: packages, addresses and paths, with what goes wrong on the way."""
+
+import hashlib
+import io
+import tarfile
+import threading
+import zipfile
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from actadd.errors import UserError
+from actadd.fetch import fetch
+from actadd.files import read_json
+
+BODY = b"some weights, " * 10_000
+SUM = hashlib.sha256(BODY).hexdigest()
+
+
+class Server(BaseHTTPRequestHandler):
+    """Serves BODY; the path says what goes wrong, and how often."""
+
+    requests = 0
+
+    def do_GET(self):
+        Server.requests += 1
+        if self.path.startswith("/missing"):
+            self.send_error(404)
+            return
+        if self.path.startswith("/busy") and Server.requests < 3:
+            self.send_error(503)
+            return
+        body = b"other bytes" if self.path.startswith("/wrong") else BODY
+        if self.path.startswith("/archive"):
+            body = archive()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        broken = self.path.startswith("/broken") or (
+            self.path.startswith("/once") and Server.requests < 2
+        )
+        self.wfile.write(body[: len(body) // 2] if broken else body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def archive() -> bytes:
+    """A zip that holds a tar that holds a file, and a plain file."""
+    inner = io.BytesIO()
+    with tarfile.open(fileobj=inner, mode="w:gz") as tar:
+        info = tarfile.TarInfo("folder/deep.txt")
+        info.size = len(BODY)
+        tar.addfile(info, io.BytesIO(BODY))
+    outer = io.BytesIO()
+    with zipfile.ZipFile(outer, "w") as zipped:
+        zipped.writestr("data/inner.tar.gz", inner.getvalue())
+        zipped.writestr("data/plain.txt", "plain")
+    return outer.getvalue()
+
+
+@pytest.fixture
+def address(monkeypatch):
+    monkeypatch.setenv("ACTADD_RETRY_SECONDS", "0")
+    Server.requests = 0
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def get(tmp_path):
+    return partial(fetch, target=tmp_path / "target", lock=tmp_path / "lock.json")
+
+
+def test_an_address_is_checked_against_its_sum(get, address, tmp_path):
+    get("x", {"type": "url", "url": f"{address}/weights.bin", "sha256": {"weights.bin": SUM}})
+    assert (tmp_path / "target/weights.bin").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("path", ["once", "busy"])
+def test_a_passing_failure_is_tried_again(get, address, tmp_path, path):
+    get("x", {"type": "url", "url": f"{address}/{path}", "sha256": {path: SUM}})
+    assert (tmp_path / "target" / path).read_bytes() == BODY
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [("broken", "Connection broken"), ("missing", "404"), ("wrong", "sha256")],
+)
+def test_a_lasting_failure_leaves_nothing(get, address, tmp_path, path, named):
+    with pytest.raises(UserError, match=named) as caught:
+        get("x", {"type": "url", "url": f"{address}/{path}", "sha256": {path: SUM}})
+    assert "sources.x" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_members_of_archives_inside_archives(get, address, tmp_path):
+    members = {"a/deep.txt": "data/inner.tar.gz!folder/deep.txt", "plain.txt": "data/plain.txt"}
+    spec = {"type": "url", "url": f"{address}/archive.zip", "members": members}
+    get("x", spec)
+    assert (tmp_path / "target/a/deep.txt").read_bytes() == BODY
+    assert (tmp_path / "target/plain.txt").read_text() == "plain"
+    with pytest.raises(UserError, match=r"no member 'data/none\.txt'"):
+        get("y", {**spec, "members": {"z": "data/none.txt"}})
+
+
+def test_an_unpinned_source_is_locked_at_first_use(get, address, tmp_path, capsys):
+    spec = {"type": "url", "url": f"{address}/weights.bin"}
+    get("x", spec)
+    assert "first use" in capsys.readouterr().out
+    assert read_json(tmp_path / "lock.json")["x"]["sha256"] == {"weights.bin": SUM}
+    get("x", spec)
+    with pytest.raises(UserError, match=r"differs from .*lock\.json in sha256"):
+        get("x", {**spec, "url": f"{address}/wrong", "file": "weights.bin"})
+
+
+def test_a_path_is_linked_not_copied(get, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/a.txt").write_text("a")
+    get("x", {"type": "path", "path": str(tmp_path / "mine")})
+    assert (tmp_path / "target/a.txt").is_symlink()
+    assert (tmp_path / "target/a.txt").read_text() == "a"
+
+
+def test_the_hub_offline_says_what_to_do(get, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setenv("ACTADD_RETRY_SECONDS", "0")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"sources\.x.*(type: path|HF_HUB_OFFLINE)"):
+        get("x", {"type": "hub", "repository": "openai-community/gpt2", "revision": "0" * 40})
+
+
+@pytest.mark.network
+def test_a_member_of_a_published_source_archive(get, tmp_path):
+    """Downloaded and unpacked without running its setup.py."""
+    prefix = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+    part = {
+        "name": "vaderSentiment",
+        "version": "3.3.2",
+        "file": "vaderSentiment-3.3.2.tar.gz",
+        "sha256": "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+        "members": {"movies.txt": f"{prefix}!hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"},
+    }
+    get("x", {"type": "package", "parts": [part]})
+    lines = (tmp_path / "target/movies.txt").read_text(encoding="latin-1").splitlines()
+    assert len(lines) > 10_000 and lines[0].count("\t") == 2
+    with pytest.raises(UserError, match="sha256"):
+        get("x", {"type": "package", "parts": [{**part, "sha256": "0" * 64}]})
+    with pytest.raises(UserError, match="no file 'vaderSentiment-9'"):
+        get("x", {"type": "package", "parts": [{**part, "file": "vaderSentiment-9"}]})

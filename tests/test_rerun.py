@@ -1,0 +1,315 @@
+"""What a change reruns, and what it leaves: the real workflow on a tiny model."""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+from actadd.files import read_json
+
+pytestmark = pytest.mark.workflow
+
+
+def edit(space, change) -> None:
+    """Changes the workspace's config in place by `change(config)`."""
+    settings = tiny.config()
+    change(settings)
+    space.configure(settings)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def reversed_keys(value):
+    if isinstance(value, dict):
+        return {key: reversed_keys(value[key]) for key in reversed(value)}
+    return [reversed_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def test_everything_is_there(finished):
+    results = finished.folder / "results"
+    for layer in range(tiny.LAYERS):
+        assert (results / f"activations/tiny/calm/layer_{layer:02d}.safetensors").exists()
+        assert (results / f"vectors/tiny/random/layer_{layer:02d}.safetensors").exists()
+    for file in ("completions/tiny/sweep", "scores/tiny/sweep/distinct", "tables/tiny/ratio"):
+        assert (results / f"{file}.parquet").exists()
+        record = read_json(results / f"{file}.provenance.json")
+        assert record["spec"] and record["code"] and record["versions"]["torch"]
+    assert (results / "figures/sweep.png").stat().st_size > 10_000
+
+
+def test_second_run_has_nothing_to_do(finished):
+    assert finished.planned() == {}
+
+
+def test_touched_sources_reordered_keys_and_1_as_1_0(space):
+    for path in [*space.folder.glob("workflow/**/*"), space.folder / "texts.csv"]:
+        if path.is_file():
+            path.touch()
+    settings = reversed_keys(tiny.config())
+    settings["experiments"]["ratio"]["conditions"]["actadd"]["additions"][0]["coefficient"] = [
+        1.0,
+        2.0,
+    ]
+    space.configure(settings)
+    # The order of `conditions` is the order of rows, but it is no part of what a job is.
+    assert space.planned() == {}
+
+
+def test_git_switch_away_and_back(space):
+    git(space.folder, "init", "-b", "main")
+    (space.folder / ".gitignore").write_text("results\n.snakemake\nimports\n__pycache__\n")
+    git(space.folder, "add", "-A")
+    git(space.folder, "commit", "-m", "one")
+    git(space.folder, "switch", "-c", "other")
+    for name in ("workflow/actadd/vectors.py", "config.yaml", "texts.csv"):
+        path = space.folder / name
+        path.write_text(path.read_text() + "\n# changed\n")
+    git(space.folder, "commit", "-am", "two")
+    git(space.folder, "switch", "main")
+    assert space.planned() == {}
+
+
+def test_an_added_coefficient_computes_one_cell(space):
+    def add(settings):
+        addition = settings["experiments"]["ratio"]["conditions"]["actadd"]["additions"][0]
+        addition["coefficient"] = [1, 2, -2.5]
+
+    edit(space, add)
+    assert space.planned() == {"logprobs": 1, "table": 1, "figure": 1}
+    space.run()
+    assert "cells: 1 computed, 3 reused" in space.log("logprobs/tiny/ratio")
+    table = (space.folder / "results/tables/tiny/ratio.csv").read_text()
+    assert ",-2.5," in table
+
+
+def test_a_removed_coefficient_computes_none(space):
+    def remove(settings):
+        addition = settings["experiments"]["ratio"]["conditions"]["actadd"]["additions"][0]
+        addition["coefficient"] = 2
+
+    edit(space, remove)
+    space.run()
+    assert "cells: 0 computed, 2 reused" in space.log("logprobs/tiny/ratio")
+
+
+def test_an_added_layer_computes_no_activation_and_no_vector(space):
+    def add(settings):
+        addition = settings["experiments"]["sweep"]["conditions"]["actadd"]["additions"][0]
+        addition["layer"] = [0, 1, 2]
+
+    edit(space, add)
+    planned = space.planned()
+    assert planned["completions"] == 2  # the sweep, and what is chosen from it
+    assert not {"activations_tiny", "vectors_tiny", "logprobs", "model"} & set(planned)
+    space.run()
+    assert "cells: 2 computed, 5 reused" in space.log("completions/tiny/sweep")
+
+
+def test_a_figures_option_redraws_that_figure_only(space):
+    edit(space, lambda settings: settings["figures"]["sweep"].update(title="Another title"))
+    assert space.planned() == {"figure": 1}
+
+
+def test_an_added_scorer_generates_nothing(space):
+    edit(space, lambda s: s["experiments"]["chosen"].update(scorers=["words", "fluency"]))
+    assert space.planned() == {"scores": 1, "table": 1}
+
+
+def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
+    edit(space, lambda settings: settings["vectors"]["calm"].update(positive="Quiet"))
+    assert space.planned() == {
+        "activations_tiny": 1,
+        "vectors_tiny": 1,
+        "logprobs": 1,
+        "table": 1,
+        "figure": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "first", "untouched"),
+    [
+        ("figures.py", {"figure"}, {"table", "scores", "completions", "logprobs"}),
+        ("sampling.py", {"completions"}, {"logprobs", "vectors_tiny", "activations_tiny"}),
+        ("scorers/distinct.py", {"scores"}, {"completions_shard", "logprobs", "vectors_tiny"}),
+        ("llama2c.py", {"model"}, {"fetch", "dataset"}),
+    ],
+)
+def test_an_edited_module_reruns_the_rules_that_use_it(space, module, first, untouched):
+    path = space.folder / "workflow" / "actadd" / module
+    path.write_text(path.read_text() + "\n# edited\n")
+    planned = space.planned()
+    assert first <= set(planned)
+    assert not untouched & set(planned)
+
+
+def test_digests_cover_every_module_that_a_job_loads(finished):
+    """The imports are read from the syntax tree; here they are compared with what really loads."""
+    from actadd.codedigest import modules_used
+
+    seen = set()
+    for path in (finished.folder / "imports").glob("*.json"):
+        record = read_json(path)
+        spec = json.loads(record["arguments"][record["arguments"].index("--spec") + 1])
+        modules = [record["program"]]
+        if record["program"] in ("programs.scores", "programs.validation"):
+            modules.append(f"actadd.scorers.{spec['scorer']['kind']}")
+        used = {*modules_used(*modules), "programs", "actadd", "actadd.scorers"}
+        assert set(record["modules"]) <= used, record["program"]
+        seen.add(record["program"])
+    assert {"programs.completions", "programs.scores", "programs.figure"} <= seen
+
+
+def failing_once(space, program: str) -> dict[str, str]:
+    """An environment in which the first start of one program fails."""
+    folder = space.folder / "shim"
+    folder.mkdir()
+    marker = folder / "fail"
+    marker.touch()
+    shim = folder / "python"
+    shim.write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *{program}*) if [ -e {marker} ]; then rm {marker}; exit 1; fi;; esac\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
+    return {"PATH": f"{folder}{os.pathsep}{space.environment()['PATH']}"}
+
+
+@pytest.mark.parametrize("program", ["programs.vectors", "programs.logprobs", "programs.table"])
+def test_a_job_that_failed_once_is_redone_with_all_that_follows(space, program, monkeypatch):
+    before = (space.folder / "results/figures/ratio.png").read_bytes()
+    edit(space, lambda settings: settings["vectors"]["calm"].update(positive="Quiet"))
+    environment = {**space.environment(), **failing_once(space, program)}
+    monkeypatch.setattr(space, "environment", lambda: environment)
+    space.run(fails=True)
+    planned = space.planned()
+    assert planned["table"] == 1 and planned["figure"] == 1
+    space.run()
+    assert space.planned() == {}
+    assert (space.folder / "results/figures/ratio.png").read_bytes() != before
+    clean = tiny.Workspace(space.folder)
+    shutil.rmtree(clean.folder / "results")
+    after = (space.folder / "shim").exists()
+    assert after
+
+
+def test_killed_in_the_middle_it_resumes_and_gives_the_same_bytes(tmp_path, tiny_model):
+    settings = tiny.config(
+        figures={},
+        experiments={
+            "sweep": {
+                **tiny.CONFIG["experiments"]["sweep"],
+                "samples": 40,
+                "max_new_tokens": 90,
+                "scorers": [],
+            }
+        },
+    )
+    undisturbed = tiny.Workspace.create(tmp_path / "undisturbed", tiny_model, settings)
+    undisturbed.run()
+    space = tiny.Workspace.create(tmp_path / "killed", tiny_model, settings)
+    process = subprocess.Popen(
+        space.command(),
+        cwd=space.folder,
+        env=space.environment(),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    log = space.folder / "results/logs/completions/tiny/sweep.log"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and "cell 2 of 5" in log.read_text()):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (space.folder / "results/completions/tiny/sweep.parquet").exists()
+
+    # What `make resume` does.
+    space.run("--unlock")
+    space.run("--rerun-incomplete")
+    counts = log.read_text().strip().splitlines()[-1]
+    reused = int(counts.split()[3])
+    assert counts == f"cells: {5 - reused} computed, {reused} reused" and 2 <= reused < 5
+    assert space.outputs() == undisturbed.outputs()
+    assert not list(space.folder.glob("results/**/.*.parquet")), "nothing half-written is left"
+
+
+def test_two_runs_give_the_same_bytes(finished, tmp_path, tiny_model):
+    again = tiny.Workspace.create(tmp_path / "again", tiny_model)
+    again.run()
+    first, second = finished.outputs(), again.outputs()
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_cells_bytes_do_not_depend_on_the_other_cells(space):
+    """Each cell alone, in another order, and in shards, against all of them in one job."""
+    together = {
+        path.relative_to(space.folder): path.read_bytes()
+        for path in space.folder.glob("results/store/*/*.parquet")
+    }
+    shutil.rmtree(space.folder / "results/store")
+
+    def shard(settings):
+        settings["experiments"]["sweep"]["shards"] = 3
+
+    edit(space, shard)
+    space.run("--forcerun", "completions", "completions_shard", "logprobs", "scores")
+    apart = {
+        path.relative_to(space.folder): path.read_bytes()
+        for path in space.folder.glob("results/store/*/*.parquet")
+    }
+    assert apart == together
+    assert "cells: 2 computed, 0 reused" in space.log("completions/tiny/sweep_0_of_3")
+    assert "cells: 0 computed, 5 reused" in space.log("completions/tiny/sweep")
+
+
+def test_a_damaged_cell_is_noticed_and_computed_again(space):
+    store = space.folder / "results/store"
+    for path in store.glob("*/*.parquet"):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 3] ^= 0xFF
+        path.write_bytes(bytes(content))
+    wanted = (space.folder / "results/logprobs/tiny/ratio.parquet").read_bytes()
+    space.run("--forcerun", "logprobs", "--", "results/logprobs/tiny/ratio.parquet")
+    assert "is damaged" in space.log("logprobs/tiny/ratio")
+    assert (space.folder / "results/logprobs/tiny/ratio.parquet").read_bytes() == wanted
+
+
+def test_a_stale_input_is_refused_even_without_snakemakes_records(space):
+    """Its metadata lost and times in order, Snakemake sees nothing; the digests in the files do."""
+    shutil.rmtree(space.folder / ".snakemake")
+    edit(space, lambda settings: settings["vectors"]["calm"].update(positive="Quiet"))
+    (space.folder / "results/figures/ratio.png").unlink()
+    space.run("--rerun-triggers", "mtime", "--", "results/figures/ratio.png", fails=True)
+    log = space.log("figure/ratio")
+    assert "was made from another config or code" in log and "Traceback" not in log
+
+
+def test_the_catalogs_entry_point_plans_the_same(space):
+    assert space.planned("-s", "workflow/Snakefile") == {}
+    shutil.rmtree(space.folder / "results/figures")
+    assert space.planned("-s", "workflow/Snakefile") == {"figure": 2}
+
+
+def test_parsing_imports_no_torch_and_no_pandas():
+    code = (
+        "import sys; sys.path.insert(0, 'workflow'); import actadd.config, actadd.plan; "
+        "print([m for m in ('torch', 'transformers', 'pandas', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tiny.ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

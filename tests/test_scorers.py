@@ -1,0 +1,180 @@
+"""Scorers against plain arithmetic or against texts whose order is plain to see."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import torch
+from actadd import datasets, models, scores
+from actadd.errors import UserError
+from actadd.files import read_json
+from actadd.scorers import (
+    KINDS,
+    classifier,
+    distinct,
+    hub_classifier,
+    perplexity,
+    scorer,
+    vader,
+    words,
+)
+
+
+def table(*completions, prompt="We said"):
+    return pd.DataFrame({"prompt": prompt, "completion": list(completions)})
+
+
+def test_every_kind_has_its_scorer():
+    assert all(callable(scorer(kind)) for kind in KINDS)
+
+
+def test_topic_words_are_counted_as_the_authors_count():
+    found = words.score(
+        table("A wedding! Weddings? bride-groom", "weddinglike", "", prompt="wedding"),
+        {"words": ["wedding", "weddings", "bride", "groom"]},
+        None,
+        1,
+    )
+    assert found["count"].tolist() == [4, 0, 0] and found["any"].tolist() == [1, 0, 0]
+
+
+def test_distinct_n():
+    found = distinct.score(table("a b a b", "a", ""), {}, None, 1)
+    assert found["distinct_1"].tolist()[:2] == [0.5, 1.0]
+    assert found["distinct_2"].tolist()[0] == pytest.approx(2 / 3)
+    assert found["distinct_1"].isna().tolist() == [False, False, True]
+
+
+def test_vader_tells_good_from_bad():
+    found = vader.score(
+        table("This is wonderful", "This is horrible", "This is a table"), {}, None, 1
+    )
+    good, bad, neutral = found["compound"]
+    assert good > 0.4 and bad < -0.4 and neutral == 0
+
+
+def test_perplexity_is_of_the_completion_given_the_prompt(tiny_model, tmp_path):
+    entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
+    models.prepare(entry, tiny_model, tmp_path / "tiny")
+    spec = {"dtype": "float32", "compute": {"device": "cpu"}, "batch_rows": 8}
+    found = perplexity.score(table(" the ship", " a", "", " the ship"), spec, tmp_path / "tiny", 1)
+    model = models.load(tmp_path / "tiny", dtype="float32", device="cpu", threads=1)
+    tokens = perplexity.Tokens(tmp_path / "tiny")
+    prompt, completion = tokens.encode("We said"), tokens.pieces(" the ship")
+    with torch.no_grad():
+        logs = model(torch.tensor([prompt + completion])).logits[0].log_softmax(-1)
+    by_hand = [float(logs[len(prompt) - 1 + i, token]) for i, token in enumerate(completion)]
+    assert found["mean_logprob"][0] == pytest.approx(np.mean(by_hand), abs=1e-4)
+    assert found["perplexity"][0] == pytest.approx(math.exp(-np.mean(by_hand)), rel=1e-3)
+    assert math.isnan(found["perplexity"][2])
+    assert found["perplexity"][3] == pytest.approx(found["perplexity"][0], rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """Texts whose label is plain from their words, as a prepared dataset."""
+    folder = tmp_path_factory.mktemp("labelled")
+    good, bad = ["lovely", "great", "happy"], ["awful", "poor", "sad"]
+    rows = [
+        (f"it was a {word} day number {n} for all of us", sign)
+        for n in range(40)
+        for sign, group in ((1.5, good), (-1.5, bad))
+        for word in group
+    ]
+    pd.DataFrame(rows, columns=["text", "label"]).to_csv(folder / "x.csv", index=False)
+    spec = {"name": "x", "title": "x", "splits": {"held-out": 0.25, "fit": 0.75}}
+    datasets.prepare(spec, folder / "x.csv", folder / "x.parquet")
+    return folder / "x.parquet"
+
+
+def test_a_fitted_classifier_is_stored_without_pickle_and_validated(labelled, tmp_path):
+    entry = {
+        "name": "mood",
+        "kind": "classifier",
+        "threshold": 0,
+        "margin": 0.5,
+        "validate": {
+            "dataset": "x",
+            "split": "held-out",
+            "metric": "probability",
+            "threshold": 0,
+            "cut": 0.5,
+        },
+    }
+    classifier.fit(entry, datasets.read(labelled, "fit", ""), tmp_path / "mood")
+    files = {path.name for path in (tmp_path / "mood").iterdir()}
+    assert files == {"classifier.safetensors", "vocabulary.json"}
+    found = classifier.score(table("a lovely day", "an awful day"), entry, tmp_path / "mood", 1)
+    assert found["probability"][0] > 0.8 and found["probability"][1] < 0.2
+    scores.validate(
+        {"scorer": entry},
+        texts_file=labelled,
+        inputs=tmp_path / "mood",
+        output=tmp_path / "mood.json",
+        threads=1,
+    )
+    figures = read_json(tmp_path / "mood.json")["all"]
+    assert figures["auc"] == 1 and figures["accuracy"] == 1 and figures["spearman"] > 0.8
+    plain = {"name": "count", "kind": "words", "note": "counts are exact"}
+    scores.scorer_card(
+        {"scorers": [entry, plain]},
+        validations=[tmp_path / "mood.json"],
+        output=tmp_path / "card.csv",
+    )
+    card = pd.read_csv(tmp_path / "card.csv").set_index("scorer")
+    assert card.loc["mood", "auc"] == 1 and "counts are exact" in card.loc["count", "note"]
+
+
+def test_labels_on_one_side_are_refused(labelled, tmp_path):
+    entry = {"name": "mood", "threshold": 5}
+    with pytest.raises(UserError, match=r"scorers\.mood\.threshold"):
+        classifier.fit(entry, datasets.read(labelled, "fit", ""), tmp_path / "mood")
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory, tiny_model):
+    """A tiny random BERT in the form that a hub repository has."""
+    from tokenizers import Tokenizer
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("bert")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_file(str(tiny_model / "tokenizer.json")),
+        pad_token="<|endoftext|>",
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        id2label={0: "NEGATIVE", 1: "POSITIVE"},
+        pad_token_id=0,
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_hub_classifier_scores_one_label(bert):
+    spec = {"name": "hub", "label": "positive", "compute": {"device": "cpu"}}
+    texts = table("The ship left", "They danced until the morning", "a")
+    positive = hub_classifier.score(texts, spec, bert, 1)["probability"]
+    negative = hub_classifier.score(texts, {**spec, "label": "NEGATIVE"}, bert, 1)["probability"]
+    assert np.allclose(positive + negative, 1, atol=1e-6) and positive.between(0, 1).all()
+    alone = hub_classifier.score(texts.tail(1), spec, bert, 1)["probability"]
+    assert alone.iloc[0] == pytest.approx(positive[2], abs=1e-5)
+    with pytest.raises(UserError, match=r"no label 'joy', it has \['negative', 'positive'\]"):
+        hub_classifier.score(texts, {**spec, "label": "joy"}, bert, 1)
+
+
+def test_similarity_of_a_text_with_itself_is_one(bert):
+    spec = {"compute": {"device": "cpu"}}
+    texts = pd.DataFrame(
+        {"prompt": ["The ship left"] * 3, "completion": ["The ship left", "a", ""]}
+    )
+    cosine = scorer("similarity")(texts, spec, bert, 1)["cosine"]
+    assert cosine[0] == pytest.approx(1, abs=1e-5) and cosine[1] < 0.9999 and math.isnan(cosine[2])
