@@ -73,7 +73,7 @@ def test_the_activations_are_the_models(cached, prepared):
 
     model = AutoModelForCausalLM.from_pretrained(prepared)
     with safe_open(cached[0], "numpy") as opened:
-        ids = json.loads(opened.metadata()["token_ids"])
+        ids = json.loads(opened.metadata()["actadd"])["token_ids"]
     with torch.no_grad():
         hidden = model(torch.tensor([ids["0.positive"]]), output_hidden_states=True).hidden_states
     for layer, path in enumerate(cached):

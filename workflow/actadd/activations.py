@@ -78,11 +78,8 @@ def cache_activations(
     texts = {name: [tokens.token(i) for i in ids] for name, ids in prompts.items()}
     for layer, path in enumerate(layer_files):
         tensors = {name: stream[layer].contiguous() for name, stream in streams.items()}
-        metadata = {
-            "token_ids": canonical_json(prompts),
-            "tokens": canonical_json(texts),
-            "layer": str(layer),
-        }
+        about = {"token_ids": prompts, "tokens": texts, "layer": layer}
         with whole_file(path) as temporary:
-            save_file(tensors, temporary, metadata)
+            # One entry only: safetensors writes several in an order that changes from run to run.
+            save_file(tensors, temporary, {"actadd": canonical_json(about)})
     return {"token_ids": prompts, "tokens": texts}

@@ -99,6 +99,9 @@ def _problems(config: dict[str, Any], root: Path) -> Iterator[str]:
 
 
 def _models(config: dict[str, Any]) -> Iterator[str]:
+    for name, entry in config["experiments"].items():
+        for model in entry["models"]:
+            yield from _known(f"experiments.{name}.models", model, config["models"], "model")
     used = {model for entry in config["experiments"].values() for model in entry["models"]}
     used |= {entry["model"] for entry in config["scorers"].values() if "model" in entry}
     for name, entry in config["models"].items():
@@ -166,8 +169,6 @@ def _split(config: dict[str, Any], key: str, dataset: str, split: str) -> Iterat
 
 
 def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]:
-    for model in entry["models"]:
-        yield from _known(f"{key}.models", model, config["models"], "model")
     prompts = entry["prompts"]
     yield from _split(config, f"{key}.prompts", prompts["dataset"], prompts["split"])
     if entry["measure"] == "logprobs" and entry.get("scorers"):

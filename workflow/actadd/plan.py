@@ -218,7 +218,8 @@ class Plan:
         return [name for name, entry in self.config["scorers"].items() if "validate" in entry]
 
     def scorer_card(self) -> Job:
-        entries = [{**entry, "name": name} for name, entry in self.config["scorers"].items()]
+        scorers = self.config["scorers"]
+        entries = [{**scorers[name], "name": name} for name in sorted(scorers)]
         above = {name: self.validation(name) for name in self.validated_scorers()}
         return self._job(("card",), ("programs.scorer_card",), {"scorers": entries}, **above)
 

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from actadd.errors import UserError
-from actadd.files import whole_file, write_with
+from actadd.files import canonical_json, whole_file, write_with
 
 # Above this many times the usual norm of the residual stream, a position drowns out the text.
 DWARFS = 3.0
@@ -58,20 +58,15 @@ def derive_all_layers(
         streams = load_file(source)
         reference = np.linalg.norm(streams.pop("reference")[1:], axis=1)
         vector = derive(entry["kind"], streams, entry.get("seed"))
-        metadata = {
-            "vector": entry["name"],
-            "kind": entry["kind"],
-            "layer": str(layer),
-            "sha256": tensor_digest(vector),
-        }
+        about = {"vector": entry, "layer": layer, "sha256": tensor_digest(vector)}
         with whole_file(target) as temporary:
-            save_file({"vector": vector}, temporary, metadata)
+            save_file({"vector": vector}, temporary, {"actadd": canonical_json(about)})
         for position, norm in enumerate(np.linalg.norm(vector, axis=1)):
             rows.append((layer, position, float(norm), float(np.median(reference))))
     norms = pd.DataFrame(rows, columns=["layer", "position", "vector_norm", "residual_norm"])
     norms["ratio"] = norms["vector_norm"] / norms["residual_norm"]
     with safe_open(layer_files[0], "numpy") as opened:
-        tokens = json.loads(opened.metadata()["tokens"])
+        tokens = json.loads(opened.metadata()["actadd"])["tokens"]
     norms.insert(2, "token", norms["position"].map(lambda place: _tokens_at(tokens, entry, place)))
     write_with(norms_file, lambda path: norms.to_csv(path, index=False, float_format="%.6g"))
     warnings = _warnings(entry["name"], norms)
@@ -113,9 +108,10 @@ def read_vector(path: Path) -> np.ndarray:
     """A vector file's float32 [positions, d_model]; raises UserError if its bytes were changed."""
     try:
         with safe_open(path, "numpy") as opened:
-            vector, metadata = opened.get_tensor("vector"), opened.metadata()
+            vector = opened.get_tensor("vector")
+            expected = json.loads(opened.metadata()["actadd"])["sha256"]
     except Exception as error:
         raise UserError(f"{path} cannot be read ({error}); delete it and run again") from error
-    if metadata.get("sha256") != tensor_digest(vector):
+    if expected != tensor_digest(vector):
         raise UserError(f"{path} is damaged: its digest does not fit; delete it and run again")
     return vector
