@@ -68,6 +68,44 @@ def test_text_survives_the_tokenizer(prepared):
         assert tokens.decode(tokens.encode(text)) == text
 
 
+def test_a_continuation_is_read_with_its_prompt(tmp_path):
+    """Also by a tokenizer that puts a space before every text, as LLaMA's does."""
+    from tokenizers import Tokenizer, decoders, normalizers
+    from tokenizers.models import BPE
+
+    names = ["<s>", "▁", *"abc", "▁a", "▁b"]
+    tokenizer = Tokenizer(BPE({name: i for i, name in enumerate(names)}, [("▁", "a"), ("▁", "b")]))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    facts = {"model": "x", "bos_id": 0, "pad_id": 1, "stop_ids": [], "chat_template": None}
+    (tmp_path / "model.json").write_text(json.dumps(facts))
+    tokens = Tokens(tmp_path)
+    ids = {name: i for i, name in enumerate(names)}
+    assert tokens.split("a c", " b") == (
+        [0, ids["▁a"], ids["▁"], ids["c"]],
+        [ids["▁b"]],
+    ), "not a lone space and a b"
+    assert tokens.continuation([0, ids["▁a"]], [ids["▁b"], ids["c"]]) == " bc"
+    assert tokens.split("a", "") == ([0, ids["▁a"]], [])
+
+
+def test_a_chat_model_gets_its_template_and_one_bos(prepared, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(prepared, tmp_path / "chat")
+    facts = json.loads((folder / "model.json").read_text())
+    template = "{{ bos_token }}user: {{ messages[0]['content'] }}\nme:"
+    (folder / "model.json").unlink()
+    (folder / "model.json").write_text(json.dumps({**facts, "chat_template": template}))
+    chat, plain = Tokens(folder), Tokens(prepared)
+    assert chat.encode("We said") == plain.encode("user: We said\nme:")
+
+
 def test_the_activations_are_the_models(cached, prepared):
     from transformers import AutoModelForCausalLM
 
@@ -277,7 +315,6 @@ def test_perplexity_ratio_by_hand(tmp_path):
     ratio = table.loc[("steered", "perplexity_ratio")]
     assert ratio["mean"] == pytest.approx(np.exp(-0.2)) and ratio["n_tokens"] == 6
     assert table.loc[("plain", "perplexity_ratio"), "mean"] == pytest.approx(1)
-    assert table.loc[("plain", "perplexity"), "mean"] == pytest.approx(np.e)
 
 
 # --- files ---

@@ -79,7 +79,7 @@ def _cell(
     experiment: Experiment,
     condition: Condition,
     texts: list[str],
-    encoded: list[list[int]],
+    encoded: list[tuple[list[int], list[int]]],
     threads: int,
 ) -> pa.Table:
     """One condition on all prompts and samples, in batches that no other cell has a part in."""
@@ -95,7 +95,7 @@ def _cell(
     written: list[list[int]] = []
     for start in range(0, len(rows), spec["batch_rows"]):
         batch = rows[start : start + spec["batch_rows"]]
-        ids, mask = left_pad([encoded[prompt] for prompt, _ in batch])
+        ids, mask = left_pad([encoded[prompt][0] for prompt, _ in batch])
         noise = [draws(spec["seed"], texts[prompt], sample, steps) for prompt, sample in batch]
         tokens = generate(
             model,
@@ -115,7 +115,10 @@ def _cell(
             "prompt": pa.array([prompt for prompt, _ in rows], pa.int32()),
             "sample": pa.array([sample for _, sample in rows], pa.int32()),
             "token_ids": pa.array(written, pa.list_(pa.int32())),
-            "completion": [experiment.tokens.decode(row) for row in written],
+            "completion": [
+                experiment.tokens.continuation(encoded[prompt][0], row)
+                for (prompt, _), row in zip(rows, written, strict=True)
+            ],
             "ended": ended,
         }
     )

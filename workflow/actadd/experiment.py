@@ -48,14 +48,17 @@ class Experiment:
         """Where the experiment stands in the config."""
         return f"experiments.{self.spec['name']}"
 
-    def encode(self, condition: Condition, texts: list[str]) -> list[list[int]]:
-        """Token ids of the prompts under a condition; its prefix, if any, is put before each.
+    def encode(
+        self, condition: Condition, texts: list[str], targets: list[str] | None = None
+    ) -> list[tuple[list[int], list[int]]]:
+        """(prompt ids, target ids) of each text under a condition.
 
-        Raises UserError, naming the prompt, if a vector is longer than it.
+        The condition's prefix, if any, is put before each prompt. Raises UserError, naming the
+        prompt, if a vector is longer than it.
         """
         rows = []
-        for text in texts:
-            ids = self.tokens.encode(condition.prefix + text)
+        for text, target in zip(texts, targets or [""] * len(texts), strict=True):
+            ids, target_ids = self.tokens.split(condition.prefix + text, target)
             for addition in condition.additions:
                 vector = self.vectors[addition["vector"], addition["source_layer"]]
                 try:
@@ -64,7 +67,7 @@ class Experiment:
                     raise UserError(
                         f"{self.key}: prompt {text!r}: {error} (vector {addition['vector']})"
                     ) from error
-            rows.append(ids)
+            rows.append((ids, target_ids))
         return rows
 
     def determinants(self, module: str, condition: Condition) -> dict[str, Any]:

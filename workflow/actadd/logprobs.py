@@ -69,15 +69,14 @@ def measure(
     experiment = Experiment(spec, model_dir, vector_files, choice)
     texts = datasets.read(texts_file, spec["split"], f"{experiment.key}.prompts.split")
     prompts = texts["text"].tolist()
-    targets = [
-        experiment.tokens.pieces(target) if isinstance(target, str) and target else []
-        for target in texts["target"]
+    targets = texts["target"].fillna("").tolist()
+    encoded = [
+        experiment.encode(condition, prompts, targets) for condition in experiment.conditions
     ]
-    encoded = [experiment.encode(condition, prompts) for condition in experiment.conditions]
     keys = [
         cell_key(
             **experiment.determinants("actadd.logprobs", condition),
-            texts=digest([rows, targets]),
+            texts=digest(rows),
             batch_rows=spec["batch_rows"],
         )
         for condition, rows in zip(experiment.conditions, encoded, strict=True)
@@ -85,7 +84,7 @@ def measure(
 
     def compute(index: int) -> pa.Table:
         condition = experiment.conditions[index]
-        return _cell(experiment, condition, encoded[index], targets, threads)
+        return _cell(experiment, condition, encoded[index], threads)
 
     labels = [condition.label for condition in experiment.conditions]
     tables = collect(CellStore(store), keys, labels, compute)
@@ -101,15 +100,14 @@ def measure(
 def _cell(
     experiment: Experiment,
     condition: Condition,
-    encoded: list[list[int]],
-    targets: list[list[int]],
+    encoded: list[tuple[list[int], list[int]]],
     threads: int,
 ) -> pa.Table:
     """One condition on all texts, longest first, so that batches hold little padding."""
     model, additions = experiment.model(threads), experiment.additions(condition)
     # The whole vocabulary's logits of a batch are held at once, so its rows are kept few.
     rows = max(1, experiment.spec["batch_rows"] // 4)
-    whole = [prompt + target for prompt, target in zip(encoded, targets, strict=True)]
+    whole = [prompt + target for prompt, target in encoded]
     order = sorted(range(len(whole)), key=lambda i: (-len(whole[i]), i))
     columns: dict[str, list] = {
         name: []
@@ -123,11 +121,12 @@ def _cell(
             model,
             [whole[i] for i in batch],
             [additions] * len(batch),
-            [len(encoded[i]) for i in batch],
+            [len(encoded[i][0]) for i in batch],
         )
         measured.update(zip(batch, results, strict=True))
     for index, ids in enumerate(whole):
-        changed = _changed(additions, len(encoded[index]))
+        prompt, target = encoded[index]
+        changed = _changed(additions, len(prompt))
         logprob, rank = measured[index]
         positions = range(1, len(ids))
         columns["text"] += [index] * len(positions)
@@ -136,7 +135,7 @@ def _cell(
         columns["logprob"] += logprob.tolist()
         columns["rank"] += rank.tolist()
         columns["modified"] += [place - 1 in changed for place in positions]
-        first = len(encoded[index]) if targets[index] else 1
+        first = len(prompt) if target else 1
         columns["target"] += [place >= first for place in positions]
     types = {"logprob": pa.float32(), "modified": pa.bool_(), "target": pa.bool_()}
     return pa.table(

@@ -98,9 +98,8 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
 
     perplexity_ratio: exp(-mean over tokens of steered minus unsteered log-probability), on the
     tokens whose prediction the condition did not change directly (paper, perplexity experiment;
-    its printed formula lacks the sign). perplexity, on the same tokens. accuracy_at_1 and _at_10:
-    share of texts whose first target token ranks among the first K (paper, ConceptNet P@K), for
-    each group and for all texts together.
+    its printed formula lacks the sign). accuracy_at_1 and _at_10: share of texts whose first target
+    token ranks among the first K (paper, ConceptNet P@K), by group and for all texts together.
     """
     table = pd.read_parquet(logprobs)
     cells = table.drop_duplicates(["condition", "cell"])[[*COORDINATES, "cell"]]
@@ -119,7 +118,7 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
         if targeted and len(parts) > 1:
             parts["all"] = own
         for group, part in parts.items():
-            found = _targets(part) if targeted else _perplexities(part)
+            found = _targets(part) if targeted else _perplexity_ratio(part)
             for metric, (values, difference, texts, tokens) in found.items():
                 rows.append(
                     {
@@ -141,7 +140,7 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
 NOTHING = (np.nan,) * 3
 
 
-def _perplexities(part: pd.DataFrame) -> dict[str, tuple]:
+def _perplexity_ratio(part: pd.DataFrame) -> dict[str, tuple]:
     texts = part.groupby("text_id").agg(
         steered=("logprob", "sum"),
         unsteered=("logprob_unsteered", "sum"),
@@ -149,16 +148,11 @@ def _perplexities(part: pd.DataFrame) -> dict[str, tuple]:
     )
     counts = texts["tokens"].to_numpy(np.float64)
 
-    def perplexity(sums: pd.Series) -> tuple[float, float, float]:
-        mean, low, high = ratio_interval(sums.to_numpy(np.float64), counts)
-        # The exponential of a negative mean turns the interval round.
-        return float(np.exp(-mean)), float(np.exp(-high)), float(np.exp(-low))
-
-    size = (len(texts), int(counts.sum()))
-    return {
-        "perplexity": (perplexity(texts["steered"]), NOTHING, *size),
-        "perplexity_ratio": (perplexity(texts["steered"] - texts["unsteered"]), NOTHING, *size),
-    }
+    sums = (texts["steered"] - texts["unsteered"]).to_numpy(np.float64)
+    mean, low, high = ratio_interval(sums, counts)
+    # The exponential of a negative mean turns the interval round.
+    ratio = (float(np.exp(-mean)), float(np.exp(-high)), float(np.exp(-low)))
+    return {"perplexity_ratio": (ratio, NOTHING, len(texts), int(counts.sum()))}
 
 
 def _targets(part: pd.DataFrame) -> dict[str, tuple]:

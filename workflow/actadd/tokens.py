@@ -5,6 +5,7 @@ and forgetting it changes every steering vector. So none is asked to: the model'
 the BOS, and every text gets exactly that one.
 """
 
+from itertools import takewhile
 from pathlib import Path
 
 from actadd.errors import UserError
@@ -45,6 +46,21 @@ class Tokens:
         ids = self._tokenizer.encode(chat, add_special_tokens=False).ids
         return ids if ids[:1] == [self.bos_id] else [self.bos_id, *ids]
 
+    def split(self, text: str, continuation: str) -> tuple[list[int], list[int]]:
+        """Token ids of a prompt, as `encode` gives them, and of what follows it.
+
+        Both are read as one text: some tokenizers put a space before every text, also before a
+        continuation that is encoded alone. A token across the border counts to the continuation.
+        """
+        own = self.encode(text)
+        if self.chat_template is not None:
+            return own, self.pieces(continuation)
+        whole = self.encode(text + continuation)
+        shared = sum(
+            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(own, whole, strict=False))
+        )
+        return whole[:shared], whole[shared:]
+
     def pieces(self, text: str) -> list[int]:
         """The text's tokens alone."""
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -59,6 +75,11 @@ class Tokens:
     def decode(self, ids: list[int]) -> str:
         """Text of token ids; special tokens are left out."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def continuation(self, prompt: list[int], ids: list[int]) -> str:
+        """Text of `ids` as it stands after `prompt`, with a space between them if there is one."""
+        before, whole = self.decode(prompt), self.decode([*prompt, *ids])
+        return whole[len(before) :] if whole.startswith(before) else self.decode(ids)
 
     def token(self, token_id: int) -> str:
         """One token as text, for tables; a space stays visible."""

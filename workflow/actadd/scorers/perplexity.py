@@ -18,11 +18,11 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path, threads: int) -> pd.Dat
     from actadd.models import load
 
     tokens = Tokens(inputs)
-    prompts = [[tokens.bos_id, *tokens.pieces(text)] for text in table["prompt"]]
-    rows = [
-        prompt + tokens.pieces(text)
-        for prompt, text in zip(prompts, table["completion"], strict=True)
+    pairs = [
+        tokens.split(prompt, completion)
+        for prompt, completion in zip(table["prompt"], table["completion"], strict=True)
     ]
+    rows = [prompt + completion for prompt, completion in pairs]
     model = load(inputs, dtype=spec["dtype"], device=spec["compute"]["device"], threads=threads)
     means = np.full(len(rows), np.nan)
     order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i))
@@ -32,6 +32,7 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path, threads: int) -> pd.Dat
         for index, (logprob, _) in zip(
             batch, token_logprobs(model, [rows[i] for i in batch]), strict=True
         ):
-            if len(rows[index]) > len(prompts[index]):
-                means[index] = float(logprob[len(prompts[index]) - 1 :].mean())
+            prompt, completion = pairs[index]
+            if completion:
+                means[index] = float(logprob[len(prompt) - 1 :].mean())
     return pd.DataFrame({"perplexity": np.exp(-means), "mean_logprob": means}, index=table.index)
