@@ -4,8 +4,9 @@ import copy
 import time
 
 import pytest
-import tiny
 import yaml
+
+import tiny
 from actadd.config import checked
 from actadd.errors import UserError
 

@@ -9,6 +9,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
 from actadd.errors import UserError
 from actadd.fetch import fetch
 from actadd.files import read_json

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import GPT2LMHeadModel
+
 from actadd.batching import left_pad
 from actadd.steering import Addition, record_activations, steer
-from transformers import GPT2LMHeadModel
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN = json.loads((FOLDER / "golden.json").read_text())

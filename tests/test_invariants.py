@@ -1,8 +1,9 @@
 """What must hold for every model family, checked against tests/reference.py."""
 
 import pytest
-import reference
 import torch
+
+import reference
 from actadd.alignment import aligned
 from actadd.batching import left_pad
 from actadd.errors import UserError

@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import tiny
 import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+import tiny
 from actadd import conditions, datasets, models, tables, vectors
 from actadd.activations import cache_activations, contrast_ids
 from actadd.errors import UserError
@@ -15,8 +18,6 @@ from actadd.logprobs import token_logprobs
 from actadd.statistics import mean_interval, ratio_interval
 from actadd.steering import Addition
 from actadd.tokens import Tokens
-from safetensors import safe_open
-from safetensors.numpy import load_file
 
 SPEC = {"dtype": "float32", "device": "cpu"}
 

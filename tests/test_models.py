@@ -5,13 +5,14 @@ import struct
 import subprocess
 
 import pytest
-import tiny
 import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+import tiny
 from actadd import llama2c, models
 from actadd.errors import UserError
 from actadd.fetch import fetch
 from actadd.tokens import Tokens
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 import tiny
 from actadd.files import read_json
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from actadd import sampling
 from actadd.sampling import Sampling, draws, next_tokens
 

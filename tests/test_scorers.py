@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import tiny
 import torch
+
+import tiny
 from actadd import datasets, models, scores
 from actadd.errors import UserError
 from actadd.files import read_json
