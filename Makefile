@@ -5,16 +5,17 @@ VENV ?= .venv
 PYTHON ?= python3
 CORES ?= all
 ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
 
 .PHONY: run resume test env clean format
 
 run: env
-	$(ACTIVATE) snakemake --cores $(CORES)
+	$(SNAKEMAKE)
 
 # A killed run leaves a lock; finished cells are in the store and are not computed again.
 resume: env
 	$(ACTIVATE) snakemake --unlock
-	$(ACTIVATE) snakemake --cores $(CORES) --rerun-incomplete
+	$(SNAKEMAKE)
 
 test: env
 	$(ACTIVATE) pytest -n 2

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actadd.files import digest, whole_file
+from actadd.provenance import versions
 
 
 class CellStore:
@@ -42,9 +43,15 @@ class CellStore:
             pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
+# Packages that do the arithmetic of some cell: another version may give other bytes.
+COMPUTING = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "vaderSentiment")
+
+
 def cell_key(**determinants: Any) -> str:
-    """Hex sha256 over everything that determines a cell."""
-    return digest(determinants)
+    """Hex sha256 over everything that determines a cell, package versions included."""
+    found = versions()
+    packages = {name: found.get(name) for name in COMPUTING}
+    return digest({**determinants, "packages": packages})
 
 
 def collect(

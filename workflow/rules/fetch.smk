@@ -24,7 +24,7 @@ rule fetch:
         "Fetch source {wildcards.source}"
     shell:
         "python -m programs.fetch --spec {params.spec:q} --code {params.code} {params.index} "
-        "--folder {output.folder} --provenance {output.provenance} > {log} 2>&1"
+        "--folder {output.folder} --provenance {output.provenance} 2>&1 | tee {log}"
 
 
 rule model:

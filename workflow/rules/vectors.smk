@@ -28,4 +28,4 @@ for model in config["models"]:
         shell:
             "python -m programs.vectors --spec {params.spec:q} --code {params.code} "
             "--activations {input.activations} --layers {output.layers} --norms {output.norms} "
-            "--provenance {output.provenance} > {log} 2>&1"
+            "--provenance {output.provenance} 2>&1 | tee {log}"
