@@ -24,11 +24,11 @@ configfile: "config.yaml"
 
 
 try:
-    config = checked(config, Path(workflow.current_basedir))
+    config = checked(config, Path.cwd())
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-PLAN = Plan(config)
+PLAN = Plan(config, Path.cwd())
 
 
 wildcard_constraints:

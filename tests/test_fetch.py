@@ -108,6 +108,18 @@ def test_members_of_archives_inside_archives(get, address, tmp_path):
         get("y", {**spec, "members": {"z": "data/none.txt"}})
 
 
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ({"url": "{}/"}, "names no file"),
+        ({"url": "{}/weights.bin", "members": {"a": "b"}}, "no archive to unpack"),
+    ],
+)
+def test_an_address_that_cannot_serve_is_said_plainly(get, address, spec, named):
+    with pytest.raises(UserError, match=named):
+        get("x", {"type": "url", **spec, "url": spec["url"].format(address)})
+
+
 def test_an_unpinned_source_is_locked_at_first_use(get, address, tmp_path, capsys):
     spec = {"type": "url", "url": f"{address}/weights.bin"}
     get("x", spec)

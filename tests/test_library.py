@@ -14,12 +14,12 @@ from actadd import conditions, datasets, models, tables, vectors
 from actadd.activations import cache_activations, contrast_ids
 from actadd.errors import UserError
 from actadd.files import canonical_json, digest, whole_file
-from actadd.logprobs import token_logprobs
+from actadd.logprobs import measure, token_logprobs
 from actadd.statistics import mean_interval, ratio_interval
 from actadd.steering import Addition
 from actadd.tokens import Tokens
 
-SPEC = {"dtype": "float32", "device": "cpu"}
+SPEC = {"dtype": "float32", "compute": {"device": "cpu", "threads": 1}}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def cached(prepared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("activations")
     files = [folder / f"layer_{layer:02d}.safetensors" for layer in range(tiny.LAYERS)]
     contrast = {"name": "x", "kind": "pair", "positive": "Love", "negative": "I hate the ship"}
-    cache_activations({**SPEC, "contrast": contrast}, prepared, files, threads=1)
+    cache_activations({**SPEC, "contrast": contrast}, prepared, files)
     return files
 
 
@@ -145,7 +145,7 @@ def test_mean_difference_is_the_mean_over_last_tokens(prepared, tmp_path):
         "positive": ["The bride", "They were happy and"],
         "negative": ["The ship", "The crane"],
     }
-    cache_activations({**SPEC, "contrast": contrast}, prepared, files, threads=1)
+    cache_activations({**SPEC, "contrast": contrast}, prepared, files)
     streams = load_file(files[2])
     by_hand = [
         streams["0.positive"][-1] - streams["0.negative"][-1],
@@ -316,6 +316,118 @@ def test_perplexity_ratio_by_hand(tmp_path):
     ratio = table.loc[("steered", "perplexity_ratio")]
     assert ratio["mean"] == pytest.approx(np.exp(-0.2)) and ratio["n_tokens"] == 6
     assert table.loc[("plain", "perplexity_ratio"), "mean"] == pytest.approx(1)
+
+
+def test_a_masked_first_target_is_left_out_not_replaced(tmp_path):
+    """Its prediction was changed directly; the second target token is another question."""
+    coordinates = dict.fromkeys(tables.COORDINATES) | {"model": "m", "experiment": "e"}
+    rows = [
+        {
+            **coordinates,
+            "condition": method,
+            "method": method,
+            "cell": method,
+            "text_id": text,
+            "group": f"g{text}",
+            "token_index": index,
+            "logprob": -1.0,
+            "rank": 0 if index == 3 else 500,
+            "modified": method == "actadd" and text == 0 and index == 3,
+            "target": index >= 3,
+        }
+        for method in ("unsteered", "actadd")
+        for text in (0, 1)
+        for index in (1, 2, 3, 4)
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "in.parquet")
+    tables.summarise_logprobs(
+        {}, logprobs=tmp_path / "in.parquet", csv=tmp_path / "o.csv", parquet=tmp_path / "o.parquet"
+    )
+    table = pd.read_parquet(tmp_path / "o.parquet")
+    row = table[(table["method"] == "actadd") & (table["group"] == "all")]
+    hits = row[row["metric"] == "accuracy_at_1"].iloc[0]
+    assert (hits["mean"], hits["n_prompts"]) == (1, 1)
+
+
+def test_a_prefix_is_no_part_of_the_text_that_is_measured(prepared, tmp_path):
+    """Prompting's tokens keep their index, so that they are compared with their own."""
+    spec = {"name": "t", "title": "t"}
+    (tmp_path / "t.csv").write_text("text\nThe ship left the port\nThe bride went home\n")
+    datasets.prepare(spec, tmp_path / "t.csv", tmp_path / "t.parquet")
+    experiment = {
+        "name": "e",
+        "model": "tiny",
+        "split": "all",
+        "batch_rows": 4,
+        "conditions": {
+            "unsteered": {"method": "unsteered"},
+            "prompting": {"method": "prompting", "prefix": " wedding"},
+        },
+        **SPEC,
+    }
+    measure(
+        experiment,
+        model_dir=prepared,
+        texts_file=tmp_path / "t.parquet",
+        vector_files=[],
+        choice=None,
+        store=tmp_path / "store",
+        output=tmp_path / "o.parquet",
+    )
+    table = pd.read_parquet(tmp_path / "o.parquet")
+    columns = ["text_id", "token_index", "token_id"]
+    plain = table[table["method"] == "unsteered"][columns].reset_index(drop=True)
+    prefixed = table[table["method"] == "prompting"].reset_index(drop=True)
+    assert prefixed[columns].equals(plain)
+    model = models.load(prepared, dtype="float32", device="cpu", threads=1)
+    tokens = Tokens(prepared)
+    ids = tokens.encode("The ship left the port", " wedding")
+    by_hand, _ = token_logprobs(model, [ids])[0]
+    shift = len(tokens.pieces(" wedding"))
+    stored = prefixed[prefixed["text_id"] == 0]["logprob"].to_numpy()
+    assert np.allclose(stored, by_hand[shift:], atol=1e-5)
+
+
+def test_logits_that_are_no_numbers_are_an_error(prepared):
+    from actadd.batching import left_pad
+    from actadd.generation import generate
+    from actadd.sampling import Sampling
+
+    model = models.load(prepared, dtype="float16", device="cpu", threads=1)
+    ids, mask = left_pad([Tokens(prepared).encode("The ship left")])
+    with pytest.raises(UserError, match="smaller coefficient"):
+        generate(
+            model,
+            ids,
+            mask,
+            additions=[[Addition(torch.ones(2, 32), 1, 1e9)]],
+            sampling=Sampling(),
+            uniforms=torch.zeros(1, 2, dtype=torch.float64),
+            max_new_tokens=2,
+        )
+
+
+def test_halves_of_an_odd_number_are_all_of_it(tmp_path):
+    (tmp_path / "a.txt").write_text("\n".join(f"row {n}" for n in range(7)))
+    spec = {"name": "a", "title": "a", "splits": {"one": 0.5, "two": 0.5}}
+    assert datasets.prepare(spec, tmp_path / "a.txt", tmp_path / "a.parquet")["rows"] == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "named"),
+    [
+        ("text,label\na b,good\n", {}, "columns.label: labels must be numbers"),
+        ("text\na b\n", {"columns": {"target": "answer"}}, "columns.target"),
+        ("text\na b\n", {"table": {"encoding": "utf-99"}}, "cannot be read"),
+        ("text\n\n", {}, "no text is left"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(tmp_path, text, spec, named):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(UserError, match=named):
+        datasets.prepare(
+            {"name": "x", "title": "x", **spec}, tmp_path / "x.csv", tmp_path / "x.parquet"
+        )
 
 
 # --- files ---

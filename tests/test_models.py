@@ -1,5 +1,6 @@
 """Making models ready: conversions, and what is refused."""
 
+import json
 import shutil
 import struct
 import subprocess
@@ -30,9 +31,50 @@ def test_pickled_weights_are_not_loaded(tiny_model, tmp_path):
     weights = AutoModelForCausalLM.from_pretrained(folder).state_dict()
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
-    with pytest.raises(UserError, match="holds no safetensors"):
+    with pytest.raises(UserError, match="weights in pickle form"):
         models.prepare(ENTRY, folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_other_safetensors_do_not_let_pickled_weights_in(tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "mixed")
+    weights = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+    (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match="weights in pickle form"):
+        models.prepare(ENTRY, folder, tmp_path / "out")
+
+
+def test_a_missing_tokenizer_file_is_made_without_touching_the_source(tiny_model, tmp_path):
+    from transformers import GPT2Tokenizer
+
+    folder = shutil.copytree(tiny_model, tmp_path / "old")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text(json.dumps(tokenizer["model"]["vocab"]))
+    merges = [" ".join(pair) for pair in tokenizer["model"]["merges"]]
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+    settings = {"tokenizer_class": GPT2Tokenizer.__name__, "mine": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    models.prepare(ENTRY, folder, tmp_path / "out")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    models.prepare(ENTRY, tiny_model, tmp_path / "new")
+    text = "I went up to my friend"
+    assert Tokens(tmp_path / "out").encode(text) == Tokens(tmp_path / "new").encode(text)
+
+
+def test_identity_is_of_all_that_the_model_computes_with(tiny_model, tmp_path):
+    first = models.prepare(ENTRY, tiny_model, tmp_path / "first")
+    renamed = models.prepare({**ENTRY, "name": "other"}, tiny_model, tmp_path / "renamed")
+    assert renamed["identity"] == first["identity"]
+    folder = shutil.copytree(tiny_model, tmp_path / "edited")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "layer_norm_epsilon": 0.1}))
+    edited = models.prepare(ENTRY, folder, tmp_path / "second")
+    assert edited["weights"] == first["weights"] and edited["identity"] != first["identity"]
+    stops = models.prepare({**ENTRY, "stop": ["a"]}, tiny_model, tmp_path / "third")
+    assert stops["identity"] != first["identity"]
 
 
 @pytest.mark.parametrize(

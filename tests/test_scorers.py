@@ -36,22 +36,20 @@ def test_topic_words_are_counted_as_the_authors_count():
         table("A wedding! Weddings? bride-groom", "weddinglike", "", prompt="wedding"),
         {"words": ["wedding", "weddings", "bride", "groom"]},
         None,
-        1,
     )
     assert found["count"].tolist() == [4, 0, 0] and found["any"].tolist() == [1, 0, 0]
 
 
 def test_distinct_n():
-    found = distinct.score(table("a b a b", "a", ""), {}, None, 1)
+    found = distinct.score(table("a b a b", "a", ""), {}, None)
     assert found["distinct_1"].tolist()[:2] == [0.5, 1.0]
     assert found["distinct_2"].tolist()[0] == pytest.approx(2 / 3)
     assert found["distinct_1"].isna().tolist() == [False, False, True]
 
 
 def test_vader_tells_good_from_bad():
-    found = vader.score(
-        table("This is wonderful", "This is horrible", "This is a table"), {}, None, 1
-    )
+    texts = table("This is wonderful", "This is horrible", "This is a table")
+    found = vader.score(texts, {}, None)
     good, bad, neutral = found["compound"]
     assert good > 0.4 and bad < -0.4 and neutral == 0
 
@@ -59,8 +57,8 @@ def test_vader_tells_good_from_bad():
 def test_perplexity_is_of_the_completion_given_the_prompt(tiny_model, tmp_path):
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
     models.prepare(entry, tiny_model, tmp_path / "tiny")
-    spec = {"dtype": "float32", "compute": {"device": "cpu"}, "batch_rows": 8}
-    found = perplexity.score(table(" the ship", " a", "", " the ship"), spec, tmp_path / "tiny", 1)
+    spec = {"dtype": "float32", "compute": {"device": "cpu", "threads": 1}, "batch_rows": 8}
+    found = perplexity.score(table(" the ship", " a", "", " the ship"), spec, tmp_path / "tiny")
     model = models.load(tmp_path / "tiny", dtype="float32", device="cpu", threads=1)
     tokens = perplexity.Tokens(tmp_path / "tiny")
     prompt, completion = tokens.encode("We said"), tokens.pieces(" the ship")
@@ -71,6 +69,14 @@ def test_perplexity_is_of_the_completion_given_the_prompt(tiny_model, tmp_path):
     assert found["perplexity"][0] == pytest.approx(math.exp(-np.mean(by_hand)), rel=1e-3)
     assert math.isnan(found["perplexity"][2])
     assert found["perplexity"][3] == pytest.approx(found["perplexity"][0], rel=1e-5)
+
+
+def test_a_special_token_in_generated_text_is_text_to_the_judge(tiny_model, tmp_path):
+    entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
+    models.prepare(entry, tiny_model, tmp_path / "tiny")
+    spec = {"dtype": "float32", "compute": {"device": "cpu", "threads": 1}, "batch_rows": 8}
+    found = perplexity.score(table(" <|endoftext|> the"), spec, tmp_path / "tiny")
+    assert found["perplexity"].notna().all()
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +113,13 @@ def test_a_fitted_classifier_is_stored_without_pickle_and_validated(labelled, tm
     classifier.fit(entry, datasets.read(labelled, "fit", ""), tmp_path / "mood")
     files = {path.name for path in (tmp_path / "mood").iterdir()}
     assert files == {"classifier.safetensors", "vocabulary.json"}
-    found = classifier.score(table("a lovely day", "an awful day"), entry, tmp_path / "mood", 1)
+    found = classifier.score(table("a lovely day", "an awful day"), entry, tmp_path / "mood")
     assert found["probability"][0] > 0.8 and found["probability"][1] < 0.2
     scores.validate(
         {"scorer": entry},
         texts_file=labelled,
         inputs=tmp_path / "mood",
         output=tmp_path / "mood.json",
-        threads=1,
     )
     figures = read_json(tmp_path / "mood.json")["all"]
     assert figures["auc"] == 1 and figures["accuracy"] == 1 and figures["spearman"] > 0.8
@@ -161,21 +166,21 @@ def bert(tmp_path_factory, tiny_model):
 
 
 def test_a_hub_classifier_scores_one_label(bert):
-    spec = {"name": "hub", "label": "positive", "compute": {"device": "cpu"}}
+    spec = {"name": "hub", "label": "positive", "compute": {"device": "cpu", "threads": 1}}
     texts = table("The ship left", "They danced until the morning", "a")
-    positive = hub_classifier.score(texts, spec, bert, 1)["probability"]
-    negative = hub_classifier.score(texts, {**spec, "label": "NEGATIVE"}, bert, 1)["probability"]
+    positive = hub_classifier.score(texts, spec, bert)["probability"]
+    negative = hub_classifier.score(texts, {**spec, "label": "NEGATIVE"}, bert)["probability"]
     assert np.allclose(positive + negative, 1, atol=1e-6) and positive.between(0, 1).all()
-    alone = hub_classifier.score(texts.tail(1), spec, bert, 1)["probability"]
+    alone = hub_classifier.score(texts.tail(1), spec, bert)["probability"]
     assert alone.iloc[0] == pytest.approx(positive[2], abs=1e-5)
     with pytest.raises(UserError, match=r"no label 'joy', it has \['negative', 'positive'\]"):
-        hub_classifier.score(texts, {**spec, "label": "joy"}, bert, 1)
+        hub_classifier.score(texts, {**spec, "label": "joy"}, bert)
 
 
 def test_similarity_of_a_text_with_itself_is_one(bert):
-    spec = {"compute": {"device": "cpu"}}
+    spec = {"compute": {"device": "cpu", "threads": 1}}
     texts = pd.DataFrame(
         {"prompt": ["The ship left"] * 3, "completion": ["The ship left", "a", ""]}
     )
-    cosine = scorer("similarity")(texts, spec, bert, 1)["cosine"]
+    cosine = scorer("similarity")(texts, spec, bert)["cosine"]
     assert cosine[0] == pytest.approx(1, abs=1e-5) and cosine[1] < 0.9999 and math.isnan(cosine[2])

@@ -47,12 +47,10 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
     }
 
 
-def cache_activations(
-    spec: dict, model_dir: Path, layer_files: list[Path], threads: int
-) -> dict[str, Any]:
+def cache_activations(spec: dict, model_dir: Path, layer_files: list[Path]) -> dict[str, Any]:
     """Runs each contrast prompt once and writes the stream of every layer to that layer's file.
 
-    spec: {contrast: the vector's entry, dtype, device}. layer_files: one path for each layer, in
+    spec: {contrast: the vector's entry, dtype, compute}. layer_files: one path for each layer, in
     order. Each file is safetensors: float32 [tokens, d_model] for each prompt by its name, and for
     the "reference" sentence, with the tokens in the metadata.
     """
@@ -67,7 +65,7 @@ def cache_activations(
     from actadd.models import load
     from actadd.steering import record_activations
 
-    model = load(model_dir, dtype=spec["dtype"], device=spec["device"], threads=threads)
+    model = load(model_dir, dtype=spec["dtype"], **spec["compute"])
     if len(layer_files) != model.config.get_text_config().num_hidden_layers:
         raise UserError(f"{len(layer_files)} layer files were asked for; check models.*.layers")
     device = model.get_input_embeddings().weight.device

@@ -8,6 +8,7 @@ import pyarrow as pa
 from actadd import datasets
 from actadd.cells import CellStore, cell_key, collect
 from actadd.conditions import Condition
+from actadd.errors import UserError
 from actadd.experiment import Experiment
 from actadd.files import digest, write_with
 from actadd.sampling import Sampling, draws
@@ -22,7 +23,6 @@ def complete(
     choice: Path | None,
     store: Path,
     output: Path | None,
-    threads: int,
     shard: tuple[int, int] = (0, 1),
 ) -> dict[str, Any]:
     """Fills the cells of an experiment and writes all its completions as one Parquet table.
@@ -30,8 +30,8 @@ def complete(
     spec: name, model, conditions, split, samples, max_new_tokens, sampling, seed, dtype, compute.
     shard: (i, n) computes every n-th cell only, from the i-th on, and writes nothing but the
     store; the table is then written by a call without it.
-    Rows: one for each condition, prompt and sample, with all coordinates, the prompt, the
-    completion, its token ids and whether it ended by itself.
+    Rows: one for each condition, prompt and sample, with all coordinates, the user's prompt, what
+    the method put before it (prefix), the completion, its token ids and whether it ended by itself.
     Raises UserError if a prompt is shorter than a vector, before the weights are loaded.
     """
     experiment = Experiment(spec, model_dir, vector_files, choice)
@@ -53,7 +53,7 @@ def complete(
 
     def compute(index: int) -> pa.Table:
         condition = experiment.conditions[index]
-        return _cell(experiment, condition, texts, encoded[index], threads)
+        return _cell(experiment, condition, texts, encoded[index])
 
     index, shards = shard
     tables = collect(
@@ -69,8 +69,9 @@ def complete(
         before = table.columns.get_loc("sample")
         prefixes = table["condition"].map({c.name: c.prefix for c in experiment.conditions})
         table.insert(before, "prompt_id", prompts["id"].to_numpy()[place])
-        table.insert(before + 1, "prompt", prefixes.to_numpy() + prompts["text"].to_numpy()[place])
-        table.insert(before + 2, "seed", spec["seed"])
+        table.insert(before + 1, "prefix", prefixes)
+        table.insert(before + 2, "prompt", prompts["text"].to_numpy()[place])
+        table.insert(before + 3, "seed", spec["seed"])
         write_with(output, lambda path: table.to_parquet(path, index=False))
     return {"cells": len(keys), "weights": experiment.facts["weights"]}
 
@@ -80,7 +81,6 @@ def _cell(
     condition: Condition,
     texts: list[str],
     encoded: list[tuple[list[int], list[int]]],
-    threads: int,
 ) -> pa.Table:
     """One condition on all prompts and samples, in batches that no other cell has a part in."""
     import torch
@@ -89,7 +89,7 @@ def _cell(
     from actadd.generation import FINISHED, generate
 
     spec = experiment.spec
-    model, additions = experiment.model(threads), experiment.additions(condition)
+    model, additions = experiment.model(), experiment.additions(condition)
     steps = spec["max_new_tokens"]
     rows = [(prompt, sample) for prompt in range(len(texts)) for sample in range(spec["samples"])]
     written: list[list[int]] = []
@@ -97,16 +97,19 @@ def _cell(
         batch = rows[start : start + spec["batch_rows"]]
         ids, mask = left_pad([encoded[prompt][0] for prompt, _ in batch])
         noise = [draws(spec["seed"], texts[prompt], sample, steps) for prompt, sample in batch]
-        tokens = generate(
-            model,
-            ids,
-            mask,
-            additions=[additions] * len(batch),
-            sampling=Sampling(**spec["sampling"]),
-            uniforms=torch.tensor(noise, dtype=torch.float64),
-            max_new_tokens=steps,
-            stop_ids=experiment.tokens.stop_ids,
-        )
+        try:
+            tokens = generate(
+                model,
+                ids,
+                mask,
+                additions=[additions] * len(batch),
+                sampling=Sampling(**spec["sampling"]),
+                uniforms=torch.tensor(noise, dtype=torch.float64),
+                max_new_tokens=steps,
+                stop_ids=experiment.tokens.stop_ids,
+            )
+        except UserError as error:
+            raise UserError(f"{experiment.key}: {condition.label}: {error}") from error
         written += [[token for token in row if token != FINISHED] for row in tokens.tolist()]
     stops = set(experiment.tokens.stop_ids)
     ended = [bool(row) and row[-1] in stops for row in written]

@@ -7,10 +7,9 @@ from typing import Any
 
 import yaml
 
-from actadd.conditions import expand
 from actadd.errors import UserError
 from actadd.files import canonical
-from actadd.scorers import KINDS
+from actadd.scorers import KINDS, METRICS
 
 SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.yaml"
 
@@ -88,6 +87,7 @@ def _known(key: str, value: str, section: dict, what: str) -> Iterator[str]:
 
 def _problems(config: dict[str, Any], root: Path) -> Iterator[str]:
     """Sentences for everything that the schema cannot see, in the config's order."""
+    yield from _numbers(config)
     yield from _models(config)
     yield from _datasets(config, root)
     yield from _vectors(config)
@@ -98,12 +98,42 @@ def _problems(config: dict[str, Any], root: Path) -> Iterator[str]:
         yield from _figure(config, f"figures.{name}", entry)
 
 
+def _numbers(value: Any, key: str = "") -> Iterator[str]:
+    """YAML has .nan and .inf, and no setting here means anything with them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{key}: {value} is not a number to calculate with; write a finite one"
+    items = value.items() if isinstance(value, dict) else []
+    if isinstance(value, list):
+        items = enumerate(value)
+    for name, item in items:
+        yield from _numbers(item, f"{key}.{name}" if key else str(name))
+
+
+def _metric(config: dict[str, Any], key: str, metric: str, scorers: list[str]) -> Iterator[str]:
+    """A metric is scorer.column; the scorer must be used and have that column."""
+    scorer, _, column = metric.partition(".")
+    if scorer not in scorers:
+        yield (
+            f"{key}: {metric!r} is not scored there; write scorer.metric with one of "
+            f"{', '.join(scorers) or 'none'}, or add the scorer"
+        )
+    columns = METRICS[config["scorers"][scorer]["kind"]]
+    if column not in columns:
+        there = ", ".join(f"{scorer}.{name}" for name in columns)
+        yield f"{key}: there is no metric {metric!r}; write one of {there}"
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or "all" in (one, other)
+
+
 def _models(config: dict[str, Any]) -> Iterator[str]:
     for name, entry in config["experiments"].items():
         for model in entry["models"]:
             yield from _known(f"experiments.{name}.models", model, config["models"], "model")
     used = {model for entry in config["experiments"].values() for model in entry["models"]}
     used |= {entry["model"] for entry in config["scorers"].values() if "model" in entry}
+    used |= {model for entry in config["figures"].values() for model in entry.get("models", [])}
     for name, entry in config["models"].items():
         key = f"models.{name}"
         yield from _known(f"{key}.source", entry["source"], config["sources"], "source")
@@ -157,6 +187,17 @@ def _scorers(config: dict[str, Any]) -> Iterator[str]:
             if use in entry:
                 place = f"{key}.{use}"
                 yield from _split(config, place, entry[use]["dataset"], entry[use]["split"])
+        if "validate" in entry:
+            check = entry["validate"]
+            if check["metric"] not in METRICS[entry["kind"]]:
+                there = ", ".join(METRICS[entry["kind"]])
+                yield f"{key}.validate.metric: {check['metric']!r} is not one of {there}"
+            fit = entry.get("fit", {"dataset": None, "split": ""})
+            if check["dataset"] == fit["dataset"] and _overlap(check["split"], fit["split"]):
+                yield (
+                    f"{key}.validate.split: {check['split']!r} is what the scorer is fitted on; "
+                    "name a split that was held out"
+                )
 
 
 def _split(config: dict[str, Any], key: str, dataset: str, split: str) -> Iterator[str]:
@@ -187,18 +228,24 @@ def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]
         if not set(entry["models"]) <= set(sweep["models"]):
             missing = ", ".join(sorted(set(entry["models"]) - set(sweep["models"])))
             yield f"{place}.experiment: {rule['experiment']} is not run on {missing}; add it there"
-        if len(sweep["conditions"][rule["condition"]].get("additions", [])) != 1:
+        additions = sweep["conditions"][rule["condition"]].get("additions", [])
+        if len(additions) != 1:
             yield f"{place}.condition: {rule['condition']!r} needs exactly one addition to choose"
+        for field in ("position", "dimensions"):
+            if isinstance(additions[0].get(field), list):
+                yield f"{place}.condition: {field} is swept, but only layer and coefficient chosen"
+        swept = sweep["prompts"]
+        if swept["dataset"] == prompts["dataset"] and _overlap(swept["split"], prompts["split"]):
+            yield (
+                f"{place}.experiment: {rule['experiment']} uses the same prompts as this "
+                "experiment; choose on another split than the one reported"
+            )
         if rule.get("cap") and not any(
             condition["method"] == "unsteered" for condition in sweep["conditions"].values()
         ):
             yield f"{place}.cap: {rule['experiment']} has no unsteered condition to compare with"
         for metric in (rule["metric"], *([rule["cap"]["metric"]] if rule.get("cap") else [])):
-            if metric.split(".")[0] not in sweep.get("scorers", []):
-                yield (
-                    f"{place}: {metric!r} is not scored in {rule['experiment']}; add the scorer "
-                    "there"
-                )
+            yield from _metric(config, place, metric, sweep.get("scorers", []))
     unsteered = [
         c for c, condition in entry["conditions"].items() if condition["method"] == "unsteered"
     ]
@@ -241,15 +288,13 @@ def _addition(config: dict, key: str, entry: dict, addition: dict) -> Iterator[s
                         f"{key}.{field}: {layer} is beyond {model}, whose layers are 0 to "
                         f"{depth - 1}"
                     )
-    coefficients = addition.get("coefficient", [])
-    for value in coefficients if isinstance(coefficients, list) else [coefficients]:
-        if not math.isfinite(value):
-            yield f"{key}.coefficient: {value} is not a number to multiply with"
     positions = addition.get("position", "front")
     kind = config["vectors"][addition["vector"]]["kind"]
     everywhere = "all" in (positions if isinstance(positions, list) else [positions])
     if everywhere and kind != "mean_difference":
         yield f"{key}.position: all needs a vector of one row, a mean_difference, not a {kind}"
+    if kind == "mean_difference" and "position" not in addition:
+        yield f"{key}: a mean_difference vector has one row; write position: back or all"
 
 
 def _figure(config: dict, key: str, entry: dict) -> Iterator[str]:
@@ -268,21 +313,9 @@ def _figure(config: dict, key: str, entry: dict) -> Iterator[str]:
             f"{entry['experiment']} measures {experiment['measure']}"
         )
     for metric in entry.get("metrics", []):
-        if metric.split(".")[0] not in experiment.get("scorers", []):
-            yield (
-                f"{key}.metrics: {metric!r} is not scored in {entry['experiment']}; write "
-                f"scorer.metric with one of {', '.join(experiment.get('scorers', []))}"
-            )
+        yield from _metric(config, f"{key}.metrics", metric, experiment.get("scorers", []))
     if "condition" in entry:
-        yield from _known(
-            f"{key}.condition", entry["condition"], experiment["conditions"], "condition"
-        )
-
-
-def cells(config: dict[str, Any], experiment: str) -> int:
-    """How many cells an experiment has on one model."""
-    choices = {
-        name: {"layer": 0, "source_layer": 0, "coefficient": 1}
-        for name in config["experiments"][experiment].get("choices", {})
-    }
-    return len(expand(config["experiments"][experiment]["conditions"], choices))
+        name = entry["condition"]
+        yield from _known(f"{key}.condition", name, experiment["conditions"], "condition")
+        if "additions" not in experiment["conditions"][name]:
+            yield f"{key}.condition: {name!r} adds no vector, so there is nothing to sweep"

@@ -24,6 +24,7 @@ def prepare(spec: dict, source: Path | None, output: Path) -> dict[str, Any]:
     """
     key = f"datasets.{spec['name']}"
     table = _read(spec, source, key)
+    table = table.dropna(subset="text")
     table["text"] = table["text"].astype(str).str.strip("\r\n")
     table = table[table["text"].str.strip() != ""].drop_duplicates("text")
     if spec.get("at_least_words"):
@@ -42,7 +43,10 @@ def prepare(spec: dict, source: Path | None, output: Path) -> dict[str, Any]:
     table = table[list(COLUMNS)].astype(
         {"text": "string", "split": "string", "target": "string", "group": "string"}
     )
-    table["label"] = pd.to_numeric(table["label"]).astype("float64")
+    try:
+        table["label"] = pd.to_numeric(table["label"]).astype("float64")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{key}.columns.label: labels must be numbers: {error}") from error
     write_with(output, lambda path: table.to_parquet(path, index=False))
     return {"rows": len(table), "splits": table["split"].value_counts().sort_index().to_dict()}
 
@@ -54,9 +58,8 @@ def read(path: Path, split: str | None, key: str) -> pd.DataFrame:
         return table
     chosen = table[table["split"] == split]
     if chosen.empty:
-        raise UserError(
-            f"{key}: there is no split {split!r}; there are {sorted(set(table['split']))}"
-        )
+        there = sorted(set(table["split"].dropna()))
+        raise UserError(f"{key}: there is no split {split!r}; there are {there}")
     return chosen.reset_index(drop=True)
 
 
@@ -97,13 +100,14 @@ def _read_one(path: Path, spec: dict, key: str) -> pd.DataFrame:
                 quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
                 keep_default_na=False,
             )
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, LookupError) as error:
         raise UserError(f"{key}: {path} cannot be read: {error}") from error
     roles = {role: spec.get("columns", {}).get(role, role) for role in COLUMNS[1:]}
-    if roles["text"] not in raw:
-        raise UserError(
-            f"{key}.columns.text: {path} has no column {roles['text']!r}, it has {list(raw)}"
-        )
+    for role in ("text", *spec.get("columns", {})):
+        if roles[role] not in raw:
+            raise UserError(
+                f"{key}.columns.{role}: {path} has no column {roles[role]!r}, it has {list(raw)}"
+            )
     return pd.DataFrame({role: raw[name] for role, name in roles.items() if name in raw})
 
 
@@ -111,13 +115,13 @@ def _split(table: pd.DataFrame, splits: dict[str, float], key: str) -> pd.DataFr
     """Rows in hash order, cut into named splits; a size is a count, or a share if below 1."""
     order = table["text"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
     table = table.loc[order.sort_values().index].copy()
-    total, start, names = len(table), 0, []
+    total, end, names = len(table), 0.0, []
     for name, size in splits.items():
-        count = round(size * total) if size < 1 else int(size)
-        names += [name] * count
-        start += count
-    if start > total:
-        raise UserError(f"{key}.splits: {start} rows are asked for, there are {total}")
-    table = table.iloc[:start]
+        # Ends are rounded, not sizes, so that two halves of an odd number are all of it.
+        end += size * total if size < 1 else size
+        names += [name] * (round(end) - len(names))
+    if len(names) > total:
+        raise UserError(f"{key}.splits: {len(names)} rows are asked for, there are {total}")
+    table = table.iloc[: len(names)]
     table["split"] = names
     return table

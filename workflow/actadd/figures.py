@@ -89,6 +89,40 @@ def _names(spec: dict, table: pd.DataFrame) -> str:
     return f"Model: {models}. Data: {about['data']}; {sizes}; {interval}. {notes}".strip()
 
 
+# What tells one steered line or row from another, and how a legend says it.
+COORDINATES = {
+    "model": "{}",
+    "condition": "{}",
+    "vector": "{}",
+    "source_layer": "from layer {}",
+    "layer": "layer {}",
+    "position": "{}",
+    "dimensions": "{} dimensions",
+    "phase": "{}",
+}
+
+
+def _settings(rows: pd.DataFrame, shown: tuple[str, ...] = ()) -> list[tuple[str, pd.DataFrame]]:
+    """(label, rows) of every combination of coordinates but the coefficient.
+
+    A label names the coordinates that vary, and those in `shown`; a source layer only where it is
+    not the injection layer.
+    """
+    columns = list(COORDINATES)
+    varying = {name for name in columns if rows[name].nunique(dropna=False) > 1} | set(shown)
+    if (rows["source_layer"] == rows["layer"]).all():
+        varying.discard("source_layer")
+    found = []
+    for values, part in rows.groupby(columns, dropna=False, sort=True):
+        named = [
+            text.format(int(value) if isinstance(value, float) else value)
+            for (name, text), value in zip(COORDINATES.items(), values, strict=True)
+            if name in varying and pd.notna(value)
+        ]
+        found.append((", ".join(named), part))
+    return found
+
+
 def _sweep(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     """Metrics against the coefficient, one line for each layer, the unsteered level dashed."""
     metrics = spec["metrics"]
@@ -101,11 +135,12 @@ def _sweep(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
         swept = rows[(rows["method"] != "unsteered") & rows["coefficient"].notna()]
         if spec.get("condition"):
             swept = swept[swept["condition"] == spec["condition"]]
-        layers = sorted(swept["layer"].astype(int).unique())
-        colours = sns.color_palette("viridis", len(layers))
-        for index, layer in enumerate(layers):
-            part = swept[swept["layer"] == layer]
-            _error_line(axis, part, (index, len(layers)), colours[index], f"layer {layer}")
+        if swept.empty:
+            raise UserError(f"figures.{spec['name']}: no condition has one addition to sweep")
+        lines = _settings(swept, shown=("layer",))
+        colours = sns.color_palette("viridis", len(lines))
+        for index, (label, part) in enumerate(lines):
+            _error_line(axis, part, (index, len(lines)), colours[index], label)
         axis.set(xlabel="coefficient", ylabel=_label(spec, metric))
         if spec.get("log"):
             axis.set_yscale("log")
@@ -120,11 +155,11 @@ def _sweep(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
 
 def _unsteered_band(axis: Axes, rows: pd.DataFrame) -> None:
     unsteered = rows[rows["method"] == "unsteered"]
-    if unsteered.empty:
-        return
-    level = unsteered.iloc[0]
-    axis.axhline(level["mean"], color="0.35", linestyle="--", linewidth=1, label="unsteered")
-    axis.axhspan(level["low"], level["high"], color="0.5", alpha=0.15, linewidth=0)
+    for index, (_, level) in enumerate(unsteered.iterrows()):
+        label = f"unsteered, {level['model']}" if len(unsteered) > 1 else "unsteered"
+        style = ("--", ":", "-.")[index % 3]
+        axis.axhline(level["mean"], color="0.35", linestyle=style, linewidth=1, label=label)
+        axis.axhspan(level["low"], level["high"], color="0.5", alpha=0.15, linewidth=0)
 
 
 def _error_line(axis: Axes, part: pd.DataFrame, place: tuple[int, int], colour, label: str) -> None:
@@ -153,9 +188,10 @@ def _whiskers(part: pd.DataFrame) -> np.ndarray:
     return np.array([low, high])
 
 
-def _setting(row: pd.Series) -> str:
-    """A condition's name with its layer and coefficient."""
-    name = str(row["condition"])
+def _setting(row: pd.Series, varying: list[str]) -> str:
+    """A condition's name with its layer and coefficient, and what else varies."""
+    more = [COORDINATES[name].format(row[name]) for name in varying if pd.notna(row[name])]
+    name = ", ".join([str(row["condition"]), *more])
     if pd.notna(row["layer"]):
         name += f"\n(layer {int(row['layer'])}, c = {row['coefficient']:g})"
     return name
@@ -164,8 +200,10 @@ def _setting(row: pd.Series) -> str:
 def _conditions(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     """Each condition's mean with its interval, one panel for each metric."""
     metrics = spec["metrics"]
-    order = table.drop_duplicates(["condition", "layer", "coefficient"])
-    labels = [_setting(row) for _, row in order.iterrows()]
+    # Every metric has the same rows in the same order.
+    order = _metric(spec, table, metrics[0])
+    varying = [name for name in ("model", "position", "dimensions") if order[name].nunique() > 1]
+    labels = [_setting(row, varying) for _, row in order.iterrows()]
     figure, axes = plt.subplots(
         1,
         len(metrics),
@@ -177,9 +215,8 @@ def _conditions(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     colours = sns.color_palette(PALETTE, len(order))
     for axis, metric in zip(axes[0], metrics, strict=True):
         rows = _metric(spec, table, metric).reset_index(drop=True)
-        level = rows[rows["method"] == "unsteered"]["mean"]
-        if len(level):
-            axis.axvline(level.iloc[0], color="0.35", linestyle="--", linewidth=1)
+        for level in rows[rows["method"] == "unsteered"]["mean"]:
+            axis.axvline(level, color="0.35", linestyle="--", linewidth=1)
         for index, row in rows.iterrows():
             axis.errorbar(
                 row["mean"],
@@ -206,7 +243,8 @@ def _differences(rows: pd.DataFrame, label: str) -> str:
         low, high = row["difference_low"], row["difference_high"]
         effect = "" if low > 0 or high < 0 else ", no effect shown"
         size = f"{row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
-        said.append(f"{row['condition']} {size}{effect}")
+        model = f" on {row['model']}" if rows["model"].nunique() > 1 else ""
+        said.append(f"{row['condition']}{model} {size}{effect}")
     return f"Paired difference in {label} from unsteered: {'; '.join(said)}." if said else ""
 
 
@@ -214,6 +252,8 @@ def _perplexity_ratio(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     """Perplexity, steered over unsteered, against the coefficient; one panel for each layer."""
     rows = _metric(spec, table, "perplexity_ratio")
     rows = rows[rows["coefficient"].notna()]
+    if rows.empty:
+        raise UserError(f"figures.{spec['name']}: no condition has one addition to sweep")
     layers = sorted(rows["layer"].astype(int).unique())
     figure, axes = plt.subplots(
         1,
@@ -223,13 +263,20 @@ def _perplexity_ratio(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
         squeeze=False,
         layout="constrained",
     )
-    groups = sorted(rows["group"].unique())
-    colours = sns.color_palette(PALETTE, len(groups))
+    # A line is a group of texts and, beside the panel's layer, what else varies.
+    lines = [
+        (", ".join(filter(None, [group, kind])), part.index)
+        for kind, members in _settings(rows.assign(layer=0, source_layer=0))
+        for group, part in members.groupby("group")
+    ]
+    colours = sns.color_palette(PALETTE, len(lines))
     for axis, layer in zip(axes[0], layers, strict=True):
         axis.axhline(1, color="0.35", linestyle="--", linewidth=1)
-        for index, group in enumerate(groups):
-            part = rows[(rows["layer"] == layer) & (rows["group"] == group)]
-            _error_line(axis, part, (index, len(groups)), colours[index], group)
+        here = rows["layer"] == layer
+        for index, (kind, members) in enumerate(lines):
+            part = rows[here & rows.index.isin(members)]
+            if len(part):
+                _error_line(axis, part, (index, len(lines)), colours[index], kind)
         axis.set(title=f"layer {layer}", xlabel="coefficient")
     axes[0][0].set_ylabel("perplexity ratio\n(steered / unsteered)")
     figure.legend(*axes[0][0].get_legend_handles_labels(), fontsize=7, loc="outside right center")
@@ -258,17 +305,17 @@ def _accuracy(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
 
 def _norms(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     """A vector's norm at each position over the residual stream's usual norm, by layer."""
-    vectors = spec["vectors"]
+    panels = [(model, v) for model in sorted(set(table["model"])) for v in spec["vectors"]]
     figure, axes = plt.subplots(
         1,
-        len(vectors),
-        figsize=(1 + 2.4 * len(vectors), 2.9),
+        len(panels),
+        figsize=(1 + 2.4 * len(panels), 2.9),
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
-    for axis, vector in zip(axes[0], vectors, strict=True):
-        rows = table[table["vector"] == vector]
+    for axis, (model, vector) in zip(axes[0], panels, strict=True):
+        rows = table[(table["model"] == model) & (table["vector"] == vector)]
         positions = sorted(rows["position"].unique())
         colours = sns.color_palette(PALETTE, len(positions))
         axis.axhline(1, color="0.35", linestyle="--", linewidth=1)
@@ -283,7 +330,8 @@ def _norms(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
                 color=colours[index],
                 label=f"{position}: {part['token'].iloc[0]}",
             )
-        axis.set(title=vector, xlabel="layer (block input)")
+        title = vector if len(spec["models"]) == 1 else f"{vector}\n{model}"
+        axis.set(title=title, xlabel="layer (block input)")
         axis.legend(fontsize=6)
     axes[0][0].set_ylabel("vector norm /\nresidual stream norm")
     models = ", ".join(sorted(table["model"].unique()))

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from actadd.errors import UserError
 from actadd.sampling import Sampling, next_tokens
 from actadd.steering import Addition, Touch, model_inputs, steer
 
@@ -31,6 +32,7 @@ def generate(
     input_ids, attention_mask: int64 [rows, width], BOS included. additions: one sequence for each
     row, see `actadd.steering.steer`. uniforms: float64 [rows, max_new_tokens] in [0, 1).
     Returns int64 [rows, <= max_new_tokens]; after a stop token a row holds `FINISHED`.
+    Raises UserError if logits are NaN, which very large additions can bring about.
     """
     device = model.get_input_embeddings().weight.device
     ids, mask = input_ids.to(device), attention_mask.to(device)
@@ -54,6 +56,11 @@ def generate(
             logits = output.logits[:, -1]
             if logits.dtype != torch.float64:
                 logits = logits.float()
+            if bool(logits.isnan().any()):
+                raise UserError(
+                    "the logits are not numbers any more: the addition is too large for the "
+                    "model's dtype; take a smaller coefficient, or dtype float32"
+                )
             if counts is None:
                 counts = torch.zeros_like(logits)
                 counts.scatter_add_(1, ids, mask.to(counts))

@@ -57,7 +57,6 @@ def measure(
     choice: Path | None,
     store: Path,
     output: Path,
-    threads: int,
 ) -> dict[str, Any]:
     """Fills the cells of a log-probability experiment and writes one Parquet row for each token.
 
@@ -84,7 +83,7 @@ def measure(
 
     def compute(index: int) -> pa.Table:
         condition = experiment.conditions[index]
-        return _cell(experiment, condition, encoded[index], threads)
+        return _cell(experiment, condition, encoded[index])
 
     labels = [condition.label for condition in experiment.conditions]
     tables = collect(CellStore(store), keys, labels, compute)
@@ -101,14 +100,14 @@ def _cell(
     experiment: Experiment,
     condition: Condition,
     encoded: list[tuple[list[int], list[int]]],
-    threads: int,
 ) -> pa.Table:
     """One condition on all texts, longest first, so that batches hold little padding."""
-    model, additions = experiment.model(threads), experiment.additions(condition)
+    model, additions = experiment.model(), experiment.additions(condition)
     # The whole vocabulary's logits of a batch are held at once, so its rows are kept few.
     rows = max(1, experiment.spec["batch_rows"] // 4)
     whole = [prompt + target for prompt, target in encoded]
     order = sorted(range(len(whole)), key=lambda i: (-len(whole[i]), i))
+    shift = experiment.prefix_length(condition)
     columns: dict[str, list] = {
         name: []
         for name in ("text", "token_index", "token_id", "logprob", "rank", "modified", "target")
@@ -126,14 +125,15 @@ def _cell(
         measured.update(zip(batch, results, strict=True))
     for index, ids in enumerate(whole):
         prompt, target = encoded[index]
-        changed = _changed(additions, len(prompt))
+        changed = _changed(additions, len(prompt), len(ids))
         logprob, rank = measured[index]
-        positions = range(1, len(ids))
+        # A prefix is not part of the text: left out, and the text's own tokens keep their index.
+        positions = range(1 + shift, len(ids))
         columns["text"] += [index] * len(positions)
-        columns["token_index"] += positions
-        columns["token_id"] += ids[1:]
-        columns["logprob"] += logprob.tolist()
-        columns["rank"] += rank.tolist()
+        columns["token_index"] += [place - shift for place in positions]
+        columns["token_id"] += ids[1 + shift :]
+        columns["logprob"] += logprob[shift:].tolist()
+        columns["rank"] += rank[shift:].tolist()
         columns["modified"] += [place - 1 in changed for place in positions]
         first = len(prompt) if target else 1
         columns["target"] += [place >= first for place in positions]
@@ -143,12 +143,13 @@ def _cell(
     )
 
 
-def _changed(additions: Sequence, prompt: int) -> set[int]:
-    """Positions of a prompt that the additions change directly."""
+def _changed(additions: Sequence, prompt: int, total: int) -> set[int]:
+    """Positions of a text of `total` tokens, `prompt` of them the prompt, that are changed."""
     from actadd.alignment import aligned
 
-    return {
-        place
-        for addition in additions
-        for place in aligned(addition.position, len(addition.vector), prompt)
-    }
+    changed: set[int] = set()
+    for addition in additions:
+        changed.update(aligned(addition.position, len(addition.vector), prompt))
+        if addition.phase == "every_step":
+            changed.update(range(prompt, total))
+    return changed

@@ -1,10 +1,16 @@
 """Models: made ready once as plain safetensors with a tokenizer, then loaded in a moment."""
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from actadd.errors import UserError
 from actadd.files import digest, read_json, sha256_file, whole_folder, write_json
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+# What a checkpoint is linked from: weights that run no code, and text.
+LINKED = (".safetensors", ".json", ".txt", ".jinja", ".model")
 
 
 def prepare(spec: dict, source: Path, target: Path) -> dict[str, Any]:
@@ -26,20 +32,22 @@ def prepare(spec: dict, source: Path, target: Path) -> dict[str, Any]:
 
 def _link(spec: dict, source: Path, folder: Path) -> None:
     """A checkpoint that is already in Hugging Face form: links, not copies."""
-    for path in sorted(source.resolve().rglob("*")):
-        if path.is_file() and path.name != "provenance.json":
-            link = folder / path.relative_to(source.resolve())
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path.resolve())
-    if not list(folder.glob("*.safetensors")):
+    for path in sorted(source.resolve().iterdir()):
+        if path.is_file() and path.suffix in LINKED:
+            (folder / path.name).symlink_to(path.resolve())
+    if not any((folder / name).exists() for name in WEIGHTS):
         raise UserError(
-            f"models.{spec['name']}: {source} holds no safetensors; weights in pickle form can "
-            "run code and are not loaded. Convert them, or take a revision that has safetensors"
+            f"models.{spec['name']}: {source} holds no {' or '.join(WEIGHTS)}; weights in pickle "
+            "form can run code and are not loaded. Convert them, or take a revision that has "
+            "safetensors"
         )
     if not (folder / "tokenizer.json").exists():
         from transformers import AutoTokenizer
 
-        AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
+        # Elsewhere first: saving here would write through the links into the user's own files.
+        with tempfile.TemporaryDirectory() as scratch:
+            AutoTokenizer.from_pretrained(source).save_pretrained(scratch)
+            shutil.copyfile(Path(scratch) / "tokenizer.json", folder / "tokenizer.json")
 
 
 def _from_gguf(spec: dict, source: Path, folder: Path) -> None:
@@ -94,17 +102,20 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
         if chat_template is None:
             raise UserError(f"{key}.chat_template: true, but the model carries no chat template")
     weights = {path.name: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))}
-    return {
-        "model": spec["name"],
+    facts = {
         "layers": spec["layers"],
         "d_model": config.hidden_size,
         "bos_id": single("bos", spec["bos"]),
         "pad_id": single("pad", spec["pad"]),
         "stop_ids": sorted(single("stop", text) for text in spec["stop"]),
         "chat_template": chat_template,
+        "context": getattr(config, "max_position_embeddings", None),
         "weights": digest(weights),
+        "config": sha256_file(folder / "config.json"),
         "tokenizer": sha256_file(folder / "tokenizer.json"),
     }
+    # What the model computes with, its name aside; the key of every cell holds it.
+    return {"model": spec["name"], **facts, "identity": digest(facts)}
 
 
 def _chat_template(folder: Path) -> str | None:
@@ -131,5 +142,7 @@ def load(model_dir: Path, *, dtype: str, device: str, threads: int):
     torch.use_deterministic_algorithms(True, warn_only=True)
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("compute.device: cuda, but torch sees no GPU; write cpu")
-    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=getattr(torch, dtype))
+    model = AutoModelForCausalLM.from_pretrained(
+        model_dir, dtype=getattr(torch, dtype), use_safetensors=True
+    )
     return model.to(device).eval()

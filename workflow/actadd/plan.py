@@ -2,16 +2,18 @@
 
 A job's `spec` is one canonical JSON string. It names the jobs upstream by their digests, so that a
 change anywhere above changes every spec below; a job that failed once can then never leave an older
-figure standing as up to date. Pure functions of the config: no file but our own source is read.
+figure standing as up to date. Pure functions of the config, of our source, and of data files that
+the config names.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from actadd.codedigest import code_digest
 from actadd.conditions import expand, vectors_needed
-from actadd.files import canonical_json
+from actadd.files import canonical_json, sha256_file
 from actadd.program import job_digest
 from actadd.scorers import KINDS
 
@@ -35,8 +37,10 @@ class Job:
 class Plan:
     """All jobs of a validated config, by stage; each method returns the `Job`."""
 
-    def __init__(self, config: dict[str, Any]):
+    def __init__(self, config: dict[str, Any], root: Path = Path()):
+        """root: the folder that relative paths in the config start from."""
         self.config = config
+        self.root = root
         self._jobs: dict[tuple, Job] = {}
 
     def _job(self, key: tuple, modules: tuple[str, ...], spec: dict, **upstream: Job) -> Job:
@@ -49,10 +53,9 @@ class Plan:
 
     def source(self, name: str) -> Job:
         entry = self.config["sources"][name]
-        # Neither the index's address nor our code changes what is fetched: the files are pinned by
-        # their sums. So an edited library never downloads anything again.
-        kept = {key: value for key, value in entry.items() if key != "index"}
-        return Job({"name": name, "source": kept}, "pinned")
+        # Our code does not change what is fetched, the files are pinned by their sums: an edited
+        # library never downloads anything again.
+        return Job({"name": name, "source": entry}, "pinned")
 
     def model(self, name: str) -> Job:
         entry = self.config["models"][name]
@@ -64,7 +67,11 @@ class Plan:
     def dataset(self, name: str) -> Job:
         entry = self.config["datasets"][name]
         above = {"source": self.source(entry["source"])} if "source" in entry else {}
-        spec = {"dataset": {**entry, "name": name}}
+        kept = {key: value for key, value in entry.items() if key != "title"}
+        spec = {"dataset": {**kept, "name": name}}
+        if "file" in entry and "source" not in entry:
+            # By content: an older file put back is noticed, and so is what a failed job left.
+            spec["sha256"] = sha256_file(self.root / entry["file"])
         return self._job(("dataset", name), ("programs.dataset",), spec, **above)
 
     # --- vectors ---------------------------------------------------------------------------------
@@ -78,7 +85,7 @@ class Plan:
         spec = {
             "contrast": entry,
             "dtype": self.config["models"][model]["dtype"],
-            "device": self.config["compute"]["device"],
+            "compute": self._compute(),
         }
         key = ("activations", model, contrast)
         return self._job(key, ("programs.activations",), spec, model=self.model(model))
@@ -165,7 +172,7 @@ class Plan:
         """A scorer's config entry, with the settings it takes from elsewhere in the config."""
         entry = {**self.config["scorers"][name], "name": name}
         if KINDS[entry["kind"]] in ("model", "source"):
-            entry["compute"] = {"device": self.config["compute"]["device"]}
+            entry["compute"] = self._compute()
         if KINDS[entry["kind"]] == "model":
             entry["dtype"] = self.config["models"][entry["model"]]["dtype"]
             entry["batch_rows"] = self.config["compute"]["batch_rows"]
@@ -184,7 +191,8 @@ class Plan:
 
     def classifier(self, name: str) -> Job:
         entry = {**self.config["scorers"][name], "name": name}
-        entry.pop("validate", None)
+        for label in ("validate", "note"):
+            entry.pop(label, None)
         texts = self.dataset(entry["fit"]["dataset"])
         return self._job(
             ("classifier", name), ("programs.classifier",), {"scorer": entry}, texts=texts
@@ -195,7 +203,9 @@ class Plan:
 
     def scores(self, model: str, experiment: str, scorer: str) -> Job:
         entry = self.scorer_entry(scorer)
-        entry.pop("validate", None)
+        # What a scorer is validated on and what a caption says of it change no score.
+        for label in ("validate", "note"):
+            entry.pop(label, None)
         return self._job(
             ("scores", model, experiment, scorer),
             self._scorer_modules(scorer, "programs.scores"),
@@ -222,6 +232,36 @@ class Plan:
         entries = [{**scorers[name], "name": name} for name in sorted(scorers)]
         above = {name: self.validation(name) for name in self.validated_scorers()}
         return self._job(("card",), ("programs.scorer_card",), {"scorers": entries}, **above)
+
+    # --- everything ------------------------------------------------------------------------------
+
+    def scorers_used(self) -> list[str]:
+        """Scorers of some experiment, and those that are validated."""
+        used = set(self.validated_scorers())
+        for entry in self.config["experiments"].values():
+            used |= set(entry.get("scorers", []))
+        return sorted(used)
+
+    def models_used(self) -> list[str]:
+        """Models of some experiment or figure, and those that judge."""
+        used = {model for entry in self.config["experiments"].values() for model in entry["models"]}
+        used |= {m for entry in self.config["figures"].values() for m in entry.get("models", [])}
+        scorers = (self.config["scorers"][name] for name in self.scorers_used())
+        return sorted(used | {entry["model"] for entry in scorers if "model" in entry})
+
+    def datasets_used(self) -> list[str]:
+        """Datasets of some experiment, and those that scorers are fitted or validated on."""
+        used = {e["prompts"]["dataset"] for e in self.config["experiments"].values()}
+        for name in self.scorers_used():
+            entry = self.config["scorers"][name]
+            used |= {entry[use]["dataset"] for use in ("fit", "validate") if use in entry}
+        return sorted(used)
+
+    def sources_used(self) -> list[str]:
+        used = {self.config["models"][name]["source"] for name in self.models_used()}
+        datasets = (self.config["datasets"][name] for name in self.datasets_used())
+        scorers = (self.config["scorers"][name] for name in self.scorers_used())
+        return sorted(used | {e["source"] for e in (*datasets, *scorers) if "source" in e})
 
     # --- tables and figures ----------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """The shape that every program in workflow/programs has: arguments in, one library call."""
 
 import argparse
-import inspect
 import json
 import os
 import sys
@@ -34,8 +33,7 @@ def run(
 
     inputs, outputs, options: names separated by spaces, each an argument `--name`; `name*` takes
     any number of values, `name?` may be missing. `work` gets inputs and outputs as dictionaries of
-    Path, list[Path] or None, options (and `threads`, if it asks for it) as keyword arguments, and
-    returns facts for the record.
+    Path, list[Path] or None, options as keyword arguments, and returns facts for the record.
 
     A UserError ends the program with its message alone.
     """
@@ -44,7 +42,6 @@ def run(
     parser.add_argument("--spec", required=True, type=json.loads, help="the job's config, JSON")
     parser.add_argument("--code", required=True, help="digest of the code that does it")
     parser.add_argument("--provenance", required=True, type=Path, help="where to write the record")
-    parser.add_argument("--threads", type=int, default=1, help="threads for arithmetic")
     kinds = ((inputs, Path), (outputs, Path), (options, str))
     for names, kind in kinds:
         for name in names.split():
@@ -61,9 +58,11 @@ def run(
 
     spec, code = arguments["spec"], arguments["code"]
     # Before numpy and torch are imported: two jobs with two threads each on two cores are up to
-    # ten times slower than with one each.
+    # ten times slower than with one each. The number is the config's, not what Snakemake has left
+    # to give, since another number of threads can give other bytes.
+    compute = spec.get("compute") or spec.get("scorer", {}).get("compute") or {}
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(arguments["threads"])
+        os.environ[variable] = str(compute.get("threads", 1))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         expected = set(spec.get("upstream", {}).values())
@@ -71,8 +70,6 @@ def run(
             for path in given if isinstance(given, list) else [given]:
                 if path is not None:
                     provenance.check_fresh(path, expected)
-        if "threads" in inspect.signature(work).parameters:
-            options += " threads"
         facts = work(spec, chosen(inputs), chosen(outputs), **chosen(options))
         provenance.write(
             arguments["provenance"],

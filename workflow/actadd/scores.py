@@ -13,6 +13,10 @@ from actadd.codedigest import code_digest
 from actadd.files import digest, read_json, sha256_file, write_json, write_with
 from actadd.scorers import scorer
 
+# Keys of a scorer's entry that say what it is called or where its inputs come from; the inputs
+# themselves are in the key of its cells.
+LABELS = ("name", "note", "validate", "model", "source", "fit")
+
 
 def _inputs_digest(inputs: Path | None) -> str | None:
     """What a scorer's own files are, for the key of its cells."""
@@ -20,12 +24,9 @@ def _inputs_digest(inputs: Path | None) -> str | None:
         return None
     record = inputs / "model.json"
     if record.exists():
-        facts = read_json(record)
-        return digest([facts["weights"], facts["tokenizer"]])
+        return read_json(record)["identity"]
     files = sorted(path for path in inputs.rglob("*") if path.is_file())
-    return digest(
-        {path.name: sha256_file(path) for path in files if path.name != "provenance.json"}
-    )
+    return digest({path.relative_to(inputs).as_posix(): sha256_file(path) for path in files})
 
 
 def score_completions(
@@ -35,7 +36,6 @@ def score_completions(
     inputs: Path | None,
     store: Path,
     output: Path,
-    threads: int,
 ) -> dict[str, Any]:
     """Scores every completion with one scorer, cell by cell, and writes one Parquet table.
 
@@ -49,14 +49,14 @@ def score_completions(
     groups = [group for _, group in table.groupby(["condition", "cell"], sort=False)]
     given = _inputs_digest(inputs)
     code = code_digest("actadd.scores", f"actadd.scorers.{entry['kind']}")
-    determinant = {name: value for name, value in entry.items() if name not in ("name", "validate")}
+    determinant = {name: value for name, value in entry.items() if name not in LABELS}
     texts = [group[["prompt", "completion"]].to_numpy().tolist() for group in groups]
     keys = [
         cell_key(code=code, scorer=determinant, inputs=given, texts=digest(text)) for text in texts
     ]
 
     def compute(index: int) -> pa.Table:
-        scored = scorer(entry["kind"])(groups[index].reset_index(drop=True), entry, inputs, threads)
+        scored = scorer(entry["kind"])(groups[index].reset_index(drop=True), entry, inputs)
         return pa.Table.from_pandas(scored, preserve_index=False)
 
     labels = [f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}" for group in groups]
@@ -76,9 +76,7 @@ def score_completions(
     return {"rows": len(scored)}
 
 
-def validate(
-    spec: dict, *, texts_file: Path, inputs: Path | None, output: Path, threads: int
-) -> dict[str, Any]:
+def validate(spec: dict, *, texts_file: Path, inputs: Path | None, output: Path) -> dict[str, Any]:
     """Compares a scorer with human labels on a held-out split and writes the figures as JSON.
 
     spec: {scorer}, whose `validate` names dataset, split, metric and the label's threshold.
@@ -94,7 +92,7 @@ def validate(
     if check.get("limit"):
         texts = texts.head(check["limit"])
     table = pd.DataFrame({"prompt": "", "completion": texts["text"]})
-    metric = scorer(entry["kind"])(table, entry, inputs, threads)[check["metric"]]
+    metric = scorer(entry["kind"])(table, entry, inputs)[check["metric"]]
 
     def figures(rows: np.ndarray) -> dict[str, Any]:
         label, value = texts["label"].to_numpy()[rows], metric.to_numpy()[rows]

@@ -113,9 +113,13 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
         own = own.set_index(index).join(
             unsteered[["logprob", "rank"]], rsuffix="_unsteered", validate="one_to_one"
         )
-        own = own[own["target"] & ~own["modified"]]
+        own = own[own["target"]]
+        if targeted:
+            # Before masking: where the first target token is masked, the next is no substitute.
+            own = own[own.index.isin(_first_tokens(own))]
+        own = own[~own["modified"]]
         parts = dict(list(own.groupby("group", sort=True)))
-        if targeted and len(parts) > 1:
+        if targeted:
             parts["all"] = own
         for group, part in parts.items():
             found = _targets(part) if targeted else _perplexity_ratio(part)
@@ -155,8 +159,14 @@ def _perplexity_ratio(part: pd.DataFrame) -> dict[str, tuple]:
     return {"perplexity_ratio": (ratio, NOTHING, len(texts), int(counts.sum()))}
 
 
+def _first_tokens(own: pd.DataFrame) -> pd.MultiIndex:
+    """(text_id, token_index) of each text's first target token."""
+    index = own.index.to_frame(index=False)
+    return pd.MultiIndex.from_frame(index.groupby("text_id", as_index=False)["token_index"].min())
+
+
 def _targets(part: pd.DataFrame) -> dict[str, tuple]:
-    first = part.reset_index().sort_values("token_index").groupby("text_id").first()
+    first = part.reset_index(level="token_index")
     found = {}
     for k in AT_RANKS:
         hits = (first["rank"] < k).astype(float)

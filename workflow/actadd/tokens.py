@@ -15,7 +15,8 @@ from actadd.files import read_json
 class Tokens:
     """A prepared model's tokenizer; needs neither torch nor the weights."""
 
-    def __init__(self, model_dir: Path | str):
+    def __init__(self, model_dir: Path | str, literal: bool = False):
+        """literal: read the text of special tokens as any other text, instead of refusing it."""
         from tokenizers import Tokenizer
 
         facts = read_json(Path(model_dir) / "model.json")
@@ -25,37 +26,43 @@ class Tokens:
         self.stop_ids: list[int] = facts["stop_ids"]
         self.chat_template: str | None = facts["chat_template"]
         self._tokenizer = Tokenizer.from_file(str(Path(model_dir) / "tokenizer.json"))
+        self._tokenizer.encode_special_tokens = literal
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {token_id for token_id, token in added.items() if token.special}
+        self._literal = literal
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, prefix: str = "") -> list[int]:
         """BOS and the text's tokens, or the chat template's tokens if the model asks for one.
 
+        prefix: put before the text, as tokens of its own right after BOS.
         Raises UserError if the text holds a special token's text: it would be read as the token.
         """
         if self.chat_template is None:
-            return [self.bos_id, *self.pieces(text)]
+            return [self.bos_id, *(self.pieces(prefix) if prefix else []), *self.pieces(text)]
         import jinja2.sandbox
 
         template = jinja2.sandbox.ImmutableSandboxedEnvironment().from_string(self.chat_template)
+        text = prefix + text
         self.pieces(text)
         bos = self._tokenizer.id_to_token(self.bos_id)
         chat = template.render(
             messages=[{"role": "user", "content": text}], add_generation_prompt=True, bos_token=bos
         )
+        self._tokenizer.encode_special_tokens = False
         ids = self._tokenizer.encode(chat, add_special_tokens=False).ids
+        self._tokenizer.encode_special_tokens = self._literal
         return ids if ids[:1] == [self.bos_id] else [self.bos_id, *ids]
 
-    def split(self, text: str, continuation: str) -> tuple[list[int], list[int]]:
+    def split(self, text: str, continuation: str, prefix: str = "") -> tuple[list[int], list[int]]:
         """Token ids of a prompt, as `encode` gives them, and of what follows it.
 
         Both are read as one text: some tokenizers put a space before every text, also before a
         continuation that is encoded alone. A token across the border counts to the continuation.
         """
-        own = self.encode(text)
+        own = self.encode(text, prefix)
         if self.chat_template is not None:
             return own, self.pieces(continuation)
-        whole = self.encode(text + continuation)
+        whole = self.encode(text + continuation, prefix)
         shared = sum(
             1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(own, whole, strict=False))
         )
@@ -65,7 +72,7 @@ class Tokens:
         """The text's tokens alone."""
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         special = [self._tokenizer.id_to_token(i) for i in ids if i in self._special]
-        if special:
+        if special and not self._literal:
             raise UserError(
                 f"the text {text!r} holds {special[0]!r}, which {self.model} reads as a special "
                 "token; take it out of the text"

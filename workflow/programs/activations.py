@@ -4,8 +4,8 @@ from actadd.activations import cache_activations
 from actadd.program import run
 
 
-def work(spec, inputs, outputs, threads):
-    return cache_activations(spec, inputs["model"], outputs["layers"], threads)
+def work(spec, inputs, outputs):
+    return cache_activations(spec, inputs["model"], outputs["layers"])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from actadd.completions import complete
 from actadd.program import run
 
 
-def work(spec, inputs, outputs, threads, store, shard):
+def work(spec, inputs, outputs, store, shard):
     return complete(
         spec,
         model_dir=inputs["model"],
@@ -15,7 +15,6 @@ def work(spec, inputs, outputs, threads, store, shard):
         choice=inputs["choice"],
         store=Path(store),
         output=outputs["completions"],
-        threads=threads,
         shard=tuple(int(part) for part in (shard or "0/1").split("/")),
     )
 

@@ -6,10 +6,9 @@ from actadd.fetch import fetch
 from actadd.program import run
 
 
-def work(spec, inputs, outputs, index):
-    source = {**spec["source"], "index": index} if index else spec["source"]
-    return fetch(spec["name"], source, outputs["folder"], Path("sources.lock.json"))
+def work(spec, inputs, outputs):
+    return fetch(spec["name"], spec["source"], outputs["folder"], Path("sources.lock.json"))
 
 
 if __name__ == "__main__":
-    run(__doc__, work, outputs="folder", options="index?")
+    run(__doc__, work, outputs="folder")

@@ -6,7 +6,7 @@ from actadd.logprobs import measure
 from actadd.program import run
 
 
-def work(spec, inputs, outputs, threads, store):
+def work(spec, inputs, outputs, store):
     return measure(
         spec,
         model_dir=inputs["model"],
@@ -15,7 +15,6 @@ def work(spec, inputs, outputs, threads, store):
         choice=inputs["choice"],
         store=Path(store),
         output=outputs["logprobs"],
-        threads=threads,
     )
 
 

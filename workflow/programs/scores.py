@@ -6,14 +6,13 @@ from actadd.program import run
 from actadd.scores import score_completions
 
 
-def work(spec, inputs, outputs, threads, store):
+def work(spec, inputs, outputs, store):
     return score_completions(
         spec,
         completions=inputs["completions"],
         inputs=inputs["needs"],
         store=Path(store),
         output=outputs["scores"],
-        threads=threads,
     )
 
 

@@ -4,13 +4,12 @@ from actadd.program import run
 from actadd.scores import validate
 
 
-def work(spec, inputs, outputs, threads):
+def work(spec, inputs, outputs):
     return validate(
         spec,
         texts_file=inputs["texts"],
         inputs=inputs["needs"],
         output=outputs["figures"],
-        threads=threads,
     )
 
 

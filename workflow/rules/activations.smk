@@ -31,4 +31,4 @@ for model in config["models"]:
         shell:
             "python -m programs.activations --spec {params.spec:q} --code {params.code} "
             "--model {input.model} --layers {output.layers} "
-            "--provenance {output.provenance} --threads {threads} > {log} 2>&1"
+            "--provenance {output.provenance} > {log} 2>&1"

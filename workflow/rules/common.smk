@@ -120,12 +120,19 @@ def everything() -> list[str]:
     left over from before a failed run as up to date.
     """
     wanted: list[str] = ["results/tables/scorer_card.csv"]
+    wanted += [f"results/sources/{source}" for source in PLAN.sources_used()]
+    wanted += [f"results/models/{model}" for model in PLAN.models_used()]
+    wanted += [f"results/datasets/{dataset}.parquet" for dataset in PLAN.datasets_used()]
+    wanted += [f"results/validation/{name}.json" for name in PLAN.validated_scorers()]
+    wanted += [
+        f"results/scorers/{name}"
+        for name in PLAN.scorers_used()
+        if "classifier" in PLAN.scorer_inputs(name)
+    ]
     vectors: set[tuple[str, str]] = set()
     for name, entry in config["experiments"].items():
-        wanted.append(f"results/datasets/{entry['prompts']['dataset']}.parquet")
         for model in entry["models"]:
             vectors |= {(model, vector) for vector, _ in PLAN.vectors_of(name)}
-            wanted.append(f"results/models/{model}")
             wanted.append(cells_file(model, name))
             wanted += score_files(model, name)
             wanted.append(f"results/tables/{model}/{name}.parquet")
@@ -142,10 +149,14 @@ def everything() -> list[str]:
     return sorted(set(wanted))
 
 
-def package_index(wildcards) -> str:
-    """Where a mirror of the package index is, if the config names one; it changes no result."""
-    index = config["sources"][wildcards.source].get("index")
-    return f"--index {index}" if index else ""
+def path_source(wildcards) -> list[str]:
+    """The user's own files behind a source of type path; the program says it if there are none."""
+    given = config["sources"][wildcards.source].get("path")
+    if given is None:
+        return []
+    path = Path(given).expanduser()
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sorted(str(file) for file in files if file.is_file())
 
 
 def gpus() -> int:

@@ -32,7 +32,7 @@ rule completions_shard:
         "--model {input.model} --prompts {input.prompts} --vectors {input.vectors} "
         "--choice {input.choice} --store {params.store} "
         "--shard {wildcards.shard}/{wildcards.shards} "
-        "--provenance {output.provenance} --threads {threads} > {log} 2>&1"
+        "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule completions:
@@ -64,7 +64,7 @@ rule completions:
         "python -m programs.completions --spec {params.spec:q} --code {params.code} "
         "--model {input.model} --prompts {input.prompts} --vectors {input.vectors} "
         "--choice {input.choice} --store {params.store} --completions {output.completions} "
-        "--provenance {output.provenance} --threads {threads} > {log} 2>&1"
+        "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule choice:

@@ -9,6 +9,8 @@ localrules:
 
 
 rule fetch:
+    input:
+        path_source,
     output:
         folder=directory("results/sources/{source}"),
         provenance="results/sources/{source}.provenance.json",
@@ -19,11 +21,10 @@ rule fetch:
     params:
         spec=lambda wc: PLAN.source(wc.source).spec,
         code=lambda wc: PLAN.source(wc.source).code,
-        index=package_index,
     message:
         "Fetch source {wildcards.source}"
     shell:
-        "python -m programs.fetch --spec {params.spec:q} --code {params.code} {params.index} "
+        "python -m programs.fetch --spec {params.spec:q} --code {params.code} "
         "--folder {output.folder} --provenance {output.provenance} 2>&1 | tee {log}"
 
 
@@ -45,7 +46,7 @@ rule model:
     shell:
         "python -m programs.model --spec {params.spec:q} --code {params.code} "
         "--source {input.source} --folder {output.folder} "
-        "--provenance {output.provenance} --threads {threads} > {log} 2>&1"
+        "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule dataset:
@@ -65,5 +66,5 @@ rule dataset:
         "Prepare dataset {wildcards.dataset}"
     shell:
         "python -m programs.dataset --spec {params.spec:q} --code {params.code} "
-        "--source {input.source} --table {output.table} "
+        "--source {input.source:q} --table {output.table} "
         "--provenance {output.provenance} > {log} 2>&1"

@@ -32,4 +32,4 @@ rule logprobs:
         "python -m programs.logprobs --spec {params.spec:q} --code {params.code} "
         "--model {input.model} --prompts {input.prompts} --vectors {input.vectors} "
         "--choice {input.choice} --store {params.store} --logprobs {output.logprobs} "
-        "--provenance {output.provenance} --threads {threads} > {log} 2>&1"
+        "--provenance {output.provenance} > {log} 2>&1"

@@ -47,7 +47,7 @@ rule scores:
         "python -m programs.scores --spec {params.spec:q} --code {params.code} "
         "--completions {input.completions} --needs {input.needs} --store {params.store} "
         "--scores {output.scores} "
-        "--provenance {output.provenance} --threads {threads} > {log} 2>&1"
+        "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule validation:
@@ -70,7 +70,7 @@ rule validation:
     shell:
         "python -m programs.validation --spec {params.spec:q} --code {params.code} "
         "--texts {input.texts} --needs {input.needs} --figures {output.figures} "
-        "--provenance {output.provenance} --threads {threads} > {log} 2>&1"
+        "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule scorer_card:

@@ -57,7 +57,7 @@ def fit(spec: dict, texts: pd.DataFrame, target: Path) -> dict[str, Any]:
     return {"rows": len(texts), "positive": int(positive.sum()), "terms": len(terms)}
 
 
-def score(table: pd.DataFrame, spec: dict, inputs: Path, threads: int) -> pd.DataFrame:
+def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
     """probability: of the class above the threshold, 0 to 1."""
     from safetensors.numpy import load_file
 

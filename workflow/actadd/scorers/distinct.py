@@ -3,7 +3,7 @@
 import pandas as pd
 
 
-def score(table: pd.DataFrame, spec: dict, inputs, threads: int) -> pd.DataFrame:
+def score(table: pd.DataFrame, spec: dict, inputs) -> pd.DataFrame:
     """distinct_n for n = 1 and 2: different n-grams of words over all; NaN if there are none."""
     words = [text.lower().split() for text in table["completion"]]
     return pd.DataFrame(

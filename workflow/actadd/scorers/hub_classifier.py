@@ -9,7 +9,7 @@ from actadd.errors import UserError
 BATCH = 32
 
 
-def score(table: pd.DataFrame, spec: dict, inputs: Path, threads: int) -> pd.DataFrame:
+def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
     """probability: of the label `label`, 0 to 1, of the completion alone.
 
     Raises UserError if the classifier has no such label.
@@ -20,7 +20,7 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path, threads: int) -> pd.Dat
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(spec["compute"]["threads"])
     device = spec["compute"]["device"]
     tokenizer = AutoTokenizer.from_pretrained(inputs)
     # Pickled weights can run code when they are read, so they need the user's word.

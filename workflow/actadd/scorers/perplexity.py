@@ -8,7 +8,7 @@ import pandas as pd
 from actadd.tokens import Tokens
 
 
-def score(table: pd.DataFrame, spec: dict, inputs: Path, threads: int) -> pd.DataFrame:
+def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
     """perplexity: exp of the mean negative log-probability of the completion's tokens, and
     mean_logprob itself (natural). Both NaN for a completion without tokens.
 
@@ -17,13 +17,14 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path, threads: int) -> pd.Dat
     from actadd.logprobs import token_logprobs
     from actadd.models import load
 
-    tokens = Tokens(inputs)
+    # Generated text may spell out a special token; to the judge it is text like any other.
+    tokens = Tokens(inputs, literal=True)
     pairs = [
         tokens.split(prompt, completion)
         for prompt, completion in zip(table["prompt"], table["completion"], strict=True)
     ]
     rows = [prompt + completion for prompt, completion in pairs]
-    model = load(inputs, dtype=spec["dtype"], device=spec["compute"]["device"], threads=threads)
+    model = load(inputs, dtype=spec["dtype"], **spec["compute"])
     means = np.full(len(rows), np.nan)
     order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i))
     size = max(1, spec["batch_rows"] // 4)

@@ -40,11 +40,11 @@ def embed(texts: list[str], folder: Path, device: str) -> np.ndarray:
     return result
 
 
-def score(table: pd.DataFrame, spec: dict, inputs: Path, threads: int) -> pd.DataFrame:
+def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
     """cosine: -1 to 1; NaN for an empty completion."""
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(spec["compute"]["threads"])
     texts = sorted(set(table["prompt"]) | set(table["completion"]))
     place = {text: index for index, text in enumerate(texts)}
     vectors = embed(texts, inputs, spec["compute"]["device"])

@@ -3,7 +3,7 @@
 import pandas as pd
 
 
-def score(table: pd.DataFrame, spec: dict, inputs, threads: int) -> pd.DataFrame:
+def score(table: pd.DataFrame, spec: dict, inputs) -> pd.DataFrame:
     """compound: -1 (negative) to 1 (positive)."""
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 

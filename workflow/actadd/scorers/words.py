@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 
-def score(table: pd.DataFrame, spec: dict, inputs, threads: int) -> pd.DataFrame:
+def score(table: pd.DataFrame, spec: dict, inputs) -> pd.DataFrame:
     """count: topic words in the completion (the prompt is left out); any: 1 if there is one."""
     topic = set(spec["words"])
     counts = [
