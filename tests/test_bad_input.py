@@ -190,9 +190,8 @@ def test_what_only_a_job_can_see(tmp_path, tiny_model, section, change, log, nam
             settings[section][name] = values
         else:
             settings[section][name] |= values
-    for experiment in settings["experiments"].values():
-        if experiment["prompts"]["dataset"] == "prompts":
-            experiment["prompts"] = {"dataset": "prompts"}
+    del settings["experiments"]["chosen"]
+    settings["experiments"]["sweep"]["prompts"] = {"dataset": "prompts"}
     space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
     space.run(fails=True)
     said = space.log(log)

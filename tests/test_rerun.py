@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import tiny
@@ -199,10 +200,41 @@ def test_a_job_that_failed_once_is_redone_with_all_that_follows(space, program, 
     space.run()
     assert space.planned() == {}
     assert (space.folder / "results/figures/ratio.png").read_bytes() != before
-    clean = tiny.Workspace(space.folder)
-    shutil.rmtree(clean.folder / "results")
-    after = (space.folder / "shim").exists()
-    assert after
+
+
+def test_a_failed_dataset_job_is_redone_after_its_file_changed(space, monkeypatch):
+    """The file stands in no config: its content's digest is in the spec all the same."""
+    path = space.folder / "texts.csv"
+    path.write_text(path.read_text() + "The pilot took the vessel out of the harbour,b\n")
+    os.utime(path, (1, 1))  # an older file put back, as rsync and tar do
+    environment = {**space.environment(), **failing_once(space, "programs.dataset")}
+    monkeypatch.setattr(space, "environment", lambda: environment)
+    space.run(fails=True)
+    assert space.planned() == {"dataset": 1, "logprobs": 1, "table": 1, "figure": 1}
+    space.run()
+    table = pd.read_parquet(space.folder / "results/tables/tiny/ratio.parquet")
+    assert table[table["group"] == "b"]["n_prompts"].max() == 3
+
+
+def test_edited_weights_behind_a_path_are_noticed(space):
+    weights = space.folder / "tiny-model/model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 1
+    weights.write_bytes(bytes(content))
+    before = read_json(space.folder / "results/models/tiny/model.json")["weights"]
+    assert {"fetch", "model", "completions", "logprobs"} <= set(space.planned())
+    space.run("--", "results/logprobs/tiny/ratio.parquet")
+    assert read_json(space.folder / "results/models/tiny/model.json")["weights"] != before
+    assert "cells: 3 computed, 0 reused" in space.log("logprobs/tiny/ratio")
+
+
+def test_what_only_captions_say_redraws_figures_only(space):
+    def rename(settings):
+        settings["datasets"]["texts"]["title"] = "other words"
+        settings["scorers"]["distinct"]["note"] = "a note"
+
+    edit(space, rename)
+    assert space.planned() == {"figure": 2, "scorer_card": 1}
 
 
 def test_killed_in_the_middle_it_resumes_and_gives_the_same_bytes(tmp_path, tiny_model):

@@ -1,0 +1,120 @@
+"""Figures from made-up tables: that each row is drawn once, and what captions say."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from actadd import figures
+from actadd.errors import UserError
+
+ABOUT = {"data": "made-up prompts", "unit": "prompts", "notes": ["words: counted."]}
+
+
+def row(**values) -> dict:
+    shared = {
+        "model": "one",
+        "experiment": "e",
+        "condition": "actadd",
+        "method": "actadd",
+        "vector": "v",
+        "source_layer": 3.0,
+        "layer": 3.0,
+        "coefficient": 1.0,
+        "position": "front",
+        "dimensions": np.nan,
+        "phase": "prefill",
+        "group": "all",
+        "n_prompts": 7,
+        "n_completions": 14,
+        "n_tokens": 99,
+        "mean": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "difference": 0.2,
+        "difference_low": 0.1,
+        "difference_high": 0.3,
+    }
+    return {**shared, **values}
+
+
+def unsteered(**values) -> dict:
+    empty = dict.fromkeys(("vector", "position", "phase"))
+    numbers = dict.fromkeys(("source_layer", "layer", "coefficient", "difference"), np.nan)
+    return row(condition="unsteered", method="unsteered", **{**empty, **numbers, **values})
+
+
+@pytest.fixture
+def draw(tmp_path, monkeypatch):
+    """Draws a table and returns (figure, caption) with the files written."""
+    kept = []
+    monkeypatch.setattr(plt, "close", kept.append)
+
+    def run(kind: str, rows: list[dict], **spec):
+        pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
+        entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **spec}
+        png, svg = tmp_path / "f.png", tmp_path / "f.svg"
+        caption = figures.draw(entry, tables=[tmp_path / "t.parquet"], png=png, svg=svg)["caption"]
+        assert png.stat().st_size > 5000 and svg.read_text().startswith("<?xml")
+        return kept[-1], caption
+
+    return run
+
+
+def lines(axis) -> list[list[float]]:
+    """The y values of each line with error bars."""
+    return [container[0].get_ydata().tolist() for container in axis.containers]
+
+
+def test_a_sweep_has_one_line_for_each_setting(draw):
+    rows = [
+        row(metric="words.any", model=model, layer=layer, source_layer=layer, coefficient=c, mean=c)
+        for model in ("one", "two")
+        for layer in (3.0, 6.0)
+        for c in (4.0, 1.0)
+    ]
+    rows += [unsteered(metric="words.any", model=model, mean=0.1) for model in ("one", "two")]
+    figure, caption = draw("sweep", rows, metrics=["words.any"])
+    assert lines(figure.axes[0]) == [[1.0, 4.0]] * 4
+    labels = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert {"one, layer 3", "two, layer 6", "unsteered, one", "unsteered, two"} <= labels
+    assert "n = 7 prompts, up to 14 completions" in caption and "words: counted." in caption
+
+
+def test_conditions_draws_every_row_and_says_what_shows_no_effect(draw):
+    rows = []
+    for metric in ("words.any", "words.count"):
+        rows.append(unsteered(metric=metric))
+        rows.append(row(metric=metric, position="front"))
+        rows.append(row(metric=metric, position="back", difference_low=-0.1))
+    figure, caption = draw("conditions", rows, metrics=["words.any", "words.count"])
+    assert [len(axis.containers) for axis in figure.axes] == [3, 3]
+    assert "actadd +0.200 [+0.100, +0.300]; actadd +0.200 [-0.100, +0.300], no effect" in caption
+
+
+def test_ratios_of_two_models_are_not_one_zigzag(draw):
+    rows = [
+        row(metric="perplexity_ratio", model=model, group=group, coefficient=c, mean=c + shift)
+        for model, shift in (("one", 0.0), ("two", 10.0))
+        for group in ("a", "b")
+        for c in (1.0, 2.0)
+    ]
+    figure, _ = draw("perplexity_ratio", rows)
+    assert lines(figure.axes[0]) == [[1, 2], [1, 2], [11, 12], [11, 12]]
+
+
+def test_accuracy_uses_all_texts_together(draw):
+    rows = []
+    for metric in ("accuracy_at_1", "accuracy_at_10"):
+        for group, mean in (("all", 0.5), ("part", 0.9)):
+            rows.append(unsteered(metric=metric, group=group, mean=mean))
+            rows.append(row(metric=metric, group=group, mean=mean))
+    figure, _ = draw("accuracy", rows)
+    assert len(figure.axes[0].containers) == 2
+
+
+def test_nothing_to_sweep_is_said(draw):
+    with pytest.raises(UserError, match="no condition has one addition"):
+        draw("perplexity_ratio", [unsteered(metric="perplexity_ratio")])
+    with pytest.raises(UserError, match=r"no metric 'words\.none'"):
+        draw("sweep", [unsteered(metric="words.any")], metrics=["words.none"])
