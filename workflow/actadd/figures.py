@@ -242,7 +242,8 @@ def _differences(rows: pd.DataFrame, label: str) -> str:
     for _, row in rows[rows["difference"].notna()].iterrows():
         low, high = row["difference_low"], row["difference_high"]
         effect = "" if low > 0 or high < 0 else ", no effect shown"
-        size = f"{row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+        interval = "(the same for every prompt)" if np.isnan(low) else f"[{low:+.3f}, {high:+.3f}]"
+        size = f"{row['difference']:+.3f} {interval}"
         model = f" on {row['model']}" if rows["model"].nunique() > 1 else ""
         said.append(f"{row['condition']}{model} {size}{effect}")
     return f"Paired difference in {label} from unsteered: {'; '.join(said)}." if said else ""

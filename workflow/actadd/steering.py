@@ -7,6 +7,7 @@ changed and a cached decode step, which reads later columns only, is not; and wi
 same prompt positions are changed again at each recomputation, the generated ones never.
 """
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -141,8 +142,6 @@ def model_inputs(
 
 
 def _takes_position_ids(kind: type) -> bool:
-    import inspect
-
     return "position_ids" in inspect.signature(kind.forward).parameters
 
 
