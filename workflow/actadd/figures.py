@@ -81,6 +81,8 @@ def _names(spec: dict, table: pd.DataFrame) -> str:
     prompts = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     about = spec["about"]
     interval = INTERVAL.replace("prompts", about["unit"])
+    if table["mean"].isin([0, 1]).any():
+        interval += " (exact binomial where all agree on 0 or 1)"
     sizes = f"n = {prompts} {about['unit']}"
     if "n_completions" in table:
         completions = int(table["n_completions"].max())
@@ -148,7 +150,7 @@ def _sweep(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     vectors = ", ".join(sorted(set(table["vector"].dropna())))
     caption = (
         f"Effect of the coefficient at each injection layer for the vector {vectors}; "
-        f"dashed: unsteered. {_names(spec, table)}"
+        f"dashed: unsteered. {_names(spec, table[table['metric'].isin(metrics)])}"
     )
     return figure, caption
 
@@ -233,7 +235,8 @@ def _conditions(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     axes[0][0].set_yticks(range(len(labels)), labels)
     axes[0][0].invert_yaxis()
     differences = _differences(_metric(spec, table, metrics[0]), _label(spec, metrics[0]))
-    return figure, f"Dashed: unsteered. {differences} {_names(spec, table)}"
+    shown = table[table["metric"].isin(metrics)]
+    return figure, f"Dashed: unsteered. {differences} {_names(spec, shown)}"
 
 
 def _differences(rows: pd.DataFrame, label: str) -> str:
