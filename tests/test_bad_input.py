@@ -98,6 +98,16 @@ MISTAKES = [
     ("figures.topic-sweep.condition", "unsteered", ["figures.topic-sweep.condition"]),
     ("sources.all-minilm-l6-v2.type", DELETE, ["sources.all-minilm-l6-v2", "'type'", "missing"]),
     ("datasets.openings.file", "x\n/../../y.csv", ["datasets.openings.file"]),
+    (
+        "experiments.knowledge.conditions.actadd.additions.0.position",
+        "back",
+        ["knowledge.conditions.actadd.additions.0", "back", "front or middle"],
+    ),
+    (
+        "experiments.knowledge.conditions.actadd.additions.0.phase",
+        "every_step",
+        ["knowledge.conditions.actadd.additions.0", "every_step", "prefill"],
+    ),
     ("experiments.topic", None, ["experiments.topic", "None"]),
     ("vectors", [], ["vectors", "[]"]),
     ("vectors.a/b", {"kind": "single", "prompt": "x"}, ["'a/b'"]),

@@ -1,5 +1,7 @@
 """Figures from made-up tables: that each row is drawn once, and what captions say."""
 
+import json
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -24,6 +26,7 @@ def row(**values) -> dict:
         "position": "front",
         "dimensions": np.nan,
         "phase": "prefill",
+        "additions": "[]",
         "group": "all",
         "n_prompts": 7,
         "n_completions": 14,
@@ -89,7 +92,39 @@ def test_conditions_draws_every_row_and_says_what_shows_no_effect(draw):
         rows.append(row(metric=metric, position="back", difference_low=-0.1))
     figure, caption = draw("conditions", rows, metrics=["words.any", "words.count"])
     assert [len(axis.containers) for axis in figure.axes] == [3, 3]
-    assert "actadd +0.200 [+0.100, +0.300]; actadd +0.200 [-0.100, +0.300], no effect" in caption
+    assert "actadd, front +0.200 [+0.100, +0.300]; " in caption
+    assert "actadd, back +0.200 [-0.100, +0.300], no effect shown" in caption
+
+
+def test_every_row_has_a_label_of_its_own(draw):
+    one = {"vector": "v", "layer": 3, "coefficient": 1}
+    composite = dict.fromkeys(("layer", "source_layer", "coefficient"), np.nan)
+    rows = [
+        unsteered(),
+        row(),
+        row(source_layer=0.0),
+        row(dimensions=8.0),
+        row(phase="every_step"),
+        row(condition="both", additions=json.dumps([one, one]), **composite),
+        row(condition="both", additions=json.dumps([one, {**one, "layer": 5}]), **composite),
+    ]
+    figure, _ = draw(
+        "conditions", [r | {"metric": "words.any"} for r in rows], metrics=["words.any"]
+    )
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert len(set(labels)) == len(rows) == len(labels)
+    assert any("8 dimensions" in label for label in labels)
+
+
+@pytest.mark.parametrize(("difference", "said"), [(1.0, "every prompt);"), (0.0, "no effect")])
+def test_a_difference_that_all_prompts_share(draw, difference, said):
+    nothing = {"difference_low": np.nan, "difference_high": np.nan}
+    rows = [
+        unsteered(metric="words.any"),
+        row(metric="words.any", difference=difference, **nothing),
+    ]
+    rows.append(row(metric="words.any", condition="other"))
+    assert said in draw("conditions", rows, metrics=["words.any"])[1]
 
 
 def test_ratios_of_two_models_are_not_one_zigzag(draw):

@@ -40,6 +40,11 @@ CONFIG = {
             "splits": {"development": 2, "held-out": 2},
         },
         "texts": {"title": "test texts", "file": "texts.csv"},
+        "labelled": {
+            "title": "labelled texts",
+            "file": "labelled.csv",
+            "splits": {"held-out": 0.5, "fit": 0.5},
+        },
     },
     "vectors": {
         "love-hate": {"kind": "pair", "positive": "Love", "negative": "Hate"},
@@ -50,6 +55,18 @@ CONFIG = {
         "words": {"kind": "words", "words": ["the", "and"]},
         "distinct": {"kind": "distinct"},
         "fluency": {"kind": "perplexity", "model": "tiny"},
+        "mood": {
+            "kind": "classifier",
+            "fit": {"dataset": "labelled", "split": "fit"},
+            "threshold": 0,
+            "validate": {
+                "dataset": "labelled",
+                "split": "held-out",
+                "metric": "probability",
+                "threshold": 0,
+                "cut": 0.5,
+            },
+        },
     },
     "experiments": {
         "sweep": {
@@ -93,6 +110,7 @@ CONFIG = {
                     "additions": [{"vector": "random", "choice": "best"}],
                 },
             },
+            "shards": 2,
             "scorers": ["words"],
         },
         "ratio": {
@@ -125,6 +143,9 @@ They danced until the morning and then the bride went home,a
 The ship left the port with its cargo and sailed to the north,b
 The crane lifted the heavy container from the deck of the vessel,b
 """
+
+
+LABELS = (("good", 1), ("bad", -1))
 
 
 def config(**changes) -> dict:
@@ -182,6 +203,8 @@ class Workspace:
         shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=ignored)
         shutil.copytree(model, folder / "tiny-model")
         (folder / "texts.csv").write_text(TEXTS)
+        rows = [f"a {word} day {n},{sign}" for n in range(20) for word, sign in LABELS]
+        (folder / "labelled.csv").write_text("\n".join(["text,label", *rows]))
         space = cls(folder)
         space.configure(settings or config())
         return space

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from actadd import datasets
@@ -104,7 +105,7 @@ def _cell(
                 mask,
                 additions=[additions] * len(batch),
                 sampling=Sampling(**spec["sampling"]),
-                uniforms=torch.tensor(noise, dtype=torch.float64),
+                uniforms=torch.from_numpy(np.stack(noise)),
                 max_new_tokens=steps,
                 stop_ids=experiment.tokens.stop_ids,
             )

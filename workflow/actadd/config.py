@@ -263,6 +263,14 @@ def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]
         for index, addition in enumerate(details.get("additions", [])):
             place = f"{key}.conditions.{condition}.additions.{index}"
             yield from _addition(config, place, entry, addition)
+            positions = addition.get("position", "front")
+            late = {"back", "all"} & {*([positions] if isinstance(positions, str) else positions)}
+            if entry["measure"] == "logprobs" and (late or addition.get("phase") == "every_step"):
+                yield (
+                    f"{place}: with measure logprobs, {', '.join(sorted(late)) or 'every_step'} "
+                    "leaves no prediction that was not changed directly; write front or middle, "
+                    "and phase: prefill"
+                )
 
 
 def _addition(config: dict, key: str, entry: dict, addition: dict) -> Iterator[str]:

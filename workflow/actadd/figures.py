@@ -1,5 +1,6 @@
 """Figures: each kind reads tidy tables and draws one PNG and one SVG, with its caption in it."""
 
+import json
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,11 @@ COORDINATES = {
 }
 
 
+def _said(name: str, value: Any) -> str:
+    """A coordinate in words."""
+    return COORDINATES[name].format(int(value) if isinstance(value, float) else value)
+
+
 def _settings(rows: pd.DataFrame, shown: tuple[str, ...] = ()) -> list[tuple[str, pd.DataFrame]]:
     """(label, rows) of every combination of coordinates but the coefficient.
 
@@ -117,8 +123,8 @@ def _settings(rows: pd.DataFrame, shown: tuple[str, ...] = ()) -> list[tuple[str
     found = []
     for values, part in rows.groupby(columns, dropna=False, sort=True):
         named = [
-            text.format(int(value) if isinstance(value, float) else value)
-            for (name, text), value in zip(COORDINATES.items(), values, strict=True)
+            _said(name, value)
+            for name, value in zip(columns, values, strict=True)
             if name in varying and pd.notna(value)
         ]
         found.append((", ".join(named), part))
@@ -147,7 +153,7 @@ def _sweep(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
         if spec.get("log"):
             axis.set_yscale("log")
     figure.legend(*axes[0][0].get_legend_handles_labels(), fontsize=7, loc="outside right center")
-    vectors = ", ".join(sorted(set(table["vector"].dropna())))
+    vectors = ", ".join(sorted(set(swept["vector"].dropna())))
     caption = (
         f"Effect of the coefficient at each injection layer for the vector {vectors}; "
         f"dashed: unsteered. {_names(spec, table[table['metric'].isin(metrics)])}"
@@ -190,13 +196,29 @@ def _whiskers(part: pd.DataFrame) -> np.ndarray:
     return np.array([low, high])
 
 
-def _setting(row: pd.Series, varying: list[str]) -> str:
-    """A condition's name with its layer and coefficient, and what else varies."""
-    more = [COORDINATES[name].format(row[name]) for name in varying if pd.notna(row[name])]
-    name = ", ".join([str(row["condition"]), *more])
-    if pd.notna(row["layer"]):
-        name += f"\n(layer {int(row['layer'])}, c = {row['coefficient']:g})"
-    return name
+def _labels(rows: pd.DataFrame) -> list[str]:
+    """A name for each row: its condition, layer and coefficient, and what else tells rows apart."""
+    names = [name for name in COORDINATES if name not in ("condition", "vector", "layer")]
+    steered = rows[rows["coefficient"].notna()]
+    varying = [name for name in names if steered[name].nunique(dropna=False) > 1]
+    varying += ["model"] if "model" not in varying and rows["model"].nunique() > 1 else []
+    if (rows["source_layer"].isna() | (rows["source_layer"] == rows["layer"])).all():
+        varying = [name for name in varying if name != "source_layer"]
+    labels = []
+    for _, row in rows.iterrows():
+        more = [_said(name, row[name]) for name in varying if pd.notna(row[name])]
+        name = ", ".join([str(row["condition"]), *more])
+        if pd.notna(row["layer"]):
+            name += f"\n(layer {int(row['layer'])}, c = {row['coefficient']:g})"
+        elif row["method"] == "actadd":
+            # A composite has no one layer and coefficient.
+            parts = [
+                f"{a['vector']} at {a['layer']} times {a['coefficient']:g}"
+                for a in json.loads(row["additions"])
+            ]
+            name += f"\n({' + '.join(parts)})"
+        labels.append(name)
+    return labels
 
 
 def _conditions(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
@@ -204,8 +226,7 @@ def _conditions(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     metrics = spec["metrics"]
     # Every metric has the same rows in the same order.
     order = _metric(spec, table, metrics[0])
-    varying = [name for name in ("model", "position", "dimensions") if order[name].nunique() > 1]
-    labels = [_setting(row, varying) for _, row in order.iterrows()]
+    labels = _labels(order)
     figure, axes = plt.subplots(
         1,
         len(metrics),
@@ -242,13 +263,16 @@ def _conditions(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
 def _differences(rows: pd.DataFrame, label: str) -> str:
     """Paired differences from unsteered in words, and plainly whether they show an effect."""
     said = []
-    for _, row in rows[rows["difference"].notna()].iterrows():
+    compared = rows["difference"].notna().to_numpy()
+    names = [name for name, use in zip(_labels(rows), compared, strict=True) if use]
+    for name, (_, row) in zip(names, rows[compared].iterrows(), strict=True):
         low, high = row["difference_low"], row["difference_high"]
-        effect = "" if low > 0 or high < 0 else ", no effect shown"
-        interval = "(the same for every prompt)" if np.isnan(low) else f"[{low:+.3f}, {high:+.3f}]"
-        size = f"{row['difference']:+.3f} {interval}"
-        model = f" on {row['model']}" if rows["model"].nunique() > 1 else ""
-        said.append(f"{row['condition']}{model} {size}{effect}")
+        if np.isnan(low):
+            interval, shown = "(the same for every prompt)", row["difference"] != 0
+        else:
+            interval, shown = f"[{low:+.3f}, {high:+.3f}]", low > 0 or high < 0
+        effect = "" if shown else ", no effect shown"
+        said.append(f"{name.splitlines()[0]} {row['difference']:+.3f} {interval}{effect}")
     return f"Paired difference in {label} from unsteered: {'; '.join(said)}." if said else ""
 
 

@@ -228,8 +228,11 @@ class Plan:
         return [name for name, entry in self.config["scorers"].items() if "validate" in entry]
 
     def scorer_card(self) -> Job:
-        scorers = self.config["scorers"]
-        entries = [{**scorers[name], "name": name} for name in sorted(scorers)]
+        shown = ("kind", "note", "validate")
+        entries = [
+            {"name": name, **{key: entry[key] for key in shown if key in entry}}
+            for name, entry in sorted(self.config["scorers"].items())
+        ]
         above = {name: self.validation(name) for name in self.validated_scorers()}
         return self._job(("card",), ("programs.scorer_card",), {"scorers": entries}, **above)
 

@@ -8,16 +8,16 @@ RESAMPLES = 2000
 LEVEL = 0.95
 
 
-def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
+def mean_interval(values: np.ndarray, share: bool = False) -> tuple[float, float, float]:
     """(mean, low, high) of one value per prompt; 95 % percentile bootstrap, the same every time.
 
-    NaN entries are left out. A bootstrap of equal values would claim certainty: if all prompts
-    stand at 0, or all at 1, the interval is the exact binomial one, taking a share as the metric;
-    other equal values, and fewer than two prompts, have none (NaN).
+    share: the metric is a share of yes among yes and no. NaN entries are left out. A bootstrap of
+    equal values would claim certainty: a share that is 0, or 1, for every prompt gets the exact
+    binomial interval; other equal values, and fewer than two prompts, have none (NaN).
     """
     values = np.asarray(values, dtype=np.float64)
     values = values[~np.isnan(values)]
-    if len(values) > 1 and np.ptp(values) == 0 and values[0] in (0, 1):
+    if share and len(values) > 1 and np.ptp(values) == 0 and values[0] in (0, 1):
         hits = int(values.sum())
         interval = binomtest(hits, len(values)).proportion_ci(LEVEL, method="exact")
         return float(values[0]), float(interval.low), float(interval.high)

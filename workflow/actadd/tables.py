@@ -24,6 +24,8 @@ COORDINATES = [
     "additions",
 ]
 AT_RANKS = (1, 10)
+# Metrics of a completion that are yes or no.
+SHARES = ("any",)
 
 
 def summarise_completions(
@@ -59,7 +61,7 @@ def summarise_completions(
                                 & scored[metric].notna()
                             ).sum()
                         ),
-                        **_interval("", mean_interval(values.to_numpy())),
+                        **_interval("", mean_interval(values.to_numpy(), metric in SHARES)),
                         **_difference(values, baseline, place["method"]),
                     }
                 )
@@ -172,7 +174,7 @@ def _targets(part: pd.DataFrame) -> dict[str, tuple]:
         hits = (first["rank"] < k).astype(float)
         before = (first["rank_unsteered"] < k).astype(float)
         found[f"accuracy_at_{k}"] = (
-            mean_interval(hits.to_numpy()),
+            mean_interval(hits.to_numpy(), share=True),
             difference_interval((hits - before).to_numpy()),
             len(first),
             len(first),
