@@ -54,6 +54,13 @@ def draw(spec: dict, *, tables: list[Path], png: Path, svg: Path) -> dict[str, A
     return {"caption": caption}
 
 
+def _panels(
+    count: int, size: tuple[float, float], sharey: bool = False
+) -> tuple[Figure, np.ndarray]:
+    """A row of axes, as a [1, count] array; size in inches."""
+    return plt.subplots(1, count, figsize=size, sharey=sharey, squeeze=False, layout="constrained")
+
+
 def _read(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
@@ -134,9 +141,7 @@ def _settings(rows: pd.DataFrame, shown: tuple[str, ...] = ()) -> list[tuple[str
 def _sweep(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     """Metrics against the coefficient, one line for each layer, the unsteered level dashed."""
     metrics = spec["metrics"]
-    figure, axes = plt.subplots(
-        1, len(metrics), figsize=(3.4 * len(metrics), 2.9), squeeze=False, layout="constrained"
-    )
+    figure, axes = _panels(len(metrics), (3.4 * len(metrics), 2.9))
     for axis, metric in zip(axes[0], metrics, strict=True):
         rows = _metric(spec, table, metric)
         _unsteered_band(axis, rows)
@@ -227,13 +232,8 @@ def _conditions(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     # Every metric has the same rows in the same order.
     order = _metric(spec, table, metrics[0])
     labels = _labels(order)
-    figure, axes = plt.subplots(
-        1,
-        len(metrics),
-        figsize=(1.5 + 2.1 * len(metrics), 0.75 + 0.42 * len(order)),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
+    figure, axes = _panels(
+        len(metrics), (1.5 + 2.1 * len(metrics), 0.75 + 0.42 * len(order)), sharey=True
     )
     colours = sns.color_palette(PALETTE, len(order))
     for axis, metric in zip(axes[0], metrics, strict=True):
@@ -283,14 +283,7 @@ def _perplexity_ratio(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     if rows.empty:
         raise UserError(f"figures.{spec['name']}: no condition has one addition to sweep")
     layers = sorted(rows["layer"].astype(int).unique())
-    figure, axes = plt.subplots(
-        1,
-        len(layers),
-        figsize=(1 + 2.6 * len(layers), 2.9),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = _panels(len(layers), (1 + 2.6 * len(layers), 2.9), sharey=True)
     # A line is a group of texts and, beside the panel's layer, what else varies.
     lines = [
         (", ".join(filter(None, [group, kind])), part.index)
@@ -334,14 +327,7 @@ def _accuracy(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
 def _norms(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     """A vector's norm at each position over the residual stream's usual norm, by layer."""
     panels = [(model, v) for model in sorted(set(table["model"])) for v in spec["vectors"]]
-    figure, axes = plt.subplots(
-        1,
-        len(panels),
-        figsize=(1 + 2.4 * len(panels), 2.9),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = _panels(len(panels), (1 + 2.4 * len(panels), 2.9), sharey=True)
     for axis, (model, vector) in zip(axes[0], panels, strict=True):
         rows = table[(table["model"] == model) & (table["vector"] == vector)]
         positions = sorted(rows["position"].unique())

@@ -27,7 +27,6 @@ def run(
     inputs: str = "",
     outputs: str = "",
     options: str = "",
-    argv: list[str] | None = None,
 ) -> None:
     """Parses arguments, checks the inputs, calls `work(spec, inputs, outputs)`, records provenance.
 
@@ -51,7 +50,7 @@ def run(
             elif name.endswith("?"):
                 extra = {"nargs": "?", "default": None}
             parser.add_argument(f"--{name.rstrip('*?')}", type=kind, **extra)
-    arguments = vars(parser.parse_args(argv))
+    arguments = vars(parser.parse_args())
 
     def chosen(names: str) -> Paths:
         return {name.rstrip("*?"): arguments[name.rstrip("*?")] for name in names.split()}

@@ -42,26 +42,19 @@ def summarise_completions(
     for path in scores:
         scored = pd.read_parquet(path)
         for metric in scored.columns.drop(["condition", "cell", "prompt_id", "sample"]):
-            by_cell = {
-                key: per_prompt(group, "prompt_id", metric)
-                for key, group in scored.groupby(["condition", "cell"], sort=False)
-            }
+            groups = dict(list(scored.groupby(["condition", "cell"], sort=False)))
+            by_cell = {key: per_prompt(group, "prompt_id", metric) for key, group in groups.items()}
             baseline = _baseline(cells, by_cell)
             for _, place in cells.iterrows():
-                values = by_cell[place["condition"], place["cell"]]
+                key = place["condition"], place["cell"]
+                values = by_cell[key]
                 rows.append(
                     {
                         **place[COORDINATES].to_dict(),
                         "metric": f"{path.stem}.{metric}",
                         "n_prompts": int(values.notna().sum()),
-                        "n_completions": int(
-                            (
-                                (scored["condition"] == place["condition"])
-                                & (scored["cell"] == place["cell"])
-                                & scored[metric].notna()
-                            ).sum()
-                        ),
-                        **_interval("", mean_interval(values.to_numpy(), metric in SHARES)),
+                        "n_completions": int(groups[key][metric].notna().sum()),
+                        **_interval("mean", mean_interval(values.to_numpy(), metric in SHARES)),
                         **_difference(values, baseline, place["method"]),
                     }
                 )
@@ -76,23 +69,16 @@ def _baseline(cells: pd.DataFrame, by_cell: dict) -> pd.Series | None:
     return by_cell[first["condition"], first["cell"]]
 
 
-def _interval(prefix: str, values: tuple[float, float, float]) -> dict[str, float]:
-    names = (
-        (f"{prefix}mean", f"{prefix}low", f"{prefix}high")
-        if not prefix
-        else (
-            prefix.rstrip("_"),
-            f"{prefix}low",
-            f"{prefix}high",
-        )
-    )
-    return dict(zip(names, values, strict=True))
+def _interval(name: str, values: tuple[float, float, float]) -> dict[str, float]:
+    """Columns of an estimate and its bounds; the mean's bounds go without its name."""
+    bounds = ("low", "high") if name == "mean" else (f"{name}_low", f"{name}_high")
+    return dict(zip((name, *bounds), values, strict=True))
 
 
 def _difference(values: pd.Series, baseline: pd.Series | None, method: str) -> dict[str, float]:
     if baseline is None or method == "unsteered":
-        return _interval("difference_", (np.nan,) * 3)
-    return _interval("difference_", difference_interval((values - baseline).to_numpy()))
+        return _interval("difference", (np.nan,) * 3)
+    return _interval("difference", difference_interval((values - baseline).to_numpy()))
 
 
 def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) -> dict[str, Any]:
@@ -133,9 +119,9 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
                         "metric": metric,
                         "n_prompts": texts,
                         "n_tokens": tokens,
-                        **_interval("", values),
+                        **_interval("mean", values),
                         **_interval(
-                            "difference_",
+                            "difference",
                             NOTHING if place["method"] == "unsteered" else difference,
                         ),
                     }
