@@ -20,6 +20,12 @@ from actadd.plan import Plan
 
 
 # --- config ---------------------------------------------------------------------------------------
+# The paper's experiments, at a small size; what the config says comes on top, then --configfile.
+if Path("config/paper_small.yaml").exists():
+
+    configfile: "config/paper_small.yaml"
+
+
 configfile: "config.yaml"
 
 
@@ -38,7 +44,10 @@ wildcard_constraints:
     vector=r"[a-z0-9-]+",
     experiment=r"[a-z0-9-]+",
     scorer=r"[a-z0-9-]+",
-    figure=r"[a-z0-9-]+",
+    display=r"[a-z0-9-]+",
+    lens=r"[a-z0-9-]+",
+    overhead=r"[a-z0-9-]+",
+    subject=r"[a-z0-9-]+",
     shard=r"\d+",
     shards=r"\d+",
 
@@ -50,13 +59,19 @@ include: "workflow/rules/activations.smk"
 include: "workflow/rules/vectors.smk"
 include: "workflow/rules/completions.smk"
 include: "workflow/rules/logprobs.smk"
+include: "workflow/rules/divergence.smk"
 include: "workflow/rules/scores.smk"
-include: "workflow/rules/tables.smk"
-include: "workflow/rules/figures.smk"
+include: "workflow/rules/summaries.smk"
+include: "workflow/rules/lenses.smk"
+include: "workflow/rules/overhead.smk"
+include: "workflow/rules/displays.smk"
+include: "workflow/rules/targets.smk"
 
 
 # --- targets --------------------------------------------------------------------------------------
 rule all:
+    """Everything of the config that is not marked as an item of the paper."""
     default_target: True
     input:
-        everything(),
+        with_intermediates(OWN, OWN_EXPERIMENTS),
+        "results/tables/scorer_card.csv",

@@ -120,6 +120,28 @@ MISTAKES = [
     ("scorers.vader.kind", "sentiment", ["scorers.vader.kind", "'sentiment'"]),
     ("scorers.relevance.source", "minilm", ["scorers.relevance.source", "'minilm'"]),
     ("scorers.wedding-words.words", [], ["scorers.wedding-words.words"]),
+    ("scorers.sentiment.cut", 1.5, ["scorers.sentiment.cut", "1.5"]),
+    (
+        "scorers.about",
+        {"kind": "topics", "source": "minilm", "topics": {"art": ["about art"]}},
+        ["scorers.about.source", "'minilm'"],
+    ),
+    (
+        "scorers.about",
+        {"kind": "topics", "source": "all-minilm-l6-v2", "topics": {"count": ["about counts"]}},
+        ["scorers.about.topics", "'count'"],
+    ),
+    (
+        "scorers.judge",
+        {"kind": "llm_judge", "url": "http://x/v1", "model": "m", "question": "Is it nice?"},
+        ["scorers.judge.question", "{completion}"],
+    ),
+    (
+        "scorers.toxic",
+        {"kind": "perspective", "url": "https://x/analyze?key=abc"},
+        ["scorers.toxic.url", "key_env"],
+    ),
+    ("scorers.toxic", {"kind": "perspective", "key": "abc"}, ["scorers.toxic", "'key'", "key_env"]),
     ("scorers.sentiment.fit.split", "train", ["scorers.sentiment.fit.split", "'train'"]),
     ("figures.topic.kind", "pie", ["figures.topic.kind", "'pie'"]),
     ("figures.topic.experiment", "topics", ["figures.topic.experiment", "'topics'"]),

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
-from actadd import datasets
 from actadd.cells import CellStore, cell_key, collect
 from actadd.conditions import Condition
 from actadd.errors import UserError
@@ -28,7 +28,7 @@ def complete(
 ) -> dict[str, Any]:
     """Fills the cells of an experiment and writes all its completions as one Parquet table.
 
-    spec: name, model, conditions, split, samples, max_new_tokens, sampling, seed, dtype, compute.
+    spec: name, model, conditions, prompts, samples, max_new_tokens, sampling, seed, dtype, compute.
     shard: (i, n) computes every n-th cell only, from the i-th on, and writes nothing but the
     store; the table is then written by a call without it.
     Rows: one for each condition, prompt and sample, with all coordinates, the user's prompt, what
@@ -36,93 +36,100 @@ def complete(
     Raises UserError if a prompt is shorter than a vector, before the weights are loaded.
     """
     experiment = Experiment(spec, model_dir, vector_files, choice)
-    prompts = datasets.read(prompts_file, spec["split"], f"{experiment.key}.prompts.split")
-    texts = prompts["text"].tolist()
-    encoded = [experiment.encode(condition, texts) for condition in experiment.conditions]
-    keys = [
-        cell_key(
-            **experiment.determinants("actadd.completions", condition),
-            prompts=digest([texts, rows]),
-            stop=experiment.tokens.stop_ids,
-            **{
-                name: spec[name]
-                for name in ("samples", "max_new_tokens", "sampling", "seed", "batch_rows")
-            },
-        )
-        for condition, rows in zip(experiment.conditions, encoded, strict=True)
-    ]
-
-    def compute(index: int) -> pa.Table:
-        condition = experiment.conditions[index]
-        return _cell(experiment, condition, texts, encoded[index])
+    prompts = experiment.texts(prompts_file)
+    cells = [_Cell(experiment, condition, prompts) for condition in experiment.conditions]
+    keys = [cell.key() for cell in cells]
 
     index, shards = shard
     tables = collect(
         CellStore(store),
         keys,
         [condition.label for condition in experiment.conditions],
-        compute,
+        lambda index: cells[index].compute(),
         range(index, len(keys), shards),
     )
     if output is not None:
         table = experiment.assemble(keys, tables)
         place = table.pop("prompt").to_numpy()
         before = table.columns.get_loc("sample")
+        table.insert(before, "group", prompts["group"].astype("string").to_numpy()[place])
         prefixes = table["condition"].map({c.name: c.prefix for c in experiment.conditions})
         table.insert(before, "prompt_id", prompts["id"].to_numpy()[place])
         table.insert(before + 1, "prefix", prefixes)
         table.insert(before + 2, "prompt", prompts["text"].to_numpy()[place])
-        table.insert(before + 3, "seed", spec["seed"])
         write_with(output, lambda path: table.to_parquet(path, index=False))
     return {"cells": len(keys), "weights": experiment.facts["weights"]}
 
 
-def _cell(
-    experiment: Experiment,
-    condition: Condition,
-    texts: list[str],
-    encoded: list[tuple[list[int], list[int]]],
-) -> pa.Table:
-    """One condition on all prompts and samples, in batches that no other cell has a part in."""
-    import torch
+class _Cell:
+    """One condition on all its prompts and samples, in batches that no other cell has a part in."""
 
-    from actadd.batching import left_pad
-    from actadd.generation import FINISHED, generate
+    def __init__(self, experiment: Experiment, condition: Condition, prompts: pd.DataFrame):
+        self.experiment, self.condition = experiment, condition
+        self.numbers = experiment.rows(condition, prompts)
+        self.texts = [prompts["text"].iloc[number] for number in self.numbers]
+        self.encoded = [ids for ids, _ in experiment.encode(condition, self.texts)]
+        self.contrast = experiment.contrast(condition, self.texts)
 
-    spec = experiment.spec
-    model, additions = experiment.model(), experiment.additions(condition)
-    steps = spec["max_new_tokens"]
-    rows = [(prompt, sample) for prompt in range(len(texts)) for sample in range(spec["samples"])]
-    written: list[list[int]] = []
-    for start in range(0, len(rows), spec["batch_rows"]):
-        batch = rows[start : start + spec["batch_rows"]]
-        ids, mask = left_pad([encoded[prompt][0] for prompt, _ in batch])
-        noise = [draws(spec["seed"], texts[prompt], sample, steps) for prompt, sample in batch]
-        try:
-            tokens = generate(
-                model,
-                ids,
-                mask,
-                additions=[additions] * len(batch),
-                sampling=Sampling(**spec["sampling"]),
-                uniforms=torch.from_numpy(np.stack(noise)),
-                max_new_tokens=steps,
-                stop_ids=experiment.tokens.stop_ids,
-            )
-        except UserError as error:
-            raise UserError(f"{experiment.key}: {condition.label}: {error}") from error
-        written += [[token for token in row if token != FINISHED] for row in tokens.tolist()]
-    stops = set(experiment.tokens.stop_ids)
-    ended = [bool(row) and row[-1] in stops for row in written]
-    return pa.table(
-        {
-            "prompt": pa.array([prompt for prompt, _ in rows], pa.int32()),
-            "sample": pa.array([sample for _, sample in rows], pa.int32()),
-            "token_ids": pa.array(written, pa.list_(pa.int32())),
-            "completion": [
-                experiment.tokens.continuation(encoded[prompt][0], row)
-                for (prompt, _), row in zip(rows, written, strict=True)
-            ],
-            "ended": ended,
-        }
-    )
+    def key(self) -> str:
+        spec, condition = self.experiment.spec, self.condition
+        return cell_key(
+            **self.experiment.determinants("actadd.completions", condition),
+            prompts=digest([self.texts, self.encoded, self.numbers]),
+            contrast=digest([self.contrast, condition.strength]),
+            stop=self.experiment.tokens.stop_ids,
+            sampling=condition.sampling,
+            seed=condition.seed,
+            **{name: spec[name] for name in ("samples", "max_new_tokens", "batch_rows")},
+        )
+
+    def compute(self) -> pa.Table:
+        import torch
+
+        from actadd.batching import left_pad
+        from actadd.generation import FINISHED, generate
+
+        spec, condition = self.experiment.spec, self.condition
+        model, additions = self.experiment.model(), self.experiment.additions(condition)
+        steps = spec["max_new_tokens"]
+        places = range(len(self.texts))
+        rows = [(place, sample) for place in places for sample in range(spec["samples"])]
+        written: list[list[int]] = []
+        for start in range(0, len(rows), spec["batch_rows"]):
+            batch = rows[start : start + spec["batch_rows"]]
+            contexts = [self.encoded[place] for place, _ in batch]
+            if self.contrast:
+                contexts += [self.contrast[place] for place, _ in batch]
+            ids, mask = left_pad(contexts)
+            noise = [
+                draws(condition.seed, self.texts[place], sample, steps) for place, sample in batch
+            ]
+            try:
+                tokens = generate(
+                    model,
+                    ids,
+                    mask,
+                    additions=[additions] * len(contexts),
+                    contrast=condition.strength if self.contrast else None,
+                    sampling=Sampling(**condition.sampling),
+                    uniforms=torch.from_numpy(np.stack(noise)),
+                    max_new_tokens=steps,
+                    stop_ids=self.experiment.tokens.stop_ids,
+                )
+            except UserError as error:
+                where = f"{self.experiment.key}: {condition.label}"
+                raise UserError(f"{where}: {error}") from error
+            written += [[token for token in row if token != FINISHED] for row in tokens.tolist()]
+        stops = set(self.experiment.tokens.stop_ids)
+        return pa.table(
+            {
+                "prompt": pa.array([self.numbers[place] for place, _ in rows], pa.int32()),
+                "sample": pa.array([sample for _, sample in rows], pa.int32()),
+                "token_ids": pa.array(written, pa.list_(pa.int32())),
+                "completion": [
+                    self.experiment.tokens.continuation(self.encoded[place], row)
+                    for (place, _), row in zip(rows, written, strict=True)
+                ],
+                "ended": [bool(row) and row[-1] in stops for row in written],
+            }
+        )

@@ -7,22 +7,29 @@ from typing import Any
 
 from actadd.files import canonical, canonical_json
 
-METHODS = ("unsteered", "prompting", "actadd")
+METHODS = ("unsteered", "prompting", "preadd", "actadd")
 SWEPT = ("layer", "source_layer", "coefficient", "position", "dimensions")
+SAMPLING = ("temperature", "top_p", "frequency_penalty")
 
 
 @dataclass(frozen=True, eq=False)
 class Condition:
     """A method with its additions; with the experiment's prompts and samples it makes a cell.
 
-    additions: dictionaries of vector, source_layer, layer, coefficient, position, dimensions,
-    phase. prefix: text put before every prompt (method prompting).
+    additions: dictionaries of vector, source_layer, layer, coefficient, position, dimensions (a
+    share of d_model, or None), phase, match_norm. prefix: text put before every prompt; for method
+    preadd, before the prompts of the contrasted context, which counts `strength` times (PREADD's
+    alpha). sampling and seed: how completions are drawn. group: only the dataset's rows of it.
     """
 
     name: str
     method: str
     prefix: str = ""
     additions: tuple[dict[str, Any], ...] = field(default=())
+    strength: float | None = None
+    sampling: dict[str, float] = field(default_factory=dict)
+    seed: int | None = None
+    group: str | None = None
 
     @property
     def label(self) -> str:
@@ -51,26 +58,70 @@ class Condition:
             "dimensions": one.get("dimensions"),
             "phase": one.get("phase"),
             "additions": canonical_json(self.additions),
+            **{name: self.sampling.get(name) for name in SAMPLING},
+            "seed": self.seed,
         }
 
 
-def expand(entries: dict[str, dict], choices: dict[str, dict] | None = None) -> list[Condition]:
+def expand(
+    entries: dict[str, dict],
+    choices: dict[str, dict] | None = None,
+    sampling: dict[str, float] | None = None,
+    seed: int | None = None,
+) -> list[Condition]:
     """All conditions of an experiment, ordered by method and name.
 
     The config's own order does not count: keys that were only moved must change nothing.
     entries: the experiment's `conditions`. Lists in an addition are swept, all combinations, and
-    several additions multiply. choices: for additions with `choice`, the layer and coefficient
-    chosen on the development split.
+    several additions multiply; so are lists of `sampling` and `seed`. choices: for additions with
+    `choice`, the layer and coefficient chosen on the development split. sampling, seed: the
+    experiment's own, for conditions that do not set them.
     """
     conditions = []
     for name in sorted(entries, key=lambda name: (METHODS.index(entries[name]["method"]), name)):
         entry = entries[name]
         options = [list(_spell_out(addition, choices)) for addition in entry.get("additions", [])]
-        for additions in product(*options):
+        own = [{**(sampling or {}), **settings} for settings in _many(entry.get("sampling", {}))]
+        for drawn, number, *additions in product(own, _many(entry.get("seed", seed)), *options):
             conditions.append(
-                Condition(name, entry["method"], entry.get("prefix", ""), tuple(additions))
+                Condition(
+                    name,
+                    entry["method"],
+                    entry.get("prefix", ""),
+                    tuple(additions),
+                    entry.get("strength"),
+                    drawn,
+                    number,
+                    entry.get("group"),
+                )
             )
     return conditions
+
+
+def _many(value: Any) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def at_depth(entries: dict[str, dict], layers: int) -> dict[str, dict]:
+    """Conditions with every `depth` written as the `layer` it means in a model of `layers` blocks.
+
+    A depth is a share of the blocks: one config then fits models of any size.
+    """
+
+    def layer(depth: float | list) -> int | list[int]:
+        found = [min(layers - 1, round(share * layers)) for share in _many(depth)]
+        return list(dict.fromkeys(found)) if isinstance(depth, list) else found[0]
+
+    def placed(addition: dict) -> dict:
+        names = {"depth": "layer", "source_depth": "source_layer"}
+        return {names.get(k, k): layer(v) if k in names else v for k, v in addition.items()}
+
+    return {
+        name: {**entry, "additions": [placed(addition) for addition in entry["additions"]]}
+        if "additions" in entry
+        else entry
+        for name, entry in entries.items()
+    }
 
 
 def _spell_out(addition: dict, choices: dict[str, dict] | None) -> Iterator[dict[str, Any]]:
@@ -81,10 +132,7 @@ def _spell_out(addition: dict, choices: dict[str, dict] | None) -> Iterator[dict
         factor = addition.pop("factor", 1)
         addition |= {"layer": chosen["layer"], "coefficient": factor * chosen["coefficient"]}
         addition.setdefault("source_layer", chosen["source_layer"])
-    swept = {
-        name: addition[name] if isinstance(addition.get(name), list) else [addition.get(name)]
-        for name in SWEPT
-    }
+    swept = {name: _many(addition.get(name)) for name in SWEPT}
     for values in product(*swept.values()):
         spelled = dict(zip(SWEPT, values, strict=True))
         if spelled["source_layer"] is None:
@@ -95,6 +143,7 @@ def _spell_out(addition: dict, choices: dict[str, dict] | None) -> Iterator[dict
                 **spelled,
                 "position": spelled["position"] or "front",
                 "phase": addition.get("phase", "prefill"),
+                "match_norm": addition.get("match_norm", False),
             }
         )
 
@@ -109,9 +158,9 @@ def vectors_needed(
     needed = set()
     for entry in entries.values():
         for addition in entry.get("additions", []):
-            given = addition.get("source_layer", addition.get("layer"))
-            if given is None:
-                given = candidates[addition["choice"]]
-            layers = given if isinstance(given, list) else [given]
-            needed |= {(addition["vector"], layer) for layer in layers}
+            layers = addition.get("layer", candidates.get(addition.get("choice", ""), []))
+            sources = addition.get("source_layer", layers)
+            # The injection layer's own vector says what norm to scale to.
+            used = _many(sources) + (_many(layers) if addition.get("match_norm") else [])
+            needed |= {(addition["vector"], layer) for layer in used}
     return needed

@@ -1,15 +1,20 @@
 """Checking a config before anything runs: its form by the schema, its names against each other."""
 
+import itertools
 import math
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from actadd import displays
+from actadd.conditions import at_depth, expand
 from actadd.errors import UserError
 from actadd.files import canonical
-from actadd.scorers import KINDS, METRICS
+from actadd.scorers import KINDS, is_share, metrics
 
 SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.yaml"
 
@@ -17,13 +22,77 @@ SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.yaml"
 def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
     """The config with defaults filled in, integral numbers as integers, and every name resolved.
 
+    A key set to null counts as missing: so a config file can take away what the one below it says.
+
     root: the folder that relative paths in the config start from. Raises UserError with at most
     five lines that name the key, the value and the remedy.
     """
-    config = _filled(canonical(config))
+    config = _filled(_without_nulls(canonical(config)))
+    _settle(config, root)
     for problem in _problems(config, root):
         raise UserError(problem)
     return config
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _settle(config: dict[str, Any], root: Path) -> None:
+    """What one section decides for others: local copies, stand-ins, models to run on, sizes."""
+    folder = Path(config["data_dir"]).expanduser() if "data_dir" in config else None
+    if folder is not None and not (root / folder).is_dir():
+        raise UserError(f"data_dir: {config['data_dir']!r} is no folder; name one, or remove it")
+    for entry in config["sources"].values():
+        local = entry.pop("local", None)
+        if folder is not None and local and (root / folder / local).exists():
+            sums = {"sha256": entry["sha256"]} if "sha256" in entry else {}
+            entry.clear()
+            entry |= {"type": "path", "path": str(folder / local), **sums}
+    for name, entry in config["datasets"].items():
+        other = entry.pop("stand_in", None)
+        registry = config["sources"].get(entry.get("source"), {}).get("registry")
+        if other and registry == "npm" and shutil.which("npm") is None:
+            if other not in config["datasets"]:
+                raise UserError(f"datasets.{name}.stand_in: there is no dataset {other!r}")
+            entry.clear()
+            entry |= {k: v for k, v in config["datasets"][other].items() if k != "stand_in"}
+            print(f"npm is not installed: dataset {name} is replaced by {other}", file=sys.stderr)
+    runners = _runners(config)
+    for section in ("experiments", "lenses", "overheads"):
+        for entry in config[section].values():
+            entry.setdefault("models", runners)
+    for entry in config["figures"].values():
+        if entry["kind"] == "norms":
+            entry.setdefault("models", runners)
+    for name, size in config["budget"].items():
+        if name not in config["experiments"]:
+            there = ", ".join(sorted(config["experiments"]))
+            raise UserError(f"budget.{name}: there is no experiment {name!r}; there are: {there}")
+        entry = config["experiments"][name]
+        if "prompts" in size:
+            entry["prompts"]["limit"] = size["prompts"]
+        for key, field in (("samples", "samples"), ("tokens", "max_new_tokens")):
+            if key in size:
+                entry[field] = size[key]
+
+
+def _runners(config: dict[str, Any]) -> list[str]:
+    """run_on, but for models whose terms nobody has accepted; says which and how to."""
+    runners = []
+    for name in config["run_on"]:
+        entry = config["models"].get(name, {})
+        if entry.get("licence_terms") and name not in config["licences_accepted"]:
+            print(
+                f"run_on: {name} is left out until you accept {entry['licence']}: read "
+                f"{entry['licence_terms']}, then run with --config 'licences_accepted=[{name}]'",
+                file=sys.stderr,
+            )
+        else:
+            runners.append(name)
+    return runners
 
 
 def _filled(config: Any) -> Any:
@@ -94,8 +163,13 @@ def _problems(config: dict[str, Any], root: Path) -> Iterator[str]:
     yield from _scorers(config)
     for name, entry in config["experiments"].items():
         yield from _experiment(config, f"experiments.{name}", name, entry)
-    for name, entry in config["figures"].items():
-        yield from _figure(config, f"figures.{name}", entry)
+    for name, entry in config["lenses"].items():
+        for vector in entry["vectors"]:
+            yield from _known(f"lenses.{name}.vectors", vector, config["vectors"], "vector")
+    for section in ("figures", "tables"):
+        for name, entry in config[section].items():
+            yield from _display(config, f"{section}.{name}", section, entry)
+    yield from _comparison(config, root)
 
 
 def _numbers(value: Any, key: str = "") -> Iterator[str]:
@@ -117,7 +191,7 @@ def _metric(config: dict[str, Any], key: str, metric: str, scorers: list[str]) -
             f"{key}: {metric!r} is not scored there; write scorer.metric with one of "
             f"{', '.join(scorers) or 'none'}, or add the scorer"
         )
-    columns = METRICS[config["scorers"][scorer]["kind"]]
+    columns = metrics(config["scorers"][scorer])
     if column not in columns:
         there = ", ".join(f"{scorer}.{name}" for name in columns)
         yield f"{key}: there is no metric {metric!r}; write one of {there}"
@@ -128,11 +202,17 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _models(config: dict[str, Any]) -> Iterator[str]:
-    for name, entry in config["experiments"].items():
-        for model in entry["models"]:
-            yield from _known(f"experiments.{name}.models", model, config["models"], "model")
+    for model in config["run_on"]:
+        yield from _known("run_on", model, config["models"], "model")
+    for section in ("experiments", "lenses", "overheads"):
+        for name, entry in config[section].items():
+            if not entry["models"] and not entry.get("shapes"):
+                yield f"{section}.{name}: the key 'models' is missing; write it, or run_on for all"
+            for model in entry["models"]:
+                yield from _known(f"{section}.{name}.models", model, config["models"], "model")
     used = {model for entry in config["experiments"].values() for model in entry["models"]}
-    used |= {entry["model"] for entry in config["scorers"].values() if "model" in entry}
+    judges = (entry for entry in config["scorers"].values() if KINDS[entry["kind"]] == "model")
+    used |= {entry["model"] for entry in judges}
     used |= {model for entry in config["figures"].values() for model in entry.get("models", [])}
     for name, entry in config["models"].items():
         key = f"models.{name}"
@@ -146,6 +226,10 @@ def _models(config: dict[str, Any]) -> Iterator[str]:
             )
 
 
+def _files(entry: dict[str, Any]) -> set[str]:
+    return {*entry.get("files", []), *([entry["file"]] if "file" in entry else [])}
+
+
 def _datasets(config: dict[str, Any], root: Path) -> Iterator[str]:
     for name, entry in config["datasets"].items():
         key = f"datasets.{name}"
@@ -156,6 +240,20 @@ def _datasets(config: dict[str, Any], root: Path) -> Iterator[str]:
         shares = [size for size in entry.get("splits", {}).values() if size < 1]
         if sum(shares) > 1 + 1e-9:
             yield f"{key}.splits: the shares add up to {sum(shares):g}; at most 1 is there"
+        for file in sorted(set(entry.get("group_names", {})) - _files(entry)):
+            there = ", ".join(sorted(_files(entry))) or "none"
+            yield f"{key}.group_names: {file!r} is not among its files; they are: {there}"
+        if ("templates" in entry) != (entry.get("format") == "triples"):
+            yield f"{key}: format triples and templates need each other; write both or neither"
+        if "groups" in entry and "frequency" in entry:
+            yield f"{key}: groups and frequency both name the groups; write one of them"
+        ranges = sorted((*ends, group) for group, ends in entry.get("groups", {}).items())
+        for low, high, group in ranges:
+            if low > high:
+                yield f"{key}.groups.{group}: {low:g} is above {high:g}; write the lower end first"
+        for (_, high, group), (low, _, above) in itertools.pairwise(ranges):
+            if low <= high:
+                yield f"{key}.groups: {group!r} and {above!r} overlap at {low:g}; move their ends"
 
 
 def _vectors(config: dict[str, Any]) -> Iterator[str]:
@@ -183,14 +281,17 @@ def _scorers(config: dict[str, Any]) -> Iterator[str]:
             yield from _known(f"{key}.model", entry["model"], config["models"], "model")
         if needs == "source":
             yield from _known(f"{key}.source", entry["source"], config["sources"], "source")
+        for topic in entry.get("topics", {}):
+            if not is_share(topic):
+                yield f"{key}.topics: {topic!r} is also a measure's name; call the topic otherwise"
         for use in ("fit", "validate"):
             if use in entry:
                 place = f"{key}.{use}"
                 yield from _split(config, place, entry[use]["dataset"], entry[use]["split"])
         if "validate" in entry:
             check = entry["validate"]
-            if check["metric"] not in METRICS[entry["kind"]]:
-                there = ", ".join(METRICS[entry["kind"]])
+            if check["metric"] not in metrics(entry):
+                there = ", ".join(metrics(entry))
                 yield f"{key}.validate.metric: {check['metric']!r} is not one of {there}"
             fit = entry.get("fit", {"dataset": None, "split": ""})
             if check["dataset"] == fit["dataset"] and _overlap(check["split"], fit["split"]):
@@ -211,9 +312,16 @@ def _split(config: dict[str, Any], key: str, dataset: str, split: str) -> Iterat
 
 def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]:
     prompts = entry["prompts"]
+    cells = config["budget"].get(name, {}).get("cells")
+    for model in entry["models"]:
+        count = _cells(config, entry, model)
+        if cells and count > cells:
+            yield f"budget.{name}.cells: the grid has {count} cells on {model}, more than {cells}"
+    if "watch" in entry and entry["measure"] != "divergence":
+        yield f"{key}.watch: only measure divergence follows tokens; remove the key"
     yield from _split(config, f"{key}.prompts", prompts["dataset"], prompts["split"])
-    if entry["measure"] == "logprobs" and entry.get("scorers"):
-        yield f"{key}.scorers: log-probabilities have no completions to score; remove the key"
+    if entry["measure"] != "completions" and entry.get("scorers"):
+        yield f"{key}.scorers: {entry['measure']} has no completions to score; remove the key"
     for scorer in entry.get("scorers", []):
         yield from _known(f"{key}.scorers", scorer, config["scorers"], "scorer")
     for choice, rule in entry.get("choices", {}).items():
@@ -254,35 +362,72 @@ def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]
     if entry["measure"] == "logprobs" and not unsteered:
         yield f"{key}.conditions: ratios need an unsteered condition; add one"
     for condition, details in entry["conditions"].items():
-        needed = {"actadd": "additions", "prompting": "prefix"}.get(details["method"])
-        place = f"{key}.conditions.{condition}"
-        if needed and needed not in details:
-            yield f"{place}: method {details['method']} needs the key {needed!r}; add it"
-        for extra in ({"additions", "prefix"} - {needed}) & details.keys():
-            yield f"{place}.{extra}: method {details['method']} takes no {extra}; remove it"
+        yield from _condition(f"{key}.conditions.{condition}", entry, details)
         for index, addition in enumerate(details.get("additions", [])):
             place = f"{key}.conditions.{condition}.additions.{index}"
             yield from _addition(config, place, entry, addition)
             positions = addition.get("position", "front")
             late = {"back", "all"} & {*([positions] if isinstance(positions, str) else positions)}
-            if entry["measure"] == "logprobs" and (late or addition.get("phase") == "every_step"):
+            given = entry["measure"] != "completions"
+            if given and (late or addition.get("phase") == "every_step"):
                 yield (
-                    f"{place}: with measure logprobs, {', '.join(sorted(late)) or 'every_step'} "
-                    "leaves no prediction that was not changed directly; write front or middle, "
+                    f"{place}: with measure {entry['measure']}, "
+                    f"{', '.join(sorted(late)) or 'every_step'} leaves no prediction that was not changed directly; write front or middle, "
                     "and phase: prefill"
                 )
 
 
+def _cells(config: dict, entry: dict, model: str) -> int:
+    """Conditions of an experiment's grid; a choice counts as one."""
+    chosen = {"layer": 0, "source_layer": 0, "coefficient": 0}
+    choices = dict.fromkeys(entry.get("choices", {}), chosen)
+    depth = config["models"].get(model, {}).get("layers", 1)
+    try:
+        return len(expand(at_depth(entry["conditions"], depth), choices))
+    except KeyError:
+        return 0
+
+
+# method -> keys that it needs, and keys that it may have beside those of every condition.
+METHOD_KEYS = {
+    "unsteered": (set(), {"prefix"}),
+    "prompting": ({"prefix"}, set()),
+    "preadd": ({"prefix", "strength"}, set()),
+    "actadd": ({"additions"}, {"prefix"}),
+}
+
+
+def _condition(key: str, entry: dict, details: dict) -> Iterator[str]:
+    method = details["method"]
+    needed, allowed = METHOD_KEYS[method]
+    for missing in sorted(needed - details.keys()):
+        yield f"{key}: method {method} needs the key {missing!r}; add it"
+    special = {"additions", "prefix", "strength"}
+    for extra in sorted((special - needed - allowed) & details.keys()):
+        yield f"{key}.{extra}: method {method} takes no {extra}; remove it"
+    if entry["measure"] == "completions":
+        if "prefix" in details and method in ("unsteered", "actadd"):
+            yield f"{key}.prefix: for completions that is method prompting; write that instead"
+        return
+    for extra in sorted({"sampling", "seed", "group"} & details.keys()):
+        yield f"{key}.{extra}: {entry['measure']} draws nothing, so it has no {extra}; remove it"
+    if method == "preadd":
+        yield f"{key}.method: preadd is a way of drawing completions; remove it"
+
+
 def _addition(config: dict, key: str, entry: dict, addition: dict) -> Iterator[str]:
     yield from _known(f"{key}.vector", addition["vector"], config["vectors"], "vector")
+    for depth, layer in (("depth", "layer"), ("source_depth", "source_layer")):
+        if depth in addition and layer in addition:
+            yield f"{key}: {depth} and {layer} say the same; keep one"
     if "choice" in addition:
         yield from _known(f"{key}.choice", addition["choice"], entry.get("choices", {}), "choice")
-        for field in ("layer", "coefficient"):
+        for field in ("layer", "depth", "coefficient"):
             if field in addition:
                 yield f"{key}.{field}: the choice {addition['choice']!r} sets it; remove it"
     else:
         for field in ("layer", "coefficient"):
-            if field not in addition:
+            if field not in addition and not (field == "layer" and "depth" in addition):
                 yield f"{key}: the key {field!r} is missing; write it, or a choice"
         if "factor" in addition:
             yield f"{key}.factor: only a chosen coefficient has a factor; write the coefficient"
@@ -305,25 +450,50 @@ def _addition(config: dict, key: str, entry: dict, addition: dict) -> Iterator[s
         yield f"{key}: a mean_difference vector has one row; write position: back or all"
 
 
-def _figure(config: dict, key: str, entry: dict) -> Iterator[str]:
-    for vector in entry.get("vectors", []):
-        yield from _known(f"{key}.vectors", vector, config["vectors"], "vector")
-    for model in entry.get("models", []):
-        yield from _known(f"{key}.models", model, config["models"], "model")
+def _display(config: dict, key: str, section: str, entry: dict) -> Iterator[str]:
+    """A figure or a table."""
+    for field in ("vectors", "models"):
+        for name in entry.get(field, []):
+            yield from _known(f"{key}.{field}", name, config[field], field[:-1])
+    if "relative_to" in entry:
+        yield from _known(f"{key}.relative_to", entry["relative_to"], config["vectors"], "vector")
+    for field, place in (("lens", "lenses"), ("overhead", "overheads")):
+        if field in entry:
+            yield from _known(f"{key}.{field}", entry[field], config[place], field)
     if "experiment" not in entry:
         return
     yield from _known(f"{key}.experiment", entry["experiment"], config["experiments"], "experiment")
     experiment = config["experiments"][entry["experiment"]]
-    wanted = {"sweep": "completions", "conditions": "completions"}.get(entry["kind"], "logprobs")
+    wanted = displays.MEASURES.get(entry["kind"], experiment["measure"])
     if experiment["measure"] != wanted:
         yield (
-            f"{key}.kind: {entry['kind']} is drawn from {wanted}, but experiments."
+            f"{key}.kind: {entry['kind']} is made from {wanted}, but experiments."
             f"{entry['experiment']} measures {experiment['measure']}"
         )
-    for metric in entry.get("metrics", []):
-        yield from _metric(config, f"{key}.metrics", metric, experiment.get("scorers", []))
+    if experiment["measure"] == "completions":
+        for metric in entry.get("metrics", []):
+            metric = metric.partition("@")[0]
+            yield from _metric(config, f"{key}.metrics", metric, experiment.get("scorers", []))
     if "condition" in entry:
         name = entry["condition"]
         yield from _known(f"{key}.condition", name, experiment["conditions"], "condition")
         if "additions" not in experiment["conditions"][name]:
             yield f"{key}.condition: {name!r} adds no vector, so there is nothing to sweep"
+
+
+def _comparison(config: dict, root: Path) -> Iterator[str]:
+    entry = config["comparison"]
+    wanted = entry["comparisons"] or entry["claims"]
+    shown = [d for s in ("figures", "tables") for d in config[s].values()]
+    if any(display["kind"] == "comparison" for display in shown) and not wanted:
+        yield "comparison: a figure or table shows it, but it compares nothing; add comparisons"
+    if entry["comparisons"] and "published" not in entry:
+        yield "comparison: the key 'published' is missing; write the file of published numbers"
+    if "published" in entry and not (root / entry["published"]).is_file():
+        yield f"comparison.published: {entry['published']} does not exist; write the path of a file"
+    for section in ("comparisons", "claims"):
+        for name, item in entry[section].items():
+            for selector in displays.selectors(item):
+                key = f"comparison.{section}.{name}.ours.experiment"
+                known = config["experiments"]
+                yield from _known(key, selector["experiment"], known, "experiment")

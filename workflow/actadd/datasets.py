@@ -1,16 +1,22 @@
-"""Prompts and texts from any file, as one plain table."""
+"""Prompts, texts and documents from any file, as one plain table."""
 
-import csv
 import hashlib
+import html
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from syntok import segmenter
 
+from actadd import formats
 from actadd.errors import UserError
 from actadd.files import write_with
 
-COLUMNS = ("id", "text", "split", "target", "group", "label")
+COLUMNS = ("id", "text", "split", "target", "group", "label", "document")
+# A letter has to follow: "a < b" is no tag.
+TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 
 
 def prepare(spec: dict, source: Path | None, output: Path) -> dict[str, Any]:
@@ -18,37 +24,35 @@ def prepare(spec: dict, source: Path | None, output: Path) -> dict[str, Any]:
 
     spec: the dataset's config entry and its name. source: the file, or the folder of a fetched
     source in which `file` lies; None if the texts stand in the config.
-    Rows are cut into splits in the order of the sha256 of their text. So a split does not depend on
-    the file's order, and the first rows of one dataset are among the first of another that holds
-    the same texts: prompts taken from a first split are never in another dataset's later ones.
+    Rows are chosen and cut into splits in the order of the sha256 of their text. So a split does
+    not depend on the file's order, and the first rows of one dataset are among the first of another
+    that holds the same texts: prompts taken from a first split are never in another dataset's later
+    ones. Documents are chosen and put into splits before they are cut into sentences, so that no
+    split holds a part of another's document.
     """
     key = f"datasets.{spec['name']}"
-    table = _read(spec, source, key)
-    table = table.dropna(subset="text")
-    table["text"] = table["text"].astype(str).str.strip("\r\n")
-    table = table[table["text"].str.strip() != ""].drop_duplicates("text")
-    if spec.get("at_least_words"):
-        table = table[table["text"].str.split().str.len() >= spec["at_least_words"]]
-    if spec.get("splits"):
+    table = _long_enough(_distinct(_typed(_read(spec, source, key), spec, key)), spec)
+    if "groups" in spec:
+        table = _grouped(table, spec["groups"], key)
+    if any(choice in spec for choice in ("frequency", "per_group", "splits")):
+        table = _in_hash_order(table)
+    if "frequency" in spec:
+        table = _by_frequency(table, spec["frequency"])
+    if "per_group" in spec:
+        table = table.groupby("group", dropna=False).head(spec["per_group"])
+    if "splits" in spec:
         table = _split(table, spec["splits"], key)
-    if spec.get("take_words"):
-        table["text"] = table["text"].map(lambda text: " ".join(text.split()[: spec["take_words"]]))
-        table = table.drop_duplicates("text")
+    if spec.get("sentences"):
+        table = _long_enough(_distinct(_in_sentences(table)), spec)
+    if "take_words" in spec:
+        words = table["text"].str.split().str[: spec["take_words"]]
+        table = _distinct(table.assign(text=words.str.join(" ")))
     if table.empty:
-        raise UserError(f"{key}: no text is left; check file, splits and at_least_words")
-    for column in COLUMNS[2:]:
-        if column not in table:
-            table[column] = "all" if column == "split" else None
-    table.insert(0, "id", range(len(table)))
-    table = table[list(COLUMNS)].astype(
-        {"text": "string", "split": "string", "target": "string", "group": "string"}
-    )
-    try:
-        table["label"] = pd.to_numeric(table["label"]).astype("float64")
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{key}.columns.label: labels must be numbers: {error}") from error
+        raise UserError(f"{key}: no text is left; check its file and what chooses among its rows")
+    table = table.reset_index(drop=True).rename_axis("id").reset_index()[list(COLUMNS)]
     write_with(output, lambda path: table.to_parquet(path, index=False))
-    return {"rows": len(table), "splits": table["split"].value_counts().sort_index().to_dict()}
+    counts = {"rows": len(table), "splits": table["split"].value_counts().sort_index().to_dict()}
+    return counts | ({"documents": table["document"].nunique()} if spec.get("sentences") else {})
 
 
 def read(path: Path, split: str | None, key: str) -> pd.DataFrame:
@@ -67,54 +71,95 @@ def _read(spec: dict, source: Path | None, key: str) -> pd.DataFrame:
     if spec.get("texts"):
         return pd.DataFrame({"text": spec["texts"]})
     assert source is not None
-    files = spec.get("files") or [spec.get("file")]
-    paths = [source / file for file in files] if source.is_dir() else [source]
+    names = spec.get("group_names", {})
     parts = []
-    for path in paths:
+    for file in spec.get("files") or [spec.get("file")]:
+        path = source / file if source.is_dir() else source
         if not path.is_file():
             raise UserError(f"{key}: {path} does not exist; check file and source")
-        part = _read_one(path, spec, key)
-        if len(paths) > 1 and "group" not in part:
+        part = formats.read(path, spec, key)
+        if file in names:
+            part["group"] = names[file]
+        elif "files" in spec and len(spec["files"]) > 1 and "group" not in part:
             part["group"] = path.stem
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
-def _read_one(path: Path, spec: dict, key: str) -> pd.DataFrame:
-    layout = spec.get("table", {})
-    encoding = layout.get("encoding", "utf-8")
+def _typed(table: pd.DataFrame, spec: dict, key: str) -> pd.DataFrame:
+    """All columns but the id, in their types; texts without NULs and, if asked, without HTML."""
+    table = table.reindex(columns=COLUMNS[1:]).dropna(subset="text")
+    table = table.astype(dict.fromkeys(set(COLUMNS[1:]) - {"label"}, "string"))
+    table["split"] = table["split"].fillna("all")
     try:
-        if path.suffix == ".jsonl":
-            raw = pd.read_json(path, lines=True, encoding=encoding)
-        elif path.suffix == ".txt" and not layout:
-            lines = path.read_text(encoding=encoding).splitlines()
-            raw = pd.DataFrame({"text": lines})
-        else:
-            separator = layout.get("separator", ",")
-            raw = pd.read_csv(
-                path,
-                sep=separator,
-                names=layout.get("columns"),
-                encoding=encoding,
-                # A tab-separated file of raw text has no quoting; a comma-separated one must.
-                quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
-                keep_default_na=False,
-            )
-    except (ValueError, LookupError) as error:
-        raise UserError(f"{key}: {path} cannot be read: {error}") from error
-    roles = {role: spec.get("columns", {}).get(role, role) for role in COLUMNS[1:]}
-    for role in ("text", *spec.get("columns", {})):
-        if roles[role] not in raw:
-            raise UserError(
-                f"{key}.columns.{role}: {path} has no column {roles[role]!r}, it has {list(raw)}"
-            )
-    return pd.DataFrame({role: raw[name] for role, name in roles.items() if name in raw})
+        table["label"] = pd.to_numeric(table["label"]).astype("float64")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{key}.columns.label: labels must be numbers: {error}") from error
+    if spec.get("html"):
+        # In HTML any run of white space is one space.
+        table["text"] = table["text"].map(
+            lambda text: " ".join(html.unescape(TAG.sub(" ", text)).split())
+        )
+    table["text"] = table["text"].str.replace("\0", "", regex=False).str.strip("\r\n")
+    return table[table["text"].str.strip() != ""]
+
+
+def _distinct(table: pd.DataFrame) -> pd.DataFrame:
+    """A text once, but for the targets it has and the documents it stands in."""
+    return table.drop_duplicates(["text", "target", "document"])
+
+
+def _long_enough(table: pd.DataFrame, spec: dict) -> pd.DataFrame:
+    table = table[table["text"].str.len() >= spec.get("at_least_characters", 0)]
+    return table[table["text"].str.split().str.len() >= spec.get("at_least_words", 0)]
+
+
+def _grouped(table: pd.DataFrame, groups: dict[str, list[float]], key: str) -> pd.DataFrame:
+    """Rows whose label lies in one of the ranges, in the group of that name."""
+    if table["label"].isna().all():
+        raise UserError(f"{key}.groups: no row has a label; name its column in columns.label")
+    parts = [
+        table[table["label"].between(low, high)].assign(group=name)
+        for name, (low, high) in groups.items()
+    ]
+    return pd.concat(parts).sort_index().astype({"group": "string"})
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _in_hash_order(table: pd.DataFrame) -> pd.DataFrame:
+    hashed = table.assign(hash=table["text"].map(_hash))
+    return hashed.sort_values(["hash", "target"]).drop(columns="hash")
+
+
+def _by_frequency(table: pd.DataFrame, rule: dict) -> pd.DataFrame:
+    """Documents by the share of their words that are among `words`, its bin as their group.
+
+    Those with most of them are `related`, those with none `unrelated`; words are compared as they
+    stand between spaces, so that "wedding," is none, as in the paper's code.
+    """
+    words = frozenset(rule["words"])
+
+    def density(text: str) -> float:
+        found = text.lower().split()
+        return sum(map(words.__contains__, found)) / len(found)
+
+    share = table["text"].map(density).astype("float64")
+    related = share[share > 0].sort_values(ascending=False, kind="stable").index
+    unrelated = share.index[share == 0]
+    kept = related[: rule.get("related")].union(unrelated[: rule.get("unrelated")])
+    table, share = table[table.index.isin(kept)], share[share.index.isin(kept)]
+    # The bin's centre in percent, as wide as the widest, so that groups sort as numbers do.
+    places = len(f"{100 * rule['bin']:g}".partition(".")[2])
+    centre = (share / rule["bin"]).round() * rule["bin"] * 100
+    group = centre.map(lambda percent: f"{percent:.{places}f}").astype("string")
+    return table.assign(group=group.str.zfill(group.str.len().max()))
 
 
 def _split(table: pd.DataFrame, splits: dict[str, float], key: str) -> pd.DataFrame:
-    """Rows in hash order, cut into named splits; a size is a count, or a share if below 1."""
-    order = table["text"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
-    table = table.loc[order.sort_values().index].copy()
+    """Rows in their order, cut into named splits; a size is a count, or a share if below 1."""
     total, end, names = len(table), 0.0, []
     for name, size in splits.items():
         # Ends are rounded, not sizes, so that two halves of an odd number are all of it.
@@ -122,6 +167,19 @@ def _split(table: pd.DataFrame, splits: dict[str, float], key: str) -> pd.DataFr
         names += [name] * (round(end) - len(names))
     if len(names) > total:
         raise UserError(f"{key}.splits: {len(names)} rows are asked for, there are {total}")
-    table = table.iloc[: len(names)]
-    table["split"] = names
-    return table
+    return table.iloc[: len(names)].assign(split=pd.array(names, dtype="string"))
+
+
+def _in_sentences(table: pd.DataFrame) -> pd.DataFrame:
+    """Each row's text cut into sentences, with the row's hash as the id of their document."""
+    cut = table.assign(
+        document=table["text"].map(_hash).str[:16],
+        text=[list(_sentences(text)) for text in table["text"]],
+    )
+    return cut.explode("text", ignore_index=True).astype({"text": "string", "document": "string"})
+
+
+def _sentences(text: str) -> Iterator[str]:
+    for paragraph in segmenter.analyze(text):
+        for tokens in paragraph:
+            yield " ".join("".join(token.spacing + token.value for token in tokens).split())

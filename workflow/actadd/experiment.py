@@ -7,20 +7,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from actadd import datasets
 from actadd.alignment import aligned
 from actadd.codedigest import code_digest
-from actadd.conditions import Condition, expand
+from actadd.conditions import SAMPLING, Condition, expand
 from actadd.errors import UserError
 from actadd.files import read_json
 from actadd.tokens import Tokens
 from actadd.vectors import read_vector, tensor_digest
 
+# What says, beside the vector itself, how it is added.
+ADDED = ("layer", "coefficient", "position", "dimensions", "phase")
+
 
 class Experiment:
     """The conditions of one experiment on one model, their vectors, and what determines a cell.
 
-    spec: name, conditions, dtype, compute. Reads tokenizer and vectors, not the weights, so that
-    mistakes show before a model is loaded.
+    spec: name, prompts, conditions, sampling and seed (of completions), dtype, compute. Reads
+    tokenizer and vectors, not the weights, so that mistakes show before a model is loaded.
     """
 
     def __init__(
@@ -31,41 +35,84 @@ class Experiment:
         self.facts: dict[str, Any] = read_json(model_dir / "model.json")
         self.tokens = Tokens(model_dir)
         self.conditions: list[Condition] = expand(
-            spec["conditions"], read_json(choice) if choice else None
+            spec["conditions"],
+            read_json(choice) if choice else None,
+            spec.get("sampling"),
+            spec.get("seed"),
         )
         files = {(path.parent.name, int(path.stem.split("_")[1])): path for path in vector_files}
         self.vectors: dict[tuple[str, int], np.ndarray] = {
-            (addition["vector"], addition["source_layer"]): read_vector(
-                files[addition["vector"], addition["source_layer"]]
-            )
-            for condition in self.conditions
-            for addition in condition.additions
+            key: read_vector(path) for key, path in files.items()
         }
         self._model: Any = None
-        for condition in self.conditions:
-            for addition in condition.additions:
-                if (addition["dimensions"] or 0) > self.facts["d_model"]:
-                    raise UserError(
-                        f"{self.key}.conditions.{condition.name}: dimensions "
-                        f"{addition['dimensions']} is more than the model's {self.facts['d_model']}"
-                    )
 
     @property
     def key(self) -> str:
         """Where the experiment stands in the config."""
         return f"experiments.{self.spec['name']}"
 
+    def texts(self, file: Path) -> pd.DataFrame:
+        """The experiment's rows of a prepared dataset: its split, groups, limit and cut.
+
+        prompts.limit takes the first rows, of each group if prompts.each_group is set;
+        prompts.first_tokens cuts each text to so many of the model's own tokens, BOS included.
+        Raises UserError if no row is left.
+        """
+        wanted = self.spec["prompts"]
+        table = datasets.read(file, wanted["split"], f"{self.key}.prompts.split")
+        if wanted.get("group"):
+            table = table[table["group"].isin(wanted["group"])]
+        if wanted.get("limit"):
+            rows = table.groupby("group", sort=False) if wanted.get("each_group") else table
+            table = rows.head(wanted["limit"])
+        if table.empty:
+            raise UserError(f"{self.key}.prompts: no text is left; check group and limit")
+        table = table.reset_index(drop=True)
+        if wanted.get("first_tokens"):
+            cut = [self.tokens.cut(text, wanted["first_tokens"]) for text in table["text"]]
+            table = table.assign(text=pd.Series(cut, dtype="string"))
+        return table
+
+    def rows(self, condition: Condition, texts: pd.DataFrame) -> list[int]:
+        """Numbers of the texts that a condition is run on: all, or those of its group."""
+        if condition.group is None:
+            return list(range(len(texts)))
+        found = np.flatnonzero(texts["group"] == condition.group).tolist()
+        if not found:
+            there = ", ".join(sorted(set(texts["group"].dropna()))) or "none"
+            raise UserError(
+                f"{self.key}.conditions.{condition.name}.group: no text has the group "
+                f"{condition.group!r}; there are: {there}"
+            )
+        return found
+
+    def vector(self, addition: dict[str, Any]) -> np.ndarray:
+        """An addition's vector, scaled to the injection layer's norm if it says so.
+
+        The factor is the geometric mean, over positions but BOS, of the norms' ratios, as in the
+        paper's transplant of embeddings.
+        """
+        vector = self.vectors[addition["vector"], addition["source_layer"]]
+        if not addition.get("match_norm"):
+            return vector
+        norms = [
+            np.linalg.norm(self.vectors[addition["vector"], layer][1:].astype(np.float64), axis=1)
+            for layer in (addition["layer"], addition["source_layer"])
+        ]
+        return vector * np.float32(np.exp(np.mean(np.log(norms[0] / norms[1]))))
+
     def encode(
         self, condition: Condition, texts: list[str], targets: list[str] | None = None
     ) -> list[tuple[list[int], list[int]]]:
         """(prompt ids, target ids) of each text under a condition.
 
-        The condition's prefix, if any, is put before each prompt. Raises UserError, naming the
-        prompt, if a vector is longer than it.
+        The condition's prefix, if any, is put before each prompt; PREADD's is not, see `contrast`.
+        Raises UserError, naming the prompt, if a vector is longer than it.
         """
         rows = []
+        prefix = "" if condition.method == "preadd" else condition.prefix
         for text, target in zip(texts, targets or [""] * len(texts), strict=True):
-            ids, target_ids = self.tokens.split(text, target, condition.prefix)
+            ids, target_ids = self.tokens.split(text, target, prefix)
             needed = len(ids) + len(target_ids) + self.spec.get("max_new_tokens", 0)
             if self.facts["context"] and needed > self.facts["context"]:
                 raise UserError(
@@ -73,7 +120,7 @@ class Experiment:
                     f"{self.facts['model']} reads at most {self.facts['context']}"
                 )
             for addition in condition.additions:
-                vector = self.vectors[addition["vector"], addition["source_layer"]]
+                vector = self.vector(addition)
                 try:
                     aligned(addition["position"], len(vector), len(ids))
                 except UserError as error:
@@ -83,6 +130,21 @@ class Experiment:
             rows.append((ids, target_ids))
         return rows
 
+    def changed(self, condition: Condition, prompt: int, total: int | None = None) -> set[int]:
+        """Positions that are changed in a text of `total` tokens, its first `prompt` the prompt."""
+        found: set[int] = set()
+        for addition in condition.additions:
+            found.update(aligned(addition["position"], len(self.vector(addition)), prompt))
+            if addition["phase"] == "every_step":
+                found.update(range(prompt, total or prompt))
+        return found
+
+    def contrast(self, condition: Condition, texts: list[str]) -> list[list[int]]:
+        """Token ids of PREADD's contrasted context of each text: its prefix, then the text."""
+        if condition.method != "preadd":
+            return []
+        return [self.tokens.encode(text, condition.prefix) for text in texts]
+
     def determinants(self, module: str, condition: Condition) -> dict[str, Any]:
         """What a cell's bytes depend on, but for its texts and how they are run.
 
@@ -90,8 +152,8 @@ class Experiment:
         """
         additions = [
             {
-                **{name: value for name, value in addition.items() if name != "source_layer"},
-                "vector": tensor_digest(self.vectors[addition["vector"], addition["source_layer"]]),
+                **{name: addition[name] for name in ADDED},
+                "vector": tensor_digest(self.vector(addition)),
             }
             for addition in condition.additions
         ]
@@ -118,10 +180,11 @@ class Experiment:
                 "cell": keys[index][:16],
             }
             parts.append(pd.concat([pd.DataFrame(shared, index=cell.index), cell], axis=1))
-        integers = dict.fromkeys(("source_layer", "layer", "dimensions"), "Int32")
+        integers = dict.fromkeys(("source_layer", "layer", "seed"), "Int32")
         strings = dict.fromkeys(("vector", "position", "phase"), "string")
+        floats = dict.fromkeys(("coefficient", "dimensions", *SAMPLING), "float64")
         table = pd.concat(parts, ignore_index=True)
-        return table.astype({**integers, **strings, "coefficient": "float64"})
+        return table.astype({**integers, **strings, **floats})
 
     def prefix_length(self, condition: Condition) -> int:
         """Tokens of the condition's prefix; they stand right after BOS."""
@@ -144,6 +207,9 @@ class Experiment:
             )
         return self._model
 
+    def _dimensions(self, share: float | None) -> int | None:
+        return None if share is None else round(share * self.facts["d_model"])
+
     def additions(self, condition: Condition) -> list:
         """The condition as `actadd.steering.Addition`s."""
         import torch
@@ -152,11 +218,11 @@ class Experiment:
 
         return [
             Addition(
-                torch.from_numpy(self.vectors[addition["vector"], addition["source_layer"]]),
+                torch.from_numpy(self.vector(addition)),
                 addition["layer"],
                 addition["coefficient"],
                 addition["position"],
-                addition["dimensions"],
+                self._dimensions(addition["dimensions"]),
                 addition["phase"],
             )
             for addition in condition.additions

@@ -20,6 +20,7 @@ def generate(
     attention_mask: Tensor,
     *,
     additions: Sequence[Sequence[Addition]] | None = None,
+    contrast: float | None = None,
     sampling: Sampling,
     uniforms: Tensor,
     max_new_tokens: int,
@@ -30,15 +31,19 @@ def generate(
     """Continues each row of a left-padded batch.
 
     input_ids, attention_mask: int64 [rows, width], BOS included. additions: one sequence for each
-    row, see `actadd.steering.steer`. uniforms: float64 [rows, max_new_tokens] in [0, 1).
-    Returns int64 [rows, <= max_new_tokens]; after a stop token a row holds `FINISHED`.
+    row, see `actadd.steering.steer`. contrast: the batch's second half holds, for each row of the
+    first, a contrasted context; tokens are drawn from l + contrast * (l' - l), where l' are the
+    logits in that context (PREADD, Pei et al. 2023, with contrast as its alpha), and follow both.
+    uniforms: float64 [rows, max_new_tokens] in [0, 1); with contrast, of the first half's rows.
+    Returns int64 [drawn rows, <= max_new_tokens]; after a stop token a row holds `FINISHED`.
     Raises UserError if logits are NaN, which very large additions can bring about.
     """
     device = model.get_input_embeddings().weight.device
     ids, mask = input_ids.to(device), attention_mask.to(device)
     uniforms = uniforms.to(device)
     stops = torch.tensor(list(stop_ids), device=device, dtype=torch.long)
-    finished = torch.zeros(len(ids), dtype=torch.bool, device=device)
+    drawn = len(ids) if contrast is None else len(ids) // 2
+    finished = torch.zeros(drawn, dtype=torch.bool, device=device)
     counts = None
     cache = None
     written: list[Tensor] = []
@@ -61,15 +66,19 @@ def generate(
                     "the logits are not numbers any more: the addition is too large for the "
                     "model's dtype; take a smaller coefficient, or dtype float32"
                 )
+            if contrast is not None:
+                own, other = logits[:drawn], logits[drawn:]
+                logits = own + contrast * (other - own)
             if counts is None:
                 counts = torch.zeros_like(logits)
-                counts.scatter_add_(1, ids, mask.to(counts))
+                counts.scatter_add_(1, ids[:drawn], mask[:drawn].to(counts))
             tokens = next_tokens(logits, counts, uniforms[:, step], sampling)
             written.append(torch.where(finished, FINISHED, tokens))
             finished |= torch.isin(tokens, stops)
             if bool(finished.all()):
                 break
             counts.scatter_add_(1, tokens[:, None], torch.ones_like(counts[:, :1]))
-            ids = torch.cat([ids, tokens[:, None]], dim=1)
+            following = tokens if contrast is None else tokens.repeat(2)
+            ids = torch.cat([ids, following[:, None]], dim=1)
             mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
     return torch.stack(written, dim=1)

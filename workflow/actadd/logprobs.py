@@ -6,7 +6,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from actadd import datasets
 from actadd.cells import CellStore, cell_key, collect
 from actadd.conditions import Condition
 from actadd.experiment import Experiment
@@ -60,22 +59,23 @@ def measure(
 ) -> dict[str, Any]:
     """Fills the cells of a log-probability experiment and writes one Parquet row for each token.
 
-    Columns: the condition's coordinates, text_id, group, token_index (0 = BOS, never scored),
-    token_id, logprob (natural), rank, modified (the prediction was made at a position that the
-    condition changed directly, so it means nothing: paper's mask), target (the token belongs to
-    the text's target, or the text has none).
+    Columns: the condition's coordinates, text_id, document, group, token_index (0 = BOS, never
+    scored), token_id, logprob (natural), rank, modified (the prediction was made at a position
+    that the condition changed directly, or in its prefix, so it is left out: the paper's mask),
+    target (the token belongs to the text's target, or the text has none).
     """
     experiment = Experiment(spec, model_dir, vector_files, choice)
-    texts = datasets.read(texts_file, spec["split"], f"{experiment.key}.prompts.split")
-    prompts = texts["text"].tolist()
+    texts = experiment.texts(texts_file)
     targets = texts["target"].fillna("").tolist()
     encoded = [
-        experiment.encode(condition, prompts, targets) for condition in experiment.conditions
+        experiment.encode(condition, texts["text"].tolist(), targets)
+        for condition in experiment.conditions
     ]
     keys = [
         cell_key(
             **experiment.determinants("actadd.logprobs", condition),
             texts=digest(rows),
+            prefix=experiment.prefix_length(condition),
             batch_rows=spec["batch_rows"],
         )
         for condition, rows in zip(experiment.conditions, encoded, strict=True)
@@ -89,9 +89,12 @@ def measure(
     tables = collect(CellStore(store), keys, labels, compute)
     table = experiment.assemble(keys, tables)
     place = table.pop("text").to_numpy()
-    table.insert(table.columns.get_loc("token_index"), "text_id", texts["id"].to_numpy()[place])
-    table.insert(table.columns.get_loc("token_index"), "group", texts["group"].to_numpy()[place])
-    table["group"] = table["group"].astype("string")
+    for name, column in (("text_id", "id"), ("document", "document"), ("group", "group")):
+        before = table.columns.get_loc("token_index")
+        table.insert(before, name, texts[column].to_numpy()[place])
+    named = {token: experiment.tokens.token(token) for token in table["token_id"].unique()}
+    table.insert(table.columns.get_loc("token_id") + 1, "token", table["token_id"].map(named))
+    table = table.astype({"document": "string", "group": "string", "token": "category"})
     write_with(output, lambda path: table.to_parquet(path, index=False))
     return {"cells": len(keys), "weights": experiment.facts["weights"]}
 
@@ -125,7 +128,7 @@ def _cell(
         measured.update(zip(batch, results, strict=True))
     for index, ids in enumerate(whole):
         prompt, target = encoded[index]
-        changed = _changed(additions, len(prompt), len(ids))
+        changed = experiment.changed(condition, len(prompt), len(ids))
         logprob, rank = measured[index]
         # A prefix is not part of the text: left out, and the text's own tokens keep their index.
         positions = range(1 + shift, len(ids))
@@ -134,22 +137,11 @@ def _cell(
         columns["token_id"] += ids[1 + shift :]
         columns["logprob"] += logprob[shift:].tolist()
         columns["rank"] += rank[shift:].tolist()
-        columns["modified"] += [place - 1 in changed for place in positions]
+        masked = changed | (set(range(1 + shift)) if shift else set())
+        columns["modified"] += [place - 1 in masked for place in positions]
         first = len(prompt) if target else 1
         columns["target"] += [place >= first for place in positions]
     types = {"logprob": pa.float32(), "modified": pa.bool_(), "target": pa.bool_()}
     return pa.table(
         {name: pa.array(values, types.get(name, pa.int32())) for name, values in columns.items()}
     )
-
-
-def _changed(additions: Sequence, prompt: int, total: int) -> set[int]:
-    """Positions of a text of `total` tokens, `prompt` of them the prompt, that are changed."""
-    from actadd.alignment import aligned
-
-    changed: set[int] = set()
-    for addition in additions:
-        changed.update(aligned(addition.position, len(addition.vector), prompt))
-        if addition.phase == "every_step":
-            changed.update(range(prompt, total))
-    return changed

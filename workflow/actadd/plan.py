@@ -11,11 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from actadd import displays
 from actadd.codedigest import code_digest
-from actadd.conditions import expand, vectors_needed
+from actadd.conditions import at_depth, expand, vectors_needed
 from actadd.files import canonical_json, sha256_file
 from actadd.program import job_digest
-from actadd.scorers import KINDS
+from actadd.scorers import ASKING, KINDS
 
 
 @dataclass(frozen=True)
@@ -100,20 +101,25 @@ class Plan:
     def experiment(self, name: str) -> dict[str, Any]:
         return self.config["experiments"][name]
 
-    def candidate_layers(self, experiment: str) -> dict[str, list[int]]:
+    def conditions(self, model: str, experiment: str) -> dict[str, dict]:
+        """An experiment's conditions, with the layers that its depths mean in a model."""
+        entry = self.experiment(experiment)
+        return at_depth(entry["conditions"], self.config["models"][model]["layers"])
+
+    def candidate_layers(self, model: str, experiment: str) -> dict[str, list[int]]:
         """For each choice of an experiment, the source layers among which it is made."""
         candidates = {}
         for choice, rule in self.experiment(experiment).get("choices", {}).items():
-            sweep = self.experiment(rule["experiment"])["conditions"][rule["condition"]]
+            sweep = self.conditions(model, rule["experiment"])[rule["condition"]]
             spelled = expand({rule["condition"]: sweep})
             layers = {a["source_layer"] for condition in spelled for a in condition.additions}
             candidates[choice] = sorted(layers)
         return candidates
 
-    def vectors_of(self, experiment: str) -> list[tuple[str, int]]:
+    def vectors_of(self, model: str, experiment: str) -> list[tuple[str, int]]:
         """(vector, layer) of every vector file that an experiment may read."""
-        entry = self.experiment(experiment)
-        return sorted(vectors_needed(entry["conditions"], self.candidate_layers(experiment)))
+        candidates = self.candidate_layers(model, experiment)
+        return sorted(vectors_needed(self.conditions(model, experiment), candidates))
 
     def choice_sources(self, experiment: str) -> list[str]:
         """The sweeps that an experiment's choices are made on."""
@@ -127,7 +133,7 @@ class Plan:
             "prompts": self.dataset(entry["prompts"]["dataset"]),
             **{
                 f"vector {vector}": self.vectors(model, vector)
-                for vector, _ in self.vectors_of(experiment)
+                for vector, _ in self.vectors_of(model, experiment)
             },
         }
         if entry.get("choices"):
@@ -144,8 +150,8 @@ class Plan:
         spec = {
             "name": experiment,
             "model": model,
-            "conditions": entry["conditions"],
-            "split": entry["prompts"]["split"],
+            "conditions": self.conditions(model, experiment),
+            "prompts": {k: v for k, v in entry["prompts"].items() if k != "dataset"},
             "dtype": self.config["models"][model]["dtype"],
             "compute": self._compute(),
             "batch_rows": self.config["compute"]["batch_rows"],
@@ -153,6 +159,8 @@ class Plan:
         if entry["measure"] == "completions":
             fields = ("samples", "max_new_tokens", "sampling")
             spec |= {field: entry[field] for field in fields} | {"seed": self.config["seed"]}
+        if entry["measure"] == "divergence":
+            spec["watch"] = entry.get("watch", [])
         return self._job(
             ("cells", model, experiment),
             (f"programs.{entry['measure']}",),
@@ -163,7 +171,7 @@ class Plan:
     def choice(self, model: str, experiment: str) -> Job:
         entry = self.experiment(experiment)
         spec = {"name": experiment, "choices": entry["choices"]}
-        above = {name: self.table(model, name) for name in self.choice_sources(experiment)}
+        above = {name: self.summary(model, name) for name in self.choice_sources(experiment)}
         return self._job(("choice", model, experiment), ("programs.choice",), spec, **above)
 
     # --- scores ----------------------------------------------------------------------------------
@@ -176,6 +184,8 @@ class Plan:
         if KINDS[entry["kind"]] == "model":
             entry["dtype"] = self.config["models"][entry["model"]]["dtype"]
             entry["batch_rows"] = self.config["compute"]["batch_rows"]
+        if entry["kind"] in ASKING:
+            entry["answers"] = "results/answers"
         return entry
 
     def scorer_inputs(self, name: str) -> dict[str, Job]:
@@ -191,7 +201,7 @@ class Plan:
 
     def classifier(self, name: str) -> Job:
         entry = {**self.config["scorers"][name], "name": name}
-        for label in ("validate", "note"):
+        for label in ("validate", "note", "cut"):
             entry.pop(label, None)
         texts = self.dataset(entry["fit"]["dataset"])
         return self._job(
@@ -236,79 +246,192 @@ class Plan:
         above = {name: self.validation(name) for name in self.validated_scorers()}
         return self._job(("card",), ("programs.scorer_card",), {"scorers": entries}, **above)
 
-    # --- everything ------------------------------------------------------------------------------
+    # --- summaries -------------------------------------------------------------------------------
 
-    def scorers_used(self) -> list[str]:
-        """Scorers of some experiment, and those that are validated."""
-        used = set(self.validated_scorers())
-        for entry in self.config["experiments"].values():
-            used |= set(entry.get("scorers", []))
-        return sorted(used)
-
-    def models_used(self) -> list[str]:
-        """Models of some experiment or figure, and those that judge."""
-        used = {model for entry in self.config["experiments"].values() for model in entry["models"]}
-        used |= {m for entry in self.config["figures"].values() for m in entry.get("models", [])}
-        scorers = (self.config["scorers"][name] for name in self.scorers_used())
-        return sorted(used | {entry["model"] for entry in scorers if "model" in entry})
-
-    def datasets_used(self) -> list[str]:
-        """Datasets of some experiment, and those that scorers are fitted or validated on."""
-        used = {e["prompts"]["dataset"] for e in self.config["experiments"].values()}
-        for name in self.scorers_used():
-            entry = self.config["scorers"][name]
-            used |= {entry[use]["dataset"] for use in ("fit", "validate") if use in entry}
-        return sorted(used)
-
-    def sources_used(self) -> list[str]:
-        used = {self.config["models"][name]["source"] for name in self.models_used()}
-        datasets = (self.config["datasets"][name] for name in self.datasets_used())
-        scorers = (self.config["scorers"][name] for name in self.scorers_used())
-        return sorted(used | {e["source"] for e in (*datasets, *scorers) if "source" in e})
-
-    # --- tables and figures ----------------------------------------------------------------------
-
-    def table(self, model: str, experiment: str) -> Job:
+    def summary(self, model: str, experiment: str) -> Job:
         entry = self.experiment(experiment)
         above = {"cells": self.cells(model, experiment)}
         for scorer in entry.get("scorers", []):
             above[f"scores {scorer}"] = self.scores(model, experiment, scorer)
         spec = {"measure": entry["measure"]}
-        return self._job(("table", model, experiment), ("programs.table",), spec, **above)
+        if entry["measure"] == "logprobs":
+            spec["ranks"] = entry["ranks"]
+        return self._job(("summary", model, experiment), ("programs.summary",), spec, **above)
 
-    def figure(self, name: str) -> Job:
-        entry = self.config["figures"][name]
-        spec = {**entry, "name": name}
-        above: dict[str, Job] = {}
-        for model in self.figure_models(name):
-            if entry["kind"] == "norms":
-                above |= {f"{model} {v}": self.vectors(model, v) for v in entry["vectors"]}
-            else:
-                above[model] = self.table(model, entry["experiment"])
-        if entry["kind"] != "norms":
-            spec["about"] = self._about(entry)
-        return self._job(("figure", name), ("programs.figure",), spec, **above)
+    # --- reading vectors, timing ----------------------------------------------------------------
 
-    def figure_models(self, name: str) -> list[str]:
-        entry = self.config["figures"][name]
-        if entry["kind"] == "norms":
-            return entry["models"]
-        return self.experiment(entry["experiment"])["models"]
+    def lens(self, model: str, name: str) -> Job:
+        entry = self.config["lenses"][name]
+        spec = {
+            "name": name,
+            "model": model,
+            "vectors": entry["vectors"],
+            "top": entry["top"],
+            "dtype": self.config["models"][model]["dtype"],
+            "compute": self._compute(),
+        }
+        above = {vector: self.vectors(model, vector) for vector in entry["vectors"]}
+        return self._job(
+            ("lens", model, name), ("programs.lens",), spec, model=self.model(model), **above
+        )
 
-    def _about(self, figure: dict[str, Any]) -> dict[str, Any]:
-        """What a caption has to say of the data and the scorers behind a figure."""
-        experiment = self.experiment(figure["experiment"])
+    def overhead(self, name: str, subject: str) -> Job:
+        """subject: one of the models, or of the shapes with random weights."""
+        entry = self.config["overheads"][name]
+        shape = entry["shapes"].get(subject)
+        fields = ("rows", "tokens", "repeats", "warmup", "layer", "positive", "negative")
+        spec = {
+            "name": subject,
+            "shape": shape,
+            **{field: entry[field] for field in fields},
+            "seed": self.config["seed"],
+            "dtype": "float32" if shape else self.config["models"][subject]["dtype"],
+            "compute": self._compute(),
+        }
+        above = {} if shape else {"model": self.model(subject)}
+        return self._job(("overhead", name, subject), ("programs.overhead",), spec, **above)
+
+    def overhead_subjects(self, name: str) -> list[str]:
+        entry = self.config["overheads"][name]
+        return [*entry["models"], *entry["shapes"]]
+
+    # --- figures and tables ----------------------------------------------------------------------
+
+    def display_inputs(self, section: str, name: str) -> dict[str, Job]:
+        """What a figure or table reads: path -> job, in order."""
+        entry = self.config[section][name]
+        found: dict[str, Job] = {}
+        for need in displays.KINDS[section][entry["kind"]]:
+            found |= self._needed(entry, need)
+        return found
+
+    def _needed(self, entry: dict[str, Any], need: str) -> dict[str, Job]:
+        found: dict[str, Job] = {}
+        if need == "comparison":
+            found["results/comparison.parquet"] = self.comparison()
+        elif need == "overhead":
+            for subject in self.overhead_subjects(entry["overhead"]):
+                path = f"results/overhead/{entry['overhead']}/{subject}.parquet"
+                found[path] = self.overhead(entry["overhead"], subject)
+        elif need in ("tokens", "cosines"):
+            for model in self.config["lenses"][entry["lens"]]["models"]:
+                path = f"results/lenses/{model}/{entry['lens']}/{need}.parquet"
+                found[path] = self.lens(model, entry["lens"])
+        elif need == "norms":
+            for model in self.display_models(entry):
+                for vector in self.display_vectors(entry):
+                    path = f"results/vectors/{model}/{vector}/norms.csv"
+                    found[path] = self.vectors(model, vector)
+        else:
+            for model in self.display_models(entry):
+                experiment = entry["experiment"]
+                if need == "summary":
+                    path = f"results/summaries/{model}/{experiment}.parquet"
+                    found[path] = self.summary(model, experiment)
+                else:
+                    measure = self.experiment(experiment)["measure"]
+                    path = f"results/{measure}/{model}/{experiment}.parquet"
+                    found[path] = self.cells(model, experiment)
+        return found
+
+    def display_models(self, entry: dict[str, Any]) -> list[str]:
+        if "experiment" in entry:
+            return self.experiment(entry["experiment"])["models"]
+        return entry.get("models", [])
+
+    def display_vectors(self, entry: dict[str, Any]) -> list[str]:
+        if "lens" in entry:
+            return self.config["lenses"][entry["lens"]]["vectors"]
+        return [*entry["vectors"], *filter(None, [entry.get("relative_to")])]
+
+    def display(self, section: str, name: str) -> Job:
+        """A figure (section "figures") or a table to read (section "tables")."""
+        entry = self.config[section][name]
+        program = {"figures": "programs.figure", "tables": "programs.table"}[section]
+        spec = {**entry, "name": name, "about": self._about(entry)}
+        above = self.display_inputs(section, name)
+        return self._job((section, name), (program,), spec, **above)
+
+    def _about(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """What a caption has to say of the data and the scorers behind a figure or table."""
+        if "experiment" not in entry:
+            return {}
+        experiment = self.experiment(entry["experiment"])
         prompts = experiment["prompts"]
         data = self.config["datasets"][prompts["dataset"]]["title"]
         if prompts["split"] != "all":
             data += f" ({prompts['split']} split)"
         unit = "prompts" if experiment["measure"] == "completions" else "texts"
-        shown = {metric.split(".")[0] for metric in figure.get("metrics", [])}
-        notes = []
-        for name in experiment.get("scorers", []):
-            if name not in shown:
-                continue
-            note = self.config["scorers"][name].get("note")
-            if note:
-                notes.append(f"{name}: {note}.")
+        shown = {metric.split(".")[0] for metric in entry.get("metrics", [])}
+        notes = [
+            f"{name}: {self.config['scorers'][name]['note']}."
+            for name in experiment.get("scorers", [])
+            if name in shown and self.config["scorers"][name].get("note")
+        ]
         return {"data": data, "unit": unit, "notes": notes}
+
+    def comparison(self) -> Job:
+        """Published numbers beside ours."""
+        entry = self.config["comparison"]
+        context = {
+            name: {
+                "data": self.config["datasets"][self.experiment(name)["prompts"]["dataset"]][
+                    "title"
+                ],
+                "models": self.experiment(name)["models"],
+            }
+            for name in self.compared()
+        }
+        published = self.root / entry["published"] if entry.get("published") else None
+        spec = {
+            "comparisons": entry["comparisons"],
+            "claims": entry["claims"],
+            "context": context,
+            "sha256": sha256_file(published) if published else None,
+        }
+        above = {
+            f"results/summaries/{model}/{name}.parquet": self.summary(model, name)
+            for name in self.compared()
+            for model in self.experiment(name)["models"]
+        }
+        return self._job(("comparison",), ("programs.comparison",), spec, **above)
+
+    def comparison_summaries(self) -> list[str]:
+        return [
+            f"results/summaries/{model}/{name}.parquet"
+            for name in self.compared()
+            for model in self.experiment(name)["models"]
+        ]
+
+    def compared(self) -> list[str]:
+        """Experiments that the paper's numbers are compared with."""
+        entry = self.config["comparison"]
+        items = [*entry["comparisons"].values(), *entry["claims"].values()]
+        return sorted({found["experiment"] for found in displays.selectors(items)})
+
+    # --- targets ---------------------------------------------------------------------------------
+
+    def displays(self, paper: bool) -> list[tuple[str, str]]:
+        """(section, name) of the figures and tables that belong to the paper, or that do not."""
+        return [
+            (section, name)
+            for section in ("figures", "tables")
+            for name, entry in self.config[section].items()
+            if ("paper" in entry) == paper
+        ]
+
+    def experiments_of(self, shown: list[tuple[str, str]]) -> list[str]:
+        """Experiments behind figures and tables, and those that they choose their settings on."""
+        found: set[str] = set()
+        for section, name in shown:
+            entry = self.config[section][name]
+            if "experiment" in entry:
+                found.add(entry["experiment"])
+            if entry["kind"] == "comparison":
+                found |= set(self.compared())
+        for name in list(found):
+            found |= set(self.choice_sources(name))
+        return sorted(found)
+
+    def scorers_of(self, experiments: list[str]) -> list[str]:
+        return sorted({s for name in experiments for s in self.experiment(name).get("scorers", [])})

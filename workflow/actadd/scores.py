@@ -11,11 +11,11 @@ from actadd import datasets
 from actadd.cells import CellStore, cell_key, collect
 from actadd.codedigest import code_digest
 from actadd.files import digest, read_json, sha256_file, write_json, write_with
-from actadd.scorers import scorer
+from actadd.scorers import KINDS, scorer
 
-# Keys of a scorer's entry that say what it is called or where its inputs come from; the inputs
-# themselves are in the key of its cells.
-LABELS = ("name", "note", "validate", "model", "source", "fit")
+# Keys of a scorer's entry that change no score. The name of its model or source is left out too:
+# what these hold is in the key of its cells.
+LABELS = ("name", "note", "validate", "fit", "answers", "key_env", "per_second")
 
 
 def _inputs_digest(inputs: Path | None) -> str | None:
@@ -49,7 +49,8 @@ def score_completions(
     groups = [group for _, group in table.groupby(["condition", "cell"], sort=False)]
     given = _inputs_digest(inputs)
     code = code_digest("actadd.scores", f"actadd.scorers.{entry['kind']}")
-    determinant = {name: value for name, value in entry.items() if name not in LABELS}
+    labels = {*LABELS, KINDS[entry["kind"]]}
+    determinant = {name: value for name, value in entry.items() if name not in labels}
     texts = [group[["prompt", "completion"]].to_numpy().tolist() for group in groups]
     keys = [
         cell_key(code=code, scorer=determinant, inputs=given, texts=digest(text)) for text in texts
@@ -59,8 +60,8 @@ def score_completions(
         scored = scorer(entry["kind"])(groups[index].reset_index(drop=True), entry, inputs)
         return pa.Table.from_pandas(scored, preserve_index=False)
 
-    labels = [f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}" for group in groups]
-    tables = collect(CellStore(store), keys, labels, compute)
+    shown = [f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}" for group in groups]
+    tables = collect(CellStore(store), keys, shown, compute)
     parts = [
         pd.concat(
             [
@@ -105,9 +106,11 @@ def validate(spec: dict, *, texts_file: Path, inputs: Path | None, output: Path)
             "spearman": float(spearmanr(label, value).statistic),
         }
 
-    found = {"all": figures(np.ones(len(texts), bool))}
+    # A judge may have no answer for a text.
+    scored = metric.notna().to_numpy()
+    found = {"all": figures(scored)}
     for group in sorted(texts["group"].dropna().unique()):
-        found[str(group)] = figures((texts["group"] == group).to_numpy())
+        found[str(group)] = figures((texts["group"] == group).to_numpy() & scored)
     write_json(output, found)
     return {"rows": len(texts)}
 

@@ -1,8 +1,7 @@
 """Intervals over prompts: a prompt's samples are not independent, so it is resampled whole."""
 
 import numpy as np
-import pandas as pd
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest, bootstrap, ttest_1samp, wilcoxon
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -52,6 +51,39 @@ def ratio_interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float, 
     return estimate, float(low), float(high)
 
 
-def per_prompt(table: pd.DataFrame, prompt: str, metric: str) -> pd.Series:
-    """The mean of a metric over each prompt's samples."""
-    return table.groupby(prompt)[metric].mean()
+def median_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """(median, low, high) of independent values, as timed repeats are; 95 % percentile bootstrap.
+
+    NaN entries are left out. Fewer than two values, or equal ones, have no bounds (NaN).
+    """
+    values = np.asarray(values, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return (float("nan"),) * 3
+    estimate = float(np.median(values))
+    if len(values) < 2 or np.ptp(values) == 0:
+        return estimate, float("nan"), float("nan")
+    result = bootstrap(
+        (values,),
+        np.median,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.Generator(np.random.Philox(key=0)),
+    )
+    low, high = result.confidence_interval
+    return estimate, float(low), float(high)
+
+
+def paired_p_value(differences: np.ndarray, ranked: bool = False) -> float:
+    """Two-sided p of a paired t-test, or of Wilcoxon's signed-rank test if `ranked`.
+
+    NaN for fewer than two differences, or if all are equal.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if len(values) < 2 or np.ptp(values) == 0:
+        return float("nan")
+    test = wilcoxon(values) if ranked else ttest_1samp(values, 0)
+    return float(test.pvalue)

@@ -1,180 +1,259 @@
-"""Tidy tables: each condition's metrics with intervals, and paired differences from unsteered."""
+"""Tables to be read: each kind gives rows and a caption, written as CSV and as Markdown."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from actadd.files import write_with
-from actadd.statistics import difference_interval, mean_interval, per_prompt, ratio_interval
+from actadd import pairs as contrast_pairs
+from actadd.files import write_text, write_with
+from actadd.tokenshift import token_shift as shifts
+from actadd.wording import label, metric_rows, names, read, row_labels
 
-COORDINATES = [
-    "model",
-    "experiment",
-    "condition",
-    "method",
-    "vector",
-    "source_layer",
-    "layer",
-    "coefficient",
-    "position",
-    "dimensions",
-    "phase",
-    "additions",
-]
-AT_RANKS = (1, 10)
-# Metrics of a completion that are yes or no.
-SHARES = ("any",)
+Rows = tuple[pd.DataFrame, str]
 
 
-def summarise_completions(
-    spec: dict, *, completions: Path, scores: list[Path], csv: Path, parquet: Path
-) -> dict[str, Any]:
-    """One row for each condition and metric: n, mean, 95 % interval, and the paired difference.
+def tabulate(spec: dict, *, sources: list[Path], csv: Path, markdown: Path) -> dict[str, Any]:
+    """Writes one table of the config.
 
-    scores: one table for each scorer; a metric is called scorer.column. Intervals are bootstrapped
-    over prompts. `difference` is the mean over prompts of steered minus unsteered.
+    spec: the table's entry with its name, and `about`: facts of the experiment for the caption.
+    sources: what its kind reads, see `actadd.displays`. Returns the caption.
     """
-    table = pd.read_parquet(completions)
-    cells = table.drop_duplicates(["condition", "cell"])[[*COORDINATES, "cell"]]
-    rows = []
-    for path in scores:
-        scored = pd.read_parquet(path)
-        for metric in scored.columns.drop(["condition", "cell", "prompt_id", "sample"]):
-            groups = dict(list(scored.groupby(["condition", "cell"], sort=False)))
-            by_cell = {key: per_prompt(group, "prompt_id", metric) for key, group in groups.items()}
-            baseline = _baseline(cells, by_cell)
-            for _, place in cells.iterrows():
-                key = place["condition"], place["cell"]
-                values = by_cell[key]
-                rows.append(
-                    {
-                        **place[COORDINATES].to_dict(),
-                        "metric": f"{path.stem}.{metric}",
-                        "n_prompts": int(values.notna().sum()),
-                        "n_completions": int(groups[key][metric].notna().sum()),
-                        **_interval("mean", mean_interval(values.to_numpy(), metric in SHARES)),
-                        **_difference(values, baseline, place["method"]),
-                    }
-                )
-    return _write(pd.DataFrame(rows), csv, parquet)
-
-
-def _baseline(cells: pd.DataFrame, by_cell: dict) -> pd.Series | None:
-    unsteered = cells[cells["method"] == "unsteered"]
-    if unsteered.empty:
-        return None
-    first = unsteered.iloc[0]
-    return by_cell[first["condition"], first["cell"]]
-
-
-def _interval(name: str, values: tuple[float, float, float]) -> dict[str, float]:
-    """Columns of an estimate and its bounds; the mean's bounds go without its name."""
-    bounds = ("low", "high") if name == "mean" else (f"{name}_low", f"{name}_high")
-    return dict(zip((name, *bounds), values, strict=True))
-
-
-def _difference(values: pd.Series, baseline: pd.Series | None, method: str) -> dict[str, float]:
-    if baseline is None or method == "unsteered":
-        return _interval("difference", (np.nan,) * 3)
-    return _interval("difference", difference_interval((values - baseline).to_numpy()))
-
-
-def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) -> dict[str, Any]:
-    """One row for each condition, group of texts and metric, with 95 % intervals over texts.
-
-    perplexity_ratio: exp(-mean over tokens of steered minus unsteered log-probability), on the
-    tokens whose prediction the condition did not change directly (paper, perplexity experiment;
-    its printed formula lacks the sign). accuracy_at_1 and _at_10: share of texts whose first target
-    token ranks among the first K (paper, ConceptNet P@K), by group and for all texts together.
-    """
-    table = pd.read_parquet(logprobs)
-    cells = table.drop_duplicates(["condition", "cell"])[[*COORDINATES, "cell"]]
-    table["group"] = table["group"].fillna("all")
-    index = ["text_id", "token_index"]
-    unsteered = table[table["method"] == "unsteered"].set_index(index)
-    targeted = not table["target"].all()
-    rows = []
-    for _, place in cells.iterrows():
-        own = table[(table["cell"] == place["cell"]) & (table["condition"] == place["condition"])]
-        own = own.set_index(index).join(
-            unsteered[["logprob", "rank"]], rsuffix="_unsteered", validate="one_to_one"
-        )
-        own = own[own["target"]]
-        if targeted:
-            # Before masking: where the first target token is masked, the next is no substitute.
-            own = own[own.index.isin(_first_tokens(own))]
-        own = own[~own["modified"]]
-        parts = dict(list(own.groupby("group", sort=True)))
-        if targeted:
-            parts["all"] = own
-        for group, part in parts.items():
-            found = _targets(part) if targeted else _perplexity_ratio(part)
-            for metric, (values, difference, texts, tokens) in found.items():
-                rows.append(
-                    {
-                        **place[COORDINATES].to_dict(),
-                        "group": group,
-                        "metric": metric,
-                        "n_prompts": texts,
-                        "n_tokens": tokens,
-                        **_interval("mean", values),
-                        **_interval(
-                            "difference",
-                            NOTHING if place["method"] == "unsteered" else difference,
-                        ),
-                    }
-                )
-    return _write(pd.DataFrame(rows), csv, parquet)
-
-
-NOTHING = (np.nan,) * 3
-
-
-def _perplexity_ratio(part: pd.DataFrame) -> dict[str, tuple]:
-    texts = part.groupby("text_id").agg(
-        steered=("logprob", "sum"),
-        unsteered=("logprob_unsteered", "sum"),
-        tokens=("logprob", "size"),
-    )
-    counts = texts["tokens"].to_numpy(np.float64)
-
-    sums = (texts["steered"] - texts["unsteered"]).to_numpy(np.float64)
-    mean, low, high = ratio_interval(sums, counts)
-    # The exponential of a negative mean turns the interval round.
-    ratio = (float(np.exp(-mean)), float(np.exp(-high)), float(np.exp(-low)))
-    return {"perplexity_ratio": (ratio, NOTHING, len(texts), int(counts.sum()))}
-
-
-def _first_tokens(own: pd.DataFrame) -> pd.MultiIndex:
-    """(text_id, token_index) of each text's first target token."""
-    index = own.index.to_frame(index=False)
-    return pd.MultiIndex.from_frame(index.groupby("text_id", as_index=False)["token_index"].min())
-
-
-def _targets(part: pd.DataFrame) -> dict[str, tuple]:
-    first = part.reset_index(level="token_index")
-    found = {}
-    for k in AT_RANKS:
-        hits = (first["rank"] < k).astype(float)
-        before = (first["rank_unsteered"] < k).astype(float)
-        found[f"accuracy_at_{k}"] = (
-            mean_interval(hits.to_numpy(), share=True),
-            difference_interval((hits - before).to_numpy()),
-            len(first),
-            len(first),
-        )
-    found["target_logprob"] = (
-        mean_interval(first["logprob"].to_numpy()),
-        difference_interval((first["logprob"] - first["logprob_unsteered"]).to_numpy()),
-        len(first),
-        len(first),
-    )
-    return found
-
-
-def _write(table: pd.DataFrame, csv: Path, parquet: Path) -> dict[str, Any]:
-    write_with(parquet, lambda path: table.to_parquet(path, index=False))
+    table, caption = KINDS[spec["kind"]](spec, sources)
+    if spec.get("note"):
+        caption = f"{caption} {spec['note']}"
     write_with(csv, lambda path: table.to_csv(path, index=False, float_format="%.6g"))
-    return {"rows": len(table)}
+    write_text(markdown, f"# {spec['title']}\n\n{_markdown(table)}\n\n{caption}\n")
+    return {"caption": caption, "rows": len(table)}
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    """A pipe table; what would end a cell or a line in it is escaped."""
+
+    def cell(value: Any) -> str:
+        if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+            return ""
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        return text.replace("|", "\\|").replace("\r", " ").replace("\n", "<br>")
+
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy(object).tolist()]
+    return "\n".join("| " + " | ".join(cell(value) for value in line) + " |" for line in lines)
+
+
+def _estimate(row: pd.Series, prefix: str = "") -> str:
+    """ "0.12 [0.08, 0.17]", or without bounds where there are none."""
+    mean, low, high = (row[f"{prefix}{name}"] for name in _bounds(prefix))
+    if pd.isna(mean):
+        return ""
+    shown = f"{mean:.3g}" if pd.isna(low) else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+    return shown
+
+
+def _bounds(prefix: str) -> tuple[str, str, str]:
+    return ("", "_low", "_high") if prefix else ("mean", "low", "high")
+
+
+def methods(spec: dict, sources: list[Path]) -> Rows:
+    """A row for each condition; for each metric its mean, interval and paired p-value."""
+    summary = read(sources)
+    shown, columns = [], {}
+    order = metric_rows(spec, summary, spec["metrics"][0])
+    keys = ["model", "condition", "cell_order"]
+    for metric in spec["metrics"]:
+        rows = metric_rows(spec, summary, metric)
+        rows = rows.assign(cell_order=rows.groupby(["model", "condition"]).cumcount())
+        rows = rows.set_index(keys)
+        shown.append(rows)
+        columns[label(spec, metric)] = rows.apply(_estimate, axis=1)
+        if rows["difference"].notna().any():
+            columns[f"{label(spec, metric)}: difference"] = rows.apply(
+                lambda row: _estimate(row, "difference"), axis=1
+            )
+            columns[f"{label(spec, metric)}: p"] = rows["p_value"].map(
+                lambda p: "" if pd.isna(p) else f"{p:.2g}"
+            )
+    texts = [text.replace("\n", " ") for text in row_labels(order)]
+    index = order.assign(cell_order=order.groupby(["model", "condition"]).cumcount())
+    index = pd.MultiIndex.from_frame(index[keys])
+    table = pd.DataFrame(columns).reindex(index)
+    table.insert(0, "condition", texts)
+    table.insert(0, "model", index.get_level_values("model"))
+    caption = (
+        "Means with intervals; difference: paired, steered minus unsteered with the same sampling "
+        f"and noise, p of a paired t-test over {spec['about']['unit']}. "
+        f"{names(spec, pd.concat(shown))}"
+    )
+    return table.reset_index(drop=True), caption
+
+
+def precision(spec: dict, sources: list[Path]) -> Rows:
+    """Precision at each K by condition, and the paired test on ranks (paper, ConceptNet)."""
+    summary = read(sources)
+    summary = summary[summary["group"] == "all"]
+    ranked = summary[summary["metric"].str.startswith("precision_at_")]
+    ks = sorted({int(metric.rpartition("_")[2]) for metric in ranked["metric"]})
+    keys = ["model", "condition", "vector", "layer", "coefficient"]
+    rows = []
+    for values, part in summary.groupby(keys, dropna=False, sort=False):
+        by_metric = part.set_index("metric")
+        rank = by_metric.loc["rank"]
+        rows.append(
+            {
+                **dict(zip(keys, values, strict=True)),
+                **{f"P@{k}": _estimate(by_metric.loc[f"precision_at_{k}"]) for k in ks},
+                "mean rank difference": _estimate(rank, "difference"),
+                "p (Wilcoxon)": "" if pd.isna(rank["p_value"]) else f"{rank['p_value']:.2g}",
+            }
+        )
+    return pd.DataFrame(
+        rows
+    ), f"Items whose right next token is among the K likeliest. {names(spec, ranked)}"
+
+
+def qualitative(spec: dict, sources: list[Path]) -> Rows:
+    """The first completions of each prompt by sample number, unsteered and steered side by side."""
+    table = read(sources)
+    count = spec.get("samples", 3)
+    table = table[table["sample"] < count]
+    keys = ["model", "prompt_id", "sample"]
+    unsteered = table[table["method"] == "unsteered"].drop_duplicates(keys).set_index(keys)
+    rows = []
+    for _, row in table[table["method"] != "unsteered"].iterrows():
+        additions = json.loads(row["additions"])
+        vector = " + ".join(
+            f"{a['vector']} (layer {a['layer']}, c = {a['coefficient']:g}"
+            + (f", from layer {a['source_layer']}" if a["source_layer"] != a["layer"] else "")
+            + (f", {a['position']}" if a["position"] != "front" else "")
+            + ")"
+            for a in additions
+        )
+        plain = unsteered["completion"].get(tuple(row[key] for key in keys), "")
+        rows.append(
+            {
+                "case": row["condition"],
+                "model": row["model"],
+                "vector": vector or row["prefix"],
+                "prompt": row["prompt"],
+                "sample": int(row["sample"]),
+                "unsteered": plain,
+                "steered": row["completion"],
+            }
+        )
+    first = table.iloc[0]
+    caption = (
+        f"The first {count} completions of each prompt, by sample number; none was chosen. Sampling:"
+        f" temperature {first['temperature']:g}, top-p {first['top_p']:g}, frequency penalty "
+        f"{first['frequency_penalty']:g}, seed {first['seed']}; a sample's noise is the same with "
+        f"and without steering. Data: {spec['about']['data']}."
+    )
+    return pd.DataFrame(rows), caption
+
+
+def token_shift(spec: dict, sources: list[Path]) -> Rows:
+    """The tokens that steering raises and lowers most (paper, Table 8)."""
+    least, top = spec.get("at_least", 20), spec.get("top", 10)
+    found = shifts(sources, least)
+    parts = []
+    for _, own in found.groupby("model", sort=True):
+        lowered = own.iloc[::-1]
+        parts += [
+            own.head(top).assign(direction="raised"),
+            lowered.head(top).assign(direction="lowered"),
+        ]
+    table = pd.concat(parts)[["model", "direction", "token", "n", "difference", "normal"]]
+    caption = (
+        f"Mean change of a token's log-probability (nats) over its instances, and its mean unsteered "
+        f"log-probability; tokens with at least {least} instances. Data: {spec['about']['data']}."
+    )
+    return table.assign(token=[repr(str(token)) for token in table["token"]]), caption
+
+
+def next_tokens(spec: dict, sources: list[Path]) -> Rows:
+    """What steering does to the next token after each text (paper, next-token effects)."""
+    table = read(sources)
+    table = table[table["token_ids"].notna()]
+    columns = ["tokens", "before", "after"]
+    spread = table.explode(columns).reset_index(drop=True)
+    spread = spread.astype({"before": float, "after": float})
+    spread["ratio"] = spread["after"] / spread["before"]
+    # Contribution to KL(steered || unsteered), as the authors rank them.
+    spread["kl contribution"] = spread["after"] * np.log(spread["ratio"])
+    keys = ["model", "condition", "coefficient", "text_id"]
+    ordered = spread.sort_values("kl contribution", ascending=False)
+    top = spec.get("top", 10)
+    moved = ordered.groupby(keys, dropna=False).head(top)
+    likely = spread.sort_values("before", ascending=False).groupby(keys, dropna=False).head(top)
+    found = pd.concat([moved.assign(list="most moved"), likely.assign(list="likeliest unsteered")])
+    shown = [*keys[:3], "layer", "list", "tokens", "before", "after", "ratio", "kl contribution"]
+    caption = (
+        "Probability of the next token after the text, without and with steering, their ratio, and "
+        "the token's contribution to KL(steered || unsteered) in nats. "
+        f"Data: {spec['about']['data']}."
+    )
+    found = found.sort_values([*keys, "list"], kind="stable")[shown]
+    return found.assign(tokens=[repr(token) for token in found["tokens"]]), caption
+
+
+def pairs(spec: dict, sources: list[Path]) -> Rows:
+    """Contrast pairs for one property: their effect, and what might predict it."""
+    found, correlations = contrast_pairs.gather(spec, sources)
+    told = "; ".join(
+        f"{row.predictor}: rho = {row.rho:+.2f} (p = {row.p:.2g})"
+        for row in correlations.itertuples()
+    )
+    caption = (
+        f"Effect: paired difference of {label(spec, spec['metrics'][0])} from unsteered. Spearman's "
+        f"rank correlation of the effect over {len(found)} pairs with {told}; not corrected for the "
+        f"number of predictors. Data: {spec['about']['data']}."
+    )
+    return found, caption
+
+
+def lens(spec: dict, sources: list[Path]) -> Rows:
+    """The tokens that a vector's rows point to, by layer and position (logit lens)."""
+    table = read(sources)
+    table = table[table["rank"] < spec.get("top", 5)].copy()
+    table["token"] = [repr(token) for token in table["token"]]
+    keys = ["model", "vector", "layer", "position", "direction"]
+    found = table.sort_values("rank").groupby(keys, sort=True)["token"].agg(", ".join)
+    wide = found.unstack("direction").reset_index()
+    caption = (
+        "The vector's row at each position through the final norm and the unembedding: the tokens "
+        "with the largest (up) and smallest (down) logits."
+    )
+    return wide, caption
+
+
+def overhead(spec: dict, sources: list[Path]) -> Rows:
+    """What an addition costs in time (paper, inference overhead)."""
+    from actadd.overhead import summarise
+
+    caption = (
+        "Premium: median over repeats of a steered forward pass's time over the same repeat's "
+        "unsteered one, minus 1, with a 95 % bootstrap interval over repeats; arms in random order."
+    )
+    return summarise(sources), caption
+
+
+def comparison(spec: dict, sources: list[Path]) -> Rows:
+    """Every published number, and every claim, beside ours."""
+    table = read(sources)
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in table["verdict"].value_counts().items())
+    caption = f"Rows by verdict: {counts}. How verdicts are made: docs/reproduction.md."
+    return table, caption
+
+
+KINDS: dict[str, Callable[[dict, list[Path]], Rows]] = {
+    "methods": methods,
+    "precision": precision,
+    "qualitative": qualitative,
+    "token_shift": token_shift,
+    "next_tokens": next_tokens,
+    "pairs": pairs,
+    "lens": lens,
+    "overhead": overhead,
+    "comparison": comparison,
+}

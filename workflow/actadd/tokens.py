@@ -79,6 +79,11 @@ class Tokens:
             )
         return ids
 
+    def cut(self, text: str, count: int) -> str:
+        """The text's beginning: what its first tokens, `count` with BOS, stand for."""
+        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return text[: offsets[count - 2][1]] if len(offsets) >= count else text
+
     def decode(self, ids: list[int]) -> str:
         """Text of token ids; special tokens are left out."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)

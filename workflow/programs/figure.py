@@ -1,12 +1,12 @@
-"""Draw one figure of the config."""
+"""Draw one figure."""
 
 from actadd.figures import draw
 from actadd.program import run
 
 
 def work(spec, inputs, outputs):
-    return draw(spec, tables=inputs["tables"], png=outputs["png"], svg=outputs["svg"])
+    return draw(spec, sources=inputs["sources"], png=outputs["png"], svg=outputs["svg"])
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="tables*", outputs="png svg")
+    run(__doc__, work, inputs="sources*", outputs="png svg")

@@ -1,17 +1,13 @@
-"""Summarise an experiment: each condition's metrics with intervals."""
+"""Tabulate results to be read."""
 
 from actadd.program import run
-from actadd.tables import summarise_completions, summarise_logprobs
+from actadd.tables import tabulate
 
 
 def work(spec, inputs, outputs):
-    files = {"csv": outputs["csv"], "parquet": outputs["parquet"]}
-    if spec["measure"] == "logprobs":
-        return summarise_logprobs(spec, logprobs=inputs["cells"], **files)
-    return summarise_completions(
-        spec, completions=inputs["cells"], scores=inputs["scores"], **files
-    )
+    files = {"csv": outputs["csv"], "markdown": outputs["markdown"]}
+    return tabulate(spec, sources=inputs["sources"], **files)
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="cells scores*", outputs="csv parquet")
+    run(__doc__, work, inputs="sources*", outputs="csv markdown")

@@ -41,7 +41,7 @@ def experiment_prompts(wildcards):
 def experiment_vectors(wildcards):
     return [
         f"results/vectors/{wildcards.model}/{vector}/layer_{layer:02d}.safetensors"
-        for vector, layer in PLAN.vectors_of(wildcards.experiment)
+        for vector, layer in PLAN.vectors_of(wildcards.model, wildcards.experiment)
     ]
 
 
@@ -62,7 +62,7 @@ def experiment_shards(wildcards):
 
 def choice_tables(wildcards):
     return [
-        f"results/tables/{wildcards.model}/{sweep}.parquet"
+        f"results/summaries/{wildcards.model}/{sweep}.parquet"
         for sweep in PLAN.choice_sources(wildcards.experiment)
     ]
 
@@ -88,7 +88,7 @@ def validation_texts(wildcards):
     return f"results/datasets/{dataset}.parquet"
 
 
-def table_cells(wildcards):
+def summary_cells(wildcards):
     return cells_file(wildcards.model, wildcards.experiment)
 
 
@@ -97,56 +97,92 @@ def score_files(model: str, experiment: str) -> list[str]:
     return [f"results/scores/{model}/{experiment}/{scorer}.parquet" for scorer in scorers]
 
 
-def table_scores(wildcards):
+def summary_scores(wildcards):
     return score_files(wildcards.model, wildcards.experiment)
 
 
-def figure_tables(wildcards):
-    entry = config["figures"][wildcards.figure]
-    models = PLAN.figure_models(wildcards.figure)
-    if entry["kind"] == "norms":
-        return [
-            f"results/vectors/{model}/{vector}/norms.csv"
-            for model in models
-            for vector in entry["vectors"]
-        ]
-    return [f"results/tables/{model}/{entry['experiment']}.parquet" for model in models]
+def display_inputs(section: str):
+    """An input function: what a figure or a table is made from."""
+    return lambda wildcards: list(PLAN.display_inputs(section, wildcards.display))
 
 
-def everything() -> list[str]:
-    """Every file of the config's experiments and figures, the intermediate ones too.
+def lens_vectors(wildcards) -> list[str]:
+    return [
+        file
+        for vector in config["lenses"][wildcards.lens]["vectors"]
+        for file in layer_files(f"results/vectors/{wildcards.model}/{vector}", wildcards.model)
+    ]
+
+
+def overhead_model(wildcards):
+    """The model that is timed; a shape with random weights needs no file."""
+    if wildcards.subject in config["overheads"][wildcards.overhead]["shapes"]:
+        return []
+    return f"results/models/{wildcards.subject}"
+
+
+def target_files(section: str, name: str) -> list[str]:
+    """The files of a figure or a table."""
+    kinds = {"figures": ("png", "svg"), "tables": ("csv", "md")}[section]
+    return [f"results/{section}/{name}.{kind}" for kind in kinds]
+
+
+def with_intermediates(shown: list[tuple[str, str]], experiments: list[str]) -> list[str]:
+    """Every file of some figures, tables and experiments, the intermediate ones too.
 
     Were only figures asked for, a missing intermediate would count as not needed, and a figure
     left over from before a failed run as up to date.
     """
-    wanted: list[str] = ["results/tables/scorer_card.csv"]
-    wanted += [f"results/sources/{source}" for source in PLAN.sources_used()]
-    wanted += [f"results/models/{model}" for model in PLAN.models_used()]
-    wanted += [f"results/datasets/{dataset}.parquet" for dataset in PLAN.datasets_used()]
-    wanted += [f"results/validation/{name}.json" for name in PLAN.validated_scorers()]
-    wanted += [
-        f"results/scorers/{name}"
-        for name in PLAN.scorers_used()
-        if "classifier" in PLAN.scorer_inputs(name)
-    ]
+    wanted: set[str] = set()
     vectors: set[tuple[str, str]] = set()
-    for name, entry in config["experiments"].items():
+    models: set[str] = set()
+    datasets: set[str] = set()
+    sources: set[str] = set()
+    for section, name in shown:
+        entry = config[section][name]
+        wanted |= {*target_files(section, name), *PLAN.display_inputs(section, name)}
+        for model in PLAN.display_models(entry):
+            if "norms" in KINDS[section][entry["kind"]]:
+                vectors |= {(model, vector) for vector in PLAN.display_vectors(entry)}
+        for model in config["lenses"].get(entry.get("lens"), {}).get("models", []):
+            vectors |= {(model, vector) for vector in PLAN.display_vectors(entry)}
+        if "overhead" in entry:
+            models |= set(config["overheads"][entry["overhead"]]["models"])
+    for name in experiments:
+        entry = config["experiments"][name]
+        datasets.add(entry["prompts"]["dataset"])
         for model in entry["models"]:
-            vectors |= {(model, vector) for vector, _ in PLAN.vectors_of(name)}
-            wanted.append(cells_file(model, name))
-            wanted += score_files(model, name)
-            wanted.append(f"results/tables/{model}/{name}.parquet")
+            vectors |= {(model, vector) for vector, _ in PLAN.vectors_of(model, name)}
+            models.add(model)
+            wanted |= {cells_file(model, name), *score_files(model, name)}
+            wanted.add(f"results/summaries/{model}/{name}.parquet")
             if entry.get("choices"):
-                wanted.append(f"results/choices/{model}/{name}.json")
-    for name, entry in config["figures"].items():
-        wanted += [f"results/figures/{name}.{kind}" for kind in ("png", "svg")]
-        if entry["kind"] == "norms":
-            vectors |= {(model, v) for model in entry["models"] for v in entry["vectors"]}
+                wanted.add(f"results/choices/{model}/{name}.json")
+    for scorer in PLAN.scorers_of(experiments):
+        entry = config["scorers"][scorer]
+        needs = PLAN.scorer_inputs(scorer)
+        if "validate" in entry:
+            wanted.add(f"results/validation/{scorer}.json")
+            datasets.add(entry["validate"]["dataset"])
+        if "classifier" in needs:
+            wanted.add(f"results/scorers/{scorer}")
+            datasets.add(entry["fit"]["dataset"])
+        if "model" in needs:
+            models.add(entry["model"])
+        if "source" in needs:
+            sources.add(entry["source"])
     for model, vector in vectors:
-        wanted.append(f"results/vectors/{model}/{vector}/norms.csv")
-        wanted += layer_files(f"results/vectors/{model}/{vector}", model)
-        wanted += layer_files(f"results/activations/{model}/{PLAN.contrast(vector)}", model)
-    return sorted(set(wanted))
+        models.add(model)
+        wanted.add(f"results/vectors/{model}/{vector}/norms.csv")
+        wanted |= set(layer_files(f"results/vectors/{model}/{vector}", model))
+        contrast = PLAN.contrast(vector)
+        wanted |= set(layer_files(f"results/activations/{model}/{contrast}", model))
+    sources |= {config["models"][model]["source"] for model in models}
+    sources |= {e["source"] for e in map(config["datasets"].get, datasets) if "source" in e}
+    wanted |= {f"results/models/{model}" for model in models}
+    wanted |= {f"results/datasets/{dataset}.parquet" for dataset in datasets}
+    wanted |= {f"results/sources/{source}" for source in sources}
+    return sorted(wanted)
 
 
 def path_source(wildcards) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from actadd.errors import UserError
 from actadd.files import read_json, whole_folder, write_json
+from actadd.scorers import probabilities
 
 TOKEN = r"(?u)\b\w[\w']*\b"
 
@@ -58,7 +59,7 @@ def fit(spec: dict, texts: pd.DataFrame, target: Path) -> dict[str, Any]:
 
 
 def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
-    """probability: of the class above the threshold, 0 to 1."""
+    """probability: of the class above the threshold, 0 to 1; positive: 1 if it is above `cut`."""
     from safetensors.numpy import load_file
 
     fitted = load_file(inputs / "classifier.safetensors")
@@ -66,4 +67,4 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
     vectorizer = _vectorizer({term: column for column, term in enumerate(terms)})
     vectorizer.idf_ = fitted["idf"]
     logits = vectorizer.transform(table["completion"]) @ fitted["weight"] + fitted["bias"]
-    return pd.DataFrame({"probability": 1 / (1 + np.exp(-logits))}, index=table.index)
+    return probabilities(1 / (1 + np.exp(-logits)), spec, table.index)

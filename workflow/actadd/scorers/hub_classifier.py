@@ -5,12 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 from actadd.errors import UserError
+from actadd.scorers import probabilities
 
 BATCH = 32
 
 
 def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
-    """probability: of the label `label`, 0 to 1, of the completion alone.
+    """probability: of the label `label`, 0 to 1, of the completion alone; positive: above `cut`.
 
     Raises UserError if the classifier has no such label.
     """
@@ -53,6 +54,6 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
             return_tensors="pt",
         ).to(device)
         with torch.inference_mode():
-            probabilities = model(**encoded).logits.float().softmax(-1)
-        values += probabilities[:, column].tolist()
-    return pd.DataFrame({"probability": values}, index=table.index)
+            chances = model(**encoded).logits.float().softmax(-1)
+        values += chances[:, column].tolist()
+    return probabilities(values, spec, table.index)

@@ -1,0 +1,88 @@
+"""The figure of what steering costs."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from actadd.figures.common import MARKERS, PALETTE
+from actadd.overhead import UNSTEERED, summarise
+
+
+def overhead(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
+    """Premium in inference time against model size, one series for each steered arm.
+
+    sources: the repeats' times, as `actadd.overhead.measure` writes them, of any number of models.
+    """
+    summary = summarise(sources)
+    figure, axis = plt.subplots(figsize=(6.0, 3.6), layout="constrained")
+    axis.axhline(0, color="0.4", linestyle="--", linewidth=1)
+    steered = summary[summary["arm"] != UNSTEERED]
+    arms = list(dict.fromkeys(steered["arm"]))
+    colours = sns.color_palette(PALETTE, len(arms))
+    for index, (arm, colour) in enumerate(zip(arms, colours, strict=True)):
+        part = steered[steered["arm"] == arm].sort_values("parameters")
+        # A little to the left and right of the model's size, so that bars do not hide each other.
+        place = part["parameters"] * 1.03 ** (index - (len(arms) - 1) / 2)
+        below, above = part["premium"] - part["low"], part["high"] - part["premium"]
+        axis.errorbar(
+            place,
+            100 * part["premium"],
+            yerr=[100 * below.fillna(0), 100 * above.fillna(0)],
+            color=colour,
+            marker=MARKERS[index],
+            markersize=5,
+            linewidth=1,
+            capsize=3,
+            label=arm,
+        )
+    axis.set_xscale("log")
+    sizes = sorted(summary["parameters"].unique())
+    axis.set_xticks(sizes, labels=[_size(size) for size in sizes])
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    if len(sizes) > 8:
+        axis.tick_params(axis="x", rotation=45)
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
+    axis.set_xlabel("parameters")
+    axis.set_ylabel("premium in time of a forward pass")
+    axis.legend(loc="best")
+    return figure, _caption(summary)
+
+
+def _size(parameters: int) -> str:
+    """A number of parameters in words: 124M."""
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if parameters >= unit:
+            return f"{parameters / unit:.3g}{name}"
+    return str(parameters)
+
+
+def _milliseconds(seconds: float) -> str:
+    """Three digits, never in scientific notation."""
+    return f"{float(f'{1000 * seconds:.3g}'):g} ms"
+
+
+def _caption(summary: pd.DataFrame) -> str:
+    base = summary[summary["arm"] == UNSTEERED].sort_values("parameters")
+    models = ", ".join(
+        f"{row.model} ({_size(row.parameters)}, {_milliseconds(row.seconds)} unsteered)"
+        for row in base.itertuples()
+    )
+    shapes = list(dict.fromkeys(base.loc[base["random_weights"], "model"]))
+    drawn = f" Random weights in that model's shape: {', '.join(shapes)}." if shapes else ""
+
+    def said(column: str) -> str:
+        return ", ".join(str(value) for value in dict.fromkeys(base[column]))
+
+    return (
+        f"Models, by size: {models}.{drawn} A forward pass over {said('rows')} rows of "
+        f"{said('tokens')} random tokens; {said('n')} timed repeats after warm-up, the arms' order "
+        f"drawn at random in each repeat, the device waited for; {said('dtype')} on "
+        f"{said('device')}, threads: {said('threads')}. Premium: median over repeats of the time "
+        "over the same repeat's unsteered time, minus 1; bars are 95 % percentile bootstrap "
+        "intervals over repeats. With its vector's passes: the contrast pair's own forward pass "
+        "is timed too."
+    )

@@ -1,0 +1,280 @@
+"""Figures of a measure against something that was swept."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from actadd.errors import UserError
+from actadd.figures.common import (
+    MARKERS,
+    PALETTE,
+    error_line,
+    legend,
+    panels,
+    unsteered_band,
+    whiskers,
+)
+from actadd.wording import label, metric_rows, names, read, settings
+
+AXES = {
+    "coefficient": "coefficient",
+    "layer": "layer (block input)",
+    "dimensions": "share of dimensions added",
+}
+
+
+def sweep(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
+    """Metrics against x, one line for each other setting or group, the unsteered level dashed."""
+    table, metrics, x = read(sources), spec["metrics"], spec.get("x", "coefficient")
+    figure, axes = panels(len(metrics), (1.2 + 3.2 * len(metrics), 2.9))
+    shown = []
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        rows = metric_rows(spec, table, metric)
+        grouped = table[(table["metric"] == metric) & (table["group"] != "all")]
+        if spec.get("by_group") and len(grouped):
+            rows = grouped
+        else:
+            unsteered_band(axis, rows)
+        swept = rows[(rows["method"] != "unsteered") & rows[x].notna()]
+        if spec.get("condition"):
+            swept = swept[swept["condition"] == spec["condition"]]
+        if swept.empty:
+            raise UserError(f"figures.{spec['name']}: no condition has one addition to sweep")
+        shown.append(rows)
+        lines = _lines(swept, x, spec.get("by_group", False))
+        colours = sns.color_palette("viridis" if x == "coefficient" else PALETTE, len(lines))
+        for index, (text, part) in enumerate(lines):
+            error_line(axis, part, (index, len(lines)), colours[index], text, x)
+        axis.set(xlabel=AXES[x], ylabel=label(spec, metric))
+        if spec.get("log"):
+            axis.set_yscale("log")
+    legend(figure, axes)
+    vectors = ", ".join(sorted(set(swept["vector"].dropna())))
+    caption = (
+        f"Against the {AXES[x]}, for the vector {vectors}; dashed: unsteered. "
+        f"{names(spec, pd.concat(shown))}"
+    )
+    return figure, caption
+
+
+def _lines(rows: pd.DataFrame, x: str, by_group: bool) -> list[tuple[str, pd.DataFrame]]:
+    shown = ("layer",) if x == "coefficient" else ()
+    if not by_group:
+        return settings(rows, x, shown)
+    return [
+        (", ".join(filter(None, [str(group), text])), part)
+        for group, members in rows.groupby("group", sort=True)
+        for text, part in settings(members, x)
+    ]
+
+
+def perplexity_ratio(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
+    """Perplexity, steered over unsteered, against x; a line for each group of texts.
+
+    Against the coefficient there is one panel for each layer.
+    """
+    rows, x = metric_rows(spec, read(sources), "perplexity_ratio"), spec.get("x", "coefficient")
+    rows = rows[rows[x].notna()]
+    if rows.empty:
+        raise UserError(f"figures.{spec['name']}: no condition has one addition to sweep")
+    split = ["model", "layer"] if x == "coefficient" else ["model"]
+    places = [key for key, _ in rows.groupby(split, sort=True)]
+    figure, axes = panels(len(places), (1 + 2.6 * len(places), 2.9), sharey=True)
+    several = rows["model"].nunique() > 1
+    # A line is a group of texts and, beside the panel's own setting, what else varies.
+    fixed = {"source_layer": 0, "model": "", "layer": 0} if x == "coefficient" else {"model": ""}
+    lines = [
+        (", ".join(filter(None, [str(group), kind])), part.index)
+        for kind, members in settings(rows.assign(**fixed), x)
+        for group, part in members.groupby("group", sort=True)
+    ]
+    colours = sns.color_palette(PALETTE, len(lines))
+    for axis, place in zip(axes[0], places, strict=True):
+        axis.axhline(1, color="0.35", linestyle="--", linewidth=1)
+        here = (rows[split] == list(place)).all(axis=1)
+        for index, (text, members) in enumerate(lines):
+            part = rows[here & rows.index.isin(members)]
+            if len(part):
+                error_line(axis, part, (index, len(lines)), colours[index], text, x)
+        titles = [f"layer {place[1]}"] if x == "coefficient" else []
+        titles += [place[0]] if several else []
+        axis.set(title=", ".join(titles), xlabel=AXES[x])
+        if spec.get("log"):
+            axis.set_yscale("log")
+    axes[0][0].set_ylabel("perplexity ratio\n(steered / unsteered)")
+    legend(figure, axes)
+    vectors = ", ".join(sorted(set(rows["vector"].dropna())))
+    tokens = int(rows["n_tokens"].max())
+    caption = (
+        f"Perplexity ratio of given text under the vector {vectors}: below 1, the text became "
+        f"more likely. Tokens predicted at directly modified positions are left out; up to "
+        f"{tokens} tokens per group. {names(spec, rows)}"
+    )
+    return figure, caption
+
+
+def frequency(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
+    """Perplexity ratio against how often the topic's words stand in a document (paper, Fig. 2)."""
+    rows = metric_rows(spec, read(sources), "perplexity_ratio")
+    rows = rows[(rows["method"] != "unsteered") & (rows["group"] != "all")]
+    rows = rows.assign(percent=rows["group"].astype(float))
+    figure, axes = panels(1, (4.6, 3.0))
+    axis = axes[0][0]
+    axis.axhline(100, color="0.35", linestyle="--", linewidth=1)
+    lines = settings(rows, "percent")
+    colours = sns.color_palette(PALETTE, len(lines))
+    for index, (text, part) in enumerate(lines):
+        percent = part.assign(**{name: 100 * part[name] for name in ("mean", "low", "high")})
+        error_line(axis, percent, (index, len(lines)), colours[index], text, "percent")
+    axis.set(xlabel="topic words among the document's words (%)", ylabel="perplexity ratio (%)")
+    if len(lines) > 1:
+        axis.legend(fontsize=7)
+    sizes = ", ".join(f"{row.percent:g} %: {row.n_prompts}" for row in rows.itertuples())
+    vectors = ", ".join(sorted(set(rows["vector"].dropna())))
+    caption = (
+        f"Perplexity under the vector {vectors} over perplexity without, token-weighted in bins of "
+        f"the documents' share of topic words; below 100 %, steering made the text more likely. "
+        f"Documents per bin: {sizes}. {names(spec, rows)} Documents are resampled whole."
+    )
+    return figure, caption
+
+
+def precision(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
+    """Precision at K of each condition (paper, ConceptNet)."""
+    table = read(sources)
+    rows = table[table["metric"].str.startswith("precision_at_") & (table["group"] == "all")]
+    rows = rows.assign(k=rows["metric"].str.rpartition("_")[2].astype(int))
+    figure, axes = panels(1, (4.8, 3.1))
+    axis = axes[0][0]
+    lines = settings(rows, "k", shown=("condition",))
+    colours = sns.color_palette(PALETTE, len(lines))
+    for index, (text, part) in enumerate(lines):
+        part = part.sort_values("k")
+        axis.errorbar(
+            part["k"] * 1.02 ** (index - (len(lines) - 1) / 2),
+            part["mean"],
+            yerr=whiskers(part),
+            color=colours[index],
+            marker=MARKERS[index % len(MARKERS)],
+            markersize=3.5,
+            linewidth=1,
+            elinewidth=0.7,
+            label=text,
+        )
+    axis.set_xscale("log")
+    ticks = [k for k in (1, 2, 3, 5, 10, 20, 50, 100, 1000) if k <= rows["k"].max()]
+    axis.set_xticks(ticks, [str(k) for k in ticks])
+    axis.set_xticks([], minor=True)
+    axis.set(xlabel="K", ylabel="precision at K")
+    axis.legend(fontsize=7)
+    ranks = table[(table["metric"] == "rank") & (table["group"] == "all")]
+    tests = "; ".join(
+        f"{row.condition} ({row.model}) p = {row.p_value:.2g}"
+        for row in ranks.itertuples()
+        if row.method != "unsteered" and pd.notna(row.p_value)
+    )
+    caption = (
+        "Share of items whose right next token is among the K likeliest. Wilcoxon signed-rank test "
+        f"on the paired ranks against unsteered: {tests}. {names(spec, rows)}"
+    )
+    return figure, caption
+
+
+def dose_response(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
+    """Effect against what it costs, so that methods are compared at equal cost.
+
+    metrics: the effect, then the cost. Each method is a line from its weakest setting to its
+    strongest; the unsteered point is a star.
+    """
+    table = read(sources)
+    effect, cost = spec["metrics"]
+    keys = ["model", "condition", "method", "layer", "coefficient", "additions"]
+    columns = [*keys, "mean", "low", "high"]
+    both = metric_rows(spec, table, effect)[columns].merge(
+        metric_rows(spec, table, cost)[columns], on=keys, suffixes=("", "_cost")
+    )
+    models = sorted(both["model"].unique())
+    figure, axes = panels(len(models), (1.4 + 3.6 * len(models), 3.3))
+    methods = sorted(set(both["condition"]) - set(both[both["method"] == "unsteered"]["condition"]))
+    colours = dict(zip(methods, sns.color_palette(PALETTE, len(methods)), strict=True))
+    for axis, model in zip(axes[0], models, strict=True):
+        here = both[both["model"] == model]
+        for row in here[here["method"] == "unsteered"].itertuples():
+            axis.plot(row.mean_cost, row.mean, "*", color="0.2", markersize=10, label="unsteered")
+            axis.axhline(row.mean, color="0.35", linestyle="--", linewidth=0.8)
+        for index, name in enumerate(methods):
+            part = here[here["condition"] == name]
+            part = part.assign(size=part["coefficient"].abs()).sort_values("size")
+            across = part.rename(columns={"mean": "_", "mean_cost": "mean"})
+            across = across.assign(low=part["low_cost"], high=part["high_cost"])
+            axis.errorbar(
+                part["mean_cost"],
+                part["mean"],
+                xerr=whiskers(across),
+                yerr=whiskers(part),
+                color=colours[name],
+                marker=MARKERS[index % len(MARKERS)],
+                markersize=4,
+                linewidth=1,
+                elinewidth=0.6,
+                alpha=0.9,
+                label=name,
+            )
+            for row in part[part["coefficient"].notna()].itertuples():
+                axis.annotate(
+                    f"{row.coefficient:g}",
+                    (row.mean_cost, row.mean),
+                    textcoords="offset points",
+                    xytext=(4, 3),
+                    fontsize=6,
+                    color=colours[name],
+                )
+        axis.set(xlabel=label(spec, cost), ylabel=label(spec, effect), xscale="log")
+        if len(models) > 1:
+            axis.set_title(model)
+    legend(figure, axes)
+    caption = (
+        "Up is more effect, right is more cost (logarithmic); small numbers are coefficients. A "
+        "method is better where its line lies higher at the same cost. "
+        f"{names(spec, metric_rows(spec, table, effect))}"
+    )
+    return figure, caption
+
+
+def topics(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
+    """How much more often completions are about a topic when steered to it (paper, Fig. 4, v5).
+
+    metrics: the judge's. A condition is named like the topic that its vector is for.
+    """
+    table = read(sources)
+    figure, axes = panels(1, (5.2, 3.2))
+    axis = axes[0][0]
+    axis.axhline(0, color="0.35", linestyle="--", linewidth=1)
+    parts = []
+    for metric in spec["metrics"]:
+        topic = metric.partition(".")[2]
+        rows = metric_rows(spec, table, metric)
+        own = rows[(rows["condition"] == topic) & rows["coefficient"].notna()]
+        change = {"mean": "difference", "low": "difference_low", "high": "difference_high"}
+        parts.append(own.assign(topic=topic, **{to: own[name] for to, name in change.items()}))
+    shown = pd.concat(parts)
+    lines = [
+        (topic if shown["model"].nunique() == 1 else f"{topic}, {model}", part)
+        for (topic, model), part in shown.groupby(["topic", "model"], sort=True)
+    ]
+    colours = sns.color_palette(PALETTE, len(lines))
+    for index, (text, part) in enumerate(lines):
+        percent = part.assign(**{name: 100 * part[name] for name in ("mean", "low", "high")})
+        error_line(axis, percent, (index, len(lines)), colours[index], text)
+    axis.set(xlabel="coefficient", ylabel="change in share about the topic (points)")
+    legend(figure, axes)
+    layers = ", ".join(f"{layer:g}" for layer in np.unique(shown["layer"].dropna()))
+    caption = (
+        "Completions that the judge puts to the topic, steered minus unsteered, in percentage "
+        f"points, at layer {layers}; a topic's vector is its word against a neutral one. "
+        f"{names(spec, shown)}"
+    )
+    return figure, caption

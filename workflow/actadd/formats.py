@@ -1,0 +1,155 @@
+"""Reading one file, in any of the forms that data comes in, as a plain table."""
+
+import csv
+import hashlib
+import json
+import lzma
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from actadd.errors import UserError
+
+ROLES = ("text", "split", "target", "group", "label")
+
+
+def read(path: Path, spec: dict, key: str) -> pd.DataFrame:
+    """The file's rows, with those of the columns of `ROLES` that it has; text always.
+
+    spec: the dataset's config entry; format, table, columns and templates are used. Raises
+    UserError if the file is not of its format or lacks a column that the config names.
+    """
+    layout = spec.get("table", {})
+    by_suffix = {".jsonl": "jsonl", ".json": "json", ".txt": "csv" if layout else "lines"}
+    form = spec.get("format", by_suffix.get(path.suffix, "csv"))
+    if form == "documents":
+        form = "tar" if tarfile.is_tarfile(path) else by_suffix.get(path.suffix, "csv")
+    try:
+        raw = _READERS[form](path, spec, layout.get("encoding", "utf-8"))
+    except (ValueError, LookupError, tarfile.TarError, lzma.LZMAError) as error:
+        raise UserError(
+            f"{key}: {path} cannot be read as {form}: {error}; check format and table"
+        ) from error
+    names = spec.get("columns", {})
+    for role in ("text", *names):
+        if names.get(role, role) not in raw:
+            there = ", ".join(map(str, raw)) or "none"
+            raise UserError(
+                f"{key}.columns.{role}: {path} has no column {names.get(role, role)!r}, "
+                f"it has {there}"
+            )
+    roles = {role: names.get(role, role) for role in ROLES}
+    return pd.DataFrame({role: raw[name] for role, name in roles.items() if name in raw})
+
+
+def _csv(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
+    layout = spec.get("table", {})
+    separator = layout.get("separator", ",")
+    return pd.read_csv(
+        path,
+        sep=separator,
+        names=layout.get("columns"),
+        encoding=encoding,
+        # A tab-separated file of raw text has no quoting; a comma-separated one must.
+        quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
+        keep_default_na=False,
+    )
+
+
+def _objects(records: Any, *fields: str) -> list[dict]:
+    """Parsed JSON, if it is a list of objects that all have these fields; else a ValueError."""
+    if not isinstance(records, list):
+        raise ValueError("it is no list of objects")
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict):
+            raise ValueError(f"row {number} is no object")
+        for field in fields:
+            if field not in record:
+                raise ValueError(f"row {number} has no {field!r}")
+    return records
+
+
+def _lines(path: Path, encoding: str) -> list[str]:
+    """Lines with something on them, cut at line ends only, as JSON may hold other separators."""
+    with path.open(encoding=encoding) as opened:
+        return [line.rstrip("\n") for line in opened if line.strip()]
+
+
+def _jsonl(path: Path, encoding: str, *fields: str) -> list[dict]:
+    return _objects([json.loads(line) for line in _lines(path, encoding)], *fields)
+
+
+def _flat(records: list[dict]) -> pd.DataFrame:
+    """Objects as rows; a nested object's fields get dotted names: prompt.text."""
+    return pd.json_normalize(records)
+
+
+def _rows(rows: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["text", "target", "group"])
+
+
+def _lama(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
+    """LAMA: what stands before the mask, and what was masked."""
+    rows = []
+    for item in _jsonl(path, encoding, "masked_sentences", "obj_label", "pred"):
+        before, mask, _ = " ".join(item["masked_sentences"]).partition("[MASK]")
+        if mask:
+            rows.append((before.rstrip(), " " + item["obj_label"], item["pred"]))
+    return _rows(rows)
+
+
+def _triples(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
+    """ConceptNet's edges (rel, start, end) as sentence beginnings and their last word.
+
+    Every concept is written with capitals there, so case does not tell a common noun from a name;
+    that something "is a" such thing does: dog, but neither Liverpool nor Nilotinib.
+    Each subject gets one object in each relation, and the order is that of a hash: the choice is
+    arbitrary, but no matter of the file's order.
+    """
+    edges = _jsonl(path, encoding, "rel", "start", "end")
+    for relation in sorted(spec["templates"].keys() - {edge["rel"] for edge in edges}):
+        raise ValueError(f"no triple has the relation {relation!r} of templates")
+    kinds = {edge["end"] for edge in edges if edge["rel"] == "IsA"}
+    pairs = {
+        (edge["rel"], edge["start"].lower(), edge["end"].lower())
+        for edge in edges
+        if edge["rel"] in spec["templates"]
+        and edge["start"] in kinds
+        and edge["start"].isalpha()
+        and edge["end"].isalpha()
+    }
+    chosen: dict[tuple[str, str], str] = {}
+    for relation, subject, end in sorted(
+        pairs, key=lambda pair: (hashlib.sha256(" ".join(pair[1:]).encode()).hexdigest(), pair[0])
+    ):
+        if subject != end:
+            chosen.setdefault((relation, subject), end)
+    return _rows(
+        (spec["templates"][relation].replace("{subject}", subject), " " + end, relation)
+        for (relation, subject), end in chosen.items()
+    )
+
+
+def _tar(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
+    """An archive's files, each a document; however it is compressed."""
+    with tarfile.open(path) as archive:
+        # Each is read as it comes: going back in a compressed archive means starting again.
+        texts = [
+            archive.extractfile(file).read().decode(encoding) for file in archive if file.isfile()
+        ]
+    return pd.DataFrame({"text": texts})
+
+
+_READERS = {
+    "csv": _csv,
+    "json": lambda path, spec, encoding: _flat(_objects(json.loads(path.read_text(encoding)))),
+    "jsonl": lambda path, spec, encoding: _flat(_jsonl(path, encoding)),
+    "lines": lambda path, spec, encoding: pd.DataFrame({"text": _lines(path, encoding)}),
+    "text": lambda path, spec, encoding: pd.DataFrame({"text": [path.read_text(encoding)]}),
+    "lama": _lama,
+    "triples": _triples,
+    "tar": _tar,
+}

@@ -1,0 +1,258 @@
+"""Summaries: tidy rows of each condition's metrics with intervals, and paired differences."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from actadd.conditions import SAMPLING
+from actadd.files import write_with
+from actadd.scorers import is_share
+from actadd.statistics import difference_interval, mean_interval, paired_p_value, ratio_interval
+
+COORDINATES = [
+    "model",
+    "experiment",
+    "condition",
+    "method",
+    "vector",
+    "source_layer",
+    "layer",
+    "coefficient",
+    "position",
+    "dimensions",
+    "phase",
+    "additions",
+    *SAMPLING,
+    "seed",
+]
+NOTHING = (np.nan,) * 3
+
+
+def summarise_completions(
+    spec: dict, *, completions: Path, scores: list[Path], csv: Path, parquet: Path
+) -> dict[str, Any]:
+    """One row for each condition, group of prompts and metric: n, mean, 95 % interval.
+
+    scores: one table for each scorer; a metric is called scorer.column. A prompt's samples are
+    averaged, intervals bootstrapped over prompts. `difference` is the mean over prompts of steered
+    minus unsteered with the same sampling and seed, p_value that of a paired t-test over prompts.
+    Group "all" holds every prompt.
+    """
+    table = pd.read_parquet(completions)
+    cells = _cells(table)
+    groups = table.drop_duplicates("prompt_id").set_index("prompt_id")["group"]
+    rows = []
+    for path in scores:
+        scored = pd.read_parquet(path)
+        for metric in scored.columns.drop(["condition", "cell", "prompt_id", "sample"]):
+            means = scored.groupby(["condition", "cell", "prompt_id"], sort=False)[metric]
+            by_cell = {key: part.droplevel([0, 1]) for key, part in _parts(means.mean())}
+            counts = means.count().groupby(["condition", "cell"], sort=False).sum()
+            share = is_share(metric)
+            for _, place in cells.iterrows():
+                key = place["condition"], place["cell"]
+                baseline = _baseline(cells, place, by_cell)
+                for group, values in _by_group(by_cell[key], groups):
+                    given = values.dropna()
+                    rows.append(
+                        {
+                            **place[COORDINATES].to_dict(),
+                            "group": group,
+                            "metric": f"{path.stem}.{metric}",
+                            "n_prompts": len(given),
+                            "n_completions": int(counts[key]) if group == "all" else None,
+                            **_interval("mean", mean_interval(given.to_numpy(), share)),
+                            **_difference(values, baseline),
+                        }
+                    )
+    return _write(rows, csv, parquet)
+
+
+def _cells(table: pd.DataFrame) -> pd.DataFrame:
+    columns = [name for name in COORDINATES if name in table]
+    cells = table.drop_duplicates(["condition", "cell"])[[*columns, "cell"]]
+    return cells.reindex(columns=[*COORDINATES, "cell"])
+
+
+def _parts(means: pd.Series) -> Iterator[tuple[tuple[str, str], pd.Series]]:
+    return iter(means.groupby(level=[0, 1], sort=False))
+
+
+def _by_group(values: pd.Series, groups: pd.Series) -> Iterator[tuple[str, pd.Series]]:
+    """All prompts' values, then those of each group, if there is more than one."""
+    yield "all", values
+    own = groups.reindex(values.index)
+    if own.nunique() > 1:
+        yield from ((str(name), part) for name, part in values.groupby(own, sort=True))
+
+
+def _baseline(cells: pd.DataFrame, place: pd.Series, by_cell: dict) -> pd.Series | None:
+    """The unsteered values that were drawn as a cell's were; None for unsteered cells."""
+    if place["method"] == "unsteered":
+        return None
+    drawn = [*SAMPLING, "seed"]
+    same = (cells[drawn] == place[drawn]) | (cells[drawn].isna() & place[drawn].isna())
+    found = cells[(cells["method"] == "unsteered") & same.all(axis=1)]
+    if found.empty:
+        return None
+    first = found.iloc[0]
+    return by_cell[first["condition"], first["cell"]]
+
+
+def _interval(name: str, values: tuple[float, float, float]) -> dict[str, float]:
+    """Columns of an estimate and its bounds; the mean's bounds go without its name."""
+    bounds = ("low", "high") if name == "mean" else (f"{name}_low", f"{name}_high")
+    return dict(zip((name, *bounds), values, strict=True))
+
+
+def _difference(values: pd.Series, baseline: pd.Series | None) -> dict[str, float]:
+    if baseline is None:
+        return {**_interval("difference", NOTHING), "p_value": np.nan}
+    change = (values - baseline.reindex(values.index)).dropna().to_numpy()
+    return {
+        **_interval("difference", difference_interval(change)),
+        "p_value": paired_p_value(change),
+    }
+
+
+def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) -> dict[str, Any]:
+    """One row for each condition, group of texts and metric, with 95 % intervals over texts.
+
+    spec: ranks, the Ks of precision at K.
+    perplexity_ratio: exp(-mean over tokens of steered minus unsteered log-probability), on the
+    tokens whose prediction no condition changed directly (paper, perplexity experiment; its printed
+    formula lacks the sign); documents are resampled whole. For texts with targets: precision_at_K,
+    the share of texts whose first target token ranks among the first K (paper, ConceptNet), and
+    target_logprob, by group and for all texts together; p_value is that of a paired t-test, for
+    `rank` of Wilcoxon's signed-rank test on the ranks themselves.
+    """
+    table = pd.read_parquet(logprobs)
+    cells = _cells(table)
+    table["group"] = table["group"].fillna("all")
+    table["document"] = table["document"].fillna(table["text_id"].astype("string"))
+    index = ["text_id", "token_index"]
+    unsteered = table[table["method"] == "unsteered"].set_index(index)
+    targeted = not table["target"].all()
+    by_cell = dict(list(table.groupby(["condition", "cell"], sort=False)))
+    rows = []
+    for _, place in cells.iterrows():
+        own = by_cell[place["condition"], place["cell"]].set_index(index)
+        own = own.join(
+            unsteered[["logprob", "rank", "modified"]],
+            rsuffix="_unsteered",
+            validate="one_to_one",
+        )
+        own = own[own["target"]]
+        if targeted:
+            # Before masking: where the first target token is masked, the next is no substitute.
+            own = own[own.index.isin(_first_tokens(own))]
+        own = own[~own["modified"] & ~own["modified_unsteered"]]
+        parts = dict(list(own.groupby("group", sort=True)))
+        if targeted:
+            parts["all"] = own
+        for group, part in parts.items():
+            found = _targets(part, spec["ranks"]) if targeted else _perplexity_ratio(part)
+            for metric, values in found.items():
+                if place["method"] == "unsteered":
+                    values |= {**_interval("difference", NOTHING), "p_value": np.nan}
+                coordinates = place[COORDINATES].to_dict()
+                rows.append({**coordinates, "group": group, "metric": metric, **values})
+    return _write(rows, csv, parquet)
+
+
+def _perplexity_ratio(part: pd.DataFrame) -> dict[str, dict]:
+    texts = part.groupby("document").agg(
+        steered=("logprob", "sum"),
+        unsteered=("logprob_unsteered", "sum"),
+        tokens=("logprob", "size"),
+    )
+    counts = texts["tokens"].to_numpy(np.float64)
+    sums = (texts["steered"] - texts["unsteered"]).to_numpy(np.float64)
+    mean, low, high = ratio_interval(sums, counts)
+    # The exponential of a negative mean turns the interval round.
+    ratio = (float(np.exp(-mean)), float(np.exp(-high)), float(np.exp(-low)))
+    return {
+        "perplexity_ratio": {
+            "n_prompts": len(texts),
+            "n_tokens": int(counts.sum()),
+            **_interval("mean", ratio),
+            **_interval("difference", tuple(value - 1 for value in ratio)),
+            "p_value": paired_p_value(sums / np.maximum(counts, 1)),
+        }
+    }
+
+
+def _first_tokens(own: pd.DataFrame) -> pd.MultiIndex:
+    """(text_id, token_index) of each text's first target token."""
+    index = own.index.to_frame(index=False)
+    return pd.MultiIndex.from_frame(index.groupby("text_id", as_index=False)["token_index"].min())
+
+
+def _targets(part: pd.DataFrame, ranks: list[int]) -> dict[str, dict]:
+    pairs = {
+        f"precision_at_{k}": (part["rank"] < k, part["rank_unsteered"] < k, True) for k in ranks
+    }
+    pairs["target_logprob"] = part["logprob"], part["logprob_unsteered"], False
+    pairs["rank"] = part["rank"], part["rank_unsteered"], False
+    found = {}
+    for metric, (after, before, share) in pairs.items():
+        values = after.to_numpy(np.float64)
+        change = values - before.to_numpy(np.float64)
+        found[metric] = {
+            "n_prompts": len(values),
+            "n_tokens": len(values),
+            **_interval("mean", mean_interval(values, share)),
+            **_interval("difference", difference_interval(change)),
+            "p_value": paired_p_value(change, ranked=metric == "rank"),
+        }
+    return found
+
+
+def summarise_divergence(
+    spec: dict, *, divergence: Path, csv: Path, parquet: Path
+) -> dict[str, Any]:
+    """One row for each condition and metric, with 95 % intervals over texts.
+
+    kl, and kl_over_entropy: KL(unsteered || steered) over the unsteered entropy, each averaged over
+    a text's positions that were not changed directly (paper, random-vector control). For watched
+    tokens, at each text's last position: probability TOKEN, unsteered beside it as the difference's
+    other side, and ratio TOKEN, steered over unsteered (paper, next-token effects).
+    """
+    table = pd.read_parquet(divergence)
+    rows = []
+    for _, place in _cells(table).iterrows():
+        own = table[(table["cell"] == place["cell"]) & (table["condition"] == place["condition"])]
+        texts = own[~own["modified"]].groupby("text_id")[["kl", "entropy"]].mean()
+        found = {
+            "kl": (texts["kl"], None),
+            "kl_over_entropy": (texts["kl"] / texts["entropy"], None),
+        }
+        last = own[own["token_ids"].notna()]
+        columns = ["tokens", "before", "after", "watched"]
+        spread = last.set_index("text_id")[columns].explode(columns)
+        for token, part in spread[spread["watched"].astype(bool)].groupby("tokens", sort=True):
+            before, after = part["before"].astype(float), part["after"].astype(float)
+            found[f"probability {token.strip()}"] = after, before
+            found[f"ratio {token.strip()}"] = after / before, None
+        for metric, (values, baseline) in found.items():
+            rows.append(
+                {
+                    **place[COORDINATES].to_dict(),
+                    "group": "all",
+                    "metric": metric,
+                    "n_prompts": len(values),
+                    **_interval("mean", mean_interval(values.to_numpy())),
+                    **_difference(values, None if place["method"] == "unsteered" else baseline),
+                }
+            )
+    return _write(rows, csv, parquet)
+
+
+def _write(rows: list[dict], csv: Path, parquet: Path) -> dict[str, Any]:
+    table = pd.DataFrame(rows)
+    write_with(parquet, lambda path: table.to_parquet(path, index=False))
+    write_with(csv, lambda path: table.to_csv(path, index=False, float_format="%.6g"))
+    return {"rows": len(table)}

@@ -1,0 +1,145 @@
+"""How figures and tables speak of rows: what they are called, on which model and data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from actadd.errors import UserError
+
+INTERVAL = "95 % percentile bootstrap intervals over prompts"
+
+# What tells one steered line or row from another, and how a legend says it.
+COORDINATES = {
+    "model": "{}",
+    "condition": "{}",
+    "vector": "{}",
+    "source_layer": "from layer {:g}",
+    "layer": "layer {:g}",
+    "coefficient": "c = {:g}",
+    "position": "{}",
+    "dimensions": "{:.0%} of dimensions",
+    "phase": "{}",
+    "temperature": "T {:g}",
+    "top_p": "top-p {:g}",
+    "frequency_penalty": "penalty {:g}",
+    "seed": "seed {:g}",
+}
+
+
+def read(paths: list[Path]) -> pd.DataFrame:
+    """Tables under each other; norms of vectors get their vector's and model's names."""
+    parts = []
+    for path in paths:
+        if path.suffix == ".parquet":
+            parts.append(pd.read_parquet(path))
+        else:
+            names = {"vector": path.parent.name, "model": path.parent.parent.name}
+            parts.append(pd.read_csv(path).assign(**names))
+    return pd.concat(parts, ignore_index=True)
+
+
+def metric_rows(spec: dict, table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Rows of one metric, over all prompts unless the metric is given as metric@group."""
+    name, _, group = metric.partition("@")
+    chosen = table[table["metric"] == name]
+    if chosen.empty:
+        there = sorted(set(table["metric"]))
+        raise UserError(f"{spec['name']}: no metric {name!r}; there are {there}")
+    if group:
+        return chosen[chosen["group"] == group]
+    overall = chosen[chosen["group"] == "all"]
+    return overall if len(overall) else chosen
+
+
+def label(spec: dict, metric: str) -> str:
+    return spec.get("labels", {}).get(metric, metric)
+
+
+def names(spec: dict, table: pd.DataFrame) -> str:
+    """The shared part of every caption: which model, which data, how many, what the bars are."""
+    models = ", ".join(sorted(table["model"].unique()))
+    counts = sorted(set(table["n_prompts"]))
+    prompts = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    about = spec["about"]
+    interval = INTERVAL.replace("prompts", about["unit"])
+    if table["mean"].isin([0, 1]).any():
+        interval += " (exact binomial where all agree on 0 or 1)"
+    sizes = f"n = {prompts} {about['unit']}"
+    if "n_completions" in table and table["n_completions"].notna().any():
+        completions = int(table["n_completions"].max())
+        sizes += f", up to {completions} completions per condition"
+    notes = " ".join(note for note in about.get("notes", []))
+    return f"Model: {models}. Data: {about['data']}; {sizes}; {interval}. {notes}".strip()
+
+
+def said(name: str, value: Any) -> str:
+    """A coordinate in words."""
+    return COORDINATES[name].format(value)
+
+
+def settings(
+    rows: pd.DataFrame, x: str = "coefficient", shown: tuple[str, ...] = ()
+) -> list[tuple[str, pd.DataFrame]]:
+    """(label, rows) of every combination of coordinates but x.
+
+    A label names the coordinates that vary, and those in `shown`; a source layer only where it is
+    not the injection layer.
+    """
+    columns = [name for name in COORDINATES if name != x and name in rows]
+    varying = {name for name in columns if rows[name].nunique(dropna=False) > 1} | set(shown)
+    if "source_layer" in columns and (rows["source_layer"] == rows["layer"]).all():
+        varying.discard("source_layer")
+        columns.remove("source_layer")
+    found = []
+    for values, part in rows.groupby(columns, dropna=False, sort=True):
+        named = [
+            said(name, value)
+            for name, value in zip(columns, values, strict=True)
+            if name in varying and name in columns and pd.notna(value)
+        ]
+        found.append((", ".join(named), part))
+    return found
+
+
+def row_labels(rows: pd.DataFrame) -> list[str]:
+    """A name for each row: its condition, layer and coefficient, and what else tells rows apart."""
+    columns = [
+        name for name in COORDINATES if name not in ("condition", "vector", "layer", "coefficient")
+    ]
+    varying = [name for name in columns if name in rows and rows[name].nunique() > 1]
+    if (rows["source_layer"].isna() | (rows["source_layer"] == rows["layer"])).all():
+        varying = [name for name in varying if name != "source_layer"]
+    found = []
+    for _, row in rows.iterrows():
+        more = [said(name, row[name]) for name in varying if pd.notna(row[name])]
+        name = ", ".join([str(row["condition"]), *more])
+        if pd.notna(row["layer"]):
+            name += f"\n(layer {int(row['layer'])}, c = {row['coefficient']:g})"
+        elif row["method"] == "actadd":
+            # A composite has no one layer and coefficient.
+            parts = [
+                f"{a['vector']} at {a['layer']} times {a['coefficient']:g}"
+                for a in json.loads(row["additions"])
+            ]
+            name += f"\n({' + '.join(parts)})"
+        found.append(name)
+    return found
+
+
+def differences(rows: pd.DataFrame, text: str) -> str:
+    """Paired differences from unsteered in words, and plainly whether they show an effect."""
+    found = []
+    compared = rows["difference"].notna().to_numpy()
+    names_ = [name for name, use in zip(row_labels(rows), compared, strict=True) if use]
+    for name, (_, row) in zip(names_, rows[compared].iterrows(), strict=True):
+        low, high = row["difference_low"], row["difference_high"]
+        if np.isnan(low):
+            interval, shown = "(the same for every prompt)", row["difference"] != 0
+        else:
+            interval, shown = f"[{low:+.3f}, {high:+.3f}]", low > 0 or high < 0
+        effect = "" if shown else ", no effect shown"
+        found.append(f"{name.splitlines()[0]} {row['difference']:+.3f} {interval}{effect}")
+    return f"Paired difference in {text} from unsteered: {'; '.join(found)}." if found else ""

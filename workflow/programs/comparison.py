@@ -1,0 +1,19 @@
+"""Compare our tables with the published numbers and the paper's claims."""
+
+from actadd.comparison import compare
+from actadd.program import run
+
+
+def work(spec, inputs, outputs):
+    return compare(
+        spec,
+        published=inputs["published"],
+        summaries=inputs["summaries"],
+        csv=outputs["csv"],
+        markdown=outputs["markdown"],
+        parquet=outputs["parquet"],
+    )
+
+
+if __name__ == "__main__":
+    run(__doc__, work, inputs="published? summaries*", outputs="csv markdown parquet")

@@ -1,0 +1,18 @@
+"""Read vectors through a model's unembedding, and compare them with each other."""
+
+from actadd.lens import read_vectors
+from actadd.program import run
+
+
+def work(spec, inputs, outputs):
+    return read_vectors(
+        spec,
+        model_dir=inputs["model"],
+        vector_files=inputs["vectors"],
+        table=outputs["table"],
+        cosines=outputs["cosines"],
+    )
+
+
+if __name__ == "__main__":
+    run(__doc__, work, inputs="model vectors*", outputs="table cosines")

@@ -1,0 +1,12 @@
+"""Time forward passes with and without steering."""
+
+from actadd.overhead import measure
+from actadd.program import run
+
+
+def work(spec, inputs, outputs):
+    return measure(spec, model_dir=inputs["model"], output=outputs["times"])
+
+
+if __name__ == "__main__":
+    run(__doc__, work, inputs="model?", outputs="times")

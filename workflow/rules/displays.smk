@@ -1,0 +1,83 @@
+# One figure for each entry of the config's `figures`, one table for each of its `tables`.
+#
+# in   what the kind reads, see actadd/displays.py: summaries, cells, norms, lenses, timings
+# out  results/figures/{display}.png and .svg, results/tables/{display}.csv and .md
+
+
+rule figure:
+    input:
+        sources=display_inputs("figures"),
+    output:
+        png=report(
+            "results/figures/{display}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{display}"},
+        ),
+        svg="results/figures/{display}.svg",
+        provenance="results/figures/{display}.provenance.json",
+    log:
+        "results/logs/figure/{display}.log",
+    conda:
+        CONDA
+    params:
+        spec=lambda wc: PLAN.display("figures", wc.display).spec,
+        code=lambda wc: PLAN.display("figures", wc.display).code,
+    message:
+        "Draw {wildcards.display}"
+    shell:
+        "python -m programs.figure --spec {params.spec:q} --code {params.code} "
+        "--sources {input.sources} --png {output.png} --svg {output.svg} "
+        "--provenance {output.provenance} > {log} 2>&1"
+
+
+rule table:
+    input:
+        sources=display_inputs("tables"),
+    output:
+        csv=report(
+            "results/tables/{display}.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{display}"},
+        ),
+        markdown="results/tables/{display}.md",
+        provenance="results/tables/{display}.provenance.json",
+    log:
+        "results/logs/table/{display}.log",
+    conda:
+        CONDA
+    params:
+        spec=lambda wc: PLAN.display("tables", wc.display).spec,
+        code=lambda wc: PLAN.display("tables", wc.display).code,
+    message:
+        "Tabulate {wildcards.display}"
+    shell:
+        "python -m programs.table --spec {params.spec:q} --code {params.code} "
+        "--sources {input.sources} --csv {output.csv} --markdown {output.markdown} "
+        "--provenance {output.provenance} > {log} 2>&1"
+
+
+rule comparison:
+    input:
+        published=config["comparison"].get("published", []),
+        summaries=PLAN.comparison_summaries(),
+    output:
+        parquet="results/comparison.parquet",
+        csv="results/comparison.csv",
+        markdown="results/comparison.md",
+        provenance="results/comparison.provenance.json",
+    log:
+        "results/logs/comparison.log",
+    conda:
+        CONDA
+    params:
+        spec=lambda wc: PLAN.comparison().spec,
+        code=lambda wc: PLAN.comparison().code,
+    message:
+        "Compare with the published numbers"
+    shell:
+        "python -m programs.comparison --spec {params.spec:q} --code {params.code} "
+        "--published {input.published} --summaries {input.summaries} --csv {output.csv} "
+        "--markdown {output.markdown} --parquet {output.parquet} "
+        "--provenance {output.provenance} > {log} 2>&1"

@@ -1,0 +1,28 @@
+# What an addition costs in time (paper, inference overhead).
+#
+# in   results/models/{subject}/, or nothing for a shape with random weights
+# out  results/overhead/{overhead}/{subject}.parquet
+
+
+rule overhead:
+    input:
+        model=overhead_model,
+    output:
+        times="results/overhead/{overhead}/{subject}.parquet",
+        provenance="results/overhead/{overhead}/{subject}.provenance.json",
+    log:
+        "results/logs/overhead/{overhead}/{subject}.log",
+    conda:
+        CONDA
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=gpus(),
+    params:
+        spec=lambda wc: PLAN.overhead(wc.overhead, wc.subject).spec,
+        code=lambda wc: PLAN.overhead(wc.overhead, wc.subject).code,
+    message:
+        "Time forward passes of {wildcards.subject}"
+    shell:
+        "python -m programs.overhead --spec {params.spec:q} --code {params.code} "
+        "--model {input.model} --times {output.times} "
+        "--provenance {output.provenance} > {log} 2>&1"

@@ -1,0 +1,42 @@
+# Named targets: fig_NAME and table_NAME for each entry of `figures` and `tables`, and `paper` (by
+# another name, `paper_small`) for those of the paper.
+
+from actadd.displays import KINDS
+
+
+def target(section: str, name: str) -> str:
+    return {"figures": "fig_", "tables": "table_"}[section] + name.replace("-", "_")
+
+
+PAPER, OWN = PLAN.displays(paper=True), PLAN.displays(paper=False)
+# An experiment that no figure and no table shows belongs to `all`: somebody wrote it to be run.
+SHOWN = PLAN.experiments_of(PAPER + OWN)
+OWN_EXPERIMENTS = sorted(
+    {*PLAN.experiments_of(OWN), *(name for name in config["experiments"] if name not in SHOWN)}
+)
+
+
+rule paper:
+    """Every experiment of the paper, at the size that the config's budget gives."""
+    input:
+        with_intermediates(PAPER, PLAN.experiments_of(PAPER)),
+        "results/tables/scorer_card.csv",
+
+
+rule paper_small:
+    """The same: every experiment of the paper; small unless another config file is chosen."""
+    input:
+        rules.paper.input,
+
+
+for section, name in PAPER + OWN:
+
+    rule:
+        name:
+            target(section, name)
+        input:
+            with_intermediates([(section, name)], PLAN.experiments_of([(section, name)])),
+
+    about = config[section][name]
+    place = f" ({about['paper']})" if "paper" in about else ""
+    workflow.get_rule(target(section, name)).docstring = f"{about['title']}{place}"
