@@ -11,8 +11,15 @@ import os
 import tarfile
 from pathlib import Path
 
+import nltk
 import pandas as pd
 import pytest
+from nltk.tokenize.punkt import (
+    PunktParameters,
+    PunktSentenceTokenizer,
+    PunktTrainer,
+    save_punkt_params,
+)
 
 import tiny
 from actadd import datasets
@@ -36,10 +43,10 @@ WEDDING = [
 ]
 
 
-def prepared(source: Path, **spec) -> pd.DataFrame:
+def prepared(source: Path, learned: Path | None = None, **spec) -> pd.DataFrame:
     """The rows that a config entry gives, read back as every later stage reads them."""
     output = source.parent / f"{source.name}.parquet"
-    counts = datasets.prepare({"name": "x", "title": "x", **spec}, source, output)
+    counts = datasets.prepare({"name": "x", "title": "x", **spec}, source, output, punkt=learned)
     table = datasets.read(output, None, "")
     assert counts["rows"] == len(table) and tuple(table.columns) == datasets.COLUMNS
     assert list(table["id"]) == list(range(len(table)))
@@ -240,6 +247,52 @@ def test_sentences_lose_nothing_but_their_white_space(tmp_path):
     assert list(longer["text"]) == [*table["text"][[0, 2, 4]]], "limits are for sentences"
 
 
+TRAINING = "Mr. Smith left. Then Mr. Smith came. He left and came as Mr. Jones. " * 9
+CUT = 'He is no. 1. Mr. Smith left.\n\nA heading\n\nThe  "end."  Then\nmore.'
+
+
+@pytest.fixture
+def punkt(tmp_path, monkeypatch) -> PunktParameters:
+    """Parameters that are also saved as a source, at first at its top."""
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
+    learned = PunktTrainer(TRAINING).get_params()
+    assert "mr" in learned.abbrev_types and learned.ortho_context
+    save_punkt_params(learned, str(tmp_path / "nltk-punkt"))
+    return learned
+
+
+@pytest.mark.parametrize("place", ["", "english", "punkt_tab/english"])
+def test_punkt_cuts_as_nltk_does(tmp_path, punkt, place):
+    source = tmp_path / "source"
+    if place:
+        (source / place).parent.mkdir(parents=True)
+    (tmp_path / "nltk-punkt").rename(source / place)
+    text = written(tmp_path / "x.txt", CUT)
+    spec = {"format": "text", "sentences": True, "punkt": "source"}
+    table = prepared(text, source, **spec)
+    assert list(table["text"]) == PunktSentenceTokenizer(punkt).tokenize(CUT)
+    assert list(table["text"]) == [
+        "He is no.",
+        "1.",
+        "Mr. Smith left.",
+        'A heading\n\nThe  "end."',
+        "Then\nmore.",
+    ], "as it stands, with its white space"
+    by_rules = prepared(text, format="text", sentences=True)
+    assert "A heading" in list(by_rules["text"])
+
+
+def test_punkt_files_that_do_not_do_are_named(tmp_path, punkt):
+    text, source = written(tmp_path / "x.txt", CUT), tmp_path / "nltk-punkt"
+    spec = {"format": "text", "sentences": True, "punkt": source.name}
+    (source / "ortho_context.tab").write_text("mr.\tmany\n")
+    with pytest.raises(UserError, match=r"datasets\.x\.punkt: source 'nltk-punkt' cannot be read"):
+        prepared(text, source, **spec)
+    (source / "ortho_context.tab").unlink()
+    with pytest.raises(UserError, match=r"source 'nltk-punkt' has no ortho_context\.tab; name"):
+        prepared(text, source, **spec)
+
+
 def test_a_sentence_may_stand_in_two_documents_but_once_in_each(tmp_path):
     source = written(tmp_path / "x.txt", "Yes. It is. Yes.\nYes. It was.\nYes. It is. Yes.\n")
     table = prepared(source, sentences=True)
@@ -274,6 +327,8 @@ def test_whole_documents_go_into_splits(tmp_path):
         ({"groups": {"a": [0, 1]}, "frequency": {"words": ["a"]}}, "groups and frequency"),
         ({"frequency": {"words": ["Wed"]}}, "a word in lower case"),
         ({"per_group": 0}, "per_group"),
+        ({"punkt": "absent", "sentences": True}, r"x\.punkt: there is no source 'absent'"),
+        ({"punkt": "tiny"}, r"x\.punkt: it only cuts sentences; write sentences: true"),
     ],
 )
 def test_what_a_config_must_not_say(tmp_path, entry, named):

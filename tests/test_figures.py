@@ -27,6 +27,11 @@ def row(**values) -> dict:
         "dimensions": np.nan,
         "phase": "prefill",
         "additions": "[]",
+        "temperature": 1.0,
+        "top_p": 0.3,
+        "frequency_penalty": 1.0,
+        "seed": 0,
+        "p_value": 0.01,
         "group": "all",
         "n_prompts": 7,
         "n_completions": 14,
@@ -57,7 +62,7 @@ def draw(tmp_path, monkeypatch):
         pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
         entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **spec}
         png, svg = tmp_path / "f.png", tmp_path / "f.svg"
-        caption = figures.draw(entry, tables=[tmp_path / "t.parquet"], png=png, svg=svg)["caption"]
+        caption = figures.draw(entry, sources=[tmp_path / "t.parquet"], png=png, svg=svg)["caption"]
         assert png.stat().st_size > 5000 and svg.read_text().startswith("<?xml")
         return kept[-1], caption
 
@@ -140,7 +145,7 @@ def test_ratios_of_two_models_are_not_one_zigzag(draw):
 
 def test_accuracy_uses_all_texts_together(draw):
     rows = []
-    for metric in ("accuracy_at_1", "accuracy_at_10"):
+    for metric in ("precision_at_1", "precision_at_10"):
         for group, mean in (("all", 0.5), ("part", 0.9)):
             rows.append(unsteered(metric=metric, group=group, mean=mean))
             rows.append(row(metric=metric, group=group, mean=mean))

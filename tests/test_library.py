@@ -1,4 +1,4 @@
-"""Vectors, datasets, conditions, tables: what the library computes, against plain arithmetic."""
+"""Vectors, datasets, conditions, summaries: what the library computes, against plain arithmetic."""
 
 import json
 
@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import tiny
-from actadd import conditions, datasets, models, tables, vectors
+from actadd import conditions, datasets, models, summaries, vectors
 from actadd.activations import cache_activations, contrast_ids
 from actadd.errors import UserError
 from actadd.files import canonical_json, digest, whole_file
@@ -287,7 +287,7 @@ def test_intervals_cover_and_do_not_depend_on_order_or_time():
 
 def test_perplexity_ratio_by_hand(tmp_path):
     """Two texts, one condition; the token predicted at a modified position is left out."""
-    coordinates = dict.fromkeys(tables.COORDINATES) | {"model": "m", "experiment": "e"}
+    coordinates = dict.fromkeys(summaries.COORDINATES) | {"model": "m", "experiment": "e"}
     rows = []
     for name, method, shift in (("plain", "unsteered", 0.0), ("steered", "actadd", 0.2)):
         for text, count in ((0, 3), (1, 5)):
@@ -300,6 +300,7 @@ def test_perplexity_ratio_by_hand(tmp_path):
                         "method": method,
                         "cell": name,
                         "text_id": text,
+                        "document": None,
                         "group": "g",
                         "token_index": index,
                         "logprob": -1.0 + (5.0 if modified else shift),
@@ -309,8 +310,8 @@ def test_perplexity_ratio_by_hand(tmp_path):
                     }
                 )
     pd.DataFrame(rows).to_parquet(tmp_path / "in.parquet")
-    tables.summarise_logprobs(
-        {}, logprobs=tmp_path / "in.parquet", csv=tmp_path / "o.csv", parquet=tmp_path / "o.parquet"
+    summaries.summarise_logprobs(
+        {"ranks": [1, 10]}, logprobs=tmp_path / "in.parquet", csv=tmp_path / "o.csv", parquet=tmp_path / "o.parquet"
     )
     table = pd.read_parquet(tmp_path / "o.parquet").set_index(["condition", "metric"])
     ratio = table.loc[("steered", "perplexity_ratio")]
@@ -320,7 +321,7 @@ def test_perplexity_ratio_by_hand(tmp_path):
 
 def test_a_masked_first_target_is_left_out_not_replaced(tmp_path):
     """Its prediction was changed directly; the second target token is another question."""
-    coordinates = dict.fromkeys(tables.COORDINATES) | {"model": "m", "experiment": "e"}
+    coordinates = dict.fromkeys(summaries.COORDINATES) | {"model": "m", "experiment": "e"}
     rows = [
         {
             **coordinates,
@@ -328,6 +329,7 @@ def test_a_masked_first_target_is_left_out_not_replaced(tmp_path):
             "method": method,
             "cell": method,
             "text_id": text,
+            "document": None,
             "group": f"g{text}",
             "token_index": index,
             "logprob": -1.0,
@@ -340,12 +342,12 @@ def test_a_masked_first_target_is_left_out_not_replaced(tmp_path):
         for index in (1, 2, 3, 4)
     ]
     pd.DataFrame(rows).to_parquet(tmp_path / "in.parquet")
-    tables.summarise_logprobs(
-        {}, logprobs=tmp_path / "in.parquet", csv=tmp_path / "o.csv", parquet=tmp_path / "o.parquet"
+    summaries.summarise_logprobs(
+        {"ranks": [1, 10]}, logprobs=tmp_path / "in.parquet", csv=tmp_path / "o.csv", parquet=tmp_path / "o.parquet"
     )
     table = pd.read_parquet(tmp_path / "o.parquet")
     row = table[(table["method"] == "actadd") & (table["group"] == "all")]
-    hits = row[row["metric"] == "accuracy_at_1"].iloc[0]
+    hits = row[row["metric"] == "precision_at_1"].iloc[0]
     assert (hits["mean"], hits["n_prompts"]) == (1, 1)
 
 
@@ -357,7 +359,7 @@ def test_a_prefix_is_no_part_of_the_text_that_is_measured(prepared, tmp_path):
     experiment = {
         "name": "e",
         "model": "tiny",
-        "split": "all",
+        "prompts": {"split": "all"},
         "batch_rows": 4,
         "conditions": {
             "unsteered": {"method": "unsteered"},

@@ -42,7 +42,7 @@ def test_everything_is_there(finished):
     for layer in range(tiny.LAYERS):
         assert (results / f"activations/tiny/calm/layer_{layer:02d}.safetensors").exists()
         assert (results / f"vectors/tiny/random/layer_{layer:02d}.safetensors").exists()
-    for file in ("completions/tiny/sweep", "scores/tiny/sweep/distinct", "tables/tiny/ratio"):
+    for file in ("completions/tiny/sweep", "scores/tiny/sweep/distinct", "summaries/tiny/ratio"):
         assert (results / f"{file}.parquet").exists()
         record = read_json(results / f"{file}.provenance.json")
         assert record["spec"] and record["code"] and record["versions"]["torch"]
@@ -90,7 +90,7 @@ def test_an_added_coefficient_computes_one_cell(space):
     assert space.planned() == {"logprobs": 1, "table": 1, "figure": 1}
     space.run()
     assert "cells: 1 computed, 3 reused" in space.log("logprobs/tiny/ratio")
-    table = (space.folder / "results/tables/tiny/ratio.csv").read_text()
+    table = (space.folder / "results/summaries/tiny/ratio.csv").read_text()
     assert ",-2.5," in table
 
 
@@ -213,7 +213,7 @@ def test_a_failed_dataset_job_is_redone_after_its_file_changed(space, monkeypatc
     space.run(fails=True)
     assert space.planned() == {"dataset": 1, "logprobs": 1, "table": 1, "figure": 1}
     space.run()
-    table = pd.read_parquet(space.folder / "results/tables/tiny/ratio.parquet")
+    table = pd.read_parquet(space.folder / "results/summaries/tiny/ratio.parquet")
     assert table[table["group"] == "b"]["n_prompts"].max() == 3
 
 

@@ -18,7 +18,7 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
     with the pad token, to the same length: 0.positive and 0.negative. mean_difference has many
     pairs, n.positive and n.negative, and no padding, since only last tokens are compared.
     """
-    pad_id = tokens.pad_id
+    pad_id = tokens.bos_id if spec.get("pad_with_bos") else tokens.pad_id
     if spec.get("pad") is not None:
         pieces = tokens.pieces(spec["pad"])
         if len(pieces) != 1:

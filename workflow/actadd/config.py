@@ -237,6 +237,10 @@ def _datasets(config: dict[str, Any], root: Path) -> Iterator[str]:
             yield from _known(f"{key}.source", entry["source"], config["sources"], "source")
         elif "file" in entry and not (root / entry["file"]).is_file():
             yield f"{key}.file: {entry['file']} does not exist; write the path of a file"
+        if "punkt" in entry:
+            yield from _known(f"{key}.punkt", entry["punkt"], config["sources"], "source")
+            if not entry["sentences"]:
+                yield f"{key}.punkt: it only cuts sentences; write sentences: true, or remove it"
         shares = [size for size in entry.get("splits", {}).values() if size < 1]
         if sum(shares) > 1 + 1e-9:
             yield f"{key}.splits: the shares add up to {sum(shares):g}; at most 1 is there"

@@ -3,14 +3,13 @@
 import hashlib
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from syntok import segmenter
 
-from actadd import formats
+from actadd import formats, sentences
 from actadd.errors import UserError
 from actadd.files import write_with
 
@@ -19,11 +18,14 @@ COLUMNS = ("id", "text", "split", "target", "group", "label", "document")
 TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 
 
-def prepare(spec: dict, source: Path | None, output: Path) -> dict[str, Any]:
+def prepare(
+    spec: dict, source: Path | None, output: Path, *, punkt: Path | None = None
+) -> dict[str, Any]:
     """Writes a dataset as Parquet with the columns of `COLUMNS`; returns its counts.
 
     spec: the dataset's config entry and its name. source: the file, or the folder of a fetched
-    source in which `file` lies; None if the texts stand in the config.
+    source in which `file` lies; None if the texts stand in the config. punkt: the folder of the
+    fetched source by which NLTK's Punkt cuts sentences; None if rules do.
     Rows are chosen and cut into splits in the order of the sha256 of their text. So a split does
     not depend on the file's order, and the first rows of one dataset are among the first of another
     that holds the same texts: prompts taken from a first split are never in another dataset's later
@@ -43,7 +45,8 @@ def prepare(spec: dict, source: Path | None, output: Path) -> dict[str, Any]:
     if "splits" in spec:
         table = _split(table, spec["splits"], key)
     if spec.get("sentences"):
-        table = _long_enough(_distinct(_in_sentences(table)), spec)
+        cut = sentences.by_punkt(punkt, f"{key}.punkt") if punkt else sentences.by_rules
+        table = _long_enough(_distinct(_in_sentences(table, cut)), spec)
     if "take_words" in spec:
         words = table["text"].str.split().str[: spec["take_words"]]
         table = _distinct(table.assign(text=words.str.join(" ")))
@@ -170,16 +173,10 @@ def _split(table: pd.DataFrame, splits: dict[str, float], key: str) -> pd.DataFr
     return table.iloc[: len(names)].assign(split=pd.array(names, dtype="string"))
 
 
-def _in_sentences(table: pd.DataFrame) -> pd.DataFrame:
+def _in_sentences(table: pd.DataFrame, cut: Callable[[str], Iterable[str]]) -> pd.DataFrame:
     """Each row's text cut into sentences, with the row's hash as the id of their document."""
-    cut = table.assign(
+    lists = table.assign(
         document=table["text"].map(_hash).str[:16],
-        text=[list(_sentences(text)) for text in table["text"]],
+        text=[list(cut(text)) for text in table["text"]],
     )
-    return cut.explode("text", ignore_index=True).astype({"text": "string", "document": "string"})
-
-
-def _sentences(text: str) -> Iterator[str]:
-    for paragraph in segmenter.analyze(text):
-        for tokens in paragraph:
-            yield " ".join("".join(token.spacing + token.value for token in tokens).split())
+    return lists.explode("text", ignore_index=True).astype({"text": "string", "document": "string"})

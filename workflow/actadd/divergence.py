@@ -91,8 +91,10 @@ def _cell(
 
     columns: dict[str, list] = {
         name: []
-        for name in ("text", "position_index", "entropy", "kl", "modified")
-        + ("token_ids", "tokens", "before", "after", "watched")
+        for name in (
+            *("text", "position_index", "entropy", "kl", "modified"),
+            *("token_ids", "tokens", "before", "after", "watched"),
+        )
     }
     for index, (own, ids) in enumerate(zip(plain, encoded, strict=True)):
         before = log_probabilities(own, [], len(own))

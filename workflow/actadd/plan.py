@@ -67,7 +67,7 @@ class Plan:
 
     def dataset(self, name: str) -> Job:
         entry = self.config["datasets"][name]
-        above = {"source": self.source(entry["source"])} if "source" in entry else {}
+        above = {key: self.source(entry[key]) for key in ("source", "punkt") if key in entry}
         kept = {key: value for key, value in entry.items() if key != "title"}
         spec = {"dataset": {**kept, "name": name}}
         if "file" in entry and "source" not in entry:

@@ -24,6 +24,8 @@ PACKAGES = (
     "matplotlib",
     "seaborn",
     "vaderSentiment",
+    "syntok",
+    "nltk",
     "gguf",
     "huggingface_hub",
 )

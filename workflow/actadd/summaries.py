@@ -37,7 +37,7 @@ def summarise_completions(
     """One row for each condition, group of prompts and metric: n, mean, 95 % interval.
 
     scores: one table for each scorer; a metric is called scorer.column. A prompt's samples are
-    averaged, intervals bootstrapped over prompts. `difference` is the mean over prompts of steered
+    averaged and intervals bootstrapped over prompts, or over the samples of a single prompt. `difference` is the mean over prompts of steered
     minus unsteered with the same sampling and seed, p_value that of a paired t-test over prompts.
     Group "all" holds every prompt.
     """
@@ -48,24 +48,26 @@ def summarise_completions(
     for path in scores:
         scored = pd.read_parquet(path)
         for metric in scored.columns.drop(["condition", "cell", "prompt_id", "sample"]):
-            means = scored.groupby(["condition", "cell", "prompt_id"], sort=False)[metric]
-            by_cell = {key: part.droplevel([0, 1]) for key, part in _parts(means.mean())}
-            counts = means.count().groupby(["condition", "cell"], sort=False).sum()
+            by_cell = {
+                key: part.set_index(["prompt_id", "sample"])[metric]
+                for key, part in scored.groupby(["condition", "cell"], sort=False)
+            }
             share = is_share(metric)
             for _, place in cells.iterrows():
-                key = place["condition"], place["cell"]
                 baseline = _baseline(cells, place, by_cell)
-                for group, values in _by_group(by_cell[key], groups):
-                    given = values.dropna()
+                own = by_cell[place["condition"], place["cell"]]
+                for group, part in _by_group(own, groups):
+                    values = _units(part)
+                    before = None if baseline is None else _units(baseline.reindex(part.index))
                     rows.append(
                         {
                             **place[COORDINATES].to_dict(),
                             "group": group,
                             "metric": f"{path.stem}.{metric}",
-                            "n_prompts": len(given),
-                            "n_completions": int(counts[key]) if group == "all" else None,
-                            **_interval("mean", mean_interval(given.to_numpy(), share)),
-                            **_difference(values, baseline),
+                            "n_prompts": part.dropna().index.get_level_values(0).nunique(),
+                            "n_completions": int(part.notna().sum()),
+                            **_interval("mean", mean_interval(values.to_numpy(), share)),
+                            **_difference(values, before),
                         }
                     )
     return _write(rows, csv, parquet)
@@ -77,16 +79,19 @@ def _cells(table: pd.DataFrame) -> pd.DataFrame:
     return cells.reindex(columns=[*COORDINATES, "cell"])
 
 
-def _parts(means: pd.Series) -> Iterator[tuple[tuple[str, str], pd.Series]]:
-    return iter(means.groupby(level=[0, 1], sort=False))
+def _units(values: pd.Series) -> pd.Series:
+    """What is resampled: prompts, their samples averaged; of a single prompt, its samples."""
+    prompts = values.index.get_level_values("prompt_id")
+    return values.droplevel(0) if prompts.nunique() == 1 else values.groupby(level=0).mean()
 
 
 def _by_group(values: pd.Series, groups: pd.Series) -> Iterator[tuple[str, pd.Series]]:
     """All prompts' values, then those of each group, if there is more than one."""
     yield "all", values
-    own = groups.reindex(values.index)
-    if own.nunique() > 1:
-        yield from ((str(name), part) for name, part in values.groupby(own, sort=True))
+    own = groups.reindex(values.index.get_level_values("prompt_id")).to_numpy()
+    names = sorted({name for name in own if pd.notna(name)})
+    if len(names) > 1:
+        yield from ((name, values[own == name]) for name in names)
 
 
 def _baseline(cells: pd.DataFrame, place: pd.Series, by_cell: dict) -> pd.Series | None:

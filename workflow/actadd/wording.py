@@ -64,10 +64,11 @@ def names(spec: dict, table: pd.DataFrame) -> str:
     counts = sorted(set(table["n_prompts"]))
     prompts = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     about = spec["about"]
-    interval = INTERVAL.replace("prompts", about["unit"])
+    one = counts == [1] and "n_completions" in table
+    interval = INTERVAL.replace("prompts", "its completions" if one else about["unit"])
     if table["mean"].isin([0, 1]).any():
         interval += " (exact binomial where all agree on 0 or 1)"
-    sizes = f"n = {prompts} {about['unit']}"
+    sizes = "n = 1 prompt" if one else f"n = {prompts} {about['unit']}"
     if "n_completions" in table and table["n_completions"].notna().any():
         completions = int(table["n_completions"].max())
         sizes += f", up to {completions} completions per condition"

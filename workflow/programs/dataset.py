@@ -5,8 +5,8 @@ from actadd.program import run
 
 
 def work(spec, inputs, outputs):
-    return prepare(spec["dataset"], inputs["source"], outputs["table"])
+    return prepare(spec["dataset"], inputs["source"], outputs["table"], punkt=inputs["punkt"])
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="source?", outputs="table")
+    run(__doc__, work, inputs="source? punkt?", outputs="table")

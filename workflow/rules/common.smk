@@ -29,6 +29,12 @@ def dataset_source(wildcards):
     return entry.get("file", [])
 
 
+def dataset_punkt(wildcards):
+    """The fetched source by which a dataset's sentences are cut; nothing if rules do."""
+    entry = config["datasets"][wildcards.dataset]
+    return f"results/sources/{entry['punkt']}" if "punkt" in entry else []
+
+
 def model_source(wildcards):
     return f"results/sources/{config['models'][wildcards.model]['source']}"
 
@@ -178,7 +184,8 @@ def with_intermediates(shown: list[tuple[str, str]], experiments: list[str]) -> 
         contrast = PLAN.contrast(vector)
         wanted |= set(layer_files(f"results/activations/{model}/{contrast}", model))
     sources |= {config["models"][model]["source"] for model in models}
-    sources |= {e["source"] for e in map(config["datasets"].get, datasets) if "source" in e}
+    for entry in map(config["datasets"].get, datasets):
+        sources |= {entry[key] for key in ("source", "punkt") if key in entry}
     wanted |= {f"results/models/{model}" for model in models}
     wanted |= {f"results/datasets/{dataset}.parquet" for dataset in datasets}
     wanted |= {f"results/sources/{source}" for source in sources}

@@ -52,6 +52,7 @@ rule model:
 rule dataset:
     input:
         source=dataset_source,
+        punkt=dataset_punkt,
     output:
         table="results/datasets/{dataset}.parquet",
         provenance="results/datasets/{dataset}.provenance.json",
@@ -66,5 +67,5 @@ rule dataset:
         "Prepare dataset {wildcards.dataset}"
     shell:
         "python -m programs.dataset --spec {params.spec:q} --code {params.code} "
-        "--source {input.source:q} --table {output.table} "
+        "--source {input.source:q} --punkt {input.punkt:q} --table {output.table} "
         "--provenance {output.provenance} > {log} 2>&1"

@@ -14,7 +14,8 @@ rule overhead:
         "results/logs/overhead/{overhead}/{subject}.log",
     conda:
         CONDA
-    threads: config["compute"]["threads"]
+    # All cores, though the job uses compute.threads of them: nothing else may run beside it.
+    threads: workflow.cores
     resources:
         gpu=gpus(),
     params:

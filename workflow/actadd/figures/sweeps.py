@@ -120,6 +120,7 @@ def frequency(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     """Perplexity ratio against how often the topic's words stand in a document (paper, Fig. 2)."""
     rows = metric_rows(spec, read(sources), "perplexity_ratio")
     rows = rows[(rows["method"] != "unsteered") & (rows["group"] != "all")]
+    rows = rows[rows["n_prompts"] >= spec.get("at_least", 1)]
     rows = rows.assign(percent=rows["group"].astype(float))
     figure, axes = panels(1, (4.6, 3.0))
     axis = axes[0][0]
