@@ -18,7 +18,6 @@ from actadd.config import checked
 from actadd.errors import UserError
 from actadd.plan import Plan
 
-
 # --- config ---------------------------------------------------------------------------------------
 # The paper's experiments, at a small size; what the config says comes on top, then --configfile.
 if Path("config/paper_small.yaml").exists():

@@ -108,7 +108,7 @@ def test_every_row_has_a_label_of_its_own(draw):
         unsteered(),
         row(),
         row(source_layer=0.0),
-        row(dimensions=8.0),
+        row(dimensions=0.5),
         row(phase="every_step"),
         row(condition="both", additions=json.dumps([one, one]), **composite),
         row(condition="both", additions=json.dumps([one, {**one, "layer": 5}]), **composite),
@@ -118,7 +118,7 @@ def test_every_row_has_a_label_of_its_own(draw):
     )
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert len(set(labels)) == len(rows) == len(labels)
-    assert any("8 dimensions" in label for label in labels)
+    assert any("50% of dimensions" in label for label in labels)
 
 
 @pytest.mark.parametrize(("difference", "said"), [(1.0, "every prompt);"), (0.0, "no effect")])
@@ -140,7 +140,7 @@ def test_ratios_of_two_models_are_not_one_zigzag(draw):
         for c in (1.0, 2.0)
     ]
     figure, _ = draw("perplexity_ratio", rows)
-    assert lines(figure.axes[0]) == [[1, 2], [1, 2], [11, 12], [11, 12]]
+    assert [lines(axis) for axis in figure.axes] == [[[1, 2], [1, 2]], [[11, 12], [11, 12]]]
 
 
 def test_accuracy_uses_all_texts_together(draw):

@@ -376,8 +376,8 @@ def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]
             if given and (late or addition.get("phase") == "every_step"):
                 yield (
                     f"{place}: with measure {entry['measure']}, "
-                    f"{', '.join(sorted(late)) or 'every_step'} leaves no prediction that was not changed directly; write front or middle, "
-                    "and phase: prefill"
+                    f"{', '.join(sorted(late)) or 'every_step'} leaves no prediction that was not "
+                    "changed directly; write front or middle, and phase: prefill"
                 )
 
 

@@ -1,4 +1,4 @@
-"""Contrast pairs for one property: how much they differ, and whether anything cheap foretells it."""
+"""Contrast pairs for one property: how much they do, and whether anything cheap foretells it."""
 
 from pathlib import Path
 

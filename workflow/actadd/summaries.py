@@ -37,9 +37,9 @@ def summarise_completions(
     """One row for each condition, group of prompts and metric: n, mean, 95 % interval.
 
     scores: one table for each scorer; a metric is called scorer.column. A prompt's samples are
-    averaged and intervals bootstrapped over prompts, or over the samples of a single prompt. `difference` is the mean over prompts of steered
-    minus unsteered with the same sampling and seed, p_value that of a paired t-test over prompts.
-    Group "all" holds every prompt.
+    averaged and intervals bootstrapped over prompts, or over the samples of a single prompt.
+    `difference` is the mean of steered minus unsteered with the same sampling and seed, p_value
+    that of a paired t-test. Group "all" holds every prompt.
     """
     table = pd.read_parquet(completions)
     cells = _cells(table)

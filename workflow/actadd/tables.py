@@ -144,7 +144,7 @@ def qualitative(spec: dict, sources: list[Path]) -> Rows:
         )
     first = table.iloc[0]
     caption = (
-        f"The first {count} completions of each prompt, by sample number; none was chosen. Sampling:"
+        f"The first {count} completions of each prompt by sample number; none was chosen. Sampling:"
         f" temperature {first['temperature']:g}, top-p {first['top_p']:g}, frequency penalty "
         f"{first['frequency_penalty']:g}, seed {first['seed']}; a sample's noise is the same with "
         f"and without steering. Data: {spec['about']['data']}."
@@ -165,8 +165,9 @@ def token_shift(spec: dict, sources: list[Path]) -> Rows:
         ]
     table = pd.concat(parts)[["model", "direction", "token", "n", "difference", "normal"]]
     caption = (
-        f"Mean change of a token's log-probability (nats) over its instances, and its mean unsteered "
-        f"log-probability; tokens with at least {least} instances. Data: {spec['about']['data']}."
+        "Mean change of a token's log-probability (nats) over its instances, and its mean "
+        f"unsteered log-probability; tokens with at least {least} instances. "
+        f"Data: {spec['about']['data']}."
     )
     return table.assign(token=[repr(str(token)) for token in table["token"]]), caption
 
@@ -205,9 +206,9 @@ def pairs(spec: dict, sources: list[Path]) -> Rows:
         for row in correlations.itertuples()
     )
     caption = (
-        f"Effect: paired difference of {label(spec, spec['metrics'][0])} from unsteered. Spearman's "
-        f"rank correlation of the effect over {len(found)} pairs with {told}; not corrected for the "
-        f"number of predictors. Data: {spec['about']['data']}."
+        f"Effect: paired difference of {label(spec, spec['metrics'][0])} from unsteered. "
+        f"Spearman's rank correlation of the effect over {len(found)} pairs with {told}; not "
+        f"corrected for the number of predictors. Data: {spec['about']['data']}."
     )
     return found, caption
 

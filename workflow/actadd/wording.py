@@ -110,7 +110,12 @@ def row_labels(rows: pd.DataFrame) -> list[str]:
     columns = [
         name for name in COORDINATES if name not in ("condition", "vector", "layer", "coefficient")
     ]
-    varying = [name for name in columns if name in rows and rows[name].nunique() > 1]
+    steered = rows[rows["coefficient"].notna()]
+    varying = [
+        name
+        for name in columns
+        if name in rows and (steered[name].nunique(dropna=False) > 1 or rows[name].nunique() > 1)
+    ]
     if (rows["source_layer"].isna() | (rows["source_layer"] == rows["layer"])).all():
         varying = [name for name in varying if name != "source_layer"]
     found = []

@@ -1,5 +1,7 @@
 # Functions for the rules: which files a job reads, and what `all` consists of.
 
+from actadd.displays import KINDS
+
 CONDA = "../../environment.yml"
 
 
@@ -125,6 +127,11 @@ def overhead_model(wildcards):
     if wildcards.subject in config["overheads"][wildcards.overhead]["shapes"]:
         return []
     return f"results/models/{wildcards.subject}"
+
+
+def target(section: str, name: str) -> str:
+    """The target's name of a figure or a table."""
+    return {"figures": "fig_", "tables": "table_"}[section] + name.replace("-", "_")
 
 
 def target_files(section: str, name: str) -> list[str]:

@@ -1,13 +1,6 @@
 # Named targets: fig_NAME and table_NAME for each entry of `figures` and `tables`, and `paper` (by
 # another name, `paper_small`) for those of the paper.
 
-from actadd.displays import KINDS
-
-
-def target(section: str, name: str) -> str:
-    return {"figures": "fig_", "tables": "table_"}[section] + name.replace("-", "_")
-
-
 PAPER, OWN = PLAN.displays(paper=True), PLAN.displays(paper=False)
 # An experiment that no figure and no table shows belongs to `all`: somebody wrote it to be run.
 SHOWN = PLAN.experiments_of(PAPER + OWN)

@@ -14,7 +14,7 @@ from actadd.wording import read
 
 
 def token_shift(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
-    """How far single tokens' log-probabilities move: Q-Q plot and the most moved (paper, Fig. 7)."""
+    """How far tokens' log-probabilities move: Q-Q plot and the most moved (paper, Fig. 7)."""
     found = shifts(sources, spec.get("at_least", 20))
     models = sorted(found["model"].unique())
     figure, axes = panels(2 * len(models), (7.6 * len(models), 3.4))
