@@ -47,3 +47,30 @@ def greedy(model, blocks, ids, places, steps):
     for _ in range(steps):
         ids.append(int(steered_logits(model, blocks, ids, places).argmax()))
     return ids[prompt:]
+
+
+def draw(logits, text, uniform, *, temperature, top_p, frequency_penalty):
+    """The authors' sampler for one row: penalty for what stands in `text`, top-p, one draw."""
+    scores = logits.double() / temperature
+    for token in text:
+        scores[token] -= frequency_penalty
+    probabilities, tokens = scores.softmax(0).sort(descending=True)
+    before = probabilities.cumsum(0) - probabilities
+    kept = torch.where(before > top_p, 0.0, probabilities)
+    reached = kept.cumsum(0)
+    return int(tokens[int((reached <= uniform * reached[-1]).sum())])
+
+
+def contrasted(model, own, other, strength, uniforms, sampling):
+    """PREADD (Pei et al. 2023) for one prompt: both contexts read whole, each alone, at each step.
+
+    own, other: token ids of the prompt and of the contrasted context.
+    """
+    prompt = len(own)
+    own, other = list(own), list(other)
+    for uniform in uniforms:
+        here, there = (steered_logits(model, None, ids, []) for ids in (own, other))
+        token = draw(here + strength * (there - here), own, uniform, **sampling)
+        own.append(token)
+        other.append(token)
+    return own[prompt:]

@@ -4,6 +4,7 @@ A number is compared only where model and data are the published ones; elsewhere
 comparable, and the claims say whether the effect has the published direction.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,16 +60,21 @@ def compare(
     csv: Path,
     markdown: Path,
     parquet: Path,
+    norms: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """One row for each published number and model of ours, and one for each claim and model.
 
     spec: `comparisons`, `claims` and `context` (what each experiment's data is). published: the
-    reference table. summaries: the experiments' tables. Returns counts of verdicts and, for each
+    reference table. summaries: the experiments' tables. norms: of vectors, which appear as the
+    experiment "norms", see `norm_rows`. Returns counts of verdicts and, for each
     series compared on the published model and data, its largest deviation.
     """
     reference = read_published(published)
     ours = _read_summaries(summaries)
-    context = spec.get("context", {})
+    context = dict(spec.get("context", {}))
+    if norms:
+        ours = pd.concat([ours, norm_rows(norms, spec["relative_to"])], ignore_index=True)
+        context["norms"] = {"data": "the contrast prompts themselves"}
     numbers, used = [], set()
     for name, entry in spec.get("comparisons", {}).items():
         rows = _numbers(name, entry, reference, ours, context)
@@ -114,6 +120,32 @@ def _read_summaries(paths: list[Path]) -> pd.DataFrame:
     table = pd.concat(frames, ignore_index=True)
     # A metric of the first K ranks has its K in its name.
     return table.assign(k=table["metric"].str.extract(r"_at_(\d+)$", expand=False).astype(float))
+
+
+def norm_rows(paths: Sequence[Path], relative_to: str) -> pd.DataFrame:
+    """Norms of vectors as rows of a summary: a condition is a vector, position a number as text.
+
+    Metrics log10_norm, and norm_ratio: over the norm of the vector relative_to, a single prompt's,
+    at the same layer and position (paper, Fig. 8).
+    """
+    names = {path: (path.parent.parent.name, path.parent.name) for path in paths}
+    table = pd.concat(
+        [pd.read_csv(path).assign(model=names[path][0], condition=names[path][1]) for path in paths]
+    )
+    place = ["model", "layer", "position"]
+    usual = table[table["condition"] == relative_to].set_index(place)["vector_norm"]
+    table = table.join(usual.rename("usual"), on=place)
+    positive = table["vector_norm"].where(table["vector_norm"] > 0)
+    found = {
+        "norm_ratio": table["vector_norm"] / table["usual"],
+        "log10_norm": np.log10(positive),
+    }
+    shared = table[["model", "condition", "layer"]].assign(
+        experiment="norms", position=table["position"].astype(str), low=np.nan, high=np.nan
+    )
+    return pd.concat(
+        [shared.assign(metric=metric, mean=values) for metric, values in found.items()]
+    )
 
 
 # --- choosing rows ---

@@ -64,9 +64,9 @@ def _settle(config: dict[str, Any], root: Path) -> None:
     for section in ("experiments", "lenses", "overheads"):
         for entry in config[section].values():
             entry.setdefault("models", runners)
-    for entry in config["figures"].values():
-        if entry["kind"] == "norms":
-            entry.setdefault("models", runners)
+    shown = (entry for entry in config["figures"].values() if entry["kind"] == "norms")
+    for entry in (*shown, *filter(None, [config["comparison"].get("norms")])):
+        entry.setdefault("models", runners)
     for name, size in config["budget"].items():
         if name not in config["experiments"]:
             there = ", ".join(sorted(config["experiments"]))
@@ -495,9 +495,14 @@ def _comparison(config: dict, root: Path) -> Iterator[str]:
         yield "comparison: the key 'published' is missing; write the file of published numbers"
     if "published" in entry and not (root / entry["published"]).is_file():
         yield f"comparison.published: {entry['published']} does not exist; write the path of a file"
+    for vector in entry.get("norms", {}).get("vectors", []):
+        yield from _known("comparison.norms.vectors", vector, config["vectors"], "vector")
+    if "norms" in entry:
+        reference = entry["norms"]["relative_to"]
+        yield from _known("comparison.norms.relative_to", reference, config["vectors"], "vector")
     for section in ("comparisons", "claims"):
         for name, item in entry[section].items():
             for selector in displays.selectors(item):
                 key = f"comparison.{section}.{name}.ours.experiment"
-                known = config["experiments"]
+                known = {**config["experiments"], **({"norms": 0} if "norms" in entry else {})}
                 yield from _known(key, selector["experiment"], known, "experiment")

@@ -29,14 +29,16 @@ def prepare(
     Rows are chosen and cut into splits in the order of the sha256 of their text. So a split does
     not depend on the file's order, and the first rows of one dataset are among the first of another
     that holds the same texts: prompts taken from a first split are never in another dataset's later
-    ones. Documents are chosen and put into splits before they are cut into sentences, so that no
-    split holds a part of another's document.
+    ones. `order: file` is for data whose publisher took the first rows. Documents are chosen and
+    put into splits before they are cut into sentences, so that no split holds a part of another's
+    document.
     """
     key = f"datasets.{spec['name']}"
     table = _long_enough(_distinct(_typed(_read(spec, source, key), spec, key)), spec)
     if "groups" in spec:
         table = _grouped(table, spec["groups"], key)
-    if any(choice in spec for choice in ("frequency", "per_group", "splits")):
+    chosen = any(choice in spec for choice in ("frequency", "per_group", "splits"))
+    if chosen and spec.get("order") != "file":
         table = _in_hash_order(table)
     if "frequency" in spec:
         table = _by_frequency(table, spec["frequency"])

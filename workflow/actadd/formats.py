@@ -5,7 +5,7 @@ import hashlib
 import json
 import lzma
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pandas as pd
 from actadd.errors import UserError
 
 ROLES = ("text", "split", "target", "group", "label")
+ARCHIVES = (".tar", ".xz", ".tgz", ".gz", ".bz2")
 
 
 def read(path: Path, spec: dict, key: str) -> pd.DataFrame:
@@ -136,11 +137,21 @@ def _triples(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
 def _tar(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
     """An archive's files, each a document; however it is compressed."""
     with tarfile.open(path) as archive:
-        # Each is read as it comes: going back in a compressed archive means starting again.
-        texts = [
-            archive.extractfile(file).read().decode(encoding) for file in archive if file.isfile()
-        ]
-    return pd.DataFrame({"text": texts})
+        return pd.DataFrame({"text": [file.decode(encoding) for file in _files(archive)]})
+
+
+def _files(archive: tarfile.TarFile) -> Iterator[bytes]:
+    """Contents of an archive's files, and of archives in it: OpenWebText's come in such a one."""
+    # Each is read as it comes: going back in a compressed archive means starting again.
+    for file in archive:
+        if not file.isfile():
+            continue
+        stream = archive.extractfile(file)
+        if file.name.endswith(ARCHIVES):
+            with tarfile.open(fileobj=stream) as inner:
+                yield from _files(inner)
+        else:
+            yield stream.read()
 
 
 _READERS = {

@@ -104,20 +104,20 @@ def _cell(
     condition: Condition,
     encoded: list[tuple[list[int], list[int]]],
 ) -> pa.Table:
-    """One condition on all texts, longest first, so that batches hold little padding."""
+    """One condition on all texts, in batches of texts of like length."""
+    from actadd.batching import by_length
+
     model, additions = experiment.model(), experiment.additions(condition)
     # The whole vocabulary's logits of a batch are held at once, so its rows are kept few.
     rows = max(1, experiment.spec["batch_rows"] // 4)
     whole = [prompt + target for prompt, target in encoded]
-    order = sorted(range(len(whole)), key=lambda i: (-len(whole[i]), i))
     shift = experiment.prefix_length(condition)
     columns: dict[str, list] = {
         name: []
         for name in ("text", "token_index", "token_id", "logprob", "rank", "modified", "target")
     }
     measured: dict[int, tuple] = {}
-    for start in range(0, len(order), rows):
-        batch = order[start : start + rows]
+    for batch in by_length([len(ids) for ids in whole], rows):
         # A vector is aligned in the prompt; the target that follows it is never part of that.
         results = token_logprobs(
             model,

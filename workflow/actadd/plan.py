@@ -375,9 +375,8 @@ class Plan:
         entry = self.config["comparison"]
         context = {
             name: {
-                "data": self.config["datasets"][self.experiment(name)["prompts"]["dataset"]][
-                    "title"
-                ],
+                "dataset": (dataset := self.experiment(name)["prompts"]["dataset"]),
+                "data": self.config["datasets"][dataset]["title"],
                 "models": self.experiment(name)["models"],
             }
             for name in self.compared()
@@ -388,8 +387,9 @@ class Plan:
             "claims": entry["claims"],
             "context": context,
             "sha256": sha256_file(published) if published else None,
+            "relative_to": entry.get("norms", {}).get("relative_to"),
         }
-        above = {
+        above = self.comparison_norms() | {
             f"results/summaries/{model}/{name}.parquet": self.summary(model, name)
             for name in self.compared()
             for model in self.experiment(name)["models"]
@@ -403,11 +403,23 @@ class Plan:
             for model in self.experiment(name)["models"]
         ]
 
+    def comparison_norms(self) -> dict[str, Job]:
+        """Norms of vectors that are compared with published ones: path -> job."""
+        entry = self.config["comparison"].get("norms", {"vectors": [], "models": []})
+        vectors = [*entry["vectors"], *filter(None, [entry.get("relative_to")])]
+        return {
+            f"results/vectors/{model}/{vector}/norms.csv": self.vectors(model, vector)
+            for model in entry["models"]
+            for vector in vectors
+        }
+
     def compared(self) -> list[str]:
         """Experiments that the paper's numbers are compared with."""
         entry = self.config["comparison"]
         items = [*entry["comparisons"].values(), *entry["claims"].values()]
-        return sorted({found["experiment"] for found in displays.selectors(items)})
+        found = {found["experiment"] for found in displays.selectors(items)}
+        # Norms are no experiment of the config; see `comparison_norms`.
+        return sorted(found - {"norms"})
 
     # --- targets ---------------------------------------------------------------------------------
 

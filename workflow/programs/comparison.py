@@ -9,6 +9,7 @@ def work(spec, inputs, outputs):
         spec,
         published=inputs["published"],
         summaries=inputs["summaries"],
+        norms=inputs["norms"],
         csv=outputs["csv"],
         markdown=outputs["markdown"],
         parquet=outputs["parquet"],
@@ -16,4 +17,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="published? summaries*", outputs="csv markdown parquet")
+    run(__doc__, work, inputs="published? summaries* norms*", outputs="csv markdown parquet")

@@ -186,10 +186,9 @@ def with_intermediates(shown: list[tuple[str, str]], experiments: list[str]) -> 
             sources.add(entry["source"])
     for model, vector in vectors:
         models.add(model)
+        # One file for each job is enough: a failed job's outputs are all removed.
         wanted.add(f"results/vectors/{model}/{vector}/norms.csv")
-        wanted |= set(layer_files(f"results/vectors/{model}/{vector}", model))
-        contrast = PLAN.contrast(vector)
-        wanted |= set(layer_files(f"results/activations/{model}/{contrast}", model))
+        wanted.add(f"results/activations/{model}/{PLAN.contrast(vector)}/provenance.json")
     sources |= {config["models"][model]["source"] for model in models}
     for entry in map(config["datasets"].get, datasets):
         sources |= {entry[key] for key in ("source", "punkt") if key in entry}

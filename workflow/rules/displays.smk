@@ -62,6 +62,7 @@ rule comparison:
     input:
         published=config["comparison"].get("published", []),
         summaries=PLAN.comparison_summaries(),
+        norms=list(PLAN.comparison_norms()),
     output:
         parquet="results/comparison.parquet",
         csv="results/comparison.csv",
@@ -78,6 +79,6 @@ rule comparison:
         "Compare with the published numbers"
     shell:
         "python -m programs.comparison --spec {params.spec:q} --code {params.code} "
-        "--published {input.published} --summaries {input.summaries} --csv {output.csv} "
+        "--published {input.published} --summaries {input.summaries} --norms {input.norms} --csv {output.csv} "
         "--markdown {output.markdown} --parquet {output.parquet} "
         "--provenance {output.provenance} > {log} 2>&1"

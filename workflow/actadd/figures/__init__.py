@@ -15,6 +15,9 @@ import seaborn as sns
 from actadd.figures.common import PALETTE
 from actadd.files import whole_file
 
+# Inches; a narrower figure's title would stick out.
+NARROWEST = 6.5
+
 # kind -> the module of this package whose function of that name draws it.
 MODULES = {
     "sweep": "sweeps",
@@ -48,6 +51,8 @@ def draw(spec: dict, *, sources: list[Path], png: Path, svg: Path) -> dict[str, 
     figure, caption = getattr(module, spec["kind"])(spec, sources)
     if spec.get("note"):
         caption = f"{caption} {spec['note']}"
+    # Room for the title and the caption, also over a single small panel.
+    figure.set_figwidth(max(figure.get_figwidth(), NARROWEST))
     figure.suptitle(spec["title"], fontweight="bold", x=0.01, ha="left")
     width = int(figure.get_figwidth() * 16.5)
     lines = textwrap.fill(caption, width=width, break_on_hyphens=False)

@@ -14,6 +14,7 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
 
     The judge reads text, not the generator's token ids: it may have another tokenizer.
     """
+    from actadd.batching import by_length
     from actadd.logprobs import token_logprobs
     from actadd.models import load
 
@@ -26,10 +27,8 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
     rows = [prompt + completion for prompt, completion in pairs]
     model = load(inputs, dtype=spec["dtype"], **spec["compute"])
     means = np.full(len(rows), np.nan)
-    order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i))
     size = max(1, spec["batch_rows"] // 4)
-    for start in range(0, len(order), size):
-        batch = order[start : start + size]
+    for batch in by_length([len(row) for row in rows], size):
         for index, (logprob, _) in zip(
             batch, token_logprobs(model, [rows[i] for i in batch]), strict=True
         ):
