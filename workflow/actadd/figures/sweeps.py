@@ -99,7 +99,7 @@ def perplexity_ratio(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
             part = rows[here & rows.index.isin(members)]
             if len(part):
                 error_line(axis, part, (index, len(lines)), colours[index], text, x)
-        titles = [f"layer {place[1]}"] if x == "coefficient" else []
+        titles = [f"layer {place[1]:g}"] if x == "coefficient" else []
         titles += [place[0]] if several else []
         axis.set(title=", ".join(titles), xlabel=AXES[x])
         if spec.get("log"):
