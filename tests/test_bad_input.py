@@ -62,7 +62,10 @@ MISTAKES = [
     (f"{ADDITION}.position", "start", [f"{ADDITION}.position", "'start'"]),
     (f"{ADDITION}.position", "all", [f"{ADDITION}.position", "mean_difference"]),
     (f"{ADDITION}.choice", "best", [f"{ADDITION}.choice", "'best'"]),
-    (f"{ADDITION}.dimensions", 0, [f"{ADDITION}.dimensions"]),
+    (f"{ADDITION}.dimensions", 2, [f"{ADDITION}.dimensions", "2", "maximum of 1"]),
+    (f"{ADDITION}.dimensions", [0.5, -1], [f"{ADDITION}.dimensions", "-1"]),
+    (f"{ADDITION}.depth", 0.5, [ADDITION, "depth and layer", "keep one"]),
+    (f"{ADDITION}.depth", 1.5, [f"{ADDITION}.depth", "1.5"]),
     ("experiments.topic.choices.best.metric", "joy.any", ["choices.best", "'joy.any'"]),
     ("experiments.topic.choices.best.experiment", "sweep", ["choices.best.experiment", "'sweep'"]),
     ("experiments.topic.conditions.unsteered.prefix", "x", ["unsteered.prefix"]),
@@ -108,7 +111,9 @@ MISTAKES = [
         "every_step",
         ["knowledge.conditions.actadd.additions.0", "every_step", "prefill"],
     ),
-    ("experiments.topic", None, ["experiments.topic", "None"]),
+    # null takes it away, and then something else asks for it.
+    ("experiments.topic", None, ["figures.topic.experiment", "'topic'"]),
+    ("experiments.topic", "none", ["experiments.topic", "'none'"]),
     ("vectors", [], ["vectors", "[]"]),
     ("vectors.a/b", {"kind": "single", "prompt": "x"}, ["'a/b'"]),
     ("vectors", {"..": {"kind": "single", "prompt": "x"}}, ["vectors", "'..'"]),
@@ -155,6 +160,106 @@ MISTAKES = [
         {"../evil": "x"},
         ["sources.all-minilm-l6-v2.parts.0.members", "../evil"],
     ),
+    (
+        "experiments.topic.conditions.again",
+        {"method": "preadd", "prefix": "x"},
+        ["conditions.again", "preadd", "'strength'"],
+    ),
+    (
+        "experiments.topic.conditions.again",
+        {"method": "preadd", "strength": -1},
+        ["conditions.again", "preadd", "'prefix'"],
+    ),
+    (
+        "experiments.topic.conditions.prompting.strength",
+        2,
+        ["conditions.prompting.strength", "prompting"],
+    ),
+    (
+        "experiments.topic.conditions.actadd.prefix",
+        "x",
+        ["conditions.actadd.prefix", "method prompting"],
+    ),
+    (
+        "experiments.knowledge.conditions.again",
+        {"method": "preadd", "prefix": "x", "strength": -1},
+        ["conditions.again.method", "preadd"],
+    ),
+    (
+        "experiments.knowledge.conditions.actadd.sampling",
+        {"top_p": 1},
+        ["knowledge.conditions.actadd.sampling", "logprobs"],
+    ),
+    ("experiments.knowledge.conditions.actadd.seed", 1, ["actadd.seed", "logprobs"]),
+    ("experiments.topic.conditions.actadd.sampling", {"top_p": 2}, ["actadd.sampling"]),
+    ("experiments.topic.watch", [" wedding"], ["experiments.topic.watch", "divergence"]),
+    ("experiments.topic.prompts.first_tokens", 1, ["prompts.first_tokens", "1"]),
+    ("experiments.topic.measure", "entropy", ["experiments.topic.measure", "'entropy'"]),
+    (
+        "lenses",
+        {"all": {"vectors": ["joy"], "models": ["smollm2-135m"]}},
+        ["lenses.all.vectors", "'joy'"],
+    ),
+    (
+        "figures.reading",
+        {"kind": "lens", "title": "x", "lens": "weddings"},
+        ["figures.reading.lens", "'weddings'"],
+    ),
+    ("figures.reading", {"kind": "lens", "title": "x"}, ["figures.reading", "'lens'", "missing"]),
+    (
+        "tables",
+        {"time": {"kind": "overhead", "title": "x", "overhead": "all"}},
+        ["tables.time.overhead", "'all'"],
+    ),
+    (
+        "tables",
+        {"hits": {"kind": "precision", "title": "x", "experiment": "topic"}},
+        ["tables.hits.kind", "logprobs", "experiments.topic measures completions"],
+    ),
+    (
+        "tables",
+        {"next": {"kind": "next_tokens", "title": "x", "experiment": "knowledge"}},
+        ["tables.next.kind", "divergence"],
+    ),
+    (
+        "tables",
+        {"all": {"kind": "methods", "title": "x", "experiment": "topic", "metrics": ["joy.any"]}},
+        ["tables.all.metrics", "'joy.any'"],
+    ),
+    (
+        "tables",
+        {"all": {"kind": "methods", "title": "x", "experiment": "topic"}},
+        ["tables.all", "'metrics'", "missing"],
+    ),
+    (
+        "tables",
+        {"all": {"kind": "sweep", "title": "x", "experiment": "topic"}},
+        ["tables.all.kind", "'sweep'"],
+    ),
+    (
+        "comparison",
+        {
+            "claims": {
+                "kept": {
+                    "title": "x",
+                    "source": "Table 1",
+                    "test": {"above": 0},
+                    "ours": {"experiment": "joy", "metric": "words.any"},
+                }
+            }
+        },
+        ["comparison.claims.kept", "'joy'", "knowledge"],
+    ),
+    ("comparison", {"published": "numbers.csv"}, ["comparison.published", "numbers.csv"]),
+    (
+        "figures.numbers",
+        {"kind": "comparison", "title": "x"},
+        ["comparison", "compares nothing"],
+    ),
+    ("run_on", ["gpt5"], ["run_on", "'gpt5'"]),
+    ("budget", {"topic": {"cells": 3}}, ["budget.topic.cells", "4 cells"]),
+    ("budget", {"joy": {"cells": 3}}, ["budget.joy", "'joy'"]),
+    ("data_dir", "nowhere", ["data_dir", "'nowhere'"]),
     ("sources.hub-model", {"type": "hub", "repository": "a/b", "revision": "main"}, ["'main'"]),
 ]
 

@@ -84,7 +84,9 @@ def test_a_single_prompts_samples_are_resampled(completions):
     ]
     row = completions(rows).set_index("condition").loc["actadd"]
     assert (row["n_prompts"], row["n_completions"]) == (1, 9)
-    assert [row[n] for n in ("mean", "low", "high")] == pytest.approx(mean_interval(steered))
+    # In the order in which they were scored.
+    interval = mean_interval(steered[::-1])
+    assert [row[n] for n in ("mean", "low", "high")] == pytest.approx(interval)
     assert row["p_value"] == pytest.approx(ttest_rel(steered, plain).pvalue)
 
 
@@ -244,6 +246,7 @@ def test_ranks_are_tested_by_wilcoxon_and_hits_by_t(logprobs):
         for index in (1, 2, 3)
     ]
     found = logprobs(rows, ranks=(1, 5, 20)).set_index(["condition", "group", "metric"])
+    found = found.sort_index()
     row = found.loc["actadd", "all"]
     for k in (1, 5, 20):
         assert row.loc[f"precision_at_{k}", "mean"] == pytest.approx(np.mean(after < k))

@@ -65,8 +65,8 @@ def methods(spec: dict, sources: list[Path]) -> Rows:
     for metric in spec["metrics"]:
         rows = metric_rows(spec, summary, metric)
         rows = rows.assign(cell_order=rows.groupby(["model", "condition"]).cumcount())
-        rows = rows.set_index(keys)
         shown.append(rows)
+        rows = rows.set_index(keys)
         columns[label(spec, metric)] = rows.apply(_estimate, axis=1)
         if rows["difference"].notna().any():
             columns[f"{label(spec, metric)}: difference"] = rows.apply(

@@ -206,8 +206,11 @@ def dose_response(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         for row in here[here["method"] == "unsteered"].itertuples():
             axis.plot(row.mean_cost, row.mean, "*", color="0.2", markersize=10, label="unsteered")
             axis.axhline(row.mean, color="0.35", linestyle="--", linewidth=0.8)
-        for index, name in enumerate(methods):
-            part = here[here["condition"] == name]
+        steered = here[here["condition"].isin(methods)]
+        for (name, layer), part in steered.groupby(["condition", "layer"], dropna=False):
+            index = methods.index(name)
+            layers = sorted(set(steered[steered["condition"] == name]["layer"].dropna()))
+            several = len(layers) > 1
             part = part.assign(size=part["coefficient"].abs()).sort_values("size")
             across = part.rename(columns={"mean": "_", "mean_cost": "mean"})
             across = across.assign(low=part["low_cost"], high=part["high_cost"])
@@ -220,9 +223,10 @@ def dose_response(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
                 marker=MARKERS[index % len(MARKERS)],
                 markersize=4,
                 linewidth=1,
+                linestyle=("-", "--", ":")[layers.index(layer) % 3] if several else "-",
                 elinewidth=0.6,
                 alpha=0.9,
-                label=name,
+                label=f"{name}, layer {layer:g}" if several else name,
             )
             for row in part[part["coefficient"].notna()].itertuples():
                 axis.annotate(
