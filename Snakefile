@@ -51,6 +51,13 @@ wildcard_constraints:
     shards=r"\d+",
 
 
+onstart:
+    # For its rate limit, Snakemake 9.27 looks for jobs once a second anew for every job that has
+    # finished: after a hundred jobs that took half a core. Only clusters need the limit.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 # --- rules ----------------------------------------------------------------------------------------
 include: "workflow/rules/common.smk"
 include: "workflow/rules/fetch.smk"

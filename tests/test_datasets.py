@@ -162,6 +162,22 @@ def test_an_archive_holds_documents(tmp_path):
     assert list(table["text"]) == ["One. Two!", "Three?"]
     cut = prepared(tmp_path / "x.xz", format="documents", sentences=True)
     assert list(cut["text"]) == ["One.", "Two!", "Three?"] and cut["document"].nunique() == 2
+    with tarfile.open(tmp_path / "outer.tar", "w") as archive:
+        archive.add(tmp_path / "x.xz", "subset/x.xz")
+        archive.add(tmp_path / "x.xz", "subset/y.xz")
+    both = prepared(tmp_path / "outer.tar", format="documents", per_group=1)
+    assert len(both) == 1 and both["text"][0] in ("One. Two!", "Three?")
+    assert list(prepared(tmp_path / "outer.tar", format="documents")["text"]) == list(table["text"])
+
+
+def test_rows_are_chosen_as_they_stand_in_the_file_if_asked(tmp_path):
+    names = [f"text {number}" for number in range(40)]
+    rows = "".join(f"{name},{'ab'[i % 2]}\n" for i, name in enumerate(names))
+    source = written(tmp_path / "x.csv", "text,group\n" + rows)
+    assert list(prepared(source, per_group=3, order="file")["text"]) == names[:6]
+    assert list(prepared(source, per_group=3)["text"]) != names[:6]
+    first = prepared(source, splits={"development": 5, "held-out": 5}, order="file")
+    assert list(first["text"]) == names[:10]
 
 
 @pytest.mark.parametrize(
