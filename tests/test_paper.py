@@ -123,9 +123,7 @@ def settings() -> dict:
     }
     both = ["words.any", "words.count"]
     more = {
-        **{
-            kind: {"metrics": both} for kind in ("sweep", "conditions", "dose_response", "methods")
-        },
+        **{kind: {"metrics": both} for kind in ("sweep", "conditions", "dose_response", "methods")},
         "topics": {"metrics": ["words.any"]},
         "pairs": {"metrics": both, "lens": "reading", "relative_to": "mean"},
         "token_shift": {"at_least": 1},
@@ -186,7 +184,8 @@ def paper(tmp_path_factory, tiny_model):
 
 def planned(space, *arguments: str) -> dict[str, int]:
     """As Workspace.planned, without the targets themselves."""
-    found = space.planned(*arguments)
+    # After a bare --quiet, a target would count as one more word for it.
+    found = space.planned("--", *arguments) if arguments else space.planned()
     return {rule: n for rule, n in found.items() if not re.match("(fig|table|paper)_|paper$", rule)}
 
 
@@ -230,7 +229,7 @@ def test_what_is_not_the_papers_was_not_run(paper):
 
 
 def test_a_second_run_has_nothing_to_do(paper):
-    assert paper.planned("paper") == paper.planned("paper_small") == {}
+    assert planned(paper, "paper") == planned(paper, "paper_small") == {}
 
 
 def test_all_is_what_is_not_the_papers(paper):

@@ -87,6 +87,10 @@ def test_it_has_the_papers_layers_and_sizes(paper):
     for condition in cells(paper, "qualitative"):
         layers.setdefault(condition.name, set()).update(a["layer"] for a in condition.additions)
     assert {name: layers[name] for name in LAYERS} == LAYERS
+    # Prompts that the small size makes longer are the paper's again.
+    groups = {condition.group for condition in cells(paper, "qualitative")}
+    assert {"obama", "think-you-are", "tower"} <= groups
+    assert not any(group and group.endswith(("-longer", "-a")) for group in groups)
     assert {a["layer"] for c in cells(paper, "random-control") for a in c.additions} == {20}
     for experiment, count in (
         ("topic-layers", 48),

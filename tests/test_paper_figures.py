@@ -153,8 +153,9 @@ def test_topics_draws_each_topics_own_vector(draw):
 
 def test_token_shift_against_the_normal_and_by_token(draw):
     rows = shift_rows()
-    rows += [{**r, "model": "two"} for r in rows if r["token"] != "d|"]
-    figure, caption = draw("token_shift", {"l.parquet": rows}, at_least=2)
+    other = [{**r, "model": "two"} for r in rows if r["token"] != "d|"]
+    sources = {"one.parquet": rows, "two.parquet": other}
+    figure, caption = draw("token_shift", sources, at_least=2)
     assert len(figure.axes) == 4
     for axis, bars in (figure.axes[:2], figure.axes[2:]):
         [marks] = points(axis)

@@ -348,14 +348,6 @@ def test_pairs_without_a_mean_to_compare_with(tabulate):
     assert "cosine to mean: rho = +nan" not in caption
 
 
-def test_pairs_of_an_experiment_called_like_a_file(tabulate):
-    """Its summary is no table of norms, whatever its name begins with."""
-    sources = pair_sources()
-    sources["summaries/one/norms-of-pairs.parquet"] = sources.pop("summaries/one/e.parquet")
-    table, _, _ = tabulate("pairs", sources, metrics=[WORDS], relative_to="mean")
-    assert len(table) == 3
-
-
 def lens_rows() -> list[dict]:
     return [
         {

@@ -210,10 +210,12 @@ def _models(config: dict[str, Any]) -> Iterator[str]:
                 yield f"{section}.{name}: the key 'models' is missing; write it, or run_on for all"
             for model in entry["models"]:
                 yield from _known(f"{section}.{name}.models", model, config["models"], "model")
-    used = {model for entry in config["experiments"].values() for model in entry["models"]}
+    sections = ("experiments", "lenses", "overheads", "figures")
+    running = [entry for section in sections for entry in config[section].values()]
+    running += filter(None, [config["comparison"].get("norms")])
+    used = {model for entry in running for model in entry.get("models", [])}
     judges = (entry for entry in config["scorers"].values() if KINDS[entry["kind"]] == "model")
     used |= {entry["model"] for entry in judges}
-    used |= {model for entry in config["figures"].values() for model in entry.get("models", [])}
     for name, entry in config["models"].items():
         key = f"models.{name}"
         yield from _known(f"{key}.source", entry["source"], config["sources"], "source")

@@ -63,8 +63,13 @@ class Experiment:
         if wanted.get("group"):
             table = table[table["group"].isin(wanted["group"])]
         if wanted.get("limit"):
-            rows = table.groupby("group", sort=False) if wanted.get("each_group") else table
-            table = rows.head(wanted["limit"])
+            # Of documents cut into sentences, the first of each come before any second one.
+            spread = table.groupby(
+                table["document"].fillna(table["id"].astype("string"))
+            ).cumcount()
+            rows = table.loc[spread.sort_values(kind="stable").index]
+            rows = rows.groupby("group", sort=False) if wanted.get("each_group") else rows
+            table = rows.head(wanted["limit"]).sort_index()
         if table.empty:
             raise UserError(f"{self.key}.prompts: no text is left; check group and limit")
         table = table.reset_index(drop=True)
@@ -99,7 +104,9 @@ class Experiment:
             np.linalg.norm(self.vectors[addition["vector"], layer][1:].astype(np.float64), axis=1)
             for layer in (addition["layer"], addition["source_layer"])
         ]
-        return vector * np.float32(np.exp(np.mean(np.log(norms[0] / norms[1]))))
+        # Rows that are zero, where both prompts have the same token, have no ratio.
+        there = (norms[0] > 0) & (norms[1] > 0)
+        return vector * np.float32(np.exp(np.mean(np.log(norms[0][there] / norms[1][there]))))
 
     def encode(
         self, condition: Condition, texts: list[str], targets: list[str] | None = None

@@ -90,10 +90,18 @@ def settings(
     not the injection layer.
     """
     columns = [name for name in COORDINATES if name != x and name in rows]
-    varying = {name for name in columns if rows[name].nunique(dropna=False) > 1} | set(shown)
-    if "source_layer" in columns and (rows["source_layer"] == rows["layer"]).all():
+    # Against an unsteered row, which has none of them, every coordinate would vary.
+    steered = rows[rows["method"] != "unsteered"]
+    varying = {name for name in columns if steered[name].nunique(dropna=False) > 1}
+    varying |= {"model"} if rows["model"].nunique() > 1 else set()
+    varying |= {"condition"} if rows["condition"].nunique() > 1 else set()
+    varying |= set(shown)
+    own = rows["source_layer"].isna() | (rows["source_layer"] == rows["layer"])
+    if own.all():
         varying.discard("source_layer")
         columns.remove("source_layer")
+    else:
+        varying.add("source_layer")
     found = []
     for values, part in rows.groupby(columns, dropna=False, sort=True):
         named = [

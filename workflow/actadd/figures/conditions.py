@@ -42,7 +42,9 @@ def _side_by_side(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     for axis, metric in zip(axes[0], metrics, strict=True):
         rows = metric_rows(spec, table, metric).reset_index(drop=True)
         shown.append(rows)
-        for level in rows[rows["method"] == "unsteered"]["mean"]:
+        unsteered = rows[rows["method"] == "unsteered"]
+        # With several samplings or seeds each row has its own, which no one line could show.
+        for level in unsteered["mean"] if unsteered["model"].is_unique else []:
             axis.axvline(level, color="0.35", linestyle="--", linewidth=1)
         for index, row in rows.iterrows():
             axis.errorbar(
@@ -60,4 +62,6 @@ def _side_by_side(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     axes[0][0].set_yticks(range(len(texts)), texts)
     axes[0][0].invert_yaxis()
     compared = differences(shown[0], label(spec, metrics[0]))
-    return figure, f"Dashed: unsteered. {compared} {names(spec, pd.concat(shown))}"
+    dashed = order[order["method"] == "unsteered"]["model"].is_unique
+    told = "Dashed: unsteered. " if dashed else ""
+    return figure, f"{told}{compared} {names(spec, pd.concat(shown))}"

@@ -84,10 +84,11 @@ def perplexity_ratio(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     places = [key for key, _ in rows.groupby(split, sort=True)]
     figure, axes = panels(len(places), (1 + 2.6 * len(places), 2.9), sharey=True)
     several = rows["model"].nunique() > 1
+    groups = rows["group"].nunique()
     # A line is a group of texts and, beside the panel's own setting, what else varies.
     fixed = {"source_layer": 0, "model": "", "layer": 0} if x == "coefficient" else {"model": ""}
     lines = [
-        (", ".join(filter(None, [str(group), kind])), part.index)
+        (", ".join(filter(None, [str(group) if groups > 1 else "", kind])), part.index)
         for kind, members in settings(rows.assign(**fixed), x)
         for group, part in members.groupby("group", sort=True)
     ]
@@ -274,7 +275,7 @@ def topics(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     for index, (text, part) in enumerate(lines):
         percent = part.assign(**{name: 100 * part[name] for name in ("mean", "low", "high")})
         error_line(axis, percent, (index, len(lines)), colours[index], text)
-    axis.set(xlabel="coefficient", ylabel="change in share about the topic (points)")
+    axis.set(xlabel="coefficient", ylabel="change in share (points)")
     legend(figure, axes)
     layers = ", ".join(f"{layer:g}" for layer in np.unique(shown["layer"].dropna()))
     caption = (

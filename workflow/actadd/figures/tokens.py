@@ -25,7 +25,7 @@ def token_shift(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         axis.plot(theory, ordered, "o", markersize=2.5, color=sns.color_palette(PALETTE)[0])
         axis.plot(theory, slope * theory + intercept, "--", color="0.35", linewidth=1)
         axis.set(xlabel="normal quantile", ylabel="mean shift of a token (nats)", title=model)
-        extremes = pd.concat([own.head(10), own.tail(10)])
+        extremes = own if len(own) <= 20 else pd.concat([own.head(10), own.tail(10)])
         bars = axes[0][2 * place + 1]
         colours = [sns.color_palette(PALETTE)[0 if v > 0 else 1] for v in extremes["difference"]]
         bars.barh(range(len(extremes)), extremes["difference"], color=colours)
