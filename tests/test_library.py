@@ -311,7 +311,10 @@ def test_perplexity_ratio_by_hand(tmp_path):
                 )
     pd.DataFrame(rows).to_parquet(tmp_path / "in.parquet")
     summaries.summarise_logprobs(
-        {"ranks": [1, 10]}, logprobs=tmp_path / "in.parquet", csv=tmp_path / "o.csv", parquet=tmp_path / "o.parquet"
+        {"ranks": [1, 10]},
+        logprobs=tmp_path / "in.parquet",
+        csv=tmp_path / "o.csv",
+        parquet=tmp_path / "o.parquet",
     )
     table = pd.read_parquet(tmp_path / "o.parquet").set_index(["condition", "metric"])
     ratio = table.loc[("steered", "perplexity_ratio")]
@@ -343,7 +346,10 @@ def test_a_masked_first_target_is_left_out_not_replaced(tmp_path):
     ]
     pd.DataFrame(rows).to_parquet(tmp_path / "in.parquet")
     summaries.summarise_logprobs(
-        {"ranks": [1, 10]}, logprobs=tmp_path / "in.parquet", csv=tmp_path / "o.csv", parquet=tmp_path / "o.parquet"
+        {"ranks": [1, 10]},
+        logprobs=tmp_path / "in.parquet",
+        csv=tmp_path / "o.csv",
+        parquet=tmp_path / "o.parquet",
     )
     table = pd.read_parquet(tmp_path / "o.parquet")
     row = table[(table["method"] == "actadd") & (table["group"] == "all")]
