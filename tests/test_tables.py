@@ -360,7 +360,7 @@ def lens_rows() -> list[dict]:
         for layer in (0, 10)
         for position in (1, 2)
         for direction in ("up", "down")
-        for rank in (2, 0, 1)
+        for rank in (2, 1, 0)
     ]
 
 
