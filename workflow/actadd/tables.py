@@ -45,7 +45,8 @@ def _markdown(table: pd.DataFrame) -> str:
 
 def _estimate(row: pd.Series, prefix: str = "") -> str:
     """ "0.12 [0.08, 0.17]", or without bounds where there are none."""
-    mean, low, high = (row[f"{prefix}{name}"] for name in _bounds(prefix))
+    # Rounded first: the sum of differences that cancel is not quite zero.
+    mean, low, high = (round(row[f"{prefix}{name}"], 9) for name in _bounds(prefix))
     if pd.isna(mean):
         return ""
     shown = f"{mean:.3g}" if pd.isna(low) else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
