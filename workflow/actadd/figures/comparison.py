@@ -14,6 +14,8 @@ from actadd.figures.common import PALETTE
 from actadd.wording import read
 
 COLUMNS = 4
+# Characters of a line of a panel's title.
+WIDTH = 46
 PANEL = ["name", "item", "series", "layer", "y_name"]
 # A mark and a colour for each verdict of a claim.
 MARKS = {
@@ -114,7 +116,9 @@ def _panel(axis: Axes, part: pd.DataFrame, colours: dict) -> None:
     first = part.iloc[0]
     series = textwrap.shorten(first["series"], 45, placeholder=" …").replace("$", r"\$")
     where = f", layer {first['layer']}" if first["layer"] else ""
-    axis.set_title("\n".join([f"{first['title']}: {series}{where}", *notes]), fontsize=6.5)
+    # Panels stand close: a long title would run into the next one.
+    title = textwrap.fill(f"{first['title']}: {series}{where}", WIDTH)
+    axis.set_title("\n".join([title, *notes]), fontsize=6.5)
     axis.set_xlabel(first["x_name"].replace("_", " "), fontsize=7)
     axis.set_ylabel(first["y_name"].replace("_", " "), fontsize=7)
     axis.tick_params(labelsize=6.5)
