@@ -18,7 +18,7 @@ WORDS, COST = "words.any", "fluency.perplexity"
 @pytest.fixture
 def draw(tmp_path, monkeypatch):
     """Draws sources (relative path -> rows); returns (figure, caption) with the files written."""
-    kept = []
+    kept, close = [], plt.close
     monkeypatch.setattr(plt, "close", kept.append)
 
     def run(kind: str, sources: dict[str, list[dict]], **spec):
@@ -37,7 +37,8 @@ def draw(tmp_path, monkeypatch):
         assert png.stat().st_size > 5000 and svg.read_text().startswith("<?xml")
         return kept[-1], caption
 
-    return run
+    yield run
+    close("all")
 
 
 def labels(axis_or_figure) -> list[str]:

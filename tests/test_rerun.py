@@ -87,7 +87,7 @@ def test_an_added_coefficient_computes_one_cell(space):
         addition["coefficient"] = [1, 2, -2.5]
 
     edit(space, add)
-    assert space.planned() == {"logprobs": 1, "table": 1, "figure": 1}
+    assert space.planned() == {"logprobs": 1, "summary": 1, "figure": 1}
     space.run()
     assert "cells: 1 computed, 3 reused" in space.log("logprobs/tiny/ratio")
     table = (space.folder / "results/summaries/tiny/ratio.csv").read_text()
@@ -124,7 +124,7 @@ def test_a_figures_option_redraws_that_figure_only(space):
 
 def test_an_added_scorer_generates_nothing(space):
     edit(space, lambda s: s["experiments"]["chosen"].update(scorers=["words", "fluency"]))
-    assert space.planned() == {"scores": 1, "table": 1}
+    assert space.planned() == {"scores": 1, "summary": 1}
 
 
 def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
@@ -133,7 +133,7 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
         "activations_tiny": 1,
         "vectors_tiny": 1,
         "logprobs": 1,
-        "table": 1,
+        "summary": 1,
         "figure": 1,
     }
 
@@ -141,7 +141,7 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
 @pytest.mark.parametrize(
     ("module", "first", "untouched"),
     [
-        ("figures.py", {"figure"}, {"table", "scores", "completions", "logprobs"}),
+        ("figures/sweeps.py", {"figure"}, {"summary", "scores", "completions", "logprobs"}),
         ("sampling.py", {"completions"}, {"logprobs", "vectors_tiny", "activations_tiny"}),
         ("scorers/words.py", {"scores"}, {"completions", "completions_shard", "choice"}),
         ("llama2c.py", {"model"}, {"fetch", "dataset"}),
@@ -158,6 +158,7 @@ def test_an_edited_module_reruns_the_rules_that_use_it(space, module, first, unt
 def test_digests_cover_every_module_that_a_job_loads(finished):
     """The imports are read from the syntax tree; here they are compared with what really loads."""
     from actadd.codedigest import modules_used
+    from actadd.displays import FIGURE_MODULES
 
     seen = set()
     for path in (finished.folder / "imports").glob("*.json"):
@@ -166,10 +167,14 @@ def test_digests_cover_every_module_that_a_job_loads(finished):
         modules = [record["program"]]
         if record["program"] in ("programs.scores", "programs.validation"):
             modules.append(f"actadd.scorers.{spec['scorer']['kind']}")
+        if record["program"] == "programs.figure":
+            modules.append(f"actadd.figures.{FIGURE_MODULES[spec['kind']]}")
         used = {*modules_used(*modules), "programs", "actadd", "actadd.scorers"}
         assert set(record["modules"]) <= used, record["program"]
         seen.add(record["program"])
     programs = {path.stem for path in (finished.folder / "workflow/programs").glob("[a-z]*.py")}
+    # The tiny config has no experiment for these.
+    programs -= {"comparison", "divergence", "lens", "overhead", "table"}
     assert seen == {f"programs.{name}" for name in programs}
 
 
@@ -189,7 +194,7 @@ def failing_once(space, program: str) -> dict[str, str]:
     return {"PATH": f"{folder}{os.pathsep}{space.environment()['PATH']}"}
 
 
-@pytest.mark.parametrize("program", ["programs.vectors", "programs.logprobs", "programs.table"])
+@pytest.mark.parametrize("program", ["programs.vectors", "programs.logprobs", "programs.summary"])
 def test_a_job_that_failed_once_is_redone_with_all_that_follows(space, program, monkeypatch):
     before = (space.folder / "results/figures/ratio.png").read_bytes()
     edit(space, lambda settings: settings["vectors"]["calm"].update(positive="Quiet"))
@@ -197,7 +202,7 @@ def test_a_job_that_failed_once_is_redone_with_all_that_follows(space, program, 
     monkeypatch.setattr(space, "environment", lambda: environment)
     space.run(fails=True)
     planned = space.planned()
-    assert planned["table"] == 1 and planned["figure"] == 1
+    assert planned["summary"] == 1 and planned["figure"] == 1
     space.run()
     assert space.planned() == {}
     assert (space.folder / "results/figures/ratio.png").read_bytes() != before
@@ -211,7 +216,7 @@ def test_a_failed_dataset_job_is_redone_after_its_file_changed(space, monkeypatc
     environment = {**space.environment(), **failing_once(space, "programs.dataset")}
     monkeypatch.setattr(space, "environment", lambda: environment)
     space.run(fails=True)
-    assert space.planned() == {"dataset": 1, "logprobs": 1, "table": 1, "figure": 1}
+    assert space.planned() == {"dataset": 1, "logprobs": 1, "summary": 1, "figure": 1}
     space.run()
     table = pd.read_parquet(space.folder / "results/summaries/tiny/ratio.parquet")
     assert table[table["group"] == "b"]["n_prompts"].max() == 3

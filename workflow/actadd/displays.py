@@ -34,6 +34,26 @@ TABLES = {
 }
 KINDS = {"figures": FIGURES, "tables": TABLES}
 
+# kind -> the module of actadd.figures whose function of that name draws it.
+FIGURE_MODULES = {
+    "sweep": "sweeps",
+    "perplexity_ratio": "sweeps",
+    "frequency": "sweeps",
+    "precision": "sweeps",
+    "dose_response": "sweeps",
+    "topics": "sweeps",
+    "conditions": "conditions",
+    "accuracy": "conditions",
+    "token_shift": "tokens",
+    "divergence": "tokens",
+    "norms": "vectors",
+    "lens": "lens",
+    "cosines": "lens",
+    "pairs": "vectors",
+    "overhead": "overhead",
+    "comparison": "comparison",
+}
+
 # kind -> the only measure of an experiment that it can be made from; any, if it is not here.
 MEASURES = {
     "conditions": "completions",

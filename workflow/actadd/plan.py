@@ -112,7 +112,12 @@ class Plan:
         for choice, rule in self.experiment(experiment).get("choices", {}).items():
             sweep = self.conditions(model, rule["experiment"])[rule["condition"]]
             spelled = expand({rule["condition"]: sweep})
-            layers = {a["source_layer"] for condition in spelled for a in condition.additions}
+            layers = {
+                a[field]
+                for condition in spelled
+                for a in condition.additions
+                for field in ("source_layer", *(["layer"] if a["match_norm"] else []))
+            }
             candidates[choice] = sorted(layers)
         return candidates
 
@@ -347,10 +352,13 @@ class Plan:
     def display(self, section: str, name: str) -> Job:
         """A figure (section "figures") or a table to read (section "tables")."""
         entry = self.config[section][name]
-        program = {"figures": "programs.figure", "tables": "programs.table"}[section]
+        modules = {"figures": ("programs.figure",), "tables": ("programs.table",)}[section]
+        if section == "figures":
+            # Imported by its name, which the digest of the program does not see.
+            modules += (f"actadd.figures.{displays.FIGURE_MODULES[entry['kind']]}",)
         spec = {**entry, "name": name, "about": self._about(entry)}
         above = self.display_inputs(section, name)
-        return self._job((section, name), (program,), spec, **above)
+        return self._job((section, name), modules, spec, **above)
 
     def _about(self, entry: dict[str, Any]) -> dict[str, Any]:
         """What a caption has to say of the data and the scorers behind a figure or table."""

@@ -88,8 +88,8 @@ def _units(values: pd.Series) -> pd.Series:
 def _by_group(values: pd.Series, groups: pd.Series) -> Iterator[tuple[str, pd.Series]]:
     """All prompts' values, then those of each group, if there is more than one."""
     yield "all", values
-    own = groups.reindex(values.index.get_level_values("prompt_id")).to_numpy()
-    names = sorted({name for name in own if pd.notna(name)})
+    own = groups.reindex(values.index.get_level_values("prompt_id")).fillna("").to_numpy(object)
+    names = sorted(set(own) - {""})
     if len(names) > 1:
         yield from ((name, values[own == name]) for name in names)
 
@@ -238,10 +238,13 @@ def summarise_divergence(
         last = own[own["token_ids"].notna()]
         columns = ["tokens", "before", "after", "watched"]
         spread = last.set_index("text_id")[columns].explode(columns)
-        for token, part in spread[spread["watched"].astype(bool)].groupby("tokens", sort=True):
+        watched = spread[spread["watched"].astype(bool)]
+        short = [token.strip() for token in watched["tokens"].unique()]
+        for token, part in watched.groupby("tokens", sort=True):
+            name = token.strip() if short.count(token.strip()) == 1 else repr(token)
             before, after = part["before"].astype(float), part["after"].astype(float)
-            found[f"probability {token.strip()}"] = after, before
-            found[f"ratio {token.strip()}"] = after / before, None
+            found[f"probability {name}"] = after, before
+            found[f"ratio {name}"] = after / before, None
         for metric, (values, baseline) in found.items():
             rows.append(
                 {

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from actadd import pairs as contrast_pairs
+from actadd.conditions import SAMPLING
 from actadd.files import write_text, write_with
 from actadd.tokenshift import token_shift as shifts
 from actadd.wording import label, metric_rows, names, read, row_labels
@@ -37,7 +38,8 @@ def _markdown(table: pd.DataFrame) -> str:
         if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
             return ""
         text = f"{value:.4g}" if isinstance(value, float) else str(value)
-        return text.replace("|", "\\|").replace("\r", " ").replace("\n", "<br>")
+        text = text.replace("\\", "\\\\").replace("|", "\\|")
+        return text.replace("\r", " ").replace("\n", "<br>")
 
     lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy(object).tolist()]
     return "\n".join("| " + " | ".join(cell(value) for value in line) + " |" for line in lines)
@@ -96,14 +98,14 @@ def precision(spec: dict, sources: list[Path]) -> Rows:
     summary = summary[summary["group"] == "all"]
     ranked = summary[summary["metric"].str.startswith("precision_at_")]
     ks = sorted({int(metric.rpartition("_")[2]) for metric in ranked["metric"]})
-    keys = ["model", "condition", "vector", "layer", "coefficient"]
+    keys = ["model", "condition", "vector", "layer", "coefficient", "position", "dimensions"]
     rows = []
-    for values, part in summary.groupby(keys, dropna=False, sort=False):
+    for values, part in summary.groupby([*keys, "additions"], dropna=False, sort=False):
         by_metric = part.set_index("metric")
         rank = by_metric.loc["rank"]
         rows.append(
             {
-                **dict(zip(keys, values, strict=True)),
+                **dict(zip(keys, values[:-1], strict=True)),
                 **{f"P@{k}": _estimate(by_metric.loc[f"precision_at_{k}"]) for k in ks},
                 "mean rank difference": _estimate(rank, "difference"),
                 "p (Wilcoxon)": "" if pd.isna(rank["p_value"]) else f"{rank['p_value']:.2g}",
@@ -119,7 +121,7 @@ def qualitative(spec: dict, sources: list[Path]) -> Rows:
     table = read(sources)
     count = spec.get("samples", 3)
     table = table[table["sample"] < count]
-    keys = ["model", "prompt_id", "sample"]
+    keys = ["model", "prompt_id", "sample", *SAMPLING, "seed"]
     unsteered = table[table["method"] == "unsteered"].drop_duplicates(keys).set_index(keys)
     rows = []
     for _, row in table[table["method"] != "unsteered"].iterrows():
@@ -183,13 +185,13 @@ def next_tokens(spec: dict, sources: list[Path]) -> Rows:
     spread["ratio"] = spread["after"] / spread["before"]
     # Contribution to KL(steered || unsteered), as the authors rank them.
     spread["kl contribution"] = spread["after"] * np.log(spread["ratio"])
-    keys = ["model", "condition", "coefficient", "text_id"]
+    keys = ["model", "condition", "layer", "coefficient", "text_id"]
     ordered = spread.sort_values("kl contribution", ascending=False)
     top = spec.get("top", 10)
     moved = ordered.groupby(keys, dropna=False).head(top)
     likely = spread.sort_values("before", ascending=False).groupby(keys, dropna=False).head(top)
     found = pd.concat([moved.assign(list="most moved"), likely.assign(list="likeliest unsteered")])
-    shown = [*keys[:3], "layer", "list", "tokens", "before", "after", "ratio", "kl contribution"]
+    shown = [*keys, "list", "tokens", "before", "after", "ratio", "kl contribution"]
     caption = (
         "Probability of the next token after the text, without and with steering, their ratio, and "
         "the token's contribution to KL(steered || unsteered) in nats. "
@@ -205,6 +207,7 @@ def pairs(spec: dict, sources: list[Path]) -> Rows:
     told = "; ".join(
         f"{row.predictor}: rho = {row.rho:+.2f} (p = {row.p:.2g})"
         for row in correlations.itertuples()
+        if not np.isnan(row.rho)
     )
     caption = (
         f"Effect: paired difference of {label(spec, spec['metrics'][0])} from unsteered. "

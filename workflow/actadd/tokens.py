@@ -82,7 +82,13 @@ class Tokens:
     def cut(self, text: str, count: int) -> str:
         """The text's beginning: what its first tokens, `count` with BOS, stand for."""
         offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
-        return text[: offsets[count - 2][1]] if len(offsets) >= count else text
+        if len(offsets) < count:
+            return text
+        cut = text[: offsets[count - 2][1]]
+        # A character of several tokens may have been cut after its first one.
+        while len(self.pieces(cut)) >= count:
+            cut = cut[:-1]
+        return cut
 
     def decode(self, ids: list[int]) -> str:
         """Text of token ids; special tokens are left out."""

@@ -12,31 +12,12 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import seaborn as sns
 
+from actadd.displays import FIGURE_MODULES
 from actadd.figures.common import PALETTE
 from actadd.files import whole_file
 
 # Inches; a narrower figure's title would stick out.
 NARROWEST = 6.5
-
-# kind -> the module of this package whose function of that name draws it.
-MODULES = {
-    "sweep": "sweeps",
-    "perplexity_ratio": "sweeps",
-    "frequency": "sweeps",
-    "precision": "sweeps",
-    "dose_response": "sweeps",
-    "topics": "sweeps",
-    "conditions": "conditions",
-    "accuracy": "conditions",
-    "token_shift": "tokens",
-    "divergence": "tokens",
-    "norms": "vectors",
-    "lens": "lens",
-    "cosines": "lens",
-    "pairs": "vectors",
-    "overhead": "overhead",
-    "comparison": "comparison",
-}
 
 
 def draw(spec: dict, *, sources: list[Path], png: Path, svg: Path) -> dict[str, Any]:
@@ -47,7 +28,7 @@ def draw(spec: dict, *, sources: list[Path], png: Path, svg: Path) -> dict[str, 
     """
     sns.set_theme(context="paper", style="whitegrid", palette=PALETTE)
     matplotlib.rcParams["svg.hashsalt"] = "actadd"
-    module = import_module(f"actadd.figures.{MODULES[spec['kind']]}")
+    module = import_module(f"actadd.figures.{FIGURE_MODULES[spec['kind']]}")
     figure, caption = getattr(module, spec["kind"])(spec, sources)
     if spec.get("note"):
         caption = f"{caption} {spec['note']}"

@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from scipy.stats import probplot
 
+from actadd.errors import UserError
 from actadd.figures.common import PALETTE, panels
 from actadd.tokenshift import token_shift as shifts
 from actadd.wording import read
@@ -62,7 +63,12 @@ def divergence(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         wide = own.pivot_table(
             index=["text_id", "coefficient"], columns="condition", values="share"
         )
-        wide = wide.dropna(subset=["actadd", "random"]).reset_index()
+        wide = wide.reindex(columns=["actadd", "random"]).dropna().reset_index()
+        if wide.empty:
+            raise UserError(
+                f"figures.{spec['name']}: {model} has no coefficient that actadd and "
+                "random share; give both the same"
+            )
         for colour, (factor, part) in zip(
             sns.color_palette(PALETTE), wide.groupby("coefficient", sort=True), strict=False
         ):
