@@ -19,6 +19,17 @@ def tiny_model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def prepared(tiny_model, tmp_path_factory) -> Path:
+    """The tiny model as the workflow makes it ready. Read it; never change it."""
+    from actadd import models
+
+    entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
+    folder = tmp_path_factory.mktemp("prepared") / "tiny"
+    models.prepare(entry, tiny_model, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory, tiny_model) -> tiny.Workspace:
     """A workspace in which everything has been run once. Copy it; never change it."""
     space = tiny.Workspace.create(tmp_path_factory.mktemp("finished") / "space", tiny_model)

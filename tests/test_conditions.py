@@ -5,21 +5,13 @@ import pandas as pd
 import pytest
 
 import tiny
-from actadd import conditions, datasets, models
+from actadd import conditions, datasets
 from actadd.config import checked
 from actadd.errors import UserError
 from actadd.experiment import Experiment
 from actadd.plan import Plan
 from actadd.tokens import Tokens
 from test_lens import write
-
-
-@pytest.fixture(scope="module")
-def prepared(tiny_model, tmp_path_factory):
-    entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
-    folder = tmp_path_factory.mktemp("prepared") / "tiny"
-    models.prepare(entry, tiny_model, folder)
-    return folder
 
 
 def steered(**addition) -> dict:

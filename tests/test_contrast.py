@@ -146,14 +146,6 @@ def test_a_stopped_row_ends_and_the_others_go_on(model, uniforms):
 PREFIX = " wedding bride"
 
 
-@pytest.fixture(scope="module")
-def prepared(tiny_model, tmp_path_factory):
-    entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
-    folder = tmp_path_factory.mktemp("prepared") / "tiny"
-    models.prepare(entry, tiny_model, folder)
-    return folder
-
-
 def experiment_spec(**changes) -> dict:
     return {
         "name": "e",

@@ -6,8 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-import tiny
-from actadd import datasets, divergence, models, summaries
+from actadd import datasets, divergence, summaries
 from actadd.steering import blocks
 from actadd.tokens import Tokens
 from test_lens import write
@@ -15,14 +14,6 @@ from test_lens import write
 TEXTS = ["The ship left the port with its cargo", "The bride went home"]
 WATCH = [" wedding", "the"]
 PREFIX = " happy"
-
-
-@pytest.fixture(scope="module")
-def prepared(tiny_model, tmp_path_factory):
-    entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
-    folder = tmp_path_factory.mktemp("prepared") / "tiny"
-    models.prepare(entry, tiny_model, folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

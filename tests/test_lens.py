@@ -50,14 +50,6 @@ def write(folder, name: str, layer: int, vector: np.ndarray):
 
 
 @pytest.fixture(scope="module")
-def prepared(tiny_model, tmp_path_factory):
-    entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
-    folder = tmp_path_factory.mktemp("prepared") / "tiny"
-    models.prepare(entry, tiny_model, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def read(prepared, tmp_path_factory):
     """(readings, cosines) of a vector that is one token's unembedding row, and of a longer one."""
     folder = tmp_path_factory.mktemp("vectors")

@@ -23,14 +23,6 @@ SPEC = {"dtype": "float32", "compute": {"device": "cpu", "threads": 1}}
 
 
 @pytest.fixture(scope="module")
-def prepared(tiny_model, tmp_path_factory):
-    entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
-    folder = tmp_path_factory.mktemp("prepared") / "tiny"
-    models.prepare(entry, tiny_model, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def cached(prepared, tmp_path_factory):
     """Layer files of a pair of unequal lengths."""
     folder = tmp_path_factory.mktemp("activations")

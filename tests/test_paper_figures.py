@@ -4,9 +4,9 @@ import json
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 
+import tiny
 from actadd import figures
 from actadd.overhead import ARMS, STEERED
 from test_figures import ABOUT, lines, row, unsteered
@@ -22,15 +22,7 @@ def draw(tmp_path, monkeypatch):
     monkeypatch.setattr(plt, "close", kept.append)
 
     def run(kind: str, sources: dict[str, list[dict]], **spec):
-        paths = []
-        for name, rows in sources.items():
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".parquet":
-                pd.DataFrame(rows).to_parquet(path)
-            else:
-                pd.DataFrame(rows).to_csv(path, index=False)
-            paths.append(path)
+        paths = tiny.written(sources, tmp_path)
         entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **spec}
         png, svg = tmp_path / "f.png", tmp_path / "f.svg"
         caption = figures.draw(entry, sources=paths, png=png, svg=svg)["caption"]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import tiny
 from actadd import tables
 from actadd.errors import UserError
 from actadd.overhead import ARMS, STEERED, UNSTEERED
@@ -39,15 +40,7 @@ def tabulate(tmp_path):
     """
 
     def run(kind: str, sources: dict[str, list[dict]], **spec):
-        paths = []
-        for name, rows in sources.items():
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".parquet":
-                pd.DataFrame(rows).to_parquet(path)
-            else:
-                pd.DataFrame(rows).to_csv(path, index=False)
-            paths.append(path)
+        paths = tiny.written(sources, tmp_path)
         entry = {"name": "t", "kind": kind, "title": "Title", "about": ABOUT, **spec}
         csv, markdown = tmp_path / "t.csv", tmp_path / "t.md"
         found = tables.tabulate(entry, sources=paths, csv=csv, markdown=markdown)

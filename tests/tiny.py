@@ -188,6 +188,20 @@ def make_model(folder: Path) -> Path:
     return folder
 
 
+def written(sources: dict[str, list[dict]], folder: Path) -> list[Path]:
+    """Made-up rows as files (relative path -> rows), Parquet or CSV by their suffix, in order."""
+    import pandas as pd
+
+    paths = [folder / name for name in sources]
+    for path, rows in zip(paths, sources.values(), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".parquet":
+            pd.DataFrame(rows).to_parquet(path)
+        else:
+            pd.DataFrame(rows).to_csv(path, index=False)
+    return paths
+
+
 class Workspace:
     """A copy of the workflow with a config of its own, and a way to run it."""
 

@@ -397,19 +397,16 @@ class Plan:
             "sha256": sha256_file(published) if published else None,
             "relative_to": entry.get("norms", {}).get("relative_to"),
         }
-        above = self.comparison_norms() | {
+        above = self.comparison_norms() | self.comparison_summaries()
+        return self._job(("comparison",), ("programs.comparison",), spec, **above)
+
+    def comparison_summaries(self) -> dict[str, Job]:
+        """Summaries that are compared with published numbers: path -> job."""
+        return {
             f"results/summaries/{model}/{name}.parquet": self.summary(model, name)
             for name in self.compared()
             for model in self.experiment(name)["models"]
         }
-        return self._job(("comparison",), ("programs.comparison",), spec, **above)
-
-    def comparison_summaries(self) -> list[str]:
-        return [
-            f"results/summaries/{model}/{name}.parquet"
-            for name in self.compared()
-            for model in self.experiment(name)["models"]
-        ]
 
     def comparison_norms(self) -> dict[str, Job]:
         """Norms of vectors that are compared with published ones: path -> job."""

@@ -61,7 +61,7 @@ rule table:
 rule comparison:
     input:
         published=config["comparison"].get("published", []),
-        summaries=PLAN.comparison_summaries(),
+        summaries=list(PLAN.comparison_summaries()),
         norms=list(PLAN.comparison_norms()),
     output:
         parquet="results/comparison.parquet",
