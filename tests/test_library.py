@@ -388,25 +388,6 @@ def test_a_prefix_is_no_part_of_the_text_that_is_measured(prepared, tmp_path):
     assert np.allclose(stored, by_hand[shift:], atol=1e-5)
 
 
-def test_logits_that_are_no_numbers_are_an_error(prepared):
-    from actadd.batching import left_pad
-    from actadd.generation import generate
-    from actadd.sampling import Sampling
-
-    model = models.load(prepared, dtype="float16", device="cpu", threads=1)
-    ids, mask = left_pad([Tokens(prepared).encode("The ship left")])
-    with pytest.raises(UserError, match="smaller coefficient"):
-        generate(
-            model,
-            ids,
-            mask,
-            additions=[[Addition(torch.ones(2, 32), 1, 1e9)]],
-            sampling=Sampling(),
-            uniforms=torch.zeros(1, 2, dtype=torch.float64),
-            max_new_tokens=2,
-        )
-
-
 def test_halves_of_an_odd_number_are_all_of_it(tmp_path):
     (tmp_path / "a.txt").write_text("\n".join(f"row {n}" for n in range(7)))
     spec = {"name": "a", "title": "a", "splits": {"one": 0.5, "two": 0.5}}

@@ -55,17 +55,31 @@ def test_same_distribution_as_the_definition(settings, vocabulary):
         assert set(drawn.unique().tolist()) <= set(expected)
 
 
-def test_the_partial_sort_and_its_fallback_agree_with_the_full_sort(monkeypatch):
+def test_the_partial_searches_and_their_fallback_agree_with_the_full_sort(monkeypatch):
     torch.manual_seed(2)
-    logits = torch.randn(64, 3000) * torch.linspace(0.2, 4, 64)[:, None]
-    counts = torch.zeros_like(logits)
+    logits = torch.randn(64, 3000) * torch.linspace(0.2, 6, 64)[:, None]
+    counts = torch.zeros_like(logits).scatter_(1, logits.topk(3).indices[::2], 1.0)
     uniforms = torch.rand(64, dtype=torch.float64)
-    settings = Sampling(1.0, 0.6, 0.0)
-    reached = logits.softmax(-1).topk(sampling.PARTIAL)[0].sum(-1) > settings.top_p
-    assert reached.any() and not reached.all(), "both ways should be taken"
+    settings = Sampling(1.0, 0.6, 0.5)
+    mass = (logits - 0.5 * counts).softmax(-1).sort(descending=True)[0].cumsum(-1)
+    first, second = (mass[:, size - 1] > settings.top_p for size in sampling.PARTIAL)
+    assert first.any() and (second & ~first).any() and not second.all(), "all ways should be taken"
     partial = next_tokens(logits, counts, uniforms, settings)
-    monkeypatch.setattr(sampling, "PARTIAL", 3000)
+    monkeypatch.setattr(sampling, "PARTIAL", ())
     assert torch.equal(partial, next_tokens(logits, counts, uniforms, settings))
+
+
+def test_a_row_that_is_not_numbers_leaves_the_others_alone():
+    torch.manual_seed(3)
+    logits = torch.randn(3, 1000)
+    expected = next_tokens(logits, torch.zeros_like(logits), torch.rand(3).double(), Sampling())
+    for bad in (float("nan"), float("inf")):
+        mixed = torch.cat([logits, torch.full((1, 1000), bad)])
+        torch.manual_seed(3)
+        torch.randn(3, 1000)
+        uniforms = torch.cat([torch.rand(3).double(), torch.zeros(1).double()])
+        found = next_tokens(mixed, torch.zeros_like(mixed), uniforms, Sampling())
+        assert torch.equal(found[:3], expected)
 
 
 def test_temperature_zero_is_argmax():

@@ -1,14 +1,25 @@
 """Token id lists as one batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from actadd.errors import UserError
 
-def left_pad(rows: Sequence[Sequence[int]], pad_id: int = 0) -> tuple[Tensor, Tensor]:
-    """Token id lists, left-padded: input_ids and attention_mask, int64 [rows, width]."""
-    width = max(len(row) for row in rows)
+Made = TypeVar("Made")
+STEP = 8
+
+
+def left_pad(
+    rows: Sequence[Sequence[int]], pad_id: int = 0, width: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Token id lists, left-padded: input_ids and attention_mask, int64 [rows, width].
+
+    width: the default is that of the longest row.
+    """
+    width = width or max(len(row) for row in rows)
     ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows])
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
     return ids, mask
@@ -28,3 +39,42 @@ def by_length(lengths: Sequence[int], rows: int) -> Iterator[list[int]]:
         batch.append(index)
     if batch:
         yield batch
+
+
+def padded_width(length: int) -> int:
+    """Columns that a row of `length` tokens gets in a batch: the next multiple of 8.
+
+    It depends on the row alone, so that a row meets the same shapes in every batch.
+    """
+    return -(-length // STEP) * STEP
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python could not get the memory that it asked for."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def halving(rows: int, compute: Callable[[int], Iterator[Made]]) -> Iterator[Made]:
+    """Yields from compute(rows), and from compute(rows / 2) and so on if memory runs out.
+
+    Each call of `compute` goes on with what the one before it has not yielded.
+    Raises UserError if one row alone is too much.
+    """
+    while True:
+        try:
+            yield from compute(rows)
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if rows == 1:
+                raise UserError(
+                    "out of memory with a batch of one row: take a smaller model or dtype, or a "
+                    "machine with more memory"
+                ) from error
+        rows //= 2
+        print(f"out of memory: batches have {rows} rows from here on", flush=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

@@ -6,13 +6,14 @@ deleting the store costs time and nothing else.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actadd.errors import UserError
 from actadd.files import digest, whole_file
 from actadd.provenance import versions
 
@@ -54,29 +55,44 @@ def cell_key(**determinants: Any) -> str:
     return digest({**determinants, "packages": packages})
 
 
-def collect(
+# What a computation makes of a cell: its table, or why there is none.
+Made = tuple[int, pa.Table | UserError]
+
+
+def fill(
     store: CellStore,
     keys: Sequence[str],
     labels: Sequence[str],
-    compute: Callable[[int], pa.Table],
+    compute: Callable[[list[int]], Iterable[Made]],
     needed: Sequence[int] | None = None,
-) -> dict[int, pa.Table]:
-    """The tables of cells `needed` (default: all), computing and storing those not in the store.
+) -> None:
+    """Computes those of the cells `needed` (default: all) that are not in the store.
 
-    `compute(i)` makes cell i. Prints one line for each cell and a closing count.
+    `compute(indices)` yields each of these cells as soon as it is finished, in any order, and it is
+    stored at once. Prints one line for each and a closing count. A cell that failed does not keep
+    the others from being computed; then UserError is raised.
     """
-    tables: dict[int, pa.Table] = {}
-    computed = 0
+    started = time.monotonic()
     indices = list(range(len(keys)) if needed is None else needed)
-    for place, index in enumerate(indices, start=1):
-        table = store.get(keys[index])
-        if table is None:
-            start = time.monotonic()
-            table = compute(index)
-            store.put(keys[index], table)
-            computed += 1
-            seconds = time.monotonic() - start
-            print(f"cell {place} of {len(indices)}: {labels[index]}: {seconds:.1f} s", flush=True)
-        tables[index] = table
-    print(f"cells: {computed} computed, {len(indices) - computed} reused", flush=True)
-    return tables
+    # Two conditions may be one cell, as where a sweep holds its own baseline.
+    missing = {keys[i]: i for i in reversed(indices) if store.get(keys[i]) is None}
+    todo = sorted(missing.values())
+    failed = []
+    for count, (index, made) in enumerate(compute(todo) if todo else (), start=1):
+        seconds = time.monotonic() - started
+        if isinstance(made, UserError):
+            failed.append(f"{labels[index]}: {made}")
+        else:
+            store.put(keys[index], made)
+        state = "failed" if isinstance(made, UserError) else "done"
+        print(
+            f"cell {count} of {len(todo)}: {labels[index]}: {state} after {seconds:.1f} s",
+            flush=True,
+        )
+    print(
+        f"cells: {len(todo) - len(failed)} computed, {len(indices) - len(todo)} reused, "
+        f"{len(failed)} failed",
+        flush=True,
+    )
+    if failed:
+        raise UserError("\n".join(failed[:5]))

@@ -1,18 +1,32 @@
-"""Steered completions of one experiment on one model, cell by cell."""
+"""Steered completions of one experiment on one model, cell by cell.
 
+Cells share batches: sixteen samples of one setting would leave most of a processor idle. For a
+cell's bytes not to depend on which others are computed with it, every batch of a kind has one shape
+(contexts, samples, width), each part of it set by the row itself or by the config: arithmetic on a
+row may round differently in a batch of another shape, but not beside other rows.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from actadd.cells import CellStore, cell_key, collect
+from actadd.cells import CellStore, Made, cell_key, fill
 from actadd.conditions import Condition
 from actadd.errors import UserError
 from actadd.experiment import Experiment
-from actadd.files import digest, write_with
+from actadd.files import canonical_json, digest, write_frames
 from actadd.sampling import Sampling, draws
+
+TOO_LARGE = (
+    "the logits are not numbers any more: the addition is too large for the model's dtype; take a "
+    "smaller coefficient, or dtype float32"
+)
 
 
 def complete(
@@ -28,9 +42,9 @@ def complete(
 ) -> dict[str, Any]:
     """Fills the cells of an experiment and writes all its completions as one Parquet table.
 
-    spec: name, model, conditions, prompts, samples, max_new_tokens, sampling, seed, dtype, compute.
-    shard: (i, n) computes every n-th cell only, from the i-th on, and writes nothing but the
-    store; the table is then written by a call without it.
+    spec: name, model, conditions, prompts, samples, max_new_tokens, sampling, seed, dtype, compute,
+    batch_rows. shard: (i, n) computes every n-th cell only, from the i-th on, and writes nothing
+    but the store; the table is then written by a call without it.
     Rows: one for each condition, prompt and sample, with all coordinates, the user's prompt, what
     the method put before it (prefix), the completion, its token ids and whether it ended by itself.
     Raises UserError if a prompt is shorter than a vector, before the weights are loaded.
@@ -41,28 +55,34 @@ def complete(
     keys = [cell.key() for cell in cells]
 
     index, shards = shard
-    tables = collect(
-        CellStore(store),
+    cell_store = CellStore(store)
+    fill(
+        cell_store,
         keys,
         [condition.label for condition in experiment.conditions],
-        lambda index: cells[index].compute(),
+        lambda wanted: _compute(experiment, cells, wanted),
         range(index, len(keys), shards),
     )
     if output is not None:
-        table = experiment.assemble(keys, tables)
-        place = table.pop("prompt").to_numpy()
-        before = table.columns.get_loc("sample")
-        table.insert(before, "group", prompts["group"].astype("string").to_numpy()[place])
-        prefixes = table["condition"].map({c.name: c.prefix for c in experiment.conditions})
-        table.insert(before, "prompt_id", prompts["id"].to_numpy()[place])
-        table.insert(before + 1, "prefix", prefixes)
-        table.insert(before + 2, "prompt", prompts["text"].to_numpy()[place])
-        write_with(output, lambda path: table.to_parquet(path, index=False))
+        write_frames(output, _frames(experiment, prompts, keys, cell_store))
     return {"cells": len(keys), "weights": experiment.facts["weights"]}
 
 
+def _frames(
+    experiment: Experiment, prompts: pd.DataFrame, keys: list[str], store: CellStore
+) -> Iterator[pd.DataFrame]:
+    for condition, table in experiment.frames(keys, store):
+        place = table.pop("prompt").to_numpy()
+        before = table.columns.get_loc("sample")
+        table.insert(before, "prompt_id", prompts["id"].to_numpy()[place])
+        table.insert(before + 1, "prefix", condition.prefix)
+        table.insert(before + 2, "prompt", prompts["text"].to_numpy()[place])
+        table.insert(before + 3, "group", prompts["group"].astype("string").to_numpy()[place])
+        yield table.astype({"group": "string"})
+
+
 class _Cell:
-    """One condition on all its prompts and samples, in batches that no other cell has a part in."""
+    """One condition on all its prompts and samples."""
 
     def __init__(self, experiment: Experiment, condition: Condition, prompts: pd.DataFrame):
         self.experiment, self.condition = experiment, condition
@@ -83,53 +103,149 @@ class _Cell:
             **{name: spec[name] for name in ("samples", "max_new_tokens", "batch_rows")},
         )
 
-    def compute(self) -> pa.Table:
-        import torch
+    def contexts(self, place: int) -> list[list[int]]:
+        """Token ids of a prompt and, under PREADD, of its contrasted context."""
+        return [self.encoded[place], *([self.contrast[place]] if self.contrast else [])]
 
-        from actadd.batching import left_pad
-        from actadd.generation import FINISHED, generate
-
-        spec, condition = self.experiment.spec, self.condition
-        model, additions = self.experiment.model(), self.experiment.additions(condition)
-        steps = spec["max_new_tokens"]
-        places = range(len(self.texts))
-        rows = [(place, sample) for place in places for sample in range(spec["samples"])]
-        written: list[list[int]] = []
-        for start in range(0, len(rows), spec["batch_rows"]):
-            batch = rows[start : start + spec["batch_rows"]]
-            contexts = [self.encoded[place] for place, _ in batch]
-            if self.contrast:
-                contexts += [self.contrast[place] for place, _ in batch]
-            ids, mask = left_pad(contexts)
-            noise = [
-                draws(condition.seed, self.texts[place], sample, steps) for place, sample in batch
-            ]
-            try:
-                tokens = generate(
-                    model,
-                    ids,
-                    mask,
-                    additions=[additions] * len(contexts),
-                    contrast=condition.strength if self.contrast else None,
-                    sampling=Sampling(**condition.sampling),
-                    uniforms=torch.from_numpy(np.stack(noise)),
-                    max_new_tokens=steps,
-                    stop_ids=self.experiment.tokens.stop_ids,
-                )
-            except UserError as error:
-                where = f"{self.experiment.key}: {condition.label}"
-                raise UserError(f"{where}: {error}") from error
-            written += [[token for token in row if token != FINISHED] for row in tokens.tolist()]
-        stops = set(self.experiment.tokens.stop_ids)
-        return pa.table(
+    def table(self, written: dict[tuple[int, int], list[int]], batch_rows: int) -> pa.Table:
+        """written: token ids of each (place, sample). batch_rows: of the batches it was drawn in,
+        which are smaller than the config's where memory ran out."""
+        rows = sorted(written)
+        tokens = self.experiment.tokens
+        stops = set(tokens.stop_ids)
+        table = pa.table(
             {
                 "prompt": pa.array([self.numbers[place] for place, _ in rows], pa.int32()),
                 "sample": pa.array([sample for _, sample in rows], pa.int32()),
-                "token_ids": pa.array(written, pa.list_(pa.int32())),
+                "token_ids": pa.array([written[row] for row in rows], pa.list_(pa.int32())),
                 "completion": [
-                    self.experiment.tokens.continuation(self.encoded[place], row)
-                    for (place, _), row in zip(rows, written, strict=True)
+                    tokens.continuation(self.encoded[place], written[place, sample])
+                    for place, sample in rows
                 ],
-                "ended": [bool(row) and row[-1] in stops for row in written],
+                "ended": [bool(written[row]) and written[row][-1] in stops for row in rows],
             }
         )
+        return table.replace_schema_metadata({"batch_rows": str(batch_rows)})
+
+
+class _Unit(NamedTuple):
+    """What is read once: a prompt of a cell, and those of its samples that share a batch."""
+
+    cell: int
+    place: int
+    samples: range
+
+
+def _compute(experiment: Experiment, cells: list[_Cell], wanted: list[int]) -> Iterator[Made]:
+    """The wanted cells, each as soon as its last completion is drawn."""
+    from actadd.batching import halving
+
+    left = list(wanted)
+    spent = {"generating": 0.0}
+
+    def draw(batch_rows: int) -> Iterator[Made]:
+        for index, made in _draw(experiment, {i: cells[i] for i in left}, batch_rows, spent):
+            left.remove(index)
+            yield index, made
+
+    # Its loading is no part of generating.
+    experiment.model()
+    started = time.perf_counter()
+    yield from halving(experiment.spec["batch_rows"], draw)
+    seconds = time.perf_counter() - started
+    print(f"{seconds:.2f} s, of which {spent['generating']:.2f} s generating", flush=True)
+
+
+def _draw(
+    experiment: Experiment, cells: dict[int, _Cell], batch_rows: int, spent: dict[str, float]
+) -> Iterator[Made]:
+    """Takes the cells in order; what their batches have room for comes from the cells behind."""
+    from actadd.batching import padded_width
+
+    samples = experiment.spec["samples"]
+    parts = -(-samples // batch_rows)
+    together = -(-samples // parts)
+    waiting: dict[tuple, deque[_Unit]] = {}
+    kinds: dict[int, dict[tuple, int]] = {index: {} for index in cells}
+    for index, cell in cells.items():
+        for place in range(len(cell.texts)):
+            width = padded_width(max(len(ids) for ids in cell.contexts(place)))
+            kind = (width, cell.condition.strength, canonical_json(cell.condition.sampling))
+            for part in range(parts):
+                drawn = range(part * together, min(samples, (part + 1) * together))
+                waiting.setdefault(kind, deque()).append(_Unit(index, place, drawn))
+                kinds[index][kind] = kinds[index].get(kind, 0) + 1
+    written: dict[int, dict[tuple[int, int], list[int]]] = {index: {} for index in cells}
+    broken: set[int] = set()
+    for index, cell in cells.items():
+        for kind in kinds[index]:
+            width, strength, _ = kind
+            contexts = max(1, batch_rows // (together * (1 if strength is None else 2)))
+            while kinds[index][kind]:
+                queue = waiting[kind]
+                units = [queue.popleft() for _ in range(min(contexts, len(queue)))]
+                started = time.perf_counter()
+                rows = _batch(experiment, cells, units, contexts, together, width)
+                spent["generating"] += time.perf_counter() - started
+                for unit, drawn in zip(units, rows, strict=True):
+                    kinds[unit.cell][kind] -= 1
+                    for sample, tokens in drawn.items():
+                        written[unit.cell][unit.place, sample] = tokens or []
+                        if tokens is None:
+                            broken.add(unit.cell)
+        table = cell.table(written.pop(index), batch_rows)
+        yield index, UserError(TOO_LARGE) if index in broken else table
+
+
+def _batch(
+    experiment: Experiment,
+    cells: dict[int, _Cell],
+    units: list[_Unit],
+    contexts: int,
+    together: int,
+    width: int,
+) -> list[dict[int, list[int] | None]]:
+    """Token ids by sample of each unit; None where the logits were not numbers.
+
+    The batch has `contexts` prompts of `width` columns, `together` samples each: where fewer are
+    left, the last ones are drawn again and thrown away.
+    """
+    import torch
+
+    from actadd.batching import left_pad
+    from actadd.generation import BROKEN, FINISHED, generate
+
+    steps = experiment.spec["max_new_tokens"]
+    shown = [*units, *[units[-1]] * (contexts - len(units))]
+    condition = cells[units[0].cell].condition
+    texts = [cells[unit.cell].contexts(unit.place) for unit in shown]
+    # PREADD's contrasted contexts are the batch's second half.
+    ids, mask = left_pad([row for half in zip(*texts, strict=True) for row in half], width=width)
+    additions = [experiment.additions(cells[unit.cell].condition) for unit in shown]
+    noise = [
+        draws(cells[u.cell].condition.seed, cells[u.cell].texts[u.place], sample, steps)
+        for u in shown
+        for sample in (*u.samples, *[u.samples[-1]] * (together - len(u.samples)))
+    ]
+    tokens = generate(
+        experiment.model(),
+        ids,
+        mask,
+        additions=additions * len(texts[0]),
+        contrast=condition.strength,
+        sampling=Sampling(**condition.sampling),
+        uniforms=torch.from_numpy(np.stack(noise)),
+        max_new_tokens=steps,
+        stop_ids=experiment.tokens.stop_ids,
+        samples=together,
+    ).tolist()
+    found: list[dict[int, list[int] | None]] = []
+    for number, unit in enumerate(units):
+        rows = tokens[number * together : number * together + len(unit.samples)]
+        found.append(
+            {
+                sample: None if BROKEN in row else [token for token in row if token != FINISHED]
+                for sample, row in zip(unit.samples, rows, strict=True)
+            }
+        )
+    return found

@@ -1,14 +1,16 @@
 """How steering moves the next-token distribution, position by position (paper, random control)."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 
-from actadd.cells import CellStore, cell_key, collect
+from actadd.cells import CellStore, Made, cell_key, fill
 from actadd.conditions import Condition
 from actadd.experiment import Experiment
-from actadd.files import digest, write_with
+from actadd.files import digest, write_frames
 
 # Tokens kept of the last position's distributions: likeliest, and most moved, of each side.
 KEPT = 20
@@ -50,17 +52,26 @@ def measure(
         for condition, rows in zip(experiment.conditions, encoded, strict=True)
     ]
 
-    def compute(index: int) -> pa.Table:
-        return _cell(experiment, experiment.conditions[index], plain, encoded[index], watched)
+    def compute(wanted: list[int]) -> Iterator[Made]:
+        for index in wanted:
+            condition = experiment.conditions[index]
+            yield index, _cell(experiment, condition, plain, encoded[index], watched)
 
-    labels = [condition.label for condition in experiment.conditions]
-    table = experiment.assemble(keys, collect(CellStore(store), keys, labels, compute))
-    place = table.pop("text").to_numpy()
-    for name, column in (("text_id", "id"), ("group", "group")):
-        table.insert(table.columns.get_loc("position_index"), name, texts[column].to_numpy()[place])
-    table["group"] = table["group"].astype("string")
-    write_with(output, lambda path: table.to_parquet(path, index=False))
+    cell_store = CellStore(store)
+    fill(cell_store, keys, [condition.label for condition in experiment.conditions], compute)
+    write_frames(output, _frames(experiment, texts, keys, cell_store))
     return {"cells": len(keys), "weights": experiment.facts["weights"]}
+
+
+def _frames(
+    experiment: Experiment, texts: pd.DataFrame, keys: list[str], store: CellStore
+) -> Iterator[pd.DataFrame]:
+    for _, table in experiment.frames(keys, store):
+        place = table.pop("text").to_numpy()
+        for name, column in (("text_id", "id"), ("group", "group")):
+            before = table.columns.get_loc("position_index")
+            table.insert(before, name, texts[column].to_numpy()[place])
+        yield table.astype({"group": "string"})
 
 
 def _single(experiment: Experiment, text: str) -> int:

@@ -1,14 +1,15 @@
 """What completions and log-probabilities share: an experiment's conditions, ready to be run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from actadd import datasets
 from actadd.alignment import aligned
+from actadd.cells import CellStore
 from actadd.codedigest import code_digest
 from actadd.conditions import SAMPLING, Condition, expand
 from actadd.errors import UserError
@@ -44,7 +45,6 @@ class Experiment:
         self.vectors: dict[tuple[str, int], np.ndarray] = {
             key: read_vector(path) for key, path in files.items()
         }
-        self._model: Any = None
 
     @property
     def key(self) -> str:
@@ -172,26 +172,27 @@ class Experiment:
             "additions": additions,
         }
 
-    def assemble(self, keys: list[str], tables: dict[int, pa.Table]) -> pd.DataFrame:
-        """All cells as one table, every coordinate of its condition spelled out in each row.
+    def frames(self, keys: list[str], store: CellStore) -> Iterator[tuple[Condition, pd.DataFrame]]:
+        """Each condition's cell, every coordinate of its condition spelled out in each row.
 
-        tables: cell by number, as `actadd.cells.collect` gives them; all of them are needed.
+        keys: those of the conditions' cells, in order; all of them are in the store.
         """
-        parts = []
-        for index, condition in enumerate(self.conditions):
-            cell = tables[index].to_pandas()
+        integers = dict.fromkeys(("source_layer", "layer", "seed"), "Int32")
+        strings = dict.fromkeys(("vector", "position", "phase"), "string")
+        floats = dict.fromkeys(("coefficient", "dimensions", *SAMPLING), "float64")
+        for condition, key in zip(self.conditions, keys, strict=True):
+            cell = store.get(key)
+            if cell is None:
+                raise UserError(f"{store.path(key)} is gone; run again")
+            cell = cell.to_pandas()
             shared = {
                 "model": self.spec["model"],
                 "experiment": self.spec["name"],
                 **condition.coordinates(),
-                "cell": keys[index][:16],
+                "cell": key[:16],
             }
-            parts.append(pd.concat([pd.DataFrame(shared, index=cell.index), cell], axis=1))
-        integers = dict.fromkeys(("source_layer", "layer", "seed"), "Int32")
-        strings = dict.fromkeys(("vector", "position", "phase"), "string")
-        floats = dict.fromkeys(("coefficient", "dimensions", *SAMPLING), "float64")
-        table = pd.concat(parts, ignore_index=True)
-        return table.astype({**integers, **strings, **floats})
+            table = pd.concat([pd.DataFrame(shared, index=cell.index), cell], axis=1)
+            yield condition, table.astype({**integers, **strings, **floats})
 
     def prefix_length(self, condition: Condition) -> int:
         """Tokens of the condition's prefix; they stand right after BOS."""
@@ -204,15 +205,9 @@ class Experiment:
 
     def model(self):
         """The weights, loaded at the first call: a job whose cells are all stored needs none."""
-        if self._model is None:
-            from actadd.models import load
+        from actadd.models import load
 
-            self._model = load(
-                self.model_dir,
-                dtype=self.spec["dtype"],
-                **self.spec["compute"],
-            )
-        return self._model
+        return load(self.model_dir, dtype=self.spec["dtype"], **self.spec["compute"])
 
     def _dimensions(self, share: float | None) -> int | None:
         return None if share is None else round(share * self.facts["d_model"])
@@ -227,7 +222,8 @@ class Experiment:
             Addition(
                 torch.from_numpy(self.vector(addition)),
                 addition["layer"],
-                addition["coefficient"],
+                # A large whole number is an int here, which no tensor takes as a factor.
+                float(addition["coefficient"]),
                 addition["position"],
                 self._dimensions(addition["dimensions"]),
                 addition["phase"],

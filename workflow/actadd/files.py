@@ -4,10 +4,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Rows of a Parquet file that are written, and can be read, together.
+GROUP = 65_536
 
 
 def canonical(value: Any) -> Any:
@@ -90,3 +96,36 @@ def write_with(path: Path | str, write: Callable[[Path], Any]) -> None:
     """Calls `write(temporary)` and renames, for writers that take a path."""
     with whole_file(path) as temporary:
         write(temporary)
+
+
+def write_frames(path: Path | str, frames: Iterable["pd.DataFrame"]) -> int:
+    """Writes data frames of the same columns one after another as one Parquet file.
+
+    Holds few of them at a time. Returns the number of rows. Raises ValueError if there is none.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    written, held, waiting = 0, 0, []
+    with whole_file(path) as temporary, ExitStack() as stack:
+        writer = schema = None
+
+        def flush() -> None:
+            writer.write_table(pa.concat_tables(waiting).combine_chunks(), row_group_size=GROUP)
+            waiting.clear()
+
+        for frame in frames:
+            table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+            if writer is None:
+                schema = table.schema
+                writer = stack.enter_context(pq.ParquetWriter(temporary, schema))
+            waiting.append(table)
+            written, held = written + len(table), held + len(table)
+            if held >= GROUP:
+                flush()
+                held = 0
+        if writer is None:
+            raise ValueError(f"{path}: nothing to write")
+        if waiting:
+            flush()
+    return written

@@ -1,15 +1,27 @@
 """Log-probabilities of given texts under steering, token by token."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pyarrow as pa
 
-from actadd.cells import CellStore, cell_key, collect
+from actadd.cells import CellStore, Made, cell_key, fill
 from actadd.conditions import Condition
 from actadd.experiment import Experiment
-from actadd.files import digest, write_with
+from actadd.files import digest, write_frames
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+# Conditions on the same texts that share a pass below their layers. A killed job loses the work on
+# so many at most.
+TOGETHER = 16
+
+# (logprob float32, rank int32), each [tokens - 1], on the CPU.
+Measured = tuple["Tensor", "Tensor"]
 
 
 def token_logprobs(
@@ -17,7 +29,7 @@ def token_logprobs(
     rows: Sequence[Sequence[int]],
     additions: Sequence | None = None,
     prompt_lengths: Sequence[int] | None = None,
-):
+) -> list[Measured]:
     """For each text, (logprob, rank) of its tokens 1.. given those before, float32 and int32.
 
     rows: token ids with BOS. additions: one sequence of `Addition` for each row, aligned in its
@@ -25,26 +37,54 @@ def token_logprobs(
     entries that are strictly likelier than the token, as in LAMA's P@K.
     Returns a list of pairs of tensors [len(row) - 1] on the CPU.
     """
+    return next(swept_logprobs(model, rows, [additions or [()] * len(rows)], prompt_lengths))
+
+
+def swept_logprobs(
+    model,
+    rows: Sequence[Sequence[int]],
+    conditions: Sequence[Sequence],
+    prompt_lengths: Sequence[int] | None = None,
+) -> Iterator[list[Measured]]:
+    """`token_logprobs` of the same rows under several conditions, one after another.
+
+    conditions: for each, one sequence of `Addition` for each row. The blocks below the lowest layer
+    that a condition changes are computed once for all conditions; the numbers are the same bits as
+    from passes of their own.
+    """
     import torch
 
     from actadd.batching import left_pad
-    from actadd.steering import model_inputs, steer
+    from actadd.resume import from_layer, outputs_below
+    from actadd.steering import blocks, model_inputs, steer
 
     ids, mask = left_pad(rows)
     device = model.get_input_embeddings().weight.device
     placed = ids.to(device)
-    additions = additions or [()] * len(rows)
-    with torch.inference_mode(), steer(model, additions, mask, prompt_lengths=prompt_lengths):
-        logits = model(**model_inputs(model, placed, mask.to(device)), use_cache=False).logits
-        measured = []
-        for row, text in enumerate(rows):
-            scores = logits[row, -len(text) : -1].float()
-            target = placed[row, -len(text) + 1 :, None]
-            chosen = scores.gather(-1, target)
-            rank = (scores > chosen).sum(-1, dtype=torch.int32)
-            logprob = (chosen - scores.logsumexp(-1, keepdim=True)).squeeze(-1)
-            measured.append((logprob.cpu(), rank.cpu()))
-    return measured
+    inputs = model_inputs(model, placed, mask.to(device))
+    depth = len(blocks(model))
+    lowest = [
+        min((addition.layer for row in additions for addition in row), default=depth)
+        for additions in conditions
+    ]
+    with torch.inference_mode():
+        shared = outputs_below(model, inputs, lowest)
+        for additions, layer in zip(conditions, lowest, strict=True):
+            steering = steer(model, additions, mask, prompt_lengths=prompt_lengths)
+            with from_layer(model, layer, shared), steering:
+                logits = model(**inputs, use_cache=False).logits
+            yield [_measured(logits[row], placed[row], len(text)) for row, text in enumerate(rows)]
+
+
+def _measured(logits: "Tensor", ids: "Tensor", length: int) -> Measured:
+    """One row's numbers; a row at a time stays within a processor's cache."""
+    import torch
+
+    scores = logits[-length:-1].float()
+    chosen = scores.gather(-1, ids[-length + 1 :, None])
+    rank = (scores > chosen).sum(-1, dtype=torch.int32)
+    logprob = (chosen - scores.logsumexp(-1, keepdim=True)).squeeze(-1)
+    return logprob.cpu(), rank.cpu()
 
 
 def measure(
@@ -81,53 +121,84 @@ def measure(
         for condition, rows in zip(experiment.conditions, encoded, strict=True)
     ]
 
-    def compute(index: int) -> pa.Table:
-        condition = experiment.conditions[index]
-        return _cell(experiment, condition, encoded[index])
-
+    cell_store = CellStore(store)
     labels = [condition.label for condition in experiment.conditions]
-    tables = collect(CellStore(store), keys, labels, compute)
-    table = experiment.assemble(keys, tables)
-    place = table.pop("text").to_numpy()
-    for name, column in (("text_id", "id"), ("document", "document"), ("group", "group")):
-        before = table.columns.get_loc("token_index")
-        table.insert(before, name, texts[column].to_numpy()[place])
-    named = {token: experiment.tokens.token(token) for token in table["token_id"].unique()}
-    table.insert(table.columns.get_loc("token_id") + 1, "token", table["token_id"].map(named))
-    table = table.astype({"document": "string", "group": "string", "token": "category"})
-    write_with(output, lambda path: table.to_parquet(path, index=False))
+    fill(cell_store, keys, labels, lambda wanted: _compute(experiment, encoded, wanted))
+    write_frames(output, _frames(experiment, texts, keys, cell_store))
     return {"cells": len(keys), "weights": experiment.facts["weights"]}
 
 
-def _cell(
-    experiment: Experiment,
-    condition: Condition,
-    encoded: list[tuple[list[int], list[int]]],
-) -> pa.Table:
-    """One condition on all texts, in batches of texts of like length."""
-    from actadd.batching import by_length
+def _frames(
+    experiment: Experiment, texts: pd.DataFrame, keys: list[str], store: CellStore
+) -> Iterator[pd.DataFrame]:
+    names: dict[int, str] = {}
+    for _, table in experiment.frames(keys, store):
+        place = table.pop("text").to_numpy()
+        for name, column in (("text_id", "id"), ("document", "document"), ("group", "group")):
+            before = table.columns.get_loc("token_index")
+            table.insert(before, name, texts[column].to_numpy()[place])
+        for token in set(table["token_id"]) - names.keys():
+            names[token] = experiment.tokens.token(token)
+        table.insert(table.columns.get_loc("token_id") + 1, "token", table["token_id"].map(names))
+        yield table.astype(dict.fromkeys(("document", "group", "token"), "string"))
 
-    model, additions = experiment.model(), experiment.additions(condition)
+
+Encoded = list[tuple[list[int], list[int]]]
+
+
+def _compute(experiment: Experiment, encoded: list[Encoded], wanted: list[int]) -> Iterator[Made]:
+    """The wanted cells, those on the same texts together."""
+    from actadd.batching import halving
+
+    groups: dict[str, list[int]] = {}
+    for index in wanted:
+        groups.setdefault(digest(encoded[index]), []).append(index)
     # The whole vocabulary's logits of a batch are held at once, so its rows are kept few.
     rows = max(1, experiment.spec["batch_rows"] // 4)
+    for group in groups.values():
+        for start in range(0, len(group), TOGETHER):
+            some = group[start : start + TOGETHER]
+            yield from halving(
+                rows, lambda rows, some=some: _cells(experiment, encoded[some[0]], some, rows)
+            )
+
+
+def _cells(
+    experiment: Experiment, encoded: Encoded, indices: list[int], rows: int
+) -> Iterator[Made]:
+    """Some conditions on the same texts, in batches of texts of like length."""
+    from actadd.batching import by_length
+
+    model = experiment.model()
+    conditions = [experiment.conditions[index] for index in indices]
+    additions = [experiment.additions(condition) for condition in conditions]
     whole = [prompt + target for prompt, target in encoded]
+    measured: list[dict[int, Measured]] = [{} for _ in indices]
+    for batch in by_length([len(ids) for ids in whole], rows):
+        # A vector is aligned in the prompt; the target that follows it is never part of that.
+        results = swept_logprobs(
+            model,
+            [whole[i] for i in batch],
+            [[own] * len(batch) for own in additions],
+            [len(encoded[i][0]) for i in batch],
+        )
+        for found, result in zip(measured, results, strict=True):
+            found.update(zip(batch, result, strict=True))
+    for index, condition, found in zip(indices, conditions, measured, strict=True):
+        table = _table(experiment, condition, encoded, found)
+        yield index, table.replace_schema_metadata({"batch_rows": str(rows)})
+
+
+def _table(
+    experiment: Experiment, condition: Condition, encoded: Encoded, measured: dict[int, Measured]
+) -> pa.Table:
     shift = experiment.prefix_length(condition)
     columns: dict[str, list] = {
         name: []
         for name in ("text", "token_index", "token_id", "logprob", "rank", "modified", "target")
     }
-    measured: dict[int, tuple] = {}
-    for batch in by_length([len(ids) for ids in whole], rows):
-        # A vector is aligned in the prompt; the target that follows it is never part of that.
-        results = token_logprobs(
-            model,
-            [whole[i] for i in batch],
-            [additions] * len(batch),
-            [len(encoded[i][0]) for i in batch],
-        )
-        measured.update(zip(batch, results, strict=True))
-    for index, ids in enumerate(whole):
-        prompt, target = encoded[index]
+    for index, (prompt, target) in enumerate(encoded):
+        ids = prompt + target
         changed = experiment.changed(condition, len(prompt), len(ids))
         logprob, rank = measured[index]
         # A prefix is not part of the text: left out, and the text's own tokens keep their index.

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +127,11 @@ def _chat_template(folder: Path) -> str | None:
     return read_json(settings).get("chat_template") if settings.exists() else None
 
 
+@lru_cache(maxsize=1)
 def load(model_dir: Path, *, dtype: str, device: str, threads: int):
     """A prepared model, ready for inference, as a transformers causal language model.
 
+    The last one is kept: a job that asks for it again, cell by cell, loads it once.
     dtype: a torch dtype's name; device: "cpu" or "cuda"; threads: torch threads of this process.
     Raises UserError if the device is not there.
     """

@@ -1,16 +1,26 @@
 """Scores of an experiment's completions, and how well each scorer agrees with people."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from actadd import datasets
-from actadd.cells import CellStore, cell_key, collect
+from actadd.cells import CellStore, Made, cell_key, fill
 from actadd.codedigest import code_digest
-from actadd.files import digest, read_json, sha256_file, write_json, write_with
+from actadd.files import (
+    GROUP,
+    digest,
+    read_json,
+    sha256_file,
+    write_frames,
+    write_json,
+    write_with,
+)
 from actadd.scorers import KINDS, scorer
 
 # Keys of a scorer's entry that change no score. The name of its model or source is left out too:
@@ -42,39 +52,47 @@ def score_completions(
     spec: {scorer: its config entry}. Rows are those of `completions`, in order: cell, prompt_id,
     sample, and the scorer's metrics.
     """
-    table = pd.read_parquet(
-        completions, columns=["cell", "condition", "prompt_id", "sample", "prompt", "completion"]
-    )
+    columns = ["condition", "cell", "prompt_id", "sample", "prompt", "completion"]
     entry = spec["scorer"]
-    groups = [group for _, group in table.groupby(["condition", "cell"], sort=False)]
     given = _inputs_digest(inputs)
     code = code_digest("actadd.scores", f"actadd.scorers.{entry['kind']}")
     labels = {*LABELS, KINDS[entry["kind"]]}
     determinant = {name: value for name, value in entry.items() if name not in labels}
-    texts = [group[["prompt", "completion"]].to_numpy().tolist() for group in groups]
-    keys = [
-        cell_key(code=code, scorer=determinant, inputs=given, texts=digest(text)) for text in texts
-    ]
+    keys, shown = [], []
+    for group in _cells(completions, columns):
+        texts = group[["prompt", "completion"]].to_numpy().tolist()
+        keys.append(cell_key(code=code, scorer=determinant, inputs=given, texts=digest(texts)))
+        shown.append(f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}")
 
-    def compute(index: int) -> pa.Table:
-        scored = scorer(entry["kind"])(groups[index].reset_index(drop=True), entry, inputs)
-        return pa.Table.from_pandas(scored, preserve_index=False)
+    def compute(wanted: list[int]) -> Iterator[Made]:
+        chosen = set(wanted)
+        for index, group in enumerate(_cells(completions, columns)):
+            if index in chosen:
+                scored = scorer(entry["kind"])(group, entry, inputs)
+                yield index, pa.Table.from_pandas(scored, preserve_index=False)
 
-    shown = [f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}" for group in groups]
-    tables = collect(CellStore(store), keys, shown, compute)
-    parts = [
-        pd.concat(
-            [
-                group[["condition", "cell", "prompt_id", "sample"]].reset_index(drop=True),
-                tables[index].to_pandas(),
-            ],
-            axis=1,
-        )
-        for index, group in enumerate(groups)
-    ]
-    scored = pd.concat(parts, ignore_index=True)
-    write_with(output, lambda path: scored.to_parquet(path, index=False))
-    return {"rows": len(scored)}
+    cell_store = CellStore(store)
+    fill(cell_store, keys, shown, compute)
+
+    def frames() -> Iterator[pd.DataFrame]:
+        for key, group in zip(keys, _cells(completions, columns[:4]), strict=True):
+            yield pd.concat([group, cell_store.get(key).to_pandas()], axis=1)
+
+    return {"rows": write_frames(output, frames())}
+
+
+def _cells(completions: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
+    """The rows of each cell in turn; a cell's rows stand together."""
+    rest = None
+    for batch in pq.ParquetFile(completions).iter_batches(GROUP, columns=columns):
+        table = batch.to_pandas()
+        table = table if rest is None else pd.concat([rest, table], ignore_index=True)
+        parts = [part for _, part in table.groupby(["condition", "cell"], sort=False)]
+        # The last one may go on in the next batch.
+        *whole, rest = parts
+        yield from (part.reset_index(drop=True) for part in whole)
+    if rest is not None:
+        yield rest.reset_index(drop=True)
 
 
 def validate(spec: dict, *, texts_file: Path, inputs: Path | None, output: Path) -> dict[str, Any]:

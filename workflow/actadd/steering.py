@@ -155,7 +155,9 @@ def steer(
 ) -> Iterator[None]:
     """Adds each row's additions to the residual stream while the block runs.
 
-    additions: one sequence for each row of the batch (empty: the row is unsteered).
+    additions: one sequence for each row of the batch (empty: the row is unsteered). A batch with a
+        multiple of these rows holds each of them several times in succession, as the samples of
+        one prompt do, and with them `num_return_sequences` of the model's own `generate`.
     attention_mask: int [batch, tokens] of the padded prompts; padding may be left or right and is
         never changed.
     trace: if given, a `Touch` is appended for everything that is added.
@@ -206,7 +208,8 @@ def steer(
     }
 
     def add(layer: int, hidden: Tensor) -> Tensor | None:
-        if hidden.shape[0] != len(additions):
+        copies, rest = divmod(hidden.shape[0], len(additions))
+        if rest or not copies:
             raise ValueError(
                 f"the batch has {hidden.shape[0]} rows, the additions were given for "
                 f"{len(additions)}"
@@ -219,23 +222,31 @@ def steer(
             if here.any():
                 changed = hidden.clone()
                 added = values[here].to(hidden)
-                changed[rows[here], columns[here] - seen] += added
-                _record(layer, rows[here], columns[here], added)
+                for copy in range(copies):
+                    changed[rows[here] * copies + copy, columns[here] - seen] += added
+                _record(layer, copies, rows[here], columns[here], added)
         for row, value in repeated.get(layer, {}).items():
             # Cached steps read one new column; without a cache all new ones are read again.
             first = max(starts[row] + lengths[row], seen)
             if seen + read > first:
                 changed = hidden.clone() if changed is None else changed
-                changed[row, first - seen :] += value.to(hidden)
+                changed[row * copies : (row + 1) * copies, first - seen :] += value.to(hidden)
                 columns = range(first, seen + read)
-                _record(layer, [row] * len(columns), columns, [value] * len(columns))
+                _record(layer, copies, [row] * len(columns), columns, [value] * len(columns))
         return changed
 
-    def _record(layer, rows, columns, values):
+    def _record(layer, copies, rows, columns, values):
         if trace is not None:
             trace.extend(
-                Touch(int(row), layer, int(column) - starts[row], state["step"], float(v.norm()))
-                for row, column, v in zip(rows, columns, values, strict=True)
+                Touch(
+                    int(row) * copies + copy,
+                    layer,
+                    int(column) - starts[row],
+                    state["step"],
+                    float(value.norm()),
+                )
+                for row, column, value in zip(rows, columns, values, strict=True)
+                for copy in range(copies)
             )
 
     layers = sorted({*packed, *repeated})

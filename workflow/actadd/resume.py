@@ -1,0 +1,72 @@
+"""Passes over the same texts share what lies below the lowest layer that is changed."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actadd.steering import blocks
+
+
+class _Enough(Exception):
+    """Raised to leave a forward pass once the last block that is needed has run."""
+
+
+@torch.inference_mode()
+def outputs_below(
+    model: nn.Module, inputs: dict[str, Tensor], layers: Sequence[int]
+) -> dict[int, Any]:
+    """For each layer, what the block below it hands on in an unsteered pass that ends there.
+
+    inputs: as `actadd.steering.model_inputs` gives them. Layer 0 has no block below it and is left
+    out.
+    """
+    needed = sorted({layer for layer in layers if layer > 0})
+    found: dict[int, Any] = {}
+
+    def hook(layer: int):
+        def keep(_module, _args, output):
+            found[layer] = output
+            if layer == needed[-1]:
+                raise _Enough
+
+        return keep
+
+    modules = blocks(model)
+    handles = [modules[layer - 1].register_forward_hook(hook(layer)) for layer in needed]
+    try:
+        if needed:
+            model(**inputs, use_cache=False)
+    except _Enough:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+@contextmanager
+def resumed_at(model: nn.Module, layer: int, output: Any) -> Iterator[None]:
+    """Passes start at block `layer`: the blocks below hand on `output` instead of computing.
+
+    output: what `outputs_below` found for the layer, for the same inputs.
+    """
+    below = list(blocks(model))[:layer]
+    before = [vars(block).get("forward") for block in below]
+    for block in below:
+        block.forward = lambda *_args, **_kwargs: output
+    try:
+        yield
+    finally:
+        for block, forward in zip(below, before, strict=True):
+            if forward is None:
+                del block.forward
+            else:
+                block.forward = forward
+
+
+def from_layer(model: nn.Module, layer: int, outputs: dict[int, Any]):
+    """`resumed_at` for what was found; the whole pass for layer 0."""
+    return resumed_at(model, layer, outputs[layer]) if layer in outputs else nullcontext()
