@@ -1,5 +1,7 @@
 """What makes it fast changes no number: shared prefill, shared batches, shared lower layers."""
 
+import json
+
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -407,3 +409,68 @@ def test_one_row_that_does_not_fit_is_an_error_and_others_pass():
     with pytest.raises(RuntimeError, match="shape mismatch"):
         list(halving(4, wrong))
     assert not batching.is_out_of_memory(ValueError("can't allocate memory"))
+
+
+# --- the proposed batch shape ---
+
+
+def test_sizes_are_those_of_the_model(prepared):
+    from actadd.sizes import size_of
+
+    size = size_of(prepared, "float32")
+    model = load(prepared, dtype="float32", device="cpu", threads=1)
+    weights = sum(4 * parameter.numel() for parameter in model.parameters())
+    assert weights <= size.weights <= 1.1 * weights + 10_000
+    with torch.inference_mode():
+        cache = model(torch.tensor([[1, 2, 3]])).past_key_values
+    kept = sum(4 * (layer.keys.numel() + layer.values.numel()) for layer in cache.layers)
+    assert 3 * size.token == kept
+    assert size.logits == 4 * model.config.vocab_size
+    half = size_of(prepared, "bfloat16")
+    assert (2 * half.weights, 2 * half.token) == (size.weights, size.token)
+
+
+@pytest.mark.parametrize(
+    ("memory", "device", "rows"),
+    [(10**12, "cpu", 128), (10**12, "cuda", 512), (1000 + 10 * 775, "cpu", 4), (2300, "cpu", 1)],
+)
+def test_the_proposed_rows_are_the_largest_power_of_two_that_fits(memory, device, rows):
+    from actadd.sizes import Size, proposed_rows
+
+    size = Size(weights=1000, token=10, logits=100)
+    # While given texts are measured, a quarter of 10 * (10 + 300); to draw takes 10 * 10 + 6 * 100.
+    assert size.row(10) == 775
+    assert proposed_rows(size, 10, memory, device) == rows
+
+
+def test_a_model_without_room_is_refused():
+    from actadd.sizes import Size, proposed_rows
+
+    with pytest.raises(UserError, match=r"take another device, dtype or model, or set compute"):
+        proposed_rows(Size(10**9, 10, 100), 10, 10**9, "cpu")
+
+
+@pytest.mark.workflow
+def test_auto_rows_are_proposed_once_and_kept(tmp_path, tiny_model):
+    settings = tiny.config(compute={"batch_rows": "auto"})
+    space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
+    target = "results/summaries/tiny/sweep.parquet"
+    space.run(target)
+    path = space.folder / "results/models/tiny.batch.json"
+    shape = json.loads(path.read_text())
+    assert shape["batch_rows"] == 128 and shape["row_bytes"] > 0
+
+    rows = {
+        pq.read_schema(cell).metadata.get(b"batch_rows")
+        for cell in (space.folder / "results/store").rglob("*.parquet")
+    }
+    assert b"128" in rows
+    assert "to be done" in space.run("-n", target)
+    # What was proposed stays, though the machine may have other memory by now.
+    path.write_text(path.read_text().replace("128", "64"))
+    space.run(target)
+    rows = {
+        pq.read_schema(cell).metadata.get(b"batch_rows")
+        for cell in (space.folder / "results/store").rglob("*.parquet")
+    }
+    assert {b"64", b"128"} <= rows

@@ -11,6 +11,7 @@ from actadd.cells import CellStore, Made, cell_key, fill
 from actadd.conditions import Condition
 from actadd.experiment import Experiment
 from actadd.files import digest, write_frames
+from actadd.sizes import TEXTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,7 +155,7 @@ def _compute(experiment: Experiment, encoded: list[Encoded], wanted: list[int]) 
     for index in wanted:
         groups.setdefault(digest(encoded[index]), []).append(index)
     # The whole vocabulary's logits of a batch are held at once, so its rows are kept few.
-    rows = max(1, experiment.spec["batch_rows"] // 4)
+    rows = max(1, experiment.spec["batch_rows"] // TEXTS)
     for group in groups.values():
         for start in range(0, len(group), TOGETHER):
             some = group[start : start + TOGETHER]

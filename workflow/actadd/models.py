@@ -148,4 +148,6 @@ def load(model_dir: Path, *, dtype: str, device: str, threads: int):
     model = AutoModelForCausalLM.from_pretrained(
         model_dir, dtype=getattr(torch, dtype), use_safetensors=True
     )
-    return model.to(device).eval()
+    model = model.to(device).eval()
+    print(f"loaded {model_dir.name} in {dtype} on {device}", flush=True)
+    return model

@@ -135,6 +135,7 @@ class Plan:
         entry = self.experiment(experiment)
         above = {
             "model": self.model(model),
+            **self.batch_shape(model),
             "prompts": self.dataset(entry["prompts"]["dataset"]),
             **{
                 f"vector {vector}": self.vectors(model, vector)
@@ -148,6 +149,19 @@ class Plan:
     def _compute(self) -> dict[str, Any]:
         compute = self.config["compute"]
         return {name: compute[name] for name in ("device", "threads")}
+
+    @property
+    def proposes_rows(self) -> bool:
+        """Whether the rows of a batch are proposed from the machine's memory."""
+        return self.config["compute"]["batch_rows"] == "auto"
+
+    def batch_shape(self, model: str) -> dict[str, Job]:
+        """What a job that computes with a model reads besides: the proposed shape, if any."""
+        if not self.proposes_rows:
+            return {}
+        spec = {"dtype": self.config["models"][model]["dtype"], "compute": self._compute()}
+        key, above = ("batch shape", model), self.model(model)
+        return {"shape": self._job(key, ("programs.batch_shape",), spec, model=above)}
 
     def cells(self, model: str, experiment: str) -> Job:
         """Completions or log-probabilities, whichever the experiment measures."""
@@ -202,7 +216,8 @@ class Plan:
             "source": lambda: self.source(entry["source"]),
         }
         needs = KINDS[entry["kind"]]
-        return {needs: makers[needs]()} if needs else {}
+        shape = self.batch_shape(entry["model"]) if needs == "model" else {}
+        return {needs: makers[needs](), **shape} if needs else {}
 
     def classifier(self, name: str) -> Job:
         entry = {**self.config["scorers"][name], "name": name}

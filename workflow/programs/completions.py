@@ -4,11 +4,12 @@ from pathlib import Path
 
 from actadd.completions import complete
 from actadd.program import run
+from actadd.sizes import resolved
 
 
 def work(spec, inputs, outputs, store, shard):
     return complete(
-        spec,
+        resolved(spec, inputs["shape"]),
         model_dir=inputs["model"],
         prompts_file=inputs["prompts"],
         vector_files=inputs["vectors"],
@@ -23,7 +24,7 @@ if __name__ == "__main__":
     run(
         __doc__,
         work,
-        inputs="model prompts vectors* choice?",
+        inputs="model prompts vectors* choice? shape?",
         outputs="completions?",
         options="store shard?",
     )

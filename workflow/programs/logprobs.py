@@ -4,11 +4,12 @@ from pathlib import Path
 
 from actadd.logprobs import measure
 from actadd.program import run
+from actadd.sizes import resolved
 
 
 def work(spec, inputs, outputs, store):
     return measure(
-        spec,
+        resolved(spec, inputs["shape"]),
         model_dir=inputs["model"],
         texts_file=inputs["prompts"],
         vector_files=inputs["vectors"],
@@ -22,7 +23,7 @@ if __name__ == "__main__":
     run(
         __doc__,
         work,
-        inputs="model prompts vectors* choice?",
+        inputs="model prompts vectors* choice? shape?",
         outputs="logprobs",
         options="store",
     )

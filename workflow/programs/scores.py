@@ -4,11 +4,12 @@ from pathlib import Path
 
 from actadd.program import run
 from actadd.scores import score_completions
+from actadd.sizes import resolved
 
 
 def work(spec, inputs, outputs, store):
     return score_completions(
-        spec,
+        resolved(spec, inputs["shape"]),
         completions=inputs["completions"],
         inputs=inputs["needs"],
         store=Path(store),
@@ -17,4 +18,4 @@ def work(spec, inputs, outputs, store):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="completions needs?", outputs="scores", options="store")
+    run(__doc__, work, inputs="completions needs? shape?", outputs="scores", options="store")

@@ -2,11 +2,12 @@
 
 from actadd.program import run
 from actadd.scores import validate
+from actadd.sizes import resolved
 
 
 def work(spec, inputs, outputs):
     return validate(
-        spec,
+        resolved(spec, inputs["shape"]),
         texts_file=inputs["texts"],
         inputs=inputs["needs"],
         output=outputs["figures"],
@@ -14,4 +15,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="texts needs?", outputs="figures")
+    run(__doc__, work, inputs="texts needs? shape?", outputs="figures")

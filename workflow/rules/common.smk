@@ -59,6 +59,21 @@ def experiment_choice(wildcards):
     return f"results/choices/{wildcards.model}/{wildcards.experiment}.json"
 
 
+def batch_shape(model: str) -> list[str]:
+    """The proposed batch shape of a model; nothing if the config says how many rows."""
+    return [f"results/models/{model}.batch.json"] if PLAN.proposes_rows else []
+
+
+def experiment_shape(wildcards):
+    return batch_shape(wildcards.model)
+
+
+def scorer_shape(wildcards):
+    """The batch shape of the model that a scorer judges by, if it does."""
+    entry = config["scorers"][wildcards.scorer]
+    return batch_shape(entry["model"]) if "model" in PLAN.scorer_inputs(wildcards.scorer) else []
+
+
 def experiment_shards(wildcards):
     """Markers of the shards that fill the cell store; none if one job does it all."""
     shards = config["experiments"][wildcards.experiment]["shards"]
@@ -83,7 +98,7 @@ def scorer_needs(wildcards):
         "model": f"results/models/{entry.get('model')}",
         "source": f"results/sources/{entry.get('source')}",
     }
-    return [folders[need] for need in PLAN.scorer_inputs(wildcards.scorer)]
+    return [folders[need] for need in PLAN.scorer_inputs(wildcards.scorer) if need in folders]
 
 
 def classifier_texts(wildcards):

@@ -10,6 +10,7 @@ rule completions_shard:
         prompts=experiment_prompts,
         vectors=experiment_vectors,
         choice=experiment_choice,
+        shape=experiment_shape,
     output:
         provenance="results/completions/{model}/{experiment}/shard_{shard}_of_{shards}.provenance.json",
     log:
@@ -30,7 +31,7 @@ rule completions_shard:
     shell:
         "python -m programs.completions --spec {params.spec:q} --code {params.code} "
         "--model {input.model} --prompts {input.prompts} --vectors {input.vectors} "
-        "--choice {input.choice} --store {params.store} "
+        "--choice {input.choice} --shape {input.shape} --store {params.store} "
         "--shard {wildcards.shard}/{wildcards.shards} "
         "--provenance {output.provenance} > {log} 2>&1"
 
@@ -41,6 +42,7 @@ rule completions:
         prompts=experiment_prompts,
         vectors=experiment_vectors,
         choice=experiment_choice,
+        shape=experiment_shape,
         shards=experiment_shards,
     output:
         completions="results/completions/{model}/{experiment}.parquet",
@@ -63,7 +65,7 @@ rule completions:
     shell:
         "python -m programs.completions --spec {params.spec:q} --code {params.code} "
         "--model {input.model} --prompts {input.prompts} --vectors {input.vectors} "
-        "--choice {input.choice} --store {params.store} --completions {output.completions} "
+        "--choice {input.choice} --shape {input.shape} --store {params.store} --completions {output.completions} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 

@@ -49,6 +49,29 @@ rule model:
         "--provenance {output.provenance} > {log} 2>&1"
 
 
+rule batch_shape:
+    input:
+        model="results/models/{model}",
+    output:
+        shape="results/models/{model}.batch.json",
+        provenance="results/models/{model}.batch.provenance.json",
+    log:
+        "results/logs/batch_shape/{model}.log",
+    conda:
+        CONDA
+    resources:
+        gpu=gpus(),
+    params:
+        spec=lambda wc: PLAN.batch_shape(wc.model)["shape"].spec,
+        code=lambda wc: PLAN.batch_shape(wc.model)["shape"].code,
+    message:
+        "Propose the rows of a batch for {wildcards.model}"
+    shell:
+        "python -m programs.batch_shape --spec {params.spec:q} --code {params.code} "
+        "--model {input.model} --shape {output.shape} "
+        "--provenance {output.provenance} > {log} 2>&1"
+
+
 rule dataset:
     input:
         source=dataset_source,

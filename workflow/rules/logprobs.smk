@@ -10,6 +10,7 @@ rule logprobs:
         prompts=experiment_prompts,
         vectors=experiment_vectors,
         choice=experiment_choice,
+        shape=experiment_shape,
     output:
         logprobs="results/logprobs/{model}/{experiment}.parquet",
         provenance="results/logprobs/{model}/{experiment}.provenance.json",
@@ -31,5 +32,5 @@ rule logprobs:
     shell:
         "python -m programs.logprobs --spec {params.spec:q} --code {params.code} "
         "--model {input.model} --prompts {input.prompts} --vectors {input.vectors} "
-        "--choice {input.choice} --store {params.store} --logprobs {output.logprobs} "
+        "--choice {input.choice} --shape {input.shape} --store {params.store} --logprobs {output.logprobs} "
         "--provenance {output.provenance} > {log} 2>&1"

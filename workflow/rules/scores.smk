@@ -29,6 +29,7 @@ rule scores:
     input:
         completions="results/completions/{model}/{experiment}.parquet",
         needs=scorer_needs,
+        shape=scorer_shape,
     output:
         scores="results/scores/{model}/{experiment}/{scorer}.parquet",
         provenance="results/scores/{model}/{experiment}/{scorer}.provenance.json",
@@ -45,7 +46,7 @@ rule scores:
         "Score {wildcards.experiment} on {wildcards.model} with {wildcards.scorer}"
     shell:
         "python -m programs.scores --spec {params.spec:q} --code {params.code} "
-        "--completions {input.completions} --needs {input.needs} --store {params.store} "
+        "--completions {input.completions} --needs {input.needs} --shape {input.shape} --store {params.store} "
         "--scores {output.scores} "
         "--provenance {output.provenance} > {log} 2>&1"
 
@@ -54,6 +55,7 @@ rule validation:
     input:
         texts=validation_texts,
         needs=scorer_needs,
+        shape=scorer_shape,
     output:
         figures="results/validation/{scorer}.json",
         provenance="results/validation/{scorer}.provenance.json",
@@ -69,7 +71,7 @@ rule validation:
         "Compare {wildcards.scorer} with human labels"
     shell:
         "python -m programs.validation --spec {params.spec:q} --code {params.code} "
-        "--texts {input.texts} --needs {input.needs} --figures {output.figures} "
+        "--texts {input.texts} --needs {input.needs} --shape {input.shape} --figures {output.figures} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 

@@ -1,0 +1,1 @@
+"""What the pipeline's speed is, against named alternatives: `make bench`."""

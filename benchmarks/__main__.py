@@ -1,0 +1,63 @@
+"""Runs the items of the benchmark and writes table and figure: `python -m benchmarks --help`."""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+ITEMS = {
+    "transformers": "against_transformers",
+    "peers": "against_peers",
+    "roofline": "roofline",
+    "warm": "warm",
+    "prefill": "prefill",
+    "scale": "scale",
+    "sweeps": "sweeps",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", nargs="+", choices=ITEMS, default=list(ITEMS))
+    parser.add_argument("--model", type=Path, default=Path("results/models/smollm2-135m"))
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=Path("results/benchmark"))
+    arguments = parser.parse_args()
+    # Before torch is imported, here and in whatever is started from here.
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(arguments.threads)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+    from importlib import import_module
+
+    from benchmarks.common import Setup, machine
+    from benchmarks.report import write
+
+    setup = Setup(
+        arguments.model,
+        arguments.device,
+        arguments.dtype,
+        arguments.threads,
+        arguments.output.absolute() / "scratch",
+    )
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    about = machine(setup)
+    print(json.dumps(about, indent=2), flush=True)
+    results = []
+    began = time.perf_counter()
+    for item in arguments.items:
+        start = time.perf_counter()
+        print(f"{item}:", flush=True)
+        results += import_module(f"benchmarks.{ITEMS[item]}").run(setup)
+        print(f"{item}: {time.perf_counter() - start:.0f} s", flush=True)
+        # After every item, so that a run that is stopped leaves what it found.
+        write(results, about, arguments.output)
+    print((arguments.output / "benchmark.md").read_text())
+    print(f"{(time.perf_counter() - began) / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""What the items of the benchmark share: what is timed, on which model, and how it is written."""
+
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from actadd.activations import contrast_ids
+from actadd.models import load
+from actadd.steering import Addition, blocks, record_activations
+from actadd.tokens import Tokens
+from actadd.vectors import derive
+
+ROOT = Path(__file__).resolve().parents[1]
+PAIR = {"name": "love-hate", "kind": "pair", "positive": "Love", "negative": "Hate"}
+PROMPTS = [
+    "I went up to my friend and said",
+    "I hate you because",
+    "The weather this morning was",
+    "She opened the door and",
+    "The best thing about the city is",
+    "My brother told me that",
+    "After a long day at work",
+    "The recipe begins with",
+]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The model and machine settings that every arm of the benchmark shares."""
+
+    model: Path
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int = 1
+    # Where environments of other libraries and temporary files go.
+    scratch: Path = Path("results/benchmark/scratch")
+
+    def load(self):
+        return load(self.model, dtype=self.dtype, device=self.device, threads=self.threads)
+
+    def tokens(self) -> Tokens:
+        return Tokens(self.model)
+
+    @cache  # noqa: B019 - a run has one setup, which lives as long as the process
+    def vectors(self) -> list[np.ndarray]:
+        """The pair's vector at every layer, float32 [positions, d_model], from one pass each."""
+        import torch
+
+        model = self.load()
+        ids = contrast_ids(PAIR, self.tokens())
+        device = model.get_input_embeddings().weight.device
+        streams = {
+            name: record_activations(model, torch.tensor([row], device=device))[:, 0].float().cpu()
+            for name, row in ids.items()
+        }
+        return [
+            derive("pair", {name: stream[layer].numpy() for name, stream in streams.items()})
+            for layer in range(len(blocks(model)))
+        ]
+
+    def addition(self, layer: int, coefficient: float) -> Addition:
+        import torch
+
+        return Addition(torch.from_numpy(self.vectors()[layer]), layer, coefficient)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table.
+
+    target, and whether the value must be at least or at most that; None: reported only.
+    """
+
+    item: str
+    what: str
+    value: float
+    unit: str
+    target: float | None = None
+    bound: Literal["at least", "at most"] | None = None
+    note: str = ""
+    reached: bool | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.target is not None:
+            above = self.value >= self.target
+            below = self.value <= self.target
+            object.__setattr__(self, "reached", above if self.bound == "at least" else below)
+
+    def row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def ratio(item: str, what: str, slower: list[float], faster: list[float], **about) -> Result:
+    """How many times faster: the median over rounds of the two times' ratio."""
+    ratios = [a / b for a, b in zip(slower, faster, strict=True)]
+    spread = f"rounds: {', '.join(f'{value:.2f}' for value in ratios)}"
+    note = about.pop("note", "")
+    return Result(
+        item,
+        what,
+        statistics.median(ratios),
+        "times",
+        note=f"{note}; {spread}" if note else spread,
+        **about,
+    )
+
+
+def in_turn(arms: dict[str, Callable[[], Any]], rounds: int, device: str) -> dict[str, list[float]]:
+    """Seconds of each arm, round by round; in every other round in reverse order.
+
+    So a machine that grows slower or faster does not count for or against an arm.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    for number in range(rounds):
+        for name in list(arms) if number % 2 == 0 else list(arms)[::-1]:
+            seconds[name].append(timed(arms[name], device))
+            print(f"  {name}: {seconds[name][-1]:.2f} s", flush=True)
+    return seconds
+
+
+def timed(work: Callable[[], Any], device: str) -> float:
+    """Seconds that one call takes, the device waited for."""
+    import torch
+
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    wait()
+    start = time.perf_counter()
+    work()
+    wait()
+    return time.perf_counter() - start
+
+
+def uniforms(rows: int, steps: int):
+    import torch
+
+    return torch.rand(rows, steps, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def machine(setup: Setup) -> dict[str, str]:
+    """What the figures were measured on, for the table's caption."""
+    import torch
+
+    processor = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        processor = names[0].split(":")[1].strip() if names else processor
+    device = torch.cuda.get_device_name() if setup.device == "cuda" else processor
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
+    packages = ("torch", "transformers", "snakemake")
+    return {
+        "device": f"{device}, {setup.threads} thread" + ("s" if setup.threads > 1 else ""),
+        "model": setup.model.name,
+        "dtype": setup.dtype,
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in packages},
+        "commit": commit,
+    }
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)

@@ -1,0 +1,154 @@
+"""Time and memory against the number of cells, prompts and samples, on a tiny model."""
+
+import json
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.common import ROOT, Result, Setup
+
+ITEM = "scale"
+AXES = {
+    "cells": [10, 100, 1000],
+    "prompts": [100, 1000, 10_000],
+    "samples": [100, 1000, 10_000],
+}
+STEPS = 8
+
+
+def run(setup: Setup) -> list[Result]:
+    """Each point in a process of its own; then the workflow on 1,000 cells, and once more."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import tiny
+    from actadd.models import prepare
+
+    folder = setup.scratch / "scale"
+    shutil.rmtree(folder, ignore_errors=True)
+    source = tiny.make_model(folder / "tiny-model")
+    entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
+    prepare(entry, source, folder / "tiny")
+    results = []
+    for axis, counts in AXES.items():
+        found = []
+        for count in counts:
+            command = [sys.executable, "-m", "benchmarks.scale", str(folder), axis, str(count)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+            found.append(json.loads(done.stdout.splitlines()[-1]))
+            print(f"  {count} {axis}: {found[-1]}", flush=True)
+        _, middle, largest = found
+        grown = counts[-1] / counts[-2]
+        results += [
+            Result(
+                ITEM,
+                f"time for {counts[-1]} {axis} over {grown:g} times that for {counts[-2]}",
+                largest["seconds"] / middle["seconds"] / grown,
+                "times",
+                1.2,
+                "at most",
+                ", ".join(f"{f['seconds']:.1f} s" for f in found),
+            ),
+            Result(
+                ITEM,
+                f"peak memory for {counts[-1]} {axis} over that for {counts[-2]}",
+                largest["megabytes"] / middle["megabytes"],
+                "times",
+                1.2,
+                "at most",
+                ", ".join(f"{f['megabytes']:.0f} MB" for f in found),
+            ),
+        ]
+    return [*results, *no_op(tiny, folder)]
+
+
+def no_op(tiny, folder: Path) -> list[Result]:
+    """How long the workflow takes to find that 1,000 finished cells need nothing."""
+    settings = tiny.config()
+    sweep = settings["experiments"]["sweep"]
+    coefficients = [round(0.01 * number, 2) for number in range(1, 500)]
+    sweep["conditions"]["actadd"]["additions"][0] |= {
+        "layer": [0, 1],
+        "coefficient": [*coefficients, 5],
+    }
+    settings["experiments"] = {"sweep": sweep}
+    settings |= {"figures": {}, "tables": {}, "lenses": {}, "overheads": {}}
+    settings.pop("comparison", None)
+    space = tiny.Workspace.create(folder / "space", folder / "tiny-model", settings)
+    start = time.perf_counter()
+    space.run("--rerun-triggers", "mtime", "params", "input")
+    first = time.perf_counter() - start
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        printed = space.run("-n")
+        seconds.append(time.perf_counter() - start)
+    assert re.search("nothing to be done", printed, flags=re.IGNORECASE), printed
+    return [
+        Result(
+            ITEM,
+            "snakemake -n with 1,001 finished cells",
+            sorted(seconds)[1],
+            "s",
+            5.0,
+            "at most",
+            f"the run itself: {first:.0f} s",
+        )
+    ]
+
+
+def point(folder: Path, axis: str, count: int) -> dict[str, float]:
+    """Seconds and peak megabytes of one experiment of so many cells, prompts or samples."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from actadd.completions import complete
+    from actadd.datasets import prepare
+    from actadd.files import canonical_json
+    from actadd.models import load
+    from actadd.vectors import tensor_digest
+
+    here = folder / f"{axis}-{count}"
+    number = {name: count if name == axis else 1 for name in AXES}
+    texts = [f"I went up to my friend {i} and said" for i in range(number["prompts"])]
+    prepare({"name": "p", "title": "p", "texts": texts}, None, here / "p.parquet")
+    vector = np.random.default_rng(0).standard_normal((3, 32), dtype=np.float32)
+    file = here / "v" / "layer_01.safetensors"
+    file.parent.mkdir(parents=True)
+    about = canonical_json({"sha256": tensor_digest(vector)})
+    save_file({"vector": vector}, file, {"actadd": about})
+    sweep = [0.01 * (1 + cell) for cell in range(number["cells"])]
+    addition = {"vector": "v", "layer": 1, "coefficient": sweep}
+    spec = {
+        "name": "e",
+        "model": "tiny",
+        "prompts": {"split": "all"},
+        "samples": 16 if axis == "cells" else number["samples"],
+        "max_new_tokens": STEPS,
+        "seed": 0,
+        "sampling": {"temperature": 1, "top_p": 0.3, "frequency_penalty": 1},
+        "batch_rows": 128,
+        "dtype": "float32",
+        "compute": {"device": "cpu", "threads": 1},
+        "conditions": {"actadd": {"method": "actadd", "additions": [addition]}},
+    }
+    load(folder / "tiny", dtype="float32", device="cpu", threads=1)
+    start = time.perf_counter()
+    complete(
+        spec,
+        model_dir=folder / "tiny",
+        prompts_file=here / "p.parquet",
+        vector_files=[file],
+        choice=None,
+        store=here / "store",
+        output=here / "o.parquet",
+    )
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "megabytes": peak}
+
+
+if __name__ == "__main__":
+    print(json.dumps(point(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))

@@ -1,0 +1,108 @@
+"""Log-probabilities under a sweep of coefficients: shared lower blocks, batches of like length."""
+
+import pandas as pd
+
+from benchmarks.common import ROOT, Result, Setup, in_turn, ratio
+
+ITEM = "log-prob sweeps"
+LAYER_SHARE = 16 / 30
+COEFFICIENTS = [0.25 * number for number in range(-20, 21) if number]
+# The slower arms take as long for each coefficient; so many are timed, and the time is scaled.
+TIMED = 8
+TEXTS = 24
+
+
+def run(setup: Setup) -> list[Result]:
+    """40 coefficients at layer 16 of 30 on sentences; the numbers of all arms are compared too."""
+    import torch
+
+    from actadd.batching import by_length, left_pad
+    from actadd.logprobs import TOGETHER, swept_logprobs
+    from actadd.logprobs import _measured as measured
+    from actadd.steering import blocks, model_inputs, steer
+
+    model, tokens = setup.load(), setup.tokens()
+    device = model.get_input_embeddings().weight.device
+    texts = pd.read_csv(ROOT / "workflow/data/essays.csv")["text"].head(TEXTS)
+    rows = [tokens.encode(text) for text in texts]
+    layer = round(LAYER_SHARE * len(blocks(model)))
+    additions = [setup.addition(layer, coefficient) for coefficient in COEFFICIENTS]
+    batches = list(by_length([len(row) for row in rows], 32))
+
+    def shared() -> list[dict]:
+        found = []
+        for start in range(0, len(additions), TOGETHER):
+            some = additions[start : start + TOGETHER]
+            parts: list[dict] = [{} for _ in some]
+            for batch in batches:
+                conditions = [[[addition]] * len(batch) for addition in some]
+                results = swept_logprobs(model, [rows[i] for i in batch], conditions)
+                for part, result in zip(parts, results, strict=True):
+                    part.update(zip(batch, result, strict=True))
+            found += parts
+        return found
+
+    def whole(batches: list[list[int]]) -> list[dict]:
+        """One pass of the whole model for each coefficient, by a plain hook."""
+        found = []
+        for addition in additions[:TIMED]:
+            part = {}
+            for batch in batches:
+                ids, mask = left_pad([rows[i] for i in batch])
+                inputs = model_inputs(model, ids.to(device), mask.to(device))
+                with torch.inference_mode(), steer(model, [[addition]] * len(batch), mask):
+                    logits = model(**inputs, use_cache=False).logits
+                for place, i in enumerate(batch):
+                    ids_row = inputs["input_ids"][place]
+                    part[i] = measured(logits[place], ids_row, len(rows[i]))
+            found.append(part)
+        return found
+
+    kept: dict[str, list[dict]] = {}
+    arms = {
+        "shared": lambda: kept.update(shared=shared()),
+        "whole": lambda: kept.update(whole=whole(batches)),
+        "alone": lambda: kept.update(alone=whole([[i] for i in range(len(rows))])),
+    }
+    seconds = in_turn(arms, 2, setup.device)
+    scale = len(additions) / TIMED
+    note = f"the slower arm timed on {TIMED} of {len(additions)} coefficients and scaled"
+
+    def gap(arm: str) -> float:
+        """The largest difference of any token's log-probability from the shared arm's."""
+        return max(
+            float((part[i][0] - ours[i][0]).abs().max())
+            for part, ours in zip(kept[arm], kept["shared"], strict=False)
+            for i in range(len(rows))
+        )
+
+    return [
+        ratio(
+            ITEM,
+            "over one full pass per coefficient, same batches",
+            [scale * value for value in seconds["whole"]],
+            seconds["shared"],
+            target=1.5,
+            bound="at least",
+            note=note,
+        ),
+        ratio(
+            ITEM,
+            "over one text at a time",
+            [scale * value for value in seconds["alone"]],
+            seconds["shared"],
+            target=3.0,
+            bound="at least",
+            note=note,
+        ),
+        Result(ITEM, "largest difference, same batches", gap("whole"), "nats", 1e-5, "at most"),
+        Result(
+            ITEM,
+            "largest difference, one text at a time",
+            gap("alone"),
+            "nats",
+            None if setup.dtype != "float32" else 1e-4,
+            "at most",
+            "float32 rounds otherwise in batches of other shapes",
+        ),
+    ]
