@@ -30,6 +30,8 @@ def main() -> None:
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(arguments.threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # As the pipeline's programs do; in what runs in this process it serves every arm.
+    os.environ["THP_MEM_ALLOC_ENABLE"] = "1"
 
     from importlib import import_module
 

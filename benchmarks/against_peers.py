@@ -1,6 +1,7 @@
 """A grid of settings against other steering libraries, each in an environment of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -208,7 +209,10 @@ def peer(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(task))
     command = [python, SCRIPTS / f"run_{script}.py", "--task", path, "--mode", mode]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=900)
+    environment = {k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"}
+    printed = subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=900, env=environment
+    )
     found = json.loads(printed.stdout.strip().splitlines()[-1])
     print(f"  {script}, {mode}: {found.get('seconds') or found.get('why')}", flush=True)
     return found

@@ -89,10 +89,7 @@ def fill(
             f"cell {count} of {len(todo)}: {labels[index]}: {state} after {seconds:.1f} s",
             flush=True,
         )
-    print(
-        f"cells: {len(todo) - len(failed)} computed, {len(indices) - len(todo)} reused, "
-        f"{len(failed)} failed",
-        flush=True,
-    )
+    counts = f"{len(todo) - len(failed)} computed, {len(indices) - len(todo)} reused"
+    print(f"cells: {counts}" + (f", {len(failed)} failed" if failed else ""), flush=True)
     if failed:
         raise UserError("\n".join(failed[:5]))

@@ -63,6 +63,8 @@ def run(
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(compute.get("threads", 1))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Torch then asks for large pages: new logits are otherwise a page fault for each 4 kB.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         expected = set(spec.get("upstream", {}).values())
         for given in chosen(inputs).values():
