@@ -37,6 +37,9 @@ def run(setup: Setup) -> list[Result]:
     tokens = setup.tokens()
     compute = {"device": setup.device, "threads": setup.threads, "batch_rows": 128}
     settings = {
+        "seed": 0,
+        "scorers": {},
+        "figures": {},
         "compute": compute,
         "sources": {"subject": {"type": "path", "path": str(setup.model.absolute())}},
         "models": {

@@ -434,7 +434,7 @@ def test_batches_by_length_hold_every_text_once_and_little_padding():
     lengths = [5, 190, 6, 7, 30, 31, 5, 28, 6]
     batches = list(by_length(lengths, 3))
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
-    assert batches[0] == [1] and batches[1] == [5, 4, 7]
+    assert batches[:3] == [[1], [5, 4, 7], [3]]
     for batch in batches:
         assert len(batch) <= 3
-        assert 4 * min(lengths[i] for i in batch) >= 3 * lengths[batch[0]]
+        assert 10 * min(lengths[i] for i in batch) >= 9 * lengths[batch[0]]

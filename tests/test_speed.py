@@ -432,14 +432,14 @@ def test_sizes_are_those_of_the_model(prepared):
 
 @pytest.mark.parametrize(
     ("memory", "device", "rows"),
-    [(10**12, "cpu", 128), (10**12, "cuda", 512), (1000 + 10 * 775, "cpu", 4), (2300, "cpu", 1)],
+    [(10**12, "cpu", 128), (10**12, "cuda", 512), (1000 + 10 * 700, "cpu", 4), (2300, "cpu", 1)],
 )
 def test_the_proposed_rows_are_the_largest_power_of_two_that_fits(memory, device, rows):
     from actadd.sizes import Size, proposed_rows
 
     size = Size(weights=1000, token=10, logits=100)
-    # While given texts are measured, a quarter of 10 * (10 + 300); to draw takes 10 * 10 + 6 * 100.
-    assert size.row(10) == 775
+    # To draw takes 10 * 10 + 6 * 100, to measure given texts an eighth of 10 * (10 + 300).
+    assert size.row(10) == 700 and size.row(100) == 100 * 310 // 8
     assert proposed_rows(size, 10, memory, device) == rows
 
 

@@ -28,12 +28,12 @@ def left_pad(
 def by_length(lengths: Sequence[int], rows: int) -> Iterator[list[int]]:
     """Numbers of texts in batches of at most `rows`, longest first, with little padding.
 
-    A batch ends before a text that is shorter than 3/4 of its first: one long text among short ones
-    would otherwise make all of them as long.
+    A batch ends before a text that is shorter than 9/10 of its first: what is padded is computed
+    too, and a processor is busy enough with a few texts' tokens.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if batch and (len(batch) == rows or 4 * lengths[index] < 3 * lengths[batch[0]]):
+        if batch and (len(batch) == rows or 10 * lengths[index] < 9 * lengths[batch[0]]):
             yield batch
             batch = []
         batch.append(index)

@@ -18,7 +18,7 @@ DRAWING, MEASURING = 6, 3
 # Tokens of the row that a shape is proposed for. Batches of longer ones are halved if need be.
 TOKENS = 256
 # A batch of given texts has this part of the rows, since it holds all their logits at once.
-TEXTS = 4
+TEXTS = 8
 
 
 @dataclass(frozen=True)
