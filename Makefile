@@ -1,5 +1,6 @@
 # make run      the default experiments, with figures      make resume   go on after a crash
 # make test     all tests and style checks                 make clean    remove what was computed
+# make bench    speed against other libraries and the machine's limit
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -7,7 +8,7 @@ CORES ?= all
 ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
 
-.PHONY: run resume test env clean format
+.PHONY: run resume test bench env clean format
 
 run: env
 	$(SNAKEMAKE)
@@ -19,6 +20,10 @@ resume: env
 
 test: env
 	$(ACTIVATE) pytest -n 2
+
+bench: env
+	$(SNAKEMAKE) results/models/smollm2-135m
+	$(ACTIVATE) PYTHONPATH=workflow python -m benchmarks
 
 env: $(VENV)/.installed
 

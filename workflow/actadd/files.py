@@ -129,3 +129,23 @@ def write_frames(path: Path | str, frames: Iterable["pd.DataFrame"]) -> int:
         if waiting:
             flush()
     return written
+
+
+def read_cells(path: Path | str, columns: list[str] | None = None) -> Iterator["pd.DataFrame"]:
+    """The rows of each cell of a table in turn, a few cells in memory at a time.
+
+    A cell's rows stand together; the columns hold at least condition and cell.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rest = None
+    for batch in pq.ParquetFile(path).iter_batches(GROUP, columns=columns):
+        table = pa.Table.from_batches([batch]).to_pandas()
+        table = table if rest is None else pd.concat([rest, table], ignore_index=True)
+        # The last one may go on in the next batch.
+        *whole, rest = (part for _, part in table.groupby(["condition", "cell"], sort=False))
+        yield from (part.reset_index(drop=True) for part in whole)
+    if rest is not None:
+        yield rest.reset_index(drop=True)

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from actadd import datasets
 from actadd.cells import CellStore, Made, cell_key, fill
 from actadd.codedigest import code_digest
 from actadd.files import (
-    GROUP,
     digest,
+    read_cells,
     read_json,
     sha256_file,
     write_frames,
@@ -59,14 +58,14 @@ def score_completions(
     labels = {*LABELS, KINDS[entry["kind"]]}
     determinant = {name: value for name, value in entry.items() if name not in labels}
     keys, shown = [], []
-    for group in _cells(completions, columns):
+    for group in read_cells(completions, columns):
         texts = group[["prompt", "completion"]].to_numpy().tolist()
         keys.append(cell_key(code=code, scorer=determinant, inputs=given, texts=digest(texts)))
         shown.append(f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}")
 
     def compute(wanted: list[int]) -> Iterator[Made]:
         chosen = set(wanted)
-        for index, group in enumerate(_cells(completions, columns)):
+        for index, group in enumerate(read_cells(completions, columns)):
             if index in chosen:
                 scored = scorer(entry["kind"])(group, entry, inputs)
                 yield index, pa.Table.from_pandas(scored, preserve_index=False)
@@ -75,24 +74,10 @@ def score_completions(
     fill(cell_store, keys, shown, compute)
 
     def frames() -> Iterator[pd.DataFrame]:
-        for key, group in zip(keys, _cells(completions, columns[:4]), strict=True):
+        for key, group in zip(keys, read_cells(completions, columns[:4]), strict=True):
             yield pd.concat([group, cell_store.get(key).to_pandas()], axis=1)
 
     return {"rows": write_frames(output, frames())}
-
-
-def _cells(completions: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
-    """The rows of each cell in turn; a cell's rows stand together."""
-    rest = None
-    for batch in pq.ParquetFile(completions).iter_batches(GROUP, columns=columns):
-        table = batch.to_pandas()
-        table = table if rest is None else pd.concat([rest, table], ignore_index=True)
-        parts = [part for _, part in table.groupby(["condition", "cell"], sort=False)]
-        # The last one may go on in the next batch.
-        *whole, rest = parts
-        yield from (part.reset_index(drop=True) for part in whole)
-    if rest is not None:
-        yield rest.reset_index(drop=True)
 
 
 def validate(spec: dict, *, texts_file: Path, inputs: Path | None, output: Path) -> dict[str, Any]:

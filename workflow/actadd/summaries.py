@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from actadd.conditions import SAMPLING
-from actadd.files import write_with
+from actadd.files import read_cells, write_with
 from actadd.scorers import is_share
 from actadd.statistics import difference_interval, mean_interval, paired_p_value, ratio_interval
 
@@ -41,7 +42,9 @@ def summarise_completions(
     `difference` is the mean of steered minus unsteered with the same sampling and seed, p_value
     that of a paired t-test. Group "all" holds every prompt.
     """
-    table = pd.read_parquet(completions)
+    there = set(pq.read_schema(completions).names)
+    wanted = ["cell", "prompt_id", "group", *COORDINATES]
+    table = pd.read_parquet(completions, columns=[name for name in wanted if name in there])
     cells = _cells(table)
     groups = table.drop_duplicates("prompt_id").set_index("prompt_id")["group"]
     rows = []
@@ -134,22 +137,20 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
     target_logprob, by group and for all texts together; p_value is that of a paired t-test, for
     `rank` of Wilcoxon's signed-rank test on the ranks themselves.
     """
-    table = pd.read_parquet(logprobs)
-    cells = _cells(table)
-    table["group"] = table["group"].fillna("all")
-    table["document"] = table["document"].fillna(table["text_id"].astype("string"))
     index = ["text_id", "token_index"]
-    unsteered = table[table["method"] == "unsteered"].set_index(index)
-    targeted = not table["target"].all()
-    by_cell = dict(list(table.groupby(["condition", "cell"], sort=False)))
+    baseline = ["logprob", "rank", "modified"]
+    # A table holds unsteered cells before all others.
+    unsteered = pd.DataFrame()
     rows = []
-    for _, place in cells.iterrows():
-        own = by_cell[place["condition"], place["cell"]].set_index(index)
-        own = own.join(
-            unsteered[["logprob", "rank", "modified"]],
-            rsuffix="_unsteered",
-            validate="one_to_one",
-        )
+    for cell in read_cells(logprobs):
+        place = _cells(cell).iloc[0]
+        cell["group"] = cell["group"].fillna("all")
+        cell["document"] = cell["document"].fillna(cell["text_id"].astype("string"))
+        targeted = not cell["target"].all()
+        own = cell.set_index(index)
+        if place["method"] == "unsteered":
+            unsteered = pd.concat([unsteered, own[baseline]])
+        own = own.join(unsteered, rsuffix="_unsteered", validate="one_to_one")
         own = own[own["target"]]
         if targeted:
             # Before masking: where the first target token is masked, the next is no substitute.
