@@ -78,7 +78,7 @@ def no_op(tiny, folder: Path) -> list[Result]:
     settings.pop("comparison", None)
     space = tiny.Workspace.create(folder / "space", folder / "tiny-model", settings)
     start = time.perf_counter()
-    space.run("--rerun-triggers", "mtime", "params", "input")
+    space.run()
     first = time.perf_counter() - start
     seconds = []
     for _ in range(3):
