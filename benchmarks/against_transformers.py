@@ -40,7 +40,7 @@ def run(setup: Setup) -> list[Result]:
         assert written.shape == (ROWS, steps)
 
     def theirs(steps: int = STEPS) -> None:
-        ids, mask = left_pad(encoded * (ROWS // len(encoded)), width=width)
+        ids, mask = left_pad(encoded * (ROWS // len(encoded)))
         device = model.get_input_embeddings().weight.device
         with torch.inference_mode():
             written = model.generate(
@@ -53,7 +53,7 @@ def run(setup: Setup) -> list[Result]:
                 min_new_tokens=steps,
                 max_new_tokens=steps,
             )
-        assert written.shape == (ROWS, width + steps)
+        assert written.shape == (ROWS, ids.shape[1] + steps)
 
     arms = {
         "ours, 8 prompts x 16 samples": lambda: ours(encoded, ROWS // len(encoded)),

@@ -4,7 +4,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
@@ -167,7 +167,3 @@ def machine(setup: Setup) -> dict[str, str]:
         **{package: metadata.version(package) for package in packages},
         "commit": commit,
     }
-
-
-def median(values: Sequence[float]) -> float:
-    return statistics.median(values)

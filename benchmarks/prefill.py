@@ -10,7 +10,7 @@ def run(setup: Setup) -> list[Result]:
     """16 samples of 8 prompts x 30 tokens: one prefill of each prompt, or one of each row."""
     from actadd.batching import left_pad, padded_width
     from actadd.generation import generate
-    from actadd.resume import from_layer, outputs_below
+    from actadd.resume import outputs_below, resumed_at
     from actadd.sampling import Sampling
     from actadd.steering import model_inputs, steer
 
@@ -52,7 +52,7 @@ def run(setup: Setup) -> list[Result]:
         with torch.inference_mode():
             below = outputs_below(model, inputs, [12] if sharing else [])
             for _ in range(8):
-                with from_layer(model, 12, below), steer(model, [[addition]] * 8, mask):
+                with resumed_at(model, 12, below), steer(model, [[addition]] * 8, mask):
                     model(**inputs, use_cache=False, logits_to_keep=1)
 
     whole, upper = in_turn(

@@ -1,5 +1,6 @@
 """The benchmark's table and figure."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -42,7 +43,12 @@ def draw(results: list[Result], machine: dict[str, str], path: Path) -> None:
 
     from actadd.files import whole_file
 
-    shown = [result for result in results if result.unit == "times" and result.item != "scale"]
+    # A figure that is not a number is one that could not be taken; the table says why.
+    shown = [
+        result
+        for result in results
+        if result.unit == "times" and result.item != "scale" and not math.isnan(result.value)
+    ]
     if not shown:
         return
     sns.set_theme(style="whitegrid", context="paper")

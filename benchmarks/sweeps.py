@@ -28,7 +28,7 @@ def run(setup: Setup) -> list[Result]:
     rows = [tokens.encode(text) for text in texts]
     layer = round(LAYER_SHARE * len(blocks(model)))
     additions = [setup.addition(layer, coefficient) for coefficient in COEFFICIENTS]
-    batches = list(by_length([len(row) for row in rows], 128 // sizes.TEXTS))
+    batches = list(by_length([len(row) for row in rows], 128 // sizes.ROWS_PER_TEXT))
 
     def shared() -> list[dict]:
         found = []

@@ -1,11 +1,14 @@
 """What makes it fast changes no number: shared prefill, shared batches, shared lower layers."""
 
 import json
+import shutil
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from tokenizers import Tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
 import tiny
@@ -17,7 +20,7 @@ from actadd.errors import UserError
 from actadd.files import canonical_json
 from actadd.generation import BROKEN, generate
 from actadd.logprobs import swept_logprobs, token_logprobs
-from actadd.models import load
+from actadd.models import load, prepare
 from actadd.resume import outputs_below, resumed_at
 from actadd.sampling import Sampling
 from actadd.steering import Addition, blocks, model_inputs, record_activations
@@ -162,7 +165,7 @@ def test_a_layer_with_too_little_room_makes_more():
     for part in parts:
         keys, values = layer.update(part, -part)
     assert torch.equal(keys, torch.cat(parts, 2)) and torch.equal(values, -keys)
-    layer.batch_repeat_interleave(2)
+    layer.reorder_cache(torch.tensor([0, 0, 1, 1]))
     keys, _ = layer.update(torch.ones(4, 1, 1, 3), torch.ones(4, 1, 1, 3))
     assert torch.equal(keys[:, :, :5], torch.cat(parts, 2).repeat_interleave(2, 0))
     assert torch.equal(keys[:, :, 5], torch.ones(4, 1, 3))
@@ -210,7 +213,7 @@ def test_blocks_below_are_not_computed_and_come_back(model):
         part.register_forward_hook(lambda *_, number=number: ran.append(number))
         for number, part in enumerate(parts)
     ]
-    with pytest.raises(RuntimeError), resumed_at(model, 2, shared[2]):
+    with pytest.raises(RuntimeError), resumed_at(model, 2, shared):
         assert torch.equal(model(**inputs).logits, plain)
         assert set(ran) == set(range(2, LAYERS))
         raise RuntimeError
@@ -250,14 +253,50 @@ def spec(**changes) -> dict:
     }
 
 
-TEXTS = [*tiny.CONFIG["datasets"]["prompts"]["texts"], "The ship left the port and went home to"]
+@pytest.fixture(scope="module", params=["gpt2", "llama"])
+def subject(request, prepared, tiny_model, tmp_path_factory):
+    """A prepared model; the second shares keys among heads, which has kernels of its own."""
+    if request.param == "gpt2":
+        return prepared
+    source = tmp_path_factory.mktemp("llama") / "source"
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=Tokenizer.from_file(str(tiny_model / "tokenizer.json")).get_vocab_size(),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.3,
+    )
+    LlamaForCausalLM(config).save_pretrained(source)
+    shutil.copy(tiny_model / "tokenizer.json", source)
+    entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
+    prepare(entry, source, source.parent / "tiny")
+    return source.parent / "tiny"
+
+
+LENGTHS = [8, 8, 7, 12, 16, 5]
+
+
+def texts_of(subject) -> list[str]:
+    """Prompts of these lengths in tokens, BOS included; some fill their columns, some do not."""
+    tokens = Tokens(subject)
+    starts = ["The ship left", "She opened the", "We took", "I went up to my", "It was", "The"]
+    texts = [
+        tokens.cut(f"{start} port and went home to the city by the river today and said", length)
+        for start, length in zip(starts, LENGTHS, strict=True)
+    ]
+    assert [len(tokens.encode(text)) for text in texts] == LENGTHS
+    return texts
 
 
 @pytest.fixture
-def completed(prepared, tmp_path):
+def completed(subject, tmp_path):
     from safetensors.numpy import save_file
 
-    datasets.prepare({"name": "p", "title": "p", "texts": TEXTS}, None, tmp_path / "p.parquet")
+    texts = texts_of(subject)
+    datasets.prepare({"name": "p", "title": "p", "texts": texts}, None, tmp_path / "p.parquet")
     generator = torch.Generator().manual_seed(0)
     files = []
     for layer in (1, 2):
@@ -273,7 +312,7 @@ def completed(prepared, tmp_path):
         folder = tmp_path / name
         complete(
             spec(**changes),
-            model_dir=prepared,
+            model_dir=subject,
             prompts_file=tmp_path / "p.parquet",
             vector_files=files,
             choice=None,
@@ -301,7 +340,7 @@ def test_cells_made_together_have_the_bytes_of_cells_made_one_by_one(completed, 
     assert tables[0] == tables[1]
 
 
-def test_every_batch_has_the_one_shape_of_its_kind(completed, prepared, monkeypatch):
+def test_every_batch_has_the_one_shape_of_its_kind(completed, monkeypatch):
     shapes = []
     plain = generation.generate
 
@@ -311,18 +350,18 @@ def test_every_batch_has_the_one_shape_of_its_kind(completed, prepared, monkeypa
 
     monkeypatch.setattr(generation, "generate", noting)
     completed("a")
-    tokens = Tokens(prepared)
-    widths = {padded_width(len(tokens.encode(text))) for text in TEXTS}
+    widths = {padded_width(length) for length in LENGTHS}
     assert len(widths) > 1, "prompts should be of several widths"
+    assert all(padded_width(length) > length for length in LENGTHS)
     # 8 rows: two contexts of three samples, or one and its contrasted one.
     assert {shape[0][0] for shape in shapes if shape[2] is None} == {2}
     assert {shape[0][0] for shape in shapes if shape[2] is not None} == {2}
     assert {shape[1] for shape in shapes if shape[2] is None} == {6}
     assert {shape[0][1] for shape in shapes if shape[2] is None} == widths
-    # 15 plain cells of 5 prompts each; a batch may be part empty once for each kind.
+    # 15 plain cells of 6 prompts each; a batch may be part empty once for each kind.
     # (three settings of sampling, each width).
     plain_batches = [shape for shape in shapes if shape[2] is None]
-    assert len(plain_batches) <= 15 * len(TEXTS) / 2 + 3 * len(widths)
+    assert len(plain_batches) <= 15 * len(LENGTHS) / 2 + 3 * len(widths)
 
 
 def test_more_samples_than_rows_are_drawn_in_parts(completed, tmp_path):
@@ -452,10 +491,13 @@ def test_a_model_without_room_is_refused():
 
 @pytest.mark.workflow
 def test_auto_rows_are_proposed_once_and_kept(tmp_path, tiny_model):
-    settings = tiny.config(compute={"batch_rows": "auto"})
+    experiments = {"sweep": tiny.CONFIG["experiments"]["sweep"]}
+    scorers = {"distinct": {"kind": "distinct"}}
+    settings = tiny.config(
+        compute={"batch_rows": "auto"}, experiments=experiments, figures={}, scorers=scorers
+    )
     space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
-    target = "results/summaries/tiny/sweep.parquet"
-    space.run(target)
+    space.run()
     path = space.folder / "results/models/tiny.batch.json"
     shape = json.loads(path.read_text())
     assert shape["batch_rows"] == 128 and shape["row_bytes"] > 0
@@ -465,12 +507,15 @@ def test_auto_rows_are_proposed_once_and_kept(tmp_path, tiny_model):
         for cell in (space.folder / "results/store").rglob("*.parquet")
     }
     assert b"128" in rows
-    assert "to be done" in space.run("-n", target)
+    assert not space.planned()
     # What was proposed stays, though the machine may have other memory by now.
     path.write_text(path.read_text().replace("128", "64"))
-    space.run(target)
+    space.run()
     rows = {
         pq.read_schema(cell).metadata.get(b"batch_rows")
         for cell in (space.folder / "results/store").rglob("*.parquet")
     }
     assert {b"64", b"128"} <= rows
+    # Deleted, they are proposed anew.
+    path.unlink()
+    assert "batch_shape" in space.planned()

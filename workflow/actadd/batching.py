@@ -10,6 +10,8 @@ from actadd.errors import UserError
 
 Made = TypeVar("Made")
 STEP = 8
+# What torch and the libraries under it say in errors that have no class of their own.
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 
 def left_pad(
@@ -42,18 +44,19 @@ def by_length(lengths: Sequence[int], rows: int) -> Iterator[list[int]]:
 
 
 def padded_width(length: int) -> int:
-    """Columns that a row of `length` tokens gets in a batch: the next multiple of 8.
+    """Columns that a row of `length` tokens gets in a batch: the next larger multiple of 8.
 
-    It depends on the row alone, so that a row meets the same shapes in every batch.
+    It depends on the row alone, so that a row meets the same shapes in every batch; and it leaves
+    every row some padding, since a batch without any is computed by other kernels.
     """
-    return -(-length // STEP) * STEP
+    return (length // STEP + 1) * STEP
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch or Python could not get the memory that it asked for."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
 
 
 def halving(rows: int, compute: Callable[[int], Iterator[Made]]) -> Iterator[Made]:

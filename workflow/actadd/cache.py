@@ -1,6 +1,5 @@
 """A key-value cache with room, since transformers' own copies itself at each token."""
 
-import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
@@ -41,12 +40,12 @@ class RoomyLayer(DynamicLayer):
         buffer[:, :, :seen] = states
         return buffer
 
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        super().batch_repeat_interleave(repeats)
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        super().reorder_cache(beam_idx)
         self._buffers = None
 
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        super().batch_select_indices(indices)
+    def reset(self) -> None:
+        super().reset()
         self._buffers = None
 
 

@@ -39,6 +39,13 @@ class CellStore:
             path.unlink()
             return None
 
+    def found(self, key: str) -> pa.Table:
+        """The table; raises UserError if it is not there any more."""
+        table = self.get(key)
+        if table is None:
+            raise UserError(f"{self.path(key)} is gone; run again")
+        return table
+
     def put(self, key: str, table: pa.Table) -> None:
         with whole_file(self.path(key)) as temporary:
             pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
@@ -80,16 +87,15 @@ def fill(
     failed = []
     for count, (index, made) in enumerate(compute(todo) if todo else (), start=1):
         seconds = time.monotonic() - started
+        state = "done"
         if isinstance(made, UserError):
+            state = f"failed: {made}"
             failed.append(f"{labels[index]}: {made}")
         else:
             store.put(keys[index], made)
-        state = "failed" if isinstance(made, UserError) else "done"
-        print(
-            f"cell {count} of {len(todo)}: {labels[index]}: {state} after {seconds:.1f} s",
-            flush=True,
-        )
+        print(f"cell {count} of {len(todo)}: {labels[index]}: {state}, {seconds:.1f} s", flush=True)
     counts = f"{len(todo) - len(failed)} computed, {len(indices) - len(todo)} reused"
     print(f"cells: {counts}" + (f", {len(failed)} failed" if failed else ""), flush=True)
     if failed:
-        raise UserError("\n".join(failed[:5]))
+        more = f"\nand {len(failed) - 4} more, see the log" if len(failed) > 5 else ""
+        raise UserError("\n".join(failed[: 4 if more else 5]) + more)

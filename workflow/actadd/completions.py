@@ -7,7 +7,7 @@ row may round differently in a batch of another shape, but not beside other rows
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,6 +107,22 @@ class _Cell:
         """Token ids of a prompt and, under PREADD, of its contrasted context."""
         return [self.encoded[place], *([self.contrast[place]] if self.contrast else [])]
 
+    def kind(self, place: int, batch_rows: int) -> "_Kind":
+        """The kind of batch that a prompt is drawn in; it depends on nothing outside the cell."""
+        from actadd.batching import padded_width
+
+        contexts = self.contexts(place)
+        rows = max(1, batch_rows // len(contexts))
+        samples = self.experiment.spec["samples"]
+        together = -(-samples // -(-samples // rows))
+        return _Kind(
+            padded_width(max(map(len, contexts))),
+            together,
+            max(1, rows // together),
+            self.condition.strength,
+            canonical_json(self.condition.sampling),
+        )
+
     def table(self, written: dict[tuple[int, int], list[int]], batch_rows: int) -> pa.Table:
         """written: token ids of each (place, sample). batch_rows: of the batches it was drawn in,
         which are smaller than the config's where memory ran out."""
@@ -126,6 +142,16 @@ class _Cell:
             }
         )
         return table.replace_schema_metadata({"batch_rows": str(batch_rows)})
+
+
+class _Kind(NamedTuple):
+    """What decides a batch's shape and how it is drawn; only units of one kind share batches."""
+
+    width: int
+    samples: int
+    contexts: int
+    strength: float | None
+    sampling: str
 
 
 class _Unit(NamedTuple):
@@ -160,55 +186,44 @@ def _draw(
     experiment: Experiment, cells: dict[int, _Cell], batch_rows: int, spent: dict[str, float]
 ) -> Iterator[Made]:
     """Takes the cells in order; what their batches have room for comes from the cells behind."""
-    from actadd.batching import padded_width
-
-    samples = experiment.spec["samples"]
-    parts = -(-samples // batch_rows)
-    together = -(-samples // parts)
-    waiting: dict[tuple, deque[_Unit]] = {}
-    kinds: dict[int, dict[tuple, int]] = {index: {} for index in cells}
+    waiting: dict[_Kind, deque[_Unit]] = {}
+    open_units: dict[int, Counter[_Kind]] = {}
     for index, cell in cells.items():
-        for place in range(len(cell.texts)):
-            width = padded_width(max(len(ids) for ids in cell.contexts(place)))
-            kind = (width, cell.condition.strength, canonical_json(cell.condition.sampling))
-            for part in range(parts):
-                drawn = range(part * together, min(samples, (part + 1) * together))
+        kinds = [cell.kind(place, batch_rows) for place in range(len(cell.texts))]
+        open_units[index] = Counter()
+        for place, kind in enumerate(kinds):
+            for start in range(0, experiment.spec["samples"], kind.samples):
+                drawn = range(start, min(experiment.spec["samples"], start + kind.samples))
                 waiting.setdefault(kind, deque()).append(_Unit(index, place, drawn))
-                kinds[index][kind] = kinds[index].get(kind, 0) + 1
+                open_units[index][kind] += 1
     written: dict[int, dict[tuple[int, int], list[int]]] = {index: {} for index in cells}
     broken: set[int] = set()
-    for index, cell in cells.items():
-        for kind in kinds[index]:
-            width, strength, _ = kind
-            contexts = max(1, batch_rows // (together * (1 if strength is None else 2)))
-            while kinds[index][kind]:
-                queue = waiting[kind]
-                units = [queue.popleft() for _ in range(min(contexts, len(queue)))]
-                started = time.perf_counter()
-                rows = _batch(experiment, cells, units, contexts, together, width)
-                spent["generating"] += time.perf_counter() - started
-                for unit, drawn in zip(units, rows, strict=True):
-                    kinds[unit.cell][kind] -= 1
-                    for sample, tokens in drawn.items():
-                        written[unit.cell][unit.place, sample] = tokens or []
-                        if tokens is None:
-                            broken.add(unit.cell)
-        table = cell.table(written.pop(index), batch_rows)
-        yield index, UserError(TOO_LARGE) if index in broken else table
+    for index in cells:
+        while open_units[index]:
+            kind = next(iter(open_units[index]))
+            queue = waiting[kind]
+            units = [queue.popleft() for _ in range(min(kind.contexts, len(queue)))]
+            started = time.perf_counter()
+            rows = _batch(experiment, cells, units, kind)
+            spent["generating"] += time.perf_counter() - started
+            for unit, drawn in zip(units, rows, strict=True):
+                open_units[unit.cell] -= Counter([kind])
+                for sample, tokens in drawn.items():
+                    written[unit.cell][unit.place, sample] = tokens or []
+                    if tokens is None:
+                        broken.add(unit.cell)
+            for done in dict.fromkeys(unit.cell for unit in units if not open_units[unit.cell]):
+                table = cells[done].table(written.pop(done), batch_rows)
+                yield done, UserError(TOO_LARGE) if done in broken else table
 
 
 def _batch(
-    experiment: Experiment,
-    cells: dict[int, _Cell],
-    units: list[_Unit],
-    contexts: int,
-    together: int,
-    width: int,
+    experiment: Experiment, cells: dict[int, _Cell], units: list[_Unit], kind: _Kind
 ) -> list[dict[int, list[int] | None]]:
     """Token ids by sample of each unit; None where the logits were not numbers.
 
-    The batch has `contexts` prompts of `width` columns, `together` samples each: where fewer are
-    left, the last ones are drawn again and thrown away.
+    Where fewer prompts or samples are left than the batch has, the last ones are drawn again and
+    thrown away.
     """
     import torch
 
@@ -216,16 +231,18 @@ def _batch(
     from actadd.generation import BROKEN, FINISHED, generate
 
     steps = experiment.spec["max_new_tokens"]
-    shown = [*units, *[units[-1]] * (contexts - len(units))]
+    shown = [*units, *[units[-1]] * (kind.contexts - len(units))]
     condition = cells[units[0].cell].condition
     texts = [cells[unit.cell].contexts(unit.place) for unit in shown]
     # PREADD's contrasted contexts are the batch's second half.
-    ids, mask = left_pad([row for half in zip(*texts, strict=True) for row in half], width=width)
+    ids, mask = left_pad(
+        [row for half in zip(*texts, strict=True) for row in half], width=kind.width
+    )
     additions = [experiment.additions(cells[unit.cell].condition) for unit in shown]
     noise = [
         draws(cells[u.cell].condition.seed, cells[u.cell].texts[u.place], sample, steps)
         for u in shown
-        for sample in (*u.samples, *[u.samples[-1]] * (together - len(u.samples)))
+        for sample in (*u.samples, *[u.samples[-1]] * (kind.samples - len(u.samples)))
     ]
     tokens = generate(
         experiment.model(),
@@ -237,11 +254,11 @@ def _batch(
         uniforms=torch.from_numpy(np.stack(noise)),
         max_new_tokens=steps,
         stop_ids=experiment.tokens.stop_ids,
-        samples=together,
+        samples=kind.samples,
     ).tolist()
     found: list[dict[int, list[int] | None]] = []
     for number, unit in enumerate(units):
-        rows = tokens[number * together : number * together + len(unit.samples)]
+        rows = tokens[number * kind.samples :][: len(unit.samples)]
         found.append(
             {
                 sample: None if BROKEN in row else [token for token in row if token != FINISHED]

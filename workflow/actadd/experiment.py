@@ -35,6 +35,7 @@ class Experiment:
         self.model_dir = model_dir
         self.facts: dict[str, Any] = read_json(model_dir / "model.json")
         self.tokens = Tokens(model_dir)
+        self._pieces: dict[tuple[str, str, str], tuple[list[int], list[int]]] = {}
         self.conditions: list[Condition] = expand(
             spec["conditions"],
             read_json(choice) if choice else None,
@@ -119,7 +120,7 @@ class Experiment:
         rows = []
         prefix = "" if condition.method == "preadd" else condition.prefix
         for text, target in zip(texts, targets or [""] * len(texts), strict=True):
-            ids, target_ids = self.tokens.split(text, target, prefix)
+            ids, target_ids = self._split(text, target, prefix)
             needed = len(ids) + len(target_ids) + self.spec.get("max_new_tokens", 0)
             if self.facts["context"] and needed > self.facts["context"]:
                 raise UserError(
@@ -136,6 +137,13 @@ class Experiment:
                     ) from error
             rows.append((ids, target_ids))
         return rows
+
+    def _split(self, text: str, target: str, prefix: str) -> tuple[list[int], list[int]]:
+        """`Tokens.split`, once for all conditions: they share the lists."""
+        key = (text, target, prefix)
+        if key not in self._pieces:
+            self._pieces[key] = self.tokens.split(text, target, prefix)
+        return self._pieces[key]
 
     def changed(self, condition: Condition, prompt: int, total: int | None = None) -> set[int]:
         """Positions that are changed in a text of `total` tokens, its first `prompt` the prompt."""
@@ -181,10 +189,7 @@ class Experiment:
         strings = dict.fromkeys(("vector", "position", "phase"), "string")
         floats = dict.fromkeys(("coefficient", "dimensions", *SAMPLING), "float64")
         for condition, key in zip(self.conditions, keys, strict=True):
-            cell = store.get(key)
-            if cell is None:
-                raise UserError(f"{store.path(key)} is gone; run again")
-            cell = cell.to_pandas()
+            cell = store.found(key).to_pandas()
             shared = {
                 "model": self.spec["model"],
                 "experiment": self.spec["name"],

@@ -140,12 +140,15 @@ def read_cells(path: Path | str, columns: list[str] | None = None) -> Iterator["
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rest = None
+    key, parts = None, []
     for batch in pq.ParquetFile(path).iter_batches(GROUP, columns=columns):
         table = pa.Table.from_batches([batch]).to_pandas()
-        table = table if rest is None else pd.concat([rest, table], ignore_index=True)
-        # The last one may go on in the next batch.
-        *whole, rest = (part for _, part in table.groupby(["condition", "cell"], sort=False))
-        yield from (part.reset_index(drop=True) for part in whole)
-    if rest is not None:
-        yield rest.reset_index(drop=True)
+        for name, part in table.groupby(["condition", "cell"], sort=False):
+            # A cell may go on in the next batch.
+            if name != key and parts:
+                yield pd.concat(parts, ignore_index=True)
+                parts = []
+            key = name
+            parts.append(part)
+    if parts:
+        yield pd.concat(parts, ignore_index=True)

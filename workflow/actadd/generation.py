@@ -69,13 +69,15 @@ def generate(
                     part.repeat_interleave(samples, dim=0) for part in (ids, mask, logits)
                 )
                 if cache is not None:
-                    cache.batch_repeat_interleave(samples)
+                    contexts = torch.arange(len(input_ids), device=device)
+                    cache.reorder_cache(contexts.repeat_interleave(samples))
             if logits.dtype != torch.float64:
                 logits = logits.float()
             if contrast is not None:
                 own, other = logits[:drawn], logits[drawn:]
                 logits = own + contrast * (other - own)
-            broken |= ~logits.amax(dim=-1).isfinite()
+            # Not of a row that has ended: how long it still runs is up to the others.
+            broken |= ~ended & ~logits.amax(dim=-1).isfinite()
             if counts is None:
                 counts = torch.zeros_like(logits)
                 counts.scatter_add_(1, ids[:drawn], mask[:drawn].to(counts))

@@ -11,7 +11,7 @@ from actadd.cells import CellStore, Made, cell_key, fill
 from actadd.conditions import Condition
 from actadd.experiment import Experiment
 from actadd.files import digest, write_frames
-from actadd.sizes import TEXTS
+from actadd.sizes import ROWS_PER_TEXT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +56,7 @@ def swept_logprobs(
     import torch
 
     from actadd.batching import left_pad
-    from actadd.resume import from_layer, outputs_below
+    from actadd.resume import outputs_below, resumed_at
     from actadd.steering import blocks, model_inputs, steer
 
     ids, mask = left_pad(rows)
@@ -68,13 +68,15 @@ def swept_logprobs(
         min((addition.layer for row in additions for addition in row), default=depth)
         for additions in conditions
     ]
-    with torch.inference_mode():
-        shared = outputs_below(model, inputs, lowest)
-        for additions, layer in zip(conditions, lowest, strict=True):
-            steering = steer(model, additions, mask, prompt_lengths=prompt_lengths)
-            with from_layer(model, layer, shared), steering:
-                logits = model(**inputs, use_cache=False).logits
-            yield [_measured(logits[row], placed[row], len(text)) for row, text in enumerate(rows)]
+    shared = outputs_below(model, inputs, lowest) if len(conditions) > 1 else {}
+    for additions, layer in zip(conditions, lowest, strict=True):
+        steering = steer(model, additions, mask, prompt_lengths=prompt_lengths)
+        with torch.inference_mode(), resumed_at(model, layer, shared), steering:
+            logits = model(**inputs, use_cache=False).logits
+            found = [
+                _measured(logits[row], placed[row], len(text)) for row, text in enumerate(rows)
+            ]
+        yield found
 
 
 def _measured(logits: "Tensor", ids: "Tensor", length: int) -> Measured:
@@ -151,17 +153,22 @@ def _compute(experiment: Experiment, encoded: list[Encoded], wanted: list[int]) 
     """The wanted cells, those on the same texts together."""
     from actadd.batching import halving
 
-    groups: dict[str, list[int]] = {}
-    for index in wanted:
-        groups.setdefault(digest(encoded[index]), []).append(index)
-    # The whole vocabulary's logits of a batch are held at once, so its rows are kept few.
-    rows = max(1, experiment.spec["batch_rows"] // TEXTS)
-    for group in groups.values():
-        for start in range(0, len(group), TOGETHER):
-            some = group[start : start + TOGETHER]
-            yield from halving(
-                rows, lambda rows, some=some: _cells(experiment, encoded[some[0]], some, rows)
-            )
+    experiment.model()
+    left = list(wanted)
+
+    def measured(rows: int) -> Iterator[Made]:
+        groups: dict[str, list[int]] = {}
+        for index in left:
+            groups.setdefault(digest(encoded[index]), []).append(index)
+        for group in groups.values():
+            for start in range(0, len(group), TOGETHER):
+                some = group[start : start + TOGETHER]
+                for index, table in _cells(experiment, encoded[some[0]], some, rows):
+                    left.remove(index)
+                    yield index, table
+
+    # The whole vocabulary's logits of a batch are held at once, so its texts are few.
+    yield from halving(max(1, experiment.spec["batch_rows"] // ROWS_PER_TEXT), measured)
 
 
 def _cells(
@@ -187,7 +194,7 @@ def _cells(
             found.update(zip(batch, result, strict=True))
     for index, condition, found in zip(indices, conditions, measured, strict=True):
         table = _table(experiment, condition, encoded, found)
-        yield index, table.replace_schema_metadata({"batch_rows": str(rows)})
+        yield index, table.replace_schema_metadata({"batch_rows": str(rows * ROWS_PER_TEXT)})
 
 
 def _table(

@@ -135,7 +135,7 @@ class Plan:
         entry = self.experiment(experiment)
         above = {
             "model": self.model(model),
-            **self.batch_shape(model),
+            **(self.batch_shape(model) if entry["measure"] != "divergence" else {}),
             "prompts": self.dataset(entry["prompts"]["dataset"]),
             **{
                 f"vector {vector}": self.vectors(model, vector)

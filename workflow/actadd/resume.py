@@ -1,7 +1,7 @@
 """Passes over the same texts share what lies below the lowest layer that is changed."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,9 +21,11 @@ def outputs_below(
     """For each layer, what the block below it hands on in an unsteered pass that ends there.
 
     inputs: as `actadd.steering.model_inputs` gives them. Layer 0 has no block below it and is left
-    out.
+    out. Nothing is found for a model whose blocks hand on more than their output (keys and values
+    that higher blocks share): its blocks cannot be skipped.
     """
-    needed = sorted({layer for layer in layers if layer > 0})
+    shares = getattr(model.config.get_text_config(), "num_kv_shared_layers", 0)
+    needed = [] if shares else sorted({layer for layer in layers if layer > 0})
     found: dict[int, Any] = {}
 
     def hook(layer: int):
@@ -48,15 +50,16 @@ def outputs_below(
 
 
 @contextmanager
-def resumed_at(model: nn.Module, layer: int, output: Any) -> Iterator[None]:
-    """Passes start at block `layer`: the blocks below hand on `output` instead of computing.
+def resumed_at(model: nn.Module, layer: int, outputs: dict[int, Any]) -> Iterator[None]:
+    """Passes start at block `layer`: the blocks below hand on what they did, computing nothing.
 
-    output: what `outputs_below` found for the layer, for the same inputs.
+    outputs: what `outputs_below` found for the same inputs; the whole model runs if the layer is
+    not among them.
     """
-    below = list(blocks(model))[:layer]
+    below = list(blocks(model))[:layer] if layer in outputs else []
     before = [vars(block).get("forward") for block in below]
     for block in below:
-        block.forward = lambda *_args, **_kwargs: output
+        block.forward = lambda *_args, **_kwargs: outputs[layer]
     try:
         yield
     finally:
@@ -65,8 +68,3 @@ def resumed_at(model: nn.Module, layer: int, output: Any) -> Iterator[None]:
                 del block.forward
             else:
                 block.forward = forward
-
-
-def from_layer(model: nn.Module, layer: int, outputs: dict[int, Any]):
-    """`resumed_at` for what was found; the whole pass for layer 0."""
-    return resumed_at(model, layer, outputs[layer]) if layer in outputs else nullcontext()

@@ -59,9 +59,12 @@ def next_tokens(logits: Tensor, counts: Tensor, uniforms: Tensor, sampling: Samp
     chosen = torch.empty(len(scores), dtype=torch.int64, device=scores.device)
     left = torch.arange(len(scores), device=scores.device)
     for size in (*partial, vocabulary):
-        here = scores if len(left) == len(scores) else scores[left]
+        # On a GPU the order of equal scores may depend on how many rows are searched, so all are.
+        here = scores[left] if len(left) < len(scores) and not scores.is_cuda else scores
         # A sort, since the largest of all by topk would take longer than that.
         ordered, tokens = here.topk(size) if size < vocabulary else here.sort(descending=True)
+        if len(here) > len(left):
+            ordered, tokens = ordered[left], tokens[left]
         drawn, reached = _draw(ordered, tokens, normaliser[left], uniforms[left], sampling.top_p)
         chosen[left] = drawn
         left = left[~reached]

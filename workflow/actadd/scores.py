@@ -75,7 +75,7 @@ def score_completions(
 
     def frames() -> Iterator[pd.DataFrame]:
         for key, group in zip(keys, read_cells(completions, columns[:4]), strict=True):
-            yield pd.concat([group, cell_store.get(key).to_pandas()], axis=1)
+            yield pd.concat([group, cell_store.found(key).to_pandas()], axis=1)
 
     return {"rows": write_frames(output, frames())}
 

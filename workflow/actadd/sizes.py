@@ -17,8 +17,8 @@ USED = 0.6
 DRAWING, MEASURING = 6, 3
 # Tokens of the row that a shape is proposed for. Batches of longer ones are halved if need be.
 TOKENS = 256
-# A batch of given texts has this part of the rows, since it holds all their logits at once.
-TEXTS = 8
+# A given text takes the place of so many rows that are drawn: all its logits are held at once.
+ROWS_PER_TEXT = 8
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Size:
     def row(self, tokens: int) -> int:
         """Bytes that a batch's row of so many tokens takes at most, drawn or given."""
         drawn = tokens * self.token + DRAWING * self.logits
-        given = tokens * (self.token + MEASURING * self.logits) // TEXTS
+        given = tokens * (self.token + MEASURING * self.logits) // ROWS_PER_TEXT
         return max(drawn, given)
 
 
@@ -41,7 +41,7 @@ def size_of(model_dir: Path, dtype: str) -> Size:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(model_dir).get_text_config()
-    stored = sum(path.stat().st_size for path in model_dir.glob("*.safetensors"))
+    stored = sum(path.stat().st_size for path in model_dir.glob("model*.safetensors"))
     kept = getattr(config, "dtype", None)
     before = BYTES.get(str(kept).removeprefix("torch."), 4)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads

@@ -183,6 +183,8 @@ def with_intermediates(shown: list[tuple[str, str]], experiments: list[str]) -> 
             vectors |= {(model, vector) for vector, _ in PLAN.vectors_of(model, name)}
             models.add(model)
             wanted |= {cells_file(model, name), *score_files(model, name)}
+            if entry["measure"] != "divergence":
+                wanted |= set(batch_shape(model))
             wanted.add(f"results/summaries/{model}/{name}.parquet")
             if entry.get("choices"):
                 wanted.add(f"results/choices/{model}/{name}.json")
@@ -197,6 +199,7 @@ def with_intermediates(shown: list[tuple[str, str]], experiments: list[str]) -> 
             datasets.add(entry["fit"]["dataset"])
         if "model" in needs:
             models.add(entry["model"])
+            wanted |= set(batch_shape(entry["model"]))
         if "source" in needs:
             sources.add(entry["source"])
     for model, vector in vectors:

@@ -1,5 +1,6 @@
 """A sequence classifier from the hub (or a local folder): the probability of one of its labels."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -10,32 +11,40 @@ from actadd.scorers import probabilities
 BATCH = 32
 
 
-def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
-    """probability: of the label `label`, 0 to 1, of the completion alone; positive: above `cut`.
-
-    Raises UserError if the classifier has no such label.
-    """
-    import torch
+@lru_cache(maxsize=1)
+def _classifier(name: str, inputs: Path, device: str, allow_pickle: bool):
+    """Tokenizer and model, loaded once for all cells of a job."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    torch.set_num_threads(spec["compute"]["threads"])
-    device = spec["compute"]["device"]
     tokenizer = AutoTokenizer.from_pretrained(inputs)
     # Pickled weights can run code when they are read, so they need the user's word.
-    safetensors = None if spec.get("allow_pickle") else True
+    safetensors = None if allow_pickle else True
     try:
         model = AutoModelForSequenceClassification.from_pretrained(
             inputs, use_safetensors=safetensors
         )
     except OSError as error:
         raise UserError(
-            f"scorers.{spec['name']}: {inputs} has no safetensors weights; if you trust its "
+            f"scorers.{name}: {inputs} has no safetensors weights; if you trust its "
             "pickled ones, write allow_pickle: true"
         ) from error
-    model = model.to(device).eval()
+    return tokenizer, model.to(device).eval()
+
+
+def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
+    """probability: of the label `label`, 0 to 1, of the completion alone; positive: above `cut`.
+
+    Raises UserError if the classifier has no such label.
+    """
+    import torch
+
+    torch.set_num_threads(spec["compute"]["threads"])
+    device = spec["compute"]["device"]
+    allowed = spec.get("allow_pickle", False)
+    tokenizer, model = _classifier(spec["name"], inputs, device, allowed)
     labels = {str(name).lower(): index for index, name in model.config.id2label.items()}
     if spec["label"].lower() not in labels:
         raise UserError(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from actadd.sizes import TEXTS
+from actadd.sizes import ROWS_PER_TEXT
 from actadd.tokens import Tokens
 
 
@@ -28,7 +28,7 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
     rows = [prompt + completion for prompt, completion in pairs]
     model = load(inputs, dtype=spec["dtype"], **spec["compute"])
     means = np.full(len(rows), np.nan)
-    size = max(1, spec["batch_rows"] // TEXTS)
+    size = max(1, spec["batch_rows"] // ROWS_PER_TEXT)
     for batch in by_length([len(row) for row in rows], size):
         for index, (logprob, _) in zip(
             batch, token_logprobs(model, [rows[i] for i in batch]), strict=True

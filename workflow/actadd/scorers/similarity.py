@@ -1,5 +1,6 @@
 """Relevance: cosine of the sentence embeddings of prompt and completion."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import pandas as pd
 BATCH = 64
 
 
-def embed(texts: list[str], folder: Path, device: str) -> np.ndarray:
-    """Mean-pooled, normalised embeddings by a sentence encoder, float32 [texts, width]."""
-    import torch
+@lru_cache(maxsize=1)
+def _encoder(folder: Path, device: str):
+    """Tokenizer and model, loaded once for all cells of a job."""
     from tokenizers import Tokenizer
     from transformers import AutoModel
     from transformers.utils import logging
@@ -20,7 +21,14 @@ def embed(texts: list[str], folder: Path, device: str) -> np.ndarray:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(256)
     tokenizer.no_padding()
-    model = AutoModel.from_pretrained(folder).to(device).eval()
+    return tokenizer, AutoModel.from_pretrained(folder).to(device).eval()
+
+
+def embed(texts: list[str], folder: Path, device: str) -> np.ndarray:
+    """Mean-pooled, normalised embeddings by a sentence encoder, float32 [texts, width]."""
+    import torch
+
+    tokenizer, model = _encoder(folder, device)
     encoded = [tokenizer.encode(text).ids for text in texts]
     order = sorted(range(len(texts)), key=lambda i: (-len(encoded[i]), i))
     result = np.zeros((len(texts), model.config.hidden_size), np.float32)
