@@ -9,7 +9,7 @@ from torch import Tensor
 from actadd.errors import UserError
 
 Made = TypeVar("Made")
-STEP = 8
+STEP = 4
 # What torch and the libraries under it say in errors that have no class of their own.
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 
@@ -44,7 +44,7 @@ def by_length(lengths: Sequence[int], rows: int) -> Iterator[list[int]]:
 
 
 def padded_width(length: int) -> int:
-    """Columns that a row of `length` tokens gets in a batch: the next larger multiple of 8.
+    """Columns that a row of `length` tokens gets in a batch: the next larger multiple of 4.
 
     It depends on the row alone, so that a row meets the same shapes in every batch; and it leaves
     every row some padding, since a batch without any is computed by other kernels.
