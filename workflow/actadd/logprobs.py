@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Conditions on the same texts that share a pass below their layers. A killed job loses the work on
 # so many at most.
-TOGETHER = 16
+TOGETHER = 64
 
 # (logprob float32, rank int32), each [tokens - 1], on the CPU.
 Measured = tuple["Tensor", "Tensor"]
