@@ -120,12 +120,9 @@ def per_completion(found: dict) -> float:
 
 def ours(setup: Setup, settings: list[tuple[int, float]], name: str) -> None:
     """The grid as an experiment of the pipeline, from its vectors to the written table."""
-    from safetensors.numpy import save_file
-
     from actadd.completions import complete
     from actadd.datasets import prepare
-    from actadd.files import canonical_json
-    from actadd.vectors import tensor_digest
+    from actadd.vectors import write_vector
 
     folder = setup.scratch / "grid"
     prompts = folder / "prompts.parquet"
@@ -133,9 +130,7 @@ def ours(setup: Setup, settings: list[tuple[int, float]], name: str) -> None:
     files = []
     for layer, vector in enumerate(setup.vectors()):
         files.append(folder / "love-hate" / f"layer_{layer:02d}.safetensors")
-        files[-1].parent.mkdir(parents=True, exist_ok=True)
-        about = canonical_json({"sha256": tensor_digest(vector)})
-        save_file({"vector": vector}, files[-1], {"actadd": about})
+        write_vector(files[-1], vector)
     conditions = {
         f"layer-{layer}-coefficient-{coefficient:g}": {
             "method": "actadd",

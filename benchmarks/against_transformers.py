@@ -1,6 +1,6 @@
 """Steered sampling against transformers' own `generate`, which steers nothing."""
 
-from benchmarks.common import PROMPTS, Result, Setup, in_turn, ratio, uniforms
+from benchmarks.common import PROMPTS, Result, Setup, in_turn, ratio
 
 ITEM = "plain transformers"
 ROWS, STEPS = 128, 40
@@ -16,27 +16,14 @@ def run(setup: Setup) -> list[Result]:
     from transformers import LogitsProcessorList
 
     from actadd.batching import left_pad, padded_width
-    from actadd.generation import generate
-    from actadd.sampling import Sampling
     from benchmarks.peers.common import FrequencyPenalty
 
     model, tokens = setup.load(), setup.tokens()
     encoded = [tokens.encode(prompt) for prompt in PROMPTS]
     width = padded_width(max(map(len, encoded)))
-    addition = setup.addition(6, 5.0)
 
     def ours(prompts: list[list[int]], samples: int, steps: int = STEPS) -> None:
-        ids, mask = left_pad(prompts, width=width)
-        written = generate(
-            model,
-            ids,
-            mask,
-            additions=[[addition]] * len(prompts),
-            sampling=Sampling(top_p=0.3, frequency_penalty=1.0),
-            uniforms=uniforms(len(prompts) * samples, steps),
-            max_new_tokens=steps,
-            samples=samples,
-        )
+        written = setup.draw(prompts, samples, steps, width)
         assert written.shape == (ROWS, steps)
 
     def theirs(steps: int = STEPS) -> None:

@@ -14,7 +14,10 @@ from typing import Any, Literal
 import numpy as np
 
 from actadd.activations import contrast_ids
+from actadd.batching import left_pad
+from actadd.generation import generate
 from actadd.models import load
+from actadd.sampling import Sampling
 from actadd.steering import Addition, blocks, record_activations
 from actadd.tokens import Tokens
 from actadd.vectors import derive
@@ -71,6 +74,20 @@ class Setup:
         import torch
 
         return Addition(torch.from_numpy(self.vectors()[layer]), layer, coefficient)
+
+    def draw(self, prompts: list[list[int]], samples: int, steps: int, width: int | None = None):
+        """Steered samples of each prompt, by ours; token ids [rows, steps]."""
+        ids, mask = left_pad(prompts, width=width)
+        return generate(
+            self.load(),
+            ids,
+            mask,
+            additions=[[self.addition(6, 5.0)]] * len(prompts),
+            sampling=Sampling(top_p=0.3, frequency_penalty=1.0),
+            uniforms=uniforms(len(prompts) * samples, steps),
+            max_new_tokens=steps,
+            samples=samples,
+        )
 
 
 @dataclass(frozen=True)

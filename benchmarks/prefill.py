@@ -1,6 +1,6 @@
 """What sharing the prefill saves, and what sharing the blocks below a layer would save of it."""
 
-from benchmarks.common import PROMPTS, Result, Setup, in_turn, ratio, uniforms
+from benchmarks.common import PROMPTS, Result, Setup, in_turn, ratio
 
 ITEM = "prefill once"
 SAMPLES, STEPS = 16, 30
@@ -9,9 +9,7 @@ SAMPLES, STEPS = 16, 30
 def run(setup: Setup) -> list[Result]:
     """16 samples of 8 prompts x 30 tokens: one prefill of each prompt, or one of each row."""
     from actadd.batching import left_pad, padded_width
-    from actadd.generation import generate
     from actadd.resume import outputs_below, resumed_at
-    from actadd.sampling import Sampling
     from actadd.steering import model_inputs, steer
 
     model, tokens = setup.load(), setup.tokens()
@@ -20,17 +18,7 @@ def run(setup: Setup) -> list[Result]:
     addition = setup.addition(12, 5.0)
 
     def drawn(prompts: list[list[int]], samples: int, steps: int) -> None:
-        ids, mask = left_pad(prompts, width=width)
-        generate(
-            model,
-            ids,
-            mask,
-            additions=[[addition]] * len(prompts),
-            sampling=Sampling(),
-            uniforms=uniforms(len(prompts) * samples, steps),
-            max_new_tokens=steps,
-            samples=samples,
-        )
+        setup.draw(prompts, samples, steps, width)
 
     repeated = [row for row in encoded for _ in range(SAMPLES)]
     drawn(encoded, SAMPLES, 2)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks.common import PROMPTS, Result, Setup, in_turn, timed, uniforms
+from benchmarks.common import PROMPTS, Result, Setup, in_turn, timed
 
 ITEM = "hardware limit"
 ROWS = (32, 128, 256)
@@ -37,13 +37,8 @@ def run(setup: Setup) -> list[Result]:
     all weights and the keys and values so far. The steps' time is the difference of a long and a
     short run, so the prefill is not in it.
     """
-    from actadd.batching import left_pad
-    from actadd.generation import generate
-    from actadd.sampling import Sampling
-
     model = setup.load()
     prompt = setup.tokens().encode(PROMPTS[0])
-    addition = setup.addition(6, 5.0)
     config = model.config.get_text_config()
     # Tied weights are one parameter and are read once, as the output layer.
     weights = sum(parameter.numel() for parameter in model.parameters())
@@ -54,17 +49,7 @@ def run(setup: Setup) -> list[Result]:
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
     def decode(rows: int, steps: int) -> None:
-        ids, mask = left_pad([prompt])
-        generate(
-            model,
-            ids,
-            mask,
-            additions=[[addition]],
-            sampling=Sampling(),
-            uniforms=uniforms(rows, steps),
-            max_new_tokens=steps,
-            samples=rows,
-        )
+        setup.draw([prompt], rows, steps)
 
     flops, bandwidth = limits(setup)
     results = [

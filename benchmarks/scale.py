@@ -103,13 +103,11 @@ def no_op(tiny, folder: Path) -> list[Result]:
 def point(folder: Path, axis: str, count: int) -> dict[str, float]:
     """Seconds and peak megabytes of one experiment of so many cells, prompts or samples."""
     import numpy as np
-    from safetensors.numpy import save_file
 
     from actadd.completions import complete
     from actadd.datasets import prepare
-    from actadd.files import canonical_json
     from actadd.models import load
-    from actadd.vectors import tensor_digest
+    from actadd.vectors import write_vector
 
     here = folder / f"{axis}-{count}"
     number = {name: count if name == axis else 1 for name in AXES}
@@ -117,9 +115,7 @@ def point(folder: Path, axis: str, count: int) -> dict[str, float]:
     prepare({"name": "p", "title": "p", "texts": texts}, None, here / "p.parquet")
     vector = np.random.default_rng(0).standard_normal((3, 32), dtype=np.float32)
     file = here / "v" / "layer_01.safetensors"
-    file.parent.mkdir(parents=True)
-    about = canonical_json({"sha256": tensor_digest(vector)})
-    save_file({"vector": vector}, file, {"actadd": about})
+    write_vector(file, vector)
     sweep = [0.01 * (1 + cell) for cell in range(number["cells"])]
     addition = {"vector": "v", "layer": 1, "coefficient": sweep}
     spec = {

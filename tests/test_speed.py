@@ -17,7 +17,6 @@ from actadd.batching import halving, left_pad, padded_width
 from actadd.cache import RoomyLayer, roomy_cache
 from actadd.completions import complete
 from actadd.errors import UserError
-from actadd.files import canonical_json
 from actadd.generation import BROKEN, generate
 from actadd.logprobs import swept_logprobs, token_logprobs
 from actadd.models import load, prepare
@@ -25,7 +24,7 @@ from actadd.resume import outputs_below, resumed_at
 from actadd.sampling import Sampling
 from actadd.steering import Addition, blocks, model_inputs, record_activations
 from actadd.tokens import Tokens
-from actadd.vectors import tensor_digest
+from actadd.vectors import write_vector
 from families import FAMILIES, LAYERS
 from families import tiny as tiny_family
 
@@ -293,18 +292,13 @@ def texts_of(subject) -> list[str]:
 
 @pytest.fixture
 def completed(subject, tmp_path):
-    from safetensors.numpy import save_file
-
     texts = texts_of(subject)
     datasets.prepare({"name": "p", "title": "p", "texts": texts}, None, tmp_path / "p.parquet")
     generator = torch.Generator().manual_seed(0)
     files = []
     for layer in (1, 2):
         path = tmp_path / "wedding" / f"layer_{layer:02d}.safetensors"
-        path.parent.mkdir(exist_ok=True)
-        vector = torch.randn(3, 32, generator=generator).numpy()
-        about = canonical_json({"sha256": tensor_digest(vector)})
-        save_file({"vector": vector}, path, {"actadd": about})
+        write_vector(path, torch.randn(3, 32, generator=generator).numpy())
         files.append(path)
 
     def make(name: str, shard=(0, 1), **changes) -> dict[str, bytes]:
@@ -434,19 +428,19 @@ def test_batches_are_halved_until_they_fit_and_the_cell_says_so(completed, monke
 
 
 def test_one_row_that_does_not_fit_is_an_error_and_others_pass():
-    def full(rows):
+    def full(rows, left):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
         yield
 
     with pytest.raises(UserError, match="a batch of one row"):
-        list(halving(4, full))
+        list(halving(4, [0], full))
 
-    def wrong(rows):
+    def wrong(rows, left):
         raise RuntimeError("shape mismatch")
         yield
 
     with pytest.raises(RuntimeError, match="shape mismatch"):
-        list(halving(4, wrong))
+        list(halving(4, [0], wrong))
     assert not batching.is_out_of_memory(ValueError("can't allocate memory"))
 
 

@@ -59,15 +59,23 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
 
 
-def halving(rows: int, compute: Callable[[int], Iterator[Made]]) -> Iterator[Made]:
-    """Yields from compute(rows), and from compute(rows / 2) and so on if memory runs out.
+def halving(
+    rows: int,
+    wanted: Sequence[int],
+    compute: Callable[[int, list[int]], Iterator[tuple[int, Made]]],
+) -> Iterator[tuple[int, Made]]:
+    """Yields (number, what was made of it) for all that is wanted, in smaller batches if need be.
 
-    Each call of `compute` goes on with what the one before it has not yielded.
-    Raises UserError if one row alone is too much.
+    compute(rows, numbers) makes them in batches of so many rows; where memory runs out it is called
+    again with half the rows, for what it has not yielded. Raises UserError if one row alone is too
+    much.
     """
+    left = list(wanted)
     while True:
         try:
-            yield from compute(rows)
+            for number, made in compute(rows, list(left)):
+                left.remove(number)
+                yield number, made
             return
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

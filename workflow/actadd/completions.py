@@ -166,18 +166,15 @@ def _compute(experiment: Experiment, cells: list[_Cell], wanted: list[int]) -> I
     """The wanted cells, each as soon as its last completion is drawn."""
     from actadd.batching import halving
 
-    left = list(wanted)
     spent = {"generating": 0.0}
 
-    def draw(batch_rows: int) -> Iterator[Made]:
-        for index, made in _draw(experiment, {i: cells[i] for i in left}, batch_rows, spent):
-            left.remove(index)
-            yield index, made
+    def draw(batch_rows: int, left: list[int]) -> Iterator[Made]:
+        return _draw(experiment, {index: cells[index] for index in left}, batch_rows, spent)
 
     # Its loading is no part of generating.
     experiment.model()
     started = time.perf_counter()
-    yield from halving(experiment.spec["batch_rows"], draw)
+    yield from halving(experiment.spec["batch_rows"], wanted, draw)
     seconds = time.perf_counter() - started
     print(f"{seconds:.2f} s, of which {spent['generating']:.2f} s generating", flush=True)
 

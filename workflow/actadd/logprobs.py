@@ -154,21 +154,19 @@ def _compute(experiment: Experiment, encoded: list[Encoded], wanted: list[int]) 
     from actadd.batching import halving
 
     experiment.model()
-    left = list(wanted)
 
-    def measured(rows: int) -> Iterator[Made]:
+    def measured(rows: int, left: list[int]) -> Iterator[Made]:
         groups: dict[str, list[int]] = {}
         for index in left:
             groups.setdefault(digest(encoded[index]), []).append(index)
         for group in groups.values():
             for start in range(0, len(group), TOGETHER):
                 some = group[start : start + TOGETHER]
-                for index, table in _cells(experiment, encoded[some[0]], some, rows):
-                    left.remove(index)
-                    yield index, table
+                yield from _cells(experiment, encoded[some[0]], some, rows)
 
     # The whole vocabulary's logits of a batch are held at once, so its texts are few.
-    yield from halving(max(1, experiment.spec["batch_rows"] // ROWS_PER_TEXT), measured)
+    rows = max(1, experiment.spec["batch_rows"] // ROWS_PER_TEXT)
+    yield from halving(rows, wanted, measured)
 
 
 def _cells(

@@ -58,9 +58,7 @@ def derive_all_layers(
         streams = load_file(source)
         reference = np.linalg.norm(streams.pop("reference")[1:], axis=1)
         vector = derive(entry["kind"], streams, entry.get("seed"))
-        about = {"vector": entry, "layer": layer, "sha256": tensor_digest(vector)}
-        with whole_file(target) as temporary:
-            save_file({"vector": vector}, temporary, {"actadd": canonical_json(about)})
+        write_vector(target, vector, vector=entry, layer=layer)
         for position, norm in enumerate(np.linalg.norm(vector, axis=1)):
             rows.append((layer, position, float(norm), float(np.median(reference))))
     norms = pd.DataFrame(rows, columns=["layer", "position", "vector_norm", "residual_norm"])
@@ -102,6 +100,13 @@ def tensor_digest(vector: np.ndarray) -> str:
     """Hex sha256 of a vector's shape and float32 values."""
     values = np.ascontiguousarray(vector, dtype=np.float32)
     return hashlib.sha256(str(values.shape).encode() + values.tobytes()).hexdigest()
+
+
+def write_vector(path: Path, values: np.ndarray, **about: Any) -> None:
+    """A vector file: float32 [positions, d_model], with its digest and what `about` says of it."""
+    record = canonical_json({**about, "sha256": tensor_digest(values)})
+    with whole_file(path) as temporary:
+        save_file({"vector": values}, temporary, {"actadd": record})
 
 
 def read_vector(path: Path) -> np.ndarray:
