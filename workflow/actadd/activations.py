@@ -53,6 +53,7 @@ def cache_activations(spec: dict, model_dir: Path, layer_files: list[Path]) -> d
     spec: {contrast: the vector's entry, dtype, compute}. layer_files: one path for each layer, in
     order. Each file is safetensors: float32 [tokens, d_model] for each prompt by its name, and for
     the "reference" sentence, with the tokens in the metadata.
+    Raises UserError, before any file is written, if a number is infinite or none at all.
     """
     tokens = Tokens(model_dir)
     prompts = contrast_ids(spec["contrast"], tokens)
@@ -63,16 +64,18 @@ def cache_activations(spec: dict, model_dir: Path, layer_files: list[Path]) -> d
 
     from actadd.files import canonical_json, whole_file
     from actadd.models import load
-    from actadd.steering import record_activations
+    from actadd.steering import input_device, record_activations
 
     model = load(model_dir, dtype=spec["dtype"], **spec["compute"])
     if len(layer_files) != model.config.get_text_config().num_hidden_layers:
         raise UserError(f"{len(layer_files)} layer files were asked for; check models.*.layers")
-    device = model.get_input_embeddings().weight.device
+    device = input_device(model)
     streams = {
         name: record_activations(model, torch.tensor([ids], device=device))[:, 0].float().cpu()
         for name, ids in prompts.items()
     }
+    for name, stream in streams.items():
+        _check_finite(stream, tokens.decode(prompts[name]), spec, tokens.model)
     texts = {name: [tokens.token(i) for i in ids] for name, ids in prompts.items()}
     for layer, path in enumerate(layer_files):
         tensors = {name: stream[layer].contiguous() for name, stream in streams.items()}
@@ -81,3 +84,19 @@ def cache_activations(spec: dict, model_dir: Path, layer_files: list[Path]) -> d
             # One entry only: safetensors writes several in an order that changes from run to run.
             save_file(tensors, temporary, {"actadd": canonical_json(about)})
     return {"token_ids": prompts, "tokens": texts}
+
+
+def _check_finite(stream, prompt: str, spec: dict, model: str) -> None:
+    """Raises UserError unless all of a prompt's stream, float [layers, tokens, d_model], is."""
+    bad = (~stream.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
+    if bad:
+        remedy = (
+            f"write models.{model}.dtype: bfloat16 or float32, which hold larger numbers"
+            if spec["dtype"] == "float16"
+            else f"check the weights of models.{model}"
+        )
+        raise UserError(
+            f"vectors.{spec['contrast']['name']}: on {model} in {spec['dtype']}, the prompt "
+            f"{prompt!r} gives numbers that are infinite or none at all, from layer {bad[0]} on; "
+            f"{remedy}"
+        )

@@ -219,6 +219,7 @@ def _models(config: dict[str, Any]) -> Iterator[str]:
     for name, entry in config["models"].items():
         key = f"models.{name}"
         yield from _known(f"{key}.source", entry["source"], config["sources"], "source")
+        yield from _placed(key, entry, config["compute"]["device"])
         terms = entry.get("licence_terms")
         if terms and name in used and name not in config["licences_accepted"]:
             yield (
@@ -226,6 +227,21 @@ def _models(config: dict[str, Any]) -> Iterator[str]:
                 f"you accept, run with --config 'licences_accepted=[{name}]' or add {name} to "
                 "licences_accepted"
             )
+
+
+def _placed(key: str, entry: dict[str, Any], device: str) -> Iterator[str]:
+    """Whether a model's parts are put where its job has devices."""
+    there = entry["gpus"] if device == "cuda" else 0
+    mapped = entry.get("device_map", {})
+    for module, place in mapped.items() if isinstance(mapped, dict) else ():
+        if isinstance(place, int) and place >= there:
+            yield f"{key}.device_map.{module}: {place} is the number of a GPU, but " + (
+                f"a job takes {there}, counted from 0; write {key}.gpus: {place + 1}"
+                if there
+                else "compute.device is cpu; write cpu or disk"
+            )
+    if entry.get("quantization") and entry["dtype"] == "float64":
+        yield f"{key}.dtype: float64 cannot be had with quantization; write float16"
 
 
 def _files(entry: dict[str, Any]) -> set[str]:

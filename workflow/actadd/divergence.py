@@ -95,10 +95,10 @@ def _cell(
     """One condition on all texts. One text at a time: its whole vocabulary is held twice."""
     import torch
 
-    from actadd.steering import model_inputs, steer
+    from actadd.steering import input_device, model_inputs, steer
 
     model, additions = experiment.model(), experiment.additions(condition)
-    device = model.get_input_embeddings().weight.device
+    device = input_device(model)
 
     def log_probabilities(ids: list[int], added: list, count: int):
         row = torch.tensor([ids], device=device)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from actadd.cache import roomy_cache
 from actadd.sampling import Sampling, next_tokens
-from actadd.steering import Addition, Touch, model_inputs, steer
+from actadd.steering import Addition, Touch, input_device, model_inputs, steer
 
 FINISHED, BROKEN = -1, -2
 
@@ -43,7 +43,7 @@ def generate(
     from where its logits are not numbers any more, which very large additions can bring about,
     `BROKEN`.
     """
-    device = model.get_input_embeddings().weight.device
+    device = input_device(model)
     ids, mask = input_ids.to(device), attention_mask.to(device)
     uniforms = uniforms.to(device)
     stops = torch.tensor(list(stop_ids), device=device, dtype=torch.long)

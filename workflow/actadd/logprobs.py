@@ -58,10 +58,10 @@ def swept_logprobs(
 
     from actadd.batching import left_pad
     from actadd.resume import outputs_below, resumed_at
-    from actadd.steering import blocks, model_inputs, steer
+    from actadd.steering import blocks, input_device, model_inputs, steer
 
     ids, mask = left_pad(rows)
-    device = model.get_input_embeddings().weight.device
+    device = input_device(model)
     placed = ids.to(device)
     inputs = model_inputs(model, placed, mask.to(device))
     depth = len(blocks(model))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from actadd import provenance
+from actadd import devices, provenance
 from actadd.errors import UserError
 from actadd.files import digest
 
@@ -71,7 +71,9 @@ def run(
             for path in given if isinstance(given, list) else [given]:
                 if path is not None:
                     provenance.check_fresh(path, expected)
-        facts = work(spec, chosen(inputs), chosen(outputs), **chosen(options))
+        gpus = compute.get("gpus", 1) if compute.get("device") == "cuda" else 0
+        with devices.taken(gpus, stage):
+            facts = work(spec, chosen(inputs), chosen(outputs), **chosen(options))
         provenance.write(
             arguments["provenance"],
             stage=stage,

@@ -126,6 +126,25 @@ def record_activations(
     return torch.stack([recorded[layer].to(first) for layer in layers])
 
 
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module computes and takes its inputs.
+
+    A module whose weights lie elsewhere between its passes (on the CPU or a disk) says so in the
+    hook that brings them; its weights themselves are on no device then.
+    """
+    hook = getattr(module, "_hf_hook", None)
+    for each in getattr(hook, "hooks", [hook]):
+        place = getattr(each, "execution_device", None)
+        if place is not None:
+            return torch.device(place)
+    return next(module.parameters()).device
+
+
+def input_device(model: nn.Module) -> torch.device:
+    """Where a causal language model takes its token ids, however it is spread over devices."""
+    return device_of(model.get_input_embeddings())
+
+
 def model_inputs(
     model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None, seen: int = 0
 ) -> dict[str, Tensor]:
