@@ -89,12 +89,15 @@ class _Cell:
         rows = max(1, batch_rows // len(contexts))
         samples = self.experiment.spec["samples"]
         together = -(-samples // -(-samples // rows))
+        # Quantized, a row is rounded with the others of its batch: these must be the cell's own.
+        alone = self.condition.label if "quantization" in self.experiment.spec["compute"] else None
         return _Kind(
             padded_width(max(map(len, contexts))),
             together,
             max(1, rows // together),
             self.condition.strength,
             canonical_json(self.condition.sampling),
+            alone,
         )
 
     def table(self, written: dict[tuple[int, int], list[int]], batch_rows: int) -> pa.Table:
@@ -140,6 +143,7 @@ class _Kind(NamedTuple):
     contexts: int
     strength: float | None
     sampling: str
+    alone: str | None
 
 
 class _Unit(NamedTuple):

@@ -142,7 +142,9 @@ def judges() -> str:
 
 
 def scorer_gpus(wildcards) -> int:
-    return gpus() if PLAN.judges(wildcards.scorer) else 0
+    """GPUs that a scorer takes: none if it has nothing to compute with."""
+    model = config["scorers"][wildcards.scorer].get("model")
+    return gpus(model) if PLAN.judges(wildcards.scorer) else 0
 
 
 def classifier_texts(wildcards):
@@ -270,5 +272,7 @@ def path_source(wildcards) -> list[str]:
     return sorted(str(file) for file in files if file.is_file())
 
 
-def gpus() -> int:
-    return int(config["compute"]["device"] == "cuda")
+def gpus(model: str | None) -> int:
+    """GPUs that a job with a model takes; one without a model of the config takes one."""
+    taken = config["models"].get(model, {}).get("gpus", 1)
+    return taken if config["compute"]["device"] == "cuda" else 0

@@ -17,7 +17,7 @@ rule overhead:
     # All cores, though the job uses compute.threads of them: nothing else may run beside it.
     threads: workflow.cores
     resources:
-        gpu=gpus(),
+        gpu=lambda wc: gpus(wc.subject),
     params:
         spec=lambda wc: PLAN.overhead(wc.overhead, wc.subject).spec,
         code=lambda wc: PLAN.overhead(wc.overhead, wc.subject).code,

@@ -138,6 +138,8 @@ rule validation:
     conda:
         CONDA
     threads: config["compute"]["threads"]
+    resources:
+        gpu=scorer_gpus,
     params:
         spec=lambda wc: PLAN.validation(wc.scorer).spec,
         code=lambda wc: PLAN.validation(wc.scorer).code,
