@@ -197,7 +197,7 @@ def test_every_stage_is_the_same_wherever_the_modules_lie(
 
 def test_a_module_that_is_not_there_is_an_error_of_the_config(prepared):
     with pytest.raises(UserError, match=r"models\.tiny: device_map: .*transformer.*does not work"):
-        models.load(prepared, dtype="float32", **CPU, device_map={"transformer.h": "cpu"})
+        models.load(prepared, dtype="float32", **CPU, device_map={"transformer.h": "disk"})
 
 
 # --- 16 bit ---
@@ -444,6 +444,11 @@ def test_a_models_keys_are_part_of_what_its_jobs_depend_on(settings):
         ("cuda", {"device_map": {"lm_head": 1}}, "write models.tiny.gpus: 2"),
         ("cpu", {"quantization": "4bit"}, "models.tiny.quantization: '4bit'"),
         ("cpu", {"quantization": "8bit", "dtype": "float64"}, "models.tiny.dtype: float64"),
+        (
+            "cuda",
+            {"quantization": "8bit", "device_map": {"lm_head": "disk"}},
+            "models.tiny.device_map.lm_head: disk does not go with quantization",
+        ),
         ("cpu", {"gpus": 0}, "models.tiny.gpus: 0"),
         ("cpu", {"trust_remote_code": "yes"}, "models.tiny.trust_remote_code"),
     ],

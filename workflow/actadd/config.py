@@ -240,6 +240,11 @@ def _placed(key: str, entry: dict[str, Any], device: str) -> Iterator[str]:
                 if there
                 else "compute.device is cpu; write cpu or disk"
             )
+        if entry.get("quantization") and place in {"disk", *(["cpu"] if there else [])}:
+            yield (
+                f"{key}.device_map.{module}: {place} does not go with quantization; write "
+                f"{'a number of a GPU' if there else 'cpu'}"
+            )
     if entry.get("quantization") and entry["dtype"] == "float64":
         yield f"{key}.dtype: float64 cannot be had with quantization; write float16"
 
