@@ -212,11 +212,11 @@ PROGRAM = '''
 import os, sys
 from actadd.program import run
 
-def work(spec, inputs, outputs):
+def work(spec, inputs, outputs, shard):
     assert "torch" not in sys.modules
     outputs["said"].write_text(os.environ["CUDA_VISIBLE_DEVICES"])
 
-run(__doc__, work, outputs="said")
+run(__doc__, work, outputs="said", options="shard?")
 '''
 
 
@@ -227,12 +227,15 @@ run(__doc__, work, outputs="said")
         ({"compute": {"device": "cuda", "gpus": 2}}, "4,5"),
         ({"scorer": {"compute": {"device": "cuda"}}}, "4"),
         ({"compute": {"device": "cpu", "gpus": 2}}, "4,5,6"),
+        ({"compute": {"device": "cuda"}, "shard": "0/2"}, "4"),
+        ({"compute": {"device": "cuda"}, "shard": "none"}, "4,5,6"),
         ({"scorer": {}}, "4,5,6"),
     ],
 )
 def test_a_program_sees_the_devices_that_its_job_needs(tmp_path, spec, visible):
     (tmp_path / "what.py").write_text(PROGRAM)
     arguments = ["--spec", json.dumps(spec), "--code", "0", "--said", tmp_path / "said"]
+    arguments += ["--shard", spec["shard"]] if "shard" in spec else []
     done = subprocess.run(
         [sys.executable, tmp_path / "what.py", *arguments, "--provenance", tmp_path / "record"],
         env={

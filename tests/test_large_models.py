@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 import reference
 import tiny
-from actadd import completions, datasets, divergence, logprobs, models, sizes
+from actadd import datasets, measures, models, sizes
 from actadd.activations import cache_activations
 from actadd.batching import left_pad
 from actadd.config import checked
@@ -24,7 +24,7 @@ from actadd.errors import UserError
 from actadd.generation import generate
 from actadd.lens import readout
 from actadd.logprobs import swept_logprobs
-from actadd.plan import Plan
+from actadd.plan import MEASURES, Plan
 from actadd.sampling import Sampling
 from actadd.scorers import perplexity
 from actadd.steering import Addition, device_of, input_device, record_activations, steer
@@ -159,15 +159,17 @@ def measured(spec: dict, prepared, vector_file, folder) -> list[pd.DataFrame]:
     folder.mkdir()
     texts = ["The ship left the port with its cargo", "The bride went home"]
     datasets.prepare({"name": "t", "title": "t", "texts": texts}, None, folder / "t.parquet")
-    given = {"vector_files": [vector_file], "choice": None, "store": folder / "store"}
-    given |= {"model_dir": prepared, "output": folder / "o.parquet"}
     tables = []
-    for stage, file in (
-        (completions.complete, "prompts_file"),
-        (logprobs.measure, "texts_file"),
-        (divergence.measure, "texts_file"),
-    ):
-        stage(spec, **given, **{file: folder / "t.parquet"})
+    for kind in MEASURES:
+        measures.measure(
+            {**spec, "measure": kind},
+            model_dir=prepared,
+            texts_file=folder / "t.parquet",
+            vector_files=[vector_file],
+            choice=None,
+            store=folder / "store",
+            output=folder / "o.parquet",
+        )
         tables.append(pd.read_parquet(folder / "o.parquet").drop(columns="cell"))
     tables.append(perplexity.score(tables[0], spec, prepared))
     return tables

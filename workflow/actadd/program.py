@@ -71,7 +71,9 @@ def run(
             for path in given if isinstance(given, list) else [given]:
                 if path is not None:
                     provenance.check_fresh(path, expected)
-        gpus = compute.get("gpus", 1) if compute.get("device") == "cuda" else 0
+        # A job that gathers what others computed needs no GPU.
+        gathers = arguments.get("shard") == "none"
+        gpus = compute.get("gpus", 1) if compute.get("device") == "cuda" and not gathers else 0
         with devices.taken(gpus, stage):
             facts = work(spec, chosen(inputs), chosen(outputs), **chosen(options))
         provenance.write(
