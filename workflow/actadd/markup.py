@@ -22,6 +22,7 @@ from actadd.files import write_text, write_with
 PREAMBLE = r"\usepackage{array,booktabs,longtable}"
 # Font sizes, and how many characters fit beside each other on 5.5 inches, gaps of GAP among them.
 SIZES = {"footnotesize": 92, "scriptsize": 106}
+SMALLEST = "scriptsize"
 GAP = 2
 # A column whose texts are longer is wrapped if it must be, and gets at least so much.
 TEXT = 14
@@ -137,10 +138,10 @@ def latex_table(table: pd.DataFrame, *, caption: str, label: str) -> str:
     shown = readable(flat(table))
     shown = shown[[name for name in shown if (shown[name] != "").any()]]
     keys = [name for name in table.index.names if name in shown]
-    for size, page in SIZES.items():
-        blocks = [shown[names] for names in _cut(shown, keys, page)]
-        if len(blocks) == 1:
-            break
+    fitting = [size for size, page in SIZES.items() if len(_cut(shown, keys, page)) == 1]
+    size = fitting[0] if fitting else SMALLEST
+    page = SIZES[size]
+    blocks = [shown[names] for names in _cut(shown, keys, page)]
     caption, long = _cell(caption), len(shown) > LONG
     font = [rf"\{size}", r"\setlength{\tabcolsep}{3.5pt}"]
     lines = [f"% {PREAMBLE}"]

@@ -208,8 +208,9 @@ def pairs(spec: dict, sources: list[Path]) -> Rows:
     )
     caption = (
         f"Effect: paired difference of {label(spec, spec['metrics'][0])} from unsteered. "
-        f"Spearman's rank correlation of the effect over {found['effect'].count()} pairs with {told}; "
-        f"not corrected for the number of predictors. Data: {spec['about']['data']}."
+        "Spearman's rank correlation of the effect over "
+        f"{found['effect'].count()} pairs with {told}; not corrected for the number "
+        f"of predictors. Data: {spec['about']['data']}."
     )
     found = found if failed(found).any() else found.drop(columns="failed")
     return found.set_index(["model", "pair"]), caption

@@ -81,9 +81,10 @@ def failures(rows: pd.DataFrame) -> str:
     which = [name for name, gone in zip(which, failed(conditions), strict=True) if gone]
     more = f" and {len(which) - NAMED} more" if len(which) > NAMED else ""
     reasons = "; ".join(dict.fromkeys(lost["failed"]))
+    verb = "is" if len(lost) == 1 else "are"
     return (
-        f"{len(lost)} of {len(conditions)} conditions failed and {'is' if len(lost) == 1 else 'are'}"
-        f" in no mean (×): {', '.join(which[:NAMED])}{more}. Reason: {reasons.rstrip('.')}."
+        f"{len(lost)} of {len(conditions)} conditions failed and {verb} in no mean (×): "
+        f"{', '.join(which[:NAMED])}{more}. Reason: {reasons.rstrip('.')}."
     )
 
 
