@@ -112,8 +112,7 @@ def qualitative(spec: dict, sources: list[Path]) -> Rows:
     lost = failed(table)
     reason = table.get("failed", pd.Series("", table.index)).astype("string")
     table = table.assign(completion=table["completion"].where(~lost, "failed: " + reason))
-    # A failed condition may have no samples to choose from.
-    table = table[lost | (table["sample"] < count)]
+    table = table[table["sample"] < count]
     keys = ["model", "prompt_id", "sample", *SAMPLING, "seed"]
     unsteered = table[table["method"] == "unsteered"].drop_duplicates(keys).set_index(keys)
     rows = []
@@ -133,7 +132,7 @@ def qualitative(spec: dict, sources: list[Path]) -> Rows:
                 "model": row["model"],
                 "vector": vector or row["prefix"],
                 "prompt": row["prompt"],
-                "sample": "" if pd.isna(row["sample"]) else int(row["sample"]),
+                "sample": int(row["sample"]),
                 "unsteered": plain,
                 "steered": row["completion"],
             }

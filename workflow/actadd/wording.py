@@ -45,22 +45,17 @@ def read(paths: list[Path]) -> pd.DataFrame:
 
 
 def metric_rows(spec: dict, table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Rows of one metric, over all prompts unless the metric is given as metric@group.
-
-    A condition that failed has one row, without a mean, whatever the group.
-    """
+    """Rows of one metric, over all prompts unless the metric is given as metric@group."""
     name, _, group = metric.partition("@")
     chosen = table[table["metric"] == name]
     if chosen.empty:
         there = sorted(set(table["metric"]))
         raise UserError(f"{spec['name']}: no metric {name!r}; there are {there}")
-    lost = failed(chosen)
-    measured = chosen[~lost]
-    found = measured[measured["group"] == (group or "all")]
-    if found.empty and not group:
-        found = measured
-    keys = [name for name in (*COORDINATES, "additions") if name in chosen]
-    return pd.concat([found, chosen[lost].drop_duplicates(keys)]).sort_index()
+    found = chosen[chosen["group"] == (group or "all")]
+    if len(found):
+        return found
+    # Where every condition failed, nobody knows the groups.
+    return chosen[failed(chosen)] if group else chosen
 
 
 def failed(rows: pd.DataFrame) -> pd.Series:

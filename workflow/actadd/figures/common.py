@@ -15,6 +15,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -27,7 +28,8 @@ SMALL, NORMAL, LARGE = 6.5, 7, 8
 # Inches between the parts of a figure and at its edge.
 GAP = 0.07
 
-PALETTE = "colorblind"
+# Without the pink and the yellow, which can hardly be seen on white.
+PALETTE = [sns.color_palette("colorblind")[index] for index in (0, 1, 2, 3, 4, 5, 7, 9)]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 LINES: list[Any] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 # Of levels that are compared with.
@@ -88,7 +90,7 @@ def series(index: int, count: int, ordered: bool = False) -> dict[str, Any]:
     ordered: the series are steps of one quantity, and get darker or lighter with it.
     """
     # The lightest of viridis cannot be seen on white.
-    colours = sns.color_palette("viridis", count + 1) if ordered else sns.color_palette(PALETTE)
+    colours = sns.color_palette("viridis", count + 1) if ordered else PALETTE
     return {
         "color": colours[index % len(colours)],
         "marker": MARKERS[index % len(MARKERS)],
@@ -107,32 +109,30 @@ def unsteered_band(axis: Axes, rows: pd.DataFrame) -> None:
         axis.axhspan(level["low"], level["high"], color="0.5", alpha=0.15, linewidth=0)
 
 
-def error_line(
+def error_lines(
     axis: Axes,
-    part: pd.DataFrame,
-    place: tuple[int, int],
-    text: str,
+    lines: list[tuple[str, pd.DataFrame]],
     x: str = "coefficient",
     ordered: bool = False,
 ) -> None:
-    """One line over x with its intervals; lines are set a little apart, so that their bars show."""
-    index, count = place
-    part = part.sort_values(x)
-    values = part[x].astype(float)
-    width = np.ptp(values) or 1.0
-    shift = (index - (count - 1) / 2) * min(0.012, 0.08 / count) * width
-    style = series(index, count, ordered)
-    axis.errorbar(
-        values + shift,
-        part["mean"],
-        yerr=whiskers(part),
-        **style,
-        elinewidth=0.7,
-        label=text,
-    )
-    mark_failed(axis, values[failed(part)] + shift, style["color"])
-    if len(values) <= 8:
-        axis.set_xticks(values, [f"{value:g}" for value in values])
+    """A line over x with intervals for each (label, rows); an empty one keeps its place.
+
+    Lines are set a little apart, so that their bars show.
+    """
+    places = np.unique(np.concatenate([part[x].to_numpy(np.float64) for _, part in lines]))
+    width = np.ptp(places) or 1.0
+    for index, (text, part) in enumerate(lines):
+        if part.empty:
+            continue
+        part = part.sort_values(x)
+        apart = (index - (len(lines) - 1) / 2) * min(0.012, 0.08 / len(lines)) * width
+        values = part[x].astype(float) + apart
+        style = series(index, len(lines), ordered)
+        bars = whiskers(part)
+        axis.errorbar(values, part["mean"], yerr=bars, **style, elinewidth=0.7, label=text)
+        mark_failed(axis, values[failed(part)], style["color"])
+    if len(places) <= 8:
+        axis.set_xticks(places, [f"{value:g}" for value in places])
 
 
 def mark_failed(axis: Axes, values: Sequence[float], colour: Any) -> None:
@@ -149,6 +149,32 @@ def mark_failed(axis: Axes, values: Sequence[float], colour: Any) -> None:
             color=colour,
             clip_on=False,
         )
+
+
+def say_failed(axis: Axes, line: float) -> None:
+    """In the place of a mark in a row of its own."""
+    axis.text(
+        0.5,
+        line,
+        "× failed",
+        transform=axis.get_yaxis_transform(),
+        ha="center",
+        va="center",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+    )
+
+
+def printed(token: str, longest: int) -> str:
+    """A token as it can be drawn: spaces visible, what the font lacks as an escape."""
+    # Of the font that is in use, since others draw a box and warn.
+    known = get_font(findfont(FontProperties())).get_charmap()
+    text = "".join(
+        char
+        if char.isprintable() and ord(char) in known
+        else char.encode("unicode_escape").decode("ascii")
+        for char in token.replace(" ", "␣")
+    )
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def whiskers(part: pd.DataFrame) -> np.ndarray:

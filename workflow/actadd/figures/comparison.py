@@ -12,7 +12,11 @@ from matplotlib.figure import Figure
 from actadd.figures.common import PAGE, SMALL, legend, series, wrapped
 from actadd.wording import read
 
-COLUMNS = 3
+COLUMNS = 4
+# Inches of a panel with its title, and of a line of a claim.
+PANEL_HEIGHT, LINE = 1.5, 0.115
+# Of more points, the marks would hide the line.
+MARKED = 20
 PANEL = ["name", "item", "series", "layer", "y_name"]
 # A mark and a colour for each verdict of a claim.
 MARKS = {
@@ -39,11 +43,11 @@ def comparison(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     ]
     claims = table[table["kind"] == "claim"]
     lines = [_line(row) for row in claims.to_dict("records")]
-    strip = 0.1 * sum(1.3 + text.count("\n") for *_, text in lines)
+    strip = _depth(lines) + 0.1
     rows = -(-len(parts) // COLUMNS)
     models = sorted(set(numbers.loc[numbers["ours"].notna(), "model"]) | set(claims["model"]))
-    figure = plt.figure(figsize=(PAGE, max(2 * rows + strip, 0.5)), layout="constrained")
-    heights = [2.0] * rows + ([strip] if lines else [])
+    figure = plt.figure(figsize=(PAGE, max(PANEL_HEIGHT * rows + strip, 0.5)), layout="constrained")
+    heights = [PANEL_HEIGHT] * rows + ([strip] if lines else [])
     grid = figure.add_gridspec(max(1, len(heights)), COLUMNS, height_ratios=heights or [1])
     axes = [figure.add_subplot(grid[at // COLUMNS, at % COLUMNS]) for at in range(len(parts))]
     for axis, part in zip(axes, parts, strict=True):
@@ -75,7 +79,7 @@ def _panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
         color="0.65",
         linewidth=3,
         marker="o",
-        markersize=4,
+        markersize=5 if named or len(published) <= MARKED else 0,
         label="published",
     )
     notes = []
@@ -88,8 +92,10 @@ def _panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
             own["ours"],
             yerr=np.array([low, high]),
             **{**style, "linestyle": "none"} if named else style,
-            markersize=2.5,
-            elinewidth=0.7,
+            markersize=2.5 if len(own) <= MARKED else 1,
+            linewidth=0.8,
+            elinewidth=0.5,
+            capsize=1 if len(own) <= MARKED else 0,
             label=f"ours, {model}",
         )
         notes.append(_comparable(model, own))
@@ -100,8 +106,8 @@ def _panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
     what = textwrap.shorten(first["series"], 45, placeholder=" …")
     where = f", layer {first['layer']}" if first["layer"] else ""
     # Panels stand close: a long title would run into the next one.
-    title = wrapped(f"{first['title']}: {what}{where}", 2.1, SMALL)
-    notes = [wrapped(note, 2.1, SMALL) for note in notes]
+    title = wrapped(f"{first['title']}: {what}{where}", 1.5, SMALL)
+    notes = [wrapped(note, 1.5, SMALL) for note in notes]
     axis.set_title("\n".join([title, *notes]), fontsize=SMALL, parse_math=False)
     axis.set_xlabel(first["x_name"].replace("_", " "))
     axis.set_ylabel(first["y_name"].replace("_", " "))
@@ -127,10 +133,16 @@ def _line(row: dict) -> tuple[str, str, str]:
 def _strip(axis: Axes, lines: list[tuple[str, str, str]], height: float) -> None:
     """The claims under each other, from the top of an axis so many inches high."""
     down = 0.0
+    # The axis is as high as its text, which is set in inches.
     for mark, colour, text in lines:
         options = {"va": "top", "family": "DejaVu Sans", "fontsize": SMALL, "parse_math": False}
         axis.text(0.0, -down, mark, color=colour, fontweight="bold", **options)
         axis.text(0.035, -down, text, color="0.15", **options)
-        down += 0.1 * (1.3 + text.count("\n"))
+        down += _depth([(mark, colour, text)])
     axis.set(xlim=(0, 1), ylim=(-height, 0))
     axis.axis("off")
+
+
+def _depth(lines: list[tuple[str, str, str]]) -> float:
+    """Inches that claims take under each other."""
+    return LINE * sum(1.2 + text.count("\n") for *_, text in lines)

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from actadd.figures.common import LEVEL, SMALL, panels, series, whiskers, wrapped
+from actadd.figures.common import LEVEL, SMALL, panels, say_failed, series, whiskers, wrapped
 from actadd.wording import differences, failed, label, metric_rows, names, read, row_labels
 
 
@@ -49,8 +49,7 @@ def _side_by_side(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
             axis.axvline(level, **LEVEL)
         for index, lost in enumerate(failed(rows)):
             if lost:
-                across = axis.get_yaxis_transform()
-                axis.text(0.5, index, "× failed", transform=across, ha="center", va="center")
+                say_failed(axis, index)
                 continue
             axis.errorbar(
                 rows["mean"][index],

@@ -6,16 +6,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from actadd.errors import UserError
-from actadd.figures.common import PAGE, SMALL, wrapped
+from actadd.figures.common import PAGE, SMALL, printed, wrapped
 from actadd.wording import read
 
 SHOWN = 5
 # Characters of a token, and panels beside each other, that can be read on a page.
-CELL = 9
+CELL = 8
 COLUMNS = 2
 
 
@@ -66,14 +66,13 @@ def lens(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         sns.heatmap(
             logits,
             ax=axis,
-            annot=tokens.map(_printed),
+            annot=tokens.map(lambda token: printed(token, CELL)),
             fmt="",
             annot_kws={"size": SMALL, "parse_math": False},
             cmap="viridis",
             vmin=limits[0],
             vmax=limits[1],
-            cbar=number % columns == columns - 1 or number == len(panels) - 1,
-            cbar_kws={"label": "logit", "pad": 0.01},
+            cbar=False,
             linewidths=0.4,
         )
         axis.set_title(wrapped(title, 2.8))
@@ -81,6 +80,8 @@ def lens(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         axis.set_xlabel("rank")
         axis.set_ylabel("layer" if number % columns == 0 else "")
         axis.set_yticks(np.arange(len(logits)) + 0.5, labels=logits.index, rotation=0)
+    drawn_axes = list(axes.flat[: len(panels)])
+    _colour_bar(figure, drawn_axes, "logit")
     caption = (
         f"Model: {', '.join(models)}. The {SHOWN} tokens whose logits each vector raises most, "
         "when its row is read through the final norm and the unembedding without biases (logit "
@@ -93,19 +94,6 @@ def lens(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
 
 def _longest(rows: pd.DataFrame) -> int:
     return int(rows.groupby("position")["norm"].median().idxmax())
-
-
-def _printed(token: str) -> str:
-    """A token as it can be drawn: spaces visible, what the font lacks as an escape."""
-    # Of the font that is in use, since others draw a box and warn.
-    known = get_font(findfont(FontProperties())).get_charmap()
-    text = "".join(
-        char
-        if char.isprintable() and ord(char) in known
-        else char.encode("unicode_escape").decode("ascii")
-        for char in token.replace(" ", "␣")
-    )
-    return text if len(text) <= CELL else text[: CELL - 1] + "…"
 
 
 def cosines(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
@@ -142,27 +130,37 @@ def cosines(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         for number, (axis, name) in enumerate(zip(row[:-1], names, strict=True)):
             rows = layers[layers["vector"] == name]
             square = rows.pivot(index="layer", columns="other_layer", values="cosine")
-            _heat(axis, square.sort_index(ascending=False), cbar=False)
+            _heat(axis, square.sort_index(ascending=False))
+            few = np.arange(0, len(square), max(1, round(len(square) / 6)))
+            axis.set_xticks(few + 0.5, square.columns[few], rotation=0)
+            axis.set_yticks(len(square) - few - 0.5, square.index[few])
             axis.set_title(wrapped(f"{model}: {name}", 2))
             axis.set_xlabel("layer")
             axis.set_ylabel("layer" if number % columns == 0 else "")
         square = here.pivot(index="vector", columns="other", values="cosine")
         few = {"annot": True, "fmt": ".2f", "annot_kws": {"size": SMALL}} if len(names) <= 5 else {}
-        _heat(row[-1], square.loc[names, names], cbar=True, **few)
+        _heat(row[-1], square.loc[names, names], **few)
         row[-1].set_title(wrapped(f"{model}: layer {layer}", 2))
         row[-1].set_xlabel("")
         row[-1].set_ylabel("")
         row[-1].tick_params(axis="x", rotation=90)
+    _colour_bar(figure, figure.axes, "cosine")
     caption = (
         f"Model: {', '.join(models)}. Cosine of each vector, all its positions but BOS taken as "
-        "one long vector, between every two layers; on the right, between vectors at one layer."
+        "one long vector, between every two layers; in a model's last panel, between vectors at "
+        "one layer."
     )
     if (pd.concat(compared)["compared"] == "mean").any():
         caption += " Vectors of different lengths are compared by their mean over positions."
     return figure, caption
 
 
-def _heat(axis, square: pd.DataFrame, cbar: bool, **options) -> None:
+def _colour_bar(figure: Figure, axes: list[Axes], text: str) -> None:
+    """One for all panels, which share a scale."""
+    figure.colorbar(axes[0].collections[0], ax=axes, label=text, aspect=40, pad=0.01)
+
+
+def _heat(axis: Axes, square: pd.DataFrame, **options) -> None:
     """A heat map of cosines on one scale: the lighter the larger, in grey too."""
     sns.heatmap(
         square,
@@ -171,8 +169,7 @@ def _heat(axis, square: pd.DataFrame, cbar: bool, **options) -> None:
         vmax=1,
         cmap="cividis",
         square=True,
-        cbar=cbar,
-        cbar_kws={"label": "cosine", "shrink": 0.8},
+        cbar=False,
         **options,
     )
     axis.tick_params(axis="y", rotation=0)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -34,10 +35,13 @@ def overhead(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         )
     axis.set_xscale("log")
     sizes = sorted(summary["parameters"].unique())
-    axis.set_xticks(sizes, labels=[_size(size) for size in sizes])
+    named = [_size(sizes[0])]
+    for size in sizes[1:]:
+        # A label needs about a tenth of the axis.
+        apart = np.log(size / max(s for s, text in zip(sizes, named, strict=False) if text))
+        named.append(_size(size) if apart > 0.1 * np.log(sizes[-1] / sizes[0]) else "")
+    axis.set_xticks(sizes, labels=named)
     axis.xaxis.set_minor_formatter(NullFormatter())
-    if len(sizes) > 5:
-        axis.tick_params(axis="x", rotation=45)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     axis.set_xlabel("parameters")
     axis.set_ylabel("premium in time of a forward pass")

@@ -11,8 +11,9 @@ from actadd.figures.common import (
     LEVEL,
     LINES,
     SMALL,
-    error_line,
+    error_lines,
     legend,
+    mark_failed,
     panels,
     plain_ticks,
     series,
@@ -48,8 +49,7 @@ def sweep(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
             raise UserError(f"figures.{spec['name']}: no condition has one addition to sweep")
         shown.append(rows)
         lines = _lines(swept, x, spec.get("by_group", False))
-        for index, (text, part) in enumerate(lines):
-            error_line(axis, part, (index, len(lines)), text, x, ordered=x == "coefficient")
+        error_lines(axis, lines, x, ordered=x == "coefficient")
         axis.set(xlabel=AXES[x], ylabel=wrapped(label(spec, metric), 2))
         if spec.get("log"):
             axis.set_yscale("log")
@@ -97,10 +97,8 @@ def perplexity_ratio(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     for axis, place in zip(axes, places, strict=True):
         axis.axhline(1, **LEVEL)
         here = (rows[split] == list(place)).all(axis=1)
-        for index, (text, members) in enumerate(lines):
-            part = rows[here & rows.index.isin(members)]
-            if len(part):
-                error_line(axis, part, (index, len(lines)), text, x)
+        own = [(text, rows[here & rows.index.isin(members)]) for text, members in lines]
+        error_lines(axis, own, x)
         titles = [f"layer {place[1]:g}"] if x == "coefficient" else []
         titles += [place[0]] if several else []
         axis.set(title=wrapped(", ".join(titles), 2), xlabel=AXES[x])
@@ -121,28 +119,32 @@ def perplexity_ratio(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
 def frequency(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     """Perplexity ratio against how often the topic's words stand in a document (paper, Fig. 2)."""
     rows = metric_rows(spec, read(sources), "perplexity_ratio")
-    lost = rows[failed(rows)]
-    rows = rows[(rows["method"] != "unsteered") & (rows["group"] != "all") & ~failed(rows)]
-    rows = rows[rows["n_prompts"] >= spec.get("at_least", 1)]
+    rows = rows[(rows["method"] != "unsteered") & (rows["group"] != "all")]
+    enough = rows["n_prompts"] >= spec.get("at_least", 1)
+    rows = rows[enough | (failed(rows) & rows["group"].isin(rows["group"][enough]))]
     rows = rows.assign(percent=rows["group"].astype(float))
     figure, [axis] = panels(1, 2.2)
     axis.axhline(100, **LEVEL)
     lines = settings(rows, "percent")
-    for index, (text, part) in enumerate(lines):
-        percent = part.assign(**{name: 100 * part[name] for name in ("mean", "low", "high")})
-        error_line(axis, percent, (index, len(lines)), text, "percent")
+    error_lines(axis, [(text, _in_percent(part)) for text, part in lines], "percent")
     axis.set(xlabel="topic words among the document's words (%)", ylabel="perplexity ratio (%)")
     if len(lines) > 1:
         legend(figure, [axis])
-    sizes = ", ".join(f"{row.percent:g} %: {row.n_prompts}" for row in rows.itertuples())
+    sizes = ", ".join(
+        f"{row.percent:g} %: {row.n_prompts}" for row in rows[~failed(rows)].itertuples()
+    )
     vectors = ", ".join(sorted(set(rows["vector"].dropna())))
     caption = (
         f"Perplexity under the vector {vectors} over perplexity without, token-weighted in bins of "
         f"the documents' share of topic words; below 100 %, steering made the text more likely. "
-        f"Documents per bin: {sizes}. {names(spec, pd.concat([rows, lost]))} Documents are "
+        f"Documents per bin: {sizes}. {names(spec, rows)} Documents are "
         "resampled whole."
     )
     return figure, caption
+
+
+def _in_percent(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(**{name: 100 * rows[name] for name in ("mean", "low", "high")})
 
 
 def precision(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
@@ -151,17 +153,14 @@ def precision(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     rows = table[table["metric"].str.startswith("precision_at_") & (table["group"] == "all")]
     rows = rows.assign(k=rows["metric"].str.rpartition("_")[2].astype(int))
     figure, [axis] = panels(1, 2.3)
-    lines = settings(rows[~failed(rows)], "k", shown=("condition",))
+    lines = settings(rows, "k", shown=("condition",))
     for index, (text, part) in enumerate(lines):
         part = part.sort_values("k")
-        axis.errorbar(
-            part["k"] * 1.02 ** (index - (len(lines) - 1) / 2),
-            part["mean"],
-            yerr=whiskers(part),
-            **series(index, len(lines)),
-            elinewidth=0.7,
-            label=text,
-        )
+        # A little apart, so that bars do not hide each other.
+        values = part["k"] * 1.02 ** (index - (len(lines) - 1) / 2)
+        style, bars = series(index, len(lines)), whiskers(part)
+        axis.errorbar(values, part["mean"], yerr=bars, **style, elinewidth=0.7, label=text)
+        mark_failed(axis, values[failed(part)], style["color"])
     axis.set_xscale("log")
     ticks = [k for k in (1, 2, 3, 5, 10, 20, 50, 100, 1000) if k <= rows["k"].max()]
     axis.set_xticks(ticks, [str(k) for k in ticks])
@@ -235,6 +234,11 @@ def dose_response(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
                 )
         axis.set(xlabel=label(spec, cost), ylabel=label(spec, effect), xscale="log")
         plain_ticks(axis.xaxis)
+        lost = effects[failed(effects) & (effects["model"] == model)]
+        if len(lost):
+            told = ", ".join(f"{row.condition} {row.coefficient:g}" for row in lost.itertuples())
+            text = wrapped(f"× failed: {told}", 2, SMALL)
+            axis.text(0.98, 0.03, text, transform=axis.transAxes, ha="right", fontsize=SMALL)
         if len(models) > 1:
             axis.set_title(model)
     legend(figure, axes)
@@ -266,9 +270,7 @@ def topics(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         (topic if shown["model"].nunique() == 1 else f"{topic}, {model}", part)
         for (topic, model), part in shown.groupby(["topic", "model"], sort=True)
     ]
-    for index, (text, part) in enumerate(lines):
-        percent = part.assign(**{name: 100 * part[name] for name in ("mean", "low", "high")})
-        error_line(axis, percent, (index, len(lines)), text)
+    error_lines(axis, [(text, _in_percent(part)) for text, part in lines])
     axis.set(xlabel="coefficient", ylabel="change in share (points)")
     legend(figure, [axis])
     layers = ", ".join(f"{layer:g}" for layer in np.unique(shown["layer"].dropna()))

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from scipy.stats import probplot
 
 from actadd.errors import UserError
-from actadd.figures.common import LEVEL, SMALL, legend, panels, series, wrapped
+from actadd.figures.common import LEVEL, SMALL, legend, panels, printed, series, wrapped
 from actadd.tokenshift import token_shift as shifts
 from actadd.wording import failed, failures, read
 
@@ -36,8 +36,8 @@ def token_shift(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
             edgecolor="white",
             linewidth=0,
         )
-        texts = [repr(token)[1:-1].replace("$", r"\$") for token in extremes["token"]]
-        bars.set_yticks(range(len(extremes)), texts, fontsize=SMALL)
+        texts = [printed(token, 20) for token in extremes["token"]]
+        bars.set_yticks(range(len(extremes)), texts, fontsize=SMALL, parse_math=False)
         bars.set_ylim(len(extremes) - 0.4, -0.6)
         bars.axvline(0, color="0.35", linewidth=0.8)
         bars.grid(visible=False, axis="y")

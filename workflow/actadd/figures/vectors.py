@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from actadd import pairs as contrast_pairs
-from actadd.figures.common import LEVEL, PAGE, SMALL, panels, series, wrapped
+from actadd.figures.common import LEVEL, PAGE, SMALL, panels, say_failed, series, wrapped
 from actadd.wording import failed, label, read
 
 
@@ -41,7 +41,8 @@ def norms(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
             )
         title = vector if table["model"].nunique() == 1 else f"{vector}, {model}"
         axis.set(title=wrapped(title, 2), xlabel="layer (block input)")
-        axis.legend(handlelength=2, borderaxespad=0.2, framealpha=0.7)
+        # Each panel's own, since a position holds another token in another pair.
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, handlelength=2.5)
     axes[0].set_ylabel("vector norm /\nresidual stream norm")
     models = ", ".join(sorted(table["model"].unique()))
     usual = (
@@ -81,8 +82,7 @@ def pairs(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     for index, row in found.iterrows():
         bars = [[max(0, row["effect"] - row["low"])], [max(0, row["high"] - row["effect"])]]
         if pd.isna(row["effect"]):
-            across = axis.get_yaxis_transform()
-            axis.text(0.5, index, "× failed", transform=across, ha="center", va="center")
+            say_failed(axis, index)
             continue
         axis.errorbar(row["effect"], index, xerr=np.nan_to_num(bars), **styles[row["model"]])
     several = len(models) > 1
