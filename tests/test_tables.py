@@ -156,6 +156,41 @@ def test_precision_of_conditions_that_differ_in_anything(tabulate):
     assert len(table) == 5
 
 
+FAILED = {
+    **dict.fromkeys(("mean", "low", "high", "difference", "p_value"), np.nan),
+    **{"n_prompts": 0, "failed": "non-finite numbers"},
+}
+
+
+def test_a_failed_condition_says_so_and_is_counted(tabulate):
+    rows = [
+        make(metric=metric, coefficient=c, **values)
+        for metric in (WORDS, "fluency.perplexity")
+        for make, c, values in ((unsteered, np.nan, {}), (row, 1.0, {}), (row, 2.0, FAILED))
+    ]
+    table, caption, _ = tabulate(
+        "methods", {"s.parquet": rows}, metrics=[WORDS, "fluency.perplexity"]
+    )
+    for metric in (WORDS, "fluency.perplexity"):
+        assert table[metric].tolist() == ["0.500 [0.400, 0.600]"] * 2 + ["failed"]
+        assert table[f"{metric}: difference"].tolist()[::2] == ["", ""]
+    assert "1 of 3 conditions failed" in caption and "c = 2" in caption
+    assert "non-finite numbers" in caption and "n = 7 prompts" in caption
+
+
+def test_precision_of_what_failed(tabulate):
+    rows = [r | (FAILED if r["method"] == "actadd" else {}) for r in precision_rows()]
+    table, _, _ = tabulate("precision", {"s.parquet": rows})
+    assert table["P@1"].tolist() == ["0.0500 [0.0000, 1.0000]", "failed"]
+
+
+def test_a_group_of_which_nothing_is_known_has_failed(tabulate):
+    rows = [unsteered(metric=WORDS, **FAILED), row(metric=WORDS, **FAILED)]
+    table, caption, _ = tabulate("methods", {"s.parquet": rows}, metrics=[f"{WORDS}@x"])
+    assert table[f"{WORDS}@x"].tolist() == ["failed"] * 2
+    assert "2 of 2 conditions failed" in caption
+
+
 # --- from cells ---
 
 
@@ -190,6 +225,15 @@ def test_qualitative_sets_the_same_samples_side_by_side(tabulate):
             }[found["case"]]
         )
     assert "first 2 completions" in caption and "seed 0" in caption
+
+
+def test_a_failed_completion_says_why(tabulate):
+    place = {"layer": 3.0, "coefficient": 2.0, "source_layer": 3.0}
+    rows = [completion("unsteered", 0, 0, failed=None, **dict.fromkeys(place, np.nan))]
+    rows.append(completion("actadd", 0, 0, completion=None, failed="non-finite numbers", **place))
+    table, caption, _ = tabulate("qualitative", {"c.parquet": rows})
+    assert table["steered"].tolist() == ["failed: non-finite numbers"]
+    assert "1 of 2 conditions failed" in caption
 
 
 def test_what_is_unusual_of_an_addition_is_said(tabulate):
@@ -405,8 +449,8 @@ def test_comparison_counts_its_verdicts(tabulate):
         for n, verdict in enumerate(verdicts)
     ]
     table, caption, _ = tabulate("comparison", {"comparison.parquet": rows})
-    assert table["verdict"].tolist() == verdicts
-    assert table["compared"].tolist() == [f"a|{n}: s" for n in range(4)]
+    assert table["verdict"].tolist() == verdicts[:3]
+    assert table["compared"].tolist() == [f"a|{n}: s" for n in range(3)]
     assert set(table["at"]) == {"layer 0.5"} and set(table["published"]) == {"0.5"}
     assert "2 matches" in caption and "1 not run" in caption
 

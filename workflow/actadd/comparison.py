@@ -196,9 +196,10 @@ def _models(ours: pd.DataFrame, *experiments: str) -> list[str]:
 
 
 def _values(rows: pd.DataFrame, y: str) -> pd.DataFrame:
-    """Columns ours, low, high of `mean` or of `difference`; a missing column is empty."""
+    """Columns ours, low, high of `mean` or of `difference`, and failed; a missing one is empty."""
     columns = dict(zip(("ours", "low", "high"), (y, *BOUNDS[y]), strict=True))
-    return pd.DataFrame({name: rows.get(column, np.nan) for name, column in columns.items()})
+    found = {name: rows.get(column, np.nan) for name, column in columns.items()}
+    return pd.DataFrame({**found, "failed": rows.get("failed")}, index=rows.index)
 
 
 def _by_x(key: str, rows: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
@@ -288,6 +289,8 @@ def _judge(entry: dict, row: dict, about: dict) -> tuple[float, str, str]:
     if np.isnan(row["ours"]):
         if not row["model"]:
             return np.nan, "not run", f"experiment {experiment} was not run"
+        if isinstance(row["failed"], str):
+            return np.nan, "not run", f"the condition failed: {row['failed']}"
         where = f" at {entry['x']} {row['x']}" if entry.get("x") else ""
         return np.nan, "not run", f"no such row of experiment {experiment}{where}"
     reasons = []
@@ -409,6 +412,9 @@ def _evidence(
         return _monotone(_by_x(key, rows, entry["x"], y), entry["x"], MONOTONE[test])
     found = [_one(key, rows) for key, rows in chosen]
     missing = [key for (key, _), row in zip(chosen, found, strict=True) if row is None]
+    lost = [reason for _, rows in chosen for reason in _values(rows, y)["failed"].dropna()]
+    if missing and lost:
+        return f"the condition failed: {lost[0]}"
     if missing:
         return f"no row matches {', '.join(missing)}"
     values = [_triple(row, y) for row in found]

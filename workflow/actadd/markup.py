@@ -13,7 +13,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pylatexenc.latexencode import UnicodeToLatexEncoder
+from pylatexenc.latexencode import (
+    RULE_DICT,
+    UnicodeToLatexConversionRule,
+    UnicodeToLatexEncoder,
+)
 from tabulate import tabulate
 
 from actadd.files import write_text, write_with
@@ -27,16 +31,22 @@ GAP = 2
 # A column whose texts are longer is wrapped if it must be, and gets at least so much.
 TEXT = 14
 # Longer words may be broken.
-WORD = 14
-# More rows do not fit on one page.
-LONG = 40
+WORD = 10
+# More lines do not fit on one page, with a caption.
+LONG = 42
 # A number, an estimate with or without its interval, and what may stand in its place.
 NUMBER = re.compile(r"([-+]?[\d.]+(e[-+]?\d+)?( \[.*\])?|failed|)")
 
 _MINUS = re.compile(r"(?<!\{)-(?=[\d.])")
 _POWER = re.compile(r"e([-+]\d+)")
 _encode = UnicodeToLatexEncoder(
-    unknown_char_policy="unihex", unknown_char_warning=False
+    # In the fonts that LaTeX starts with, a bar is printed as a dash.
+    conversion_rules=[
+        UnicodeToLatexConversionRule(RULE_DICT, {ord("|"): r"{\textbar}"}),
+        "defaults",
+    ],
+    unknown_char_policy="unihex",
+    unknown_char_warning=False,
 ).unicode_to_latex
 
 
@@ -132,26 +142,32 @@ def markdown_table(table: pd.DataFrame) -> str:
 def latex_table(table: pd.DataFrame, *, caption: str, label: str) -> str:
     """A table to be \\input, in booktabs' style: a float, or a longtable if a page is too short.
 
-    Columns without content are left out. Long texts are wrapped. If the columns are too many for a
-    page's width they are cut into several blocks under each other, each with what names the rows.
+    Columns without content are left out; of what names the rows, what is the same everywhere goes
+    into the caption. Long texts are wrapped. If the columns are too many for a page's width they
+    are cut into several blocks under each other, each with what names the rows.
     """
     shown = readable(flat(table))
     shown = shown[[name for name in shown if (shown[name] != "").any()]]
     keys = [name for name in table.index.names if name in shown]
+    same = [name for name in keys if len(shown) > 1 and shown[name].nunique() == 1]
+    if same:
+        said = ", ".join(f"{name} {shown[name].iloc[0]}" for name in same)
+        caption = f"{caption} Everywhere: {said}."
+        shown, keys = shown.drop(columns=same), [name for name in keys if name not in same]
     fitting = [size for size, page in SIZES.items() if len(_cut(shown, keys, page)) == 1]
     size = fitting[0] if fitting else SMALLEST
     page = SIZES[size]
     blocks = [shown[names] for names in _cut(shown, keys, page)]
-    caption, long = _cell(caption), len(shown) > LONG
+    styled = [_styled(block, page) for block in blocks]
+    caption, long = _cell(caption), sum(lines for *_, lines in styled) > LONG
     font = [rf"\{size}", r"\setlength{\tabcolsep}{3.5pt}"]
     lines = [f"% {PREAMBLE}"]
     if long:
         lines += ["{", *font]
     else:
         lines += [r"\begin{table}[htbp]", r"\centering", *font]
-        lines += [rf"\caption{{{caption}}}", rf"\label{{{label}}}"]
-    for number, block in enumerate(blocks):
-        styler, columns = _styled(block, page)
+        lines += [rf"\caption{{{caption}}}", rf"\label{{{label}}}", r"\smallskip"]
+    for number, (styler, columns, _) in enumerate(styled):
         if not long:
             lines += [r"\par\medskip"] if number else []
             lines.append(styler.to_latex(hrules=True, column_format=columns).rstrip())
@@ -191,27 +207,35 @@ def _cut(shown: pd.DataFrame, keys: list[str], page: int) -> list[list[str]]:
     return [[*keys, *names] for names in blocks]
 
 
-def _styled(block: pd.DataFrame, page: int) -> tuple[Any, str]:
-    """pandas' writer for a block, and its column format."""
+def _styled(block: pd.DataFrame, page: int) -> tuple[Any, str, int]:
+    """pandas' writer for a block, its column format, and how many lines it takes about."""
     widths = {name: _width(name, block[name]) for name in block}
     room = page - GAP * len(widths)
     wrapped = [name for name, width in widths.items() if width > TEXT and not _numeric(block[name])]
     if sum(widths.values()) <= room:
         wrapped = []
-    room -= sum(width for name, width in widths.items() if name not in wrapped)
+    room -= sum(TEXT if name in wrapped else width for name, width in widths.items())
     # Columns share what is left by how much there is to read in them.
-    amount = {name: max(TEXT, block[name].str.len().mean()) for name in wrapped}
-    formats, cells = [], {}
+    amount = {name: block[name].str.len().mean() for name in wrapped}
+    for name in wrapped:
+        widths[name] = TEXT + int(room * amount[name] / sum(amount.values()))
+    formats, cells, lines = [], {}, pd.Series(1, block.index)
     for name in block:
         right = _numeric(block[name])
         if name in wrapped:
-            width = room * amount[name] / sum(amount.values())
+            width = widths[name]
+            needed = block[name].map(lambda text, w=width: _lines(text, w))
+            lines = lines.combine(needed, max)
             formats.append(rf">{{\raggedright\arraybackslash}}p{{{width / page:.3f}\linewidth}}")
         else:
             formats.append("r" if right else "l")
         heading = _heading(str(name), widths[name], right, name in wrapped)
         cells[heading] = [_cell(text, name in wrapped, right) for text in block[name]]
-    return pd.DataFrame(cells).style.hide(axis="index"), "".join(formats)
+    return pd.DataFrame(cells).style.hide(axis="index"), "".join(formats), int(lines.sum()) + 3
+
+
+def _lines(text: str, width: int) -> int:
+    return sum(max(1, math.ceil(len(line) / width)) for line in text.split("\n"))
 
 
 def _power(found: re.Match) -> str:
@@ -236,7 +260,8 @@ def _cell(text: str, wrapped: bool = False, number: bool = False) -> str:
             r"\allowbreak{}".join(_encode(word[at : at + WORD]) for at in range(0, len(word), WORD))
             for word in line.split(" ")
         ]
-        found.append(" ".join(words))
+        # Hyphens in a row would become one dash.
+        found.append(re.sub("-(?=-)", "-{}", " ".join(words)))
     joined = (r"\newline " if wrapped else " ").join(found)
     # After the end of a row, these would be arguments.
     return "{}" + joined if joined.lstrip().startswith(("[", "*")) else joined

@@ -238,15 +238,21 @@ def overhead(spec: dict, sources: list[Path]) -> Rows:
         "Premium: median over repeats of a steered forward pass's time over the same repeat's "
         "unsteered one, minus 1, with a 95 % bootstrap interval over repeats; arms in random order."
     )
-    return summarise(sources).set_index(["model", "arm"]), caption
+    found = summarise(sources)
+    measured = ["seconds", "premium", "low", "high", "n"]
+    return found.set_index([name for name in found if name not in measured]), caption
 
 
 def comparison(spec: dict, sources: list[Path]) -> Rows:
-    """Every published number, and every claim, beside ours."""
+    """Every published number of which there is one of ours, and every claim."""
     table = read(sources)
     counts = ", ".join(f"{n} {verdict}" for verdict, n in table["verdict"].value_counts().items())
-    caption = f"Rows by verdict: {counts}. How verdicts are made: docs/reproduction.md."
-    return numbers_and_claims(table), caption
+    caption = (
+        f"Rows by verdict: {counts}. Published numbers that were not run are only counted. How "
+        "verdicts are made: docs/reproduction.md."
+    )
+    run = (table["kind"] == "claim") | (table["verdict"] != "not run")
+    return numbers_and_claims(table[run]), caption
 
 
 KINDS: dict[str, Callable[[dict, list[Path]], Rows]] = {

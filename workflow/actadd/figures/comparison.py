@@ -14,7 +14,8 @@ from actadd.wording import read
 
 COLUMNS = 4
 # Inches of a panel with its title, and of a line of a claim.
-PANEL_HEIGHT, LINE = 1.5, 0.115
+# The axes alone are lower: layout shares out height by them.
+PANEL_HEIGHT, AXES_HEIGHT, LINE = 1.85, 0.9, 0.12
 # Of more points, the marks would hide the line.
 MARKED = 20
 PANEL = ["name", "item", "series", "layer", "y_name"]
@@ -43,11 +44,11 @@ def comparison(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     ]
     claims = table[table["kind"] == "claim"]
     lines = [_line(row) for row in claims.to_dict("records")]
-    strip = _depth(lines) + 0.1
+    strip = 1.1 * _depth(lines)
     rows = -(-len(parts) // COLUMNS)
     models = sorted(set(numbers.loc[numbers["ours"].notna(), "model"]) | set(claims["model"]))
     figure = plt.figure(figsize=(PAGE, max(PANEL_HEIGHT * rows + strip, 0.5)), layout="constrained")
-    heights = [PANEL_HEIGHT] * rows + ([strip] if lines else [])
+    heights = [AXES_HEIGHT] * rows + ([strip] if lines else [])
     grid = figure.add_gridspec(max(1, len(heights)), COLUMNS, height_ratios=heights or [1])
     axes = [figure.add_subplot(grid[at // COLUMNS, at % COLUMNS]) for at in range(len(parts))]
     for axis, part in zip(axes, parts, strict=True):
@@ -105,9 +106,12 @@ def _panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
     first = part.iloc[0]
     what = textwrap.shorten(first["series"], 45, placeholder=" …")
     where = f", layer {first['layer']}" if first["layer"] else ""
+    # Most titles say already which series it is.
+    what = "" if what.replace("-", " ") in first["title"] else f": {what}"
+    where = "" if where.strip(", ") in first["title"] else where
     # Panels stand close: a long title would run into the next one.
-    title = wrapped(f"{first['title']}: {what}{where}", 1.5, SMALL)
-    notes = [wrapped(note, 1.5, SMALL) for note in notes]
+    title = wrapped(f"{first['title']}{what}{where}", 1.3, SMALL)
+    notes = [wrapped(note, 1.3, SMALL) for note in notes]
     axis.set_title("\n".join([title, *notes]), fontsize=SMALL, parse_math=False)
     axis.set_xlabel(first["x_name"].replace("_", " "))
     axis.set_ylabel(first["y_name"].replace("_", " "))

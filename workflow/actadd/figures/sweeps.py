@@ -238,7 +238,7 @@ def dose_response(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         if len(lost):
             told = ", ".join(f"{row.condition} {row.coefficient:g}" for row in lost.itertuples())
             text = wrapped(f"× failed: {told}", 2, SMALL)
-            axis.text(0.98, 0.03, text, transform=axis.transAxes, ha="right", fontsize=SMALL)
+            axis.text(0.02, 0.97, text, transform=axis.transAxes, va="top", fontsize=SMALL)
         if len(models) > 1:
             axis.set_title(model)
     legend(figure, axes)

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from actadd import pairs as contrast_pairs
 from actadd.figures.common import LEVEL, PAGE, SMALL, panels, say_failed, series, wrapped
@@ -21,7 +22,7 @@ def norms(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     table = read(sources)
     reference = spec.get("relative_to")
     shown = [(model, v) for model in sorted(set(table["model"])) for v in spec["vectors"]]
-    figure, axes = panels(len(shown), 2.1, sharey=True)
+    figure, axes = panels(len(shown), 2.5, sharey=True)
     for axis, (model, vector) in zip(axes, shown, strict=True):
         rows = table[(table["model"] == model) & (table["vector"] == vector)]
         if reference:
@@ -42,7 +43,9 @@ def norms(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         title = vector if table["model"].nunique() == 1 else f"{vector}, {model}"
         axis.set(title=wrapped(title, 2), xlabel="layer (block input)")
         # Each panel's own, since a position holds another token in another pair.
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, handlelength=2.5)
+        below = axis.transAxes + ScaledTranslation(0, -0.38, figure.dpi_scale_trans)
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below}
+        axis.legend(**place, borderaxespad=0, ncols=2, handlelength=2.5)
     axes[0].set_ylabel("vector norm /\nresidual stream norm")
     models = ", ".join(sorted(table["model"].unique()))
     usual = (
