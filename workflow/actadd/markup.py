@@ -256,8 +256,9 @@ def _cell(text: str, wrapped: bool = False, number: bool = False) -> str:
         return _MINUS.sub("$-$", _POWER.sub(_power, text))
     found = []
     for line in text.replace("\r", "").split("\n"):
+        size = WORD if wrapped else max(1, len(line))
         words = [
-            r"\allowbreak{}".join(_encode(word[at : at + WORD]) for at in range(0, len(word), WORD))
+            r"\allowbreak{}".join(_encode(word[at : at + size]) for at in range(0, len(word), size))
             for word in line.split(" ")
         ]
         # Hyphens in a row would become one dash.
