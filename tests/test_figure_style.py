@@ -49,7 +49,13 @@ def each_topic(failing: bool = False) -> list[dict]:
 
 def norm_rows() -> list[dict]:
     return [
-        {"layer": layer, "position": p, "token": f" t{p}", "ratio": 1.0 + p, "vector_norm": 1.0}
+        {
+            "layer": layer,
+            "position": p,
+            "token": f"'<|endoftext|>' / ' everything{p}'",
+            "ratio": 1.0 + p,
+            "vector_norm": 1.0,
+        }
         for layer in range(4)
         for p in range(3)
     ]

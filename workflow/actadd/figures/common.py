@@ -1,7 +1,7 @@
 """The one style of all figures: sizes of a paper's columns, and series that differ in grey too."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import matplotlib
@@ -174,6 +174,10 @@ def printed(token: str, longest: int) -> str:
         else char.encode("unicode_escape").decode("ascii")
         for char in token.replace(" ", "␣")
     )
+    return shortened(text, longest)
+
+
+def shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
@@ -204,10 +208,15 @@ def legend(figure: Figure, axes: Iterable[Axes]) -> None:
             found.setdefault(text, handle)
     if not found:
         return
-    longest = max(len(text) for text in found)
-    columns = int(72 * figure.get_figwidth() / (0.56 * SMALL * longest + 36))
-    options = {"loc": "lower center", "borderaxespad": 0, "ncols": max(1, min(columns, len(found)))}
+    columns = legend_columns(found, figure.get_figwidth())
+    options = {"loc": "lower center", "borderaxespad": 0, "ncols": columns}
     figure.legend(found.values(), found.keys(), **options).set_in_layout(False)
+
+
+def legend_columns(labels: Collection[str], inches: float) -> int:
+    """How many labels of a legend fit beside each other."""
+    longest = max(len(text) for text in labels)
+    return max(1, min(int(72 * inches / (0.56 * SMALL * longest + 36)), len(labels)))
 
 
 def compose(figure: Figure, title: str, caption: str) -> None:

@@ -9,7 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from actadd import pairs as contrast_pairs
-from actadd.figures.common import LEVEL, PAGE, SMALL, panels, say_failed, series, wrapped
+from actadd.figures.common import (
+    LEVEL,
+    PAGE,
+    SMALL,
+    legend_columns,
+    panels,
+    say_failed,
+    series,
+    shortened,
+    wrapped,
+)
 from actadd.wording import failed, label, read
 
 
@@ -22,7 +32,9 @@ def norms(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     table = read(sources)
     reference = spec.get("relative_to")
     shown = [(model, v) for model in sorted(set(table["model"])) for v in spec["vectors"]]
-    figure, axes = panels(len(shown), 2.5, sharey=True)
+    # Below each panel its legend, at worst with a line for each position.
+    figure, axes = panels(len(shown), 2.0 + 0.12 * table["position"].nunique(), sharey=True)
+    room = figure.get_figwidth() / min(3, len(shown))
     for axis, (model, vector) in zip(axes, shown, strict=True):
         rows = table[(table["model"] == model) & (table["vector"] == vector)]
         if reference:
@@ -38,14 +50,15 @@ def norms(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
                 part["ratio"],
                 **series(index, len(positions)),
                 markersize=2.5,
-                label=f"{position}: {part['token'].iloc[0]}",
+                label=shortened(f"{position}: {part['token'].iloc[0]}", 38),
             )
         title = vector if table["model"].nunique() == 1 else f"{vector}, {model}"
         axis.set(title=wrapped(title, 2), xlabel="layer (block input)")
         # Each panel's own, since a position holds another token in another pair.
         below = axis.transAxes + ScaledTranslation(0, -0.38, figure.dpi_scale_trans)
         place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below}
-        axis.legend(**place, borderaxespad=0, ncols=2, handlelength=2.5)
+        labels = axis.get_legend_handles_labels()[1]
+        axis.legend(**place, borderaxespad=0, ncols=legend_columns(labels, room))
     axes[0].set_ylabel("vector norm /\nresidual stream norm")
     models = ", ".join(sorted(table["model"].unique()))
     usual = (
