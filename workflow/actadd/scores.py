@@ -19,7 +19,6 @@ from actadd.files import (
     sha256_file,
     write_frames,
     write_json,
-    write_with,
 )
 from actadd.scorers import KINDS, metrics, scorer
 
@@ -141,26 +140,3 @@ def validate(spec: dict, *, texts_file: Path, inputs: Path | None, output: Path)
         found[str(group)] = figures((texts["group"] == group).to_numpy() & scored)
     write_json(output, found)
     return {"rows": len(texts)}
-
-
-def scorer_card(spec: dict, *, validations: list[Path], output: Path) -> dict[str, Any]:
-    """One table that states for each scorer how well it agrees with people, and on what.
-
-    spec: {scorers: entries in order}. A scorer without human labels has a row that says so.
-    """
-    found = {path.stem: read_json(path) for path in validations}
-    rows = []
-    for entry in spec["scorers"]:
-        shared = {"scorer": entry["name"], "kind": entry["kind"]}
-        if entry["name"] not in found:
-            note = "no human labels: " + entry.get("note", "not validated here")
-            rows.append({**shared, "note": note})
-            continue
-        check = entry["validate"]
-        for group, figures in found[entry["name"]].items():
-            note = f"held-out rows of {check['dataset']}, label above {check['threshold']:g}"
-            rows.append({**shared, "group": group, **figures, "note": note})
-    columns = ["scorer", "kind", "group", "n", "accuracy", "auc", "spearman", "note"]
-    card = pd.DataFrame(rows).reindex(columns=columns).astype({"n": "Int64"})
-    write_with(output, lambda path: card.to_csv(path, index=False, float_format="%.4f"))
-    return {"scorers": len(spec["scorers"])}

@@ -5,8 +5,8 @@ from actadd.program import run
 
 
 def work(spec, inputs, outputs):
-    return draw(spec, sources=inputs["sources"], png=outputs["png"], svg=outputs["svg"])
+    return draw(spec, sources=inputs["sources"], **outputs)
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="sources*", outputs="png svg")
+    run(__doc__, work, inputs="sources*", outputs="png svg pdf")

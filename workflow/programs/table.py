@@ -5,9 +5,8 @@ from actadd.tables import tabulate
 
 
 def work(spec, inputs, outputs):
-    files = {"csv": outputs["csv"], "markdown": outputs["markdown"]}
-    return tabulate(spec, sources=inputs["sources"], **files)
+    return tabulate(spec, sources=inputs["sources"], **outputs)
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="sources*", outputs="csv markdown")
+    run(__doc__, work, inputs="sources*", outputs="csv markdown latex")

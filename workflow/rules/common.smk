@@ -197,7 +197,7 @@ def target(section: str, name: str) -> str:
 
 def target_files(section: str, name: str) -> list[str]:
     """The files of a figure or a table."""
-    kinds = {"figures": ("png", "svg"), "tables": ("csv", "md")}[section]
+    kinds = {"figures": ("png", "svg", "pdf"), "tables": ("csv", "md", "tex")}[section]
     return [f"results/{section}/{name}.{kind}" for kind in kinds]
 
 

@@ -1,7 +1,7 @@
 # One figure for each entry of the config's `figures`, one table for each of its `tables`.
 #
 # in   what the kind reads, see actadd/displays.py: summaries, cells, norms, lenses, timings
-# out  results/figures/{display}.png and .svg, results/tables/{display}.csv and .md
+# out  results/figures/{display}.png, .svg and .pdf, results/tables/{display}.csv, .md and .tex
 
 
 rule figure:
@@ -15,6 +15,7 @@ rule figure:
             labels={"figure": "{display}"},
         ),
         svg="results/figures/{display}.svg",
+        pdf="results/figures/{display}.pdf",
         provenance="results/figures/{display}.provenance.json",
     log:
         "results/logs/figure/{display}.log",
@@ -28,6 +29,7 @@ rule figure:
     shell:
         "python -m programs.figure --spec {params.spec:q} --code {params.code} "
         "--sources {input.sources} --png {output.png} --svg {output.svg} "
+        "--pdf {output.pdf} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 
@@ -42,6 +44,7 @@ rule table:
             labels={"table": "{display}"},
         ),
         markdown="results/tables/{display}.md",
+        latex="results/tables/{display}.tex",
         provenance="results/tables/{display}.provenance.json",
     log:
         "results/logs/table/{display}.log",
@@ -55,6 +58,7 @@ rule table:
     shell:
         "python -m programs.table --spec {params.spec:q} --code {params.code} "
         "--sources {input.sources} --csv {output.csv} --markdown {output.markdown} "
+        "--latex {output.latex} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 
@@ -67,6 +71,7 @@ rule comparison:
         parquet="results/comparison.parquet",
         csv="results/comparison.csv",
         markdown="results/comparison.md",
+        latex="results/comparison.tex",
         provenance="results/comparison.provenance.json",
     log:
         "results/logs/comparison.log",
@@ -80,5 +85,5 @@ rule comparison:
     shell:
         "python -m programs.comparison --spec {params.spec:q} --code {params.code} "
         "--published {input.published} --summaries {input.summaries} --norms {input.norms} --csv {output.csv} "
-        "--markdown {output.markdown} --parquet {output.parquet} "
+        "--markdown {output.markdown} --latex {output.latex} --parquet {output.parquet} "
         "--provenance {output.provenance} > {log} 2>&1"

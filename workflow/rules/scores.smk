@@ -1,7 +1,7 @@
 # Scores of completions, one rule and one file for each scorer, and the scorers' own quality.
 #
 # in   results/completions/{model}/{experiment}.parquet, what a scorer needs
-# out  results/scores/{model}/{experiment}/{scorer}.parquet, results/tables/scorer_card.csv
+# out  results/scores/{model}/{experiment}/{scorer}.parquet, results/tables/scorer_card.csv, .md, .tex
 
 
 # An experiment's shards are for what takes long: scorers by which a model judges.
@@ -155,11 +155,13 @@ rule scorer_card:
     input:
         validations=expand("results/validation/{scorer}.json", scorer=PLAN.validated_scorers()),
     output:
-        card=report(
+        csv=report(
             "results/tables/scorer_card.csv",
             caption="../report/scorer_card.rst",
             category="Scorers",
         ),
+        markdown="results/tables/scorer_card.md",
+        latex="results/tables/scorer_card.tex",
         provenance="results/tables/scorer_card.provenance.json",
     log:
         "results/logs/scorer_card.log",
@@ -172,5 +174,6 @@ rule scorer_card:
         "Tabulate the scorers' agreement with people"
     shell:
         "python -m programs.scorer_card --spec {params.spec:q} --code {params.code} "
-        "--validations {input.validations} --card {output.card} "
+        "--validations {input.validations} --csv {output.csv} --markdown {output.markdown} "
+        "--latex {output.latex} "
         "--provenance {output.provenance} > {log} 2>&1"
