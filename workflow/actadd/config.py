@@ -8,15 +8,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import yaml
-
-from actadd import displays
+from actadd import configfiles, displays
 from actadd.conditions import at_depth, grid_size
-from actadd.configfiles import MOST_VALUES
 from actadd.errors import UserError, shown, without_secrets
 from actadd.files import canonical, canonical_json
 from actadd.scorers import KINDS, is_share, metrics
@@ -115,11 +113,16 @@ def _runners(config: dict[str, Any]) -> list[str]:
     return runners
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    return configfiles.read(SCHEMA)
+
+
 def _filled(config: Any) -> Any:
     """The config after the schema: valid, with its defaults."""
     import jsonschema
 
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = _schema()
     plain = jsonschema.Draft202012Validator
     properties = plain.VALIDATORS["properties"]
 
@@ -153,7 +156,7 @@ def _said(error) -> str:
     """A schema error as one sentence: key, value, what to write instead."""
     key = ".".join(str(part) for part in error.absolute_path) or "the config"
     value, expected, schema = error.instance, error.validator_value, error.schema
-    described = schema.get("description") or schema.get("title")
+    described = schema.get("title") or schema.get("description")
     # Where a secret may have been written, it is not shown; letters that look like others are told.
     found = "what is written there" if schema.get("writeOnly") else shown(value)
     if error.validator in ("pattern", "enum") and not str(value).isascii():
@@ -176,18 +179,23 @@ def _said(error) -> str:
         case "uniqueItems":
             return f"{key}: {found} names something twice; write each once"
         case "minItems" | "minLength" | "minProperties" if not value:
-            some = {"array": "at least one entry", "object": "at least one key"}
-            return f"{key}: it is empty; write {some.get(schema['type']) or described or 'a text'}"
+            some = {"minItems": "at least one entry", "minProperties": "at least one key"}
+            return f"{key}: it is empty; write {some.get(error.validator, 'a text')}"
+        case "minItems":
+            return f"{key}: {found} has {len(value)} entries; write {expected}"
         case "maxItems" | "maxLength":
+            what = "entries" if error.validator == "maxItems" else "characters"
             return (
-                f"{key}: {found} has {len(value)} {error.validator[3:].lower()}, at most {expected} "
-                "fit; shorten it, or put texts into a dataset's file"
+                f"{key}: {found} has {len(value)} {what}, and at most {expected} fit; shorten it, "
+                "or put texts into a dataset's file"
             )
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
             side = "below" if "inimum" in error.validator else "above"
             end = error.validator.removeprefix("exclusive").lower()
             also = "at or " if error.validator.startswith("exclusive") else ""
             return f"{key}: {found} is {also}{side} the {end} of {expected}; write another number"
+        case "oneOf" if isinstance(value, str) and _number(value) is not None:
+            return f"{key}: {found} is a text; write {described}: {_number(value)}, without quotes"
         case "pattern" | "oneOf" | "not" | "const" | "anyOf" if described:
             return f"{key}: {found} is not allowed; write {described}"
     return f"{key}: {found} is not valid; write {described or 'what the schema describes'}"
@@ -201,11 +209,18 @@ def _typed(value: Any, expected: str) -> str:
     if expected == "string" and isinstance(value, (int, float)):
         return f"{words}: put it in quotes"
     if expected in ("integer", "number") and isinstance(value, str):
-        with suppress(ValueError):
-            return f"{words}: {canonical(float(value))}, without quotes"
+        number = _number(value)
+        return words if number is None else f"{words}: {number}, without quotes"
     if expected == "array" and isinstance(value, (str, int, float)):
         return f"{words}: [{value}]" if len(str(value)) <= 60 else words
     return words
+
+
+def _number(text: str) -> int | float | None:
+    """The number that a text spells, if it does; YAML takes 1e3 for a text."""
+    with suppress(ValueError):
+        return canonical(float(text))
+    return None
 
 
 def _known(key: str, value: str, section: dict, what: str) -> Iterator[str]:
@@ -245,11 +260,11 @@ def _unplain(config: Any) -> Iterator[str]:
     def looked_at(value: Any, key: str) -> Iterator[str]:
         if isinstance(value, str):
             yield from _odd_text(value, key)
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield f"{key}: {value} is not a number to calculate with; write a finite one"
         elif isinstance(value, (int, float)):
-            if not math.isfinite(value):
-                yield f"{key}: {value} is not a number to calculate with; write a finite one"
-            elif abs(value) > LARGEST:
-                yield f"{key}: {shown(value)} is too large; write one of at most {LARGEST}"
+            if abs(value) > LARGEST:
+                yield f"{key}: {float(max(min(value, 1e300), -1e300)):g} is too large; at most {LARGEST} fits"
         elif not isinstance(value, (dict, list, tuple, type(None))):
             kind = type(value).__name__
             yield f"{key}: {shown(str(value))} is read as a {kind}; put it in quotes"
@@ -272,7 +287,7 @@ def _unplain(config: Any) -> Iterator[str]:
         counted[id(value)] = size
 
     yield from looked_at(config, "")
-    if counted.get(id(config), 0) > MOST_VALUES:
+    if counted.get(id(config), 0) > configfiles.MOST_VALUES:
         yield f"the config: {counted[id(config)]:.3g} values are more than can be meant; shorten it"
 
 
@@ -359,7 +374,8 @@ def _colliding(key: str, files: list[str]) -> Iterator[str]:
     for file in files:
         for folder in Path(file.lower()).parents:
             if str(folder) in seen:
-                yield f"{key}: {seen[str(folder)]!r} is a file and the folder of {file!r}; rename it"
+                other = seen[str(folder)]
+                yield f"{key}: {other!r} is a file and the folder of {file!r}; rename it"
 
 
 def _address(key: str, address: str) -> Iterator[str]:

@@ -89,7 +89,7 @@ def _text(file: Path) -> str:
         data = file.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{file}: it cannot be read ({reason}); name a config file") from None
+        raise UserError(f"{str(file)!r} cannot be read ({reason}); name a config file") from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -6,6 +6,7 @@ from typing import Any
 # What may be a secret in an address: a name and password before the host, and a query's values.
 _SECRET = re.compile(r"(?<=://)[^/\s@'\"]*@|(?<=[?&])([\w.~%-]+=)[^&\s'\"]*")
 
+
 class UserError(Exception):
     """A mistake in a config, a file or the environment.
 
