@@ -264,7 +264,8 @@ def _unplain(config: Any) -> Iterator[str]:
             yield f"{key}: {value} is not a number to calculate with; write a finite one"
         elif isinstance(value, (int, float)):
             if abs(value) > LARGEST:
-                yield f"{key}: {float(max(min(value, 1e300), -1e300)):g} is too large; at most {LARGEST} fits"
+                near = float(max(min(value, 1e300), -1e300))
+                yield f"{key}: {near:g} is too large; at most {LARGEST} fits"
         elif not isinstance(value, (dict, list, tuple, type(None))):
             kind = type(value).__name__
             yield f"{key}: {shown(str(value))} is read as a {kind}; put it in quotes"
