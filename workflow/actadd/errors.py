@@ -1,6 +1,8 @@
 """The one exception for what a user can put right, and how a message shows what was found."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # What may be a secret in an address: a name and password before the host, and a query's values.
@@ -28,3 +30,12 @@ def shown(value: Any) -> str:
     """A value in a message: its repr, at most 80 characters of it, without secrets."""
     text = without_secrets(repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+@contextmanager
+def named(place: str, after: str = "") -> Iterator[None]:
+    """A UserError in the block gets `place` in front, and `after` at its end."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{place}: {error}{after}") from error
