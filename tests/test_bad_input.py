@@ -357,6 +357,7 @@ MISTAKES = [
     ("datasets.openings.file", "a.csv\n", ["datasets.openings.file", r"'a.csv\n'"]),
     ("datasets.openings.file", "a" * 300, ["datasets.openings.file", "300 characters"]),
     ("data_dir", "~nobody-of-this-name/x", ["data_dir", "no such home"]),
+    ("data_dir", "a" * 300, ["data_dir", "no folder"]),
     ("data_dir", "/dev/null", ["data_dir", "no folder"]),
     ("data_dir", "", ["data_dir", "empty"]),
     (SOURCE, {"type": "path", "path": "."}, [f"{SOURCE}.path", "'.'", "results"]),

@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -61,8 +61,8 @@ def _without_nulls(value: Any) -> Any:
 def _settle(config: dict[str, Any], root: Path) -> None:
     """What one section decides for others: local copies, stand-ins, models to run on, sizes."""
     folder = home(config["data_dir"], "data_dir") if "data_dir" in config else None
-    if folder is not None and not (root / folder).is_dir():
-        raise UserError(f"data_dir: {config['data_dir']!r} is no folder; name one, or remove it")
+    if folder is not None and not _there(root / folder, Path.is_dir):
+        raise UserError(f"data_dir: {shown(config['data_dir'])} is no folder; name one, or remove it")
     for entry in config["sources"].values():
         local = entry.pop("local", None)
         if folder is not None and local and (root / folder / local).exists():
@@ -423,13 +423,17 @@ def _files(entry: dict[str, Any]) -> set[str]:
     return {*entry.get("files", []), *([entry["file"]] if "file" in entry else [])}
 
 
+def _there(path: Path, test: Callable[[Path], bool]) -> bool:
+    """Whether a path passes a test; a name that no disk takes does not."""
+    try:
+        return test(path)
+    except OSError:
+        return False
+
+
 def _own_file(key: str, file: str, root: Path) -> Iterator[str]:
     """A file of the user's beside the config."""
-    try:
-        there = (root / file).is_file()
-    except OSError:
-        there = False
-    if not there:
+    if not _there(root / file, Path.is_file):
         yield f"{key}: {shown(file)} does not exist; write the path of a file"
     elif not (root / file).resolve().is_relative_to(root.resolve()):
         yield (
