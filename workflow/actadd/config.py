@@ -62,7 +62,9 @@ def _settle(config: dict[str, Any], root: Path) -> None:
     """What one section decides for others: local copies, stand-ins, models to run on, sizes."""
     folder = home(config["data_dir"], "data_dir") if "data_dir" in config else None
     if folder is not None and not _there(root / folder, Path.is_dir):
-        raise UserError(f"data_dir: {shown(config['data_dir'])} is no folder; name one, or remove it")
+        raise UserError(
+            f"data_dir: {shown(config['data_dir'])} is no folder; name one, or remove it"
+        )
     for entry in config["sources"].values():
         local = entry.pop("local", None)
         if folder is not None and local and (root / folder / local).exists():
