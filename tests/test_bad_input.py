@@ -4,14 +4,20 @@ import copy
 import datetime
 import sys
 import time
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 import tiny
+from actadd import datasets
+from actadd.activations import contrast_ids
 from actadd.config import checked
 from actadd.configfiles import load
 from actadd.errors import UserError
+from actadd.experiment import Experiment
+from actadd.tokens import Tokens
 
 DEFAULT = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
 DELETE = object()
@@ -796,6 +802,112 @@ def test_a_config_file_of_the_command_line_is_refused_too(folder):
     assert "seed: '2024-01-01'" in printed and "Traceback" not in printed
 
 
+def prompts_file(folder, *rows: str) -> Path:
+    """A prepared dataset of a CSV file; its rows start on line 2."""
+    (folder / "mine.csv").write_text("\n".join(["text", *rows]) + "\n")
+    spec = {"name": "mine", "title": "x", "file": "mine.csv"}
+    datasets.prepare(spec, folder / "mine.csv", folder / "mine.parquet")
+    return folder / "mine.parquet"
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "named"),
+    [
+        (
+            ["We went", "up to <|endoftext|> me"],
+            {},
+            ["mine.csv:3", "'<|endoftext|>'", "take it out"],
+        ),
+        (["We went", "word " * 10_000], {}, ["mine.csv:3", "at most 128", "shorten"]),
+        (["We went"], {"max_new_tokens": 200}, ["mine.csv:2", "at most 128"]),
+        (
+            ["We went"],
+            {"conditions": {"a": {"method": "prompting", "prefix": "<|endoftext|>"}}},
+            ["experiments.e.conditions.a.prefix", "'<|endoftext|>'"],
+        ),
+        (
+            ["We went"],
+            {"conditions": {"a": {"method": "preadd", "prefix": "word " * 300, "strength": 1}}},
+            ["experiments.e.conditions.a.prefix", "at most 128"],
+        ),
+    ],
+    ids=["special", "long", "with-completion", "prefix", "contrast"],
+)
+def test_a_prompt_that_does_not_fit_is_named_by_file_and_line(
+    prepared, tmp_path, rows, changes, named
+):
+    """Before a model is loaded: only its tokenizer is."""
+    spec = {
+        "name": "e",
+        "model": "tiny",
+        "prompts": {"split": "all"},
+        "conditions": {"plain": {"method": "unsteered"}},
+        **changes,
+    }
+    experiment = Experiment(spec, prepared, [], None)
+    texts = experiment.texts(prompts_file(tmp_path, *rows))["text"].tolist()
+    with pytest.raises(UserError) as caught:
+        for condition in experiment.conditions:
+            experiment.encode(condition, texts)
+            experiment.contrast(condition, texts)
+    message = str(caught.value)
+    assert all(word in message for word in ("experiments.e", *named)), message
+    assert len(message) < 400
+
+
+def test_rows_without_a_text_are_left_out_and_named(tmp_path, capsys):
+    table = pd.read_parquet(prompts_file(tmp_path, "one", '"   "', "two", '"\u3000"', '""'))
+    assert table["text"].tolist() == ["one", "two"]
+    assert table["origin"].tolist() == ["mine.csv:2", "mine.csv:4"]
+    said = capsys.readouterr().out
+    assert "datasets.mine: 3 rows without a text are left out: mine.csv:3, mine.csv:5" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("a.csv", "text\nHello, world\n", ["line 2", "2 columns", "double quotes"]),
+        ("a.csv", 'text\n"never closed\n', ["cannot be read as csv"]),
+        ("a.csv", "text,text\na,b\n", ["'text'", "twice"]),
+        ("a.csv", b"text\n\xe9\n", ["cannot be read as csv", "0xe9"]),
+        ("a.csv", "words\na\n", ["columns.text", "'text'", "words"]),
+        ("a.csv", "", ["columns.text"]),
+        ("a.csv", "text\n \n", ["no text is left"]),
+        ("a.jsonl", '{"text": "a"}\n{"text": \n', ["line 2"]),
+        ("a.jsonl", '{"text": "a"}\n[1]\n', ["row 2 is no object"]),
+        ("a.jsonl", '{"text": ["a"]}\n', ["a.jsonl:1", "no text"]),
+        ("a.jsonl", '{"text": "a"}\n\n{"text": "\\ud800"}\n', ["row 3", "half a character"]),
+        ("a.json", '{"text": "a"}', ["no list of objects"]),
+        ("a.json", "[" * 100_000, ["cannot be read as json"]),
+    ],
+)
+def test_a_file_that_is_not_of_its_form_is_named_with_the_line(tmp_path, name, content, named):
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError) as caught:
+        datasets.prepare({"name": "mine", "file": name}, tmp_path / name, tmp_path / "x.parquet")
+    assert all(word in str(caught.value) for word in ("datasets.mine", *named)), caught.value
+    assert not (tmp_path / "x.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        (
+            PAIR | {"positive": "to <|endoftext|>"},
+            ["vectors.new", "'<|endoftext|>'", "take it out"],
+        ),
+        (PAIR | {"negative": "word " * 300}, ["vectors.new", "'word word", "at most 128"]),
+        (PAIR | {"pad": "<|endoftext|>"}, ["vectors.new.pad", "'<|endoftext|>'"]),
+        (PAIR | {"pad": "two words"}, ["vectors.new.pad", "not one token"]),
+    ],
+    ids=["special", "long", "special-pad", "long-pad"],
+)
+def test_a_contrast_prompt_that_does_not_fit_is_named(prepared, entry, named):
+    with pytest.raises(UserError) as caught:
+        contrast_ids({"name": "new", **entry}, Tokens(prepared))
+    assert all(word in str(caught.value) for word in named), caught.value
+
+
 @pytest.mark.workflow
 @pytest.mark.parametrize(
     ("section", "change", "log", "named"),
@@ -804,13 +916,19 @@ def test_a_config_file_of_the_command_line_is_refused_too(folder):
             "datasets",
             {"prompts": {"title": "short", "texts": ["Go", "I went up to my friend"]}},
             "completions/tiny/sweep",
-            "prompt 'Go': the vector has",
+            "prompt 'Go' (texts.0): the vector has",
         ),
         (
             "datasets",
-            {"prompts": {"title": "special", "texts": ["I went to <|endoftext|> my friend"]}},
+            {"prompts": {"title": "special", "file": "mine.csv"}},
             "completions/tiny/sweep",
-            "'<|endoftext|>'",
+            "(mine.csv:3): 'I went to <|endoftext|> my friend' holds '<|endoftext|>'",
+        ),
+        (
+            "vectors",
+            {"love-hate": {"positive": "to <|endoftext|>"}},
+            "activations/tiny/love-hate",
+            "vectors.love-hate: prompt 'to <|endoftext|>'",
         ),
         ("models", {"tiny": {"layers": 4}}, "model/tiny", "models.tiny.layers: 4 is wrong"),
         ("models", {"tiny": {"bos": "<s>"}}, "model/tiny", "models.tiny.bos: '<s>' is"),
@@ -827,6 +945,8 @@ def test_what_only_a_job_can_see(tmp_path, tiny_model, section, change, log, nam
     del settings["experiments"]["chosen"]
     settings["experiments"]["sweep"]["prompts"] = {"dataset": "prompts"}
     space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
+    rows = ["text", "The weather was cold and", "I went to <|endoftext|> my friend"]
+    (space.folder / "mine.csv").write_text("\n".join(rows))
     space.run(fails=True)
     said = space.log(log)
     assert named in said and "Traceback" not in said

@@ -104,7 +104,11 @@ def _typed(table: pd.DataFrame, spec: dict, key: str) -> pd.DataFrame:
     table = table.reindex(columns=COLUMNS[1:])
     for column in ("text", "split", "target", "group"):
         for value, origin in zip(table[column], table["origin"], strict=True):
-            _is_text(value, f"{key}.columns.{column}: {origin}")
+            if isinstance(value, (bool, list, dict)):
+                raise UserError(
+                    f"{key}.columns.{column}: {origin}: {shown(value)} is no text; write one, or "
+                    "name another column"
+                )
     table = table.astype(dict.fromkeys(set(COLUMNS[1:]) - {"label"}, "string"))
     table["split"] = table["split"].fillna("all")
     try:
@@ -123,19 +127,6 @@ def _typed(table: pd.DataFrame, spec: dict, key: str) -> pd.DataFrame:
         more = ", ..." if blank.sum() > 5 else ""
         print(f"{key}: {blank.sum()} rows without a text are left out: {places}{more}", flush=True)
     return table[~blank]
-
-
-def _is_text(value: Any, place: str) -> None:
-    if isinstance(value, (bool, list, dict)):
-        raise UserError(f"{place}: {shown(value)} is no text; write one, or name another column")
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise UserError(
-                f"{place}: {ascii(value)[:80]} holds half a character (position {error.start}); "
-                "take it out"
-            ) from error
 
 
 def _distinct(table: pd.DataFrame) -> pd.DataFrame:

@@ -164,7 +164,13 @@ class Experiment:
         """Token ids of PREADD's contrasted context of each text: its prefix, then the text."""
         if condition.method != "preadd":
             return []
-        return [self.tokens.encode(text, condition.prefix) for text in texts]
+        contexts = []
+        for text in texts:
+            ids = self.tokens.encode(text, condition.prefix)
+            with named(f"{self.key}.conditions.{condition.name}.prefix, before {shown(text)}"):
+                self.tokens.check_length(len(ids) + self.spec.get("max_new_tokens", 0))
+            contexts.append(ids)
+        return contexts
 
     def determinants(self, module: str, condition: Condition) -> dict[str, Any]:
         """What a cell's bytes depend on, but for its texts and how they are run.

@@ -115,7 +115,18 @@ def _parsed(numbered: tuple[int, str]) -> Any:
 
 def _flat(records: dict[int, dict]) -> pd.DataFrame:
     """Objects as rows; a nested object's fields get dotted names: prompt.text."""
-    return pd.json_normalize(list(records.values())).set_axis(list(records), axis="index")
+    try:
+        return pd.json_normalize(list(records.values())).set_axis(list(records), axis="index")
+    except UnicodeEncodeError as error:
+        odd = [number for number, record in records.items() if not _encodable(record)]
+        raise ValueError(f"row {odd[0]} holds half a character; take it out") from error
+
+
+def _encodable(record: dict) -> bool:
+    try:
+        return bool(json.dumps(record, ensure_ascii=False).encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _json(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
