@@ -159,12 +159,15 @@ def _said(error) -> str:
     key = ".".join(str(part) for part in error.absolute_path) or "the config"
     value, expected, schema = error.instance, error.validator_value, error.schema
     described = schema.get("title") or schema.get("description")
-    # Where a secret may have been written, it is not shown; letters that look like others are told.
-    found = "what is written there" if schema.get("writeOnly") else shown(value)
-    if error.validator in ("pattern", "enum") and not str(value).isascii():
-        found = ascii(value)[:80]
-    if isinstance(value, dict):
+    found = shown(value)
+    if schema.get("writeOnly"):
+        # A secret may have been written there.
+        found = "what is written there"
+    elif isinstance(value, dict):
         found = f"having {', '.join(map(str, value)) or 'no key'}"[:200]
+    elif error.validator in ("pattern", "enum") and not str(value).isascii():
+        # Some letters look like others.
+        found = ascii(value)[:80]
     match error.validator:
         case "additionalProperties":
             known = sorted(schema.get("properties", {}))

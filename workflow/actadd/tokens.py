@@ -24,7 +24,7 @@ class Tokens:
         self.bos_id: int = facts["bos_id"]
         self.pad_id: int = facts["pad_id"]
         self.stop_ids: list[int] = facts["stop_ids"]
-        self.context: int | None = facts["context"]
+        self.context: int | None = facts.get("context")
         self.chat_template: str | None = facts["chat_template"]
         self._tokenizer = Tokenizer.from_file(str(Path(model_dir) / "tokenizer.json"))
         self._tokenizer.encode_special_tokens = literal
