@@ -1,6 +1,6 @@
 # make run      the default experiments, with figures      make resume   go on after a crash
 # make test     all tests and style checks                 make clean    remove what was computed
-# make bench    speed against other libraries and the machine's limit
+# make bench    speed against other libraries     make lock     requirements.lock from requirements.txt
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -8,7 +8,7 @@ CORES ?= all
 ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
 
-.PHONY: run resume test bench env clean format
+.PHONY: run resume test bench env lock clean format
 
 run: env
 	$(SNAKEMAKE)
@@ -32,6 +32,15 @@ $(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --requirement requirements.txt
 	touch $@
+
+# Every package of the tree, for every platform, with the sums of its files; torch is the package
+# index's build, which brings CUDA on Linux. `pip install -r requirements.lock` checks the sums.
+lock:
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet uv==0.13.8
+	$(VENV)/lock/bin/uv pip compile --quiet requirements.txt --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --custom-compile-command "make lock" -o requirements.lock
+	rm -r $(VENV)/lock
 
 format: env
 	$(ACTIVATE) ruff check --fix --quiet . && $(ACTIVATE) ruff format --quiet .

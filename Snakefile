@@ -16,14 +16,25 @@ sys.path.insert(0, str(WORKFLOW))
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(WORKFLOW))}" "${{PYTHONPATH:+:$PYTHONPATH}}; ")
 
 from actadd.config import checked
+from actadd.configfiles import load
 from actadd.errors import UserError
 from actadd.plan import Plan
 
 # --- config ---------------------------------------------------------------------------------------
 # The paper's experiments, at a small size; what the config says comes on top, then --configfile.
-if Path("config/paper_small.yaml").exists():
+SMALL = "config/paper_small.yaml"
+FILES = [file for file in (SMALL, "config.yaml") if Path(file).exists()]
 
-    configfile: "config/paper_small.yaml"
+try:
+    # Before Snakemake reads them: it would keep the last of two equal keys, and run `__use_yte__`.
+    # As a module of another workflow, the config comes from there.
+    load([] if workflow.modifier.skip_configfile else [*FILES, *workflow.configfiles])
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+if SMALL in FILES:
+
+    configfile: SMALL
 
 
 configfile: "config.yaml"

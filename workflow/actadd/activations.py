@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from actadd.errors import UserError
+from actadd.errors import UserError, named, shown
 from actadd.tokens import Tokens
 
 # An ordinary sentence, whose residual stream tells how large norms usually are at a layer: a
@@ -20,7 +20,8 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
     """
     pad_id = tokens.bos_id if spec.get("pad_with_bos") else tokens.pad_id
     if spec.get("pad") is not None:
-        pieces = tokens.pieces(spec["pad"])
+        with named(f"vectors.{spec['name']}.pad"):
+            pieces = tokens.pieces(spec["pad"])
         if len(pieces) != 1:
             raise UserError(f"vectors.{spec['name']}.pad: {spec['pad']!r} is not one token")
         pad_id = pieces[0]
@@ -28,7 +29,10 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
     def encode(text: str) -> list[int]:
         # Contrast prompts are raw text, also for a chat model: they steer the stream, they are
         # not something that a user says.
-        return [tokens.bos_id, *tokens.pieces(text)] if text else [tokens.bos_id]
+        with named(f"vectors.{spec['name']}: prompt {shown(text)}"):
+            ids = [tokens.bos_id, *(tokens.pieces(text) if text else [])]
+            tokens.check_length(len(ids))
+        return ids
 
     if spec["kind"] == "single":
         return {"0.positive": encode(spec["prompt"])}

@@ -43,7 +43,9 @@ class Cells:
     def __init__(self, experiment: Experiment, texts: pd.DataFrame):
         self.experiment, self.texts = experiment, texts
         self.watched = [_single(experiment, text) for text in experiment.spec.get("watch", [])]
-        self.plain = [experiment.tokens.encode(text) for text in texts["text"]]
+        self.plain = [
+            ids for ids, _ in experiment.encode(Condition("", "unsteered"), texts["text"].tolist())
+        ]
         self.encoded = [
             [ids for ids, _ in experiment.encode(condition, texts["text"].tolist())]
             for condition in experiment.conditions

@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from actadd.errors import UserError
+from actadd.errors import UserError, without_secrets
 from actadd.files import read_json, sha256_file, whole_folder, write_json
 
 ATTEMPTS = 4
@@ -94,10 +94,11 @@ def _retrying(name: str, what: str):
     """Attempts with growing pauses; the last failure becomes a UserError."""
 
     def give_up(state):
+        # The address of a mirror may hold a password, that of a redirect a signature.
+        why = without_secrets(str(state.outcome.exception()))
         raise UserError(
-            f"sources.{name}: {what} failed {ATTEMPTS} times: {state.outcome.exception()}. Check "
-            "the network (a compute node may have none: fetch on the head node), or use a local "
-            "copy with type: path"
+            f"sources.{name}: {what} failed {ATTEMPTS} times: {why}. Check the network (a compute "
+            "node may have none: fetch on the head node), or use a local copy with type: path"
         )
 
     return Retrying(
@@ -206,7 +207,7 @@ def _url(name: str, spec: dict, folder: Path, scratch: Path, _locked: dict) -> d
     from tqdm import tqdm
 
     file = spec.get("file") or spec["url"].split("?")[0].rsplit("/", 1)[-1]
-    if not file:
+    if file in ("", ".", ".."):
         raise UserError(f"sources.{name}.url: {spec['url']} names no file; add the key file")
     downloaded = scratch / Path(file).name
     for attempt in _retrying(name, f"getting {spec['url']}"):
@@ -290,9 +291,15 @@ def _hub(name: str, spec: dict, folder: Path, _scratch: Path, locked: dict) -> d
 
 
 def _path(name: str, spec: dict, folder: Path, _scratch: Path, _locked: dict) -> dict:
-    given = Path(spec["path"]).expanduser()
-    if not given.exists():
-        raise UserError(f"sources.{name}.path: {given} does not exist; write an existing path")
+    try:
+        given = Path(spec["path"]).expanduser()
+        there = given.exists()
+    except (OSError, RuntimeError):
+        there = False
+    if not there:
+        raise UserError(
+            f"sources.{name}.path: {spec['path']} does not exist; write an existing path"
+        )
     for path in sorted(given.rglob("*")) if given.is_dir() else [given]:
         if path.is_file():
             link = folder / (path.relative_to(given) if given.is_dir() else path.name)

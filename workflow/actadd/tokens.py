@@ -8,7 +8,7 @@ the BOS, and every text gets exactly that one.
 from itertools import takewhile
 from pathlib import Path
 
-from actadd.errors import UserError
+from actadd.errors import UserError, shown
 from actadd.files import read_json
 
 
@@ -24,6 +24,7 @@ class Tokens:
         self.bos_id: int = facts["bos_id"]
         self.pad_id: int = facts["pad_id"]
         self.stop_ids: list[int] = facts["stop_ids"]
+        self.context: int | None = facts.get("context")
         self.chat_template: str | None = facts["chat_template"]
         self._tokenizer = Tokenizer.from_file(str(Path(model_dir) / "tokenizer.json"))
         self._tokenizer.encode_special_tokens = literal
@@ -74,10 +75,18 @@ class Tokens:
         special = [self._tokenizer.id_to_token(i) for i in ids if i in self._special]
         if special and not self._literal:
             raise UserError(
-                f"the text {text!r} holds {special[0]!r}, which {self.model} reads as a special "
-                "token; take it out of the text"
+                f"{shown(text)} holds {special[0]!r}, which {self.model} reads as a special token; "
+                "take it out of the text"
             )
         return ids
+
+    def check_length(self, count: int) -> None:
+        """Raises UserError if the model cannot read so many tokens at once."""
+        if self.context and count > self.context:
+            raise UserError(
+                f"{count} tokens with what follows it, but {self.model} reads at most "
+                f"{self.context}; shorten it"
+            )
 
     def cut(self, text: str, count: int) -> str:
         """The text's beginning: what its first tokens, `count` with BOS, stand for."""

@@ -1,6 +1,7 @@
 # Functions for the rules: which files a job reads, and what `all` consists of.
 
 from actadd import attempts
+from actadd.config import home
 from actadd.displays import KINDS
 from actadd.plan import MEASURES
 
@@ -267,7 +268,7 @@ def path_source(wildcards) -> list[str]:
     given = config["sources"][wildcards.source].get("path")
     if given is None:
         return []
-    path = Path(given).expanduser()
+    path = home(given, f"sources.{wildcards.source}.path")
     files = path.rglob("*") if path.is_dir() else [path]
     return sorted(str(file) for file in files if file.is_file())
 

@@ -84,6 +84,6 @@ rule comparison:
         "Compare with the published numbers"
     shell:
         "python -m programs.comparison --spec {params.spec:q} --code {params.code} "
-        "--published {input.published} --summaries {input.summaries} --norms {input.norms} --csv {output.csv} "
+        "--published {input.published:q} --summaries {input.summaries} --norms {input.norms} --csv {output.csv} "
         "--markdown {output.markdown} --latex {output.latex} --parquet {output.parquet} "
         "--provenance {output.provenance} > {log} 2>&1"
