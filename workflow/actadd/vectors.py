@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 from actadd.errors import UserError
 from actadd.files import canonical_json, whole_file, write_with
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Above this many times the usual norm of the residual stream, a position drowns out the text.
 DWARFS = 3.0
@@ -40,6 +44,66 @@ def derive(kind: str, streams: dict[str, np.ndarray], seed: int | None = None) -
         norms = np.linalg.norm(pair.astype(np.float64), axis=1, keepdims=True)
         return (noise * norms).astype(np.float32)
     raise UserError(f"vector kind {kind!r} is unknown; write pair, single, mean_difference, random")
+
+
+def steering_vector(
+    model: Any,
+    tokenizer: Any,
+    positive: str | Sequence[str],
+    negative: str | Sequence[str],
+    *,
+    layer: int | None = None,
+    bos: str | None = None,
+    pad: str = " ",
+) -> "Tensor":
+    """The steering vector of a contrast pair (paper, Algorithm 1, steps 1 and 2).
+
+    model: any Hugging Face causal language model. tokenizer: its own, as `transformers.
+    AutoTokenizer` loads it. positive, negative: one prompt each; "" is BOS alone. BOS is put in
+    front of both, and the shorter is filled on the right with the token `pad` until both have as
+    many. Two equally long lists of prompts instead give one row, the mean difference at their last
+    tokens, to be added with position "back" or "all".
+    bos: the text of the token to put in front, if it is not the tokenizer's own BOS.
+
+    Returns float [layers, positions, d_model] on the CPU, or [positions, d_model] of one layer, in
+    float32, or in float64 for a model in float64. Row 0 of a pair's vector is BOS and exactly zero.
+    Raises UserError if the tokenizer has no BOS, `pad` is not one token, a prompt holds a special
+    token's text, the lists differ in length, or the layer does not exist.
+
+    >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
+    >>> vector.shape[1] == model.config.hidden_size, bool(vector[0].any())
+    (True, False)
+    >>> steering_vector(model, tokenizer, ["good", "happy"], ["bad", "sad"], layer=1).shape[0]
+    1
+    """
+    import torch
+
+    from actadd.activations import contrast_ids, contrast_streams
+    from actadd.tokens import Tokens
+
+    one = isinstance(positive, str)
+    if one != isinstance(negative, str) or (not one and len(positive) != len(negative)):
+        raise UserError(
+            "positive and negative: write one text for both, or two lists of one length"
+        )
+    if not positive and not negative:
+        raise UserError("positive and negative are both empty; write the texts to be contrasted")
+    kind = "pair" if one else "mean_difference"
+    contrast = {"kind": kind, "positive": positive, "negative": negative}
+    streams = contrast_streams(model, contrast_ids(contrast, Tokens.of(tokenizer, bos, pad)))
+    depth = len(next(iter(streams.values())))
+    if layer is not None and not 0 <= layer < depth:
+        raise UserError(f"layer {layer} does not exist: the model has 0 to {depth - 1}")
+    single = {
+        name: stream.to(torch.promote_types(stream.dtype, torch.float32)).numpy()
+        for name, stream in streams.items()
+    }
+    wanted = range(depth) if layer is None else [layer]
+    vectors = [
+        torch.from_numpy(derive(kind, {name: stream[place] for name, stream in single.items()}))
+        for place in wanted
+    ]
+    return torch.stack(vectors) if layer is None else vectors[0]
 
 
 def derive_all_layers(
