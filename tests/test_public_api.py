@@ -97,7 +97,7 @@ def test_importing_the_package_imports_no_torch():
 
 
 @pytest.mark.parametrize(
-    "module", ["steering", "generation", "vectors", "batching"], ids=lambda name: name
+    "module", ["steering", "generation", "vectors", "batching", "exchange"], ids=lambda name: name
 )
 def test_the_examples_in_docstrings_run(module, gpt2, tokenizer):
     names = {"model": gpt2, "tokenizer": tokenizer}

@@ -22,10 +22,11 @@ digest; files of other programs carry none.
 import base64
 import binascii
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from safetensors import safe_open
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 FORMATS = {"safetensors": ".safetensors", "gguf": ".gguf", "vllm-lens": ".json"}
 # llama.cpp refuses a whole file for a direction.0, which would be the input of block 1.
 FIRST_GGUF_LAYER = 2
+POSITIONS = get_args(Position)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +87,10 @@ class SteeringVectors:
         for layer, values in rows.items():
             if not np.isfinite(values).all():
                 raise UserError(f"layer {layer} holds numbers that are not finite; make it anew")
-        if self.position not in ("front", "middle", "back", "all"):
-            raise UserError(
-                f"position {self.position!r} is unknown; write front, middle, back, all"
-            )
+        if self.position not in POSITIONS:
+            raise UserError(f"position {self.position!r} is unknown; write {_listed(POSITIONS)}")
+        if self.coefficient is not None and not math.isfinite(self.coefficient):
+            raise UserError(f"coefficient {self.coefficient} is not finite; write a number")
         if self.position == "all" and self.positions != 1:
             raise UserError(f"position all needs one row, there are {self.positions}; write front")
 
@@ -135,8 +137,8 @@ class SteeringVectors:
         }
 
 
-def _listed(layers: Iterable[int]) -> str:
-    return ", ".join(map(str, layers))
+def _listed(items: Iterable[Any]) -> str:
+    return ", ".join(map(str, items))
 
 
 def save_vectors(path: Path | str, vectors: SteeringVectors, format: str | None = None) -> None:
@@ -235,9 +237,11 @@ def _with_record(
 
 
 def _check(vectors: SteeringVectors, sums: dict[str, str]) -> SteeringVectors:
-    """Raises UserError if a row is not what it was when it was written."""
+    """Raises UserError if what was read is not what was written."""
+    if sums.keys() != {str(layer) for layer in vectors.rows}:
+        raise UserError(f"it was written with the layers {_listed(sums)}; get the file anew")
     for layer, rows in vectors.rows.items():
-        if sums.get(str(layer)) != tensor_digest(rows):
+        if sums[str(layer)] != tensor_digest(rows):
             raise UserError(f"layer {layer} was changed since it was written; get the file anew")
     return vectors
 
@@ -279,13 +283,13 @@ def _from_safetensors(path: Path) -> SteeringVectors:
 
 def _from_result(path: Path, record: dict[str, Any]) -> SteeringVectors:
     """One vector file of the workflow."""
-    entry = record["vector"]
-    contrast = {key: value for key, value in entry.items() if key != "path"}
+    values = read_vector(path)
+    folder = path.resolve().parent.parent
     return SteeringVectors(
-        {record["layer"]: read_vector(path)},
-        position="all" if entry["kind"] == "mean_difference" else "front",
-        model=path.resolve().parent.parent.name,
-        contrast=contrast,
+        {record["layer"]: values},
+        position="all" if len(values) == 1 else "front",
+        model=folder.name if folder.parent.name == "vectors" else "",
+        contrast=record["vector"],
     )
 
 
@@ -405,9 +409,11 @@ def _from_vllm_lens(path: Path) -> SteeringVectors:
     else:
         position, values = "front", _at_front(values, item.get("position_indices"))
     record = item.get("actadd")
-    hints = {} if record else {"coefficient": item.get("scale", 1.0)}
+    scale = item.get("scale", 1.0)
+    # Without a hint the scale is 1, which the record knows from a hint of 1.
+    hint = None if record and record["coefficient"] is None and scale == 1 else scale
     rows = dict(zip(layers, values, strict=True))
-    vectors = _with_record(rows, record, position=position, **hints)
+    vectors = _with_record(rows, record, position=position, coefficient=hint)
     return _check(vectors, record["sha256"]) if record else vectors
 
 

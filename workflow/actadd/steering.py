@@ -195,7 +195,7 @@ def steer(
     """
     starts = attention_mask.int().argmax(dim=1).tolist()
     lengths = list(prompt_lengths or attention_mask.sum(dim=1).tolist())
-    if additions and all(isinstance(addition, Addition) for addition in additions):
+    if all(isinstance(addition, Addition) for addition in additions):
         additions = [additions] * len(starts)
     if len(additions) != len(starts):
         raise ValueError(f"{len(additions)} rows of additions for a batch of {len(starts)}")
