@@ -16,7 +16,8 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
 
     spec: the vector's config entry. A pair's two prompts are padded on the right, in token space,
     with the pad token, to the same length: 0.positive and 0.negative. mean_difference has many
-    pairs, n.positive and n.negative, and no padding, since only last tokens are compared.
+    pairs, n.positive and n.negative, and no padding, since only last tokens are compared. A file
+    brings its vector itself and has no prompts.
     """
     pad_id = tokens.bos_id if spec.get("pad_with_bos") else tokens.pad_id
     if spec.get("pad") is not None:
@@ -30,6 +31,8 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
         # not something that a user says.
         return [tokens.bos_id, *tokens.pieces(text)] if text else [tokens.bos_id]
 
+    if spec["kind"] == "file":
+        return {}
     if spec["kind"] == "single":
         return {"0.positive": encode(spec["prompt"])}
     if spec["kind"] == "pair":

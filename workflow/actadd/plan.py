@@ -83,6 +83,9 @@ class Plan:
 
     def activations(self, model: str, contrast: str) -> Job:
         entry = {**self.config["vectors"][contrast], "name": contrast}
+        if entry["kind"] == "file":
+            # Nothing of the file is read then: only the reference sentence's stream is cached.
+            entry = {"kind": "file", "name": contrast}
         spec = {
             "contrast": entry,
             "dtype": self.config["models"][model]["dtype"],
@@ -93,6 +96,8 @@ class Plan:
 
     def vectors(self, model: str, vector: str) -> Job:
         spec = {"vector": {**self.config["vectors"][vector], "name": vector}}
+        if spec["vector"]["kind"] == "file":
+            spec["sha256"] = sha256_file(self.root / spec["vector"]["file"])
         above = self.activations(model, self.contrast(vector))
         return self._job(("vectors", model, vector), ("programs.vectors",), spec, activations=above)
 

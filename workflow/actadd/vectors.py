@@ -107,21 +107,33 @@ def steering_vector(
 
 
 def derive_all_layers(
-    spec: dict, layer_files: list[Path], vector_files: list[Path], norms_file: Path
+    spec: dict,
+    layer_files: list[Path],
+    vector_files: list[Path],
+    norms_file: Path,
+    given: dict[int, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Derives a vector at every layer and tabulates its norm beside the residual stream's.
 
     spec: {vector: the config entry}. layer_files, vector_files: activations and results by layer.
     norms_file: CSV of layer, position, token, vector_norm, residual_norm (the median over the
-    reference sentence's positions, BOS left out) and ratio. Prints a warning for each position
-    whose norm dwarfs the residual stream's.
+    reference sentence's positions, BOS left out) and ratio. given: the vector by layer, if it was
+    read and not made; a layer that is not there gets a vector of no rows, which nothing uses.
+    Prints a warning for each position whose norm dwarfs the residual stream's. Raises UserError if
+    a given vector does not fit the model.
     """
     entry = spec["vector"]
     rows = []
+    if given is not None:
+        _check_fit(entry, given, layer_files)
+        nothing = np.zeros_like(next(iter(given.values()))[:0])
     for layer, (source, target) in enumerate(zip(layer_files, vector_files, strict=True)):
         streams = load_file(source)
         reference = np.linalg.norm(streams.pop("reference")[1:], axis=1)
-        vector = derive(entry["kind"], streams, entry.get("seed"))
+        if given is None:
+            vector = derive(entry["kind"], streams, entry.get("seed"))
+        else:
+            vector = given.get(layer, nothing)
         write_vector(target, vector, vector=entry, layer=layer)
         for position, norm in enumerate(np.linalg.norm(vector, axis=1)):
             rows.append((layer, position, float(norm), float(np.median(reference))))
@@ -137,10 +149,28 @@ def derive_all_layers(
     return {"warnings": warnings, "positions": int(norms["position"].max()) + 1}
 
 
+def _check_fit(entry: dict, given: dict[int, np.ndarray], layer_files: list[Path]) -> None:
+    with safe_open(layer_files[0], "numpy") as opened:
+        d_model = opened.get_slice("reference").get_shape()[1]
+    width = next(iter(given.values())).shape[1]
+    if width != d_model:
+        raise UserError(
+            f"vectors.{entry['name']}.file: {entry['file']} has rows of {width} numbers, and the "
+            f"model's residual stream {d_model}; take a file made on this model"
+        )
+    if not given.keys() & set(range(len(layer_files))):
+        raise UserError(
+            f"vectors.{entry['name']}.file: {entry['file']} holds layers from {min(given)} on, and "
+            f"the model has 0 to {len(layer_files) - 1}; take a file made on this model"
+        )
+
+
 def _tokens_at(tokens: dict[str, list[str]], entry: dict, position: int) -> str:
     """What stands at a position of the contrast, "positive / negative"."""
     if entry["kind"] == "mean_difference":
         return "last tokens"
+    if entry["kind"] == "file":
+        return entry["file"]
     sides = [tokens[name] for name in ("0.positive", "0.negative") if name in tokens]
     return " / ".join(repr(side[position]) for side in sides)
 

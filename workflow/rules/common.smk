@@ -41,6 +41,11 @@ def model_source(wildcards):
     return f"results/sources/{config['models'][wildcards.model]['source']}"
 
 
+def vector_file(wildcards):
+    """The file that holds a vector; nothing if it is made from prompts."""
+    return config["vectors"][wildcards.vector].get("file", [])
+
+
 def experiment_prompts(wildcards):
     dataset = config["experiments"][wildcards.experiment]["prompts"]["dataset"]
     return f"results/datasets/{dataset}.parquet"
