@@ -1,0 +1,138 @@
+"""The command line: `python -m actadd COMMAND`, or `actadd COMMAND` once it is installed.
+
+One module for each command, with what it does apart from how it is shown. Modules are imported by
+the command that needs them: `--help` and `check` load neither torch nor pandas.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from actadd.alignment import Position
+from actadd.errors import UserError
+
+# The command line of the copy of the workflow in whose folder it is called.
+OWN = Path("workflow/actadd/__main__.py")
+
+
+class Commands(TyperGroup):
+    """What a user can put right is said in its message alone, with exit code 1."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Steer a language model by adding a vector to its residual stream; look after the workflow "
+    "that measures what that does.",
+)
+
+Configs = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[CONFIG]...",
+        show_default=False,
+        help="Config files on top of config/paper_small.yaml and config.yaml, as --configfile.",
+    ),
+]
+Results = Annotated[Path, typer.Option(help="The folder of results.")]
+
+
+def main() -> None:
+    """Runs the command line, in a copy of the workflow with that copy's own library.
+
+    What is in the cell store is found by a digest of the code that makes it, so an installed
+    library of another version would find nothing.
+    """
+    if OWN.is_file() and not OWN.samefile(Path(__file__).parents[1] / OWN.name):
+        path = os.pathsep.join(filter(None, [str(OWN.parents[1]), os.environ.get("PYTHONPATH")]))
+        command = [sys.executable, "-m", "actadd", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": path})
+    app(prog_name="actadd")
+
+
+@app.command(
+    "try",
+    epilog="Examples:\n\n"
+    'actadd try --positive Love --negative Hate --layer 6 --coefficient 5 "I hate you because"\n\n'
+    'actadd try --model ~/models/gpt2 --positive " weddings" --negative " " --layer 8 '
+    '"I went up to my friend and said"',
+)
+def try_out(
+    prompt: Annotated[str, typer.Argument(help="The text that is continued.")],
+    positive: Annotated[str, typer.Option(help="Contrast prompt that is added.")],
+    negative: Annotated[str, typer.Option(help="Contrast prompt that is subtracted.")],
+    layer: Annotated[int, typer.Option(min=0, help="Block whose input is changed, from 0.")],
+    coefficient: Annotated[float, typer.Option(help="Factor of the vector.")] = 5.0,
+    model: Annotated[
+        str, typer.Option(help="A prepared model's name, or a Hugging Face folder.")
+    ] = "smollm2-135m",
+    samples: Annotated[int, typer.Option(min=1, help="Completions of each kind.")] = 3,
+    tokens: Annotated[int, typer.Option(min=1, help="Length of a completion.")] = 40,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    top_p: Annotated[float, typer.Option(min=0, max=1, help="Mass of the tokens kept.")] = 0.3,
+    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 1.0,
+    frequency_penalty: Annotated[
+        float, typer.Option(help="Taken off for each time that a token is in the text.")
+    ] = 1.0,
+    position: Annotated[Position, typer.Option(help="Where the vector is aligned.")] = "front",
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"], typer.Option(help="What it runs in.")
+    ] = "float32",
+    results: Results = Path("results"),
+) -> None:
+    """Show completions of one prompt, steered and not, drawn with the same noise."""
+    from actadd.cli.try_out import compare, model_folder, show
+
+    pair = {"name": "pair", "kind": "pair", "positive": positive, "negative": negative}
+    sampling = {
+        "temperature": temperature,
+        "top_p": top_p,
+        "frequency_penalty": frequency_penalty,
+    }
+    with model_folder(model, results) as folder:
+        trial = compare(
+            folder,
+            pair,
+            prompt,
+            layer=layer,
+            coefficient=coefficient,
+            position=position,
+            samples=samples,
+            tokens=tokens,
+            seed=seed,
+            sampling=sampling,
+            device=device,
+            dtype=dtype,
+        )
+    show(trial)
+
+
+@app.command("vectors", epilog="Example:\n\nactadd vectors --results results")
+def list_vectors(results: Results = Path("results")) -> None:
+    """List the steering vectors that have been made."""
+    from actadd.cli.vectors import made, show
+
+    show(made(results))
+
+
+@app.command(epilog="Examples:\n\nactadd check\n\nactadd check config/models_offline.yaml")
+def check(configs: Configs = None) -> None:
+    """Check the config as the workflow would, without running anything."""
+    from actadd.cli.project import configured, counts
+
+    typer.echo(counts(configured(configs)))
