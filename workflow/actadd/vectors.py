@@ -48,8 +48,8 @@ def derive_all_layers(
     """Derives a vector at every layer and tabulates its norm beside the residual stream's.
 
     spec: {vector: the config entry}. layer_files, vector_files: activations and results by layer.
-    norms_file: CSV of layer, position, token, vector_norm, residual_norm and ratio. Prints a warning for each position
-    whose norm dwarfs the residual stream's.
+    norms_file: CSV of layer, position, token, vector_norm, residual_norm and ratio. Prints a
+    warning for each position whose norm dwarfs the residual stream's.
     """
     entry = spec["vector"]
     rows = []

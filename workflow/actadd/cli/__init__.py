@@ -36,8 +36,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Steer a language model by adding a vector to its residual stream; look after the workflow "
-    "that measures what that does.",
+    help="Steer a language model by adding a vector to its residual stream, and look after the "
+    "workflow that measures what that does.",
 )
 
 Configs = Annotated[
@@ -136,3 +136,60 @@ def check(configs: Configs = None) -> None:
     from actadd.cli.project import configured, counts
 
     typer.echo(counts(configured(configs)))
+
+
+@app.command(
+    "plan",
+    epilog="Examples:\n\nactadd plan\n\nactadd plan --paper config/models_offline.yaml\n\n"
+    "actadd plan --calibrate",
+)
+def show_plan(
+    configs: Configs = None,
+    paper: Annotated[
+        bool, typer.Option(help="The paper's experiments (snakemake paper), not the default ones.")
+    ] = False,
+    calibrate: Annotated[
+        bool, typer.Option(help="Measure how fast this machine is, some seconds for each model.")
+    ] = False,
+) -> None:
+    """Show what a run would compute: cells, forward passes, tokens, disk and time.
+
+    The number of cells in the store is exact where model, vectors and prompts are made. Times come
+    from the last make bench, or from --calibrate, on this machine.
+    """
+    from actadd.cli import plan, rates
+    from actadd.cli.project import configured
+    from actadd.plan import Plan
+
+    planned = Plan(configured(configs), Path.cwd())
+    runs = plan.runs(planned, paper)
+    if calibrate:
+        plan.calibrate(planned, list(dict.fromkeys(model for model, _ in runs)))
+    known = rates.known()
+    plan.show([plan.forecast(planned, model, name, known) for model, name in runs])
+
+
+@app.command(
+    "store",
+    epilog="Examples:\n\nactadd store\n\nactadd store --prune --dry-run\n\n"
+    "actadd store --prune config/models_offline.yaml",
+)
+def show_store(
+    configs: Configs = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove cells that nothing uses.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say only what --prune would remove.")
+    ] = False,
+) -> None:
+    """Show how large the cell store is; --prune removes what no table and no config needs."""
+    from actadd.cli import store
+    from actadd.cli.project import configured
+    from actadd.plan import Plan
+
+    folder = Path("results/store")
+    if dry_run and not prune:
+        raise UserError("--dry-run: it says what --prune would remove; write both")
+    if prune:
+        plan = Plan(configured(configs), Path.cwd())
+        store.show_pruned(store.prune(plan, folder, dry_run), dry_run)
+    store.show(folder)

@@ -1,4 +1,4 @@
-"""The workflow's folder, as the commands that look after it see it: its config and what it plans."""
+"""The workflow's folder, as the commands that look after it see it."""
 
 from pathlib import Path
 from typing import Any
