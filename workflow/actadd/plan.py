@@ -470,5 +470,19 @@ class Plan:
             found |= set(self.choice_sources(name))
         return sorted(found)
 
+    def paper_experiments(self) -> list[str]:
+        """What the target `paper` measures."""
+        return self.experiments_of(self.displays(paper=True))
+
+    def own_experiments(self) -> list[str]:
+        """What the default target measures: what the config has beside the paper's.
+
+        An experiment that no figure and no table shows belongs to it: somebody wrote it to be run.
+        """
+        paper, own = self.displays(paper=True), self.displays(paper=False)
+        shown = self.experiments_of(paper + own)
+        unshown = [name for name in self.config["experiments"] if name not in shown]
+        return sorted({*self.experiments_of(own), *unshown})
+
     def scorers_of(self, experiments: list[str]) -> list[str]:
         return sorted({s for name in experiments for s in self.experiment(name).get("scorers", [])})

@@ -116,11 +116,10 @@ def derive_all_layers(
     """Derives a vector at every layer and tabulates its norm beside the residual stream's.
 
     spec: {vector: the config entry}. layer_files, vector_files: activations and results by layer.
-    norms_file: CSV of layer, position, token, vector_norm, residual_norm (the median over the
-    reference sentence's positions, BOS left out) and ratio. given: the vector by layer, if it was
-    read and not made; a layer that is not there gets a vector of no rows, which nothing uses.
-    Prints a warning for each position whose norm dwarfs the residual stream's. Raises UserError if
-    a given vector does not fit the model.
+    norms_file: CSV of layer, position, token, vector_norm, residual_norm and ratio. given: the
+    vector by layer, if it was read and not made; a layer that is not there gets a vector of no
+    rows, which nothing uses. Prints a warning for each position whose norm dwarfs the residual
+    stream's. Raises UserError if a given vector does not fit the model.
     """
     entry = spec["vector"]
     rows = []
@@ -129,21 +128,20 @@ def derive_all_layers(
         nothing = np.zeros_like(next(iter(given.values()))[:0])
     for layer, (source, target) in enumerate(zip(layer_files, vector_files, strict=True)):
         streams = load_file(source)
-        reference = np.linalg.norm(streams.pop("reference")[1:], axis=1)
+        reference = streams.pop("reference")
         if given is None:
             vector = derive(entry["kind"], streams, entry.get("seed"))
         else:
             vector = given.get(layer, nothing)
         write_vector(target, vector, vector=entry, layer=layer)
-        for position, norm in enumerate(np.linalg.norm(vector, axis=1)):
-            rows.append((layer, position, float(norm), float(np.median(reference))))
-    norms = pd.DataFrame(rows, columns=["layer", "position", "vector_norm", "residual_norm"])
-    norms["ratio"] = norms["vector_norm"] / norms["residual_norm"]
+        if len(vector):
+            rows.append(norms_beside(vector, reference, layer))
+    norms = pd.concat(rows, ignore_index=True)
     with safe_open(layer_files[0], "numpy") as opened:
         tokens = json.loads(opened.metadata()["actadd"])["tokens"]
     norms.insert(2, "token", norms["position"].map(lambda place: _tokens_at(tokens, entry, place)))
     write_with(norms_file, lambda path: norms.to_csv(path, index=False, float_format="%.6g"))
-    warnings = _warnings(entry["name"], norms)
+    warnings = [f"vectors.{entry['name']}: {said}" for said in dwarfing(norms)]
     for line in warnings:
         print(f"warning: {line}", flush=True)
     return {"warnings": warnings, "positions": int(norms["position"].max()) + 1}
@@ -175,17 +173,32 @@ def _tokens_at(tokens: dict[str, list[str]], entry: dict, position: int) -> str:
     return " / ".join(repr(side[position]) for side in sides)
 
 
-def _warnings(name: str, norms: pd.DataFrame) -> list[str]:
+def norms_beside(vector: np.ndarray, reference: np.ndarray, layer: int) -> pd.DataFrame:
+    """A vector's norm at each position beside the residual stream's at its layer.
+
+    vector: [positions, d_model]; reference: the stream of `actadd.activations.REFERENCE`,
+    [tokens, d_model]. Columns: layer, position, vector_norm, residual_norm (the median over the
+    reference's positions, BOS left out) and their ratio.
+    """
+    usual = float(np.median(np.linalg.norm(reference[1:], axis=1)))
+    norms = np.linalg.norm(vector, axis=1).astype(np.float64)
+    about = {"layer": layer, "position": range(len(norms))}
+    return pd.DataFrame(
+        {**about, "vector_norm": norms, "residual_norm": usual, "ratio": norms / usual}
+    )
+
+
+def dwarfing(norms: pd.DataFrame) -> list[str]:
     """One sentence for each position whose norm dwarfs the residual stream's at some layers."""
     found = []
     for position, group in norms[norms["ratio"] > DWARFS].groupby("position"):
         worst = group.loc[group["ratio"].idxmax()]
-        layers = f"{group['layer'].min()} to {group['layer'].max()}"
+        low, high = group["layer"].min(), group["layer"].max()
+        layers = f"layer {low}" if low == high else f"layers {low} to {high}"
         found.append(
-            f"vectors.{name}: at position {position} the vector is up to "
-            f"{worst['ratio']:.0f} times the residual stream's norm (layers {layers}): a token "
-            "there is an attention sink in this model, often a lone pad space; prefer a pair "
-            "of equal token counts"
+            f"at position {position} the vector is up to {worst['ratio']:.0f} times the residual "
+            f"stream's norm ({layers}): a token there is an attention sink in this model, often a "
+            "lone pad space; prefer a pair of equal token counts"
         )
     return found
 
