@@ -441,3 +441,61 @@ def test_steering_vectors_applies_as_we_steer(model, steering_vectors):
         to_steering_vectors(pair())
     with pytest.raises(UserError, match="layer_type 'mlp'"):
         from_steering_vectors(steering_vectors.SteeringVector({0: torch.ones(32)}, "mlp"))
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Runs `actadd ...` in a folder with results/vectors/tiny/love."""
+    from typer.testing import CliRunner
+
+    from actadd.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    for layer in range(3):
+        values = np.concatenate([np.zeros((1, 32), np.float32), NOISE[layer, :1]])
+        about = {"vector": {**CONTRAST, "name": "love"}, "layer": layer}
+        write_vector(
+            Path(f"results/vectors/tiny/love/layer_{layer:02d}.safetensors"), values, **about
+        )
+    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_export_and_import(command):
+    done = command(
+        *("export", "love", "--model", "tiny", "--layer", 2, "--coefficient", 5, "-o", "love.gguf")
+    )
+    assert done.exit_code == 0, done.output
+    assert "love.gguf: made on tiny, coefficient 5.0, position front" in done.output
+    found = load_vectors("love.gguf")
+    assert found.rows[2].tobytes() == NOISE[2, :1].tobytes() and found.coefficient == 5
+
+    done = command("import", "love.gguf", "-o", "kept/love.safetensors")
+    assert done.exit_code == 0, done.output
+    assert same(load_vectors("kept/love.safetensors"), found)
+    assert done.output.endswith(
+        "vectors:\n  given:\n    kind: file\n    file: kept/love.safetensors\n"
+    )
+
+    done = command("export", "love", "--model", "tiny", "-o", "all", "--format", "safetensors")
+    assert load_vectors("all", "safetensors").layers == [0, 1, 2]
+    done = command("import", "all", "--format", "safetensors")
+    assert done.output.endswith("file: all\n    format: safetensors\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("export", "hate", "--model", "tiny", "-o", "x.gguf"), "tiny/hate is not there"),
+        (("export", "love", "--model", "tiny", "-o", "x.gguf"), "layer 0 cannot be written"),
+        (("export", "love", "--model", "tiny", "--layer", 3, "-o", "x.gguf"), "layers are 0, 1, 2"),
+        (("export", "love", "--model", "tiny", "-o", "x.bin"), "'.bin' is no known format"),
+        (("import", "x.gguf"), "x.gguf does not exist"),
+    ],
+)
+def test_commands_say_what_to_do(command, arguments, message):
+    done = command(*arguments)
+    assert done.exit_code == 1 and done.output.startswith("error: ") and message in done.output
+    assert not list(Path().glob("x.*"))
