@@ -25,8 +25,9 @@ for model in config["models"]:
             spec=lambda wc, model=model: PLAN.vectors(model, wc.vector).spec,
             code=lambda wc, model=model: PLAN.vectors(model, wc.vector).code,
         message:
-            "Derive vector {wildcards.vector}"
+            "Make vector {wildcards.vector}"
         shell:
             "python -m programs.vectors --spec {params.spec:q} --code {params.code} "
-            "--activations {input.activations} --file {input.file:q} --layers {output.layers} --norms {output.norms} "
+            "--activations {input.activations} --file {input.file:q} "
+            "--layers {output.layers} --norms {output.norms} "
             "--provenance {output.provenance} 2>&1 | tee {log}"
