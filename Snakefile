@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -34,6 +35,7 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = Plan(config, Path.cwd())
+STARTED = time.time()
 
 
 wildcard_constraints:
@@ -58,16 +60,21 @@ onstart:
         workflow.scheduler.job_rate_limiter = None
 
 
+onsuccess:
+    # Jobs with failed cells succeed, so that all others go on; the run as a whole has not.
+    if failed := failed_cells(STARTED):
+        raise WorkflowError(failed)
+
+
 # --- rules ----------------------------------------------------------------------------------------
 include: "workflow/rules/common.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/vectors.smk"
-include: "workflow/rules/completions.smk"
-include: "workflow/rules/logprobs.smk"
-include: "workflow/rules/divergence.smk"
+include: "workflow/rules/cells.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/summaries.smk"
+include: "workflow/rules/choices.smk"
 include: "workflow/rules/lenses.smk"
 include: "workflow/rules/overhead.smk"
 include: "workflow/rules/displays.smk"

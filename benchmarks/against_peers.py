@@ -120,8 +120,8 @@ def per_completion(found: dict) -> float:
 
 def ours(setup: Setup, settings: list[tuple[int, float]], name: str) -> None:
     """The grid as an experiment of the pipeline, from its vectors to the written table."""
-    from actadd.completions import complete
     from actadd.datasets import prepare
+    from actadd.measures import measure
     from actadd.vectors import write_vector
 
     folder = setup.scratch / "grid"
@@ -140,6 +140,7 @@ def ours(setup: Setup, settings: list[tuple[int, float]], name: str) -> None:
     }
     spec = {
         "name": name,
+        "measure": "completions",
         "model": setup.model.name,
         "prompts": {"split": "all"},
         "samples": SAMPLES,
@@ -153,10 +154,10 @@ def ours(setup: Setup, settings: list[tuple[int, float]], name: str) -> None:
     }
     # A store of its own for each call, so that nothing is found in it.
     store = folder / f"store-{pd.Timestamp.now().value}"
-    complete(
+    measure(
         spec,
         model_dir=setup.model,
-        prompts_file=prompts,
+        texts_file=prompts,
         vector_files=files,
         choice=None,
         store=store,

@@ -104,8 +104,8 @@ def point(folder: Path, axis: str, count: int) -> dict[str, float]:
     """Seconds and peak megabytes of one experiment of so many cells, prompts or samples."""
     import numpy as np
 
-    from actadd.completions import complete
     from actadd.datasets import prepare
+    from actadd.measures import measure
     from actadd.models import load
     from actadd.vectors import write_vector
 
@@ -120,6 +120,7 @@ def point(folder: Path, axis: str, count: int) -> dict[str, float]:
     addition = {"vector": "v", "layer": 1, "coefficient": sweep}
     spec = {
         "name": "e",
+        "measure": "completions",
         "model": "tiny",
         "prompts": {"split": "all"},
         "samples": 16 if axis == "cells" else number["samples"],
@@ -134,10 +135,10 @@ def point(folder: Path, axis: str, count: int) -> dict[str, float]:
     load(folder / "tiny", dtype="float32", device="cpu", threads=1)
     before = peak_megabytes()
     start = time.perf_counter()
-    complete(
+    measure(
         spec,
         model_dir=folder / "tiny",
-        prompts_file=here / "p.parquet",
+        texts_file=here / "p.parquet",
         vector_files=[file],
         choice=None,
         store=here / "store",

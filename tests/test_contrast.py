@@ -10,9 +10,9 @@ import reference
 import tiny
 from actadd import datasets, models
 from actadd.batching import left_pad
-from actadd.completions import complete
 from actadd.experiment import Experiment
 from actadd.generation import FINISHED, generate
+from actadd.measures import measure
 from actadd.sampling import Sampling, draws
 from actadd.tokens import Tokens
 from families import tiny as tiny_family
@@ -149,6 +149,7 @@ PREFIX = " wedding bride"
 def experiment_spec(**changes) -> dict:
     return {
         "name": "e",
+        "measure": "completions",
         "model": "tiny",
         "prompts": {"split": "all"},
         "samples": 2,
@@ -169,10 +170,10 @@ def experiment_spec(**changes) -> dict:
 def completed(prepared, folder, **changes) -> pd.DataFrame:
     texts = tiny.CONFIG["datasets"]["prompts"]["texts"]
     datasets.prepare({"name": "p", "title": "p", "texts": texts}, None, folder / "p.parquet")
-    complete(
+    measure(
         experiment_spec(**changes),
         model_dir=prepared,
-        prompts_file=folder / "p.parquet",
+        texts_file=folder / "p.parquet",
         vector_files=[],
         choice=None,
         store=folder / "store",

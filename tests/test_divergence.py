@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from actadd import datasets, divergence, summaries
+from actadd.measures import measure
 from actadd.steering import blocks
 from actadd.tokens import Tokens
 from test_lens import write
@@ -31,6 +32,7 @@ def files(prepared, vector, tmp_path_factory):
     steered = {"vector": "v", "layer": 1, "coefficient": 1.5}
     spec = {
         "name": "e",
+        "measure": "divergence",
         "model": "tiny",
         "prompts": {"split": "all"},
         "batch_rows": 4,
@@ -44,7 +46,7 @@ def files(prepared, vector, tmp_path_factory):
             "prompting": {"method": "prompting", "prefix": PREFIX},
         },
     }
-    divergence.measure(
+    measure(
         spec,
         model_dir=prepared,
         texts_file=folder / "t.parquet",

@@ -14,7 +14,8 @@ from actadd import conditions, datasets, models, summaries, vectors
 from actadd.activations import cache_activations, contrast_ids
 from actadd.errors import UserError
 from actadd.files import canonical_json, digest, whole_file
-from actadd.logprobs import measure, token_logprobs
+from actadd.logprobs import token_logprobs
+from actadd.measures import measure
 from actadd.statistics import mean_interval, ratio_interval
 from actadd.steering import Addition
 from actadd.tokens import Tokens
@@ -356,6 +357,7 @@ def test_a_prefix_is_no_part_of_the_text_that_is_measured(prepared, tmp_path):
     datasets.prepare(spec, tmp_path / "t.csv", tmp_path / "t.parquet")
     experiment = {
         "name": "e",
+        "measure": "logprobs",
         "model": "tiny",
         "prompts": {"split": "all"},
         "batch_rows": 4,

@@ -111,7 +111,7 @@ def test_an_added_layer_computes_no_activation_and_no_vector(space):
 
     edit(space, add)
     planned = space.planned()
-    assert planned["completions"] == 2  # the sweep, and what is chosen from it
+    assert planned["completions"] == 1 and planned["completions_gather"] == 1  # and what is chosen
     assert not {"activations_tiny", "vectors_tiny", "logprobs", "model"} & set(planned)
     space.run()
     assert "cells: 2 computed, 5 reused" in space.log("completions/tiny/sweep")
@@ -124,7 +124,7 @@ def test_a_figures_option_redraws_that_figure_only(space):
 
 def test_an_added_scorer_generates_nothing(space):
     edit(space, lambda s: s["experiments"]["chosen"].update(scorers=["words", "fluency"]))
-    assert space.planned() == {"scores": 1, "summary": 1}
+    assert space.planned() == {"scores_shard": 2, "scores_gather": 1, "summary": 1}
 
 
 def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
@@ -143,7 +143,7 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
     [
         ("figures/sweeps.py", {"figure"}, {"summary", "scores", "completions", "logprobs"}),
         ("sampling.py", {"completions"}, {"logprobs", "vectors_tiny", "activations_tiny"}),
-        ("scorers/words.py", {"scores"}, {"completions", "completions_shard", "choice"}),
+        ("scorers/words.py", {"scores"}, {"completions", "completions_gather", "choice"}),
         ("llama2c.py", {"model"}, {"fetch", "dataset"}),
     ],
 )
@@ -167,6 +167,8 @@ def test_digests_cover_every_module_that_a_job_loads(finished):
         modules = [record["program"]]
         if record["program"] in ("programs.scores", "programs.validation"):
             modules.append(f"actadd.scorers.{spec['scorer']['kind']}")
+        if record["program"] == "programs.cells":
+            modules.append(f"actadd.{spec['measure']}")
         if record["program"] == "programs.figure":
             modules.append(f"actadd.figures.{FIGURE_MODULES[spec['kind']]}")
         used = {*modules_used(*modules), "programs", "actadd", "actadd.scorers"}
@@ -174,7 +176,7 @@ def test_digests_cover_every_module_that_a_job_loads(finished):
         seen.add(record["program"])
     programs = {path.stem for path in (finished.folder / "workflow/programs").glob("[a-z]*.py")}
     # The tiny config has no experiment for these.
-    programs -= {"batch_shape", "comparison", "divergence", "lens", "overhead", "table"}
+    programs -= {"batch_shape", "comparison", "lens", "overhead", "table"}
     assert seen == {f"programs.{name}" for name in programs}
 
 
@@ -194,7 +196,7 @@ def failing_once(space, program: str) -> dict[str, str]:
     return {"PATH": f"{folder}{os.pathsep}{space.environment()['PATH']}"}
 
 
-@pytest.mark.parametrize("program", ["programs.vectors", "programs.logprobs", "programs.summary"])
+@pytest.mark.parametrize("program", ["programs.vectors", "programs.cells", "programs.summary"])
 def test_a_job_that_failed_once_is_redone_with_all_that_follows(space, program, monkeypatch):
     before = (space.folder / "results/figures/ratio.png").read_bytes()
     edit(space, lambda settings: settings["vectors"]["calm"].update(positive="Quiet"))
@@ -305,14 +307,13 @@ def test_a_cells_bytes_do_not_depend_on_the_other_cells(space):
         settings["experiments"]["sweep"]["shards"] = 3
 
     edit(space, shard)
-    space.run("--forcerun", "completions", "completions_shard", "logprobs", "scores")
+    space.run("--forcerun", "completions_gather", "completions_shard", "logprobs", "scores")
     apart = {
         path.relative_to(space.folder): path.read_bytes()
         for path in space.folder.glob("results/store/*/*.parquet")
     }
     assert apart == together
     assert "cells: 2 computed, 0 reused" in space.log("completions/tiny/sweep_0_of_3")
-    assert "cells: 0 computed, 5 reused" in space.log("completions/tiny/sweep")
 
 
 def test_a_damaged_cell_is_noticed_and_computed_again(space):

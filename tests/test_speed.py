@@ -15,10 +15,10 @@ import tiny
 from actadd import batching, datasets, generation
 from actadd.batching import halving, left_pad, padded_width
 from actadd.cache import RoomyLayer, roomy_cache
-from actadd.completions import complete
 from actadd.errors import UserError
 from actadd.generation import BROKEN, generate
 from actadd.logprobs import swept_logprobs, token_logprobs
+from actadd.measures import measure
 from actadd.models import load, prepare
 from actadd.resume import outputs_below, resumed_at
 from actadd.sampling import Sampling
@@ -230,6 +230,7 @@ def spec(**changes) -> dict:
     addition = {"vector": "wedding", "layer": [1, 2], "coefficient": sweep}
     return {
         "name": "e",
+        "measure": "completions",
         "model": "tiny",
         "prompts": {"split": "all"},
         "samples": 3,
@@ -304,10 +305,10 @@ def completed(subject, tmp_path):
     def make(name: str, shard=(0, 1), **changes) -> dict[str, bytes]:
         """The cells' bytes by file name; the table is at tmp_path / name / o.parquet."""
         folder = tmp_path / name
-        complete(
+        measure(
             spec(**changes),
             model_dir=subject,
-            prompts_file=tmp_path / "p.parquet",
+            texts_file=tmp_path / "p.parquet",
             vector_files=files,
             choice=None,
             store=folder / "store",
@@ -375,9 +376,13 @@ def test_a_cell_that_is_not_numbers_fails_and_the_others_are_kept(completed, tmp
         "unsteered": {"method": "unsteered"},
         "sweep": {"method": "actadd", "additions": [addition]},
     }
-    with pytest.raises(UserError, match=r"times 1e\+38.*: the logits are not numbers.*smaller"):
-        completed("a", conditions=conditions)
+    completed("a", conditions=conditions)
     assert len(list((tmp_path / "a").glob("store/*/*.parquet"))) == 2
+    table = pd.read_parquet(tmp_path / "a" / "o.parquet")
+    broken = table[table["coefficient"] == 1e38]
+    assert len(broken) == len(table) / 3 and broken["completion"].isna().all()
+    assert broken["failed"].str.contains("the logits are not numbers.*smaller").all()
+    assert table.loc[table["coefficient"] != 1e38, "failed"].isna().all()
     good = {
         **conditions,
         "sweep": {"method": "actadd", "additions": [{**addition, "coefficient": 1}]},

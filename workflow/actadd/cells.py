@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actadd.errors import UserError
-from actadd.files import digest, whole_file
+from actadd.errors import CellError, UserError
+from actadd.files import digest, read_json, whole_file, write_json
 from actadd.provenance import versions
 
 
@@ -49,6 +49,19 @@ class CellStore:
     def put(self, key: str, table: pa.Table) -> None:
         with whole_file(self.path(key)) as temporary:
             pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+        self._failure_path(key).unlink(missing_ok=True)
+
+    def _failure_path(self, key: str) -> Path:
+        return self.path(key).with_suffix(".failed.json")
+
+    def fail(self, key: str, reason: str) -> None:
+        """Notes that a cell could not be computed; the note goes when it is put after all."""
+        write_json(self._failure_path(key), {"failed": reason})
+
+    def failure(self, key: str) -> str | None:
+        """Why a cell could not be computed when it was last tried; None if it is there."""
+        path = self._failure_path(key)
+        return read_json(path)["failed"] if path.exists() else None
 
 
 # Packages that do the arithmetic of some cell: another version may give other bytes.
@@ -63,7 +76,7 @@ def cell_key(**determinants: Any) -> str:
 
 
 # What a computation makes of a cell: its table, or why there is none.
-Made = tuple[int, pa.Table | UserError]
+Made = tuple[int, pa.Table | CellError]
 
 
 def fill(
@@ -72,30 +85,30 @@ def fill(
     labels: Sequence[str],
     compute: Callable[[list[int]], Iterable[Made]],
     needed: Sequence[int] | None = None,
-) -> None:
+) -> dict[int, str]:
     """Computes those of the cells `needed` (default: all) that are not in the store.
 
     `compute(indices)` yields each of these cells as soon as it is finished, in any order, and it is
     stored at once. Prints one line for each and a closing count. A cell that failed does not keep
-    the others from being computed; then UserError is raised.
+    the others from being computed: the reason is noted in the store, where the next call tries it
+    again. Returns the needed cells that failed, index -> reason.
     """
     started = time.monotonic()
     indices = list(range(len(keys)) if needed is None else needed)
     # Two conditions may be one cell, as where a sweep holds its own baseline.
     missing = {keys[i]: i for i in reversed(indices) if store.get(keys[i]) is None}
     todo = sorted(missing.values())
-    failed = []
     for count, (index, made) in enumerate(compute(todo) if todo else (), start=1):
         seconds = time.monotonic() - started
-        state = "done"
-        if isinstance(made, UserError):
+        if isinstance(made, CellError):
             state = f"failed: {made}"
-            failed.append(f"{labels[index]}: {made}")
+            store.fail(keys[index], str(made))
         else:
+            state = "done"
             store.put(keys[index], made)
         print(f"cell {count} of {len(todo)}: {labels[index]}: {state}, {seconds:.1f} s", flush=True)
-    counts = f"{len(todo) - len(failed)} computed, {len(indices) - len(todo)} reused"
-    print(f"cells: {counts}" + (f", {len(failed)} failed" if failed else ""), flush=True)
-    if failed:
-        more = f"\nand {len(failed) - 4} more, see the log" if len(failed) > 5 else ""
-        raise UserError("\n".join(failed[: 4 if more else 5]) + more)
+    failed = {index: why for index in indices if (why := store.failure(keys[index]))}
+    lost = len({keys[index] for index in failed})
+    counts = f"{len(todo) - lost} computed, {len(indices) - len(todo)} reused"
+    print(f"cells: {counts}" + (f", {lost} failed" if lost else ""), flush=True)
+    return failed

@@ -9,76 +9,50 @@ row may round differently in a batch of another shape, but not beside other rows
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from actadd.cells import CellStore, Made, cell_key, fill
+from actadd.cells import Made, cell_key
 from actadd.conditions import Condition
-from actadd.errors import UserError
-from actadd.experiment import Experiment
-from actadd.files import canonical_json, digest, write_frames
+from actadd.errors import CellError
+from actadd.experiment import TOO_LARGE, Experiment
+from actadd.files import canonical_json, digest
 from actadd.sampling import Sampling, draws
 
-TOO_LARGE = (
-    "the logits are not numbers any more: the addition is too large for the model's dtype; take a "
-    "smaller coefficient, or dtype float32"
-)
 
+class Cells:
+    """An experiment's completions: a row for each prompt and sample of a condition.
 
-def complete(
-    spec: dict,
-    *,
-    model_dir: Path,
-    prompts_file: Path,
-    vector_files: list[Path],
-    choice: Path | None,
-    store: Path,
-    output: Path | None,
-    shard: tuple[int, int] = (0, 1),
-) -> dict[str, Any]:
-    """Fills the cells of an experiment and writes all its completions as one Parquet table.
-
-    spec: name, model, conditions, prompts, samples, max_new_tokens, sampling, seed, dtype, compute,
-    batch_rows. shard: (i, n) computes every n-th cell only, from the i-th on, and writes nothing
-    but the store; the table is then written by a call without it.
-    Rows: one for each condition, prompt and sample, with all coordinates, the user's prompt, what
-    the method put before it (prefix), the completion, its token ids and whether it ended by itself.
-    Raises UserError if a prompt is shorter than a vector, before the weights are loaded.
+    Columns: prompt_id, what the method put before the user's prompt (prefix), the prompt, its
+    group, sample, token_ids, completion, and whether it ended by itself (ended).
+    The experiment's spec holds samples, max_new_tokens, sampling, seed and batch_rows.
     """
-    experiment = Experiment(spec, model_dir, vector_files, choice)
-    prompts = experiment.texts(prompts_file)
-    cells = [_Cell(experiment, condition, prompts) for condition in experiment.conditions]
-    keys = [cell.key() for cell in cells]
 
-    index, shards = shard
-    cell_store = CellStore(store)
-    fill(
-        cell_store,
-        keys,
-        [condition.label for condition in experiment.conditions],
-        lambda wanted: _compute(experiment, cells, wanted),
-        range(index, len(keys), shards),
-    )
-    if output is not None:
-        write_frames(output, _frames(experiment, prompts, keys, cell_store))
-    return {"cells": len(keys), "weights": experiment.facts["weights"]}
+    TYPES: ClassVar = {"token_ids": pa.list_(pa.int32()), "completion": pa.large_string()}
 
+    def __init__(self, experiment: Experiment, texts: pd.DataFrame):
+        self.experiment, self.prompts = experiment, texts
+        self.cells = [_Cell(experiment, condition, texts) for condition in experiment.conditions]
+        self.keys = [cell.key() for cell in self.cells]
 
-def _frames(
-    experiment: Experiment, prompts: pd.DataFrame, keys: list[str], store: CellStore
-) -> Iterator[pd.DataFrame]:
-    for condition, table in experiment.frames(keys, store):
+    def compute(self, wanted: list[int]) -> Iterator[Made]:
+        return _compute(self.experiment, self.cells, wanted)
+
+    def failed(self, index: int) -> pa.Table:
+        return self.cells[index].failed()
+
+    def placed(self, index: int, table: pd.DataFrame) -> pd.DataFrame:
+        prompts, condition = self.prompts, self.experiment.conditions[index]
         place = table.pop("prompt").to_numpy()
         before = table.columns.get_loc("sample")
         table.insert(before, "prompt_id", prompts["id"].to_numpy()[place])
         table.insert(before + 1, "prefix", condition.prefix)
         table.insert(before + 2, "prompt", prompts["text"].to_numpy()[place])
         table.insert(before + 3, "group", prompts["group"].astype("string").to_numpy()[place])
-        yield table.astype({"group": "string"})
+        return table.astype({"group": "string"})
 
 
 class _Cell:
@@ -142,6 +116,20 @@ class _Cell:
             }
         )
         return table.replace_schema_metadata({"batch_rows": str(batch_rows)})
+
+    def failed(self) -> pa.Table:
+        """Rows without a completion for every prompt and sample."""
+        samples = range(self.experiment.spec["samples"])
+        rows = [(number, sample) for number in self.numbers for sample in samples]
+        return pa.table(
+            {
+                "prompt": pa.array([number for number, _ in rows], pa.int32()),
+                "sample": pa.array([sample for _, sample in rows], pa.int32()),
+                "token_ids": pa.array([[] for _ in rows], pa.list_(pa.int32())),
+                "completion": pa.array([None for _ in rows], pa.string()),
+                "ended": [False for _ in rows],
+            }
+        )
 
 
 class _Kind(NamedTuple):
@@ -211,7 +199,7 @@ def _draw(
                         broken.add(unit.cell)
             for done in dict.fromkeys(unit.cell for unit in units if not open_units[unit.cell]):
                 table = cells[done].table(written.pop(done), batch_rows)
-                yield done, UserError(TOO_LARGE) if done in broken else table
+                yield done, CellError(TOO_LARGE) if done in broken else table
 
 
 def _batch(

@@ -1,77 +1,83 @@
 """How steering moves the next-token distribution, position by position (paper, random control)."""
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from actadd.cells import CellStore, Made, cell_key, fill
+from actadd.cells import Made, cell_key
 from actadd.conditions import Condition
-from actadd.experiment import Experiment
-from actadd.files import digest, write_frames
+from actadd.errors import CellError
+from actadd.experiment import TOO_LARGE, Experiment
+from actadd.files import digest
 
 # Tokens kept of the last position's distributions: likeliest, and most moved, of each side.
 KEPT = 20
+COLUMNS = (
+    *("text", "position_index", "entropy", "kl", "modified"),
+    *("token_ids", "tokens", "before", "after", "watched"),
+)
 
 
-def measure(
-    spec: dict,
-    *,
-    model_dir: Path,
-    texts_file: Path,
-    vector_files: list[Path],
-    choice: Path | None,
-    store: Path,
-    output: Path,
-) -> dict[str, Any]:
-    """Fills the cells of a divergence experiment and writes one Parquet row for each position.
+class Cells:
+    """How far a condition moves next-token distributions: a row for each position of a text.
 
-    spec: as for log-probabilities, and `watch`: texts of single tokens whose probability is kept.
-    Columns: the condition's coordinates, text_id, group, position (0 = BOS), entropy (nats, of the
-    unsteered next-token distribution), kl (nats, unsteered from steered), modified (changed
-    directly, so it means nothing). At each text's last position also token_ids, tokens, before and
-    after: probabilities without and with steering of the tokens that are likeliest on either side,
-    that contribute most to kl, or that are watched; watched says which are.
+    Columns: text_id, group, position_index (0 = BOS), entropy (nats, of the unsteered next-token
+    distribution), kl (nats, unsteered from steered), modified (changed directly, so it means
+    nothing). At each text's last position also token_ids, tokens, before and after: probabilities
+    without and with steering of the tokens that are likeliest on either side, that contribute most
+    to kl, or that are watched; watched says which are. The experiment's spec holds `watch`: texts
+    of single tokens whose probability is kept.
     """
-    experiment = Experiment(spec, model_dir, vector_files, choice)
-    texts = experiment.texts(texts_file)
-    watched = [_single(experiment, text) for text in spec.get("watch", [])]
-    plain = [experiment.tokens.encode(text) for text in texts["text"]]
-    encoded = [
-        [ids for ids, _ in experiment.encode(condition, texts["text"].tolist())]
-        for condition in experiment.conditions
-    ]
-    keys = [
-        cell_key(
-            **experiment.determinants("actadd.divergence", condition),
-            texts=digest([plain, rows]),
-            watched=watched,
-        )
-        for condition, rows in zip(experiment.conditions, encoded, strict=True)
-    ]
 
-    def compute(wanted: list[int]) -> Iterator[Made]:
+    TYPES: ClassVar = {
+        "token_ids": pa.list_(pa.int32()),
+        "tokens": pa.list_(pa.string()),
+        "before": pa.list_(pa.float64()),
+        "after": pa.list_(pa.float64()),
+        "watched": pa.list_(pa.bool_()),
+    }
+
+    def __init__(self, experiment: Experiment, texts: pd.DataFrame):
+        self.experiment, self.texts = experiment, texts
+        self.watched = [_single(experiment, text) for text in experiment.spec.get("watch", [])]
+        self.plain = [experiment.tokens.encode(text) for text in texts["text"]]
+        self.encoded = [
+            [ids for ids, _ in experiment.encode(condition, texts["text"].tolist())]
+            for condition in experiment.conditions
+        ]
+        self.keys = [
+            cell_key(
+                **experiment.determinants("actadd.divergence", condition),
+                texts=digest([self.plain, rows]),
+                watched=self.watched,
+            )
+            for condition, rows in zip(experiment.conditions, self.encoded, strict=True)
+        ]
+
+    def compute(self, wanted: list[int]) -> Iterator[Made]:
         for index in wanted:
-            condition = experiment.conditions[index]
-            yield index, _cell(experiment, condition, plain, encoded[index], watched)
+            condition, encoded = self.experiment.conditions[index], self.encoded[index]
+            table = _cell(self.experiment, condition, self.plain, encoded, self.watched)
+            finite = np.isfinite(table["kl"].to_numpy()).all()
+            yield index, table if finite else CellError(TOO_LARGE)
 
-    cell_store = CellStore(store)
-    fill(cell_store, keys, [condition.label for condition in experiment.conditions], compute)
-    write_frames(output, _frames(experiment, texts, keys, cell_store))
-    return {"cells": len(keys), "weights": experiment.facts["weights"]}
+    def failed(self, index: int) -> pa.Table:
+        """One row for each text, of a position that is none."""
+        columns: dict[str, list] = {name: [None] * len(self.texts) for name in COLUMNS}
+        columns["text"] = list(range(len(self.texts)))
+        columns["position_index"] = [-1] * len(self.texts)
+        columns["modified"] = [True] * len(self.texts)
+        return _typed(columns)
 
-
-def _frames(
-    experiment: Experiment, texts: pd.DataFrame, keys: list[str], store: CellStore
-) -> Iterator[pd.DataFrame]:
-    for _, table in experiment.frames(keys, store):
+    def placed(self, index: int, table: pd.DataFrame) -> pd.DataFrame:
         place = table.pop("text").to_numpy()
         for name, column in (("text_id", "id"), ("group", "group")):
             before = table.columns.get_loc("position_index")
-            table.insert(before, name, texts[column].to_numpy()[place])
-        yield table.astype({"group": "string"})
+            table.insert(before, name, self.texts[column].to_numpy()[place])
+        return table.astype({"group": "string"})
 
 
 def _single(experiment: Experiment, text: str) -> int:
@@ -100,13 +106,7 @@ def _cell(
             logits = model(**model_inputs(model, row, None), use_cache=False).logits[0]
         return logits[-count:].double().log_softmax(-1).cpu()
 
-    columns: dict[str, list] = {
-        name: []
-        for name in (
-            *("text", "position_index", "entropy", "kl", "modified"),
-            *("token_ids", "tokens", "before", "after", "watched"),
-        )
-    }
+    columns: dict[str, list] = {name: [] for name in COLUMNS}
     for index, (own, ids) in enumerate(zip(plain, encoded, strict=True)):
         before = log_probabilities(own, [], len(own))
         after = log_probabilities(ids, additions, len(own))
@@ -134,15 +134,15 @@ def _cell(
         columns["before"] += [*empty, before[-1, last].exp().tolist()]
         columns["after"] += [*empty, after[-1, last].exp().tolist()]
         columns["watched"] += [*empty, [i in watched for i in last.tolist()]]
+    return _typed(columns)
+
+
+def _typed(columns: dict[str, list]) -> pa.Table:
     types = {
         "entropy": pa.float64(),
         "kl": pa.float64(),
         "modified": pa.bool_(),
-        "token_ids": pa.list_(pa.int32()),
-        "tokens": pa.list_(pa.string()),
-        "before": pa.list_(pa.float64()),
-        "after": pa.list_(pa.float64()),
-        "watched": pa.list_(pa.bool_()),
+        **Cells.TYPES,
     }
     return pa.table(
         {name: pa.array(values, types.get(name, pa.int32())) for name, values in columns.items()}

@@ -1,6 +1,5 @@
 """What completions and log-probabilities share: an experiment's conditions, ready to be run."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import pandas as pd
 
 from actadd import datasets
 from actadd.alignment import aligned
-from actadd.cells import CellStore
 from actadd.codedigest import code_digest
 from actadd.conditions import SAMPLING, Condition, expand
 from actadd.errors import UserError
@@ -19,6 +17,11 @@ from actadd.vectors import read_vector, tensor_digest
 
 # What says, beside the vector itself, how it is added.
 ADDED = ("layer", "coefficient", "position", "dimensions", "phase")
+# Why a cell fails whose logits are NaN or infinite.
+TOO_LARGE = (
+    "the logits are not numbers any more: the addition is too large for the model's dtype; take a "
+    "smaller coefficient, or dtype float32"
+)
 
 
 class Experiment:
@@ -180,24 +183,22 @@ class Experiment:
             "additions": additions,
         }
 
-    def frames(self, keys: list[str], store: CellStore) -> Iterator[tuple[Condition, pd.DataFrame]]:
-        """Each condition's cell, every coordinate of its condition spelled out in each row.
+    def spelled_out(self, index: int, key: str, cell: pd.DataFrame) -> pd.DataFrame:
+        """A cell's rows, with every coordinate of its condition in each of them.
 
-        keys: those of the conditions' cells, in order; all of them are in the store.
+        index: of the condition; key: the cell's.
         """
         integers = dict.fromkeys(("source_layer", "layer", "seed"), "Int32")
         strings = dict.fromkeys(("vector", "position", "phase"), "string")
         floats = dict.fromkeys(("coefficient", "dimensions", *SAMPLING), "float64")
-        for condition, key in zip(self.conditions, keys, strict=True):
-            cell = store.found(key).to_pandas()
-            shared = {
-                "model": self.spec["model"],
-                "experiment": self.spec["name"],
-                **condition.coordinates(),
-                "cell": key[:16],
-            }
-            table = pd.concat([pd.DataFrame(shared, index=cell.index), cell], axis=1)
-            yield condition, table.astype({**integers, **strings, **floats})
+        shared = {
+            "model": self.spec["model"],
+            "experiment": self.spec["name"],
+            **self.conditions[index].coordinates(),
+            "cell": key[:16],
+        }
+        table = pd.concat([pd.DataFrame(shared, index=cell.index), cell], axis=1)
+        return table.astype({**integers, **strings, **floats})
 
     def prefix_length(self, condition: Condition) -> int:
         """Tokens of the condition's prefix; they stand right after BOS."""

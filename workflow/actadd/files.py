@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 # Rows of a Parquet file that are written, and can be read, together.
 GROUP = 65_536
@@ -98,13 +99,26 @@ def write_with(path: Path | str, write: Callable[[Path], Any]) -> None:
         write(temporary)
 
 
-def write_frames(path: Path | str, frames: Iterable["pd.DataFrame"]) -> int:
+def write_frames(
+    path: Path | str,
+    frames: Iterable["pd.DataFrame"],
+    types: "Mapping[str, pa.DataType] | None" = None,
+) -> int:
     """Writes data frames of the same columns one after another as one Parquet file.
 
-    Holds few of them at a time. Returns the number of rows. Raises ValueError if there is none.
+    types: of columns that may hold nothing in the first frame, by which all the others go.
+    Holds few frames at a time. Returns the number of rows. Raises ValueError if there is none.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    def filled(schema: pa.Schema) -> pa.Schema:
+        return pa.schema(
+            field.with_type(types[field.name])
+            if field.name in (types or {}) and "null" in str(field.type)
+            else field
+            for field in schema
+        ).with_metadata(schema.metadata)
 
     written, held, waiting = 0, 0, []
     with whole_file(path) as temporary, ExitStack() as stack:
@@ -117,7 +131,8 @@ def write_frames(path: Path | str, frames: Iterable["pd.DataFrame"]) -> int:
         for frame in frames:
             table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
             if writer is None:
-                schema = table.schema
+                schema = filled(table.schema)
+                table = table.cast(schema)
                 writer = stack.enter_context(pq.ParquetWriter(temporary, schema))
             waiting.append(table)
             written, held = written + len(table), held + len(table)

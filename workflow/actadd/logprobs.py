@@ -1,16 +1,16 @@
 """Log-probabilities of given texts under steering, token by token."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 import pyarrow as pa
 
-from actadd.cells import CellStore, Made, cell_key, fill
+from actadd.cells import Made, cell_key
 from actadd.conditions import Condition
-from actadd.experiment import Experiment
-from actadd.files import digest, write_frames
+from actadd.errors import CellError
+from actadd.experiment import TOO_LARGE, Experiment
+from actadd.files import digest
 from actadd.sizes import ROWS_PER_TEXT
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Conditions on the same texts that share a pass below their layers. A killed job loses the work on
 # so many at most.
 TOGETHER = 64
+COLUMNS = ["text", "token_index", "token_id", "logprob", "rank", "modified", "target"]
 
 # (logprob float32, rank int32), each [tokens - 1], on the CPU.
 Measured = tuple["Tensor", "Tensor"]
@@ -90,63 +91,66 @@ def _measured(logits: "Tensor", ids: "Tensor", length: int) -> Measured:
     return logprob.cpu(), rank.cpu()
 
 
-def measure(
-    spec: dict,
-    *,
-    model_dir: Path,
-    texts_file: Path,
-    vector_files: list[Path],
-    choice: Path | None,
-    store: Path,
-    output: Path,
-) -> dict[str, Any]:
-    """Fills the cells of a log-probability experiment and writes one Parquet row for each token.
+# (prompt ids, target ids) of each text.
+Encoded = list[tuple[list[int], list[int]]]
 
-    Columns: the condition's coordinates, text_id, document, group, token_index (0 = BOS, never
-    scored), token_id, logprob (natural), rank, modified (the prediction was made at a position
-    that the condition changed directly, or in its prefix, so it is left out: the paper's mask),
-    target (the token belongs to the text's target, or the text has none).
+
+class Cells:
+    """Log-probabilities of an experiment's texts: a row for each token under a condition.
+
+    Columns: text_id, document, group, token_index (0 = BOS, never scored), token_id, token, logprob
+    (natural), rank, modified (the prediction was made at a position that the condition changed
+    directly, or in its prefix, so it is left out: the paper's mask), target (the token belongs to
+    the text's target, or the text has none). The experiment's spec holds batch_rows.
     """
-    experiment = Experiment(spec, model_dir, vector_files, choice)
-    texts = experiment.texts(texts_file)
-    targets = texts["target"].fillna("").tolist()
-    encoded = [
-        experiment.encode(condition, texts["text"].tolist(), targets)
-        for condition in experiment.conditions
-    ]
-    keys = [
-        cell_key(
-            **experiment.determinants("actadd.logprobs", condition),
-            texts=digest(rows),
-            prefix=experiment.prefix_length(condition),
-            batch_rows=spec["batch_rows"],
-        )
-        for condition, rows in zip(experiment.conditions, encoded, strict=True)
-    ]
 
-    cell_store = CellStore(store)
-    labels = [condition.label for condition in experiment.conditions]
-    fill(cell_store, keys, labels, lambda wanted: _compute(experiment, encoded, wanted))
-    write_frames(output, _frames(experiment, texts, keys, cell_store))
-    return {"cells": len(keys), "weights": experiment.facts["weights"]}
+    TYPES: ClassVar = {}
 
+    def __init__(self, experiment: Experiment, texts: pd.DataFrame):
+        self.experiment, self.texts = experiment, texts
+        targets = texts["target"].fillna("").tolist()
+        self.encoded: list[Encoded] = [
+            experiment.encode(condition, texts["text"].tolist(), targets)
+            for condition in experiment.conditions
+        ]
+        self.keys = [
+            cell_key(
+                **experiment.determinants("actadd.logprobs", condition),
+                texts=digest(rows),
+                prefix=experiment.prefix_length(condition),
+                batch_rows=experiment.spec["batch_rows"],
+            )
+            for condition, rows in zip(experiment.conditions, self.encoded, strict=True)
+        ]
+        self._names: dict[int, str] = {}
 
-def _frames(
-    experiment: Experiment, texts: pd.DataFrame, keys: list[str], store: CellStore
-) -> Iterator[pd.DataFrame]:
-    names: dict[int, str] = {}
-    for _, table in experiment.frames(keys, store):
+    def compute(self, wanted: list[int]) -> Iterator[Made]:
+        return _compute(self.experiment, self.encoded, wanted)
+
+    def failed(self, index: int) -> pa.Table:
+        """One row for each text, of a token that is none."""
+        count = len(self.texts)
+        integers = ("token_index", "token_id", "rank")
+        return pa.table(
+            {
+                "text": pa.array(range(count), pa.int32()),
+                **{name: pa.array([-1] * count, pa.int32()) for name in integers},
+                "logprob": pa.array([float("nan")] * count, pa.float32()),
+                "modified": [True] * count,
+                "target": [True] * count,
+            }
+        ).select(COLUMNS)
+
+    def placed(self, index: int, table: pd.DataFrame) -> pd.DataFrame:
         place = table.pop("text").to_numpy()
         for name, column in (("text_id", "id"), ("document", "document"), ("group", "group")):
             before = table.columns.get_loc("token_index")
-            table.insert(before, name, texts[column].to_numpy()[place])
-        for token in set(table["token_id"]) - names.keys():
-            names[token] = experiment.tokens.token(token)
-        table.insert(table.columns.get_loc("token_id") + 1, "token", table["token_id"].map(names))
-        yield table.astype(dict.fromkeys(("document", "group", "token"), "string"))
-
-
-Encoded = list[tuple[list[int], list[int]]]
+            table.insert(before, name, self.texts[column].to_numpy()[place])
+        for token in set(table["token_id"]) - self._names.keys():
+            self._names[token] = self.experiment.tokens.token(token) if token >= 0 else ""
+        tokens = table["token_id"].map(self._names)
+        table.insert(table.columns.get_loc("token_id") + 1, "token", tokens)
+        return table.astype(dict.fromkeys(("document", "group", "token"), "string"))
 
 
 def _compute(experiment: Experiment, encoded: list[Encoded], wanted: list[int]) -> Iterator[Made]:
@@ -191,6 +195,9 @@ def _cells(
         for found, result in zip(measured, results, strict=True):
             found.update(zip(batch, result, strict=True))
     for index, condition, found in zip(indices, conditions, measured, strict=True):
+        if not all(bool(logprob.isfinite().all()) for logprob, _ in found.values()):
+            yield index, CellError(TOO_LARGE)
+            continue
         table = _table(experiment, condition, encoded, found)
         yield index, table.replace_schema_metadata({"batch_rows": str(rows * ROWS_PER_TEXT)})
 
@@ -199,10 +206,7 @@ def _table(
     experiment: Experiment, condition: Condition, encoded: Encoded, measured: dict[int, Measured]
 ) -> pa.Table:
     shift = experiment.prefix_length(condition)
-    columns: dict[str, list] = {
-        name: []
-        for name in ("text", "token_index", "token_id", "logprob", "rank", "modified", "target")
-    }
+    columns: dict[str, list] = {name: [] for name in COLUMNS}
     for index, (prompt, target) in enumerate(encoded):
         ids = prompt + target
         changed = experiment.changed(condition, len(prompt), len(ids))

@@ -18,6 +18,9 @@ from actadd.files import canonical_json, sha256_file
 from actadd.program import job_digest
 from actadd.scorers import ASKING, KINDS
 
+# What an experiment may measure: each a library module with a class `Cells`.
+MEASURES = ("completions", "logprobs", "divergence")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -168,6 +171,7 @@ class Plan:
         entry = self.experiment(experiment)
         spec = {
             "name": experiment,
+            "measure": entry["measure"],
             "model": model,
             "conditions": self.conditions(model, experiment),
             "prompts": {k: v for k, v in entry["prompts"].items() if k != "dataset"},
@@ -182,7 +186,7 @@ class Plan:
             spec["watch"] = entry.get("watch", [])
         return self._job(
             ("cells", model, experiment),
-            (f"programs.{entry['measure']}",),
+            ("programs.cells", f"actadd.{entry['measure']}"),
             spec,
             **self._above_experiment(model, experiment),
         )
@@ -218,6 +222,10 @@ class Plan:
         needs = KINDS[entry["kind"]]
         shape = self.batch_shape(entry["model"]) if needs == "model" else {}
         return {needs: makers[needs](), **shape} if needs else {}
+
+    def judges(self, name: str) -> bool:
+        """Whether a model judges: one of ours, or a fetched one."""
+        return KINDS[self.config["scorers"][name]["kind"]] in ("model", "source")
 
     def classifier(self, name: str) -> Job:
         entry = {**self.config["scorers"][name], "name": name}

@@ -11,6 +11,7 @@ import pyarrow as pa
 from actadd import datasets
 from actadd.cells import CellStore, Made, cell_key, fill
 from actadd.codedigest import code_digest
+from actadd.errors import CellError
 from actadd.files import (
     digest,
     read_cells,
@@ -20,7 +21,7 @@ from actadd.files import (
     write_json,
     write_with,
 )
-from actadd.scorers import KINDS, scorer
+from actadd.scorers import KINDS, metrics, scorer
 
 # Keys of a scorer's entry that change no score. The name of its model or source is left out too:
 # what these hold is in the key of its cells.
@@ -44,40 +45,64 @@ def score_completions(
     completions: Path,
     inputs: Path | None,
     store: Path,
-    output: Path,
+    output: Path | None,
+    shard: tuple[int, int] | None = (0, 1),
 ) -> dict[str, Any]:
     """Scores every completion with one scorer, cell by cell, and writes one Parquet table.
 
-    spec: {scorer: its config entry}. Rows are those of `completions`, in order: cell, prompt_id,
-    sample, and the scorer's metrics.
+    spec: {scorer: its config entry}. shard, output: as for `actadd.measures.measure`.
+    Rows are those of `completions`, in order: condition, cell, prompt_id, sample, the scorer's
+    metrics, and `failed`: why there are none, be it the completions' fault or the scorer's.
+    Returns facts; `failed` among them holds the cells that this scorer failed on.
     """
-    columns = ["condition", "cell", "prompt_id", "sample", "prompt", "completion"]
+    rows = ["condition", "cell", "prompt_id", "sample"]
+    columns = [*rows, "prompt", "completion", "failed"]
     entry = spec["scorer"]
     given = _inputs_digest(inputs)
     code = code_digest("actadd.scores", f"actadd.scorers.{entry['kind']}")
     labels = {*LABELS, KINDS[entry["kind"]]}
     determinant = {name: value for name, value in entry.items() if name not in labels}
-    keys, shown = [], []
-    for group in read_cells(completions, columns):
-        texts = group[["prompt", "completion"]].to_numpy().tolist()
+    keys, shown, broken = [], [], {}
+    for index, group in enumerate(read_cells(completions, columns)):
+        texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
         keys.append(cell_key(code=code, scorer=determinant, inputs=given, texts=digest(texts)))
         shown.append(f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}")
+        if pd.notna(group["failed"].iloc[0]):
+            broken[index] = str(group["failed"].iloc[0])
 
     def compute(wanted: list[int]) -> Iterator[Made]:
         chosen = set(wanted)
         for index, group in enumerate(read_cells(completions, columns)):
             if index in chosen:
-                scored = scorer(entry["kind"])(group, entry, inputs)
-                yield index, pa.Table.from_pandas(scored, preserve_index=False)
+                try:
+                    scored = scorer(entry["kind"])(group, entry, inputs)
+                    yield index, pa.Table.from_pandas(scored, preserve_index=False)
+                except CellError as error:
+                    yield index, error
 
     cell_store = CellStore(store)
-    fill(cell_store, keys, shown, compute)
+    whole = [index for index in range(len(keys)) if index not in broken]
+    if shard is not None:
+        first, shards = shard
+        failed = fill(cell_store, keys, shown, compute, whole[first::shards])
+    else:
+        failed = {i: why for i in whole if (why := cell_store.failure(keys[i]))}
 
     def frames() -> Iterator[pd.DataFrame]:
-        for key, group in zip(keys, read_cells(completions, columns[:4]), strict=True):
-            yield pd.concat([group, cell_store.found(key).to_pandas()], axis=1)
+        for index, group in enumerate(read_cells(completions, rows)):
+            reason = broken.get(index) or cell_store.failure(keys[index])
+            if reason:
+                made = pd.DataFrame(np.nan, group.index, list(metrics(entry)))
+            else:
+                made = cell_store.found(keys[index]).to_pandas()
+            yield pd.concat([group, made], axis=1).assign(
+                failed=pd.Series(reason, group.index, dtype="string")
+            )
 
-    return {"rows": write_frames(output, frames())}
+    facts = {"failed": {shown[index]: reason for index, reason in failed.items()}}
+    if output is not None:
+        facts["rows"] = write_frames(output, frames(), {"failed": pa.string()})
+    return facts
 
 
 def validate(spec: dict, *, texts_file: Path, inputs: Path | None, output: Path) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def summarise_completions(
     scores: one table for each scorer; a metric is called scorer.column. A prompt's samples are
     averaged and intervals bootstrapped over prompts, or over the samples of a single prompt.
     `difference` is the mean of steered minus unsteered with the same sampling and seed, p_value
-    that of a paired t-test. Group "all" holds every prompt.
+    that of a paired t-test. Group "all" holds every prompt. failed: why a cell has no numbers.
     """
     there = set(pq.read_schema(completions).names)
     wanted = ["cell", "prompt_id", "group", *COORDINATES]
@@ -50,7 +50,9 @@ def summarise_completions(
     rows = []
     for path in scores:
         scored = pd.read_parquet(path)
-        for metric in scored.columns.drop(["condition", "cell", "prompt_id", "sample"]):
+        failed = scored.groupby(["condition", "cell"], sort=False)["failed"].first()
+        labels = ["condition", "cell", "prompt_id", "sample", "failed"]
+        for metric in scored.columns.drop(labels):
             by_cell = {
                 key: part.set_index(["prompt_id", "sample"])[metric]
                 for key, part in scored.groupby(["condition", "cell"], sort=False)
@@ -71,6 +73,7 @@ def summarise_completions(
                             "n_completions": int(part.notna().sum()),
                             **_interval("mean", mean_interval(values.to_numpy(), share)),
                             **_difference(values, before),
+                            "failed": failed[place["condition"], place["cell"]],
                         }
                     )
     return _write(rows, csv, parquet)
@@ -141,9 +144,15 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
     baseline = ["logprob", "rank", "modified"]
     # A table holds unsteered cells before all others.
     unsteered = pd.DataFrame()
-    rows = []
+    rows, failed = [], []
     for cell in read_cells(logprobs):
         place = _cells(cell).iloc[0]
+        reason = cell["failed"].iloc[0]
+        if pd.isna(reason) and place["method"] != "unsteered" and unsteered.empty:
+            reason = "the unsteered cell that it is compared with failed"
+        if pd.notna(reason):
+            failed.append((place, reason))
+            continue
         cell["group"] = cell["group"].fillna("all")
         cell["document"] = cell["document"].fillna(cell["text_id"].astype("string"))
         targeted = not cell["target"].all()
@@ -166,7 +175,7 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
                     values |= {**_interval("difference", NOTHING), "p_value": np.nan}
                 coordinates = place[COORDINATES].to_dict()
                 rows.append({**coordinates, "group": group, "metric": metric, **values})
-    return _write(rows, csv, parquet)
+    return _write([*rows, *_failed(failed, rows, "perplexity_ratio")], csv, parquet)
 
 
 def _perplexity_ratio(part: pd.DataFrame) -> dict[str, dict]:
@@ -228,9 +237,12 @@ def summarise_divergence(
     other side, and ratio TOKEN, steered over unsteered (paper, next-token effects).
     """
     table = pd.read_parquet(divergence)
-    rows = []
+    rows, failed = [], []
     for _, place in _cells(table).iterrows():
         own = table[(table["cell"] == place["cell"]) & (table["condition"] == place["condition"])]
+        if pd.notna(own["failed"].iloc[0]):
+            failed.append((place, own["failed"].iloc[0]))
+            continue
         texts = own[~own["modified"]].groupby("text_id")[["kl", "entropy"]].mean()
         found = {
             "kl": (texts["kl"], None),
@@ -257,11 +269,34 @@ def summarise_divergence(
                     **_difference(values, None if place["method"] == "unsteered" else baseline),
                 }
             )
-    return _write(rows, csv, parquet)
+    return _write([*rows, *_failed(failed, rows, "kl")], csv, parquet)
+
+
+def _failed(
+    failed: list[tuple[pd.Series, str]], rows: list[dict], metric: str
+) -> Iterator[dict[str, Any]]:
+    """Rows without numbers, for cells that have none, of the groups and metrics of the others.
+
+    metric: what there is a row of if no cell has numbers.
+    """
+    found = dict.fromkeys((row["group"], row["metric"]) for row in rows) or {("all", metric): None}
+    for place, reason in failed:
+        for group, name in found:
+            yield {
+                **place[COORDINATES].to_dict(),
+                "group": group,
+                "metric": name,
+                "n_prompts": 0,
+                **_interval("mean", NOTHING),
+                **_interval("difference", NOTHING),
+                "p_value": np.nan,
+                "failed": reason,
+            }
 
 
 def _write(rows: list[dict], csv: Path, parquet: Path) -> dict[str, Any]:
     table = pd.DataFrame(rows)
+    table["failed"] = table.get("failed", pd.Series(index=table.index)).astype("string")
     write_with(parquet, lambda path: table.to_parquet(path, index=False))
     write_with(csv, lambda path: table.to_csv(path, index=False, float_format="%.6g"))
     return {"rows": len(table)}

@@ -1,6 +1,8 @@
 # Functions for the rules: which files a job reads, and what `all` consists of.
 
+from actadd import attempts
 from actadd.displays import KINDS
+from actadd.plan import MEASURES
 
 CONDA = "../../environment.yml"
 
@@ -11,9 +13,13 @@ def layer_files(folder: str, model: str) -> list[str]:
     return [f"{folder}/layer_{layer:02d}.safetensors" for layer in layers]
 
 
-def experiments(measure: str) -> str:
-    """Wildcard constraint: the experiments that measure one thing."""
-    names = [name for name, e in config["experiments"].items() if e["measure"] == measure]
+def experiments(measure: str, sharded: bool) -> str:
+    """Wildcard constraint: the experiments that measure one thing, in shards or in one job."""
+    names = [
+        name
+        for name, entry in config["experiments"].items()
+        if entry["measure"] == measure and (entry["shards"] > 1) == sharded
+    ]
     return "|".join(names) or "none"
 
 
@@ -65,6 +71,8 @@ def batch_shape(model: str) -> list[str]:
 
 
 def experiment_shape(wildcards):
+    if config["experiments"][wildcards.experiment]["measure"] == "divergence":
+        return []
     return batch_shape(wildcards.model)
 
 
@@ -74,13 +82,40 @@ def scorer_shape(wildcards):
     return batch_shape(entry["model"]) if "model" in PLAN.scorer_inputs(wildcards.scorer) else []
 
 
-def experiment_shards(wildcards):
-    """Markers of the shards that fill the cell store; none if one job does it all."""
-    shards = config["experiments"][wildcards.experiment]["shards"]
-    folder = f"results/completions/{wildcards.model}/{wildcards.experiment}"
-    if shards == 1:
-        return []
+def shard_records(folder: str, experiment: str) -> list[str]:
+    """Records of the shards that fill the cell store, in the folder of what they are shards of."""
+    shards = config["experiments"][experiment]["shards"]
     return [f"{folder}/shard_{shard}_of_{shards}.provenance.json" for shard in range(shards)]
+
+
+def experiment_shards(measure: str):
+    """An input function: records of the shards of an experiment."""
+    return lambda wc: shard_records(f"results/{measure}/{wc.model}/{wc.experiment}", wc.experiment)
+
+
+def score_shards(wildcards):
+    folder = f"results/scores/{wildcards.model}/{wildcards.experiment}/{wildcards.scorer}"
+    return shard_records(folder, wildcards.experiment)
+
+
+def attempt_of(record: str):
+    """A param: the number of a job's attempt, so that failed cells are tried again."""
+    return lambda wildcards: attempts.attempt(record.format(**wildcards))
+
+
+def failed_cells(since: float) -> str:
+    """What is to be said of cells that failed in this run; nothing if none did."""
+    found = attempts.failed_since(Path("results/failures").rglob("*.json"), since)
+    cells = [
+        f"{record.relative_to('results/failures').with_suffix('')}: {label}: {reason}"
+        for record, failed in found.items()
+        for label, reason in failed.items()
+    ]
+    if not cells:
+        return ""
+    more = [f"and {len(cells) - 3} more, see results/failures/"] if len(cells) > 3 else []
+    said = [f"{len(cells)} cells failed; the next run tries them again", *cells[:3], *more]
+    return "\n".join(said)
 
 
 def choice_tables(wildcards):
@@ -99,6 +134,15 @@ def scorer_needs(wildcards):
         "source": f"results/sources/{entry.get('source')}",
     }
     return [folders[need] for need in PLAN.scorer_inputs(wildcards.scorer) if need in folders]
+
+
+def judges() -> str:
+    """Wildcard constraint: the scorers by which a model judges."""
+    return "|".join(filter(PLAN.judges, config["scorers"])) or "none"
+
+
+def scorer_gpus(wildcards) -> int:
+    return gpus() if PLAN.judges(wildcards.scorer) else 0
 
 
 def classifier_texts(wildcards):

@@ -4,6 +4,10 @@
 # out  results/scores/{model}/{experiment}/{scorer}.parquet, results/tables/scorer_card.csv
 
 
+# An experiment's shards are for what takes long: scorers by which a model judges.
+ruleorder: scores_gather > scores
+
+
 rule classifier:
     input:
         texts=classifier_texts,
@@ -38,15 +42,85 @@ rule scores:
     conda:
         CONDA
     threads: config["compute"]["threads"]
+    resources:
+        gpu=scorer_gpus,
+    params:
+        spec=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).spec,
+        code=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).code,
+        store="results/store",
+        failures="results/failures/scores/{model}/{experiment}/{scorer}.json",
+        attempt=attempt_of("results/failures/scores/{model}/{experiment}/{scorer}.json"),
+    message:
+        "Score {wildcards.experiment} on {wildcards.model} with {wildcards.scorer}"
+    shell:
+        "python -m programs.scores --spec {params.spec:q} --code {params.code} "
+        "--completions {input.completions} --needs {input.needs} --shape {input.shape} "
+        "--store {params.store} --failures {params.failures} --attempt {params.attempt} "
+        "--scores {output.scores} "
+        "--provenance {output.provenance} > {log} 2>&1"
+
+
+rule scores_shard:
+    input:
+        completions="results/completions/{model}/{experiment}.parquet",
+        needs=scorer_needs,
+        shape=scorer_shape,
+    output:
+        provenance="results/scores/{model}/{experiment}/{scorer}/shard_{shard}_of_{shards}.provenance.json",
+    log:
+        "results/logs/scores/{model}/{experiment}/{scorer}_{shard}_of_{shards}.log",
+    wildcard_constraints:
+        experiment=experiments("completions", sharded=True),
+        scorer=judges(),
+    conda:
+        CONDA
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=scorer_gpus,
+    params:
+        spec=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).spec,
+        code=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).code,
+        store="results/store",
+        failures="results/failures/scores/{model}/{experiment}/{scorer}_{shard}_of_{shards}.json",
+        attempt=attempt_of(
+            "results/failures/scores/{model}/{experiment}/{scorer}_{shard}_of_{shards}.json"
+        ),
+    message:
+        "Shard {wildcards.shard} of {wildcards.scorer}'s scores of {wildcards.experiment} on {wildcards.model}"
+    shell:
+        "python -m programs.scores --spec {params.spec:q} --code {params.code} "
+        "--completions {input.completions} --needs {input.needs} --shape {input.shape} "
+        "--store {params.store} --failures {params.failures} --attempt {params.attempt} "
+        "--shard {wildcards.shard}/{wildcards.shards} "
+        "--provenance {output.provenance} > {log} 2>&1"
+
+
+rule scores_gather:
+    input:
+        completions="results/completions/{model}/{experiment}.parquet",
+        needs=scorer_needs,
+        shape=scorer_shape,
+        shards=score_shards,
+    output:
+        scores="results/scores/{model}/{experiment}/{scorer}.parquet",
+        provenance="results/scores/{model}/{experiment}/{scorer}.provenance.json",
+    log:
+        "results/logs/scores/{model}/{experiment}/{scorer}.log",
+    wildcard_constraints:
+        experiment=experiments("completions", sharded=True),
+        scorer=judges(),
+    conda:
+        CONDA
     params:
         spec=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).spec,
         code=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).code,
         store="results/store",
     message:
-        "Score {wildcards.experiment} on {wildcards.model} with {wildcards.scorer}"
+        "Gather {wildcards.scorer}'s scores of {wildcards.experiment} on {wildcards.model}"
     shell:
         "python -m programs.scores --spec {params.spec:q} --code {params.code} "
-        "--completions {input.completions} --needs {input.needs} --shape {input.shape} --store {params.store} "
+        "--completions {input.completions} --needs {input.needs} --shape {input.shape} "
+        "--store {params.store} --shard none --shards {input.shards} "
         "--scores {output.scores} "
         "--provenance {output.provenance} > {log} 2>&1"
 

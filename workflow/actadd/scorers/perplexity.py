@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from actadd.errors import CellError
 from actadd.sizes import ROWS_PER_TEXT
 from actadd.tokens import Tokens
 
@@ -34,6 +35,11 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
             batch, token_logprobs(model, [rows[i] for i in batch]), strict=True
         ):
             prompt, completion = pairs[index]
+            if not bool(logprob.isfinite().all()):
+                raise CellError(
+                    f"scorers.{spec['name']}: the judge's logits are not numbers; take another "
+                    f"dtype for models.{spec['model']}"
+                )
             if completion:
                 means[index] = float(logprob[len(prompt) - 1 :].mean())
     return pd.DataFrame({"perplexity": np.exp(-means), "mean_logprob": means}, index=table.index)
