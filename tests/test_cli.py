@@ -115,7 +115,9 @@ def test_check_counts_what_a_config_holds(configs):
 def test_config_files_are_read_in_the_workflows_order(configs):
     (configs / "config").mkdir()
     (configs / "config/paper_small.yaml").write_text("seed: 1\ncompute: {threads: 3}\n")
-    (configs / "mine.yaml").write_text("seed: 2\nexperiments: {ratio: null}\nfigures: {ratio: null}\n")
+    (configs / "mine.yaml").write_text(
+        "seed: 2\nexperiments: {ratio: null}\nfigures: {ratio: null}\n"
+    )
     found = project.configured()
     assert found["seed"] == 0 and found["compute"]["threads"] == 3
     found = project.configured([configs / "mine.yaml"])
