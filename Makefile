@@ -38,7 +38,7 @@ $(VENV)/.installed: requirements.txt
 
 format: env
 	$(ACTIVATE) ruff check --fix --quiet . && $(ACTIVATE) ruff format --quiet .
-	$(ACTIVATE) snakefmt --quiet Snakefile workflow
+	$(ACTIVATE) snakefmt Snakefile workflow
 
 # Fetched models and data stay, since getting them again takes a network.
 MADE = find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name sources

@@ -17,7 +17,7 @@ from actadd.files import digest, read_json
 from actadd.measures import Measure, cells_of
 from actadd.plan import Job, Plan
 from actadd.progress import readable
-from actadd.provenance import check_fresh, record_beside
+from actadd.provenance import record_beside
 from actadd.sizes import ROWS_PER_TEXT, resolved
 
 RESULTS = Path("results")
@@ -75,11 +75,8 @@ def inputs(plan: Plan, model: str, experiment: str, fresh: bool = True) -> dict[
     def there(path: Path, job: Job) -> Path:
         if not path.exists():
             raise UserError(f"{path} is not made yet")
-        if fresh:
-            try:
-                check_fresh(path, {job.digest})
-            except UserError:
-                raise UserError(f"{path} will be made again") from None
+        if fresh and not made_by(path, job):
+            raise UserError(f"{path} will be made again")
         return path
 
     name = entry["prompts"]["dataset"]
@@ -105,6 +102,12 @@ def inputs(plan: Plan, model: str, experiment: str, fresh: bool = True) -> dict[
     return {"spec": resolved(plan.cells(model, experiment).slice, shape), **found}
 
 
+def made_by(path: Path, job: Job) -> bool:
+    """Whether a job, and none of another config or code, made a file; its bytes are not read."""
+    record = record_beside(path)
+    return record is not None and read_json(record)["job"] == job.digest
+
+
 def cell_keys(plan: Plan, model: str, experiment: str, fresh: bool = True) -> list[str]:
     """Keys of an experiment's cells, as its job finds them; raises UserError as `inputs` does."""
     return list(cells_of(**inputs(plan, model, experiment, fresh))[1].keys)
@@ -114,8 +117,7 @@ def up_to_date(plan: Plan, model: str, experiment: str) -> bool:
     """Whether an experiment's table is what its job would write."""
     measure = plan.experiment(experiment)["measure"]
     path = RESULTS / measure / model / f"{experiment}.parquet"
-    record = record_beside(path) if path.exists() else None
-    return record is not None and read_json(record)["job"] == plan.cells(model, experiment).digest
+    return path.exists() and made_by(path, plan.cells(model, experiment))
 
 
 def forecast(plan: Plan, model: str, experiment: str, known: list[dict[str, Any]]) -> Forecast:

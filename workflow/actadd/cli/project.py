@@ -22,7 +22,7 @@ def configured(given: list[Path] | None = None) -> dict[str, Any]:
         )
     config: dict[str, Any] = {}
     for path in (*(path for path in ALWAYS if path.is_file()), *(given or ())):
-        _merge(config, _read(path))
+        merge(config, _read(path))
     return checked(config, Path.cwd())
 
 
@@ -38,11 +38,11 @@ def _read(path: Path) -> dict[str, Any]:
     return found or {}
 
 
-def _merge(below: dict[str, Any], above: dict[str, Any]) -> None:
+def merge(below: dict[str, Any], above: dict[str, Any]) -> None:
     """As Snakemake does: mappings key by key, everything else replaced."""
     for key, value in above.items():
         if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _merge(below[key], value)
+            merge(below[key], value)
         else:
             below[key] = value
 

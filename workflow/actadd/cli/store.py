@@ -12,7 +12,7 @@ from actadd.errors import UserError
 from actadd.files import read_json
 from actadd.plan import MEASURES, Plan
 from actadd.scorers import KINDS
-from actadd.scores import score_keys
+from actadd.scores import keyed
 from actadd.sizes import resolved
 
 # Tables name a cell by so much of its key.
@@ -87,7 +87,7 @@ def _score_cells(plan: Plan, model: str, experiment: str, entry: dict, found: Ne
             found.unknown.append(f"{place}: {path} is not made yet")
             return
     spec = resolved({"scorer": entry}, shape)
-    found.cells |= {key[:SHORT] for key in score_keys(spec["scorer"], completions, folder)}
+    found.cells |= {key[:SHORT] for key, _ in keyed(spec["scorer"], completions, folder)}
 
 
 @dataclass(frozen=True)

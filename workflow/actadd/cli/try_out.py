@@ -135,7 +135,7 @@ def compare(
     import torch
 
     from actadd.batching import left_pad, padded_width
-    from actadd.completions import TOO_LARGE
+    from actadd.experiment import TOO_LARGE
     from actadd.generation import BROKEN, FINISHED, generate
     from actadd.models import load
     from actadd.sampling import Sampling, draws
