@@ -10,6 +10,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from transformers import GPT2LMHeadModel
@@ -25,6 +29,7 @@ from actadd import Addition, SteeringVectors, UserError, load_vectors, save_vect
 from actadd.exchange import FORMATS, from_steering_vectors, to_steering_vectors
 from actadd.vectors import write_vector
 
+finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 HERE = Path(__file__).parent
 IDS = torch.tensor([[0, 40, 41, 42, 43]])
 CONTRAST = {"kind": "pair", "positive": "Love", "negative": "Hate"}
@@ -125,6 +130,22 @@ def test_a_round_trip_is_exact(tmp_path, format, given):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(list(FORMATS)),
+    st.sets(st.integers(2, 60), min_size=1, max_size=3),
+    arrays(np.float32, st.tuples(st.just(1), st.integers(1, 9)), elements=finite),
+    st.none() | st.floats(-1e6, 1e6),
+)
+def test_any_row_comes_back_bit_for_bit(format, layers, row, coefficient):
+    """Also a zero with a sign, numbers next to zero and the largest."""
+    rows = dict.fromkeys(layers, row)
+    vector = SteeringVectors(rows, position="all", model="ü", coefficient=coefficient)
+    with tempfile.TemporaryDirectory() as folder:
+        save_vectors(Path(folder) / "vector", vector, format)
+        assert same(load_vectors(Path(folder) / "vector", format), vector)
+
+
 def test_a_format_may_be_named(tmp_path):
     save_vectors(tmp_path / "vector", vectors(), "gguf")
     assert same(load_vectors(tmp_path / "vector", "gguf"), vectors())
@@ -166,6 +187,7 @@ def test_the_workflows_own_files_are_read(tmp_path):
     for layer in range(3):
         path = folder / f"layer_{layer:02d}.safetensors"
         write_vector(path, NOISE[layer], vector={**CONTRAST, "name": "love"}, layer=layer)
+    write_vector(folder / "layer_03.safetensors", NOISE[0, :0], vector={"kind": "file"}, layer=3)
     found = load_vectors(folder)
     assert found.layers == [0, 1, 2] and found.model == "tiny" and found.position == "front"
     assert found.contrast == {**CONTRAST, "name": "love"}

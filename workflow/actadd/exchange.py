@@ -294,11 +294,12 @@ def _from_result(path: Path, record: dict[str, Any]) -> SteeringVectors:
 
 
 def _from_results(folder: Path) -> SteeringVectors:
-    """All layers of a vector of the workflow."""
+    """A vector of the workflow, at the layers where it has rows."""
     files = sorted(folder.glob("layer_*.safetensors"))
     if not files:
         raise UserError(f"{folder} holds no layer_NN.safetensors; run the workflow for it first")
-    parts = [load_vectors(file) for file in files]
+    # A vector that was itself read from a file has no rows at layers that the file lacks.
+    parts = [load_vectors(file) for file in files if len(read_vector(file))]
     rows = {layer: values for part in parts for layer, values in part.rows.items()}
     return replace(parts[0], rows=rows)
 
