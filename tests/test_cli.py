@@ -1,6 +1,7 @@
 """The command line: `python -m actadd`."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -365,3 +366,23 @@ def test_nothing_is_pruned_while_the_workflow_runs(here):
 
 def test_dry_run_alone_is_a_mistake(configs):
     assert "write both" in actadd("store", "--dry-run", code=1)
+
+
+# --- make clean ---
+
+
+def test_make_clean_says_what_goes_before_it_goes(tmp_path):
+    shutil.copy2(tiny.ROOT / "Makefile", tmp_path)
+    for name in ("README.md", "sources/kept", "store/ab/cell", "figures/a.png"):
+        path = tmp_path / "results" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * 50_000)
+    done = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said, *listed = done.stdout.splitlines()
+    assert said.startswith("removing")
+    sizes = {path: size for size, path in (line.split() for line in listed)}
+    assert set(sizes) == {"results/store", "results/figures"}
+    assert all(size.endswith("K") for size in sizes.values())
+    left = {path.name for path in (tmp_path / "results").iterdir()}
+    assert left == {"README.md", "sources"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -88,8 +89,12 @@ def test_an_added_coefficient_computes_one_cell(space):
 
     edit(space, add)
     assert space.planned() == {"logprobs": 1, "summary": 1, "figure": 1}
-    space.run()
+    printed = space.run()
     assert "cells: 1 computed, 3 reused" in space.log("logprobs/tiny/ratio")
+    # The run ends with what all its jobs did, and says so once.
+    assert printed.count("cells: 1 computed, 3 reused\n") == 1
+    assert "figures: 1 in results/figures/" in printed
+    assert re.search(r"time of jobs, added up by stage: .*logprobs \d+ s", printed)
     table = (space.folder / "results/summaries/tiny/ratio.csv").read_text()
     assert ",-2.5," in table
 

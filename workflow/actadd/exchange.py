@@ -7,13 +7,13 @@ last block has no place here: it is read, but no model has a layer of that numbe
 
 Positions. A vector here has one row for each of its positions, added where the prompt is read.
 
-format        holds                           what its programs do with it
-safetensors   everything                      this library: as `position` says, in the prefill
-gguf          one row for each layer          llama.cpp, repeng: every token, at every step
-vllm-lens     one row, or a row for each of   one row: every token, at every step; several: their
-              the first positions             positions, so in the prefill, as the paper does it
-steering-     one row for each layer          every token, at every step
-vectors       (an object, no file)
+    format        holds                           what its programs do with it
+    safetensors   everything                      this library: as `position` says, in the prefill
+    gguf          one row for each layer          llama.cpp, repeng: every token, at every step
+    vllm-lens     one row, or a row for each of   one row: every token, at every step; several: their
+                  the first positions             positions, so in the prefill, as the paper does it
+    steering-     one row for each layer          every token, at every step
+    vectors       (an object, no file)
 
 Nothing here reads a pickle. A file that was changed or cut off is refused, as far as it carries a
 digest; files of other programs carry none.

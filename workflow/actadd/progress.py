@@ -25,7 +25,7 @@ class Progress:
 
     def begin(self) -> None:
         """What is made ready, such as a model, is there: rates count from here."""
-        self.began = self.clock()
+        self.began = self.said = self.clock()
 
     def work(self, tokens: int) -> None:
         """So many tokens more have been drawn or read."""

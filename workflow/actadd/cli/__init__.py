@@ -93,6 +93,9 @@ def try_out(
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option(help="What it runs in.")
     ] = "float32",
+    threads: Annotated[
+        int, typer.Option(min=1, help="More are faster for a large model on idle cores.")
+    ] = 1,
     results: Results = Path("results"),
 ) -> None:
     """Show completions of one prompt, steered and not, drawn with the same noise."""
@@ -118,6 +121,7 @@ def try_out(
             sampling=sampling,
             device=device,
             dtype=dtype,
+            threads=threads,
         )
     show(trial)
 

@@ -22,7 +22,7 @@ from actadd.sizes import ROWS_PER_TEXT, resolved
 
 RESULTS = Path("results")
 # Bytes that a token drawn, or a token read, leaves in the store and in the table together.
-BYTES = {"completions": 12.0, "logprobs": 20.0, "divergence": 40.0}
+BYTES = {"completions": 9.0, "logprobs": 20.0, "divergence": 40.0}
 
 
 @dataclass(frozen=True)

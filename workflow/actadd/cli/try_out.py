@@ -100,6 +100,7 @@ def compare(
     sampling: dict[str, float] | None = None,
     device: str = "cpu",
     dtype: str = "float32",
+    threads: int = 1,
 ) -> Trial:
     """Continues a prompt with and without a contrast pair's vector, with the same noise.
 
@@ -143,7 +144,7 @@ def compare(
     from actadd.vectors import derive, dwarfing, norms_beside
 
     with redirect_stdout(sys.stderr):
-        model = load(model_dir, dtype=dtype, device=device, threads=os.cpu_count() or 1)
+        model = load(model_dir, dtype=dtype, device=device, threads=threads)
     place = model.get_input_embeddings().weight.device
 
     def stream(row: list[int]) -> np.ndarray:
