@@ -118,9 +118,9 @@ def command_line() -> str:
     from typer.main import get_command
 
     sys.path.insert(0, str(ROOT / "workflow"))
-    from actadd.cli import app
-
     import click
+
+    from actadd.cli import app
 
     group = get_command(app)
     parts = []

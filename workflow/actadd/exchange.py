@@ -10,8 +10,8 @@ Positions. A vector here has one row for each of its positions, added where the 
     format        holds                           what its programs do with it
     safetensors   everything                      this library: as `position` says, in the prefill
     gguf          one row for each layer          llama.cpp, repeng: every token, at every step
-    vllm-lens     one row, or a row for each of   one row: every token, at every step; several: their
-                  the first positions             positions, so in the prefill, as the paper does it
+    vllm-lens     one row, or a row for each of   one row: every token, at every step; several:
+                  the first positions             their positions, so in the prefill, as the paper
     steering-     one row for each layer          every token, at every step
     vectors       (an object, no file)
 
