@@ -1,6 +1,7 @@
 # make run      the default experiments, with figures      make resume   go on after a crash
 # make test     all tests and style checks                 make clean    remove what was computed
-# make bench    speed against other libraries     make lock     requirements.lock from requirements.txt
+# make bench    speed against other libraries         make plan     what a run would compute
+# make lock     requirements.lock from requirements.txt
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -8,7 +9,7 @@ CORES ?= all
 ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
 
-.PHONY: run resume test bench env lock clean format
+.PHONY: run resume plan test bench env lock clean format
 
 run: env
 	$(SNAKEMAKE)
@@ -17,6 +18,9 @@ run: env
 resume: env
 	$(ACTIVATE) snakemake --unlock
 	$(SNAKEMAKE)
+
+plan: env
+	@$(ACTIVATE) PYTHONPATH=workflow python -m actadd plan
 
 test: env
 	$(ACTIVATE) pytest -n 2
@@ -44,9 +48,12 @@ lock:
 
 format: env
 	$(ACTIVATE) ruff check --fix --quiet . && $(ACTIVATE) ruff format --quiet .
-	$(ACTIVATE) snakefmt --quiet Snakefile workflow
+	$(ACTIVATE) snakefmt Snakefile workflow
 
 # Fetched models and data stay, since getting them again takes a network.
+MADE = find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name sources
+
 clean:
-	find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name sources -exec rm -rf {} +
-	rm -rf .snakemake
+	@echo "removing, of what was computed (results/sources stays):"
+	@$(MADE) -exec du -sh {} + ; if [ -d .snakemake ]; then du -sh .snakemake; fi
+	@$(MADE) -exec rm -rf {} + ; rm -rf .snakemake

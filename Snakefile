@@ -71,7 +71,12 @@ onstart:
         workflow.scheduler.job_rate_limiter = None
 
 
+onerror:
+    say_what_was_done(STARTED)
+
+
 onsuccess:
+    say_what_was_done(STARTED)
     # Jobs with failed cells succeed, so that all others go on; the run as a whole has not.
     if failed := failed_cells(STARTED):
         raise WorkflowError(failed)

@@ -115,16 +115,16 @@ def rule_files() -> str:
 
 def command_line() -> str:
     """`--help` of every command."""
+    from typer import Context
     from typer.main import get_command
 
     sys.path.insert(0, str(ROOT / "workflow"))
-    import click
     from actadd.cli import app
 
     group = get_command(app)
     parts = []
     for name, command in sorted(group.commands.items()):
-        context = click.Context(command, info_name=f"actadd {name}")
+        context = Context(command, info_name=f"actadd {name}")
         parts.append(f"## `{name}`\n\n```text\n{command.get_help(context).strip()}\n```\n")
     return "\n".join(parts)
 

@@ -163,7 +163,7 @@ def test_norms_beside_the_vector_and_a_warning_where_one_dwarfs_the_stream(
     assert row["vector_norm"] == pytest.approx(np.linalg.norm(vector[2]), rel=1e-4)
     capsys.readouterr()
     loud = norms.assign(ratio=np.where(norms["position"] == 2, 9.0, 0.5))
-    [warning] = vectors._warnings("x", loud)
+    [warning] = vectors.dwarfing(loud)
     assert "position 2" in warning and "9 times" in warning
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -88,8 +89,12 @@ def test_an_added_coefficient_computes_one_cell(space):
 
     edit(space, add)
     assert space.planned() == {"logprobs": 1, "summary": 1, "figure": 1}
-    space.run()
+    printed = space.run()
     assert "cells: 1 computed, 3 reused" in space.log("logprobs/tiny/ratio")
+    # The run ends with what all its jobs did, and says so once.
+    assert printed.count("cells: 1 computed, 3 reused\n") == 1
+    assert "figures: 1 in results/figures/" in printed
+    assert re.search(r"time of jobs, added up by stage: .*logprobs \d+ s", printed)
     table = (space.folder / "results/summaries/tiny/ratio.csv").read_text()
     assert ",-2.5," in table
 
@@ -280,7 +285,7 @@ def test_killed_in_the_middle_it_resumes_and_gives_the_same_bytes(tmp_path, tiny
     # What `make resume` does.
     space.run("--unlock")
     space.run("--rerun-incomplete")
-    counts = log.read_text().strip().splitlines()[-1]
+    [counts] = [line for line in log.read_text().splitlines() if line.startswith("cells:")]
     reused = int(counts.split()[3])
     assert counts == f"cells: {5 - reused} computed, {reused} reused" and 2 <= reused < 5
     assert space.outputs() == undisturbed.outputs()

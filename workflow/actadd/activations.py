@@ -16,7 +16,8 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
 
     spec: the vector's config entry. A pair's two prompts are padded on the right, in token space,
     with the pad token, to the same length: 0.positive and 0.negative. mean_difference has many
-    pairs, n.positive and n.negative, and no padding, since only last tokens are compared.
+    pairs, n.positive and n.negative, and no padding, since only last tokens are compared. A file
+    brings its vector itself and has no prompts.
     """
     pad_id = tokens.bos_id if spec.get("pad_with_bos") else tokens.pad_id
     if spec.get("pad") is not None:
@@ -34,6 +35,8 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
             tokens.check_length(len(ids))
         return ids
 
+    if spec["kind"] == "file":
+        return {}
     if spec["kind"] == "single":
         return {"0.positive": encode(spec["prompt"])}
     if spec["kind"] == "pair":
@@ -51,6 +54,19 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
     }
 
 
+def contrast_streams(model: Any, prompts: dict[str, list[int]]) -> dict[str, Any]:
+    """The residual stream of each prompt: float [layers, tokens, d_model] on the CPU, by name."""
+    import torch
+
+    from actadd.steering import input_device, record_activations
+
+    device = input_device(model)
+    return {
+        name: record_activations(model, torch.tensor([ids], device=device))[:, 0].cpu()
+        for name, ids in prompts.items()
+    }
+
+
 def cache_activations(spec: dict, model_dir: Path, layer_files: list[Path]) -> dict[str, Any]:
     """Runs each contrast prompt once and writes the stream of every layer to that layer's file.
 
@@ -63,26 +79,20 @@ def cache_activations(spec: dict, model_dir: Path, layer_files: list[Path]) -> d
     prompts = contrast_ids(spec["contrast"], tokens)
     prompts["reference"] = [tokens.bos_id, *tokens.pieces(REFERENCE)]
 
-    import torch
     from safetensors.torch import save_file
 
     from actadd.files import canonical_json, whole_file
     from actadd.models import load
-    from actadd.steering import input_device, record_activations
 
     model = load(model_dir, dtype=spec["dtype"], **spec["compute"])
     if len(layer_files) != model.config.get_text_config().num_hidden_layers:
         raise UserError(f"{len(layer_files)} layer files were asked for; check models.*.layers")
-    device = input_device(model)
-    streams = {
-        name: record_activations(model, torch.tensor([ids], device=device))[:, 0].float().cpu()
-        for name, ids in prompts.items()
-    }
+    streams = contrast_streams(model, prompts)
     for name, stream in streams.items():
         _check_finite(stream, tokens.decode(prompts[name]), spec, tokens.model)
     texts = {name: [tokens.token(i) for i in ids] for name, ids in prompts.items()}
     for layer, path in enumerate(layer_files):
-        tensors = {name: stream[layer].contiguous() for name, stream in streams.items()}
+        tensors = {name: stream[layer].float().contiguous() for name, stream in streams.items()}
         about = {"token_ids": prompts, "tokens": texts, "layer": layer}
         with whole_file(path) as temporary:
             # One entry only: safetensors writes several in an order that changes from run to run.

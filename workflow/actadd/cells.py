@@ -5,7 +5,6 @@ at all. So a changed coefficient computes one new cell, a killed job goes on at 
 deleting the store costs time and nothing else.
 """
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from actadd.errors import CellError, UserError
 from actadd.files import digest, read_json, whole_file, write_json
+from actadd.progress import progress
 from actadd.provenance import versions
 
 
@@ -93,20 +93,19 @@ def fill(
     the others from being computed: the reason is noted in the store, where the next call tries it
     again. Returns the needed cells that failed, index -> reason.
     """
-    started = time.monotonic()
     indices = list(range(len(keys)) if needed is None else needed)
     # Two conditions may be one cell, as where a sweep holds its own baseline.
     missing = {keys[i]: i for i in reversed(indices) if store.get(keys[i]) is None}
     todo = sorted(missing.values())
-    for count, (index, made) in enumerate(compute(todo) if todo else (), start=1):
-        seconds = time.monotonic() - started
-        if isinstance(made, CellError):
-            state = f"failed: {made}"
-            store.fail(keys[index], str(made))
-        else:
-            state = "done"
-            store.put(keys[index], made)
-        print(f"cell {count} of {len(todo)}: {labels[index]}: {state}, {seconds:.1f} s", flush=True)
+    with progress(len(todo)) as shown:
+        for index, made in compute(todo) if todo else ():
+            if isinstance(made, CellError):
+                state = f"failed: {made}"
+                store.fail(keys[index], str(made))
+            else:
+                state = "done"
+                store.put(keys[index], made)
+            shown.finish(labels[index], state)
     failed = {index: why for index in indices if (why := store.failure(keys[index]))}
     lost = len({keys[index] for index in failed})
     counts = f"{len(todo) - lost} computed, {len(indices) - len(todo)} reused"

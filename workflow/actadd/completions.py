@@ -20,6 +20,7 @@ from actadd.conditions import Condition
 from actadd.errors import CellError
 from actadd.experiment import TOO_LARGE, Experiment
 from actadd.files import canonical_json, digest
+from actadd.progress import begin, worked
 from actadd.sampling import Sampling, draws
 
 
@@ -165,6 +166,7 @@ def _compute(experiment: Experiment, cells: list[_Cell], wanted: list[int]) -> I
 
     # Its loading is no part of generating.
     experiment.model()
+    begin()
     started = time.perf_counter()
     yield from halving(experiment.spec["batch_rows"], wanted, draw)
     seconds = time.perf_counter() - started
@@ -195,6 +197,7 @@ def _draw(
             started = time.perf_counter()
             rows = _batch(experiment, cells, units, kind)
             spent["generating"] += time.perf_counter() - started
+            worked(sum(len(tokens or ()) for drawn in rows for tokens in drawn.values()))
             for unit, drawn in zip(units, rows, strict=True):
                 open_units[unit.cell] -= Counter([kind])
                 for sample, tokens in drawn.items():

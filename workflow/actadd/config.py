@@ -249,6 +249,9 @@ def _problems(config: dict[str, Any], root: Path) -> Iterator[str]:
             yield from _known(f"lenses.{name}.vectors", vector, config["vectors"], "vector")
     for name, entry in config["overheads"].items():
         yield from _overhead(config, f"overheads.{name}", entry)
+    for name, entry in config["vectors"].items():
+        if entry["kind"] == "file":
+            yield from _given_vector(config, f"vectors.{name}", name, root)
     for section in ("figures", "tables"):
         for name, entry in config[section].items():
             yield from _display(config, f"{section}.{name}", section, entry)
@@ -518,6 +521,58 @@ def _vectors(config: dict[str, Any]) -> Iterator[str]:
             )
 
 
+def _given_vector(config: dict[str, Any], key: str, name: str, root: Path) -> Iterator[str]:
+    """A vector that is read from a file has the layers at which it is used, and rows to align."""
+    # Only here, since it takes a moment.
+    from actadd.exchange import load_vectors
+
+    entry = config["vectors"][name]
+    if not (root / entry["file"]).is_file():
+        yield f"{key}.file: {entry['file']} does not exist; write the path of a file"
+    try:
+        given = load_vectors(root / entry["file"], entry.get("format"))
+    except UserError as error:
+        yield f"{key}.file: {error}"
+    for place, model, addition in _additions_of(config, name):
+        used = [addition.get(field, []) for field in ("layer", "source_layer")]
+        for layer in sorted(layer for part in used for layer in _listed(part)):
+            if layer not in given.rows:
+                there = ", ".join(map(str, given.layers))
+                yield (
+                    f"{place}: on {model} it is layer {layer}, and {entry['file']} holds layer "
+                    f"{there}, counted by block inputs; write one of these"
+                )
+        positions = _listed(addition.get("position", []))
+        if "all" in positions and given.positions > 1:
+            yield f"{place}.position: all needs one row, {entry['file']} has {given.positions}"
+        if not positions and given.positions == 1:
+            yield f"{place}: {entry['file']} holds one row; write position: back or all"
+    for lens, reading in config["lenses"].items():
+        for model in reading["models"] if name in reading["vectors"] else []:
+            depth = config["models"][model]["layers"]
+            if not given.rows.keys() >= set(range(depth)):
+                yield (
+                    f"lenses.{lens}.vectors: a lens reads all {depth} layers of {model}, but "
+                    f"{entry['file']} does not hold them all; remove {name!r}"
+                )
+
+
+def _listed(value: Any) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def _additions_of(config: dict[str, Any], vector: str) -> Iterator[tuple[str, str, dict]]:
+    """(where it stands, model, addition with its layers there) of a vector's additions."""
+    for experiment, entry in config["experiments"].items():
+        for model in entry["models"]:
+            placed = at_depth(entry["conditions"], config["models"][model]["layers"])
+            for condition, details in placed.items():
+                for index, addition in enumerate(details.get("additions", [])):
+                    if addition["vector"] == vector:
+                        key = f"experiments.{experiment}.conditions.{condition}.additions.{index}"
+                        yield key, model, addition
+
+
 def _scorers(config: dict[str, Any]) -> Iterator[str]:
     for name, entry in config["scorers"].items():
         key = f"scorers.{name}"
@@ -682,7 +737,7 @@ def _addition(config: dict, key: str, entry: dict, addition: dict) -> Iterator[s
     positions = addition.get("position", "front")
     kind = config["vectors"][addition["vector"]]["kind"]
     everywhere = "all" in (positions if isinstance(positions, list) else [positions])
-    if everywhere and kind != "mean_difference":
+    if everywhere and kind not in ("mean_difference", "file"):
         yield f"{key}.position: all needs a vector of one row, a mean_difference, not a {kind}"
     if kind == "mean_difference" and "position" not in addition:
         yield f"{key}: a mean_difference vector has one row; write position: back or all"

@@ -12,6 +12,7 @@ from actadd.conditions import Condition
 from actadd.errors import CellError
 from actadd.experiment import TOO_LARGE, Experiment
 from actadd.files import digest
+from actadd.progress import worked
 
 # Tokens kept of the last position's distributions: likeliest, and most moved, of each side.
 KEPT = 20
@@ -112,6 +113,7 @@ def _cell(
     for index, (own, ids) in enumerate(zip(plain, encoded, strict=True)):
         before = log_probabilities(own, [], len(own))
         after = log_probabilities(ids, additions, len(own))
+        worked(len(own) + len(ids))
         share = before.exp() * (before - after)
         # A prefix is no part of the text: its positions are compared from the text's end.
         shift = len(ids) - len(own)

@@ -11,6 +11,7 @@ from actadd.conditions import Condition
 from actadd.errors import CellError
 from actadd.experiment import TOO_LARGE, Experiment
 from actadd.files import digest
+from actadd.progress import begin, worked
 from actadd.sizes import ROWS_PER_TEXT
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def _compute(experiment: Experiment, encoded: list[Encoded], wanted: list[int]) 
     from actadd.batching import halving
 
     experiment.model()
+    begin()
 
     def measured(rows: int, left: list[int]) -> Iterator[Made]:
         groups: dict[str, list[int]] = {}
@@ -194,6 +196,7 @@ def _cells(
         )
         for found, result in zip(measured, results, strict=True):
             found.update(zip(batch, result, strict=True))
+            worked(sum(len(whole[i]) for i in batch))
     for index, condition, found in zip(indices, conditions, measured, strict=True):
         if not all(bool(logprob.isfinite().all()) for logprob, _ in found.values()):
             yield index, CellError(TOO_LARGE)

@@ -9,6 +9,7 @@ from typing import Any
 
 from actadd.errors import UserError
 from actadd.files import canonical_json, digest, read_json, sha256_file, whole_folder, write_json
+from actadd.tokens import single_token
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 # What a checkpoint is linked from: weights that run no code, and text.
@@ -99,11 +100,7 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 
     def single(field: str, text: str) -> int:
-        known = tokenizer.token_to_id(text)
-        ids = [known] if known is not None else tokenizer.encode(text, add_special_tokens=False).ids
-        if len(ids) != 1:
-            raise UserError(f"{key}.{field}: {text!r} is {len(ids)} tokens, not one")
-        return ids[0]
+        return single_token(tokenizer, f"{key}.{field}", text)
 
     chat_template = None
     if spec.get("chat_template"):

@@ -88,6 +88,9 @@ class Plan:
 
     def activations(self, model: str, contrast: str) -> Job:
         entry = {**self.config["vectors"][contrast], "name": contrast}
+        if entry["kind"] == "file":
+            # Nothing of the file is read then: only the reference sentence's stream is cached.
+            entry = {"kind": "file", "name": contrast}
         spec = {
             "contrast": entry,
             "dtype": self.config["models"][model]["dtype"],
@@ -98,6 +101,8 @@ class Plan:
 
     def vectors(self, model: str, vector: str) -> Job:
         spec = {"vector": {**self.config["vectors"][vector], "name": vector}}
+        if spec["vector"]["kind"] == "file":
+            spec["sha256"] = sha256_file(self.root / spec["vector"]["file"])
         above = self.activations(model, self.contrast(vector))
         return self._job(("vectors", model, vector), ("programs.vectors",), spec, activations=above)
 
@@ -480,6 +485,20 @@ class Plan:
         for name in list(found):
             found |= set(self.choice_sources(name))
         return sorted(found)
+
+    def paper_experiments(self) -> list[str]:
+        """What the target `paper` measures."""
+        return self.experiments_of(self.displays(paper=True))
+
+    def own_experiments(self) -> list[str]:
+        """What the default target measures: what the config has beside the paper's.
+
+        An experiment that no figure and no table shows belongs to it: somebody wrote it to be run.
+        """
+        paper, own = self.displays(paper=True), self.displays(paper=False)
+        shown = self.experiments_of(paper + own)
+        unshown = [name for name in self.config["experiments"] if name not in shown]
+        return sorted({*self.experiments_of(own), *unshown})
 
     def scorers_of(self, experiments: list[str]) -> list[str]:
         return sorted({s for name in experiments for s in self.experiment(name).get("scorers", [])})

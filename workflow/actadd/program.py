@@ -4,9 +4,12 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from actadd import devices, provenance
 from actadd.errors import UserError
@@ -84,5 +87,7 @@ def run(
             job=job_digest(spec, code),
             facts=facts or {},
         )
+        # From the process's start, so with its imports; the run's summary adds these up.
+        print(f"took {time.time() - psutil.Process().create_time():.1f} s", flush=True)
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -38,6 +38,26 @@ def _inputs_digest(inputs: Path | None) -> str | None:
     return digest({path.relative_to(inputs).as_posix(): sha256_file(path) for path in files})
 
 
+# Columns of a table of completions that are scored.
+TEXTS = ("prompt", "completion", "failed")
+
+
+def keyed(
+    entry: dict, completions: Path, inputs: Path | None
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each cell of completions, with the key under which a scorer's scores of it are stored.
+
+    entry: the scorer's config entry. inputs: what it reads besides.
+    """
+    given = _inputs_digest(inputs)
+    code = code_digest("actadd.scores", f"actadd.scorers.{entry['kind']}")
+    labels = {*LABELS, KINDS[entry["kind"]]}
+    determinant = {name: value for name, value in entry.items() if name not in labels}
+    for group in read_cells(completions, ["condition", "cell", *TEXTS]):
+        texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
+        yield cell_key(code=code, scorer=determinant, inputs=given, texts=digest(texts)), group
+
+
 def score_completions(
     spec: dict,
     *,
@@ -55,16 +75,11 @@ def score_completions(
     Returns facts; `failed` among them holds the cells that this scorer failed on.
     """
     rows = ["condition", "cell", "prompt_id", "sample"]
-    columns = [*rows, "prompt", "completion", "failed"]
+    columns = [*rows, *TEXTS]
     entry = spec["scorer"]
-    given = _inputs_digest(inputs)
-    code = code_digest("actadd.scores", f"actadd.scorers.{entry['kind']}")
-    labels = {*LABELS, KINDS[entry["kind"]]}
-    determinant = {name: value for name, value in entry.items() if name not in labels}
     keys, shown, broken = [], [], {}
-    for index, group in enumerate(read_cells(completions, columns)):
-        texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
-        keys.append(cell_key(code=code, scorer=determinant, inputs=given, texts=digest(texts)))
+    for index, (key, group) in enumerate(keyed(entry, completions, inputs)):
+        keys.append(key)
         shown.append(f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}")
         if pd.notna(group["failed"].iloc[0]):
             broken[index] = str(group["failed"].iloc[0])

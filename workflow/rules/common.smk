@@ -4,6 +4,8 @@ from actadd import attempts
 from actadd.config import home
 from actadd.displays import KINDS
 from actadd.plan import MEASURES
+from actadd.runsummary import summary
+from snakemake.logging import logger
 
 CONDA = "../../environment.yml"
 
@@ -46,6 +48,11 @@ def dataset_punkt(wildcards):
 
 def model_source(wildcards):
     return f"results/sources/{config['models'][wildcards.model]['source']}"
+
+
+def vector_file(wildcards):
+    """The file that holds a vector; nothing if it is made from prompts."""
+    return config["vectors"][wildcards.vector].get("file", [])
 
 
 def experiment_prompts(wildcards):
@@ -117,6 +124,12 @@ def failed_cells(since: float) -> str:
     more = [f"and {len(cells) - 3} more, see results/failures/"] if len(cells) > 3 else []
     said = [f"{len(cells)} cells failed; the next run tries them again", *cells[:3], *more]
     return "\n".join(said)
+
+
+def say_what_was_done(since: float):
+    """In the process that somebody started, not in those that it starts for its jobs."""
+    if workflow.is_main_process and (said := summary(Path("results"), since)):
+        logger.info(said)
 
 
 def choice_tables(wildcards):
