@@ -180,6 +180,7 @@ def test_coefficient_0_changes_nothing_and_another_does(prepared):
     assert trial(prepared, "--coefficient", "4", "--tokens", "8", "--seed", "1") != other
 
 
+@pytest.mark.workflow
 def test_it_draws_what_the_workflow_draws(here):
     table = pd.read_parquet("results/completions/tiny/sweep.parquet")
     prompt = table["prompt"].iloc[0]
@@ -289,7 +290,7 @@ def test_a_plan_tells_the_cells_that_a_change_asks_for(here):
     assert rows["sweep"]["time"] == "?"
     # The choice is made on the sweep, so what it leads to is not known yet.
     assert rows["chosen"]["in store"] == "?" and rows["chosen"]["to compute"] == "<= 3"
-    assert "chosen on tiny: results/choices/tiny/chosen.json will be made again" in actadd("plan")
+    assert "results/choices/tiny/chosen.json will be made again: chosen on" in actadd("plan")
 
 
 @pytest.mark.workflow
@@ -315,7 +316,7 @@ def test_before_anything_is_made_a_plan_gives_limits(configs):
     assert rows["sweep"]["tokens"] == "<= 100"
     assert rows["ratio"]["tokens"] == "?"
     printed = actadd("plan")
-    assert "sweep on tiny: results/models/tiny is not made yet" in printed
+    assert "results/models/tiny is not made yet: chosen on tiny, ratio on tiny" in printed
     assert "11 cells, at most 11 to compute; time not known for 3 of 3 experiments" in printed
 
 

@@ -284,9 +284,14 @@ def show(found: list[Forecast]) -> None:
     numbers = ("cells", "in store", "to compute", "passes", "tokens", "disk", "time")
     table((*columns, *numbers[3:]), [row(forecast) for forecast in found], numbers)
     typer.echo(total(found))
+    why: dict[str, list[str]] = {}
     for forecast in found:
         if forecast.unknown:
-            typer.echo(f"{forecast.experiment} on {forecast.model}: {forecast.unknown}")
+            place = f"{forecast.experiment} on {forecast.model}"
+            why.setdefault(forecast.unknown, []).append(place)
+    for reason, places in why.items():
+        more = f" and {len(places) - 2} more" if len(places) > 3 else ""
+        typer.echo(f"{reason}: {', '.join(places[: 2 if more else 3])}{more}")
 
 
 def total(found: list[Forecast]) -> str:

@@ -14,7 +14,7 @@ FILE = Path("results/benchmark/rates.json")
 # What a rate holds for; another number of rows or threads has another one.
 CONDITIONS = ("model", "dtype", "device", "threads", "batch_rows")
 PROMPT = "I went up to my friend and said that the weather was"
-WARMUP, STEPS = 2, 10
+WARMUP, STEPS, LENGTH = 2, 12, 64
 
 
 def machine() -> dict[str, Any]:
@@ -44,6 +44,8 @@ def measure(model_dir: Path, *, dtype: str, device: str, threads: int, rows: int
     with redirect_stdout(sys.stderr):
         model = load(model_dir, dtype=dtype, device=device, threads=threads)
     ids = Tokens(model_dir).encode(PROMPT)
+    # About as long as the texts whose log-probabilities are measured.
+    text = (ids * LENGTH)[:LENGTH]
 
     def draw(steps: int) -> float:
         start = time.perf_counter()
@@ -59,13 +61,13 @@ def measure(model_dir: Path, *, dtype: str, device: str, threads: int, rows: int
 
     def read(texts: int) -> float:
         start = time.perf_counter()
-        token_logprobs(model, [ids] * texts)
+        token_logprobs(model, [text] * texts)
         return time.perf_counter() - start
 
     draw(WARMUP)
-    drawing = draw(WARMUP + STEPS) - draw(WARMUP)
+    drawing = draw(STEPS)
     texts = max(1, rows // ROWS_PER_TEXT)
-    read(texts)
+    read(1)
     return {
         "model": model_dir.name,
         "dtype": dtype,
@@ -73,7 +75,7 @@ def measure(model_dir: Path, *, dtype: str, device: str, threads: int, rows: int
         "threads": threads,
         "batch_rows": rows,
         "drawn": rows * STEPS / drawing,
-        "read": texts * len(ids) / read(texts),
+        "read": texts * len(text) / read(texts),
     }
 
 
