@@ -19,7 +19,8 @@ def begin(running: Path, results: Path) -> None:
     for folder in (results, *(path for path in results.glob("*") if path.is_dir())):
         if folder.exists() and not os.access(folder, os.W_OK):
             raise UserError(
-                f"{folder} cannot be written; make it writable, or run in another folder (--directory)"
+                f"{folder} cannot be written; make it writable, or run in another folder "
+                "(--directory)"
             )
     stream = running.open("a")
     # Some network disks know no locks: then there is nothing to hold.
