@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -95,12 +96,14 @@ DAMAGE = {"flipped": flip, "truncated": truncate, "emptied": empty}
 
 # --- damage ------------------------------------------------------------------------------------
 
+# The program that computes the log-probabilities.
+RATIO = ("cells", "logprobs/tiny/ratio.parquet")
 # What is damaged, and the program that reads it.
 READ = {
     "activations/tiny/calm/layer_01.safetensors": ("vectors", "/calm/"),
-    "vectors/tiny/calm/layer_01.safetensors": ("logprobs",),
-    "datasets/texts.parquet": ("logprobs",),
-    "choices/tiny/chosen.json": ("completions", "0/2"),
+    "vectors/tiny/calm/layer_01.safetensors": RATIO,
+    "datasets/texts.parquet": RATIO,
+    "choices/tiny/chosen.json": ("cells", "completions/tiny/chosen", "0/2"),
     "completions/tiny/sweep.parquet": ("scores", "/sweep/"),
     "scores/tiny/chosen/words.parquet": ("summary", "/chosen."),
     "summaries/tiny/sweep.parquet": ("figure", "/sweep."),
@@ -145,14 +148,14 @@ def test_damage_in_a_folder_removes_all_of_it(run, space):
 
 
 @pytest.mark.parametrize(
-    ("reader", "kind"), [("model", "flipped"), ("logprobs", "truncated"), ("logprobs", "gone")]
+    ("reader", "kind"), [(("model",), "flipped"), (RATIO, "truncated"), (RATIO, "gone")]
 )
 def test_a_users_own_file_is_named_and_never_removed(run, space, reader, kind):
     own_links(space)
     weights = space.folder / "tiny-model/model.safetensors"
     DAMAGE.get(kind, Path.unlink)(weights)
     left = weights.read_bytes() if weights.exists() else None
-    said = run(reader)
+    said = run(*reader)
     assert f"{weights}, your own file" in said and "touch" in said
     assert (weights.read_bytes() if weights.exists() else None) == left
     assert (space.folder / "results/models/tiny/model.safetensors").is_symlink()
@@ -171,7 +174,7 @@ def test_a_damaged_download_behind_a_model_is_removed_with_it(run, space):
             else:
                 path.write_bytes(content)
     flip(source / "model.safetensors")
-    assert "models/tiny/model.safetensors is damaged" in run("logprobs")
+    assert "models/tiny/model.safetensors is damaged" in run(*RATIO)
     for folder in (source, model):
         assert not folder.exists()
         assert not folder.with_name(f"{folder.name}.provenance.json").exists()
@@ -199,6 +202,24 @@ def test_figures_and_tables_refuse_what_another_job_made(run, space, display):
                 write_json(path, call)
     said = run(display, "/sweep.")
     assert "made from another config or code (job 0000000000000000)" in said
+
+
+@pytest.mark.parametrize("kind", ["flipped", "truncated", "gone"])
+def test_cells_that_are_gone_are_filled_again_by_their_shard(run, space, kind):
+    """What gathers computes nothing: it names them, and removes the record of the shard."""
+    table = space.folder / "results/completions/tiny/chosen.parquet"
+    wanted, records = table.read_bytes(), table.with_suffix("")
+    keys = pd.read_parquet(table)["cell"].unique()
+    for number in range(2):
+        cell = space.folder / f"results/store/{keys[number][:2]}/{keys[number]}.parquet"
+        DAMAGE.get(kind, Path.unlink)(cell)
+        said = run("cells", "completions/tiny/chosen", "none")
+        assert "1 of 3 cells are gone from results/store" in said and "run again" in said
+        left = {path.name for path in records.iterdir()}
+        assert left == {f"shard_{1 - number}_of_2.provenance.json"}
+        assert run("cells", "completions/tiny/chosen", f"{number}/2") == ""
+        assert run("cells", "completions/tiny/chosen", "none") == ""
+        assert table.read_bytes() == wanted
 
 
 def test_a_file_beside_somebody_elses_record_is_the_users_own(tmp_path):
@@ -255,6 +276,7 @@ def test_what_was_damaged_is_made_again_with_the_same_bytes(space):
     assert "is damaged" in space.log("choice/tiny/chosen")
     assert "Traceback" not in printed
     planned = space.planned()
+    print(planned)
     assert planned.pop("figure") == 2 and planned.pop("summary") == 2
     # The chosen setting comes from the summary; what was finished of it is in the store.
     assert planned == {
@@ -310,13 +332,13 @@ def test_a_full_disk_in_the_middle_of_the_cells(run, space):
     wanted = (log / "ratio.parquet").read_bytes()
     shutil.rmtree(store)
     store.mkdir()
-    with small_disk(store, 24):
-        said = run("logprobs")
+    with small_disk(store, 8):
+        said = run(*RATIO)
         assert "results/store/" in said and "No space left on device; free some space" in said
         kept = {path: path.stat().st_mtime_ns for path in store.rglob("*.parquet")}
         assert kept and not hidden(store)
         subprocess.run(["mount", "-o", "remount,size=1m", str(store)], check=True)
-        assert run("logprobs") == ""
+        assert run(*RATIO) == ""
         finished = {path: path.stat().st_mtime_ns for path in store.rglob("*.parquet")}
         assert len(finished) == 3 and kept.items() <= finished.items()
     assert (log / "ratio.parquet").read_bytes() == wanted

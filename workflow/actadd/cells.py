@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actadd.errors import CellError, UserError
-from actadd.files import digest, read_json, whole_file, write_json
+from actadd.errors import CellError, DamagedFile, UserError
+from actadd.files import digest, read_json, remove, whole_file, write_json
 from actadd.progress import progress
 from actadd.provenance import versions
 
@@ -61,7 +61,13 @@ class CellStore:
     def failure(self, key: str) -> str | None:
         """Why a cell could not be computed when it was last tried; None if it is there."""
         path = self._failure_path(key)
-        return read_json(path)["failed"] if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return read_json(path)["failed"]
+        except DamagedFile:
+            path.unlink()
+            return None
 
 
 # Packages that do the arithmetic of some cell: another version may give other bytes.
@@ -73,6 +79,26 @@ def cell_key(**determinants: Any) -> str:
     found = versions()
     packages = {name: found.get(name) for name in COMPUTING}
     return digest({**determinants, "packages": packages})
+
+
+def check_filled(store: CellStore, keys: Sequence[str], shards: Sequence[Path]) -> None:
+    """Raises UserError if cells that shards have filled are gone since, or damaged.
+
+    keys: those that were shared out, every n-th to the same shard. shards: the shards' records, in
+    order; those of shards that have to fill a cell again are removed, so that the next run does.
+    """
+    gone = [
+        place
+        for place, key in enumerate(keys)
+        if store.failure(key) is None and store.get(key) is None
+    ]
+    for place in gone:
+        remove(shards[place % len(shards)])
+    if gone:
+        raise UserError(
+            f"{len(gone)} of {len(keys)} cells are gone from {store.folder}, such as "
+            f"{store.path(keys[gone[0]])}; run again and they are computed anew"
+        )
 
 
 # What a computation makes of a cell: its table, or why there is none.

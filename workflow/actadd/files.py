@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actadd.errors import DamagedFile
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
@@ -170,7 +172,11 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def read_json(path: Path | str) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """What a JSON file holds; raises DamagedFile, which names it, if it is none."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DamagedFile(f"{path} is damaged, it is no JSON: delete it and run again") from error
 
 
 def write_with(path: Path | str, write: Callable[[Path], Any]) -> None:

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
-from actadd.errors import UserError
+from actadd.errors import DamagedFile, UserError
 from actadd.files import read_json, remove, sha256_file, write_json
 
 # Packages whose version can change a number; what is not installed is left out.
@@ -131,7 +131,7 @@ def check_fresh(path: Path, expected: set[str]) -> None:
         return
     try:
         record = read_json(beside)
-    except ValueError as error:
+    except DamagedFile as error:
         raise UserError(
             f"{beside} is damaged, it is no JSON: delete it and {path}, and run again"
         ) from error
