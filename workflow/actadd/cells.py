@@ -5,6 +5,7 @@ at all. So a changed coefficient computes one new cell, a killed job goes on at 
 deleting the store costs time and nothing else.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,42 @@ from actadd.errors import CellError, DamagedFile, UserError
 from actadd.files import digest, read_json, remove, whole_file, write_json
 from actadd.progress import progress
 from actadd.provenance import versions
+
+# The metadata of a cell's file in which the sum of all its other bytes stands, and that place while
+# the sum is taken.
+SEAL = b"actadd.sha256"
+BLANK = b"0" * 64
+
+
+def seal(table: pa.Table) -> bytes:
+    """A table as an ordinary Parquet file that holds its own sha256.
+
+    Parquet's checksums cover its pages only: one bit in the footer can be an error far away, or
+    other values.
+    """
+    buffer = pa.BufferOutputStream()
+    marked = table.replace_schema_metadata({**(table.schema.metadata or {}), SEAL: BLANK})
+    pq.write_table(marked, buffer, compression="zstd")
+    content = buffer.getvalue().to_pybytes()
+    place = _place(content)
+    return content[:place] + _sum(content, place) + content[place + len(BLANK) :]
+
+
+def sealed(content: bytes) -> bool:
+    """Whether these are the bytes that `seal` made."""
+    place = _place(content)
+    return place > 0 and content[place : place + len(BLANK)] == _sum(content, place)
+
+
+def _place(content: bytes) -> int:
+    """Where the sum stands: behind its name and Parquet's mark for 64 bytes; 0 if it does not."""
+    found = content.rfind(SEAL + b"\x18\x40")
+    return found + len(SEAL) + 2 if found >= 0 else 0
+
+
+def _sum(content: bytes, place: int) -> bytes:
+    blank = content[:place] + BLANK + content[place + len(BLANK) :]
+    return hashlib.sha256(blank).hexdigest().encode()
 
 
 class CellStore:
@@ -32,12 +69,14 @@ class CellStore:
         path = self.path(key)
         if not path.exists():
             return None
-        try:
-            return pq.read_table(path, page_checksum_verification=True)
-        except (OSError, pa.ArrowException) as error:
-            print(f"cell store: {path} is damaged ({error}); it is computed again", flush=True)
-            path.unlink()
+        content = path.read_bytes()
+        if not sealed(content):
+            print(f"cell store: {path} is damaged; it is computed again", flush=True)
+            path.unlink(missing_ok=True)
             return None
+        table = pq.read_table(pa.BufferReader(content))
+        kept = {name: value for name, value in table.schema.metadata.items() if name != SEAL}
+        return table.replace_schema_metadata(kept)
 
     def found(self, key: str) -> pa.Table:
         """The table; raises UserError if it is not there any more."""
@@ -48,7 +87,7 @@ class CellStore:
 
     def put(self, key: str, table: pa.Table) -> None:
         with whole_file(self.path(key)) as temporary:
-            pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+            temporary.write_bytes(seal(table))
         self._failure_path(key).unlink(missing_ok=True)
 
     def _failure_path(self, key: str) -> Path:
