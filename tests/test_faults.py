@@ -99,6 +99,7 @@ DAMAGE = {"flipped": flip, "truncated": truncate, "emptied": empty}
 
 # --- damage ------------------------------------------------------------------------------------
 
+PLACE = "results/summaries/tiny/ratio.parquet"
 # The program that computes the log-probabilities.
 RATIO = ("cells", "logprobs/tiny/ratio.parquet")
 # What is damaged, and the program that reads it.
@@ -187,6 +188,9 @@ def test_a_damaged_download_behind_a_model_is_removed_with_it(run, space):
 def test_a_record_that_is_damaged_is_named(run, space):
     truncate(space.folder / "results/summaries/tiny/sweep.provenance.json")
     assert "sweep.provenance.json is damaged" in run("figure", "/sweep.")
+    record = space.folder / "results/summaries/tiny/ratio.provenance.json"
+    write_json(record, {**read_json(record), "outputs": {}})
+    assert f"ratio.provenance.json says nothing of {PLACE}" in run("figure", "/ratio.")
 
 
 @pytest.mark.parametrize("display", ["figure", "table"])
@@ -560,6 +564,13 @@ def kill(kind: str, space, process: subprocess.Popen) -> int:
     return len(workers(space)) if kind == "snakemake" else 0
 
 
+def unlock(space) -> subprocess.CompletedProcess:
+    """As people type it, and `make resume`: without a number of cores."""
+    command = [sys.executable, "-m", "snakemake", "--unlock"]
+    done = {"cwd": space.folder, "env": space.environment(), "capture_output": True, "text": True}
+    return subprocess.run(command, **done)
+
+
 def killed_until_done(space, kinds: list[str], moment) -> tuple[int, int]:
     """Runs, kills at `moment(space, process)`, goes on, for each of `kinds`; then to the end.
 
@@ -579,7 +590,7 @@ def killed_until_done(space, kinds: list[str], moment) -> tuple[int, int]:
         assert "Traceback" not in printed, printed
         assert finished.items() <= cells(space).items(), "a finished cell was computed again"
         # What `make resume` does; at once, with orphans still at work.
-        space.run("--unlock")
+        assert unlock(space).returncode == 0
     space.run("--rerun-incomplete")
     for program in workers(space):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -653,13 +664,7 @@ def test_interrupted_and_a_second_run_beside_it(before_cells, undisturbed):
         program.suspend()
     refused = space.run("--rerun-incomplete", fails=True)
     assert "Directory cannot be locked" in refused and "no other Snakemake process" in refused
-    refused_unlock = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--unlock"],
-        cwd=space.folder,
-        env=space.environment(),
-        capture_output=True,
-        text=True,
-    )
+    refused_unlock = unlock(space)
     assert refused_unlock.returncode == 1
     assert "a run is going on in" in refused_unlock.stderr
     assert "Traceback" not in refused + refused_unlock.stderr
@@ -673,6 +678,8 @@ def test_interrupted_and_a_second_run_beside_it(before_cells, undisturbed):
     print(f"Ctrl-C: ended after {time.monotonic() - began:.1f} s")
     assert process.returncode != 0 and not workers(space)
     assert "Traceback" not in (space.folder / "printed").read_text()
+    log = space.log("completions/tiny/sweep")
+    assert "error: interrupted; what is finished is kept" in log and "Traceback" not in log
     assert not hidden(space.folder / "results")
     # Snakemake has unlocked the folder itself, so this is all.
     space.run("--rerun-incomplete")

@@ -142,7 +142,10 @@ def check_fresh(path: Path, expected: set[str]) -> None:
             f"{path} was made from another config or code (job {record['job']}); "
             f"delete it, or run snakemake with --forcerun, to make it again"
         )
-    for name, wanted in _listed(path, beside, record).items():
+    listed = _listed(path, beside, record)
+    if not listed and "outputs" in record:
+        raise UserError(f"{beside} says nothing of {path}: delete both, and run again")
+    for name, wanted in listed.items():
         file = beside.parent / name
         found = sha256_file(file) if file.is_file() else None
         if found != wanted:
