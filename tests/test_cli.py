@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 import tiny
+from actadd import configfiles
 from actadd.cli import app, project, shown
 from actadd.files import read_json
 
@@ -128,14 +129,11 @@ def test_config_files_are_read_in_the_workflows_order(configs):
 def test_the_projects_configs_merge_as_snakemake_merges_them():
     from snakemake.utils import update_config
 
-    names = ("config/paper_small.yaml", "config.yaml", "config/models_offline.yaml")
+    files = [tiny.ROOT / name for name in (*project.ALWAYS, "config/models_offline.yaml")]
     theirs: dict = {}
-    ours: dict = {}
-    for name in names:
-        text = (tiny.ROOT / name).read_text()
-        update_config(theirs, yaml.safe_load(text))
-        project.merge(ours, yaml.safe_load(text))
-    assert ours == theirs
+    for file in files:
+        update_config(theirs, yaml.safe_load(file.read_text()))
+    assert configfiles.load(files) == theirs
 
 
 def test_a_mistake_is_said_without_a_traceback(configs):
