@@ -302,7 +302,7 @@ def test_perplexity_ratio_by_hand(tmp_path):
                         "target": True,
                     }
                 )
-    pd.DataFrame(rows).to_parquet(tmp_path / "in.parquet")
+    tiny.none_failed(pd.DataFrame(rows)).to_parquet(tmp_path / "in.parquet")
     summaries.summarise_logprobs(
         {"ranks": [1, 10]},
         logprobs=tmp_path / "in.parquet",
@@ -337,7 +337,7 @@ def test_a_masked_first_target_is_left_out_not_replaced(tmp_path):
         for text in (0, 1)
         for index in (1, 2, 3, 4)
     ]
-    pd.DataFrame(rows).to_parquet(tmp_path / "in.parquet")
+    tiny.none_failed(pd.DataFrame(rows)).to_parquet(tmp_path / "in.parquet")
     summaries.summarise_logprobs(
         {"ranks": [1, 10]},
         logprobs=tmp_path / "in.parquet",
