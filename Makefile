@@ -2,6 +2,7 @@
 # make test     all tests and style checks                 make clean    remove what was computed
 # make bench    speed against other libraries         make plan     what a run would compute
 # make lock     requirements.lock from requirements.txt
+# make test-nightly    the tests that take many minutes
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -9,12 +10,13 @@ CORES ?= all
 ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
 
-.PHONY: run resume plan test bench env lock clean format
+.PHONY: run resume plan test test-nightly bench env lock clean format
 
 run: env
 	$(SNAKEMAKE)
 
-# A killed run leaves a lock; finished cells are in the store and are not computed again.
+# A killed run leaves a lock; finished cells are in the store and are not computed again. Unlocking
+# is refused as long as a run is alive.
 resume: env
 	$(ACTIVATE) snakemake --unlock
 	$(SNAKEMAKE)
@@ -24,6 +26,9 @@ plan: env
 
 test: env
 	$(ACTIVATE) pytest -n 2
+
+test-nightly: env
+	$(ACTIVATE) pytest -n 0 -m nightly
 
 bench: env
 	$(SNAKEMAKE) results/models/smollm2-135m

@@ -15,6 +15,7 @@ sys.path.insert(0, str(WORKFLOW))
 # Programs are started as `python -m programs.NAME`, wherever the working directory is.
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(WORKFLOW))}" "${{PYTHONPATH:+:$PYTHONPATH}}; ")
 
+from actadd import runs
 from actadd.config import checked
 from actadd.configfiles import load
 from actadd.errors import UserError
@@ -40,7 +41,12 @@ if SMALL in FILES:
 configfile: "config.yaml"
 
 
+# Snakemake's lock outlives a run that was killed; this file is held as long as the run is alive.
+RUNNING = Path(".snakemake/running")
+
 try:
+    if "--unlock" in sys.argv:
+        runs.refuse_if_running(RUNNING)
     config = checked(config, Path.cwd())
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -69,6 +75,10 @@ onstart:
     # finished: after a hundred jobs that took half a core. Only clusters need the limit.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    try:
+        runs.begin(RUNNING, Path("results"))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 onerror:

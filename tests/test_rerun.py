@@ -4,11 +4,9 @@ import json
 import os
 import re
 import shutil
-import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -248,48 +246,6 @@ def test_what_only_captions_say_redraws_figures_only(space):
 
     edit(space, rename)
     assert space.planned() == {"figure": 2, "scorer_card": 1}
-
-
-def test_killed_in_the_middle_it_resumes_and_gives_the_same_bytes(tmp_path, tiny_model):
-    settings = tiny.config(
-        figures={},
-        experiments={
-            "sweep": {
-                **tiny.CONFIG["experiments"]["sweep"],
-                "samples": 40,
-                "max_new_tokens": 90,
-                "scorers": [],
-            }
-        },
-    )
-    undisturbed = tiny.Workspace.create(tmp_path / "undisturbed", tiny_model, settings)
-    undisturbed.run()
-    space = tiny.Workspace.create(tmp_path / "killed", tiny_model, settings)
-    process = subprocess.Popen(
-        space.command(),
-        cwd=space.folder,
-        env=space.environment(),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    log = space.folder / "results/logs/completions/tiny/sweep.log"
-    deadline = time.monotonic() + 120
-    while not (log.exists() and "cell 2 of 5" in log.read_text()):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (space.folder / "results/completions/tiny/sweep.parquet").exists()
-
-    # What `make resume` does.
-    space.run("--unlock")
-    space.run("--rerun-incomplete")
-    [counts] = [line for line in log.read_text().splitlines() if line.startswith("cells:")]
-    reused = int(counts.split()[3])
-    assert counts == f"cells: {5 - reused} computed, {reused} reused" and 2 <= reused < 5
-    assert space.outputs() == undisturbed.outputs()
-    assert not list(space.folder.glob("results/**/.*.parquet")), "nothing half-written is left"
 
 
 def test_two_runs_give_the_same_bytes(finished, tmp_path, tiny_model):

@@ -1,4 +1,4 @@
-"""The one exception for what a user can put right, and how a message shows what was found."""
+"""Exceptions for what a user can put right, and how a message shows what was found."""
 
 import re
 from collections.abc import Iterator
@@ -15,6 +15,10 @@ class UserError(Exception):
     The message names the config key or the file, the value found, and what to write instead; the
     programs print it alone, without a traceback.
     """
+
+
+class DamagedFile(UserError, ValueError):
+    """A file that is not of the form that it should have."""
 
 
 class CellError(UserError):

@@ -1,6 +1,6 @@
 """Scores of an experiment's completions, and how well each scorer agrees with people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from actadd import datasets
-from actadd.cells import CellStore, Made, cell_key, fill
+from actadd.cells import CellStore, Made, cell_key, check_filled, fill
 from actadd.codedigest import code_digest
 from actadd.errors import CellError
 from actadd.files import (
@@ -66,10 +66,11 @@ def score_completions(
     store: Path,
     output: Path | None,
     shard: tuple[int, int] | None = (0, 1),
+    shards: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Scores every completion with one scorer, cell by cell, and writes one Parquet table.
 
-    spec: {scorer: its config entry}. shard, output: as for `actadd.measures.measure`.
+    spec: {scorer: its config entry}. shard, shards, output: as for `actadd.measures.measure`.
     Rows are those of `completions`, in order: condition, cell, prompt_id, sample, the scorer's
     metrics, and `failed`: why there are none, be it the completions' fault or the scorer's.
     Returns facts; `failed` among them holds the cells that this scorer failed on.
@@ -97,9 +98,10 @@ def score_completions(
     cell_store = CellStore(store)
     whole = [index for index in range(len(keys)) if index not in broken]
     if shard is not None:
-        first, shards = shard
-        failed = fill(cell_store, keys, shown, compute, whole[first::shards])
+        first, count = shard
+        failed = fill(cell_store, keys, shown, compute, whole[first::count])
     else:
+        check_filled(cell_store, [keys[index] for index in whole], shards)
         failed = {i: why for i in whole if (why := cell_store.failure(keys[i]))}
 
     def frames() -> Iterator[pd.DataFrame]:

@@ -15,7 +15,7 @@ rule overhead:
     conda:
         CONDA
     # All cores, though the job uses compute.threads of them: nothing else may run beside it.
-    threads: workflow.cores
+    threads: workflow.resource_settings.cores or 1
     resources:
         gpu=lambda wc: gpus(wc.subject),
     params:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from actadd import configfiles
 from actadd.conditions import Condition, at_depth, expand
 from actadd.config import checked
+from actadd.configfiles import load
 from actadd.errors import UserError
 
 # As the Snakefile reads them, each on top of the one before.
@@ -19,8 +19,8 @@ def configured(given: list[Path] | None = None) -> dict[str, Any]:
             f"{ALWAYS[-1]} does not exist here; run the command in the workflow's folder, where "
             "the Snakefile is"
         )
-    below = [path for path in ALWAYS if path.is_file()]
-    return checked(configfiles.load([*below, *(given or ())]), Path.cwd())
+    files = [*filter(Path.is_file, ALWAYS), *(given or ())]
+    return checked(load(files), Path.cwd())
 
 
 # A setting that is not chosen yet: it counts as one condition.
