@@ -1,6 +1,7 @@
 # make run      the default experiments, with figures      make resume   go on after a crash
 # make test     all tests and style checks                 make clean    remove what was computed
 # make bench    speed against other libraries and the machine's limit
+# make report   run, then results/report.html and results/explorer.html; paper-report: of the paper
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -8,7 +9,7 @@ CORES ?= all
 ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
 
-.PHONY: run resume test bench env clean format
+.PHONY: run resume report paper-report test bench env clean format
 
 run: env
 	$(SNAKEMAKE)
@@ -17,6 +18,14 @@ run: env
 resume: env
 	$(ACTIVATE) snakemake --unlock
 	$(SNAKEMAKE)
+
+report: env
+	$(SNAKEMAKE) all explorer
+	$(ACTIVATE) snakemake all explorer --report results/report.html
+
+paper-report: env
+	$(SNAKEMAKE) paper_small paper_explorer
+	$(ACTIVATE) snakemake paper_small paper_explorer --report results/paper_report.html
 
 test: env
 	$(ACTIVATE) pytest -n 2

@@ -5,13 +5,13 @@ import json
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import tiny
-from actadd import codedigest, explorer
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 HOSTILE = "</script><img src=x onerror=\"window.broken = true\"><b>bold</b> <!-- ${title} & 'x'"
@@ -48,7 +48,9 @@ def written(folder, experiment: str, places: list[dict], prompts: list[str], sam
     more: text(number, prompt, sample) of a completion, score(number, prompt, sample),
     failed: {number of a cell: reason}.
     """
-    text = more.get("text", lambda n, p, s: f"plain {p} {s}" if n == 0 else f"the bride {n} {p} {s}")
+    text = more.get(
+        "text", lambda n, p, s: f"plain {p} {s}" if n == 0 else f"the bride {n} {p} {s}"
+    )
     score = more.get("score", lambda n, p, s: n + p / 10 + s / 100)
     failed = more.get("failed")
     drawn, scored, summed = [], [], []

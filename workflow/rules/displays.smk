@@ -1,7 +1,8 @@
 # One figure for each entry of the config's `figures`, one table for each of its `tables`.
 #
 # in   what the kind reads, see actadd/displays.py: summaries, cells, norms, lenses, timings
-# out  results/figures/{display}.png and .svg, results/tables/{display}.csv and .md
+# out  results/figures/{display}.png and .svg, results/tables/{display}.csv, .md and .html; for the
+#      report, captions as .rst
 
 
 rule figure:
@@ -12,8 +13,9 @@ rule figure:
             "results/figures/{display}.png",
             caption="../report/figure.rst",
             category="Figures",
-            labels={"figure": "{display}"},
+            labels=display_labels("figures"),
         ),
+        caption="results/figures/{display}.rst",
         svg="results/figures/{display}.svg",
         provenance="results/figures/{display}.provenance.json",
     log:
@@ -27,7 +29,7 @@ rule figure:
         "Draw {wildcards.display}"
     shell:
         "python -m programs.figure --spec {params.spec:q} --code {params.code} "
-        "--sources {input.sources} --png {output.png} --svg {output.svg} "
+        "--sources {input.sources} --png {output.png} --svg {output.svg} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 
@@ -35,12 +37,14 @@ rule table:
     input:
         sources=display_inputs("tables"),
     output:
-        csv=report(
-            "results/tables/{display}.csv",
+        csv="results/tables/{display}.csv",
+        page=report(
+            "results/tables/{display}.html",
             caption="../report/table.rst",
-            category="Tables",
-            labels={"table": "{display}"},
+            category=display_category,
+            labels=display_labels("tables"),
         ),
+        caption="results/tables/{display}.rst",
         markdown="results/tables/{display}.md",
         provenance="results/tables/{display}.provenance.json",
     log:
@@ -55,6 +59,7 @@ rule table:
     shell:
         "python -m programs.table --spec {params.spec:q} --code {params.code} "
         "--sources {input.sources} --csv {output.csv} --markdown {output.markdown} "
+        "--page {output.page} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 

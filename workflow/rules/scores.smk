@@ -153,10 +153,12 @@ rule scorer_card:
     input:
         validations=expand("results/validation/{scorer}.json", scorer=PLAN.validated_scorers()),
     output:
-        card=report(
-            "results/tables/scorer_card.csv",
+        card="results/tables/scorer_card.csv",
+        page=report(
+            "results/tables/scorer_card.html",
             caption="../report/scorer_card.rst",
             category="Scorers",
+            labels={"table": "agreement with people"},
         ),
         provenance="results/tables/scorer_card.provenance.json",
     log:
@@ -170,5 +172,5 @@ rule scorer_card:
         "Tabulate the scorers' agreement with people"
     shell:
         "python -m programs.scorer_card --spec {params.spec:q} --code {params.code} "
-        "--validations {input.validations} --card {output.card} "
+        "--validations {input.validations} --card {output.card} --page {output.page} "
         "--provenance {output.provenance} > {log} 2>&1"

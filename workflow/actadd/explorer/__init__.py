@@ -67,9 +67,7 @@ def _run(completions: Path | None, scores: list[Path], summary: Path) -> dict[st
     drawn = pd.DataFrame() if completions is None else pd.read_parquet(completions)
     drawn = _objects(drawn.reindex(columns=list(dict.fromkeys(columns))))
     summed = pd.read_parquet(summary)
-    summed = _objects(
-        summed.reindex(columns=[*PLACE, "group", "metric", *ESTIMATES, "failed"])
-    )
+    summed = _objects(summed.reindex(columns=[*PLACE, "group", "metric", *ESTIMATES, "failed"]))
     places = pd.concat([drawn[PLACE], summed[PLACE]], ignore_index=True)
     numbers = places.groupby(PLACE, dropna=False, sort=False).ngroup()
     drawn["number"] = numbers[: len(drawn)].to_numpy()
