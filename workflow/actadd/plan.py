@@ -514,43 +514,37 @@ class Plan:
 
     def explorer(self, experiments: list[str]) -> Job:
         """A page that shows experiments, and what a report says of them first."""
-        models = sorted(
-            {model for name in experiments for model in self.experiment(name)["models"]}
-        )
+        # What can be read comes first.
+        given = sorted(experiments, key=lambda n: self.experiment(n)["measure"] != "completions")
+        entries = [self._explored(name) for name in given]
+        models = sorted({model for entry in entries for model in entry["models"]})
         spec = {
             "title": "Steering explorer",
-            "experiments": [self._explored(name) for name in experiments],
+            "experiments": entries,
             "models": {name: self.config["models"][name]["source"] for name in models},
             "seed": self.config["seed"],
             "device": self.config["compute"]["device"],
         }
-        above = {
-            path: job
-            for jobs in self.explorer_inputs(experiments).values()
-            for path, job in jobs.items()
-        }
+        above: dict[str, Job] = {}
+        for jobs in self.explorer_inputs(experiments).values():
+            above |= jobs
         return self._job(("explorer", *experiments), ("programs.explorer",), spec, **above)
 
     def _explored(self, name: str) -> dict[str, Any]:
         entry = self.experiment(name)
-        shown = [*self.config["figures"].values(), *self.config["tables"].values()]
-        own = [display for display in shown if display.get("experiment") == name]
-        notes = {
-            scorer: self.config["scorers"][scorer].get("note")
-            for scorer in entry.get("scorers", [])
-        }
+        scorers = {scorer: self.config["scorers"][scorer] for scorer in entry.get("scorers", [])}
+        labels: dict[str, str] = {}
+        for display in (*self.config["figures"].values(), *self.config["tables"].values()):
+            if display.get("experiment") == name:
+                labels |= display.get("labels", {})
         return {
             "name": name,
             "title": entry["title"],
             "measure": entry["measure"],
             "models": entry["models"],
             "data": self._data(name),
-            "notes": {scorer: note for scorer, note in notes.items() if note},
-            "labels": {
-                metric: text
-                for display in own
-                for metric, text in display.get("labels", {}).items()
-            },
+            "notes": {name: own["note"] for name, own in scorers.items() if "note" in own},
+            "labels": labels,
         }
 
     # --- targets ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the report shows beside figures: captions, tables as pages, and what it was all made from."""
+"""What the report shows beside figures: captions, tables as pages, and what made them."""
 
 import html
 import re
@@ -17,10 +17,10 @@ TABLE = Template("""<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>$title</title>
 <style>
-body { margin: 1.5rem; color: #22252b; background: #fff; font: 0.9375rem/1.5 system-ui, sans-serif; }
+body { margin: 1.5rem; background: #fff; color: #22252b; font: 0.9375rem/1.5 system-ui; }
 h1 { margin: 0 0 1rem; font: 600 1.3rem/1.3 Charter, Georgia, serif; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.35rem 0.8rem; text-align: left; vertical-align: top; border-bottom: 1px solid #dcd8cf; }
+th, td { padding: 0.35rem 0.8rem; border-bottom: 1px solid #dcd8cf; vertical-align: top; }
 th { position: sticky; top: 0; background: #fff; color: #5a606b; font-weight: 600; }
 td { white-space: pre-wrap; max-width: 32rem; overflow-wrap: anywhere; }
 p { max-width: 50rem; color: #5a606b; }

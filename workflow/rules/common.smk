@@ -207,6 +207,10 @@ def display_category(wildcards) -> str:
     return "Paper against ours" if kind == "comparison" else "Tables"
 
 
+def explorer_inputs(experiments: list[str]) -> dict[str, list[str]]:
+    return {kind: list(files) for kind, files in PLAN.explorer_inputs(experiments).items()}
+
+
 def target(section: str, name: str) -> str:
     """The target's name of a figure or a table."""
     return {"figures": "fig_", "tables": "table_"}[section] + name.replace("-", "_")

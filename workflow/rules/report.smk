@@ -12,7 +12,7 @@ report: "../report/workflow.rst"
 
 rule explorer_page:
     input:
-        unpack(lambda wc: PLAN.explorer_inputs(EXPLORED[wc.part])),
+        unpack(lambda wc: explorer_inputs(EXPLORED[wc.part])),
     output:
         page=report(
             "results/{part}explorer.html",

@@ -36,7 +36,7 @@ def build(
 
     spec: title, and experiments in the order in which they are shown; each has name, title, models,
     data (what its prompts are), and may have notes on its scorers and labels of its metrics.
-    completions, summaries: .../MODEL/EXPERIMENT.parquet; scores: .../MODEL/EXPERIMENT/SCORER.parquet.
+    completions, summaries: .../MODEL/EXPERIMENT.parquet. scores: .../EXPERIMENT/SCORER.parquet.
     An experiment without completions, as one of log-probabilities, has its summary only. A text in
     the column `failed` of completions or summaries says why there are no numbers.
     """
@@ -103,7 +103,7 @@ def _objects(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cells(places: pd.DataFrame, drawn: pd.DataFrame, summed: pd.DataFrame) -> list[dict]:
-    """Coordinates of each cell that has any, the number of its unsteered cell, and why it failed."""
+    """Each cell's known coordinates, the number of its unsteered cell, and why it failed."""
     prefixes = drawn.drop_duplicates("number").set_index("number")["prefix"].to_dict()
     failed = _reasons(drawn) | _reasons(summed)
     found = []
