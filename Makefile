@@ -7,6 +7,7 @@ VENV ?= .venv
 PYTHON ?= python3
 CORES ?= all
 ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+REPORT = $(ACTIVATE) snakemake --report-html-stylesheet-path workflow/report/report.css --report
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
 
 .PHONY: run resume report paper-report test bench env clean format
@@ -21,11 +22,11 @@ resume: env
 
 report: env
 	$(SNAKEMAKE) all explorer
-	$(ACTIVATE) snakemake all explorer --report results/report.html
+	$(REPORT) results/report.html all explorer
 
 paper-report: env
 	$(SNAKEMAKE) paper_small paper_explorer
-	$(ACTIVATE) snakemake paper_small paper_explorer --report results/paper_report.html
+	$(REPORT) results/paper_report.html paper_small paper_explorer
 
 test: env
 	$(ACTIVATE) pytest -n 2

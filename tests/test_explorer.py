@@ -70,9 +70,9 @@ def written(folder, experiment: str, places: list[dict], prompts: list[str], sam
                     **extra,
                 }
             )
-            if not reason:
-                key = {"condition": own["condition"], "cell": number}
-                scored.append({**key, **row, "any": score(number, p, s), "count": np.nan})
+            value = np.nan if reason else score(number, p, s)
+            key = {"condition": own["condition"], "cell": number}
+            scored.append({**key, **row, "any": value, "count": np.nan, **extra})
         mean = np.nan if reason else number / 10
         summed.append(
             {
@@ -80,7 +80,7 @@ def written(folder, experiment: str, places: list[dict], prompts: list[str], sam
                 "group": "all",
                 "metric": "words.any",
                 "n_prompts": len(prompts),
-                "n_completions": len(prompts) * samples,
+                "n_completions": 0 if reason else len(prompts) * samples,
                 **{"mean": mean, "low": mean - 0.05, "high": mean + 0.05},
                 **{"difference": mean, "difference_low": mean - 0.1, "difference_high": mean + 0.1},
                 "p_value": 0.03,

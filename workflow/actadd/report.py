@@ -69,7 +69,8 @@ def describe(spec: dict, *, records: list[Path], output: Path) -> dict[str, Any]
             packages.setdefault(name, set()).add(version)
     facts = {
         "models": "; ".join(f"{name} (source {source})" for name, source in spec["models"].items()),
-        "seed": f"{spec['seed']}; device: {spec['device']}",
+        "seed": str(spec["seed"]),
+        "device": spec["device"],
         "commit": "; ".join(f"{name} ({jobs} jobs)" for name, jobs in sorted(commits.items())),
         "versions": ", ".join(f"{name} {' or '.join(sorted(packages[name]))}" for name in packages),
     }
@@ -78,9 +79,9 @@ def describe(spec: dict, *, records: list[Path], output: Path) -> dict[str, Any]
         for entry in spec["experiments"]
     ]
     lines = [
-        *("Experiments", "-----------", ""),
+        *("**Experiments**", ""),
         *(f"- {line}" for line in experiments),
-        *("", "Made from", "---------", ""),
+        *("", "**Made from**", ""),
         *(f":{name}: {rst(text)}" for name, text in facts.items()),
     ]
     write_text(output, "\n".join(lines) + "\n")

@@ -75,7 +75,7 @@ def _run(completions: Path | None, scores: list[Path], summary: Path) -> dict[st
     places = places[~numbers.duplicated()].reset_index(drop=True)
     prompts = drawn.drop_duplicates("prompt_id")
     prompts = prompts[prompts["prompt_id"].notna()]
-    estimates = summed[summed["metric"].notna() & summed["failed"].isna()]
+    estimates = summed[summed["metric"].notna()].reset_index(drop=True)
     metrics = list(dict.fromkeys(estimates["metric"]))
     groups = sorted(set(estimates["group"]), key=lambda group: (group != "all", group))
     return {
@@ -91,6 +91,7 @@ def _run(completions: Path | None, scores: list[Path], summary: Path) -> dict[st
             "metric": [metrics.index(name) for name in estimates["metric"]],
             "group": [groups.index(name) for name in estimates["group"]],
             **{name: _numbers(estimates[name]) for name in ESTIMATES},
+            "failed": _failed(estimates),
         },
         "completions": _completions(drawn, prompts["prompt_id"].tolist()),
         "scores": _scores(drawn, scores),
@@ -131,17 +132,21 @@ def _reasons(table: pd.DataFrame) -> dict[int, str]:
 
 
 def _completions(drawn: pd.DataFrame, prompts: list) -> dict[str, list]:
-    """Columns of what was drawn; `failed` has a row's number and its reason."""
-    drawn = drawn[drawn["prompt_id"].notna()]
+    """Columns of what was drawn."""
+    drawn = drawn[drawn["prompt_id"].notna()].reset_index(drop=True)
     order = {name: place for place, name in enumerate(prompts)}
-    failed = drawn["failed"].reset_index(drop=True).dropna()
     return {
         "cell": drawn["number"].tolist(),
         "prompt": [order[name] for name in drawn["prompt_id"]],
         "sample": [int(sample) for sample in drawn["sample"]],
         "text": drawn["completion"].tolist(),
-        "failed": [[number, str(reason)] for number, reason in failed.items()],
+        "failed": _failed(drawn),
     }
+
+
+def _failed(table: pd.DataFrame) -> list[list]:
+    """[row, reason] of each row that failed."""
+    return [[number, str(reason)] for number, reason in table["failed"].dropna().items()]
 
 
 def _scores(drawn: pd.DataFrame, scores: list[Path]) -> dict[str, list[float | None]]:

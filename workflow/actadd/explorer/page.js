@@ -95,7 +95,8 @@ function estimates(metric, group) {
   summary.metric.forEach((own, row) => {
     if (own !== m || (g >= 0 && summary.group[row] !== g) || found.has(summary.cell[row])) return;
     const values = {};
-    for (const [name, column] of Object.entries(summary)) values[name] = column[row];
+    for (const [name, column] of Object.entries(summary)) if (name !== "failed") values[name] = column[row];
+    values.failed = new Map(summary.failed).get(row);
     found.set(summary.cell[row], values);
   });
   return found;
@@ -107,6 +108,9 @@ function shownValue(values) {
     ? [values.mean, values.low, values.high]
     : [values.difference, values.difference_low, values.difference_high];
 }
+
+// Why a cell has no number: it failed as a whole, or one scorer failed on it.
+const failure = (place, found) => run().cells[place].failed || (found && found.get(place) || {}).failed;
 
 function interval(low, high, signed = false) {
   return low === null || high === null ? "" : `[${number(low, signed)}, ${number(high, signed)}]`;
@@ -258,6 +262,7 @@ function drawSetting() {
       .slice(0, 8)
       .map(([metric, found]) => {
         const values = found.get(state.cell);
+        if (values.failed) return element("div", {}, element("dt", {}, label(metric)), element("dd", { className: "lost" }, `failed: ${values.failed}`));
         const beside = found.get(own.unsteered);
         const lines = [
           element("span", { className: "value" }, number(values.mean)),
@@ -312,9 +317,11 @@ function layout(x, y, more = {}) {
 // Plotly reads some tags in its texts.
 const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
-function hover(place, values) {
+function hover(place, found) {
   const own = run().cells[place];
-  if (own.failed) return `${plain(cellName(own))}<br>failed: ${plain(cut(own.failed, 120))}`;
+  const reason = failure(place, found);
+  if (reason) return `${plain(cellName(own))}<br>failed: ${plain(cut(reason, 120))}`;
+  const values = found.get(place);
   const [mean, low, high] = shownValue(values);
   const n = values.n_completions || values.n_prompts;
   return `${plain(cellName(own))}<br><b>${number(mean, state.show === "difference")}</b> ${interval(low, high)}` + (n ? `<br>n = ${number(n)}` : "");
@@ -374,16 +381,16 @@ function lineTrace(places, x, found, name, colour, strong) {
     marker: { color: colour, size: places.map((place) => (place === state.cell ? 13 : strong ? 8 : 6)), line: { color: css("--card"), width: 1 } },
     opacity: strong ? 1 : 0.75,
     customdata: places,
-    text: places.map((place, index) => (values[index][0] === null ? "" : hover(place, found.get(place)))),
+    text: places.map((place, index) => (values[index][0] === null ? "" : hover(place, found))),
     hovertemplate: "%{text}<extra></extra>",
   };
 }
 
-function failedTrace(places, x, y) {
+function failedTrace(places, x, y, found) {
   return {
     type: "scatter", mode: "markers", name: "failed", x, y,
     marker: { symbol: "x", size: 11, color: css("--warn") },
-    customdata: places, text: places.map((place) => hover(place)), hovertemplate: "%{text}<extra></extra>", showlegend: places.length > 0,
+    customdata: places, text: places.map((place) => hover(place, found)), hovertemplate: "%{text}<extra></extra>", showlegend: places.length > 0,
   };
 }
 
@@ -401,9 +408,9 @@ function drawDose(places, found) {
     return lineTrace(own, own.map((place) => cells[place][along]), found, layer === undefined ? "" : `layer ${layer}`, colour, strong);
   });
   const level = unsteeredLevel(found);
-  const failed = places.filter((place) => cells[place].failed);
+  const failed = places.filter((place) => failure(place, found));
   const lowest = Math.min(...traces.flatMap((trace) => trace.y.filter((value) => value !== null)), level[0] ?? Infinity);
-  traces.push(failedTrace(failed, failed.map((place) => cells[place][along]), failed.map(() => (Number.isFinite(lowest) ? lowest : 0))));
+  traces.push(failedTrace(failed, failed.map((place) => cells[place][along]), failed.map(() => (Number.isFinite(lowest) ? lowest : 0)), found));
   const caption = `${shownName()} by ${along}${lines.length > 1 ? ", a line for each layer" : ""}, with 95 % intervals; dashed: unsteered.` + (failed.length ? ` Crosses: ${plural(failed.length, "cell")} that failed.` : "");
   show("dose", caption, `Line chart: ${caption} The numbers follow as a table.`, traces,
     layout(along, plain(shownName()), {
@@ -422,7 +429,7 @@ function drawGrid(places, found) {
   if (layers.length < 2 || coefficients.length < 2) return show("grid");
   const at = (layer, coefficient) => places.find((place) => cells[place].layer === layer && cells[place].coefficient === coefficient);
   const grid = layers.map((layer) => coefficients.map((coefficient) => at(layer, coefficient)));
-  const values = grid.map((row) => row.map((place) => (place === undefined || cells[place].failed ? null : shownValue(found.get(place))[0])));
+  const values = grid.map((row) => row.map((place) => (place === undefined || failure(place, found) ? null : shownValue(found.get(place))[0])));
   const numbers = layers.length * coefficients.length <= MOST_VALUES_IN_A_GRID;
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const sequential = dark ? [[0, "#20262c"], [0.5, "#2f7f78"], [1, "#d9f5d6"]] : [[0, "#f4f1e6"], [0.5, "#5aa9a0"], [1, "#0b3c4c"]];
@@ -430,14 +437,14 @@ function drawGrid(places, found) {
   const trace = {
     type: "heatmap", z: values, x: coefficients.map((value) => number(value)), y: layers.map(String),
     customdata: grid.map((row) => row.map((place) => place ?? null)),
-    text: grid.map((row) => row.map((place) => (place === undefined ? "" : cells[place].failed ? "failed" : numbers ? number(shownValue(found.get(place))[0], state.show === "difference") : ""))),
-    hovertext: grid.map((row) => row.map((place) => (place === undefined ? "" : found.has(place) || cells[place].failed ? hover(place, found.get(place)) : ""))),
+    text: grid.map((row) => row.map((place) => (place === undefined ? "" : failure(place, found) ? "failed" : numbers ? number(shownValue(found.get(place))[0], state.show === "difference") : ""))),
+    hovertext: grid.map((row) => row.map((place) => (place === undefined ? "" : found.has(place) || failure(place, found) ? hover(place, found) : ""))),
     texttemplate: "%{text}", hovertemplate: "%{hovertext}<extra></extra>", hoverongaps: true,
     colorscale: state.show === "mean" ? sequential : diverging, ...(state.show === "mean" ? {} : { zmid: 0 }),
     xgap: 2, ygap: 2, colorbar: { thickness: 10, outlinewidth: 0, tickfont: { size: 11 } },
   };
   const [x, y] = [coefficients.indexOf(cell().coefficient), layers.indexOf(cell().layer)];
-  const failed = grid.flatMap((row, r) => row.map((place, c) => [place, r, c])).filter(([place]) => place !== undefined && cells[place].failed);
+  const failed = grid.flatMap((row, r) => row.map((place, c) => [place, r, c])).filter(([place]) => place !== undefined && failure(place, found));
   const caption = `${shownName()} by layer and coefficient. Choose a cell to read its completions.`;
   show("grid", caption, `Heatmap: ${caption} The numbers follow as a table.`, [trace],
     layout("coefficient", "layer", {
@@ -452,10 +459,10 @@ function drawGrid(places, found) {
 // Where nothing is swept: every cell under the other.
 function drawComparison(found) {
   const cells = run().cells;
-  const places = cells.map((_, place) => place).filter((place) => found.has(place) || cells[place].failed).slice(0, MOST_ROWS_COMPARED);
+  const places = cells.map((_, place) => place).filter((place) => found.has(place) || failure(place, found)).slice(0, MOST_ROWS_COMPARED);
   if (places.length < 2) return show("dose");
   const values = places.map((place) => shownValue(found.get(place)));
-  const failed = places.filter((place) => cells[place].failed);
+  const failed = places.filter((place) => failure(place, found));
   // Settings of one name are still rows of their own.
   const names = places.map((place) => plain(cut(cellName(cells[place]), 44)) + "\u200b".repeat(place));
   const known = places.map((place, index) => index).filter((index) => values[index][0] !== null && values[index][0] !== undefined);
@@ -465,10 +472,10 @@ function drawComparison(found) {
     x: known.map((index) => values[index][0]), y: known.map((index) => names[index]),
     error_x: { type: "data", symmetric: false, array: bounds.map(([up]) => up), arrayminus: bounds.map(([, down]) => down), color: css("--accent"), thickness: 1.6, width: 4 },
     marker: { color: css("--accent"), size: known.map((index) => (places[index] === state.cell ? 14 : 9)), line: { color: css("--card"), width: 1 } },
-    customdata: known.map((index) => places[index]), text: known.map((index) => hover(places[index], found.get(places[index]))), hovertemplate: "%{text}<extra></extra>",
+    customdata: known.map((index) => places[index]), text: known.map((index) => hover(places[index], found)), hovertemplate: "%{text}<extra></extra>",
   };
   const least = Math.min(...trace.x, 0);
-  const crosses = failedTrace(failed, failed.map(() => least), failed.map((place) => names[places.indexOf(place)]));
+  const crosses = failedTrace(failed, failed.map(() => least), failed.map((place) => names[places.indexOf(place)]), found);
   const caption = `${shownName()} of every setting, with 95 % intervals.` + (failed.length ? ` Crosses: ${plural(failed.length, "cell")} that failed.` : "");
   show("dose", caption, `Dot plot: ${caption} The numbers follow as a table.`, [trace, crosses],
     layout(plain(shownName()), "", {
@@ -500,9 +507,10 @@ function drawNumbers(found) {
   const head = ["Setting", "Mean", "95 % interval", "Difference", "95 % interval", "p", "Prompts", "Completions"];
   const rows = run().cells.map((own, place) => {
     const values = found.get(place);
-    if (!values && !own.failed) return undefined;
-    const shown = own.failed
-      ? [`failed: ${own.failed}`, "", "", "", "", "", ""]
+    const reason = failure(place, found);
+    if (!values && !reason) return undefined;
+    const shown = reason
+      ? [`failed: ${reason}`, "", "", "", "", "", ""]
       : [number(values.mean), interval(values.low, values.high), number(values.difference, true), interval(values.difference_low, values.difference_high, true), number(values.p_value), number(values.n_prompts), number(values.n_completions)];
     return element("tr", { className: place === state.cell ? "chosen" : "" }, element("td", {}, cellName(own)), ...shown.map((text) => element("td", {}, text)));
   });
@@ -531,7 +539,7 @@ function markedText(text, beside) {
 
 function scoresOf(row, beside) {
   const shown = Object.entries(run().scores).map(([metric, values]) => {
-    const value = values[row];
+    const value = values[row] ?? null;
     const change = beside === undefined || value === null || values[beside] === null ? null : value - values[beside];
     const text = value === null ? "not scored" : number(value);
     return element("li", {}, `${label(metric)} `, element("b", {}, text), change ? ` (${number(change, true)})` : "");
