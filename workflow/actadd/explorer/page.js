@@ -194,10 +194,10 @@ function openRun() {
 // Fields are kept and only refilled, so that the focus stays where it is.
 const fields = new Map();
 
-function field(form, name, text, { wide = false, control = element("select") } = {}) {
+function field(form, name, text, { size = "", control = element("select") } = {}) {
   if (!fields.has(name)) {
     control.id = `field-${name}`;
-    const made = element("div", { className: wide ? "field wide" : "field" }, element("label", { htmlFor: control.id }, text), control);
+    const made = element("div", { className: `field ${size}` }, element("label", { htmlFor: control.id }, text), control);
     byId(form).append(made);
     fields.set(name, control);
   }
@@ -220,9 +220,9 @@ const reveal = (name, shown) => { fields.get(name).parentElement.hidden = !shown
 
 function drawSettings() {
   fill("settings", "experiment", "Experiment", EXPERIMENTS.map((own, place) => [place, own.title]), state.experiment,
-    (value) => { state.experiment = value; state.run = 0; openRun(); }, { wide: true });
+    (value) => { state.experiment = value; state.run = 0; openRun(); }, { size: "wide" });
   fill("settings", "model", "Model", experiment().runs.map((own, place) => [place, own.model]), state.run,
-    (value) => { state.run = value; openRun(); });
+    (value) => { state.run = value; openRun(); }, { size: "middle" });
   for (const [facet, text] of FACETS) {
     const values = new Map();
     for (const place of candidates(facet)) {
@@ -231,7 +231,7 @@ function drawSettings() {
     }
     const options = [...values].sort(([a], [b]) => ascending(a, b)).map(([value, own]) => [value, facetText(facet, value, own)]);
     fill("settings", facet, text, options, facetValue(cell(), facet),
-      (value) => { state.cell = nearest(facet, value); state.shown = PAGE; }, { wide: facet === "condition" });
+      (value) => { state.cell = nearest(facet, value); state.shown = PAGE; }, { size: facet === "condition" ? "wide" : "" });
     reveal(facet, ALWAYS.has(facet) || options.length > 1);
   }
 }
@@ -279,7 +279,7 @@ function drawSetting() {
 
 function drawChartSettings() {
   fill("chart-settings", "metric", "Metric", run().metrics.map((name) => [name, label(name)]), state.metric,
-    (value) => { state.metric = value; }, { wide: true });
+    (value) => { state.metric = value; }, { size: "wide" });
   fill("chart-settings", "group", "Prompts", run().groups.map((name) => [name, name]), state.group,
     (value) => { state.group = value; });
   reveal("group", run().groups.length > 1);
@@ -305,7 +305,7 @@ function layout(x, y, more = {}) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: css("--sans"), color: css("--ink"), size: 13 },
-    margin: { l: 48, r: 12, t: 36, b: 44 },
+    margin: { l: 48, r: 12, t: 12, b: 44 },
     hoverlabel: { bgcolor: css("--card"), bordercolor: css("--quiet"), font: { color: css("--ink"), family: css("--sans") }, align: "left" },
     showlegend: false,
     ...more,
@@ -338,8 +338,6 @@ const shownName = () => (state.show === "mean" ? label(state.metric) : `${label(
 function show(id, caption, described, traces, shape, pick) {
   const figure = byId(id);
   const plot = figure.querySelector(".plot");
-  figure.hidden = !traces;
-  if (!traces) return;
   figure.querySelector("figcaption").textContent = caption;
   plot.setAttribute("aria-label", described);
   Plotly.react(plot, traces, shape, { displayModeBar: false, responsive: true }).then(() => {
@@ -401,11 +399,14 @@ function drawDose(places, found) {
   const along = coefficients.length > 1 ? "coefficient" : "layer";
   const lines = along === "coefficient" ? layers : [undefined];
   const sorted = [...places].sort((a, b) => cells[a][along] - cells[b][along]);
+  const spread = Math.max(...places.map((place) => cells[place][along])) - Math.min(...places.map((place) => cells[place][along]));
   const traces = lines.map((layer, index) => {
     const own = sorted.filter((place) => layer === undefined || cells[place].layer === layer);
     const strong = layer === undefined || layer === cell().layer;
     const colour = layer === undefined ? css("--accent") : layerColour(lines.length > 1 ? index / (lines.length - 1) : 0.5);
-    return lineTrace(own, own.map((place) => cells[place][along]), found, layer === undefined ? "" : `layer ${layer}`, colour, strong);
+    // Lines stand a little apart, so that their intervals show.
+    const apart = lines.length > 1 ? (index / (lines.length - 1) - 0.5) * Math.min(0.05, 0.008 * lines.length) * spread : 0;
+    return lineTrace(own, own.map((place) => cells[place][along] + apart), found, layer === undefined ? "" : `layer ${layer}`, colour, strong);
   });
   const level = unsteeredLevel(found);
   const failed = places.filter((place) => failure(place, found));
@@ -416,6 +417,7 @@ function drawDose(places, found) {
     layout(along, plain(shownName()), {
       shapes: levelShapes(level, "x"),
       showlegend: lines.length > 1,
+      margin: { l: 48, r: 12, t: lines.length > 1 ? 36 : 12, b: 44 },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } },
       xaxis: along === "coefficient" && coefficients.length <= 9 ? { tickvals: coefficients } : {},
     }),
@@ -426,7 +428,6 @@ function drawGrid(places, found) {
   const cells = run().cells;
   const layers = unique(places.map((place) => cells[place].layer)).sort(ascending);
   const coefficients = unique(places.map((place) => cells[place].coefficient)).sort(ascending);
-  if (layers.length < 2 || coefficients.length < 2) return show("grid");
   const at = (layer, coefficient) => places.find((place) => cells[place].layer === layer && cells[place].coefficient === coefficient);
   const grid = layers.map((layer) => coefficients.map((coefficient) => at(layer, coefficient)));
   const values = grid.map((row) => row.map((place) => (place === undefined || failure(place, found) ? null : shownValue(found.get(place))[0])));
@@ -460,7 +461,6 @@ function drawGrid(places, found) {
 function drawComparison(found) {
   const cells = run().cells;
   const places = cells.map((_, place) => place).filter((place) => found.has(place) || failure(place, found)).slice(0, MOST_ROWS_COMPARED);
-  if (places.length < 2) return show("dose");
   const values = places.map((place) => shownValue(found.get(place)));
   const failed = places.filter((place) => failure(place, found));
   // Settings of one name are still rows of their own.
@@ -493,14 +493,12 @@ function drawCharts() {
   // The library comes last in the file, so that texts can be read before it is there.
   if (typeof Plotly === "undefined") return;
   const places = sweep().filter((place) => run().cells[place].coefficient !== undefined);
-  const swept = ["layer", "coefficient"].some((facet) => unique(places.map((place) => run().cells[place][facet])).length > 1);
-  if (swept) {
-    drawDose(places, found);
-    drawGrid(places, found);
-  } else {
-    drawComparison(found);
-    show("grid");
-  }
+  const several = ["layer", "coefficient"].filter((facet) => unique(places.map((place) => run().cells[place][facet])).length > 1);
+  // First, since the other is as wide as it has room.
+  byId("grid").hidden = several.length < 2;
+  if (several.length) drawDose(places, found);
+  else drawComparison(found);
+  if (several.length === 2) drawGrid(places, found);
 }
 
 function drawNumbers(found) {
@@ -554,7 +552,8 @@ function side(name, className, row, beside) {
   if (reason !== undefined) return element("div", { className: `side ${className}` }, title, element("p", { className: "notice" }, `Failed: ${reason}`));
   const text = run().completions.text[row];
   const other = beside === undefined ? null : run().completions.text[beside];
-  const shown = !text ? [element("span", { className: "empty" }, "nothing: it ended at once")] : other === null ? [text] : markedText(text, other);
+  // A completion goes on after the prompt, mostly with a space.
+  const shown = !text ? [element("span", { className: "empty" }, "nothing: it ended at once")] : other === null ? [text.replace(/^ /, "")] : markedText(text.replace(/^ /, ""), other);
   return element("div", { className: `side ${className}` }, title, element("p", { className: "text", dir: "auto" }, ...shown), ...scoresOf(row, beside));
 }
 
@@ -586,7 +585,7 @@ function drawCompletionSettings() {
   const options = prompts.map((own, place) => [String(place), cut(own.text.trim() || "(empty prompt)", 70)]).filter(([place]) => mine.has(Number(place)));
   if (state.prompt !== "all" && !mine.has(Number(state.prompt))) state.prompt = options.length ? options[0][0] : "all";
   const select = fill("completion-settings", "prompt", "Prompt", [["all", `all ${plural(options.length, "prompt")}`], ...options], state.prompt,
-    (value) => { state.prompt = value; state.shown = PAGE; }, { wide: true });
+    (value) => { state.prompt = value; state.shown = PAGE; }, { size: "wide" });
 
   if (!fields.has("find")) {
     const steps = element("div", { className: "steps" });
@@ -615,7 +614,7 @@ function drawCompletionSettings() {
   for (const [name, end] of [["previous", 0], ["next", options.length]]) fields.get(name).setAttribute("aria-disabled", String(select.selectedIndex === end));
   fill("completion-settings", "order", "Order",
     [["drawn", "by prompt and sample"], ["rise", `largest rise of ${label(state.metric)}`], ["fall", `largest fall of ${label(state.metric)}`]],
-    state.metric in run().scores ? state.order : "drawn", (value) => { state.order = value; state.shown = PAGE; }, { wide: true });
+    state.metric in run().scores ? state.order : "drawn", (value) => { state.order = value; state.shown = PAGE; }, { size: "wide" });
   fields.get("order").disabled = !(state.metric in run().scores);
 }
 
@@ -676,7 +675,7 @@ function restore() {
   if (run().groups.includes(kept.get("group"))) state.group = kept.get("group");
   if (kept.get("show") === "difference") state.show = "difference";
   if (["rise", "fall"].includes(kept.get("order"))) state.order = kept.get("order");
-  if (kept.get("prompt") === "all" || run().prompts[Number(kept.get("prompt"))]) state.prompt = kept.get("prompt");
+  if (kept.get("prompt") === "all" || (kept.has("prompt") && run().prompts[Number(kept.get("prompt"))])) state.prompt = kept.get("prompt");
   state.find = kept.get("find") || "";
 }
 
