@@ -34,7 +34,7 @@ $table
 
 def rst(text: str) -> str:
     """`text` as one paragraph of reStructuredText that says just that, whatever is in it."""
-    return re.sub(r"([^\w\s])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([^\w\s]|_)", r"\\\1", " ".join(text.split()))
 
 
 def write_caption(path: Path, title: str, caption: str) -> None:
@@ -71,7 +71,7 @@ def describe(spec: dict, *, records: list[Path], output: Path) -> dict[str, Any]
         "models": "; ".join(f"{name} (source {source})" for name, source in spec["models"].items()),
         "seed": str(spec["seed"]),
         "device": spec["device"],
-        "commit": "; ".join(f"{name} ({jobs} jobs)" for name, jobs in sorted(commits.items())),
+        "jobs by commit": "; ".join(f"{name}: {jobs}" for name, jobs in sorted(commits.items())),
         "versions": ", ".join(f"{name} {' or '.join(sorted(packages[name]))}" for name in packages),
     }
     experiments = [
