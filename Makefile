@@ -1,7 +1,9 @@
 # make run      the default experiments, with figures      make resume   go on after a crash
 # make test     all tests and style checks                 make clean    remove what was computed
-# make bench    speed against other libraries and the machine's limit
+# make bench    speed against other libraries         make plan     what a run would compute
 # make report   run, then results/report.html and results/explorer.html; paper-report: of the paper
+# make lock     requirements.lock from requirements.txt
+# make test-nightly    the tests that take many minutes
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -10,15 +12,19 @@ ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 REPORT = $(ACTIVATE) snakemake --report-html-stylesheet-path workflow/report/report.css --report
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
 
-.PHONY: run resume report paper-report test bench env clean format
+.PHONY: run resume plan report paper-report test test-nightly bench env lock clean format
 
 run: env
 	$(SNAKEMAKE)
 
-# A killed run leaves a lock; finished cells are in the store and are not computed again.
+# A killed run leaves a lock; finished cells are in the store and are not computed again. Unlocking
+# is refused as long as a run is alive.
 resume: env
 	$(ACTIVATE) snakemake --unlock
 	$(SNAKEMAKE)
+
+plan: env
+	@$(ACTIVATE) PYTHONPATH=workflow python -m actadd plan
 
 report: env
 	$(SNAKEMAKE) all explorer
@@ -30,6 +36,9 @@ paper-report: env
 
 test: env
 	$(ACTIVATE) pytest -n 2
+
+test-nightly: env
+	$(ACTIVATE) pytest -n 0 -m nightly
 
 bench: env
 	$(SNAKEMAKE) results/models/smollm2-135m
@@ -43,11 +52,23 @@ $(VENV)/.installed: requirements.txt
 	$(VENV)/bin/pip install --quiet --requirement requirements.txt
 	touch $@
 
+# Every package of the tree, for every platform, with the sums of its files; torch is the package
+# index's build, which brings CUDA on Linux. `pip install -r requirements.lock` checks the sums.
+lock:
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet uv==0.13.8
+	$(VENV)/lock/bin/uv pip compile --quiet requirements.txt --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --custom-compile-command "make lock" -o requirements.lock
+	rm -r $(VENV)/lock
+
 format: env
 	$(ACTIVATE) ruff check --fix --quiet . && $(ACTIVATE) ruff format --quiet .
-	$(ACTIVATE) snakefmt --quiet Snakefile workflow
+	$(ACTIVATE) snakefmt Snakefile workflow
 
 # Fetched models and data stay, since getting them again takes a network.
+MADE = find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name sources
+
 clean:
-	find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name sources -exec rm -rf {} +
-	rm -rf .snakemake
+	@echo "removing, of what was computed (results/sources stays):"
+	@$(MADE) -exec du -sh {} + ; if [ -d .snakemake ]; then du -sh .snakemake; fi
+	@$(MADE) -exec rm -rf {} + ; rm -rf .snakemake

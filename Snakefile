@@ -15,21 +15,38 @@ sys.path.insert(0, str(WORKFLOW))
 # Programs are started as `python -m programs.NAME`, wherever the working directory is.
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(WORKFLOW))}" "${{PYTHONPATH:+:$PYTHONPATH}}; ")
 
+from actadd import runs
 from actadd.config import checked
+from actadd.configfiles import load
 from actadd.errors import UserError
 from actadd.plan import Plan
 
 # --- config ---------------------------------------------------------------------------------------
 # The paper's experiments, at a small size; what the config says comes on top, then --configfile.
-if Path("config/paper_small.yaml").exists():
+SMALL = "config/paper_small.yaml"
+FILES = [file for file in (SMALL, "config.yaml") if Path(file).exists()]
 
-    configfile: "config/paper_small.yaml"
+try:
+    # Before Snakemake reads them: it would keep the last of two equal keys, and run `__use_yte__`.
+    # As a module of another workflow, the config comes from there.
+    load([] if workflow.modifier.skip_configfile else [*FILES, *workflow.configfiles])
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+if SMALL in FILES:
+
+    configfile: SMALL
 
 
 configfile: "config.yaml"
 
 
+# Snakemake's lock outlives a run that was killed; this file is held as long as the run is alive.
+RUNNING = Path(".snakemake/running")
+
 try:
+    if "--unlock" in sys.argv:
+        runs.refuse_if_running(RUNNING)
     config = checked(config, Path.cwd())
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -58,9 +75,18 @@ onstart:
     # finished: after a hundred jobs that took half a core. Only clusters need the limit.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    try:
+        runs.begin(RUNNING, Path("results"))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+onerror:
+    say_what_was_done(STARTED)
 
 
 onsuccess:
+    say_what_was_done(STARTED)
     # Jobs with failed cells succeed, so that all others go on; the run as a whole has not.
     if failed := failed_cells(STARTED):
         raise WorkflowError(failed)

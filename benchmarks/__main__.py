@@ -35,6 +35,7 @@ def main() -> None:
 
     from importlib import import_module
 
+    from actadd.cli import rates
     from benchmarks.common import Setup, machine
     from benchmarks.report import write
 
@@ -48,6 +49,9 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     about = machine(setup)
     print(json.dumps(about, indent=2), flush=True)
+    # What `actadd plan` estimates times by.
+    speed = {"dtype": setup.dtype, "device": setup.device, "threads": setup.threads}
+    rates.keep([rates.measure(setup.model, rows=128, **speed)], arguments.output / "rates.json")
     results = []
     began = time.perf_counter()
     for item in arguments.items:

@@ -53,6 +53,11 @@ def prepared(source: Path, learned: Path | None = None, **spec) -> pd.DataFrame:
     return table
 
 
+def same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether two datasets are, but for the lines that their rows come from."""
+    return one.drop(columns="origin").equals(other.drop(columns="origin"))
+
+
 def written(path: Path, content) -> Path:
     """A file of text, of lines of JSON if its name ends so, or of JSON."""
     if path.suffix == ".jsonl":
@@ -233,7 +238,7 @@ def test_documents_by_the_share_of_their_words(tmp_path):
     assert table["group"].value_counts().to_dict() == {"0.0": 2, "0.5": 1, "1.0": 4}
     densest_half = table[table["group"] == "0.5"]["text"].item()
     assert densest_half == DOCUMENTS[4], "the shortest, so the densest"
-    assert table.equals(prepared(back, frequency=rule | some)), "the file's order is no matter"
+    assert same(table, prepared(back, frequency=rule | some)), "the file's order is no matter"
     fewer = prepared(forward, frequency=rule | some, per_group=1)
     assert list(fewer["group"].sort_values()) == ["0.0", "0.5", "1.0"]
     assert set(fewer["text"]) < set(table["text"])
@@ -324,7 +329,7 @@ def test_whole_documents_go_into_splits(tmp_path):
     assert sizes.to_dict() == {"one": 5, "two": 10} and len(table) == 45
     assert table.groupby("document")["split"].nunique().max() == 1
     reverse = written(tmp_path / "y.txt", "\n".join(reversed(lines)))
-    assert table.equals(prepared(reverse, sentences=True, splits={"one": 5, "two": 10}))
+    assert same(table, prepared(reverse, sentences=True, splits={"one": 5, "two": 10}))
 
 
 # --- the config's checks ---

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+import tiny
 from actadd import datasets, divergence, summaries
 from actadd.measures import measure
 from actadd.steering import blocks
@@ -215,7 +216,7 @@ def test_a_token_with_and_without_its_space_are_two(tmp_path):
         **{"token_ids": [5, 6], "tokens": [" wed", "wed"], "watched": [True, True]},
         **{"before": [0.1, 0.2], "after": [0.4, 0.6]},
     }
-    pd.DataFrame([row]).to_parquet(tmp_path / "d.parquet")
+    tiny.none_failed(pd.DataFrame([row])).to_parquet(tmp_path / "d.parquet")
     files = {"csv": tmp_path / "s.csv", "parquet": tmp_path / "s.parquet"}
     summaries.summarise_divergence({}, divergence=tmp_path / "d.parquet", **files)
     table = pd.read_parquet(tmp_path / "s.parquet")

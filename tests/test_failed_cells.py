@@ -1,5 +1,7 @@
 """A cell whose numbers are none fails alone: marked everywhere, averaged nowhere, tried again."""
 
+import copy
+
 import pandas as pd
 import pytest
 
@@ -13,8 +15,8 @@ HUGE = 1e38
 
 def huge(settings: dict, experiments=("sweep", "ratio", "moved")) -> dict:
     """The tiny config with a divergence experiment, and a coefficient that overflows in each."""
-    experiment = settings["experiments"]["ratio"]
-    settings["experiments"]["moved"] = {**experiment, "title": "moved", "measure": "divergence"}
+    moved = copy.deepcopy(settings["experiments"]["ratio"])
+    settings["experiments"]["moved"] = {**moved, "title": "moved", "measure": "divergence"}
     for name in experiments:
         [addition] = settings["experiments"][name]["conditions"]["actadd"]["additions"]
         settings["experiments"][name]["conditions"]["actadd"] = {

@@ -1,20 +1,27 @@
 """Fetching: packages, addresses and paths, with what goes wrong on the way."""
 
+import errno
 import hashlib
 import io
+import json
+import shutil
+import socket
 import tarfile
 import threading
 import zipfile
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
+from actadd import fetch as fetching
 from actadd.errors import UserError
 from actadd.fetch import fetch
 from actadd.files import read_json
 
 BODY = b"some weights, " * 10_000
+COMMIT = "c" * 40
 SUM = hashlib.sha256(BODY).hexdigest()
 
 
@@ -145,6 +152,128 @@ def test_the_hub_offline_says_what_to_do(get, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=r"sources\.x.*(type: path|HF_HUB_OFFLINE)"):
         get("x", {"type": "hub", "repository": "openai-community/gpt2", "revision": "0" * 40})
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The part of the hub's API that a snapshot needs; class attributes say what goes wrong."""
+
+    protocol_version = "HTTP/1.1"
+    FILES: ClassVar = {"config.json": b"{}", "model.safetensors": BODY}
+    # Where every connection is cut, once or for ever; and whether bytes are changed on the way.
+    cut: int | None = None
+    cuts = 0
+    wrong = False
+    ranges: ClassVar[list[str]] = []
+
+    def _answer(self, body: bytes, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def do_GET(self):
+        if self.path.startswith("/api/"):
+            files = [
+                {"type": "file", "path": name, "size": len(body), "oid": "1" * 40}
+                for name, body in self.FILES.items()
+            ]
+            found = files if "/tree/" in self.path else {"id": "a/b", "sha": COMMIT, "siblings": []}
+            self._answer(json.dumps(found).encode(), Content_Type="application/json")
+            return
+        name = self.path.rsplit("/", 1)[-1]
+        body = self.FILES[name]
+        about = {"ETag": f'"{name}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        if Hub.wrong and self.command == "GET":
+            body = b"x" + body[1:]
+        status, start = 200, 0
+        if asked := self.headers.get("Range"):
+            Hub.ranges.append(asked)
+            start, status = int(asked.removeprefix("bytes=").split("-")[0]), 206
+            about["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        if self.command == "GET" and name == "model.safetensors" and Hub.cuts:
+            Hub.cuts -= 1
+            self.send_response(status)
+            for field, value in {**about, "Content-Length": str(len(body) - start)}.items():
+                self.send_header(field, value)
+            self.end_headers()
+            self.wfile.write(body[start : max(start, Hub.cut)])
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+            return
+        self._answer(body[start:], status, **about)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """An imitation of the hub on this machine, which the hub's own client talks to."""
+    import huggingface_hub.constants as constants
+    from huggingface_hub import file_download
+
+    monkeypatch.setenv("ACTADD_RETRY_SECONDS", "0")
+    Hub.cut, Hub.cuts, Hub.wrong, Hub.ranges = len(BODY) // 3, 0, False, []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1024)
+    # The client waits a second before it goes on; what it does is the same.
+    monkeypatch.setattr(file_download.time, "sleep", lambda _seconds: None)
+    yield {"type": "hub", "repository": "a/b", "revision": COMMIT}
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_hub_download_that_breaks_in_the_middle_goes_on_where_it_was(get, hub, tmp_path):
+    Hub.cuts = 2
+    facts = get("x", {**hub, "sha256": {"model.safetensors": SUM}})
+    assert (tmp_path / "target/model.safetensors").read_bytes() == BODY
+    assert Hub.ranges[0] == f"bytes={len(BODY) // 3 // 1024 * 1024}-"
+    assert facts["sha256"].keys() == {"config.json", "model.safetensors"}
+
+
+def test_a_hub_download_that_always_breaks_is_given_up_with_a_message(get, hub, tmp_path):
+    Hub.cuts = 10**6
+    with pytest.raises(UserError, match=r"sources\.x: getting a/b from the hub failed 4 times"):
+        get("x", hub)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pinned", ["config", "lock file"])
+def test_wrong_bytes_of_the_hub_are_refused(get, hub, tmp_path, pinned):
+    if pinned == "config":
+        hub = {**hub, "sha256": {"model.safetensors": SUM}}
+    else:
+        get("x", hub)
+        shutil.rmtree(tmp_path / "target")
+    Hub.wrong = True
+    with pytest.raises(UserError, match=r"sources\.x.*sha256"):
+        get("x", hub)
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_full_disk_is_no_matter_of_the_network(get, address, tmp_path, monkeypatch):
+    """It is not tried again, and the message names the disk."""
+
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fetching, "_unpack", full)
+    spec = {"type": "url", "url": f"{address}/archive.zip", "members": {"a": "b"}}
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        get("x", spec)
+    assert caught.value.filename == str(tmp_path / "target")
+    assert Server.requests == 1 and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.network

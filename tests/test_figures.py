@@ -61,9 +61,11 @@ def draw(tmp_path, monkeypatch):
     def run(kind: str, rows: list[dict], **spec):
         pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
         entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **spec}
-        png, svg = tmp_path / "f.png", tmp_path / "f.svg"
-        caption = figures.draw(entry, sources=[tmp_path / "t.parquet"], png=png, svg=svg)["caption"]
-        assert png.stat().st_size > 5000 and svg.read_text().startswith("<?xml")
+        files = {kind: tmp_path / f"f.{kind}" for kind in ("png", "svg", "pdf")}
+        caption = figures.draw(entry, sources=[tmp_path / "t.parquet"], **files)["caption"]
+        assert files["png"].stat().st_size > 5000
+        assert files["svg"].read_text().startswith("<?xml")
+        assert files["pdf"].read_bytes().startswith(b"%PDF")
         return kept[-1], caption
 
     return run
@@ -118,7 +120,7 @@ def test_every_row_has_a_label_of_its_own(draw):
     )
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert len(set(labels)) == len(rows) == len(labels)
-    assert any("50% of dimensions" in label for label in labels)
+    assert any("50% of dimensions" in label.replace("\n", " ") for label in labels)
 
 
 @pytest.mark.parametrize(("difference", "said"), [(1.0, "every prompt);"), (0.0, "no effect")])

@@ -347,7 +347,7 @@ def test_cells_of_a_judge_depend_on_what_is_asked_alone(judge, tmp_path):
         {"cell": "c", "condition": "x", "prompt_id": [0, 1], "sample": 0, "prompt": "We said"}
     )
     rows["completion"] = ["glad", "sad"]
-    rows.to_parquet(tmp_path / "completions.parquet")
+    tiny.none_failed(rows).to_parquet(tmp_path / "completions.parquet")
 
     def scored(**changed) -> pd.DataFrame:
         scores.score_completions(

@@ -163,7 +163,7 @@ def test_norms_beside_the_vector_and_a_warning_where_one_dwarfs_the_stream(
     assert row["vector_norm"] == pytest.approx(np.linalg.norm(vector[2]), rel=1e-4)
     capsys.readouterr()
     loud = norms.assign(ratio=np.where(norms["position"] == 2, 9.0, 0.5))
-    [warning] = vectors._warnings("x", loud)
+    [warning] = vectors.dwarfing(loud)
     assert "position 2" in warning and "9 times" in warning
 
 
@@ -302,7 +302,7 @@ def test_perplexity_ratio_by_hand(tmp_path):
                         "target": True,
                     }
                 )
-    pd.DataFrame(rows).to_parquet(tmp_path / "in.parquet")
+    tiny.none_failed(pd.DataFrame(rows)).to_parquet(tmp_path / "in.parquet")
     summaries.summarise_logprobs(
         {"ranks": [1, 10]},
         logprobs=tmp_path / "in.parquet",
@@ -337,7 +337,7 @@ def test_a_masked_first_target_is_left_out_not_replaced(tmp_path):
         for text in (0, 1)
         for index in (1, 2, 3, 4)
     ]
-    pd.DataFrame(rows).to_parquet(tmp_path / "in.parquet")
+    tiny.none_failed(pd.DataFrame(rows)).to_parquet(tmp_path / "in.parquet")
     summaries.summarise_logprobs(
         {"ranks": [1, 10]},
         logprobs=tmp_path / "in.parquet",

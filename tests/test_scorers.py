@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import tiny
-from actadd import datasets, models, scores
+from actadd import datasets, models, scorer_card, scores
 from actadd.errors import UserError
 from actadd.files import read_json
 from actadd.scorers import (
@@ -124,10 +124,10 @@ def test_a_fitted_classifier_is_stored_without_pickle_and_validated(labelled, tm
     figures = read_json(tmp_path / "mood.json")["all"]
     assert figures["auc"] == 1 and figures["accuracy"] == 1 and figures["spearman"] > 0.8
     plain = {"name": "count", "kind": "words", "note": "counts are exact"}
-    scores.scorer_card(
+    scorer_card.scorer_card(
         {"scorers": [entry, plain]},
         validations=[tmp_path / "mood.json"],
-        output=tmp_path / "card.csv",
+        **{kind: tmp_path / f"card.{kind}" for kind in ("csv", "markdown", "latex")},
     )
     card = pd.read_csv(tmp_path / "card.csv").set_index("scorer")
     assert card.loc["mood", "auc"] == 1 and "counts are exact" in card.loc["count", "note"]

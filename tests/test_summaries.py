@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel, wilcoxon
 
+import tiny
 from actadd import summaries
 from actadd.statistics import difference_interval, mean_interval, paired_p_value, ratio_interval
 
@@ -38,7 +39,7 @@ def completions(tmp_path):
         table = table.astype({"seed": "Int32", "layer": "Int32", "source_layer": "Int32"})
         scored = table[["condition", "cell", "prompt_id", "sample", metric]]
         # Scores in another order than completions: they are matched by name, not by place.
-        scored.iloc[::-1].to_parquet(tmp_path / "judge.parquet", index=False)
+        tiny.none_failed(scored.iloc[::-1]).to_parquet(tmp_path / "judge.parquet", index=False)
         table.drop(columns=metric).to_parquet(tmp_path / "c.parquet", index=False)
         summaries.summarise_completions(
             {},
@@ -171,7 +172,7 @@ def test_a_share_that_all_prompts_agree_on_has_an_exact_interval(completions):
 @pytest.fixture
 def logprobs(tmp_path):
     def run(rows: list[dict], ranks=(1, 10)) -> pd.DataFrame:
-        pd.DataFrame(rows).to_parquet(tmp_path / "in.parquet")
+        tiny.none_failed(pd.DataFrame(rows)).to_parquet(tmp_path / "in.parquet")
         files = {"csv": tmp_path / "s.csv", "parquet": tmp_path / "s.parquet"}
         summaries.summarise_logprobs(
             {"ranks": list(ranks)}, logprobs=tmp_path / "in.parquet", **files

@@ -1,6 +1,7 @@
 """Tables to be read, from made-up numbers: the right ones in the right rows."""
 
 import json
+import re
 import string
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import tiny
 from actadd import tables
+from actadd.comparison import COLUMNS
 from actadd.errors import UserError
 from actadd.overhead import ARMS, STEERED, UNSTEERED
 from test_figures import ABOUT, row, unsteered
@@ -42,13 +44,14 @@ def tabulate(tmp_path):
     def run(kind: str, sources: dict[str, list[dict]], **spec):
         paths = tiny.written(sources, tmp_path)
         entry = {"name": "t", "kind": kind, "title": "Title", "about": ABOUT, **spec}
-        csv, markdown = tmp_path / "t.csv", tmp_path / "t.md"
-        found = tables.tabulate(entry, sources=paths, csv=csv, markdown=markdown)
+        csv, markdown, latex = (tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex"))
+        files = {"csv": csv, "markdown": markdown, "latex": latex}
+        found = tables.tabulate(entry, sources=paths, **files)
         table = pd.read_csv(csv, dtype=str, keep_default_na=False)
         lines = markdown.read_text().splitlines()
         shown = [cells_of(line) for line in lines if line.startswith("|")]
         assert {len(line) for line in shown} == {len(table.columns)}
-        assert shown[0] == list(table.columns) and set(shown[1]) == {"---"}
+        assert shown[0] == list(table.columns) and all(re.fullmatch(":?-+:?", c) for c in shown[1])
         assert len(shown) - 2 == len(table) == found["rows"]
         assert lines[0] == "# Title" and lines[-1] == found["caption"]
         return table, found["caption"], shown[2:]
@@ -79,12 +82,12 @@ def test_methods_has_each_metric_of_each_condition(tabulate):
     ]
     assert table["model"].tolist() == ["one"] * 3 + ["two"] * 3
     assert table["words"].tolist() == [
-        f"{mean:g} [0.4, 0.6]" for mean in (0.1, 1.1, 2.1, 0.5, 1.5, 2.5)
+        f"{mean:.2f} [0.40, 0.60]" for mean in (0.1, 1.1, 2.1, 0.5, 1.5, 2.5)
     ]
     assert table["disfluency"].str.split().str[0].tolist() == [
         *("30.1", "31.1", "32.1", "30.5", "31.5", "32.5"),
     ]
-    assert table["words: difference"].tolist() == ["", "1 [0.5, 1.5]", "2 [1.5, 2.5]"] * 2
+    assert table["words: difference"].tolist() == ["", "1.00 [0.50, 1.50]", "2.00 [1.50, 2.50]"] * 2
     assert table["words: p"].tolist() == ["", "0.01", "0.02"] * 2
     assert table["condition"].str.contains("c = 2").tolist() == [False, False, True] * 2
     assert "n = 7 prompts" in caption and "Model: one, two." in caption
@@ -99,14 +102,14 @@ def test_methods_of_one_group_of_prompts(tabulate):
     metrics = [WORDS, f"{WORDS}@x", f"{WORDS}@y"]
     table, _, _ = tabulate("methods", {"s.parquet": rows}, metrics=metrics)
     means = [table[metric].str.split().str[0].tolist() for metric in metrics]
-    assert means == [["0.5"] * 2, ["0.25"] * 2, ["0.75"] * 2]
+    assert means == [["0.500"] * 2, ["0.250"] * 2, ["0.750"] * 2]
 
 
 def test_an_estimate_without_an_interval_is_shown_alone(tabulate):
     nothing = {"low": np.nan, "high": np.nan, "difference": np.nan}
     rows = [unsteered(metric=WORDS, **nothing), row(metric=WORDS, **nothing)]
     table, _, _ = tabulate("methods", {"s.parquet": rows}, metrics=[WORDS])
-    assert table[WORDS].tolist() == ["0.5", "0.5"]
+    assert table[WORDS].tolist() == ["0.500", "0.500"]
     assert list(table.columns) == ["model", "condition", WORDS]
 
 
@@ -133,9 +136,9 @@ def test_precision_has_a_column_for_each_k_in_order(tabulate):
         *("P@1", "P@5", "P@10", "mean rank difference", "p (Wilcoxon)"),
     ]
     assert table["condition"].tolist() == ["unsteered", "actadd"]
-    assert table["P@5"].tolist() == ["0.25 [0, 1]", "0.35 [0, 1]"]
-    assert table["P@10"].tolist() == ["0.5 [0, 1]", "0.6 [0, 1]"]
-    assert table["mean rank difference"].tolist() == ["", "0.2 [0.1, 0.3]"]
+    assert table["P@5"].tolist() == ["0.250 [0.000, 1.000]", "0.350 [0.000, 1.000]"]
+    assert table["P@10"].tolist() == ["0.500 [0.000, 1.000]", "0.600 [0.000, 1.000]"]
+    assert table["mean rank difference"].tolist() == ["", "0.200 [0.100, 0.300]"]
     assert table["p (Wilcoxon)"].tolist() == ["", "0.03"]
     assert "K likeliest" in caption
 
@@ -151,6 +154,41 @@ def test_precision_of_conditions_that_differ_in_anything(tabulate):
         rows += [r | {"condition": "both", "additions": additions, **none} for r in composite]
     table, _, _ = tabulate("precision", {"s.parquet": rows})
     assert len(table) == 5
+
+
+FAILED = {
+    **dict.fromkeys(("mean", "low", "high", "difference", "p_value"), np.nan),
+    **{"n_prompts": 0, "failed": "non-finite numbers"},
+}
+
+
+def test_a_failed_condition_says_so_and_is_counted(tabulate):
+    rows = [
+        make(metric=metric, coefficient=c, **values)
+        for metric in (WORDS, "fluency.perplexity")
+        for make, c, values in ((unsteered, np.nan, {}), (row, 1.0, {}), (row, 2.0, FAILED))
+    ]
+    table, caption, _ = tabulate(
+        "methods", {"s.parquet": rows}, metrics=[WORDS, "fluency.perplexity"]
+    )
+    for metric in (WORDS, "fluency.perplexity"):
+        assert table[metric].tolist() == ["0.500 [0.400, 0.600]"] * 2 + ["failed"]
+        assert table[f"{metric}: difference"].tolist()[::2] == ["", ""]
+    assert "1 of 3 conditions failed" in caption and "c = 2" in caption
+    assert "non-finite numbers" in caption and "n = 7 prompts" in caption
+
+
+def test_precision_of_what_failed(tabulate):
+    rows = [r | (FAILED if r["method"] == "actadd" else {}) for r in precision_rows()]
+    table, _, _ = tabulate("precision", {"s.parquet": rows})
+    assert table["P@1"].tolist() == ["0.0500 [0.0000, 1.0000]", "failed"]
+
+
+def test_a_group_of_which_nothing_is_known_has_failed(tabulate):
+    rows = [unsteered(metric=WORDS, **FAILED), row(metric=WORDS, **FAILED)]
+    table, caption, _ = tabulate("methods", {"s.parquet": rows}, metrics=[f"{WORDS}@x"])
+    assert table[f"{WORDS}@x"].tolist() == ["failed"] * 2
+    assert "2 of 2 conditions failed" in caption
 
 
 # --- from cells ---
@@ -187,6 +225,15 @@ def test_qualitative_sets_the_same_samples_side_by_side(tabulate):
             }[found["case"]]
         )
     assert "first 2 completions" in caption and "seed 0" in caption
+
+
+def test_a_failed_completion_says_why(tabulate):
+    place = {"layer": 3.0, "coefficient": 2.0, "source_layer": 3.0}
+    rows = [completion("unsteered", 0, 0, failed=None, **dict.fromkeys(place, np.nan))]
+    rows.append(completion("actadd", 0, 0, completion=None, failed="non-finite numbers", **place))
+    table, caption, _ = tabulate("qualitative", {"c.parquet": rows})
+    assert table["steered"].tolist() == ["failed: non-finite numbers"]
+    assert "1 of 2 conditions failed" in caption
 
 
 def test_what_is_unusual_of_an_addition_is_said(tabulate):
@@ -394,11 +441,17 @@ def test_overhead_is_the_median_of_each_repeats_ratio(tabulate):
 def test_comparison_counts_its_verdicts(tabulate):
     verdicts = ["matches", "differs", "matches", "not run"]
     rows = [
-        {"kind": "number", "title": f"a|{n}", "published": 0.5, "ours": np.nan, "verdict": verdict}
+        {
+            **dict.fromkeys(COLUMNS, ""),
+            **{"kind": "number", "title": f"a|{n}", "series": "s", "x_name": "layer", "x": "0.50"},
+            **{"published": 0.5, "ours": 0.25, "low": 0.125, "high": np.nan, "verdict": verdict},
+        }
         for n, verdict in enumerate(verdicts)
     ]
     table, caption, _ = tabulate("comparison", {"comparison.parquet": rows})
-    assert table["verdict"].tolist() == verdicts
+    assert table["verdict"].tolist() == verdicts[:3]
+    assert table["compared"].tolist() == [f"a|{n}: s" for n in range(3)]
+    assert set(table["at"]) == {"layer 0.5"} and set(table["published"]) == {"0.5"}
     assert "2 matches" in caption and "1 not run" in caption
 
 

@@ -188,15 +188,23 @@ def make_model(folder: Path) -> Path:
     return folder
 
 
+def none_failed(table):
+    """The table with the column that says why a cell failed."""
+    return table if "failed" in table else table.assign(failed=None).astype({"failed": "string"})
+
+
 def written(sources: dict[str, list[dict]], folder: Path) -> list[Path]:
-    """Made-up rows as files (relative path -> rows), Parquet or CSV by their suffix, in order."""
+    """Made-up rows as files (relative path -> rows), Parquet or CSV by their suffix, in order.
+
+    In Parquet, no cell has failed unless the rows say so.
+    """
     import pandas as pd
 
     paths = [folder / name for name in sources]
     for path, rows in zip(paths, sources.values(), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".parquet":
-            pd.DataFrame(rows).to_parquet(path)
+            pd.DataFrame(rows).pipe(none_failed).to_parquet(path)
         else:
             pd.DataFrame(rows).to_csv(path, index=False)
     return paths

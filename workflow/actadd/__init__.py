@@ -9,4 +9,37 @@ decode       every later forward pass, one new token each.
 vector       a steering vector: one row of d_model numbers for each of one or more positions.
 addition     a vector, scaled by a coefficient, added to resid_pre at one layer.
 condition    a method with its additions; a *cell* is one condition on all prompts and samples.
+
+The names in `__all__` are for use from other programs: `from actadd import steer`. Each is imported
+when it is first asked for, since most of what reads this package needs no torch.
 """
+
+from importlib import import_module
+from typing import Any
+
+# Name -> the module that holds it.
+_PUBLIC = {
+    "Addition": "steering",
+    "Sampling": "sampling",
+    "SteeringVectors": "exchange",
+    "Touch": "steering",
+    "UserError": "errors",
+    "generate": "generation",
+    "load_vectors": "exchange",
+    "prompt_batch": "batching",
+    "record_activations": "steering",
+    "save_vectors": "exchange",
+    "steer": "steering",
+    "steering_vector": "vectors",
+}
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'actadd' has no attribute {name!r}")
+    return getattr(import_module(f"actadd.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -1,12 +1,13 @@
 """Token id lists as one batch."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from actadd.errors import UserError
+from actadd.tokens import Tokens
 
 Made = TypeVar("Made")
 STEP = 4
@@ -25,6 +26,29 @@ def left_pad(
     ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows])
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
     return ids, mask
+
+
+def prompt_batch(
+    tokenizer: Any, prompts: Sequence[str], bos: str | None = None
+) -> tuple[Tensor, Tensor]:
+    """Prompts as a left-padded batch, each with exactly one BOS in front.
+
+    tokenizer: as `transformers.AutoTokenizer` loads it. bos: the text of the token to put in front,
+    if it is not the tokenizer's own. Returns input_ids and attention_mask, int64 [prompts, tokens],
+    on the CPU. Raises UserError if there is no BOS, or a prompt holds a special token's text.
+
+    Tokenizers differ in whether they put a BOS in front by themselves, and a vector's first row
+    belongs to it, so a prompt without it would get every row one position too early.
+
+    >>> ids, mask = prompt_batch(tokenizer, ["I hate you because", "The weather was"])
+    >>> ids.shape == mask.shape
+    True
+    >>> mask.sum(dim=1).tolist() == [1 + len(tokenizer.tokenize(text)) for text in
+    ...     ["I hate you because", "The weather was"]]
+    True
+    """
+    tokens = Tokens.of(tokenizer, bos)
+    return left_pad([tokens.encode(prompt) for prompt in prompts], tokens.bos_id)
 
 
 def by_length(lengths: Sequence[int], rows: int) -> Iterator[list[int]]:

@@ -15,6 +15,7 @@ from scipy.stats import rankdata, spearmanr
 
 from actadd.errors import UserError
 from actadd.files import write_text, write_with
+from actadd.markup import latex_table, markdown_table
 
 NUMBER_VERDICTS = ("matches", "same direction", "differs", "not comparable", "not run")
 CLAIM_VERDICTS = (
@@ -59,6 +60,7 @@ def compare(
     summaries: list[Path],
     csv: Path,
     markdown: Path,
+    latex: Path,
     parquet: Path,
     norms: Sequence[Path] = (),
 ) -> dict[str, Any]:
@@ -101,7 +103,9 @@ def compare(
     }
     write_with(parquet, lambda path: table.to_parquet(path, index=False))
     write_with(csv, lambda path: table.to_csv(path, index=False, float_format="%.10g"))
-    write_text(markdown, _markdown(table, facts))
+    parts = _report(table, facts)
+    write_text(markdown, _markdown(parts))
+    write_text(latex, _latex(parts))
     return facts
 
 
@@ -192,9 +196,10 @@ def _models(ours: pd.DataFrame, *experiments: str) -> list[str]:
 
 
 def _values(rows: pd.DataFrame, y: str) -> pd.DataFrame:
-    """Columns ours, low, high of `mean` or of `difference`; a missing column is empty."""
+    """Columns ours, low, high of `mean` or of `difference`, and failed; a missing one is empty."""
     columns = dict(zip(("ours", "low", "high"), (y, *BOUNDS[y]), strict=True))
-    return pd.DataFrame({name: rows.get(column, np.nan) for name, column in columns.items()})
+    found = {name: rows.get(column, np.nan) for name, column in columns.items()}
+    return pd.DataFrame({**found, "failed": rows.get("failed")}, index=rows.index)
 
 
 def _by_x(key: str, rows: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
@@ -284,6 +289,8 @@ def _judge(entry: dict, row: dict, about: dict) -> tuple[float, str, str]:
     if np.isnan(row["ours"]):
         if not row["model"]:
             return np.nan, "not run", f"experiment {experiment} was not run"
+        if isinstance(row["failed"], str):
+            return np.nan, "not run", f"the condition failed: {row['failed']}"
         where = f" at {entry['x']} {row['x']}" if entry.get("x") else ""
         return np.nan, "not run", f"no such row of experiment {experiment}{where}"
     reasons = []
@@ -405,6 +412,9 @@ def _evidence(
         return _monotone(_by_x(key, rows, entry["x"], y), entry["x"], MONOTONE[test])
     found = [_one(key, rows) for key, rows in chosen]
     missing = [key for (key, _), row in zip(chosen, found, strict=True) if row is None]
+    lost = [reason for _, rows in chosen for reason in _values(rows, y)["failed"].dropna()]
+    if missing and lost:
+        return f"the condition failed: {lost[0]}"
     if missing:
         return f"no row matches {', '.join(missing)}"
     values = [_triple(row, y) for row in found]
@@ -513,69 +523,72 @@ def _series(table: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def _markdown(table: pd.DataFrame, facts: dict) -> str:
-    numbers = table[table["kind"] == "number"]
-    claims = table[table["kind"] == "claim"]
-    parts = ["# The paper's numbers and ours", "", _sentence("Published numbers", facts["numbers"])]
-    parts += ["", _sentence("Claims", facts["claims"])]
+def numbers_and_claims(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a comparison as they are read; the index says what is compared."""
+    place = rows["x_name"] + " " + rows["x"].map(_short)
+    what = rows["title"] + ": " + rows["series"]
+    layer = rows["layer"].map(lambda layer: f", layer {layer}" if layer else "")
+    claims = (rows["kind"] == "claim").to_numpy()
+    found = {
+        "compared": (what + layer).where(~claims, rows["title"]),
+        "at": place.str.strip(),
+        "value": rows["y_name"],
+        "published": [
+            _number(value) + (f" ({precision})" if precision else "")
+            for value, precision in zip(rows["published"], rows["precision"], strict=True)
+        ],
+        "ours": [_estimate(row) for row in rows.to_dict("records")],
+        **{name: rows[name] for name in ("model", "data", "source", "verdict", "reason")},
+    }
+    return pd.DataFrame(found).set_index(["compared", "at"])
+
+
+def _report(table: pd.DataFrame, facts: dict) -> list[tuple[str, str, pd.DataFrame | None]]:
+    """(heading, sentence, table) of each part of what is written to be read."""
+    numbers, claims = (table[table["kind"] == kind] for kind in ("number", "claim"))
+    counts = facts["numbers"], facts["claims"]
+    told = _sentence("Published numbers", counts[0]) + " " + _sentence("Claims", counts[1])
+    parts: list[tuple[str, str, pd.DataFrame | None]] = [("", told, None)]
     if len(claims):
-        parts += ["", "## Claims", ""]
-        parts += [
-            f"- {row['title']} ({row['source']}): **{row['verdict']}**"
-            + (f" on {row['model']}" if row["model"] else "")
-            + (f"; {_estimate(row)}" if pd.notna(row["ours"]) else "")
-            + (f"; {row['reason']}" if row["reason"] else "")
-            + "."
-            for row in claims.to_dict("records")
-        ]
+        shown = numbers_and_claims(claims).reset_index("at", drop=True)
+        shown = shown.drop(columns=["published", "data"]).rename(columns={"value": "test"})
+        parts.append(("Claims of the paper, and ours", _sentence("Claims", counts[1]), shown))
     if facts["series"]:
-        parts += ["", "## Largest deviations where model and data are the published ones", ""]
-        parts += _table(
-            ["comparison", "model", "series", "layer", "numbers", "match", "largest", "at"],
-            [
-                [
-                    one["name"],
-                    one["model"],
-                    one["series"],
-                    one["layer"],
-                    str(one["numbers"]),
-                    str(one["matches"]),
-                    f"{one['max_deviation']:.4g}",
-                    _short(one["at"]),
-                ]
-                for one in facts["series"]
-            ],
+        worst = pd.DataFrame(facts["series"]).rename(
+            columns={"name": "comparison", "y_name": "value", "max_deviation": "largest"}
         )
-    parts += ["", "## Numbers by item", ""]
+        worst = worst.assign(at=worst["at"].map(_short)).set_index(["comparison", "model"])
+        heading = "Largest deviations where model and data are the published ones"
+        parts.append((heading, "", worst))
     for item, part in numbers.groupby("item", sort=False):
-        has_ours = part[part["ours"].notna()]
-        parts += [f"### {item}", "", _sentence("Numbers", _counts(part, NUMBER_VERDICTS))]
-        if has_ours.empty:
+        told = _sentence("Numbers", _counts(part, NUMBER_VERDICTS))
+        ours = part[part["ours"].notna()]
+        if ours.empty:
             reasons = ", ".join(sorted(set(part["reason"].str.replace(r" at .*", "", regex=True))))
-            parts += [f"None of ours: {reasons}.", ""]
-            continue
-        parts.append("")
-        header = "series,layer,x,value,published,ours (95 % interval),model,data,verdict,reason"
-        parts += _table(
-            header.split(","),
-            [
-                [
-                    row["series"],
-                    row["layer"],
-                    f"{row['x_name']} {_short(row['x'])}".strip(),
-                    row["y_name"],
-                    f"{row['published']:.4g} ({row['precision']})",
-                    _estimate(row),
-                    row["model"],
-                    row["data"],
-                    row["verdict"],
-                    row["reason"],
-                ]
-                for row in has_ours.to_dict("records")
-            ],
-        )
-        parts.append("")
-    return "\n".join(parts).rstrip() + "\n"
+            parts.append((f"Numbers: {item}", f"{told} None of ours: {reasons}.", None))
+        else:
+            shown = numbers_and_claims(ours).drop(columns="source")
+            parts.append((f"Numbers: {item}", told, shown))
+    return parts
+
+
+def _markdown(parts: list[tuple[str, str, pd.DataFrame | None]]) -> str:
+    texts = ["# The paper's numbers and ours"]
+    for heading, told, table in parts:
+        texts += [f"## {heading}"] if heading else []
+        texts += [told] if told else []
+        texts += [markdown_table(table)] if table is not None else []
+    return "\n\n".join(texts) + "\n"
+
+
+def _latex(parts: list[tuple[str, str, pd.DataFrame | None]]) -> str:
+    tables = [(heading, told, table) for heading, told, table in parts if table is not None]
+    texts = [f"% {told}" for heading, told, table in parts if table is None]
+    texts += [
+        latex_table(table, caption=f"{heading}. {told}".rstrip(), label=f"tab:comparison-{number}")
+        for number, (heading, told, table) in enumerate(tables, start=1)
+    ]
+    return "\n".join(texts)
 
 
 def _sentence(subject: str, counts: dict[str, int]) -> str:
@@ -583,17 +596,16 @@ def _sentence(subject: str, counts: dict[str, int]) -> str:
     return f"{subject}: {found or 'none'}."
 
 
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.4g}"
+
+
 def _estimate(row: dict) -> str:
     if np.isnan(row["low"]):
-        return f"{row['ours']:.4g}"
-    return f"{row['ours']:.4g} ({row['low']:.4g} to {row['high']:.4g})"
+        return _number(row["ours"])
+    return f"{row['ours']:.4g} [{row['low']:.4g}, {row['high']:.4g}]"
 
 
 def _short(x: str) -> str:
     """An x value for reading: -0.04999999999999993 as -0.05."""
     return f"{float(x):.4g}" if "." in x and x.replace(".", "").strip("-").isdigit() else x
-
-
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [header, ["---"] * len(header), *rows]
-    return ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]

@@ -20,6 +20,7 @@ from actadd.conditions import Condition
 from actadd.errors import CellError
 from actadd.experiment import TOO_LARGE, Experiment
 from actadd.files import canonical_json, digest
+from actadd.progress import begin, worked
 from actadd.sampling import Sampling, draws
 
 
@@ -89,12 +90,15 @@ class _Cell:
         rows = max(1, batch_rows // len(contexts))
         samples = self.experiment.spec["samples"]
         together = -(-samples // -(-samples // rows))
+        # Quantized, a row is rounded with the others of its batch: these must be the cell's own.
+        alone = self.condition.label if "quantization" in self.experiment.spec["compute"] else None
         return _Kind(
             padded_width(max(map(len, contexts))),
             together,
             max(1, rows // together),
             self.condition.strength,
             canonical_json(self.condition.sampling),
+            alone,
         )
 
     def table(self, written: dict[tuple[int, int], list[int]], batch_rows: int) -> pa.Table:
@@ -140,6 +144,7 @@ class _Kind(NamedTuple):
     contexts: int
     strength: float | None
     sampling: str
+    alone: str | None
 
 
 class _Unit(NamedTuple):
@@ -161,6 +166,7 @@ def _compute(experiment: Experiment, cells: list[_Cell], wanted: list[int]) -> I
 
     # Its loading is no part of generating.
     experiment.model()
+    begin()
     started = time.perf_counter()
     yield from halving(experiment.spec["batch_rows"], wanted, draw)
     seconds = time.perf_counter() - started
@@ -191,6 +197,7 @@ def _draw(
             started = time.perf_counter()
             rows = _batch(experiment, cells, units, kind)
             spent["generating"] += time.perf_counter() - started
+            worked(sum(len(tokens or ()) for drawn in rows for tokens in drawn.values()))
             for unit, drawn in zip(units, rows, strict=True):
                 open_units[unit.cell] -= Counter([kind])
                 for sample, tokens in drawn.items():

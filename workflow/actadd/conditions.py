@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
+from math import prod
 from typing import Any
 
 from actadd.files import canonical, canonical_json
@@ -96,6 +97,19 @@ def expand(
                 )
             )
     return conditions
+
+
+def grid_size(entries: dict[str, dict]) -> int:
+    """How many conditions `expand` makes of an experiment's `conditions`, without making them."""
+
+    def ways(entry: dict, *names: str) -> int:
+        return prod(len(_many(entry.get(name))) for name in names)
+
+    return sum(
+        ways(entry, "sampling", "seed")
+        * prod(ways(addition, *SWEPT) for addition in entry.get("additions", []))
+        for entry in entries.values()
+    )
 
 
 def _many(value: Any) -> list:

@@ -2,19 +2,35 @@
 
 import itertools
 import math
+import re
+import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
-import yaml
-
-from actadd import displays
-from actadd.conditions import at_depth, expand
-from actadd.errors import UserError
-from actadd.files import canonical
+from actadd import configfiles, displays
+from actadd.conditions import at_depth, grid_size
+from actadd.errors import UserError, shown, without_secrets
+from actadd.files import canonical, canonical_json
 from actadd.scorers import KINDS, is_share, metrics
+
+# The largest number that every format of our tables holds.
+LARGEST = 2**63 - 1
+# Control characters but tab and line ends, and halves of characters.
+ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+# An entry goes to its jobs as one argument of a command, for which Linux has 131,072 bytes.
+MOST_BYTES = 100_000
+MOST_CELLS = 100_000
+
+# Words in the name of a query's value by which that value is a secret.
+SECRETS = {"token", "key", "apikey", "auth", "password", "passwd", "pwd", "secret", "sig"}
+SECRETS |= {"signature", "credential", "credentials", "session", "sas", "jwt"}
+SPLIT = re.compile(r"[^A-Za-z]+|(?<=[a-z])(?=[A-Z])")
 
 SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.yaml"
 
@@ -27,6 +43,8 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
     root: the folder that relative paths in the config start from. Raises UserError with at most
     five lines that name the key, the value and the remedy.
     """
+    for problem in _unplain(config):
+        raise UserError(problem)
     config = _filled(_without_nulls(canonical(config)))
     _settle(config, root)
     for problem in _problems(config, root):
@@ -42,9 +60,11 @@ def _without_nulls(value: Any) -> Any:
 
 def _settle(config: dict[str, Any], root: Path) -> None:
     """What one section decides for others: local copies, stand-ins, models to run on, sizes."""
-    folder = Path(config["data_dir"]).expanduser() if "data_dir" in config else None
-    if folder is not None and not (root / folder).is_dir():
-        raise UserError(f"data_dir: {config['data_dir']!r} is no folder; name one, or remove it")
+    folder = home(config["data_dir"], "data_dir") if "data_dir" in config else None
+    if folder is not None and not _there(root / folder, Path.is_dir):
+        raise UserError(
+            f"data_dir: {shown(config['data_dir'])} is no folder; name one, or remove it"
+        )
     for entry in config["sources"].values():
         local = entry.pop("local", None)
         if folder is not None and local and (root / folder / local).exists():
@@ -64,8 +84,8 @@ def _settle(config: dict[str, Any], root: Path) -> None:
     for section in ("experiments", "lenses", "overheads"):
         for entry in config[section].values():
             entry.setdefault("models", runners)
-    shown = (entry for entry in config["figures"].values() if entry["kind"] == "norms")
-    for entry in (*shown, *filter(None, [config["comparison"].get("norms")])):
+    norms = (entry for entry in config["figures"].values() if entry["kind"] == "norms")
+    for entry in (*norms, *filter(None, [config["comparison"].get("norms")])):
         entry.setdefault("models", runners)
     for name, size in config["budget"].items():
         if name not in config["experiments"]:
@@ -95,11 +115,16 @@ def _runners(config: dict[str, Any]) -> list[str]:
     return runners
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    return configfiles.read(SCHEMA)
+
+
 def _filled(config: Any) -> Any:
     """The config after the schema: valid, with its defaults."""
     import jsonschema
 
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = _schema()
     plain = jsonschema.Draft202012Validator
     properties = plain.VALIDATORS["properties"]
 
@@ -118,34 +143,89 @@ def _filled(config: Any) -> Any:
     return config
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+# JSON schema's types in words, for messages.
+TYPES = {
+    "object": "keys with values",
+    "array": "a list",
+    "string": "a text (type string)",
+    "integer": "a whole number (type integer)",
+    "number": "a number",
+    "boolean": "true or false",
+}
 
 
 def _said(error) -> str:
     """A schema error as one sentence: key, value, what to write instead."""
     key = ".".join(str(part) for part in error.absolute_path) or "the config"
-    value, expected = error.instance, error.validator_value
-    if error.validator == "additionalProperties":
-        known = sorted(error.schema.get("properties", {}))
-        unknown = sorted(set(value) - set(known), key=str)
-        return f"{key}: unknown key {_shown(unknown[0])}; known keys are {', '.join(known)}"
-    if error.validator == "required":
-        missing = next(name for name in expected if name not in value)
-        return f"{key}: the key {missing!r} is missing; add it"
-    if error.validator == "enum":
-        allowed = ", ".join(str(item) for item in expected)
-        return f"{key}: {_shown(value)} is not known; write one of {allowed}"
-    if error.validator == "type":
-        return f"{key}: {_shown(value)} has the wrong type; write a value of type {expected}"
-    if error.validator == "pattern" and error.schema.get("description"):
-        return f"{key}: {_shown(value)} is not allowed; write {error.schema['description']}"
-    if error.validator in ("oneOf", "not") and error.schema.get("title"):
-        return f"{key}: {_shown(value)} does not fit; write {error.schema['title']}"
-    hint = error.schema.get("description") if isinstance(error.schema, dict) else None
-    said = error.message if len(error.message) < 200 else f"{_shown(value)} is not valid"
-    return f"{key}: {said}" + (f"; expected: {hint}" if hint else "")
+    value, expected, schema = error.instance, error.validator_value, error.schema
+    described = schema.get("title") or schema.get("description")
+    found = shown(value)
+    if schema.get("writeOnly"):
+        # A secret may have been written there.
+        found = "what is written there"
+    elif isinstance(value, dict):
+        found = f"having {', '.join(map(str, value)) or 'no key'}"[:200]
+    elif error.validator in ("pattern", "enum") and not str(value).isascii():
+        # Some letters look like others.
+        found = ascii(value)[:80]
+    match error.validator:
+        case "additionalProperties":
+            known = sorted(schema.get("properties", {}))
+            unknown = sorted(set(value) - set(known), key=str)
+            return f"{key}: unknown key {ascii(unknown[0])[:80]}; known keys are {', '.join(known)}"
+        case "required":
+            missing = next(name for name in expected if name not in value)
+            return f"{key}: the key {missing!r} is missing; add it"
+        case "enum":
+            allowed = ", ".join(str(item) for item in expected)
+            return f"{key}: {found} is not known; write one of {allowed}"
+        case "type":
+            return f"{key}: {found} has the wrong type; write {_typed(value, expected)}"
+        case "uniqueItems":
+            return f"{key}: {found} names something twice; write each once"
+        case "minItems" | "minLength" | "minProperties" if not value:
+            some = {"minItems": "at least one entry", "minProperties": "at least one key"}
+            return f"{key}: it is empty; write {some.get(error.validator, 'a text')}"
+        case "minItems":
+            return f"{key}: {found} has {len(value)} entries; write {expected}"
+        case "maxItems" | "maxLength":
+            what = "entries" if error.validator == "maxItems" else "characters"
+            return (
+                f"{key}: {found} has {len(value)} {what}, and at most {expected} fit; shorten it, "
+                "or put texts into a dataset's file"
+            )
+        case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
+            side = "below" if "inimum" in error.validator else "above"
+            end = error.validator.removeprefix("exclusive").lower()
+            also = "at or " if error.validator.startswith("exclusive") else ""
+            return f"{key}: {found} is {also}{side} the {end} of {expected}; write another number"
+        case "oneOf" if isinstance(value, str) and _number(value) is not None:
+            return f"{key}: {found} is a text; write {described}: {_number(value)}, without quotes"
+        case "pattern" | "oneOf" | "not" | "const" | "anyOf" if described:
+            return f"{key}: {found} is not allowed; write {described}"
+    return f"{key}: {found} is not valid; write {described or 'what the schema describes'}"
+
+
+def _typed(value: Any, expected: str) -> str:
+    """What to write for a value of another type than `expected`."""
+    words = TYPES[expected]
+    if expected == "string" and isinstance(value, bool):
+        return f"{words}: yes, no, on and off stand for true and false unless they are in quotes"
+    if expected == "string" and isinstance(value, (int, float)):
+        return f"{words}: put it in quotes"
+    if expected in ("integer", "number") and isinstance(value, str):
+        number = _number(value)
+        return words if number is None else f"{words}: {number}, without quotes"
+    if expected == "array" and isinstance(value, (str, int, float)):
+        return f"{words}: [{value}]" if len(str(value)) <= 60 else words
+    return words
+
+
+def _number(text: str) -> int | float | None:
+    """The number that a text spells, if it does; YAML takes 1e3 for a text."""
+    with suppress(ValueError):
+        return canonical(float(text))
+    return None
 
 
 def _known(key: str, value: str, section: dict, what: str) -> Iterator[str]:
@@ -156,7 +236,8 @@ def _known(key: str, value: str, section: dict, what: str) -> Iterator[str]:
 
 def _problems(config: dict[str, Any], root: Path) -> Iterator[str]:
     """Sentences for everything that the schema cannot see, in the config's order."""
-    yield from _numbers(config)
+    yield from _sizes(config)
+    yield from _sources(config, root)
     yield from _models(config)
     yield from _datasets(config, root)
     yield from _vectors(config)
@@ -166,21 +247,67 @@ def _problems(config: dict[str, Any], root: Path) -> Iterator[str]:
     for name, entry in config["lenses"].items():
         for vector in entry["vectors"]:
             yield from _known(f"lenses.{name}.vectors", vector, config["vectors"], "vector")
+    for name, entry in config["overheads"].items():
+        yield from _overhead(config, f"overheads.{name}", entry)
+    for name, entry in config["vectors"].items():
+        if entry["kind"] == "file":
+            yield from _given_vector(config, f"vectors.{name}", name, root)
     for section in ("figures", "tables"):
         for name, entry in config[section].items():
             yield from _display(config, f"{section}.{name}", section, entry)
     yield from _comparison(config, root)
 
 
-def _numbers(value: Any, key: str = "") -> Iterator[str]:
-    """YAML has .nan and .inf, and no setting here means anything with them."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield f"{key}: {value} is not a number to calculate with; write a finite one"
-    items = value.items() if isinstance(value, dict) else []
-    if isinstance(value, list):
-        items = enumerate(value)
-    for name, item in items:
-        yield from _numbers(item, f"{key}.{name}" if key else str(name))
+def _unplain(config: Any) -> Iterator[str]:
+    """What neither JSON nor a file name, a command line or a chart can hold, wherever it stands.
+
+    Values that are shared, as YAML's aliases are, are looked at once, but counted each time.
+    """
+    counted: dict[int, int] = {}
+
+    def looked_at(value: Any, key: str) -> Iterator[str]:
+        if isinstance(value, str):
+            yield from _odd_text(value, key)
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield f"{key}: {value} is not a number to calculate with; write a finite one"
+        elif isinstance(value, (int, float)):
+            if abs(value) > LARGEST:
+                near = float(max(min(value, 1e300), -1e300))
+                yield f"{key}: {near:g} is too large; at most {LARGEST} fits"
+        elif not isinstance(value, (dict, list, tuple, type(None))):
+            kind = type(value).__name__
+            yield f"{key}: {shown(str(value))} is read as a {kind}; put it in quotes"
+        elif value is not None:
+            yield from inside(value, key)
+
+    def inside(value: dict | list | tuple, key: str) -> Iterator[str]:
+        if id(value) in counted:
+            if not counted[id(value)]:
+                yield f"{key}: it holds itself; write it out"
+            return
+        counted[id(value)] = 0
+        size = 1
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            place = f"{key}.{name}" if key else str(name)
+            if isinstance(value, dict):
+                yield from _odd_text(str(name), place)
+            yield from looked_at(item, place)
+            size += counted.get(id(item), 1)
+        counted[id(value)] = size
+
+    yield from looked_at(config, "")
+    if counted.get(id(config), 0) > configfiles.MOST_VALUES:
+        yield f"the config: {counted[id(config)]:.3g} values are more than can be meant; shorten it"
+
+
+def _odd_text(text: str, key: str) -> Iterator[str]:
+    odd = ODD.search(text)
+    if odd:
+        key = ODD.sub("?", key)
+        yield (
+            f"{key}: the character U+{ord(odd[0]):04X} in {shown(text)} can be neither written nor "
+            "shown; take it out"
+        )
 
 
 def _metric(config: dict[str, Any], key: str, metric: str, scorers: list[str]) -> Iterator[str]:
@@ -201,6 +328,78 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or "all" in (one, other)
 
 
+def _sizes(config: dict[str, Any]) -> Iterator[str]:
+    for section, entries in config.items():
+        whole = section == "comparison" or not isinstance(entries, dict)
+        for name, entry in [("", entries)] if whole else entries.items():
+            size = len(shlex.quote(canonical_json(entry)).encode())
+            if size > MOST_BYTES:
+                yield (
+                    f"{section}{'.' * bool(name)}{name}: it is {size:,} bytes, more than "
+                    f"{MOST_BYTES:,} that a command can take; put texts into a dataset's file"
+                )
+
+
+def home(path: str, key: str) -> Path:
+    """A path with ~ and ~name spelled out; raises UserError if there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{key}: {path!r}: there is no such home; write the whole path") from None
+
+
+def _sources(config: dict[str, Any], root: Path) -> Iterator[str]:
+    for name, entry in config["sources"].items():
+        key = f"sources.{name}"
+        if "url" in entry:
+            yield from _address(f"{key}.url", entry["url"])
+        if "path" in entry:
+            results, given = (root / "results").resolve(), home(entry["path"], f"{key}.path")
+            path = (root / given).resolve()
+            if path in (results, *results.parents) or results in path.parents:
+                yield (
+                    f"{key}.path: {entry['path']!r} and the results would lie in one another; "
+                    "name a folder with nothing but the source"
+                )
+        for place, members in _members(entry):
+            yield from _colliding(f"{key}.{place}", members)
+
+
+def _members(entry: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """(where it stands, files that are written) of a source that unpacks archives."""
+    if "members" in entry:
+        yield "members", list(entry["members"])
+    if "parts" in entry:
+        # One name in several parts is one file, published in pieces.
+        yield "parts", sorted({file for part in entry["parts"] for file in part["members"]})
+
+
+def _colliding(key: str, files: list[str]) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for file in files:
+        other = seen.setdefault(file.lower(), file)
+        if other != file:
+            yield f"{key}: {other!r} and {file!r} are one file on some disks; rename one"
+    for file in files:
+        for folder in Path(file.lower()).parents:
+            if str(folder) in seen:
+                other = seen[str(folder)]
+                yield f"{key}: {other!r} is a file and the folder of {file!r}; rename it"
+
+
+def _address(key: str, address: str) -> Iterator[str]:
+    """An address goes into records and logs, so it must not hold what only its user may know."""
+    parts = urlsplit(address)
+    words = {word.lower() for name, _ in parse_qsl(parts.query) for word in SPLIT.split(name)}
+    if "@" in parts.netloc or words & SECRETS:
+        yield (
+            f"{key}: {without_secrets(address)} holds a password or key, which would be written "
+            "into records and logs; fetch the file yourself and use type: path"
+        )
+    if not parts.hostname:
+        yield f"{key}: {without_secrets(address)!r} names no host; write a whole address"
+
+
 def _models(config: dict[str, Any]) -> Iterator[str]:
     for model in config["run_on"]:
         yield from _known("run_on", model, config["models"], "model")
@@ -219,6 +418,7 @@ def _models(config: dict[str, Any]) -> Iterator[str]:
     for name, entry in config["models"].items():
         key = f"models.{name}"
         yield from _known(f"{key}.source", entry["source"], config["sources"], "source")
+        yield from _placed(key, entry, config["compute"]["device"])
         terms = entry.get("licence_terms")
         if terms and name in used and name not in config["licences_accepted"]:
             yield (
@@ -228,8 +428,47 @@ def _models(config: dict[str, Any]) -> Iterator[str]:
             )
 
 
+def _placed(key: str, entry: dict[str, Any], device: str) -> Iterator[str]:
+    """Whether a model's parts are put where its job has devices."""
+    there = entry["gpus"] if device == "cuda" else 0
+    mapped = entry.get("device_map", {})
+    for module, place in mapped.items() if isinstance(mapped, dict) else ():
+        if isinstance(place, int) and place >= there:
+            yield f"{key}.device_map.{module}: {place} is the number of a GPU, but " + (
+                f"a job takes {there}, counted from 0; write {key}.gpus: {place + 1}"
+                if there
+                else "compute.device is cpu; write cpu or disk"
+            )
+        if entry.get("quantization") and place in {"disk", *(["cpu"] if there else [])}:
+            yield (
+                f"{key}.device_map.{module}: {place} does not go with quantization; write "
+                f"{'a number of a GPU' if there else 'cpu'}"
+            )
+    if entry.get("quantization") and entry["dtype"] == "float64":
+        yield f"{key}.dtype: float64 cannot be had with quantization; write float16"
+
+
 def _files(entry: dict[str, Any]) -> set[str]:
     return {*entry.get("files", []), *([entry["file"]] if "file" in entry else [])}
+
+
+def _there(path: Path, test: Callable[[Path], bool]) -> bool:
+    """Whether a path passes a test; a name that no disk takes does not."""
+    try:
+        return test(path)
+    except OSError:
+        return False
+
+
+def _own_file(key: str, file: str, root: Path) -> Iterator[str]:
+    """A file of the user's beside the config."""
+    if not _there(root / file, Path.is_file):
+        yield f"{key}: {shown(file)} does not exist; write the path of a file"
+    elif not (root / file).resolve().is_relative_to(root.resolve()):
+        yield (
+            f"{key}: {file!r} is a link out of this folder; copy the file, or name it as a source "
+            "with type: path"
+        )
 
 
 def _datasets(config: dict[str, Any], root: Path) -> Iterator[str]:
@@ -237,8 +476,8 @@ def _datasets(config: dict[str, Any], root: Path) -> Iterator[str]:
         key = f"datasets.{name}"
         if "source" in entry:
             yield from _known(f"{key}.source", entry["source"], config["sources"], "source")
-        elif "file" in entry and not (root / entry["file"]).is_file():
-            yield f"{key}.file: {entry['file']} does not exist; write the path of a file"
+        elif "file" in entry:
+            yield from _own_file(f"{key}.file", entry["file"], root)
         if "punkt" in entry:
             yield from _known(f"{key}.punkt", entry["punkt"], config["sources"], "source")
             if not entry["sentences"]:
@@ -271,12 +510,67 @@ def _vectors(config: dict[str, Any]) -> Iterator[str]:
             if like != "pair":
                 yield f"{key}.like: {entry['like']!r} is a {like} vector; name a pair"
         if entry["kind"] == "pair" and entry["positive"] == entry["negative"]:
-            yield f"{key}: positive and negative are both {entry['positive']!r}; make them differ"
+            both = shown(entry["positive"])
+            yield f"{key}: positive and negative are both {both}; make them differ"
+        if entry["kind"] == "pair" and not (entry["positive"] + entry["negative"]).strip():
+            yield f"{key}: positive and negative are both blank; write a text for one of them"
         if entry["kind"] == "mean_difference" and len(entry["positive"]) != len(entry["negative"]):
             yield (
                 f"{key}: {len(entry['positive'])} positive and {len(entry['negative'])} negative "
                 "prompts; write as many of one as of the other"
             )
+
+
+def _given_vector(config: dict[str, Any], key: str, name: str, root: Path) -> Iterator[str]:
+    """A vector that is read from a file has the layers at which it is used, and rows to align."""
+    # Only here, since it takes a moment.
+    from actadd.exchange import load_vectors
+
+    entry = config["vectors"][name]
+    if not (root / entry["file"]).is_file():
+        yield f"{key}.file: {entry['file']} does not exist; write the path of a file"
+    try:
+        given = load_vectors(root / entry["file"], entry.get("format"))
+    except UserError as error:
+        yield f"{key}.file: {error}"
+    for place, model, addition in _additions_of(config, name):
+        used = [addition.get(field, []) for field in ("layer", "source_layer")]
+        for layer in sorted(layer for part in used for layer in _listed(part)):
+            if layer not in given.rows:
+                there = ", ".join(map(str, given.layers))
+                yield (
+                    f"{place}: on {model} it is layer {layer}, and {entry['file']} holds layer "
+                    f"{there}, counted by block inputs; write one of these"
+                )
+        positions = _listed(addition.get("position", []))
+        if "all" in positions and given.positions > 1:
+            yield f"{place}.position: all needs one row, {entry['file']} has {given.positions}"
+        if not positions and given.positions == 1:
+            yield f"{place}: {entry['file']} holds one row; write position: back or all"
+    for lens, reading in config["lenses"].items():
+        for model in reading["models"] if name in reading["vectors"] else []:
+            depth = config["models"][model]["layers"]
+            if not given.rows.keys() >= set(range(depth)):
+                yield (
+                    f"lenses.{lens}.vectors: a lens reads all {depth} layers of {model}, but "
+                    f"{entry['file']} does not hold them all; remove {name!r}"
+                )
+
+
+def _listed(value: Any) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def _additions_of(config: dict[str, Any], vector: str) -> Iterator[tuple[str, str, dict]]:
+    """(where it stands, model, addition with its layers there) of a vector's additions."""
+    for experiment, entry in config["experiments"].items():
+        for model in entry["models"]:
+            placed = at_depth(entry["conditions"], config["models"][model]["layers"])
+            for condition, details in placed.items():
+                for index, addition in enumerate(details.get("additions", [])):
+                    if addition["vector"] == vector:
+                        key = f"experiments.{experiment}.conditions.{condition}.additions.{index}"
+                        yield key, model, addition
 
 
 def _scorers(config: dict[str, Any]) -> Iterator[str]:
@@ -320,9 +614,13 @@ def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]
     prompts = entry["prompts"]
     cells = config["budget"].get(name, {}).get("cells")
     for model in entry["models"]:
-        count = _cells(config, entry, model)
-        if cells and count > cells:
-            yield f"budget.{name}.cells: the grid has {count} cells on {model}, more than {cells}"
+        count = grid_size(at_depth(entry["conditions"], config["models"][model]["layers"]))
+        if count > (cells or MOST_CELLS):
+            where = f"budget.{name}.cells" if cells else f"{key}.conditions"
+            yield (
+                f"{where}: the grid has {count} cells on {model}, more than {cells or MOST_CELLS}; "
+                "sweep fewer values"
+            )
     if "watch" in entry and entry["measure"] != "divergence":
         yield f"{key}.watch: only measure divergence follows tokens; remove the key"
     yield from _split(config, f"{key}.prompts", prompts["dataset"], prompts["split"])
@@ -383,17 +681,6 @@ def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]
                 )
 
 
-def _cells(config: dict, entry: dict, model: str) -> int:
-    """Conditions of an experiment's grid; a choice counts as one."""
-    chosen = {"layer": 0, "source_layer": 0, "coefficient": 0}
-    choices = dict.fromkeys(entry.get("choices", {}), chosen)
-    depth = config["models"].get(model, {}).get("layers", 1)
-    try:
-        return len(expand(at_depth(entry["conditions"], depth), choices))
-    except KeyError:
-        return 0
-
-
 # method -> keys that it needs, and keys that it may have beside those of every condition.
 METHOD_KEYS = {
     "unsteered": (set(), {"prefix"}),
@@ -450,10 +737,26 @@ def _addition(config: dict, key: str, entry: dict, addition: dict) -> Iterator[s
     positions = addition.get("position", "front")
     kind = config["vectors"][addition["vector"]]["kind"]
     everywhere = "all" in (positions if isinstance(positions, list) else [positions])
-    if everywhere and kind != "mean_difference":
+    if everywhere and kind not in ("mean_difference", "file"):
         yield f"{key}.position: all needs a vector of one row, a mean_difference, not a {kind}"
     if kind == "mean_difference" and "position" not in addition:
         yield f"{key}: a mean_difference vector has one row; write position: back or all"
+
+
+def _overhead(config: dict, key: str, entry: dict) -> Iterator[str]:
+    depths = {name: config["models"][name]["layers"] for name in entry["models"]}
+    for name, shape in entry["shapes"].items():
+        if name in depths:
+            yield f"{key}.shapes: {name!r} is also a model that is timed here; rename the shape"
+        if shape["d_model"] % shape["heads"]:
+            yield (
+                f"{key}.shapes.{name}.heads: {shape['heads']} does not divide d_model, which is "
+                f"{shape['d_model']}; write a number that does"
+            )
+        depths[name] = shape["layers"]
+    for name, depth in depths.items():
+        if entry["layer"] != "middle" and entry["layer"] >= depth:
+            yield f"{key}.layer: {entry['layer']} is beyond {name}, which has 0 to {depth - 1}"
 
 
 def _display(config: dict, key: str, section: str, entry: dict) -> Iterator[str]:
@@ -490,13 +793,15 @@ def _display(config: dict, key: str, section: str, entry: dict) -> Iterator[str]
 def _comparison(config: dict, root: Path) -> Iterator[str]:
     entry = config["comparison"]
     wanted = entry["comparisons"] or entry["claims"]
-    shown = [d for s in ("figures", "tables") for d in config[s].values()]
-    if any(display["kind"] == "comparison" for display in shown) and not wanted:
+    displayed = [d for s in ("figures", "tables") for d in config[s].values()]
+    if any(display["kind"] == "comparison" for display in displayed) and not wanted:
         yield "comparison: a figure or table shows it, but it compares nothing; add comparisons"
     if entry["comparisons"] and "published" not in entry:
         yield "comparison: the key 'published' is missing; write the file of published numbers"
-    if "published" in entry and not (root / entry["published"]).is_file():
-        yield f"comparison.published: {entry['published']} does not exist; write the path of a file"
+    if "published" in entry:
+        yield from _own_file("comparison.published", entry["published"], root)
+    if "norms" in entry and "norms" in config["experiments"]:
+        yield "experiments.norms: comparison.norms goes by this name; call the experiment otherwise"
     for vector in entry.get("norms", {}).get("vectors", []):
         yield from _known("comparison.norms.vectors", vector, config["vectors"], "vector")
     if "norms" in entry:

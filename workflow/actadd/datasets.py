@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from actadd import formats, sentences
-from actadd.errors import UserError
+from actadd.errors import UserError, shown
 from actadd.files import write_with
 
-COLUMNS = ("id", "text", "split", "target", "group", "label", "document")
+COLUMNS = ("id", "text", "split", "target", "group", "label", "document", "origin")
 # A letter has to follow: "a < b" is no tag.
 TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 
@@ -74,7 +74,8 @@ def read(path: Path, split: str | None, key: str) -> pd.DataFrame:
 
 def _read(spec: dict, source: Path | None, key: str) -> pd.DataFrame:
     if spec.get("texts"):
-        return pd.DataFrame({"text": spec["texts"]})
+        places = [f"texts.{index}" for index in range(len(spec["texts"]))]
+        return pd.DataFrame({"text": spec["texts"], "origin": places})
     assert source is not None
     names = spec.get("group_names", {})
     parts = []
@@ -83,6 +84,10 @@ def _read(spec: dict, source: Path | None, key: str) -> pd.DataFrame:
         if not path.is_file():
             raise UserError(f"{key}: {path} does not exist; check file and source")
         part = formats.read(path, spec, key)
+        part["origin"] = [
+            f"{file or path.name}:{number}" if number else file or path.name
+            for number in part.index
+        ]
         if file in names:
             part["group"] = names[file]
         elif "files" in spec and len(spec["files"]) > 1 and "group" not in part:
@@ -92,8 +97,18 @@ def _read(spec: dict, source: Path | None, key: str) -> pd.DataFrame:
 
 
 def _typed(table: pd.DataFrame, spec: dict, key: str) -> pd.DataFrame:
-    """All columns but the id, in their types; texts without NULs and, if asked, without HTML."""
-    table = table.reindex(columns=COLUMNS[1:]).dropna(subset="text")
+    """All columns but the id, in their types; texts without NULs and, if asked, without HTML.
+
+    Rows without a text are left out, and named in the log.
+    """
+    table = table.reindex(columns=COLUMNS[1:])
+    for column in ("text", "split", "target", "group"):
+        for value, origin in zip(table[column], table["origin"], strict=True):
+            if isinstance(value, (bool, list, dict)):
+                raise UserError(
+                    f"{key}.columns.{column}: {origin}: {shown(value)} is no text; write one, or "
+                    "name another column"
+                )
     table = table.astype(dict.fromkeys(set(COLUMNS[1:]) - {"label"}, "string"))
     table["split"] = table["split"].fillna("all")
     try:
@@ -106,7 +121,12 @@ def _typed(table: pd.DataFrame, spec: dict, key: str) -> pd.DataFrame:
             lambda text: " ".join(html.unescape(TAG.sub(" ", text)).split())
         )
     table["text"] = table["text"].str.replace("\0", "", regex=False).str.strip("\r\n")
-    return table[table["text"].str.strip() != ""]
+    blank = table["text"].fillna("").str.strip() == ""
+    if blank.any():
+        places = ", ".join(table["origin"][blank][:5])
+        more = ", ..." if blank.sum() > 5 else ""
+        print(f"{key}: {blank.sum()} rows without a text are left out: {places}{more}", flush=True)
+    return table[~blank]
 
 
 def _distinct(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from actadd.conditions import Condition
 from actadd.errors import CellError
 from actadd.experiment import TOO_LARGE, Experiment
 from actadd.files import digest
+from actadd.progress import worked
 
 # Tokens kept of the last position's distributions: likeliest, and most moved, of each side.
 KEPT = 20
@@ -43,7 +44,9 @@ class Cells:
     def __init__(self, experiment: Experiment, texts: pd.DataFrame):
         self.experiment, self.texts = experiment, texts
         self.watched = [_single(experiment, text) for text in experiment.spec.get("watch", [])]
-        self.plain = [experiment.tokens.encode(text) for text in texts["text"]]
+        self.plain = [
+            ids for ids, _ in experiment.encode(Condition("", "unsteered"), texts["text"].tolist())
+        ]
         self.encoded = [
             [ids for ids, _ in experiment.encode(condition, texts["text"].tolist())]
             for condition in experiment.conditions
@@ -95,10 +98,10 @@ def _cell(
     """One condition on all texts. One text at a time: its whole vocabulary is held twice."""
     import torch
 
-    from actadd.steering import model_inputs, steer
+    from actadd.steering import input_device, model_inputs, steer
 
     model, additions = experiment.model(), experiment.additions(condition)
-    device = model.get_input_embeddings().weight.device
+    device = input_device(model)
 
     def log_probabilities(ids: list[int], added: list, count: int):
         row = torch.tensor([ids], device=device)
@@ -110,6 +113,7 @@ def _cell(
     for index, (own, ids) in enumerate(zip(plain, encoded, strict=True)):
         before = log_probabilities(own, [], len(own))
         after = log_probabilities(ids, additions, len(own))
+        worked(len(own) + len(ids))
         share = before.exp() * (before - after)
         # A prefix is no part of the text: its positions are compared from the text's end.
         shift = len(ids) - len(own)

@@ -10,7 +10,7 @@ from actadd import datasets
 from actadd.alignment import aligned
 from actadd.codedigest import code_digest
 from actadd.conditions import SAMPLING, Condition, expand
-from actadd.errors import UserError
+from actadd.errors import UserError, named, shown
 from actadd.files import read_json
 from actadd.tokens import Tokens
 from actadd.vectors import read_vector, tensor_digest
@@ -38,6 +38,8 @@ class Experiment:
         self.model_dir = model_dir
         self.facts: dict[str, Any] = read_json(model_dir / "model.json")
         self.tokens = Tokens(model_dir)
+        # Text -> where it stands, for messages.
+        self._origins: dict[str, str] = {}
         self._pieces: dict[tuple[str, str, str], tuple[list[int], list[int]]] = {}
         self.conditions: list[Condition] = expand(
             spec["conditions"],
@@ -80,6 +82,8 @@ class Experiment:
         if wanted.get("first_tokens"):
             cut = [self.tokens.cut(text, wanted["first_tokens"]) for text in table["text"]]
             table = table.assign(text=pd.Series(cut, dtype="string"))
+        if "origin" in table:
+            self._origins |= dict(zip(table["text"], table["origin"], strict=True))
         return table
 
     def rows(self, condition: Condition, texts: pd.DataFrame) -> list[int]:
@@ -122,22 +126,21 @@ class Experiment:
         """
         rows = []
         prefix = "" if condition.method == "preadd" else condition.prefix
+        if condition.prefix:
+            with named(f"{self.key}.conditions.{condition.name}.prefix"):
+                self.tokens.pieces(condition.prefix)
         for text, target in zip(texts, targets or [""] * len(texts), strict=True):
-            ids, target_ids = self._split(text, target, prefix)
-            needed = len(ids) + len(target_ids) + self.spec.get("max_new_tokens", 0)
-            if self.facts["context"] and needed > self.facts["context"]:
-                raise UserError(
-                    f"{self.key}: prompt {text[:60]!r}: {needed} tokens with what follows it, but "
-                    f"{self.facts['model']} reads at most {self.facts['context']}"
+            origin = self._origins.get(text)
+            place = f"{self.key}: prompt {shown(text)}" + (f" ({origin})" if origin else "")
+            with named(place):
+                ids, target_ids = self._split(text, target, prefix)
+                self.tokens.check_length(
+                    len(ids) + len(target_ids) + self.spec.get("max_new_tokens", 0)
                 )
             for addition in condition.additions:
                 vector = self.vector(addition)
-                try:
+                with named(place, f" (vector {addition['vector']})"):
                     aligned(addition["position"], len(vector), len(ids))
-                except UserError as error:
-                    raise UserError(
-                        f"{self.key}: prompt {text!r}: {error} (vector {addition['vector']})"
-                    ) from error
             rows.append((ids, target_ids))
         return rows
 
@@ -161,7 +164,13 @@ class Experiment:
         """Token ids of PREADD's contrasted context of each text: its prefix, then the text."""
         if condition.method != "preadd":
             return []
-        return [self.tokens.encode(text, condition.prefix) for text in texts]
+        contexts = []
+        for text in texts:
+            ids = self.tokens.encode(text, condition.prefix)
+            with named(f"{self.key}.conditions.{condition.name}.prefix, before {shown(text)}"):
+                self.tokens.check_length(len(ids) + self.spec.get("max_new_tokens", 0))
+            contexts.append(ids)
+        return contexts
 
     def determinants(self, module: str, condition: Condition) -> dict[str, Any]:
         """What a cell's bytes depend on, but for its texts and how they are run.

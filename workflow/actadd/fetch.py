@@ -20,8 +20,8 @@ from typing import Any
 from filelock import FileLock
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from actadd.errors import UserError
-from actadd.files import read_json, sha256_file, whole_folder, write_json
+from actadd.errors import UserError, without_secrets
+from actadd.files import read_json, sha256_file, system_error, whole_folder, write_json
 
 ATTEMPTS = 4
 # Between lines of progress: often enough for a person, seldom enough for a log file.
@@ -30,6 +30,13 @@ PROGRESS_SECONDS = 5
 
 class _Passing(Exception):
     """A failure that may pass by itself: the network, a server."""
+
+
+def _passing(error: Exception) -> Exception:
+    """What to raise for an error on the way; a full disk does not pass by itself."""
+    if system_error(error):
+        return error
+    return _Passing(f"{type(error).__name__}: {error}".splitlines()[0][:300])
 
 
 def fetch(name: str, spec: dict, target: Path, lock: Path) -> dict[str, Any]:
@@ -41,8 +48,10 @@ def fetch(name: str, spec: dict, target: Path, lock: Path) -> dict[str, Any]:
     """
     makers = {"package": _package, "url": _url, "hub": _hub, "path": _path}
     locked = (read_json(lock) if lock.exists() else {}).get(name, {})
-    with whole_folder(target) as folder, tempfile.TemporaryDirectory() as scratch:
-        learned = makers[spec["type"]](name, spec, folder, Path(scratch), locked)
+    with whole_folder(target) as folder:
+        # On the disk that has to hold it anyway: /tmp is often too small for a model.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
+            learned = makers[spec["type"]](name, spec, folder, Path(scratch), locked)
         # A path stays a link to the user's own files: they are never copied, and may be huge.
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         if not files:
@@ -94,10 +103,11 @@ def _retrying(name: str, what: str):
     """Attempts with growing pauses; the last failure becomes a UserError."""
 
     def give_up(state):
+        # The address of a mirror may hold a password, that of a redirect a signature.
+        why = without_secrets(str(state.outcome.exception()))
         raise UserError(
-            f"sources.{name}: {what} failed {ATTEMPTS} times: {state.outcome.exception()}. Check "
-            "the network (a compute node may have none: fetch on the head node), or use a local "
-            "copy with type: path"
+            f"sources.{name}: {what} failed {ATTEMPTS} times: {why}. Check the network (a compute "
+            "node may have none: fetch on the head node), or use a local copy with type: path"
         )
 
     return Retrying(
@@ -150,7 +160,7 @@ def _from_pypi(name: str, spec: dict, part: dict, scratch: Path) -> Path:
                     f"sources.{name}: the index has no package {part['name']!r}; check the name"
                 ) from error
             except (requests.RequestException, OSError) as error:
-                raise _Passing(str(error)) from error
+                raise _passing(error) from error
     return target
 
 
@@ -206,7 +216,7 @@ def _url(name: str, spec: dict, folder: Path, scratch: Path, _locked: dict) -> d
     from tqdm import tqdm
 
     file = spec.get("file") or spec["url"].split("?")[0].rsplit("/", 1)[-1]
-    if not file:
+    if file in ("", ".", ".."):
         raise UserError(f"sources.{name}.url: {spec['url']} names no file; add the key file")
     downloaded = scratch / Path(file).name
     for attempt in _retrying(name, f"getting {spec['url']}"):
@@ -226,7 +236,7 @@ def _url(name: str, spec: dict, folder: Path, scratch: Path, _locked: dict) -> d
                             output.write(chunk)
                             bar.update(len(chunk))
             except requests.RequestException as error:
-                raise _Passing(str(error)) from error
+                raise _passing(error) from error
     if not spec.get("members"):
         shutil.move(downloaded, folder / file)
     for target, member in spec.get("members", {}).items():
@@ -234,12 +244,11 @@ def _url(name: str, spec: dict, folder: Path, scratch: Path, _locked: dict) -> d
     return {}
 
 
-def _hub(name: str, spec: dict, folder: Path, _scratch: Path, locked: dict) -> dict:
+def _hub(name: str, spec: dict, folder: Path, scratch: Path, locked: dict) -> dict:
+    import httpx2
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -257,7 +266,7 @@ def _hub(name: str, spec: dict, folder: Path, _scratch: Path, locked: dict) -> d
                         repository,
                         repo_type=kind,
                         revision=revision,
-                        local_dir=folder,
+                        local_dir=scratch,
                         allow_patterns=spec.get("files"),
                     )
                 except (
@@ -267,8 +276,8 @@ def _hub(name: str, spec: dict, folder: Path, _scratch: Path, locked: dict) -> d
                     OfflineModeIsEnabled,
                 ):
                     raise
-                except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-                    raise _Passing(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+                except (httpx2.HTTPError, OSError) as error:
+                    raise _passing(error) from error
     except GatedRepoError as error:
         raise UserError(
             f"sources.{name}: {repository} is gated. Accept its licence on its page on the hub, "
@@ -284,15 +293,23 @@ def _hub(name: str, spec: dict, folder: Path, _scratch: Path, locked: dict) -> d
             f"sources.{name}: HF_HUB_OFFLINE is set, so {repository} cannot be fetched; unset it, "
             "or use a local copy with type: path"
         ) from error
-    # The client's own bookkeeping, not part of the repository.
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
+    # The client's own bookkeeping is no part of the repository.
+    shutil.rmtree(scratch / ".cache", ignore_errors=True)
+    for path in scratch.iterdir():
+        path.rename(folder / path.name)
     return {"revision": revision}
 
 
 def _path(name: str, spec: dict, folder: Path, _scratch: Path, _locked: dict) -> dict:
-    given = Path(spec["path"]).expanduser()
-    if not given.exists():
-        raise UserError(f"sources.{name}.path: {given} does not exist; write an existing path")
+    try:
+        given = Path(spec["path"]).expanduser()
+        there = given.exists()
+    except (OSError, RuntimeError):
+        there = False
+    if not there:
+        raise UserError(
+            f"sources.{name}.path: {spec['path']} does not exist; write an existing path"
+        )
     for path in sorted(given.rglob("*")) if given.is_dir() else [given]:
         if path.is_file():
             link = folder / (path.relative_to(given) if given.is_dir() else path.name)

@@ -1,13 +1,19 @@
 """Reading and writing: canonical JSON, digests, and writes that are whole or absent."""
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from actadd.errors import DamagedFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +21,20 @@ if TYPE_CHECKING:
 
 # Rows of a Parquet file that are written, and can be read, together.
 GROUP = 65_536
+
+# What the system refuses that somebody can put right: error number -> what to do.
+REMEDIES = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some of your quota there",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "make it writable, or run in another folder",
+    errno.EACCES: "give yourself the right to it, or run in another folder",
+    errno.EPERM: "give yourself the right to it, or run in another folder",
+    errno.EIO: "see whether the disk or its network is sound",
+}
+
+# After this long, what a process of another machine left half-written is taken for abandoned.
+ABANDONED_SECONDS = 7 * 24 * 3600
 
 
 def canonical(value: Any) -> Any:
@@ -44,39 +64,101 @@ def sha256_file(path: Path | str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def system_error(error: Exception) -> int | None:
+    """The number of a system error that has a remedy; of libraries in Rust, as they print it."""
+    number = getattr(error, "errno", None)
+    if number is None and (printed := re.search(r"\(os error (\d+)\)", str(error))):
+        number = int(printed[1])
+    return number if number in REMEDIES else None
+
+
+def _temporary(path: Path, suffix: str) -> Path:
+    """A hidden name beside `path` that no other process uses; removes what killed ones left there.
+
+    It carries machine and process id, so that a process orphaned by a killed run cannot write into
+    the file of the run that follows, and so that its own half-written file is known for one.
+    """
+    stem = path.name.removesuffix(suffix)
+    host = socket.gethostname().replace(".", "-")
+    pattern = re.compile(re.escape(f".{stem}.") + r"([^.]+)\.(\d+)" + re.escape(suffix))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.iterdir():
+        if (named := pattern.fullmatch(left.name)) and _abandoned(left, *named.groups(), host):
+            # Another process may be at it too.
+            with suppress(OSError):
+                remove(left)
+    return path.with_name(f".{stem}.{host}.{os.getpid()}{suffix}")
+
+
+def _abandoned(left: Path, host: str, process: str, here: str) -> bool:
+    """Whether nobody writes a temporary file any more: its process is gone, or it is very old."""
+    if host == here:
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            return True
+        except (PermissionError, OverflowError):
+            pass
+        return False
+    try:
+        return time.time() - left.stat().st_mtime > ABANDONED_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def remove(path: Path) -> None:
+    """Removes a file, a link or a whole folder; nothing happens if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """A system error in the block becomes an OSError that names `path`, which was to be written.
+
+    Unless it names a file already that is not a temporary one of `path`.
+    """
+    own = str(path.with_name(f".{path.stem}."))
+    try:
+        yield
+    except Exception as error:
+        number, named = system_error(error), str(getattr(error, "filename", None) or "")
+        if number is None or (named and not named.startswith(own)):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; renamed to `path` if the block succeeds.
-
-    The name carries the process id, so that a process orphaned by a killed run cannot write into
-    the file of the run that follows.
-    """
+    """Yields a temporary name beside `path`; renamed to `path` if the block succeeds."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last, since matplotlib and others choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _naming(path):
+        # The suffix stays last, since matplotlib and others choose the format by it.
+        temporary = _temporary(path, path.suffix)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(path: Path | str) -> Iterator[Path]:
     """Like `whole_file`, for a folder; an older folder at `path` is replaced."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _naming(path):
+        temporary = _temporary(path, "")
+        remove(temporary)
+        temporary.mkdir()
+        try:
+            yield temporary
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -90,7 +172,11 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def read_json(path: Path | str) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """What a JSON file holds; raises DamagedFile, which names it, if it is none."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DamagedFile(f"{path} is damaged, it is no JSON: delete it and run again") from error
 
 
 def write_with(path: Path | str, write: Callable[[Path], Any]) -> None:

@@ -111,7 +111,7 @@ def readout(model):
     """
     import torch
 
-    from actadd.steering import blocks
+    from actadd.steering import blocks, device_of, input_device
 
     head = model.get_output_embeddings()
     inside = {module for block in blocks(model) for module in block.modules()}
@@ -122,8 +122,8 @@ def readout(model):
             handles.append(module.register_forward_hook(lambda called, *_: after.append(called)))
     try:
         with torch.inference_mode():
-            weight = model.get_input_embeddings().weight
-            model(torch.zeros((1, 1), dtype=torch.long, device=weight.device), use_cache=False)
+            start = torch.zeros((1, 1), dtype=torch.long, device=input_device(model))
+            model(start, use_cache=False)
     finally:
         for handle in handles:
             handle.remove()
@@ -140,7 +140,7 @@ def readout(model):
 
     @torch.inference_mode()
     def read_out(rows: torch.Tensor) -> torch.Tensor:
-        rows = rows.to(head.weight)
+        rows = rows.to(device_of(head), head.weight.dtype)
         return ((logits(rows) - logits(-rows)) / 2).cpu()
 
     return read_out

@@ -11,6 +11,7 @@ from actadd.conditions import Condition
 from actadd.errors import CellError
 from actadd.experiment import TOO_LARGE, Experiment
 from actadd.files import digest
+from actadd.progress import begin, worked
 from actadd.sizes import ROWS_PER_TEXT
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ def swept_logprobs(
 
     from actadd.batching import left_pad
     from actadd.resume import outputs_below, resumed_at
-    from actadd.steering import blocks, model_inputs, steer
+    from actadd.steering import blocks, input_device, model_inputs, steer
 
     ids, mask = left_pad(rows)
-    device = model.get_input_embeddings().weight.device
+    device = input_device(model)
     placed = ids.to(device)
     inputs = model_inputs(model, placed, mask.to(device))
     depth = len(blocks(model))
@@ -158,6 +159,7 @@ def _compute(experiment: Experiment, encoded: list[Encoded], wanted: list[int]) 
     from actadd.batching import halving
 
     experiment.model()
+    begin()
 
     def measured(rows: int, left: list[int]) -> Iterator[Made]:
         groups: dict[str, list[int]] = {}
@@ -194,6 +196,7 @@ def _cells(
         )
         for found, result in zip(measured, results, strict=True):
             found.update(zip(batch, result, strict=True))
+            worked(sum(len(whole[i]) for i in batch))
     for index, condition, found in zip(indices, conditions, measured, strict=True):
         if not all(bool(logprob.isfinite().all()) for logprob, _ in found.values()):
             yield index, CellError(TOO_LARGE)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 import pandas as pd
 import pyarrow as pa
 
-from actadd.cells import CellStore, Made, fill
+from actadd.cells import CellStore, Made, check_filled, fill
 from actadd.errors import UserError
 from actadd.experiment import Experiment
 from actadd.files import write_frames
@@ -63,12 +63,14 @@ def measure(
     store: Path,
     output: Path | None,
     shard: tuple[int, int] | None = (0, 1),
+    shards: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Fills the cells of an experiment and writes them all as one Parquet table.
 
     spec: measure, name, model, conditions, prompts, dtype, compute, and what the measure needs.
     shard: (i, n) computes every n-th cell only, from the i-th on; None computes nothing, every cell
-    is in the store. output: None writes nothing but the store.
+    is in the store. shards: the records of those that filled it, in order. output: None writes
+    nothing but the store.
     Rows: every coordinate of the condition, what the measure's `Cells` says, and `failed`: why the
     cell could not be computed, else null. Returns facts, `failed` among them: label -> reason.
     """
@@ -82,10 +84,11 @@ def measure(
     cell_store = CellStore(store)
     labels = [condition.label for condition in experiment.conditions]
     if shard is not None:
-        first, shards = shard
-        wanted = range(first, len(cells.keys), shards)
+        first, count = shard
+        wanted = range(first, len(cells.keys), count)
         failed = fill(cell_store, cells.keys, labels, cells.compute, wanted)
     else:
+        check_filled(cell_store, cells.keys, shards)
         failed = {i: why for i, key in enumerate(cells.keys) if (why := cell_store.failure(key))}
     if output is not None:
         rows = _frames(experiment, cells, cell_store)

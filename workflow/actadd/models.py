@@ -1,5 +1,6 @@
 """Models: made ready once as plain safetensors with a tokenizer, then loaded in a moment."""
 
+import json
 import shutil
 import tempfile
 from functools import lru_cache
@@ -7,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from actadd.errors import UserError
-from actadd.files import digest, read_json, sha256_file, whole_folder, write_json
+from actadd.files import canonical_json, digest, read_json, sha256_file, whole_folder, write_json
+from actadd.tokens import single_token
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 # What a checkpoint is linked from: weights that run no code, and text.
 LINKED = (".safetensors", ".json", ".txt", ".jinja", ".model")
+# What a checkpoint may bring along to be run, if `trust_remote_code` allows it.
+CODE = ".py"
 
 
 def prepare(spec: dict, source: Path, target: Path) -> dict[str, Any]:
     """Makes the folder `target` a checkpoint that loads without any of the source's peculiarities.
 
-    spec: name, format (transformers, gguf or llama2c), layers, bos, pad, stop, chat_template.
+    spec: name, format (transformers, gguf or llama2c), layers, bos, pad, stop, chat_template;
+    trust_remote_code: whether the checkpoint's own Python files come along, default no.
     target gets the weights as safetensors, tokenizer.json, and model.json: ids of the special
     tokens, depth, width and a digest of the weights. Returns those facts.
     Raises UserError if the depth or a token is not as the config says.
@@ -33,8 +38,10 @@ def prepare(spec: dict, source: Path, target: Path) -> dict[str, Any]:
 
 def _link(spec: dict, source: Path, folder: Path) -> None:
     """A checkpoint that is already in Hugging Face form: links, not copies."""
+    trusted = spec.get("trust_remote_code", False)
+    endings = (*LINKED, CODE) if trusted else LINKED
     for path in sorted(source.resolve().iterdir()):
-        if path.is_file() and path.suffix in LINKED:
+        if path.is_file() and path.suffix in endings:
             (folder / path.name).symlink_to(path.resolve())
     if not any((folder / name).exists() for name in WEIGHTS):
         raise UserError(
@@ -45,9 +52,10 @@ def _link(spec: dict, source: Path, folder: Path) -> None:
     if not (folder / "tokenizer.json").exists():
         from transformers import AutoTokenizer
 
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trusted)
         # Elsewhere first: saving here would write through the links into the user's own files.
         with tempfile.TemporaryDirectory() as scratch:
-            AutoTokenizer.from_pretrained(source).save_pretrained(scratch)
+            tokenizer.save_pretrained(scratch)
             shutil.copyfile(Path(scratch) / "tokenizer.json", folder / "tokenizer.json")
 
 
@@ -58,7 +66,8 @@ def _from_gguf(spec: dict, source: Path, folder: Path) -> None:
     files = sorted(source.glob("*.gguf"))
     if len(files) != 1:
         raise UserError(f"models.{spec['name']}: one .gguf file was expected in {source}")
-    loaded = AutoModelForCausalLM.from_pretrained(source, gguf_file=files[0].name)
+    safe = {"gguf_file": files[0].name, "trust_remote_code": False}
+    loaded = AutoModelForCausalLM.from_pretrained(source, **safe)
     config = loaded.config
     # save_pretrained refuses a model that was loaded from a GGUF; a fresh one with the same
     # weights is saved instead.
@@ -66,7 +75,7 @@ def _from_gguf(spec: dict, source: Path, folder: Path) -> None:
     model = type(loaded)(config)
     model.load_state_dict(loaded.state_dict(), strict=True)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source, gguf_file=files[0].name).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source, **safe).save_pretrained(folder)
 
 
 def _from_llama2c(spec: dict, source: Path, folder: Path) -> None:
@@ -80,9 +89,9 @@ def _from_llama2c(spec: dict, source: Path, folder: Path) -> None:
 
 def _facts(spec: dict, folder: Path) -> dict[str, Any]:
     from tokenizers import Tokenizer
-    from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(folder).get_text_config()
+    trusted = spec.get("trust_remote_code", False)
+    config = read_config(folder, trusted, spec["name"])
     key = f"models.{spec['name']}"
     if config.num_hidden_layers != spec["layers"]:
         raise UserError(
@@ -91,11 +100,7 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 
     def single(field: str, text: str) -> int:
-        known = tokenizer.token_to_id(text)
-        ids = [known] if known is not None else tokenizer.encode(text, add_special_tokens=False).ids
-        if len(ids) != 1:
-            raise UserError(f"{key}.{field}: {text!r} is {len(ids)} tokens, not one")
-        return ids[0]
+        return single_token(tokenizer, f"{key}.{field}", text)
 
     chat_template = None
     if spec.get("chat_template"):
@@ -115,6 +120,8 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
         "config": sha256_file(folder / "config.json"),
         "tokenizer": sha256_file(folder / "tokenizer.json"),
     }
+    if trusted:
+        facts["code"] = digest({path.name: sha256_file(path) for path in folder.glob(f"*{CODE}")})
     # What the model computes with, its name aside; the key of every cell holds it.
     return {"model": spec["name"], **facts, "identity": digest(facts)}
 
@@ -127,14 +134,64 @@ def _chat_template(folder: Path) -> str | None:
     return read_json(settings).get("chat_template") if settings.exists() else None
 
 
-@lru_cache(maxsize=1)
-def load(model_dir: Path, *, dtype: str, device: str, threads: int):
+def read_config(folder: Path, trusted: bool, name: str):
+    """The text part of a checkpoint's transformers config; `trusted`: its own code may be run.
+
+    Raises UserError if the checkpoint needs code of its own and is not trusted.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
+    except ValueError as error:
+        if trusted or "trust_remote_code" not in str(error):
+            raise
+        raise UserError(
+            f"models.{name}: the checkpoint needs Python code of its own; read its .py files, and "
+            f"if you trust them write models.{name}.trust_remote_code: true, and *.py in the "
+            "source's files"
+        ) from error
+    return config.get_text_config()
+
+
+def load(
+    model_dir: Path,
+    *,
+    dtype: str,
+    device: str,
+    threads: int,
+    gpus: int = 1,
+    device_map: str | dict[str, int | str] | None = None,
+    quantization: str | None = None,
+    trust_remote_code: bool = False,
+):
     """A prepared model, ready for inference, as a transformers causal language model.
 
     The last one is kept: a job that asks for it again, cell by cell, loads it once.
     dtype: a torch dtype's name; device: "cpu" or "cuda"; threads: torch threads of this process.
-    Raises UserError if the device is not there.
+    gpus: how many the model needs. device_map: where its modules lie, as transformers takes it;
+    the default is all on the device, or "auto" with several GPUs. quantization: "8bit" holds the
+    blocks' weight matrices in one byte a number (LLM.int8, Dettmers et al. 2022).
+    Raises UserError if the devices are not there or the model does not go onto them.
     """
+    if device_map is None and gpus > 1:
+        device_map = "auto"
+    # As text, since a mapping cannot be looked up in the cache.
+    placed = canonical_json(device_map)
+    return _load(model_dir, dtype, device, threads, gpus, placed, quantization, trust_remote_code)
+
+
+@lru_cache(maxsize=1)
+def _load(
+    model_dir: Path,
+    dtype: str,
+    device: str,
+    threads: int,
+    gpus: int,
+    placed: str,
+    quantization: str | None,
+    trust_remote_code: bool,
+):
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -143,11 +200,61 @@ def load(model_dir: Path, *, dtype: str, device: str, threads: int):
     logging.set_verbosity_error()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("compute.device: cuda, but torch sees no GPU; write cpu")
-    model = AutoModelForCausalLM.from_pretrained(
-        model_dir, dtype=getattr(torch, dtype), use_safetensors=True
-    )
-    model = model.to(device).eval()
-    print(f"loaded {model_dir.name} in {dtype} on {device}", flush=True)
+    check_devices(device, gpus)
+    device_map = json.loads(placed)
+    options = _placement(device, device_map, quantization)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            model_dir,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            **options,
+        )
+    except ValueError as error:
+        if not options:
+            raise
+        settings = [f"device_map: {placed}"] if device_map else []
+        settings += [f"quantization: {quantization}"] if quantization else []
+        key = f"models.{model_dir.name}"
+        raise UserError(f"{key}: {', '.join(settings)} does not work: {error}") from error
+    model = (model if options else model.to(device)).eval()
+    print(f"loaded {model_dir.name} in {quantization or dtype} on {device}", flush=True)
     return model
+
+
+def check_devices(device: str, gpus: int = 1) -> None:
+    """Raises UserError unless torch sees the GPUs that are asked for."""
+    import torch
+
+    if device != "cuda":
+        return
+    if not torch.cuda.is_available():
+        raise UserError("compute.device: cuda, but torch sees no GPU; write cpu")
+    if torch.cuda.device_count() < gpus:
+        raise UserError(
+            f"models.*.gpus: {gpus}, but torch sees {torch.cuda.device_count()}; write less"
+        )
+
+
+def _placement(device: str, device_map: Any, quantization: str | None) -> dict[str, Any]:
+    """What `from_pretrained` has to be told of the devices; nothing for a whole model on one."""
+    if quantization and device_map is None:
+        device_map = {"": "cpu" if device == "cpu" else 0}
+    if device_map is None:
+        return {}
+    options: dict[str, Any] = {"device_map": device_map}
+    if device == "cpu":
+        import psutil
+
+        # Else transformers would take GPUs that the config does not speak of.
+        options["max_memory"] = {"cpu": psutil.virtual_memory().available}
+    if quantization:
+        import logging
+
+        from transformers import BitsAndBytesConfig
+
+        # It says at each product that it rounds to float16, which is the point of it.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    return options

@@ -45,7 +45,14 @@ def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, An
     """
     import torch
 
-    from actadd.steering import Addition, blocks, model_inputs, record_activations, steer
+    from actadd.steering import (
+        Addition,
+        blocks,
+        input_device,
+        model_inputs,
+        record_activations,
+        steer,
+    )
 
     rng = np.random.Generator(np.random.Philox(key=spec["seed"]))
     model, pair = _model_and_pair(spec, model_dir, rng)
@@ -62,7 +69,7 @@ def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, An
             f"overheads.*.tokens: {spec['tokens']} is less than the contrast pair's {len(pair[0])} "
             f"tokens in {spec['name']}; write more tokens or a shorter pair"
         )
-    device = model.get_input_embeddings().weight.device
+    device = input_device(model)
     size = (spec["rows"], spec["tokens"])
     batch = torch.from_numpy(rng.integers(0, config.vocab_size, size)).to(device)
     mask = torch.ones_like(batch)
@@ -150,8 +157,7 @@ def _model_and_pair(spec: dict, model_dir: Path | None, rng: np.random.Generator
             f"d_model {shape['d_model']}; write a number that does"
         )
     device = spec["compute"]["device"]
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("compute.device: cuda, but torch sees no GPU; write cpu")
+    models.check_devices(device)
     # As `models.load` does, so that shapes and prepared models can stand in one figure.
     torch.set_num_threads(spec["compute"]["threads"])
     torch.use_deterministic_algorithms(True, warn_only=True)

@@ -18,7 +18,8 @@ def gather(spec: dict, sources: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]
     sources: its summaries, the vectors' norms, and a lens's tokens and cosines.
     pairs: one row for each model and pair with its effect (paired difference from unsteered and
     interval), norm over the residual stream's at the injection layer, cosine to the mean
-    difference, the logit lens's top tokens, and sharpness (largest logit over its next ten).
+    difference, the logit lens's top tokens, sharpness (largest logit over its next ten), and why it
+    has no effect if its condition failed.
     correlations: Spearman's rho of the effect with each of `PREDICTORS`.
     """
     kinds = {name: [path for path in sources if path.name.startswith(name)] for name in KINDS}
@@ -63,7 +64,7 @@ def gather(spec: dict, sources: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]
             same = metric_rows(spec, summary, metric)
             same = same[(same["vector"] == vector) & (same["model"] == model)]
             found[metric] = same["mean"].iloc[0]
-        rows.append(found)
+        rows.append({**found, "failed": row.get("failed")})
     pairs = pd.DataFrame(rows).sort_values(["model", "effect"], ascending=[True, False])
     correlations = []
     for model, own in pairs.groupby("model", sort=True):

@@ -77,6 +77,8 @@ class Plan:
         entry = self.config["models"][name]
         fields = ("format", "layers", "bos", "pad", "stop", "chat_template")
         spec = {"name": name, **{field: entry[field] for field in fields}}
+        if entry["trust_remote_code"]:
+            spec["trust_remote_code"] = True
         source = self.source(entry["source"])
         return self._job(("model", name), ("programs.model",), {"model": spec}, source=source)
 
@@ -98,16 +100,21 @@ class Plan:
 
     def activations(self, model: str, contrast: str) -> Job:
         entry = {**self.config["vectors"][contrast], "name": contrast}
+        if entry["kind"] == "file":
+            # Nothing of the file is read then: only the reference sentence's stream is cached.
+            entry = {"kind": "file", "name": contrast}
         spec = {
             "contrast": entry,
             "dtype": self.config["models"][model]["dtype"],
-            "compute": self._compute(),
+            "compute": self._compute(model),
         }
         key = ("activations", model, contrast)
         return self._job(key, ("programs.activations",), spec, model=self.model(model))
 
     def vectors(self, model: str, vector: str) -> Job:
         spec = {"vector": {**self.config["vectors"][vector], "name": vector}}
+        if spec["vector"]["kind"] == "file":
+            spec["sha256"] = sha256_file(self.root / spec["vector"]["file"])
         above = self.activations(model, self.contrast(vector))
         return self._job(("vectors", model, vector), ("programs.vectors",), spec, activations=above)
 
@@ -161,9 +168,15 @@ class Plan:
             above["choice"] = self.choice(model, experiment)
         return above
 
-    def _compute(self) -> dict[str, Any]:
-        compute = self.config["compute"]
-        return {name: compute[name] for name in ("device", "threads")}
+    def _compute(self, model: str | None = None) -> dict[str, Any]:
+        """Where a job computes, and what of it is a model's own; defaults are left out."""
+        compute = {name: self.config["compute"][name] for name in ("device", "threads")}
+        entry = self.config["models"].get(model, {})
+        fields = ("device_map", "quantization", "trust_remote_code")
+        compute |= {field: entry[field] for field in fields if entry.get(field)}
+        if compute["device"] == "cuda" and entry.get("gpus", 1) > 1:
+            compute["gpus"] = entry["gpus"]
+        return compute
 
     @property
     def proposes_rows(self) -> bool:
@@ -174,7 +187,7 @@ class Plan:
         """What a job that computes with a model reads besides: the proposed shape, if any."""
         if not self.proposes_rows:
             return {}
-        spec = {"dtype": self.config["models"][model]["dtype"], "compute": self._compute()}
+        spec = {"dtype": self.config["models"][model]["dtype"], "compute": self._compute(model)}
         key, above = ("batch shape", model), self.model(model)
         return {"shape": self._job(key, ("programs.batch_shape",), spec, model=above)}
 
@@ -188,7 +201,7 @@ class Plan:
             "conditions": self.conditions(model, experiment),
             "prompts": {k: v for k, v in entry["prompts"].items() if k != "dataset"},
             "dtype": self.config["models"][model]["dtype"],
-            "compute": self._compute(),
+            "compute": self._compute(model),
             "batch_rows": self.config["compute"]["batch_rows"],
         }
         if entry["measure"] == "completions":
@@ -215,7 +228,7 @@ class Plan:
         """A scorer's config entry, with the settings it takes from elsewhere in the config."""
         entry = {**self.config["scorers"][name], "name": name}
         if KINDS[entry["kind"]] in ("model", "source"):
-            entry["compute"] = self._compute()
+            entry["compute"] = self._compute(entry.get("model"))
         if KINDS[entry["kind"]] == "model":
             entry["dtype"] = self.config["models"][entry["model"]]["dtype"]
             entry["batch_rows"] = self.config["compute"]["batch_rows"]
@@ -308,7 +321,7 @@ class Plan:
             "vectors": entry["vectors"],
             "top": entry["top"],
             "dtype": self.config["models"][model]["dtype"],
-            "compute": self._compute(),
+            "compute": self._compute(model),
         }
         above = {vector: self.vectors(model, vector) for vector in entry["vectors"]}
         return self._job(
@@ -326,7 +339,7 @@ class Plan:
             **{field: entry[field] for field in fields},
             "seed": self.config["seed"],
             "dtype": "float32" if shape else self.config["models"][subject]["dtype"],
-            "compute": self._compute(),
+            "compute": self._compute(None if shape else subject),
         }
         above = {} if shape else {"model": self.model(subject)}
         return self._job(("overhead", name, subject), ("programs.overhead",), spec, **above)
@@ -570,6 +583,20 @@ class Plan:
         for name in list(found):
             found |= set(self.choice_sources(name))
         return sorted(found)
+
+    def paper_experiments(self) -> list[str]:
+        """What the target `paper` measures."""
+        return self.experiments_of(self.displays(paper=True))
+
+    def own_experiments(self) -> list[str]:
+        """What the default target measures: what the config has beside the paper's.
+
+        An experiment that no figure and no table shows belongs to it: somebody wrote it to be run.
+        """
+        paper, own = self.displays(paper=True), self.displays(paper=False)
+        shown = self.experiments_of(paper + own)
+        unshown = [name for name in self.config["experiments"] if name not in shown]
+        return sorted({*self.experiments_of(own), *unshown})
 
     def scorers_of(self, experiments: list[str]) -> list[str]:
         return sorted({s for name in experiments for s in self.experiment(name).get("scorers", [])})

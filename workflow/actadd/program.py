@@ -4,13 +4,16 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from actadd import provenance
+import psutil
+
+from actadd import devices, provenance
 from actadd.errors import UserError
-from actadd.files import digest
+from actadd.files import REMEDIES, digest, system_error
 
 Paths = dict[str, Any]
 
@@ -34,7 +37,8 @@ def run(
     any number of values, `name?` may be missing. `work` gets inputs and outputs as dictionaries of
     Path, list[Path] or None, options as keyword arguments, and returns facts for the record.
 
-    A UserError ends the program with its message alone.
+    A UserError ends the program with its message alone; so does what the system refuses and
+    somebody can put right, such as a full disk.
     """
     stage = Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(description=doc)
@@ -67,18 +71,41 @@ def run(
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         expected = set(spec.get("upstream", {}).values())
-        for given in chosen(inputs).values():
-            for path in given if isinstance(given, list) else [given]:
-                if path is not None:
-                    provenance.check_fresh(path, expected)
-        facts = work(spec, chosen(inputs), chosen(outputs), **chosen(options))
+        read, written = (_paths(chosen(names)) for names in (inputs, outputs))
+        for path in read:
+            provenance.check_fresh(path, expected)
+        # A job that gathers what others computed needs no GPU.
+        gathers = arguments.get("shard") == "none"
+        gpus = compute.get("gpus", 1) if compute.get("device") == "cuda" and not gathers else 0
+        with devices.taken(gpus, stage):
+            facts = work(spec, chosen(inputs), chosen(outputs), **chosen(options))
         provenance.write(
             arguments["provenance"],
             stage=stage,
             spec=spec,
             code=code,
             job=job_digest(spec, code),
-            facts=facts or {},
+            facts=provenance.weights(read) | (facts or {}),
+            outputs=written,
         )
+        # From the process's start, so with its imports; the run's summary adds these up.
+        print(f"took {time.time() - psutil.Process().create_time():.1f} s", flush=True)
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted; what is finished is kept, run again to go on")
+    except Exception as error:
+        number = system_error(error)
+        if number is None:
+            raise
+        where = getattr(error, "filename", None) or f"the job {stage}"
+        sys.exit(
+            f"error: {where}: {os.strerror(number)}; {REMEDIES[number]}, then run again: what is "
+            "finished is kept, and no half file is left"
+        )
+
+
+def _paths(named: Paths) -> list[Path]:
+    """The paths among a program's inputs or outputs, in order."""
+    values = [value if isinstance(value, list) else [value] for value in named.values()]
+    return [path for value in values for path in value if path is not None]

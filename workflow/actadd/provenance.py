@@ -1,14 +1,16 @@
 """What an output was made from, written beside it."""
 
+import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from actadd.errors import UserError
-from actadd.files import read_json, write_json
+from actadd.errors import DamagedFile, UserError
+from actadd.files import read_json, remove, sha256_file, write_json
 
 # Packages whose version can change a number; what is not installed is left out.
 PACKAGES = (
@@ -61,18 +63,47 @@ def git_state() -> dict[str, Any]:
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
 
 
-def write(path: Path, *, stage: str, spec: dict, code: str, job: str, facts: dict) -> None:
-    """Writes one job's record. It holds no time, host or absolute path, so it is reproducible."""
+def sums(paths: Iterable[Path], folder: Path) -> dict[str, str]:
+    """Hex sha256 of files, and of every file in folders, by name relative to `folder`.
+
+    A link counts as what it leads to.
+    """
+    files = [
+        file
+        for path in paths
+        for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
+        if file.is_file()
+    ]
+    return {Path(os.path.relpath(file, folder)).as_posix(): sha256_file(file) for file in files}
+
+
+def write(
+    path: Path, *, stage: str, spec: dict, code: str, job: str, facts: dict, outputs: Iterable[Path]
+) -> None:
+    """Writes one job's record. It holds no time, host or absolute path, so it is reproducible.
+
+    outputs: the files and folders that the job wrote; the record keeps the sum of each file, by its
+    name relative to the record's own folder.
+    """
     record = {
         "stage": stage,
         "job": job,
         "code": code,
         "spec": spec,
         "facts": facts,
+        "outputs": sums(outputs, path.parent),
         "git": git_state(),
         "versions": versions(),
     }
     write_json(path, record)
+
+
+def weights(paths: Iterable[Path]) -> dict[str, str]:
+    """The digest of the weights of the prepared model among some inputs, as a fact; or nothing."""
+    for path in paths:
+        if (path / "model.json").is_file():
+            return {"weights": read_json(path / "model.json")["weights"]}
+    return {}
 
 
 def record_beside(path: Path) -> Path | None:
@@ -87,17 +118,80 @@ def record_beside(path: Path) -> Path | None:
 
 
 def check_fresh(path: Path, expected: set[str]) -> None:
-    """Raises UserError if `path` was made by another job than one of `expected`.
+    """Raises UserError if `path` was made by another job than one of `expected`, or is damaged.
 
     The third defence against a stale file, after Snakemake's own and the digests in its params;
     it holds also when Snakemake's records are lost. Files without a record are the user's own.
+
+    Every byte is compared with the sums in the record. What is damaged and our own is removed, with
+    its record, so that the next run makes it again; a file of the user's is never touched.
     """
-    record = record_beside(path)
-    if record is None:
+    beside = record_beside(path)
+    if beside is None:
         return
-    job = read_json(record)["job"]
-    if job not in expected:
+    try:
+        record = read_json(beside)
+    except DamagedFile as error:
         raise UserError(
-            f"{path} was made from another config or code (job {job}); "
+            f"{beside} is damaged, it is no JSON: delete it and {path}, and run again"
+        ) from error
+    if not isinstance(record, dict) or "job" not in record:
+        return
+    if record["job"] not in expected:
+        raise UserError(
+            f"{path} was made from another config or code (job {record['job']}); "
             f"delete it, or run snakemake with --forcerun, to make it again"
         )
+    listed = _listed(path, beside, record)
+    if not listed and "outputs" in record:
+        raise UserError(f"{beside} says nothing of {path}: delete both, and run again")
+    for name, wanted in listed.items():
+        file = beside.parent / name
+        found = sha256_file(file) if file.is_file() else None
+        if found != wanted:
+            _refuse(file, beside, found, wanted)
+
+
+def _listed(path: Path, beside: Path, record: dict) -> dict[str, str]:
+    """What a record says of a path: the sums of the file, or of those in the folder, by name."""
+    name = path.relative_to(beside.parent).as_posix()
+    return {
+        listed: wanted
+        for listed, wanted in record.get("outputs", {}).items()
+        if listed == name or listed.startswith(f"{name}/")
+    }
+
+
+def _refuse(file: Path, beside: Path, found: str | None, wanted: str) -> NoReturn:
+    """Removes a damaged file of ours, and what it is a link to if that is ours; then UserError."""
+    state = f"sha256 {found}" if found else "it is gone"
+    real = file.resolve()
+    linked = real != beside.parent.resolve() / file.relative_to(beside.parent)
+    owner = _owner(real, beside.parent.parent.resolve()) if linked else None
+    if linked and owner is None:
+        raise UserError(
+            f"{real}, your own file behind {file}, is not what it was when it was fetched "
+            f"({state}, expected {wanted}). Put the right one back; or, if the change is wanted, "
+            "touch it (the command `touch`) and run again"
+        )
+    for place, record in ((file, beside), *([(real, owner)] if owner else [])):
+        # Of a folder that one job made, all of it: Snakemake knows no part of it.
+        remove(record.parent / place.relative_to(record.parent).parts[0])
+        remove(record)
+    raise UserError(
+        f"{file} is damaged ({state}, expected {wanted}): removed; run again and it is made anew"
+    )
+
+
+def _owner(real: Path, results: Path) -> Path | None:
+    """The record, somewhere in `results`, of the job that wrote a file; None if there is none."""
+    for folder in real.parents:
+        if not folder.is_relative_to(results):
+            break
+        for record in (
+            folder / "provenance.json",
+            folder.with_name(f"{folder.name}.provenance.json"),
+        ):
+            if record.is_file() and _listed(real, record, read_json(record)):
+                return record
+    return None

@@ -1,6 +1,6 @@
 """Scores of an experiment's completions, and how well each scorer agrees with people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from actadd import datasets
-from actadd.cells import CellStore, Made, cell_key, fill
+from actadd.cells import CellStore, Made, cell_key, check_filled, fill
 from actadd.codedigest import code_digest
 from actadd.errors import CellError
 from actadd.files import (
@@ -19,7 +19,6 @@ from actadd.files import (
     sha256_file,
     write_frames,
     write_json,
-    write_with,
 )
 from actadd.scorers import KINDS, metrics, scorer
 
@@ -39,6 +38,26 @@ def _inputs_digest(inputs: Path | None) -> str | None:
     return digest({path.relative_to(inputs).as_posix(): sha256_file(path) for path in files})
 
 
+# Columns of a table of completions that are scored.
+TEXTS = ("prompt", "completion", "failed")
+
+
+def keyed(
+    entry: dict, completions: Path, inputs: Path | None
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each cell of completions, with the key under which a scorer's scores of it are stored.
+
+    entry: the scorer's config entry. inputs: what it reads besides.
+    """
+    given = _inputs_digest(inputs)
+    code = code_digest("actadd.scores", f"actadd.scorers.{entry['kind']}")
+    labels = {*LABELS, KINDS[entry["kind"]]}
+    determinant = {name: value for name, value in entry.items() if name not in labels}
+    for group in read_cells(completions, ["condition", "cell", *TEXTS]):
+        texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
+        yield cell_key(code=code, scorer=determinant, inputs=given, texts=digest(texts)), group
+
+
 def score_completions(
     spec: dict,
     *,
@@ -47,25 +66,21 @@ def score_completions(
     store: Path,
     output: Path | None,
     shard: tuple[int, int] | None = (0, 1),
+    shards: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Scores every completion with one scorer, cell by cell, and writes one Parquet table.
 
-    spec: {scorer: its config entry}. shard, output: as for `actadd.measures.measure`.
+    spec: {scorer: its config entry}. shard, shards, output: as for `actadd.measures.measure`.
     Rows are those of `completions`, in order: condition, cell, prompt_id, sample, the scorer's
     metrics, and `failed`: why there are none, be it the completions' fault or the scorer's.
     Returns facts; `failed` among them holds the cells that this scorer failed on.
     """
     rows = ["condition", "cell", "prompt_id", "sample"]
-    columns = [*rows, "prompt", "completion", "failed"]
+    columns = [*rows, *TEXTS]
     entry = spec["scorer"]
-    given = _inputs_digest(inputs)
-    code = code_digest("actadd.scores", f"actadd.scorers.{entry['kind']}")
-    labels = {*LABELS, KINDS[entry["kind"]]}
-    determinant = {name: value for name, value in entry.items() if name not in labels}
     keys, shown, broken = [], [], {}
-    for index, group in enumerate(read_cells(completions, columns)):
-        texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
-        keys.append(cell_key(code=code, scorer=determinant, inputs=given, texts=digest(texts)))
+    for index, (key, group) in enumerate(keyed(entry, completions, inputs)):
+        keys.append(key)
         shown.append(f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}")
         if pd.notna(group["failed"].iloc[0]):
             broken[index] = str(group["failed"].iloc[0])
@@ -83,9 +98,10 @@ def score_completions(
     cell_store = CellStore(store)
     whole = [index for index in range(len(keys)) if index not in broken]
     if shard is not None:
-        first, shards = shard
-        failed = fill(cell_store, keys, shown, compute, whole[first::shards])
+        first, count = shard
+        failed = fill(cell_store, keys, shown, compute, whole[first::count])
     else:
+        check_filled(cell_store, [keys[index] for index in whole], shards)
         failed = {i: why for i in whole if (why := cell_store.failure(keys[i]))}
 
     def frames() -> Iterator[pd.DataFrame]:
@@ -141,26 +157,3 @@ def validate(spec: dict, *, texts_file: Path, inputs: Path | None, output: Path)
         found[str(group)] = figures((texts["group"] == group).to_numpy() & scored)
     write_json(output, found)
     return {"rows": len(texts)}
-
-
-def scorer_card(spec: dict, *, validations: list[Path], output: Path) -> dict[str, Any]:
-    """One table that states for each scorer how well it agrees with people, and on what.
-
-    spec: {scorers: entries in order}. A scorer without human labels has a row that says so.
-    """
-    found = {path.stem: read_json(path) for path in validations}
-    rows = []
-    for entry in spec["scorers"]:
-        shared = {"scorer": entry["name"], "kind": entry["kind"]}
-        if entry["name"] not in found:
-            note = "no human labels: " + entry.get("note", "not validated here")
-            rows.append({**shared, "note": note})
-            continue
-        check = entry["validate"]
-        for group, figures in found[entry["name"]].items():
-            note = f"held-out rows of {check['dataset']}, label above {check['threshold']:g}"
-            rows.append({**shared, "group": group, **figures, "note": note})
-    columns = ["scorer", "kind", "group", "n", "accuracy", "auc", "spearman", "note"]
-    card = pd.DataFrame(rows).reindex(columns=columns).astype({"n": "Int64"})
-    write_with(output, lambda path: card.to_csv(path, index=False, float_format="%.4f"))
-    return {"scorers": len(spec["scorers"])}

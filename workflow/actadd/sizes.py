@@ -8,6 +8,7 @@ from actadd.errors import UserError
 from actadd.files import read_json, write_json
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+QUANTIZED = {"8bit": 1}
 # Beyond so many rows a batch gains little speed, and a cell alone still fills a whole batch.
 ENOUGH = {"cpu": 128, "cuda": 512}
 # Of the memory that the weights leave; the rest is for the allocator and what comes and goes.
@@ -36,18 +37,20 @@ class Size:
         return max(drawn, given)
 
 
-def size_of(model_dir: Path, dtype: str) -> Size:
-    """The size of a prepared model when it is run in a dtype."""
-    from transformers import AutoConfig
+def size_of(
+    model_dir: Path, dtype: str, quantization: str | None = None, trust_remote_code: bool = False
+) -> Size:
+    """The size of a prepared model when it is run in a dtype, its weights quantized or not."""
+    from actadd.models import read_config
 
-    config = AutoConfig.from_pretrained(model_dir).get_text_config()
+    config = read_config(model_dir, trust_remote_code, model_dir.name)
     stored = sum(path.stat().st_size for path in model_dir.glob("model*.safetensors"))
     kept = getattr(config, "dtype", None)
     before = BYTES.get(str(kept).removeprefix("torch."), 4)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return Size(
-        stored * BYTES[dtype] // before,
+        stored * (QUANTIZED[quantization] if quantization else BYTES[dtype]) // before,
         2 * config.num_hidden_layers * heads * head * BYTES[dtype],
         config.vocab_size * BYTES["float32"],
     )
@@ -70,16 +73,17 @@ def proposed_rows(size: Size, tokens: int, memory: int, device: str) -> int:
     return min(1 << (rows.bit_length() - 1), ENOUGH[device])
 
 
-def memory(device: str, threads: int) -> int:
-    """Bytes that one job may use: a free GPU's, or its share of the free main memory."""
+def memory(device: str, threads: int, gpus: int = 1) -> int:
+    """Bytes that one job may use: its GPUs' free ones, or its share of the free main memory."""
     import psutil
 
     if device == "cuda":
         import torch
 
-        if not torch.cuda.is_available():
-            raise UserError("compute.device: cuda, but torch sees no GPU; write cpu")
-        return torch.cuda.mem_get_info()[0]
+        from actadd.models import check_devices
+
+        check_devices(device, gpus)
+        return sum(torch.cuda.mem_get_info(gpu)[0] for gpu in range(gpus))
     jobs = max(1, (psutil.cpu_count() or 1) // threads)
     return psutil.virtual_memory().available // jobs
 
@@ -90,9 +94,11 @@ def propose(spec: dict, model_dir: Path, output: Path) -> dict[str, Any]:
     spec: dtype, compute. The file is made once and read ever after, so
     that a cell does not change with what else happened to use the memory.
     """
-    size = size_of(model_dir, spec["dtype"])
-    there = memory(**spec["compute"])
-    rows = proposed_rows(size, TOKENS, there, spec["compute"]["device"])
+    compute = spec["compute"]
+    trusted = compute.get("trust_remote_code", False)
+    size = size_of(model_dir, spec["dtype"], compute.get("quantization"), trusted)
+    there = memory(compute["device"], compute["threads"], compute.get("gpus", 1))
+    rows = proposed_rows(size, TOKENS, there, compute["device"])
     found = {
         "batch_rows": rows,
         "memory_bytes": there,

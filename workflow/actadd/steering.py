@@ -24,15 +24,21 @@ Phase = Literal["prefill", "every_step"]
 
 @dataclass(frozen=True, eq=False)
 class Addition:
-    """A steering vector to be added to the residual stream.
+    """A steering vector to be added to the residual stream (Algorithm 1: c, h_A and l).
 
-    vector: float [positions, d_model]; row i belongs to the i-th aligned prompt position.
+    vector: float [positions, d_model] of any dtype and device; row i belongs to the i-th aligned
+        prompt position, counted from BOS.
     layer: block whose input is changed, 0-indexed.
     coefficient: factor of the vector.
     position: where the rows are aligned in a prompt, see `actadd.alignment.aligned`.
     dimensions: only the first so many entries of d_model are added; None means all of them.
     phase: "prefill" as in the paper, or "every_step", which also adds the vector's last row to
         every token that is generated (a control: it shows what re-adding breaks).
+
+    >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
+    >>> addition = Addition(vector, layer=1, coefficient=5)
+    >>> bool((addition.scaled() == 5 * vector).all())
+    True
     """
 
     vector: Tensor
@@ -113,10 +119,17 @@ def _hooks_on_inputs(model: nn.Module, layers: Sequence[int], visit) -> Iterator
 def record_activations(
     model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None = None
 ) -> Tensor:
-    """The residual stream at the input of every block, from one forward pass.
+    """The residual stream at the input of every block, from one forward pass (Algorithm 1, step 2).
 
-    input_ids, attention_mask: int [batch, tokens]. Returns float [layers, batch, tokens, d_model]
-    in the model's dtype, on its device.
+    input_ids, attention_mask: int [batch, tokens], on the model's device; padding may be left or
+    right. Returns float [layers, batch, tokens, d_model] in the model's dtype, on its device;
+    columns of padding hold what the model makes of them. Raises UserError if the model's blocks
+    cannot be found.
+
+    >>> ids, mask = prompt_batch(tokenizer, ["I went up to my friend and said"])
+    >>> stream = record_activations(model, ids, mask)
+    >>> stream.shape == (model.config.num_hidden_layers, *ids.shape, model.config.hidden_size)
+    True
     """
     recorded: dict[int, Tensor] = {}
     layers = range(len(blocks(model)))
@@ -124,6 +137,25 @@ def record_activations(
         model(**model_inputs(model, input_ids, attention_mask), use_cache=False)
     first = recorded[0].device
     return torch.stack([recorded[layer].to(first) for layer in layers])
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module computes and takes its inputs.
+
+    A module whose weights lie elsewhere between its passes (on the CPU or a disk) says so in the
+    hook that brings them; its weights themselves are on no device then.
+    """
+    hook = getattr(module, "_hf_hook", None)
+    for each in getattr(hook, "hooks", [hook]):
+        place = getattr(each, "execution_device", None)
+        if place is not None:
+            return torch.device(place)
+    return next(module.parameters()).device
+
+
+def input_device(model: nn.Module) -> torch.device:
+    """Where a causal language model takes its token ids, however it is spread over devices."""
+    return device_of(model.get_input_embeddings())
 
 
 def model_inputs(
@@ -148,16 +180,17 @@ def _takes_position_ids(kind: type) -> bool:
 @contextmanager
 def steer(
     model: nn.Module,
-    additions: Sequence[Sequence[Addition]],
+    additions: Sequence[Addition] | Sequence[Sequence[Addition]],
     attention_mask: Tensor,
     trace: list[Touch] | None = None,
     prompt_lengths: Sequence[int] | None = None,
 ) -> Iterator[None]:
-    """Adds each row's additions to the residual stream while the block runs.
+    """Adds vectors to the residual stream while the context lasts (Algorithm 1, steps 3 and 4).
 
-    additions: one sequence for each row of the batch (empty: the row is unsteered). A batch with a
-        multiple of these rows holds each of them several times in succession, as the samples of
-        one prompt do, and with them `num_return_sequences` of the model's own `generate`.
+    additions: a list of additions, made in every row; or one such list for each row of the batch
+        (empty: the row is unsteered). A batch with a multiple of these rows holds each of them
+        several times in succession, as the samples of one prompt do, and with them
+        `num_return_sequences` of the model's own `generate`.
     attention_mask: int [batch, tokens] of the padded prompts; padding may be left or right and is
         never changed.
     trace: if given, a `Touch` is appended for everything that is added.
@@ -166,10 +199,23 @@ def steer(
 
     The hooks are removed when the context ends, however it ends. Works around the model's own
     `generate` as well as `actadd.generation.generate`, with and without a cache.
-    Raises UserError if a vector is longer than its prompt or a layer does not exist.
+    Raises UserError if a vector is longer than its prompt or a layer does not exist, and ValueError
+    if there are other rows of additions than of the batch.
+
+    >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
+    >>> love = Addition(vector, layer=1, coefficient=5)
+    >>> ids, mask = prompt_batch(tokenizer, ["I hate you because", "The weather was"])
+    >>> with steer(model, [love], mask):
+    ...     both = model.generate(ids, attention_mask=mask, max_new_tokens=4)
+    >>> with steer(model, [[love], []], mask):
+    ...     first_alone = model.generate(ids, attention_mask=mask, max_new_tokens=4)
+    >>> both.shape == first_alone.shape
+    True
     """
     starts = attention_mask.int().argmax(dim=1).tolist()
     lengths = list(prompt_lengths or attention_mask.sum(dim=1).tolist())
+    if all(isinstance(addition, Addition) for addition in additions):
+        additions = [additions] * len(starts)
     if len(additions) != len(starts):
         raise ValueError(f"{len(additions)} rows of additions for a batch of {len(starts)}")
 

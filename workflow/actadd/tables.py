@@ -1,4 +1,4 @@
-"""Tables to be read: each kind gives rows and a caption, written as CSV and as Markdown."""
+"""Tables to be read: each kind gives rows and a caption; all are written in the same forms."""
 
 import json
 from collections.abc import Callable
@@ -9,15 +9,19 @@ import numpy as np
 import pandas as pd
 
 from actadd import pairs as contrast_pairs
+from actadd.comparison import numbers_and_claims
 from actadd.conditions import SAMPLING
-from actadd.files import write_text, write_with
+from actadd.markup import decimals, fixed, write_table
 from actadd.tokenshift import token_shift as shifts
-from actadd.wording import label, metric_rows, names, read, row_labels
+from actadd.wording import failed, failures, label, metric_rows, names, read, row_labels
 
+# A table whose index names its rows, and its caption.
 Rows = tuple[pd.DataFrame, str]
 
 
-def tabulate(spec: dict, *, sources: list[Path], csv: Path, markdown: Path) -> dict[str, Any]:
+def tabulate(
+    spec: dict, *, sources: list[Path], csv: Path, markdown: Path, latex: Path
+) -> dict[str, Any]:
     """Writes one table of the config.
 
     spec: the table's entry with its name, and `about`: facts of the experiment for the caption.
@@ -26,70 +30,60 @@ def tabulate(spec: dict, *, sources: list[Path], csv: Path, markdown: Path) -> d
     table, caption = KINDS[spec["kind"]](spec, sources)
     if spec.get("note"):
         caption = f"{caption} {spec['note']}"
-    write_with(csv, lambda path: table.to_csv(path, index=False, float_format="%.6g"))
-    write_text(markdown, f"# {spec['title']}\n\n{_markdown(table)}\n\n{caption}\n")
+    files = {"csv": csv, "markdown": markdown, "latex": latex}
+    label = f"tab:{spec['name']}"
+    write_table(table, title=spec["title"], caption=caption, label=label, **files)
     return {"caption": caption, "rows": len(table)}
 
 
-def _markdown(table: pd.DataFrame) -> str:
-    """A pipe table; what would end a cell or a line in it is escaped."""
-
-    def cell(value: Any) -> str:
-        if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-            return ""
-        text = f"{value:.4g}" if isinstance(value, float) else str(value)
-        text = text.replace("\\", "\\\\").replace("|", "\\|")
-        return text.replace("\r", " ").replace("\n", "<br>")
-
-    lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy(object).tolist()]
-    return "\n".join("| " + " | ".join(cell(value) for value in line) + " |" for line in lines)
-
-
-def _estimate(row: pd.Series, prefix: str = "") -> str:
-    """ "0.12 [0.08, 0.17]", or without bounds where there are none."""
-    # Rounded first: the sum of differences that cancel is not quite zero.
-    mean, low, high = (round(row[f"{prefix}{name}"], 9) for name in _bounds(prefix))
-    if pd.isna(mean):
-        return ""
-    shown = f"{mean:.3g}" if pd.isna(low) else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
-    return shown
+def estimates(rows: pd.DataFrame, of: str = "mean") -> list[str]:
+    """ "0.12 [0.08, 0.17]", without bounds where there are none; "failed" if the condition did."""
+    low, high = ("low", "high") if of == "mean" else (f"{of}_low", f"{of}_high")
+    places = decimals(rows[of])
+    found = []
+    for lost, values in zip(failed(rows), rows[[of, low, high]].to_numpy(float), strict=True):
+        mean, *bounds = (fixed(value, places) for value in values)
+        if lost:
+            found.append("failed" if of == "mean" else "")
+        elif np.isnan(values[0]):
+            found.append("")
+        else:
+            found.append(mean if np.isnan(values[1]) else f"{mean} [{', '.join(bounds)}]")
+    return found
 
 
-def _bounds(prefix: str) -> tuple[str, str, str]:
-    return ("", "_low", "_high") if prefix else ("mean", "low", "high")
+def _p_values(rows: pd.DataFrame) -> list[str]:
+    return ["" if pd.isna(p) else f"{p:.2g}" for p in rows["p_value"]]
 
 
 def methods(spec: dict, sources: list[Path]) -> Rows:
     """A row for each condition; for each metric its mean, interval and paired p-value."""
     summary = read(sources)
     shown, columns = [], {}
-    order = metric_rows(spec, summary, spec["metrics"][0])
     keys = ["model", "condition", "cell_order"]
-    for metric in spec["metrics"]:
+
+    def placed(metric: str) -> pd.DataFrame:
         rows = metric_rows(spec, summary, metric)
-        rows = rows.assign(cell_order=rows.groupby(["model", "condition"]).cumcount())
+        return rows.assign(cell_order=rows.groupby(["model", "condition"]).cumcount())
+
+    for metric in spec["metrics"]:
+        rows, name = placed(metric), label(spec, metric)
         shown.append(rows)
-        rows = rows.set_index(keys)
-        columns[label(spec, metric)] = rows.apply(_estimate, axis=1)
+        index = pd.MultiIndex.from_frame(rows[keys])
+        columns[name] = pd.Series(estimates(rows), index)
         if rows["difference"].notna().any():
-            columns[f"{label(spec, metric)}: difference"] = rows.apply(
-                lambda row: _estimate(row, "difference"), axis=1
-            )
-            columns[f"{label(spec, metric)}: p"] = rows["p_value"].map(
-                lambda p: "" if pd.isna(p) else f"{p:.2g}"
-            )
+            columns[f"{name}: difference"] = pd.Series(estimates(rows, "difference"), index)
+            columns[f"{name}: p"] = pd.Series(_p_values(rows), index)
+    order = placed(spec["metrics"][0])
+    table = pd.DataFrame(columns).reindex(pd.MultiIndex.from_frame(order[keys])).fillna("")
     texts = [text.replace("\n", " ") for text in row_labels(order)]
-    index = order.assign(cell_order=order.groupby(["model", "condition"]).cumcount())
-    index = pd.MultiIndex.from_frame(index[keys])
-    table = pd.DataFrame(columns).reindex(index)
-    table.insert(0, "condition", texts)
-    table.insert(0, "model", index.get_level_values("model"))
+    table.index = pd.MultiIndex.from_arrays([order["model"], texts], names=["model", "condition"])
     caption = (
         "Means with intervals; difference: paired, steered minus unsteered with the same sampling "
         f"and noise, p of a paired t-test over {spec['about']['unit']}. "
         f"{names(spec, pd.concat(shown))}"
     )
-    return table.reset_index(drop=True), caption
+    return table, caption
 
 
 def precision(spec: dict, sources: list[Path]) -> Rows:
@@ -99,27 +93,25 @@ def precision(spec: dict, sources: list[Path]) -> Rows:
     ranked = summary[summary["metric"].str.startswith("precision_at_")]
     ks = sorted({int(metric.rpartition("_")[2]) for metric in ranked["metric"]})
     keys = ["model", "condition", "vector", "layer", "coefficient", "position", "dimensions"]
-    rows = []
-    for values, part in summary.groupby([*keys, "additions"], dropna=False, sort=False):
-        by_metric = part.set_index("metric")
-        rank = by_metric.loc["rank"]
-        rows.append(
-            {
-                **dict(zip(keys, values[:-1], strict=True)),
-                **{f"P@{k}": _estimate(by_metric.loc[f"precision_at_{k}"]) for k in ks},
-                "mean rank difference": _estimate(rank, "difference"),
-                "p (Wilcoxon)": "" if pd.isna(rank["p_value"]) else f"{rank['p_value']:.2g}",
-            }
-        )
-    return pd.DataFrame(
-        rows
-    ), f"Items whose right next token is among the K likeliest. {names(spec, ranked)}"
+
+    def column(metric: str, write: Callable[[pd.DataFrame], list[str]]) -> pd.Series:
+        rows = summary[summary["metric"] == metric]
+        return pd.Series(write(rows), pd.MultiIndex.from_frame(rows[[*keys, "additions"]]))
+
+    columns = {f"P@{k}": column(f"precision_at_{k}", estimates) for k in ks}
+    differences = column("rank", lambda rows: estimates(rows, "difference"))
+    columns |= {"mean rank difference": differences, "p (Wilcoxon)": column("rank", _p_values)}
+    table = pd.DataFrame(columns, index=differences.index).droplevel("additions")
+    return table, (f"Items whose right next token is among the K likeliest. {names(spec, ranked)}")
 
 
 def qualitative(spec: dict, sources: list[Path]) -> Rows:
     """The first completions of each prompt by sample number, unsteered and steered side by side."""
     table = read(sources)
     count = spec.get("samples", 3)
+    lost = failed(table)
+    reason = table.get("failed", pd.Series("", table.index)).astype("string")
+    table = table.assign(completion=table["completion"].where(~lost, "failed: " + reason))
     table = table[table["sample"] < count]
     keys = ["model", "prompt_id", "sample", *SAMPLING, "seed"]
     unsteered = table[table["method"] == "unsteered"].drop_duplicates(keys).set_index(keys)
@@ -150,9 +142,10 @@ def qualitative(spec: dict, sources: list[Path]) -> Rows:
         f"The first {count} completions of each prompt by sample number; none was chosen. Sampling:"
         f" temperature {first['temperature']:g}, top-p {first['top_p']:g}, frequency penalty "
         f"{first['frequency_penalty']:g}, seed {first['seed']}; a sample's noise is the same with "
-        f"and without steering. Data: {spec['about']['data']}."
+        f"and without steering. Data: {spec['about']['data']}. {failures(table)}"
     )
-    return pd.DataFrame(rows), caption
+    found = pd.DataFrame(rows).set_index(["case", "model", "vector", "prompt", "sample"])
+    return found, caption.rstrip()
 
 
 def token_shift(spec: dict, sources: list[Path]) -> Rows:
@@ -172,12 +165,14 @@ def token_shift(spec: dict, sources: list[Path]) -> Rows:
         f"unsteered log-probability; tokens with at least {least} instances. "
         f"Data: {spec['about']['data']}."
     )
-    return table.assign(token=[repr(str(token)) for token in table["token"]]), caption
+    table = table.assign(token=[repr(str(token)) for token in table["token"]])
+    return table.set_index(["model", "direction", "token"]), caption
 
 
 def next_tokens(spec: dict, sources: list[Path]) -> Rows:
     """What steering does to the next token after each text (paper, next-token effects)."""
     table = read(sources)
+    lost = failures(table)
     table = table[table["token_ids"].notna()]
     columns = ["tokens", "before", "after"]
     spread = table.explode(columns).reset_index(drop=True)
@@ -195,10 +190,11 @@ def next_tokens(spec: dict, sources: list[Path]) -> Rows:
     caption = (
         "Probability of the next token after the text, without and with steering, their ratio, and "
         "the token's contribution to KL(steered || unsteered) in nats. "
-        f"Data: {spec['about']['data']}."
-    )
+        f"Data: {spec['about']['data']}. {lost}"
+    ).rstrip()
     found = found.sort_values([*keys, "list"], kind="stable")[shown]
-    return found.assign(tokens=[repr(token) for token in found["tokens"]]), caption
+    found = found.assign(tokens=[repr(token) for token in found["tokens"]])
+    return found.set_index([*keys, "list", "tokens"]), caption
 
 
 def pairs(spec: dict, sources: list[Path]) -> Rows:
@@ -211,10 +207,12 @@ def pairs(spec: dict, sources: list[Path]) -> Rows:
     )
     caption = (
         f"Effect: paired difference of {label(spec, spec['metrics'][0])} from unsteered. "
-        f"Spearman's rank correlation of the effect over {len(found)} pairs with {told}; not "
-        f"corrected for the number of predictors. Data: {spec['about']['data']}."
+        "Spearman's rank correlation of the effect over "
+        f"{found['effect'].count()} pairs with {told}; not corrected for the number "
+        f"of predictors. Data: {spec['about']['data']}."
     )
-    return found, caption
+    found = found if failed(found).any() else found.drop(columns="failed")
+    return found.set_index(["model", "pair"]), caption
 
 
 def lens(spec: dict, sources: list[Path]) -> Rows:
@@ -224,7 +222,7 @@ def lens(spec: dict, sources: list[Path]) -> Rows:
     table["token"] = [repr(token) for token in table["token"]]
     keys = ["model", "vector", "layer", "position", "direction"]
     found = table.sort_values("rank").groupby(keys, sort=True)["token"].agg(", ".join)
-    wide = found.unstack("direction").reset_index()
+    wide = found.unstack("direction").rename_axis(columns=None)
     caption = (
         "The vector's row at each position through the final norm and the unembedding: the tokens "
         "with the largest (up) and smallest (down) logits."
@@ -240,15 +238,21 @@ def overhead(spec: dict, sources: list[Path]) -> Rows:
         "Premium: median over repeats of a steered forward pass's time over the same repeat's "
         "unsteered one, minus 1, with a 95 % bootstrap interval over repeats; arms in random order."
     )
-    return summarise(sources), caption
+    found = summarise(sources)
+    measured = ["seconds", "premium", "low", "high", "n"]
+    return found.set_index([name for name in found if name not in measured]), caption
 
 
 def comparison(spec: dict, sources: list[Path]) -> Rows:
-    """Every published number, and every claim, beside ours."""
+    """Every published number of which there is one of ours, and every claim."""
     table = read(sources)
     counts = ", ".join(f"{n} {verdict}" for verdict, n in table["verdict"].value_counts().items())
-    caption = f"Rows by verdict: {counts}. How verdicts are made: docs/reproduction.md."
-    return table, caption
+    caption = (
+        f"Rows by verdict: {counts}. Published numbers that were not run are only counted. How "
+        "verdicts are made: docs/reproduction.md."
+    )
+    run = (table["kind"] == "claim") | (table["verdict"] != "not run")
+    return numbers_and_claims(table[run]), caption
 
 
 KINDS: dict[str, Callable[[dict, list[Path]], Rows]] = {

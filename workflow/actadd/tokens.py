@@ -7,9 +7,19 @@ the BOS, and every text gets exactly that one.
 
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
-from actadd.errors import UserError
+from actadd.errors import UserError, shown
 from actadd.files import read_json
+
+
+def single_token(tokenizer: Any, key: str, text: str) -> int:
+    """Id of the one token that a text is; raises UserError, which names `key`, if it is more."""
+    known = tokenizer.token_to_id(text)
+    ids = [known] if known is not None else tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise UserError(f"{key}: {text!r} is {len(ids)} tokens, not one")
+    return ids[0]
 
 
 class Tokens:
@@ -20,12 +30,52 @@ class Tokens:
         from tokenizers import Tokenizer
 
         facts = read_json(Path(model_dir) / "model.json")
+        self._take(Tokenizer.from_file(str(Path(model_dir) / "tokenizer.json")), facts, literal)
+
+    @classmethod
+    def of(cls, tokenizer: Any, bos: str | None = None, pad: str | None = None) -> "Tokens":
+        """The same for a tokenizer as `transformers.AutoTokenizer` loads it, which stays as it is.
+
+        bos: the token put in front of every text, if it is not the tokenizer's own `bos_token`.
+        pad: what a shorter contrast prompt is filled with, if it is not BOS.
+        Raises UserError if the tokenizer has no fast form, or there is no such token.
+        """
+        from tokenizers import Tokenizer
+
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if not isinstance(backend, Tokenizer):
+            raise UserError(
+                f"{type(tokenizer).__name__} has no fast form; load it with "
+                "AutoTokenizer.from_pretrained(..., use_fast=True)"
+            )
+        bos = tokenizer.bos_token if bos is None else bos
+        if bos is None:
+            raise UserError(
+                "this tokenizer names no BOS token, and vectors are counted from one; say which "
+                "token shall stand in front of every text, such as bos='<|endoftext|>'"
+            )
+        own = Tokenizer.from_str(backend.to_str())
+        own.no_padding()
+        own.no_truncation()
+        facts = {
+            "model": tokenizer.name_or_path or "the model",
+            "bos_id": single_token(own, "bos", bos),
+            "pad_id": single_token(own, "pad", bos if pad is None else pad),
+            "stop_ids": [i for i in [tokenizer.eos_token_id] if i is not None],
+            "chat_template": None,
+        }
+        tokens = cls.__new__(cls)
+        tokens._take(own, facts, literal=False)
+        return tokens
+
+    def _take(self, tokenizer: Any, facts: dict[str, Any], literal: bool) -> None:
         self.model = facts["model"]
         self.bos_id: int = facts["bos_id"]
         self.pad_id: int = facts["pad_id"]
         self.stop_ids: list[int] = facts["stop_ids"]
+        self.context: int | None = facts.get("context")
         self.chat_template: str | None = facts["chat_template"]
-        self._tokenizer = Tokenizer.from_file(str(Path(model_dir) / "tokenizer.json"))
+        self._tokenizer = tokenizer
         self._tokenizer.encode_special_tokens = literal
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {token_id for token_id, token in added.items() if token.special}
@@ -74,10 +124,18 @@ class Tokens:
         special = [self._tokenizer.id_to_token(i) for i in ids if i in self._special]
         if special and not self._literal:
             raise UserError(
-                f"the text {text!r} holds {special[0]!r}, which {self.model} reads as a special "
-                "token; take it out of the text"
+                f"{shown(text)} holds {special[0]!r}, which {self.model} reads as a special token; "
+                "take it out of the text"
             )
         return ids
+
+    def check_length(self, count: int) -> None:
+        """Raises UserError if the model cannot read so many tokens at once."""
+        if self.context and count > self.context:
+            raise UserError(
+                f"{count} tokens with what follows it, but {self.model} reads at most "
+                f"{self.context}; shorten it"
+            )
 
     def cut(self, text: str, count: int) -> str:
         """The text's beginning: what its first tokens, `count` with BOS, stand for."""

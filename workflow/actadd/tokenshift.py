@@ -15,7 +15,9 @@ def token_shift(sources: list[Path], at_least: int) -> pd.DataFrame:
     parts = []
     for path in sources:
         columns = ["model", "method", "text_id", "token_index", "token", "logprob", "modified"]
-        table = pd.read_parquet(path, columns=columns)
+        # A condition that failed has no log-probabilities.
+        table = pd.read_parquet(path, columns=columns).dropna(subset="logprob")
+        table = table.astype({"modified": bool})
         keys = ["text_id", "token_index"]
         steered = table[(table["method"] == "actadd") & ~table["modified"]].set_index(keys)
         normal = table[table["method"] == "unsteered"].set_index(keys)["logprob"]

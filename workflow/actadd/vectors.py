@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 from actadd.errors import UserError
 from actadd.files import canonical_json, whole_file, write_with
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Above this many times the usual norm of the residual stream, a position drowns out the text.
 DWARFS = 3.0
@@ -42,56 +46,159 @@ def derive(kind: str, streams: dict[str, np.ndarray], seed: int | None = None) -
     raise UserError(f"vector kind {kind!r} is unknown; write pair, single, mean_difference, random")
 
 
+def steering_vector(
+    model: Any,
+    tokenizer: Any,
+    positive: str | Sequence[str],
+    negative: str | Sequence[str],
+    *,
+    layer: int | None = None,
+    bos: str | None = None,
+    pad: str = " ",
+) -> "Tensor":
+    """The steering vector of a contrast pair (paper, Algorithm 1, steps 1 and 2).
+
+    model: any Hugging Face causal language model. tokenizer: its own, as `transformers.
+    AutoTokenizer` loads it. positive, negative: one prompt each; "" is BOS alone. BOS is put in
+    front of both, and the shorter is filled on the right with the token `pad` until both have as
+    many. Two equally long lists of prompts instead give one row, the mean difference at their last
+    tokens, to be added with position "back" or "all".
+    bos: the text of the token to put in front, if it is not the tokenizer's own BOS.
+
+    Returns float [layers, positions, d_model] on the CPU, or [positions, d_model] of one layer, in
+    float32, or in float64 for a model in float64. Row 0 of a pair's vector is BOS and exactly zero.
+    Raises UserError if the tokenizer has no BOS, `pad` is not one token, a prompt holds a special
+    token's text, the lists differ in length, or the layer does not exist.
+
+    >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
+    >>> vector.shape[1] == model.config.hidden_size, bool(vector[0].any())
+    (True, False)
+    >>> steering_vector(model, tokenizer, ["good", "happy"], ["bad", "sad"], layer=1).shape[0]
+    1
+    """
+    import torch
+
+    from actadd.activations import contrast_ids, contrast_streams
+    from actadd.tokens import Tokens
+
+    one = isinstance(positive, str)
+    if one != isinstance(negative, str) or (not one and len(positive) != len(negative)):
+        raise UserError(
+            "positive and negative: write one text for both, or two lists of one length"
+        )
+    if not positive and not negative:
+        raise UserError("positive and negative are both empty; write the texts to be contrasted")
+    kind = "pair" if one else "mean_difference"
+    contrast = {"kind": kind, "positive": positive, "negative": negative}
+    streams = contrast_streams(model, contrast_ids(contrast, Tokens.of(tokenizer, bos, pad)))
+    depth = len(next(iter(streams.values())))
+    if layer is not None and not 0 <= layer < depth:
+        raise UserError(f"layer {layer} does not exist: the model has 0 to {depth - 1}")
+    single = {
+        name: stream.to(torch.promote_types(stream.dtype, torch.float32)).numpy()
+        for name, stream in streams.items()
+    }
+    wanted = range(depth) if layer is None else [layer]
+    vectors = [
+        torch.from_numpy(derive(kind, {name: stream[place] for name, stream in single.items()}))
+        for place in wanted
+    ]
+    return torch.stack(vectors) if layer is None else vectors[0]
+
+
 def derive_all_layers(
-    spec: dict, layer_files: list[Path], vector_files: list[Path], norms_file: Path
+    spec: dict,
+    layer_files: list[Path],
+    vector_files: list[Path],
+    norms_file: Path,
+    given: dict[int, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Derives a vector at every layer and tabulates its norm beside the residual stream's.
 
     spec: {vector: the config entry}. layer_files, vector_files: activations and results by layer.
-    norms_file: CSV of layer, position, token, vector_norm, residual_norm (the median over the
-    reference sentence's positions, BOS left out) and ratio. Prints a warning for each position
-    whose norm dwarfs the residual stream's.
+    norms_file: CSV of layer, position, token, vector_norm, residual_norm and ratio. given: the
+    vector by layer, if it was read and not made; a layer that is not there gets a vector of no
+    rows, which nothing uses. Prints a warning for each position whose norm dwarfs the residual
+    stream's. Raises UserError if a given vector does not fit the model.
     """
     entry = spec["vector"]
     rows = []
+    if given is not None:
+        _check_fit(entry, given, layer_files)
+        nothing = np.zeros_like(next(iter(given.values()))[:0])
     for layer, (source, target) in enumerate(zip(layer_files, vector_files, strict=True)):
         streams = load_file(source)
-        reference = np.linalg.norm(streams.pop("reference")[1:], axis=1)
-        vector = derive(entry["kind"], streams, entry.get("seed"))
+        reference = streams.pop("reference")
+        if given is None:
+            vector = derive(entry["kind"], streams, entry.get("seed"))
+        else:
+            vector = given.get(layer, nothing)
         write_vector(target, vector, vector=entry, layer=layer)
-        for position, norm in enumerate(np.linalg.norm(vector, axis=1)):
-            rows.append((layer, position, float(norm), float(np.median(reference))))
-    norms = pd.DataFrame(rows, columns=["layer", "position", "vector_norm", "residual_norm"])
-    norms["ratio"] = norms["vector_norm"] / norms["residual_norm"]
+        if len(vector):
+            rows.append(norms_beside(vector, reference, layer))
+    norms = pd.concat(rows, ignore_index=True)
     with safe_open(layer_files[0], "numpy") as opened:
         tokens = json.loads(opened.metadata()["actadd"])["tokens"]
     norms.insert(2, "token", norms["position"].map(lambda place: _tokens_at(tokens, entry, place)))
     write_with(norms_file, lambda path: norms.to_csv(path, index=False, float_format="%.6g"))
-    warnings = _warnings(entry["name"], norms)
+    warnings = [f"vectors.{entry['name']}: {said}" for said in dwarfing(norms)]
     for line in warnings:
         print(f"warning: {line}", flush=True)
     return {"warnings": warnings, "positions": int(norms["position"].max()) + 1}
+
+
+def _check_fit(entry: dict, given: dict[int, np.ndarray], layer_files: list[Path]) -> None:
+    with safe_open(layer_files[0], "numpy") as opened:
+        d_model = opened.get_slice("reference").get_shape()[1]
+    width = next(iter(given.values())).shape[1]
+    if width != d_model:
+        raise UserError(
+            f"vectors.{entry['name']}.file: {entry['file']} has rows of {width} numbers, and the "
+            f"model's residual stream {d_model}; take a file made on this model"
+        )
+    if not given.keys() & set(range(len(layer_files))):
+        raise UserError(
+            f"vectors.{entry['name']}.file: {entry['file']} holds layers from {min(given)} on, and "
+            f"the model has 0 to {len(layer_files) - 1}; take a file made on this model"
+        )
 
 
 def _tokens_at(tokens: dict[str, list[str]], entry: dict, position: int) -> str:
     """What stands at a position of the contrast, "positive / negative"."""
     if entry["kind"] == "mean_difference":
         return "last tokens"
+    if entry["kind"] == "file":
+        return entry["file"]
     sides = [tokens[name] for name in ("0.positive", "0.negative") if name in tokens]
     return " / ".join(repr(side[position]) for side in sides)
 
 
-def _warnings(name: str, norms: pd.DataFrame) -> list[str]:
+def norms_beside(vector: np.ndarray, reference: np.ndarray, layer: int) -> pd.DataFrame:
+    """A vector's norm at each position beside the residual stream's at its layer.
+
+    vector: [positions, d_model]; reference: the stream of `actadd.activations.REFERENCE`,
+    [tokens, d_model]. Columns: layer, position, vector_norm, residual_norm (the median over the
+    reference's positions, BOS left out) and their ratio.
+    """
+    usual = float(np.median(np.linalg.norm(reference[1:], axis=1)))
+    norms = np.linalg.norm(vector, axis=1).astype(np.float64)
+    about = {"layer": layer, "position": range(len(norms))}
+    return pd.DataFrame(
+        {**about, "vector_norm": norms, "residual_norm": usual, "ratio": norms / usual}
+    )
+
+
+def dwarfing(norms: pd.DataFrame) -> list[str]:
     """One sentence for each position whose norm dwarfs the residual stream's at some layers."""
     found = []
     for position, group in norms[norms["ratio"] > DWARFS].groupby("position"):
         worst = group.loc[group["ratio"].idxmax()]
-        layers = f"{group['layer'].min()} to {group['layer'].max()}"
+        low, high = group["layer"].min(), group["layer"].max()
+        layers = f"layer {low}" if low == high else f"layers {low} to {high}"
         found.append(
-            f"vectors.{name}: at position {position} the vector is up to "
-            f"{worst['ratio']:.0f} times the residual stream's norm (layers {layers}): a token "
-            "there is an attention sink in this model, often a lone pad space; prefer a pair "
-            "of equal token counts"
+            f"at position {position} the vector is up to {worst['ratio']:.0f} times the residual "
+            f"stream's norm ({layers}): a token there is an attention sink in this model, often a "
+            "lone pad space; prefer a pair of equal token counts"
         )
     return found
 

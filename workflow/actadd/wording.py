@@ -11,6 +11,9 @@ from actadd.errors import UserError
 
 INTERVAL = "95 % percentile bootstrap intervals over prompts"
 
+# So many failed conditions are named in a caption.
+NAMED = 3
+
 # What tells one steered line or row from another, and how a legend says it.
 COORDINATES = {
     "model": "{}",
@@ -48,10 +51,36 @@ def metric_rows(spec: dict, table: pd.DataFrame, metric: str) -> pd.DataFrame:
     if chosen.empty:
         there = sorted(set(table["metric"]))
         raise UserError(f"{spec['name']}: no metric {name!r}; there are {there}")
-    if group:
-        return chosen[chosen["group"] == group]
-    overall = chosen[chosen["group"] == "all"]
-    return overall if len(overall) else chosen
+    found = chosen[chosen["group"] == (group or "all")]
+    if len(found):
+        return found
+    # Where every condition failed, nobody knows the groups.
+    return chosen[failed(chosen)] if group else chosen
+
+
+def failed(rows: pd.DataFrame) -> pd.Series:
+    """Which rows stand for what failed and has no number; rows may not know of failures."""
+    if "failed" not in rows:
+        return pd.Series(False, index=rows.index)
+    return rows["failed"].notna()
+
+
+def failures(rows: pd.DataFrame) -> str:
+    """How many conditions failed, which, and why; nothing if none did."""
+    keys = [name for name in (*COORDINATES, "additions") if name in rows]
+    conditions = rows.drop_duplicates(keys)
+    lost = conditions[failed(conditions)]
+    if lost.empty:
+        return ""
+    which = [name.replace("\n", " ") for name in row_labels(conditions)]
+    which = [name for name, gone in zip(which, failed(conditions), strict=True) if gone]
+    more = f" and {len(which) - NAMED} more" if len(which) > NAMED else ""
+    reasons = "; ".join(dict.fromkeys(lost["failed"]))
+    verb = "is" if len(lost) == 1 else "are"
+    return (
+        f"{len(lost)} of {len(conditions)} conditions failed and {verb} in no mean (×): "
+        f"{', '.join(which[:NAMED])}{more}. Reason: {reasons.rstrip('.')}."
+    )
 
 
 def label(spec: dict, metric: str) -> str:
@@ -61,7 +90,9 @@ def label(spec: dict, metric: str) -> str:
 def names(spec: dict, table: pd.DataFrame) -> str:
     """The shared part of every caption: which model, which data, how many, what the bars are."""
     models = ", ".join(sorted(table["model"].unique()))
-    counts = sorted(set(table["n_prompts"]))
+    lost = failures(table)
+    table = table[~failed(table)]
+    counts = sorted(set(table["n_prompts"])) or [0]
     prompts = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     about = spec["about"]
     one = counts == [1] and "n_completions" in table
@@ -72,7 +103,7 @@ def names(spec: dict, table: pd.DataFrame) -> str:
     if "n_completions" in table and table["n_completions"].notna().any():
         completions = int(table["n_completions"].max())
         sizes += f", up to {completions} completions per condition"
-    notes = " ".join(note for note in about.get("notes", []))
+    notes = " ".join(filter(None, [*about.get("notes", []), lost]))
     return f"Model: {models}. Data: {about['data']}; {sizes}; {interval}. {notes}".strip()
 
 

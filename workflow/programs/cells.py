@@ -16,6 +16,7 @@ def work(spec, inputs, outputs, store, shard, attempt, failures):
         choice=inputs["choice"],
         store=Path(store),
         output=outputs["table"],
+        shards=inputs["shards"],
         shard=measures.shard_of(shard),
     )
     attempts.note(failures, attempt, facts["failed"])

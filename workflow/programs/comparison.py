@@ -5,16 +5,13 @@ from actadd.program import run
 
 
 def work(spec, inputs, outputs):
-    return compare(
-        spec,
-        published=inputs["published"],
-        summaries=inputs["summaries"],
-        norms=inputs["norms"],
-        csv=outputs["csv"],
-        markdown=outputs["markdown"],
-        parquet=outputs["parquet"],
-    )
+    return compare(spec, **inputs, **outputs)
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="published? summaries* norms*", outputs="csv markdown parquet")
+    run(
+        __doc__,
+        work,
+        inputs="published? summaries* norms*",
+        outputs="csv markdown latex parquet",
+    )

@@ -2,19 +2,15 @@
 
 from actadd.program import run
 from actadd.report import write_table_page
-from actadd.scores import scorer_card
+from actadd.scorer_card import CAPTION, TITLE, scorer_card
 
 
 def work(spec, inputs, outputs):
-    made = scorer_card(spec, validations=inputs["validations"], output=outputs["card"])
-    write_table_page(
-        outputs["page"],
-        title="How well scorers agree with people",
-        csv=outputs["card"],
-        caption="On texts that they were not fitted on. A scorer without human labels says so.",
-    )
+    page = outputs.pop("page")
+    made = scorer_card(spec, validations=inputs["validations"], **outputs)
+    write_table_page(page, title=TITLE, csv=outputs["csv"], caption=CAPTION)
     return made
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="validations*", outputs="card page")
+    run(__doc__, work, inputs="validations*", outputs="csv markdown latex page")

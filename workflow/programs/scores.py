@@ -16,6 +16,7 @@ def work(spec, inputs, outputs, store, shard, attempt, failures):
         inputs=inputs["needs"],
         store=Path(store),
         output=outputs["scores"],
+        shards=inputs["shards"],
         shard=shard_of(shard),
     )
     attempts.note(failures, attempt, facts["failed"])

@@ -6,13 +6,13 @@ from actadd.tables import tabulate
 
 
 def work(spec, inputs, outputs):
-    files = {"csv": outputs["csv"], "markdown": outputs["markdown"]}
-    made = tabulate(spec, sources=inputs["sources"], **files)
+    page, caption = outputs.pop("page"), outputs.pop("caption")
+    made = tabulate(spec, sources=inputs["sources"], **outputs)
     words = {"title": spec["title"], "caption": made["caption"]}
-    write_caption(outputs["caption"], **words)
-    write_table_page(outputs["page"], csv=outputs["csv"], **words)
+    write_caption(caption, **words)
+    write_table_page(page, csv=outputs["csv"], **words)
     return made
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="sources*", outputs="csv markdown page caption")
+    run(__doc__, work, inputs="sources*", outputs="csv markdown latex page caption")

@@ -1,12 +1,15 @@
-"""Derive a steering vector at every layer from cached activations."""
+"""Derive a steering vector at every layer from cached activations, or read it from a file."""
 
+from actadd.exchange import load_vectors
 from actadd.program import run
 from actadd.vectors import derive_all_layers
 
 
 def work(spec, inputs, outputs):
-    return derive_all_layers(spec, inputs["activations"], outputs["layers"], outputs["norms"])
+    file, activations = inputs["file"], inputs["activations"]
+    given = load_vectors(file, spec["vector"].get("format")).rows if file else None
+    return derive_all_layers(spec, activations, outputs["layers"], outputs["norms"], given)
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="activations*", outputs="layers* norms")
+    run(__doc__, work, inputs="activations* file?", outputs="layers* norms")

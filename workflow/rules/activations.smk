@@ -22,7 +22,7 @@ for model in config["models"]:
             CONDA
         threads: config["compute"]["threads"]
         resources:
-            gpu=gpus(),
+            gpu=gpus(model),
         params:
             spec=lambda wc, model=model: PLAN.activations(model, wc.vector).spec,
             code=lambda wc, model=model: PLAN.activations(model, wc.vector).code,

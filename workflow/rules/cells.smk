@@ -30,7 +30,7 @@ for measure in MEASURES:
             CONDA
         threads: config["compute"]["threads"]
         resources:
-            gpu=gpus(),
+            gpu=lambda wc: gpus(wc.model),
         params:
             spec=lambda wc: PLAN.cells(wc.model, wc.experiment).spec,
             code=lambda wc: PLAN.cells(wc.model, wc.experiment).code,
@@ -65,7 +65,7 @@ for measure in MEASURES:
             CONDA
         threads: config["compute"]["threads"]
         resources:
-            gpu=gpus(),
+            gpu=lambda wc: gpus(wc.model),
         params:
             spec=lambda wc: PLAN.cells(wc.model, wc.experiment).spec,
             code=lambda wc: PLAN.cells(wc.model, wc.experiment).code,

@@ -1,8 +1,11 @@
 # Functions for the rules: which files a job reads, and what `all` consists of.
 
 from actadd import attempts
+from actadd.config import home
 from actadd.displays import KINDS
 from actadd.plan import MEASURES
+from actadd.runsummary import summary
+from snakemake.logging import logger
 
 CONDA = "../../environment.yml"
 
@@ -45,6 +48,11 @@ def dataset_punkt(wildcards):
 
 def model_source(wildcards):
     return f"results/sources/{config['models'][wildcards.model]['source']}"
+
+
+def vector_file(wildcards):
+    """The file that holds a vector; nothing if it is made from prompts."""
+    return config["vectors"][wildcards.vector].get("file", [])
 
 
 def experiment_prompts(wildcards):
@@ -118,6 +126,12 @@ def failed_cells(since: float) -> str:
     return "\n".join(said)
 
 
+def say_what_was_done(since: float):
+    """In the process that somebody started, not in those that it starts for its jobs."""
+    if workflow.is_main_process and (said := summary(Path("results"), since)):
+        logger.info(said)
+
+
 def choice_tables(wildcards):
     return [
         f"results/summaries/{wildcards.model}/{sweep}.parquet"
@@ -142,7 +156,9 @@ def judges() -> str:
 
 
 def scorer_gpus(wildcards) -> int:
-    return gpus() if PLAN.judges(wildcards.scorer) else 0
+    """GPUs that a scorer takes: none if it has nothing to compute with."""
+    model = config["scorers"][wildcards.scorer].get("model")
+    return gpus(model) if PLAN.judges(wildcards.scorer) else 0
 
 
 def classifier_texts(wildcards):
@@ -218,7 +234,10 @@ def target(section: str, name: str) -> str:
 
 def target_files(section: str, name: str) -> list[str]:
     """The files of a figure or a table."""
-    kinds = {"figures": ("png", "svg", "rst"), "tables": ("csv", "md", "html", "rst")}[section]
+    kinds = {
+        "figures": ("png", "svg", "pdf", "rst"),
+        "tables": ("csv", "md", "tex", "html", "rst"),
+    }[section]
     return [f"results/{section}/{name}.{kind}" for kind in kinds]
 
 
@@ -288,10 +307,12 @@ def path_source(wildcards) -> list[str]:
     given = config["sources"][wildcards.source].get("path")
     if given is None:
         return []
-    path = Path(given).expanduser()
+    path = home(given, f"sources.{wildcards.source}.path")
     files = path.rglob("*") if path.is_dir() else [path]
     return sorted(str(file) for file in files if file.is_file())
 
 
-def gpus() -> int:
-    return int(config["compute"]["device"] == "cuda")
+def gpus(model: str | None) -> int:
+    """GPUs that a job with a model takes; one without a model of the config takes one."""
+    taken = config["models"].get(model, {}).get("gpus", 1)
+    return taken if config["compute"]["device"] == "cuda" else 0

@@ -1,8 +1,8 @@
 # One figure for each entry of the config's `figures`, one table for each of its `tables`.
 #
 # in   what the kind reads, see actadd/displays.py: summaries, cells, norms, lenses, timings
-# out  results/figures/{display}.png and .svg, results/tables/{display}.csv, .md and .html; for the
-#      report, captions as .rst
+# out  results/figures/{display}.png, .svg and .pdf, results/tables/{display}.csv, .md, .tex and .html;
+#      captions for the report, as .rst
 
 
 rule figure:
@@ -17,6 +17,7 @@ rule figure:
         ),
         caption="results/figures/{display}.rst",
         svg="results/figures/{display}.svg",
+        pdf="results/figures/{display}.pdf",
         provenance="results/figures/{display}.provenance.json",
     log:
         "results/logs/figure/{display}.log",
@@ -29,7 +30,8 @@ rule figure:
         "Draw {wildcards.display}"
     shell:
         "python -m programs.figure --spec {params.spec:q} --code {params.code} "
-        "--sources {input.sources} --png {output.png} --svg {output.svg} --caption {output.caption} "
+        "--sources {input.sources} --png {output.png} --svg {output.svg} "
+        "--pdf {output.pdf} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 
@@ -46,6 +48,7 @@ rule table:
         ),
         caption="results/tables/{display}.rst",
         markdown="results/tables/{display}.md",
+        latex="results/tables/{display}.tex",
         provenance="results/tables/{display}.provenance.json",
     log:
         "results/logs/table/{display}.log",
@@ -59,7 +62,7 @@ rule table:
     shell:
         "python -m programs.table --spec {params.spec:q} --code {params.code} "
         "--sources {input.sources} --csv {output.csv} --markdown {output.markdown} "
-        "--page {output.page} --caption {output.caption} "
+        "--latex {output.latex} --page {output.page} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 
@@ -72,6 +75,7 @@ rule comparison:
         parquet="results/comparison.parquet",
         csv="results/comparison.csv",
         markdown="results/comparison.md",
+        latex="results/comparison.tex",
         provenance="results/comparison.provenance.json",
     log:
         "results/logs/comparison.log",
@@ -84,6 +88,6 @@ rule comparison:
         "Compare with the published numbers"
     shell:
         "python -m programs.comparison --spec {params.spec:q} --code {params.code} "
-        "--published {input.published} --summaries {input.summaries} --norms {input.norms} --csv {output.csv} "
-        "--markdown {output.markdown} --parquet {output.parquet} "
+        "--published {input.published:q} --summaries {input.summaries} --norms {input.norms} --csv {output.csv} "
+        "--markdown {output.markdown} --latex {output.latex} --parquet {output.parquet} "
         "--provenance {output.provenance} > {log} 2>&1"

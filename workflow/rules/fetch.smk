@@ -60,7 +60,7 @@ rule batch_shape:
     conda:
         CONDA
     resources:
-        gpu=gpus(),
+        gpu=lambda wc: gpus(wc.model),
     params:
         spec=lambda wc: PLAN.batch_shape(wc.model)["shape"].spec,
         code=lambda wc: PLAN.batch_shape(wc.model)["shape"].code,

@@ -18,7 +18,7 @@ rule lens:
         CONDA
     threads: config["compute"]["threads"]
     resources:
-        gpu=gpus(),
+        gpu=lambda wc: gpus(wc.model),
     params:
         spec=lambda wc: PLAN.lens(wc.model, wc.lens).spec,
         code=lambda wc: PLAN.lens(wc.model, wc.lens).code,

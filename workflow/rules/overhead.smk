@@ -15,9 +15,9 @@ rule overhead:
     conda:
         CONDA
     # All cores, though the job uses compute.threads of them: nothing else may run beside it.
-    threads: workflow.cores
+    threads: workflow.resource_settings.cores or 1
     resources:
-        gpu=gpus(),
+        gpu=lambda wc: gpus(wc.subject),
     params:
         spec=lambda wc: PLAN.overhead(wc.overhead, wc.subject).spec,
         code=lambda wc: PLAN.overhead(wc.overhead, wc.subject).code,

@@ -1,7 +1,7 @@
 # Scores of completions, one rule and one file for each scorer, and the scorers' own quality.
 #
 # in   results/completions/{model}/{experiment}.parquet, what a scorer needs
-# out  results/scores/{model}/{experiment}/{scorer}.parquet, results/tables/scorer_card.csv
+# out  results/scores/{model}/{experiment}/{scorer}.parquet, results/tables/scorer_card.csv, .md, .tex
 
 
 # An experiment's shards are for what takes long: scorers by which a model judges.
@@ -138,6 +138,8 @@ rule validation:
     conda:
         CONDA
     threads: config["compute"]["threads"]
+    resources:
+        gpu=scorer_gpus,
     params:
         spec=lambda wc: PLAN.validation(wc.scorer).spec,
         code=lambda wc: PLAN.validation(wc.scorer).code,
@@ -153,13 +155,15 @@ rule scorer_card:
     input:
         validations=expand("results/validation/{scorer}.json", scorer=PLAN.validated_scorers()),
     output:
-        card="results/tables/scorer_card.csv",
+        csv="results/tables/scorer_card.csv",
         page=report(
             "results/tables/scorer_card.html",
             caption="../report/scorer_card.rst",
             category="Scorers",
             labels={"table": "agreement with people"},
         ),
+        markdown="results/tables/scorer_card.md",
+        latex="results/tables/scorer_card.tex",
         provenance="results/tables/scorer_card.provenance.json",
     log:
         "results/logs/scorer_card.log",
@@ -172,5 +176,6 @@ rule scorer_card:
         "Tabulate the scorers' agreement with people"
     shell:
         "python -m programs.scorer_card --spec {params.spec:q} --code {params.code} "
-        "--validations {input.validations} --card {output.card} --page {output.page} "
+        "--validations {input.validations} --csv {output.csv} --markdown {output.markdown} "
+        "--latex {output.latex} --page {output.page} "
         "--provenance {output.provenance} > {log} 2>&1"

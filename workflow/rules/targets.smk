@@ -2,17 +2,13 @@
 # another name, `paper_small`) for those of the paper.
 
 PAPER, OWN = PLAN.displays(paper=True), PLAN.displays(paper=False)
-# An experiment that no figure and no table shows belongs to `all`: somebody wrote it to be run.
-SHOWN = PLAN.experiments_of(PAPER + OWN)
-OWN_EXPERIMENTS = sorted(
-    {*PLAN.experiments_of(OWN), *(name for name in config["experiments"] if name not in SHOWN)}
-)
+OWN_EXPERIMENTS = PLAN.own_experiments()
 
 
 rule paper:
     """Every experiment of the paper, at the size that the config's budget gives."""
     input:
-        with_intermediates(PAPER, PLAN.experiments_of(PAPER)),
+        with_intermediates(PAPER, PLAN.paper_experiments()),
         "results/tables/scorer_card.csv",
 
 

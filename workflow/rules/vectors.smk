@@ -1,6 +1,6 @@
 # Steering vectors at every layer, and their norms (paper, Algorithm 1, step 2, and section 3).
 #
-# in   results/activations/{model}/{contrast}/
+# in   results/activations/{model}/{contrast}/, or a file of the user's
 # out  results/vectors/{model}/{vector}/layer_{NN}.safetensors and norms.csv
 
 for model in config["models"]:
@@ -12,6 +12,7 @@ for model in config["models"]:
             activations=lambda wc, model=model: layer_files(
                 f"results/activations/{model}/{PLAN.contrast(wc.vector)}", model
             ),
+            file=vector_file,
         output:
             layers=layer_files(f"results/vectors/{model}/{{vector}}", model),
             norms=f"results/vectors/{model}/{{vector}}/norms.csv",
@@ -24,8 +25,9 @@ for model in config["models"]:
             spec=lambda wc, model=model: PLAN.vectors(model, wc.vector).spec,
             code=lambda wc, model=model: PLAN.vectors(model, wc.vector).code,
         message:
-            "Derive vector {wildcards.vector}"
+            "Make vector {wildcards.vector}"
         shell:
             "python -m programs.vectors --spec {params.spec:q} --code {params.code} "
-            "--activations {input.activations} --layers {output.layers} --norms {output.norms} "
+            "--activations {input.activations} --file {input.file:q} "
+            "--layers {output.layers} --norms {output.norms} "
             "--provenance {output.provenance} 2>&1 | tee {log}"

@@ -6,16 +6,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from actadd.figures.common import PALETTE
+from actadd.figures.common import PAGE, SMALL, legend, series, wrapped
 from actadd.wording import read
 
 COLUMNS = 4
-# Characters of a line of a panel's title.
-WIDTH = 46
+# Inches of a panel with its title, and of a line of a claim.
+# The axes alone are lower: layout shares out height by them.
+PANEL_HEIGHT, AXES_HEIGHT, LINE = 1.85, 0.9, 0.12
+# Of more points, the marks would hide the line.
+MARKED = 20
 PANEL = ["name", "item", "series", "layer", "y_name"]
 # A mark and a colour for each verdict of a claim.
 MARKS = {
@@ -41,30 +43,19 @@ def comparison(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         if part["ours"].notna().any() and part["published"].notna().any()
     ]
     claims = table[table["kind"] == "claim"]
-    columns = min(COLUMNS, max(1, len(parts)))
-    rows = -(-len(parts) // columns)
-    strip = 0.2 * len(claims) + 0.3 if len(claims) else 0
-    width, height = max(7.0, 2.7 * columns), 2.3 * rows
-    figure = plt.figure(figsize=(width, max(height + strip, 1.5)), layout="constrained")
-    below = [height, strip] if rows and strip else [1]
-    folders = iter(figure.subfigures(len(below), 1, height_ratios=below, squeeze=False)[:, 0])
+    lines = [_line(row) for row in claims.to_dict("records")]
+    strip = 1.1 * _depth(lines)
+    rows = -(-len(parts) // COLUMNS)
     models = sorted(set(numbers.loc[numbers["ours"].notna(), "model"]) | set(claims["model"]))
-    colours = dict(zip(models, sns.color_palette(PALETTE, len(models)), strict=True))
-    if rows:
-        upper = next(folders)
-        axes = upper.subplots(rows, columns, squeeze=False).ravel()
-        handles: dict = {}
-        for axis, part in zip(axes, parts, strict=False):
-            _panel(axis, part, colours)
-            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-                handles.setdefault(label, handle)
-        for axis in axes[len(parts) :]:
-            axis.remove()
-        upper.legend(
-            handles.values(), handles.keys(), fontsize=7, loc="outside upper right", ncols=4
-        )
-    if strip:
-        _strip(next(folders).subplots(), claims)
+    figure = plt.figure(figsize=(PAGE, max(PANEL_HEIGHT * rows + strip, 0.5)), layout="constrained")
+    heights = [AXES_HEIGHT] * rows + ([strip] if lines else [])
+    grid = figure.add_gridspec(max(1, len(heights)), COLUMNS, height_ratios=heights or [1])
+    axes = [figure.add_subplot(grid[at // COLUMNS, at % COLUMNS]) for at in range(len(parts))]
+    for axis, part in zip(axes, parts, strict=True):
+        _panel(axis, part, models)
+    legend(figure, axes)
+    if lines:
+        _strip(figure.add_subplot(grid[rows, :]), lines, strip)
     caption = (
         "Published numbers (grey) and ours (coloured, with 95 % intervals where there are any). "
         "Only where model and data are the published ones are numbers compared; elsewhere the "
@@ -74,7 +65,7 @@ def comparison(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     return figure, caption
 
 
-def _panel(axis: Axes, part: pd.DataFrame, colours: dict) -> None:
+def _panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
     numeric = pd.to_numeric(part["x"], errors="coerce")
     named = numeric.isna().any()
     names = list(dict.fromkeys(part["x"]))
@@ -82,31 +73,30 @@ def _panel(axis: Axes, part: pd.DataFrame, colours: dict) -> None:
     part = part.assign(place=places).sort_values("place")
     published = part.drop_duplicates("place")
     line = "none" if named else "-"
-    style = {"linestyle": line, "markersize": 2.5}
     axis.plot(
         published["place"],
         published["published"],
-        **style,
-        color="0.6",
+        linestyle=line,
+        color="0.65",
         linewidth=3,
         marker="o",
-        markeredgewidth=1.5,
+        markersize=5 if named or len(published) <= MARKED else 0,
         label="published",
     )
     notes = []
     for shift, (model, own) in enumerate(part[part["ours"].notna()].groupby("model")):
         low = (own["ours"] - own["low"]).clip(lower=0).fillna(0)
         high = (own["high"] - own["ours"]).clip(lower=0).fillna(0)
+        style = series(models.index(model), len(models))
         axis.errorbar(
             own["place"] + (0.15 * (shift + 1) if named else 0),
             own["ours"],
             yerr=np.array([low, high]),
-            **style,
-            color=colours[model],
-            linewidth=1,
-            marker="s",
-            elinewidth=0.8,
-            capsize=1.5,
+            **{**style, "linestyle": "none"} if named else style,
+            markersize=2.5 if len(own) <= MARKED else 1,
+            linewidth=0.8,
+            elinewidth=0.5,
+            capsize=1 if len(own) <= MARKED else 0,
             label=f"ours, {model}",
         )
         notes.append(_comparable(model, own))
@@ -114,14 +104,17 @@ def _panel(axis: Axes, part: pd.DataFrame, colours: dict) -> None:
         axis.set_xticks(range(len(names)), names, rotation=20, ha="right")
         axis.set_xlim(-0.5, len(names) - 0.3)
     first = part.iloc[0]
-    series = textwrap.shorten(first["series"], 45, placeholder=" …").replace("$", r"\$")
+    what = textwrap.shorten(first["series"], 45, placeholder=" …")
     where = f", layer {first['layer']}" if first["layer"] else ""
+    # Most titles say already which series it is.
+    what = "" if what.replace("-", " ") in first["title"] else f": {what}"
+    where = "" if where.strip(", ") in first["title"] else where
     # Panels stand close: a long title would run into the next one.
-    title = textwrap.fill(f"{first['title']}: {series}{where}", WIDTH)
-    axis.set_title("\n".join([title, *notes]), fontsize=6.5)
-    axis.set_xlabel(first["x_name"].replace("_", " "), fontsize=7)
-    axis.set_ylabel(first["y_name"].replace("_", " "), fontsize=7)
-    axis.tick_params(labelsize=6.5)
+    title = wrapped(f"{first['title']}{what}{where}", 1.3, SMALL)
+    notes = [wrapped(note, 1.3, SMALL) for note in notes]
+    axis.set_title("\n".join([title, *notes]), fontsize=SMALL, parse_math=False)
+    axis.set_xlabel(first["x_name"].replace("_", " "))
+    axis.set_ylabel(first["y_name"].replace("_", " "))
 
 
 def _comparable(model: str, own: pd.DataFrame) -> str:
@@ -133,15 +126,27 @@ def _comparable(model: str, own: pd.DataFrame) -> str:
     return f"{model}: not comparable: {', '.join(words)}"
 
 
-def _strip(axis: Axes, claims: pd.DataFrame) -> None:
-    """One line for each claim and model."""
-    for line, row in enumerate(claims.to_dict("records")):
-        mark, colour = MARKS[row["verdict"]]
-        estimate = "" if pd.isna(row["ours"]) else f", {row['ours']:.2g}"
-        model = f" [{row['model']}{estimate}]" if row["model"] else ""
-        text = f"{row['title']} ({row['source']}){model}: {row['verdict']}".replace("$", r"\$")
-        options = {"va": "center", "family": "DejaVu Sans"}
-        axis.text(0.0, -line, mark, color=colour, fontsize=10, fontweight="bold", **options)
-        axis.text(0.03, -line, text, color="0.15", fontsize=7, **options)
-    axis.set(xlim=(0, 1), ylim=(-len(claims) + 0.5, 0.7))
+def _line(row: dict) -> tuple[str, str, str]:
+    """(mark, its colour, text) of a claim."""
+    estimate = "" if pd.isna(row["ours"]) else f", {row['ours']:.2g}"
+    model = f" [{row['model']}{estimate}]" if row["model"] else ""
+    text = f"{row['title']} ({row['source']}){model}: {row['verdict']}"
+    return *MARKS[row["verdict"]], wrapped(text, PAGE - 0.5, SMALL)
+
+
+def _strip(axis: Axes, lines: list[tuple[str, str, str]], height: float) -> None:
+    """The claims under each other, from the top of an axis so many inches high."""
+    down = 0.0
+    # The axis is as high as its text, which is set in inches.
+    for mark, colour, text in lines:
+        options = {"va": "top", "family": "DejaVu Sans", "fontsize": SMALL, "parse_math": False}
+        axis.text(0.0, -down, mark, color=colour, fontweight="bold", **options)
+        axis.text(0.035, -down, text, color="0.15", **options)
+        down += _depth([(mark, colour, text)])
+    axis.set(xlim=(0, 1), ylim=(-height, 0))
     axis.axis("off")
+
+
+def _depth(lines: list[tuple[str, str, str]]) -> float:
+    """Inches that claims take under each other."""
+    return LINE * sum(1.2 + text.count("\n") for *_, text in lines)

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from actadd.figures.common import MARKERS, PALETTE, panels, whiskers
-from actadd.wording import differences, label, metric_rows, names, read, row_labels
+from actadd.figures.common import LEVEL, SMALL, panels, say_failed, series, whiskers, wrapped
+from actadd.wording import differences, failed, label, metric_rows, names, read, row_labels
 
 
 def conditions(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
@@ -33,34 +32,36 @@ def _side_by_side(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
     metrics = spec["metrics"]
     # Every metric has the same rows in the same order.
     order = metric_rows(spec, table, metrics[0])
-    texts = row_labels(order)
-    figure, axes = panels(
-        len(metrics), (1.5 + 2.1 * len(metrics), 0.75 + 0.42 * len(order)), sharey=True
-    )
-    colours = sns.color_palette(PALETTE, len(order))
+    texts = [
+        "\n".join(wrapped(line, 1.5, SMALL) for line in text.split("\n"))
+        for text in row_labels(order)
+    ]
+    # An inch of ten lines of labels.
+    height = 0.45 + 0.1 * sum(1.5 + text.count("\n") for text in texts)
+    figure, axes = panels(len(metrics), height, columns=4, sharey=True)
     shown = []
-    for axis, metric in zip(axes[0], metrics, strict=True):
+    for axis, metric in zip(axes, metrics, strict=True):
         rows = metric_rows(spec, table, metric).reset_index(drop=True)
         shown.append(rows)
         unsteered = rows[rows["method"] == "unsteered"]
         # With several samplings or seeds each row has its own, which no one line could show.
-        for level in unsteered["mean"] if unsteered["model"].is_unique else []:
-            axis.axvline(level, color="0.35", linestyle="--", linewidth=1)
-        for index, row in rows.iterrows():
+        for level in unsteered["mean"].dropna() if unsteered["model"].is_unique else []:
+            axis.axvline(level, **LEVEL)
+        for index, lost in enumerate(failed(rows)):
+            if lost:
+                say_failed(axis, index)
+                continue
             axis.errorbar(
-                row["mean"],
+                rows["mean"][index],
                 index,
                 xerr=whiskers(rows.loc[[index]]),
-                fmt=MARKERS[index % len(MARKERS)],
-                color=colours[index],
-                markersize=5,
-                capsize=2,
+                **{**series(index, len(rows)), "linestyle": "none"},
+                markersize=4.5,
             )
-        axis.set(xlabel=label(spec, metric))
-        axis.margins(y=0.12)
+        axis.set(xlabel=wrapped(label(spec, metric), 1.6))
         axis.xaxis.set_major_locator(MaxNLocator(4))
-    axes[0][0].set_yticks(range(len(texts)), texts)
-    axes[0][0].invert_yaxis()
+    axes[0].set_yticks(range(len(texts)), texts)
+    axes[0].set_ylim(len(texts) - 0.4, -0.6)
     compared = differences(shown[0], label(spec, metrics[0]))
     dashed = order[order["method"] == "unsteered"]["model"].is_unique
     told = "Dashed: unsteered. " if dashed else ""

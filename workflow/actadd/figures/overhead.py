@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from actadd.figures.common import MARKERS, PALETTE
+from actadd.figures.common import LEVEL, legend, panels, series
 from actadd.overhead import UNSTEERED, summarise
 
 
@@ -18,12 +17,11 @@ def overhead(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     sources: the repeats' times, as `actadd.overhead.measure` writes them, of any number of models.
     """
     summary = summarise(sources)
-    figure, axis = plt.subplots(figsize=(6.0, 3.6), layout="constrained")
-    axis.axhline(0, color="0.4", linestyle="--", linewidth=1)
+    figure, [axis] = panels(1, 2.2)
+    axis.axhline(0, **LEVEL)
     steered = summary[summary["arm"] != UNSTEERED]
     arms = list(dict.fromkeys(steered["arm"]))
-    colours = sns.color_palette(PALETTE, len(arms))
-    for index, (arm, colour) in enumerate(zip(arms, colours, strict=True)):
+    for index, arm in enumerate(arms):
         part = steered[steered["arm"] == arm].sort_values("parameters")
         # A little to the left and right of the model's size, so that bars do not hide each other.
         place = part["parameters"] * 1.03 ** (index - (len(arms) - 1) / 2)
@@ -32,23 +30,22 @@ def overhead(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
             place,
             100 * part["premium"],
             yerr=[100 * below.fillna(0), 100 * above.fillna(0)],
-            color=colour,
-            marker=MARKERS[index],
-            markersize=5,
-            linewidth=1,
-            capsize=3,
+            **series(index, len(arms)),
             label=arm,
         )
     axis.set_xscale("log")
     sizes = sorted(summary["parameters"].unique())
-    axis.set_xticks(sizes, labels=[_size(size) for size in sizes])
+    named = [_size(sizes[0])]
+    for size in sizes[1:]:
+        # A label needs about a tenth of the axis.
+        apart = np.log(size / max(s for s, text in zip(sizes, named, strict=False) if text))
+        named.append(_size(size) if apart > 0.1 * np.log(sizes[-1] / sizes[0]) else "")
+    axis.set_xticks(sizes, labels=named)
     axis.xaxis.set_minor_formatter(NullFormatter())
-    if len(sizes) > 8:
-        axis.tick_params(axis="x", rotation=45)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     axis.set_xlabel("parameters")
     axis.set_ylabel("premium in time of a forward pass")
-    axis.legend(loc="best")
+    legend(figure, [axis])
     return figure, _caption(summary)
 
 

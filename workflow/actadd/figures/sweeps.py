@@ -4,20 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from actadd.errors import UserError
 from actadd.figures.common import (
-    MARKERS,
-    PALETTE,
-    error_line,
+    LEVEL,
+    LINES,
+    SMALL,
+    error_lines,
     legend,
+    mark_failed,
     panels,
+    plain_ticks,
+    series,
     unsteered_band,
     whiskers,
+    wrapped,
 )
-from actadd.wording import label, metric_rows, names, read, settings
+from actadd.wording import failed, label, metric_rows, names, read, settings
 
 AXES = {
     "coefficient": "coefficient",
@@ -29,9 +33,9 @@ AXES = {
 def sweep(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     """Metrics against x, one line for each other setting or group, the unsteered level dashed."""
     table, metrics, x = read(sources), spec["metrics"], spec.get("x", "coefficient")
-    figure, axes = panels(len(metrics), (1.2 + 3.2 * len(metrics), 2.9))
+    figure, axes = panels(len(metrics), 2.1)
     shown = []
-    for axis, metric in zip(axes[0], metrics, strict=True):
+    for axis, metric in zip(axes, metrics, strict=True):
         rows = metric_rows(spec, table, metric)
         grouped = table[(table["metric"] == metric) & (table["group"] != "all")]
         if spec.get("by_group") and len(grouped):
@@ -45,10 +49,8 @@ def sweep(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
             raise UserError(f"figures.{spec['name']}: no condition has one addition to sweep")
         shown.append(rows)
         lines = _lines(swept, x, spec.get("by_group", False))
-        colours = sns.color_palette("viridis" if x == "coefficient" else PALETTE, len(lines))
-        for index, (text, part) in enumerate(lines):
-            error_line(axis, part, (index, len(lines)), colours[index], text, x)
-        axis.set(xlabel=AXES[x], ylabel=label(spec, metric))
+        error_lines(axis, lines, x, ordered=x == "coefficient")
+        axis.set(xlabel=AXES[x], ylabel=wrapped(label(spec, metric), 2))
         if spec.get("log"):
             axis.set_yscale("log")
     legend(figure, axes)
@@ -82,7 +84,7 @@ def perplexity_ratio(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         raise UserError(f"figures.{spec['name']}: no condition has one addition to sweep")
     split = ["model", "layer"] if x == "coefficient" else ["model"]
     places = [key for key, _ in rows.groupby(split, sort=True)]
-    figure, axes = panels(len(places), (1 + 2.6 * len(places), 2.9), sharey=True)
+    figure, axes = panels(len(places), 1.9, sharey=True)
     several = rows["model"].nunique() > 1
     groups = rows["group"].nunique()
     # A line is a group of texts and, beside the panel's own setting, what else varies.
@@ -92,20 +94,17 @@ def perplexity_ratio(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         for kind, members in settings(rows.assign(**fixed), x)
         for group, part in members.groupby("group", sort=True)
     ]
-    colours = sns.color_palette(PALETTE, len(lines))
-    for axis, place in zip(axes[0], places, strict=True):
-        axis.axhline(1, color="0.35", linestyle="--", linewidth=1)
+    for axis, place in zip(axes, places, strict=True):
+        axis.axhline(1, **LEVEL)
         here = (rows[split] == list(place)).all(axis=1)
-        for index, (text, members) in enumerate(lines):
-            part = rows[here & rows.index.isin(members)]
-            if len(part):
-                error_line(axis, part, (index, len(lines)), colours[index], text, x)
+        own = [(text, rows[here & rows.index.isin(members)]) for text, members in lines]
+        error_lines(axis, own, x)
         titles = [f"layer {place[1]:g}"] if x == "coefficient" else []
         titles += [place[0]] if several else []
-        axis.set(title=", ".join(titles), xlabel=AXES[x])
+        axis.set(title=wrapped(", ".join(titles), 2), xlabel=AXES[x])
         if spec.get("log"):
             axis.set_yscale("log")
-    axes[0][0].set_ylabel("perplexity ratio\n(steered / unsteered)")
+    axes[0].set_ylabel("perplexity ratio\n(steered / unsteered)")
     legend(figure, axes)
     vectors = ", ".join(sorted(set(rows["vector"].dropna())))
     tokens = int(rows["n_tokens"].max())
@@ -121,27 +120,31 @@ def frequency(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     """Perplexity ratio against how often the topic's words stand in a document (paper, Fig. 2)."""
     rows = metric_rows(spec, read(sources), "perplexity_ratio")
     rows = rows[(rows["method"] != "unsteered") & (rows["group"] != "all")]
-    rows = rows[rows["n_prompts"] >= spec.get("at_least", 1)]
+    enough = rows["n_prompts"] >= spec.get("at_least", 1)
+    rows = rows[enough | (failed(rows) & rows["group"].isin(rows["group"][enough]))]
     rows = rows.assign(percent=rows["group"].astype(float))
-    figure, axes = panels(1, (4.6, 3.0))
-    axis = axes[0][0]
-    axis.axhline(100, color="0.35", linestyle="--", linewidth=1)
+    figure, [axis] = panels(1, 2.2)
+    axis.axhline(100, **LEVEL)
     lines = settings(rows, "percent")
-    colours = sns.color_palette(PALETTE, len(lines))
-    for index, (text, part) in enumerate(lines):
-        percent = part.assign(**{name: 100 * part[name] for name in ("mean", "low", "high")})
-        error_line(axis, percent, (index, len(lines)), colours[index], text, "percent")
+    error_lines(axis, [(text, _in_percent(part)) for text, part in lines], "percent")
     axis.set(xlabel="topic words among the document's words (%)", ylabel="perplexity ratio (%)")
     if len(lines) > 1:
-        axis.legend(fontsize=7)
-    sizes = ", ".join(f"{row.percent:g} %: {row.n_prompts}" for row in rows.itertuples())
+        legend(figure, [axis])
+    sizes = ", ".join(
+        f"{row.percent:g} %: {row.n_prompts}" for row in rows[~failed(rows)].itertuples()
+    )
     vectors = ", ".join(sorted(set(rows["vector"].dropna())))
     caption = (
         f"Perplexity under the vector {vectors} over perplexity without, token-weighted in bins of "
         f"the documents' share of topic words; below 100 %, steering made the text more likely. "
-        f"Documents per bin: {sizes}. {names(spec, rows)} Documents are resampled whole."
+        f"Documents per bin: {sizes}. {names(spec, rows)} Documents are "
+        "resampled whole."
     )
     return figure, caption
+
+
+def _in_percent(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(**{name: 100 * rows[name] for name in ("mean", "low", "high")})
 
 
 def precision(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
@@ -149,29 +152,21 @@ def precision(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     table = read(sources)
     rows = table[table["metric"].str.startswith("precision_at_") & (table["group"] == "all")]
     rows = rows.assign(k=rows["metric"].str.rpartition("_")[2].astype(int))
-    figure, axes = panels(1, (4.8, 3.1))
-    axis = axes[0][0]
+    figure, [axis] = panels(1, 2.3)
     lines = settings(rows, "k", shown=("condition",))
-    colours = sns.color_palette(PALETTE, len(lines))
     for index, (text, part) in enumerate(lines):
         part = part.sort_values("k")
-        axis.errorbar(
-            part["k"] * 1.02 ** (index - (len(lines) - 1) / 2),
-            part["mean"],
-            yerr=whiskers(part),
-            color=colours[index],
-            marker=MARKERS[index % len(MARKERS)],
-            markersize=3.5,
-            linewidth=1,
-            elinewidth=0.7,
-            label=text,
-        )
+        # A little apart, so that bars do not hide each other.
+        values = part["k"] * 1.02 ** (index - (len(lines) - 1) / 2)
+        style, bars = series(index, len(lines)), whiskers(part)
+        axis.errorbar(values, part["mean"], yerr=bars, **style, elinewidth=0.7, label=text)
+        mark_failed(axis, values[failed(part)], style["color"])
     axis.set_xscale("log")
     ticks = [k for k in (1, 2, 3, 5, 10, 20, 50, 100, 1000) if k <= rows["k"].max()]
     axis.set_xticks(ticks, [str(k) for k in ticks])
     axis.set_xticks([], minor=True)
     axis.set(xlabel="K", ylabel="precision at K")
-    axis.legend(fontsize=7)
+    legend(figure, [axis])
     ranks = table[(table["metric"] == "rank") & (table["group"] == "all")]
     tests = "; ".join(
         f"{row.condition} ({row.model}) p = {row.p_value:.2g}"
@@ -195,23 +190,27 @@ def dose_response(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     effect, cost = spec["metrics"]
     keys = ["model", "condition", "method", "layer", "coefficient", "additions"]
     columns = [*keys, "mean", "low", "high"]
-    both = metric_rows(spec, table, effect)[columns].merge(
-        metric_rows(spec, table, cost)[columns], on=keys, suffixes=("", "_cost")
+    effects, costs = (metric_rows(spec, table, metric) for metric in (effect, cost))
+    both = effects[~failed(effects)][columns].merge(
+        costs[~failed(costs)][columns], on=keys, suffixes=("", "_cost")
     )
     models = sorted(both["model"].unique())
-    figure, axes = panels(len(models), (1.4 + 3.6 * len(models), 3.3))
     methods = sorted(set(both["condition"]) - set(both[both["method"] == "unsteered"]["condition"]))
-    colours = dict(zip(methods, sns.color_palette(PALETTE, len(methods)), strict=True))
-    for axis, model in zip(axes[0], models, strict=True):
+    # Of several methods the lines cross, and every point has a number: they need a page's width.
+    figure, axes = panels(len(models), 2.8, columns=2, narrow=int(len(methods) <= 2))
+    for axis, model in zip(axes, models, strict=True):
         here = both[both["model"] == model]
         for row in here[here["method"] == "unsteered"].itertuples():
-            axis.plot(row.mean_cost, row.mean, "*", color="0.2", markersize=10, label="unsteered")
-            axis.axhline(row.mean, color="0.35", linestyle="--", linewidth=0.8)
+            axis.plot(row.mean_cost, row.mean, "*", color="0.2", markersize=8, label="unsteered")
+            axis.axhline(row.mean, **LEVEL)
         steered = here[here["condition"].isin(methods)]
         for (name, layer), part in steered.groupby(["condition", "layer"], dropna=False):
             index = methods.index(name)
             layers = sorted(set(steered[steered["condition"] == name]["layer"].dropna()))
             several = len(layers) > 1
+            style = series(index, len(methods))
+            if several:
+                style["linestyle"] = LINES[layers.index(layer) % len(LINES)]
             part = part.assign(size=part["coefficient"].abs()).sort_values("size")
             across = part.rename(columns={"mean": "_", "mean_cost": "mean"})
             across = across.assign(low=part["low_cost"], high=part["high_cost"])
@@ -220,13 +219,8 @@ def dose_response(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
                 part["mean"],
                 xerr=whiskers(across),
                 yerr=whiskers(part),
-                color=colours[name],
-                marker=MARKERS[index % len(MARKERS)],
-                markersize=4,
-                linewidth=1,
-                linestyle=("-", "--", ":")[layers.index(layer) % 3] if several else "-",
-                elinewidth=0.6,
-                alpha=0.9,
+                **style,
+                elinewidth=0.5,
                 label=f"{name}, layer {layer:g}" if several else name,
             )
             for row in part[part["coefficient"].notna()].itertuples():
@@ -235,17 +229,23 @@ def dose_response(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
                     (row.mean_cost, row.mean),
                     textcoords="offset points",
                     xytext=(4, 3),
-                    fontsize=6,
-                    color=colours[name],
+                    fontsize=SMALL,
+                    color=style["color"],
                 )
         axis.set(xlabel=label(spec, cost), ylabel=label(spec, effect), xscale="log")
+        plain_ticks(axis.xaxis)
+        lost = effects[failed(effects) & (effects["model"] == model)]
+        if len(lost):
+            told = ", ".join(f"{row.condition} {row.coefficient:g}" for row in lost.itertuples())
+            text = wrapped(f"× failed: {told}", 2, SMALL)
+            axis.text(0.02, 0.97, text, transform=axis.transAxes, va="top", fontsize=SMALL)
         if len(models) > 1:
             axis.set_title(model)
     legend(figure, axes)
     caption = (
         "Up is more effect, right is more cost (logarithmic); small numbers are coefficients. A "
         "method is better where its line lies higher at the same cost. "
-        f"{names(spec, metric_rows(spec, table, effect))}"
+        f"{names(spec, effects)}"
     )
     return figure, caption
 
@@ -256,9 +256,8 @@ def topics(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     metrics: the judge's. A condition is named like the topic that its vector is for.
     """
     table = read(sources)
-    figure, axes = panels(1, (5.2, 3.2))
-    axis = axes[0][0]
-    axis.axhline(0, color="0.35", linestyle="--", linewidth=1)
+    figure, [axis] = panels(1, 2.3)
+    axis.axhline(0, **LEVEL)
     parts = []
     for metric in spec["metrics"]:
         topic = metric.partition(".")[2]
@@ -271,12 +270,9 @@ def topics(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         (topic if shown["model"].nunique() == 1 else f"{topic}, {model}", part)
         for (topic, model), part in shown.groupby(["topic", "model"], sort=True)
     ]
-    colours = sns.color_palette(PALETTE, len(lines))
-    for index, (text, part) in enumerate(lines):
-        percent = part.assign(**{name: 100 * part[name] for name in ("mean", "low", "high")})
-        error_line(axis, percent, (index, len(lines)), colours[index], text)
+    error_lines(axis, [(text, _in_percent(part)) for text, part in lines])
     axis.set(xlabel="coefficient", ylabel="change in share (points)")
-    legend(figure, axes)
+    legend(figure, [axis])
     layers = ", ".join(f"{layer:g}" for layer in np.unique(shown["layer"].dropna()))
     caption = (
         "Completions that the judge puts to the topic, steered minus unsteered, in percentage "

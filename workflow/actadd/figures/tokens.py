@@ -4,36 +4,43 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from scipy.stats import probplot
 
 from actadd.errors import UserError
-from actadd.figures.common import PALETTE, panels
+from actadd.figures.common import LEVEL, SMALL, legend, panels, printed, series, wrapped
 from actadd.tokenshift import token_shift as shifts
-from actadd.wording import read
+from actadd.wording import failed, failures, read
 
 
 def token_shift(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     """How far tokens' log-probabilities move: Q-Q plot and the most moved (paper, Fig. 7)."""
     found = shifts(sources, spec.get("at_least", 20))
     models = sorted(found["model"].unique())
-    figure, axes = panels(2 * len(models), (7.6 * len(models), 3.4))
+    figure, axes = panels(2 * len(models), 2.7, columns=2)
+    raised, lowered = series(0, 2)["color"], series(1, 2)["color"]
     for place, model in enumerate(models):
         own = found[found["model"] == model]
         (theory, ordered), (slope, intercept, _) = probplot(own["difference"], dist="norm")
-        axis = axes[0][2 * place]
-        axis.plot(theory, ordered, "o", markersize=2.5, color=sns.color_palette(PALETTE)[0])
-        axis.plot(theory, slope * theory + intercept, "--", color="0.35", linewidth=1)
+        axis, bars = axes[2 * place : 2 * place + 2]
+        axis.plot(theory, ordered, "o", markersize=2.5, color=raised)
+        axis.plot(theory, slope * theory + intercept, **LEVEL)
         axis.set(xlabel="normal quantile", ylabel="mean shift of a token (nats)", title=model)
         extremes = own if len(own) <= 20 else pd.concat([own.head(10), own.tail(10)])
-        bars = axes[0][2 * place + 1]
-        colours = [sns.color_palette(PALETTE)[0 if v > 0 else 1] for v in extremes["difference"]]
-        bars.barh(range(len(extremes)), extremes["difference"], color=colours)
-        texts = [repr(token)[1:-1].replace("$", r"\$") for token in extremes["token"]]
-        bars.set_yticks(range(len(extremes)), texts, fontsize=6)
-        bars.invert_yaxis()
+        up = (extremes["difference"] > 0).tolist()
+        bars.barh(
+            range(len(extremes)),
+            extremes["difference"],
+            color=[raised if above else lowered for above in up],
+            hatch=["" if above else "////" for above in up],
+            edgecolor="white",
+            linewidth=0,
+        )
+        texts = [printed(token, 20) for token in extremes["token"]]
+        bars.set_yticks(range(len(extremes)), texts, fontsize=SMALL, parse_math=False)
+        bars.set_ylim(len(extremes) - 0.4, -0.6)
         bars.axvline(0, color="0.35", linewidth=0.8)
+        bars.grid(visible=False, axis="y")
         bars.set(xlabel="mean shift (nats)")
     counts = ", ".join(
         f"{len(part)} tokens from {int(part['n'].sum())} places ({model})"
@@ -51,14 +58,16 @@ def token_shift(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
 def divergence(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     """KL over entropy of each text, a random vector's against the steering vector's (Fig. 9)."""
     table = read(sources)
-    table = table[~table["modified"]]
+    lost = failures(table)
+    table = table[~failed(table)]
+    table = table[~table["modified"].astype(bool)]
     texts = table.groupby(["model", "condition", "vector", "coefficient", "text_id"])
     means = texts[["kl", "entropy"]].mean()
     share = (means["kl"] / means["entropy"]).rename("share").reset_index()
     models = sorted(share["model"].unique())
-    figure, axes = panels(len(models), (0.6 + 3.4 * len(models), 3.4))
+    figure, axes = panels(len(models), 2.4)
     told = []
-    for axis, model in zip(axes[0], models, strict=True):
+    for axis, model in zip(axes, models, strict=True):
         own = share[share["model"] == model]
         wide = own.pivot_table(
             index=["text_id", "coefficient"], columns="condition", values="share"
@@ -69,18 +78,10 @@ def divergence(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
                 f"figures.{spec['name']}: {model} has no coefficient that actadd and "
                 "random share; give both the same"
             )
-        for colour, (factor, part) in zip(
-            sns.color_palette(PALETTE), wide.groupby("coefficient", sort=True), strict=False
-        ):
-            axis.plot(
-                part["random"],
-                part["actadd"],
-                "o",
-                markersize=4,
-                alpha=0.8,
-                color=colour,
-                label=f"c = {factor:g}",
-            )
+        steps = list(wide.groupby("coefficient", sort=True))
+        for index, (factor, part) in enumerate(steps):
+            style = {**series(index, len(steps)), "linestyle": "none"}
+            axis.plot(part["random"], part["actadd"], **style, alpha=0.8, label=f"c = {factor:g}")
             below = float((part["actadd"] < part["random"]).mean())
             told.append(
                 f"{model}, c = {factor:g}: steering {part['actadd'].mean():.3f}, random "
@@ -88,17 +89,17 @@ def divergence(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
                 f"{len(part)} texts"
             )
         largest = 1.05 * np.nanmax(wide[["actadd", "random"]].to_numpy())
-        axis.plot([0, largest], [0, largest], "--", color="0.35", linewidth=1)
+        axis.plot([0, largest], [0, largest], **LEVEL)
         axis.set(
             xlabel="random vector: KL / entropy",
             ylabel="steering vector: KL / entropy",
-            title=model if len(models) > 1 else "",
+            title=wrapped(model, 2) if len(models) > 1 else "",
         )
-        axis.legend(fontsize=7)
+    legend(figure, axes)
     caption = (
         "KL(unsteered || steered) over the unsteered entropy, averaged over each text's positions "
         "that were not changed directly; a point is a text, the dashed line is equality. The "
         f"random vector has the steering vector's norm at each position. {'; '.join(told)}. "
-        f"Data: {spec['about']['data']}."
+        f"Data: {spec['about']['data']}. {lost}"
     )
-    return figure, caption
+    return figure, caption.rstrip()

@@ -2,13 +2,25 @@
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from actadd import pairs as contrast_pairs
-from actadd.figures.common import MARKERS, PALETTE, panels
-from actadd.wording import label, read
+from actadd.figures.common import (
+    LEVEL,
+    PAGE,
+    SMALL,
+    legend_columns,
+    panels,
+    say_failed,
+    series,
+    shortened,
+    wrapped,
+)
+from actadd.wording import failed, label, read
 
 
 def norms(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
@@ -20,31 +32,34 @@ def norms(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     table = read(sources)
     reference = spec.get("relative_to")
     shown = [(model, v) for model in sorted(set(table["model"])) for v in spec["vectors"]]
-    figure, axes = panels(len(shown), (1 + 2.4 * len(shown), 2.9), sharey=True)
-    for axis, (model, vector) in zip(axes[0], shown, strict=True):
+    # Below each panel its legend, at worst with a line for each position.
+    figure, axes = panels(len(shown), 2.0 + 0.12 * table["position"].nunique(), sharey=True)
+    room = figure.get_figwidth() / min(3, len(shown))
+    for axis, (model, vector) in zip(axes, shown, strict=True):
         rows = table[(table["model"] == model) & (table["vector"] == vector)]
         if reference:
             rows = _relative(
                 rows, table[(table["model"] == model) & (table["vector"] == reference)]
             )
         positions = sorted(rows["position"].unique())
-        colours = sns.color_palette(PALETTE, len(positions))
-        axis.axhline(1, color="0.35", linestyle="--", linewidth=1)
+        axis.axhline(1, **LEVEL)
         for index, position in enumerate(positions):
             part = rows[rows["position"] == position].sort_values("layer")
             axis.plot(
                 part["layer"],
                 part["ratio"],
-                marker=MARKERS[index % len(MARKERS)],
-                markersize=3,
-                linewidth=1,
-                color=colours[index],
-                label=f"{position}: {part['token'].iloc[0]}",
+                **series(index, len(positions)),
+                markersize=2.5,
+                label=shortened(f"{position}: {part['token'].iloc[0]}", 38),
             )
-        title = vector if table["model"].nunique() == 1 else f"{vector}\n{model}"
-        axis.set(title=title, xlabel="layer (block input)")
-        axis.legend(fontsize=6)
-    axes[0][0].set_ylabel("vector norm /\nresidual stream norm")
+        title = vector if table["model"].nunique() == 1 else f"{vector}, {model}"
+        axis.set(title=wrapped(title, 2), xlabel="layer (block input)")
+        # Each panel's own, since a position holds another token in another pair.
+        below = axis.transAxes + ScaledTranslation(0, -0.38, figure.dpi_scale_trans)
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below}
+        labels = axis.get_legend_handles_labels()[1]
+        axis.legend(**place, borderaxespad=0, ncols=legend_columns(labels, room))
+    axes[0].set_ylabel("vector norm /\nresidual stream norm")
     models = ", ".join(sorted(table["model"].unique()))
     usual = (
         f"the norm, at the same position, of the stream of the prompt {reference!r}"
@@ -70,47 +85,48 @@ def pairs(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     """The effect of many contrast pairs for one property, and against what might foretell it."""
     found, correlations = contrast_pairs.gather(spec, sources)
     predictors = contrast_pairs.PREDICTORS
-    figure, axes = panels(
-        1 + len(predictors), (5.4 + 2.3 * len(predictors), 0.8 + 0.24 * len(found))
-    )
     effect = label(spec, spec["metrics"][0])
-    colours = dict(
-        zip(
-            sorted(set(found["model"])),
-            sns.color_palette(PALETTE, found["model"].nunique()),
-            strict=True,
-        )
-    )
-    axis = axes[0][0]
+    models = sorted(set(found["model"]))
+    styles = {
+        model: {**series(index, len(models)), "linestyle": "none"}
+        for index, model in enumerate(models)
+    }
+    height = max(1.3 * len(predictors), 0.5 + 0.14 * len(found))
+    figure = plt.figure(figsize=(PAGE, height), layout="constrained")
+    grid = figure.add_gridspec(len(predictors), 2, width_ratios=[1.6, 1])
+    axis = figure.add_subplot(grid[:, 0])
     for index, row in found.iterrows():
         bars = [[max(0, row["effect"] - row["low"])], [max(0, row["high"] - row["effect"])]]
-        axis.errorbar(
-            row["effect"], index, xerr=bars, fmt="o", markersize=4, color=colours[row["model"]]
-        )
-    several = len(colours) > 1
+        if pd.isna(row["effect"]):
+            say_failed(axis, index)
+            continue
+        axis.errorbar(row["effect"], index, xerr=np.nan_to_num(bars), **styles[row["model"]])
+    several = len(models) > 1
     texts = found["pair"] + (", " + found["model"] if several else "")
-    axis.set_yticks(range(len(found)), texts, fontsize=7)
-    axis.invert_yaxis()
-    axis.axvline(0, color="0.35", linestyle="--", linewidth=1)
-    axis.set(xlabel=f"effect: difference in\n{effect}")
+    axis.set_yticks(range(len(found)), texts)
+    axis.set_ylim(len(found) - 0.4, -0.6)
+    axis.axvline(0, **LEVEL)
+    axis.set(xlabel=f"effect: difference in {effect}")
     names = {"norm": "norm / stream's norm", "sharpness": "largest logit / next ten's mean"}
-    for place, predictor in enumerate(predictors, start=1):
-        axis = axes[0][place]
+    for place, predictor in enumerate(predictors):
+        axis = figure.add_subplot(grid[place, 1])
         told = []
         for model, own in found.groupby("model", sort=True):
-            axis.plot(own[predictor], own["effect"], "o", markersize=4, color=colours[model])
+            axis.plot(own[predictor], own["effect"], **styles[model])
             match = (correlations["model"] == model) & (correlations["predictor"] == predictor)
             row = correlations[match].iloc[0]
-            told.append(f"rho = {row['rho']:+.2f}, p = {row['p']:.2g}")
-        axis.set(xlabel=names.get(predictor, predictor))
-        axis.set_title("\n".join(told), fontsize=8)
-        axis.axhline(0, color="0.35", linestyle="--", linewidth=0.8)
-    axes[0][1].set_ylabel("effect")
+            which = f"{model}: " if several else ""
+            told.append(f"{which}rho = {row['rho']:+.2f}, p = {row['p']:.2g}")
+        axis.set(xlabel=names.get(predictor, predictor), ylabel="effect")
+        axis.set_title("\n".join(told), fontsize=SMALL)
+        axis.axhline(0, **LEVEL)
+    lost = int(failed(found).sum())
     caption = (
         "Each pair's effect at the same layer and coefficient, paired with unsteered, with 95 % "
         "bootstrap intervals over prompts; right: against what can be had without generating. rho: "
         "Spearman's rank correlation over pairs, p not corrected for the number of predictors. "
-        f"Models: {', '.join(colours)}. Data: {spec['about']['data']}. "
+        f"Models: {', '.join(models)}. Data: {spec['about']['data']}. "
         f"{' '.join(spec['about'].get('notes', []))}"
+        + (f" {lost} of {len(found)} pairs failed and are in no correlation." if lost else "")
     )
     return figure, caption

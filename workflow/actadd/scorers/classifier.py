@@ -60,9 +60,16 @@ def fit(spec: dict, texts: pd.DataFrame, target: Path) -> dict[str, Any]:
 
 def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
     """probability: of the class above the threshold, 0 to 1; positive: 1 if it is above `cut`."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    fitted = load_file(inputs / "classifier.safetensors")
+    try:
+        fitted = load_file(inputs / "classifier.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"scorers.{spec['name']}: {inputs}/classifier.safetensors cannot be read ({error}); "
+            "delete the folder and run again"
+        ) from error
     terms = read_json(inputs / "vocabulary.json")
     vectorizer = _vectorizer({term: column for column, term in enumerate(terms)})
     vectorizer.idf_ = fitted["idf"]

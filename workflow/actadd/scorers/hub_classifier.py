@@ -19,12 +19,12 @@ def _classifier(name: str, inputs: Path, device: str, allow_pickle: bool):
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    tokenizer = AutoTokenizer.from_pretrained(inputs)
+    tokenizer = AutoTokenizer.from_pretrained(inputs, trust_remote_code=False)
     # Pickled weights can run code when they are read, so they need the user's word.
     safetensors = None if allow_pickle else True
     try:
         model = AutoModelForSequenceClassification.from_pretrained(
-            inputs, use_safetensors=safetensors
+            inputs, use_safetensors=safetensors, trust_remote_code=False
         )
     except OSError as error:
         raise UserError(

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from actadd.errors import CellError
+from actadd.progress import worked
 from actadd.sizes import ROWS_PER_TEXT
 from actadd.tokens import Tokens
 
@@ -42,4 +43,5 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
                 )
             if completion:
                 means[index] = float(logprob[len(prompt) - 1 :].mean())
+        worked(sum(len(rows[i]) for i in batch))
     return pd.DataFrame({"perplexity": np.exp(-means), "mean_logprob": means}, index=table.index)

@@ -21,7 +21,8 @@ def _encoder(folder: Path, device: str):
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(256)
     tokenizer.no_padding()
-    return tokenizer, AutoModel.from_pretrained(folder).to(device).eval()
+    model = AutoModel.from_pretrained(folder, trust_remote_code=False)
+    return tokenizer, model.to(device).eval()
 
 
 def embed(texts: list[str], folder: Path, device: str) -> np.ndarray:

@@ -1,0 +1,389 @@
+"""The command line: `python -m actadd`."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import tiny
+from actadd.cli import app, project, shown
+from actadd.files import read_json
+
+TRIAL = ("--positive", "Love", "--negative", "Hate", "--layer", "1", "--samples", "2")
+PROMPT = "I went up to my friend and said"
+
+
+def actadd(*arguments: str, code: int = 0) -> str:
+    """What a command prints; both streams. Fails the test if its exit code surprises."""
+    done = CliRunner().invoke(app, list(arguments))
+    assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
+    return done.output
+
+
+def table(printed: str) -> list[dict[str, str]]:
+    """The tab-separated lines at the beginning of what was printed, as rows."""
+    lines = [line.split("\t") for line in printed.splitlines() if "\t" in line]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
+
+
+@pytest.fixture
+def here(space, monkeypatch):
+    """A finished workspace, and we are in it."""
+    monkeypatch.chdir(space.folder)
+    return space
+
+
+@pytest.fixture
+def configs(tmp_path, monkeypatch):
+    """A folder with nothing but a config and what it names, and we are in it."""
+    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
+    (tmp_path / "labelled.csv").write_text("text,label\ngood,1\nbad,-1\n")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tiny.config()))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# --- the whole ---
+
+
+def test_every_command_has_help_with_an_example():
+    printed = actadd("--help")
+    for command in ("try", "vectors", "check", "plan", "store"):
+        assert command in printed
+        help_ = actadd(command, "--help")
+        assert f"actadd {command}" in help_.split("Example")[1]
+
+
+def test_help_and_check_load_neither_torch_nor_pandas():
+    code = (
+        "import sys; from typer.testing import CliRunner; from actadd.cli import app\n"
+        "for arguments in (['--help'], ['try', '--help'], ['plan', '--help'], ['check']):\n"
+        "    done = CliRunner().invoke(app, arguments)\n"
+        "    assert done.exit_code == 0, done.output\n"
+        "print([m for m in ('torch', 'transformers', 'pandas', 'pyarrow') if m in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tiny.ROOT / "workflow")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tiny.ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_module_runs_the_library_of_the_workflow_that_it_is_called_in(tmp_path):
+    """An installed library of another version would look for other cells."""
+    own = tmp_path / "workflow" / "actadd"
+    own.mkdir(parents=True)
+    (own / "__init__.py").touch()
+    (own / "__main__.py").write_text("import sys; print('own library', sys.argv[1:])")
+    environment = {**os.environ, "PYTHONPATH": str(tiny.ROOT / "workflow")}
+    done = subprocess.run(
+        # As the installed script does; `-m` would put this folder's copy first anyway.
+        [sys.executable, "-c", "from actadd.cli import main; main()", "check"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "own library ['check']", done.stderr
+
+
+def test_wrong_usage_is_2():
+    actadd("try", "--layer", "1", PROMPT, code=2)
+    actadd("try", *TRIAL, "--samples", "0", PROMPT, code=2)
+    actadd("nothing", code=2)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0, "0 B"), (999, "999 B"), (2500, "2.5 kB"), (3.2e9, "3.2 GB")]
+)
+def test_sizes_are_readable(value, said):
+    assert shown.size(value) == said
+
+
+# --- check ---
+
+
+def test_check_counts_what_a_config_holds(configs):
+    said = actadd("check")
+    assert said.startswith("ok: 3 experiments on 1 model with 11 cells, 4 scorers, 2 figures")
+
+
+def test_config_files_are_read_in_the_workflows_order(configs):
+    (configs / "config").mkdir()
+    (configs / "config/paper_small.yaml").write_text("seed: 1\ncompute: {threads: 3}\n")
+    (configs / "mine.yaml").write_text(
+        "seed: 2\nexperiments: {ratio: null}\nfigures: {ratio: null}\n"
+    )
+    found = project.configured()
+    assert found["seed"] == 0 and found["compute"]["threads"] == 3
+    found = project.configured([configs / "mine.yaml"])
+    assert found["seed"] == 2 and set(found["experiments"]) == {"sweep", "chosen"}
+
+
+def test_the_projects_configs_merge_as_snakemake_merges_them():
+    from snakemake.utils import update_config
+
+    names = ("config/paper_small.yaml", "config.yaml", "config/models_offline.yaml")
+    theirs: dict = {}
+    ours: dict = {}
+    for name in names:
+        text = (tiny.ROOT / name).read_text()
+        update_config(theirs, yaml.safe_load(text))
+        project.merge(ours, yaml.safe_load(text))
+    assert ours == theirs
+
+
+def test_a_mistake_is_said_without_a_traceback(configs):
+    settings = tiny.config()
+    settings["experiments"]["ratio"]["prompts"]["dataset"] = "textz"
+    (configs / "config.yaml").write_text(yaml.safe_dump(settings))
+    said = actadd("check", code=1)
+    assert said.startswith("error: experiments.ratio.prompts.dataset: there is no dataset 'textz'")
+    assert len(said.splitlines()) <= 5
+    (configs / "broken.yaml").write_text("a: [1\n")
+    assert "broken.yaml" in actadd("check", "broken.yaml", code=1)
+    assert "missing.yaml" in actadd("check", "missing.yaml", code=1)
+
+
+def test_outside_a_workflow_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in ("check", "plan"):
+        assert "config.yaml does not exist here" in actadd(command, code=1)
+
+
+# --- try ---
+
+
+def trial(model, *arguments: str) -> dict[str, list[str]]:
+    """unsteered and steered texts, in the order of their samples."""
+    printed = actadd("try", "--model", str(model), *TRIAL, *arguments, PROMPT)
+    found: dict[str, list[str]] = {"unsteered": [], "steered": []}
+    for line in printed.splitlines():
+        name, _, text = line.partition("\t")
+        if text:
+            found[name.split()[0]].append(text)
+    return found
+
+
+def test_coefficient_0_changes_nothing_and_another_does(prepared):
+    same = trial(prepared, "--coefficient", "0", "--tokens", "8")
+    assert same["steered"] == same["unsteered"] and len(same["steered"]) == 2
+    other = trial(prepared, "--coefficient", "4", "--tokens", "8")
+    assert other["unsteered"] == same["unsteered"]
+    assert all(a != b for a, b in zip(other["steered"], same["steered"], strict=True))
+    assert trial(prepared, "--coefficient", "4", "--tokens", "8") == other
+    assert trial(prepared, "--coefficient", "4", "--tokens", "8", "--seed", "1") != other
+
+
+@pytest.mark.workflow
+def test_it_draws_what_the_workflow_draws(here):
+    table = pd.read_parquet("results/completions/tiny/sweep.parquet")
+    prompt = table["prompt"].iloc[0]
+    given = ["--model", "tiny", *TRIAL, "--coefficient", "2", "--tokens", "5", prompt]
+    printed = actadd("try", *given)
+    rows = table[table["prompt"] == prompt]
+    steered = rows[(rows["layer"] == 1) & (rows["coefficient"] == 2)]
+    unsteered = rows[rows["method"] == "unsteered"]
+    for name, own in (("unsteered", unsteered), ("steered", steered)):
+        for sample, text in zip(own["sample"], own["completion"], strict=True):
+            line = f"{prompt}{text}".replace("\n", "\\n")
+            assert f"{name} {sample + 1}\t{line}\n" in printed
+
+
+def test_on_a_terminal_they_stand_side_by_side(prepared, monkeypatch):
+    monkeypatch.setattr("actadd.cli.try_out.on_terminal", lambda: True)
+    printed = actadd("try", "--model", str(prepared), *TRIAL, "--tokens", "4", PROMPT)
+    assert any("unsteered" in line and " steered" in line for line in printed.splitlines())
+    assert "in norms of the residual stream" in printed
+
+
+def test_a_hugging_face_folder_needs_no_preparing(tiny_model, prepared):
+    assert trial(tiny_model, "--tokens", "6") == trial(prepared, "--tokens", "6")
+
+
+def test_a_vector_that_dwarfs_the_stream_is_warned_of(prepared, monkeypatch):
+    monkeypatch.setattr("actadd.vectors.DWARFS", 0.1)
+    printed = actadd("try", "--model", str(prepared), *TRIAL, "--tokens", "2", PROMPT)
+    assert "warning: at position 1 the vector is up to" in printed and "(layer 1)" in printed
+
+
+def test_what_cannot_be_tried_is_said_before_a_model_is_loaded(prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = actadd("try", *TRIAL, PROMPT, code=1)
+    assert "snakemake --cores all results/models/smollm2-135m" in said
+    model = ("--model", str(prepared))
+    assert "layers are 0 to 2" in actadd("try", *model, *TRIAL, "--layer", "3", PROMPT, code=1)
+    assert "write a longer prompt" in actadd("try", *model, *TRIAL, "I", code=1)
+    assert "--tokens" in actadd("try", *model, *TRIAL, "--tokens", "999", PROMPT, code=1)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "config.json").write_text("{}")
+    assert "no tokenizer.json" in actadd("try", "--model", "empty", *TRIAL, PROMPT, code=1)
+
+
+# --- vectors ---
+
+
+@pytest.mark.workflow
+def test_vectors_are_listed_with_their_norms(here):
+    rows = table(actadd("vectors"))
+    assert [row["vector"] for row in rows] == ["calm", "love-hate", "random"]
+    norms = pd.read_csv("results/vectors/tiny/calm/norms.csv")
+    largest = norms.groupby("layer")["ratio"].max()
+    assert rows[0] == {
+        "model": "tiny",
+        "vector": "calm",
+        "kind": "pair",
+        "layers": str(tiny.LAYERS),
+        "positions": str(norms["position"].max() + 1),
+        "norm / stream's": f"{largest.min():.2g} to {largest.max():.2g}",
+        "prompts": "'Calm' - 'Anger'",
+    }
+    assert rows[2]["prompts"] == "like love-hate, seed 0"
+
+
+def test_no_vectors_is_said(tmp_path):
+    assert "there are no vectors" in actadd("vectors", "--results", str(tmp_path), code=1)
+
+
+# --- plan ---
+
+
+def planned(*arguments: str) -> dict[str, dict[str, str]]:
+    return {row["experiment"]: row for row in table(actadd("plan", *arguments))}
+
+
+@pytest.mark.workflow
+def test_after_a_run_nothing_is_to_compute(here):
+    rows = planned()
+    assert {name: row["cells"] for name, row in rows.items()} == {
+        "sweep": "5",
+        "chosen": "3",
+        "ratio": "3",
+    }
+    for row in rows.values():
+        assert row["in store"] == row["cells"] and row["to compute"] == "0"
+        assert row["passes"] == row["tokens"] == "0" and row["time"] == "0 s"
+
+
+@pytest.mark.workflow
+def test_a_plan_tells_the_cells_that_a_change_asks_for(here):
+    settings = tiny.config()
+    changed = settings["experiments"]["ratio"]["conditions"]["actadd"]["additions"][0]
+    changed["coefficient"] = [1, 2, 3, -1]
+    settings["experiments"]["sweep"]["samples"] = 3
+    here.configure(settings)
+    rows = planned()
+    assert (rows["ratio"]["in store"], rows["ratio"]["to compute"]) == ("3", "2")
+    # 4 texts on both new conditions, each read once.
+    texts = pd.read_parquet("results/logprobs/tiny/ratio.parquet")
+    once = texts[texts["method"] == "unsteered"].groupby("text_id")["token_index"].max() + 1
+    assert rows["ratio"]["tokens"] == f"{2 * once.sum():,}"
+    # 2 prompts, 3 samples and 5 tokens a cell; what is read comes on top.
+    assert (rows["sweep"]["in store"], rows["sweep"]["to compute"]) == ("0", "5")
+    drawn = 5 * 2 * 3 * 5
+    assert drawn < int(rows["sweep"]["tokens"]) < 3 * drawn
+    assert rows["sweep"]["time"] == "?"
+    # The choice is made on the sweep, so what it leads to is not known yet.
+    assert rows["chosen"]["in store"] == "?" and rows["chosen"]["to compute"] == "<= 3"
+    assert "results/choices/tiny/chosen.json will be made again: chosen on" in actadd("plan")
+
+
+@pytest.mark.workflow
+def test_time_comes_from_what_this_machine_has_shown(here):
+    settings = tiny.config()
+    settings["experiments"]["sweep"]["samples"] = 3
+    here.configure(settings)
+    assert planned("--calibrate")["sweep"]["time"].endswith(" s")
+    file = here.folder / "results/benchmark/rates.json"
+    [rate] = read_json(file)["rates"]
+    assert rate["model"] == "tiny" and rate["batch_rows"] == 4
+    assert rate["drawn"] > 0 and rate["read"] > 0
+    # It is kept for later plans, of this machine and of nothing else.
+    assert planned()["sweep"]["time"] != "?"
+    file.write_text(file.read_text().replace('"cores": ', '"cores": 9'))
+    assert planned()["sweep"]["time"] == "?"
+
+
+def test_before_anything_is_made_a_plan_gives_limits(configs):
+    rows = planned()
+    assert rows["sweep"]["in store"] == "?" and rows["sweep"]["to compute"] == "<= 5"
+    # 5 conditions on 2 prompts with 2 samples of 5 tokens.
+    assert rows["sweep"]["tokens"] == "<= 100"
+    assert rows["ratio"]["tokens"] == "?"
+    printed = actadd("plan")
+    assert "results/models/tiny is not made yet: chosen on tiny, ratio on tiny" in printed
+    assert "11 cells, at most 11 to compute; time not known for 3 of 3 experiments" in printed
+
+
+# --- store ---
+
+
+@pytest.mark.workflow
+def test_what_tables_and_config_use_is_kept_and_the_rest_removed(here):
+    store = here.folder / "results/store"
+    used = set(store.rglob("*.parquet"))
+    stale = store / "ab" / f"{'ab' * 32}.parquet"
+    stale.parent.mkdir(exist_ok=True)
+    stale.write_bytes(b"x" * 2000)
+    failed = stale.with_name(f"{'ab' * 32}.failed.json")
+    failed.write_text("{}")
+    assert f"{len(used) + 1} cells" in actadd("store")
+    printed = actadd("store", "--prune", "--dry-run")
+    assert stale.exists() and str(stale.relative_to(here.folder)) in printed
+    assert "2 files with 2.0 kB would be removed" in printed
+    printed = actadd("store", "--prune")
+    assert "2 files with 2.0 kB removed" in printed
+    assert set(store.rglob("*.parquet")) == used and not failed.exists()
+
+
+@pytest.mark.workflow
+def test_cells_without_a_table_are_kept_for_the_config_and_go_with_it(here):
+    """A killed run has finished cells that no table holds yet."""
+    store = here.folder / "results/store"
+    used = set(store.rglob("*.parquet"))
+    for folder in ("completions", "logprobs", "scores"):
+        for path in (here.folder / "results" / folder).rglob("ratio.parquet"):
+            path.unlink()
+    actadd("store", "--prune")
+    assert set(store.rglob("*.parquet")) == used
+    settings = tiny.config()
+    del settings["experiments"]["ratio"], settings["figures"]["ratio"]
+    here.configure(settings)
+    assert "3 files" in actadd("store", "--prune")
+    assert len(set(store.rglob("*.parquet"))) == len(used) - 3
+
+
+@pytest.mark.workflow
+def test_nothing_is_pruned_while_the_workflow_runs(here):
+    (here.folder / ".snakemake/locks").mkdir(exist_ok=True)
+    (here.folder / ".snakemake/locks/0.input.lock").touch()
+    assert "the workflow is running here" in actadd("store", "--prune", code=1)
+
+
+def test_dry_run_alone_is_a_mistake(configs):
+    assert "write both" in actadd("store", "--dry-run", code=1)
+
+
+# --- make clean ---
+
+
+def test_make_clean_says_what_goes_before_it_goes(tmp_path):
+    shutil.copy2(tiny.ROOT / "Makefile", tmp_path)
+    for name in ("README.md", "sources/kept", "store/ab/cell", "figures/a.png"):
+        path = tmp_path / "results" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * 50_000)
+    done = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said, *listed = done.stdout.splitlines()
+    assert said.startswith("removing")
+    sizes = {path: size for size, path in (line.split() for line in listed)}
+    assert set(sizes) == {"results/store", "results/figures"}
+    assert all(size.endswith("K") for size in sizes.values())
+    left = {path.name for path in (tmp_path / "results").iterdir()}
+    assert left == {"README.md", "sources"}

@@ -1,0 +1,254 @@
+"""The command line: `python -m actadd COMMAND`, or `actadd COMMAND` once it is installed.
+
+One module for each command, with what it does apart from how it is shown. Modules are imported by
+the command that needs them: `--help` and `check` load neither torch nor pandas.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from actadd.alignment import Position
+from actadd.errors import UserError
+
+# The command line of the copy of the workflow in whose folder it is called.
+OWN = Path("workflow/actadd/__main__.py")
+
+
+class Commands(TyperGroup):
+    """What a user can put right is said in its message alone, with exit code 1."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Steer a language model by adding a vector to its residual stream, and look after the "
+    "workflow that measures what that does.",
+)
+
+Configs = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[CONFIG]...",
+        show_default=False,
+        help="Config files on top of config/paper_small.yaml and config.yaml, as --configfile.",
+    ),
+]
+Results = Annotated[Path, typer.Option(help="The folder of results.")]
+
+
+def main() -> None:
+    """Runs the command line, in a copy of the workflow with that copy's own library.
+
+    What is in the cell store is found by a digest of the code that makes it, so an installed
+    library of another version would find nothing.
+    """
+    if OWN.is_file() and not OWN.samefile(Path(__file__).parents[1] / OWN.name):
+        path = os.pathsep.join(filter(None, [str(OWN.parents[1]), os.environ.get("PYTHONPATH")]))
+        command = [sys.executable, "-m", "actadd", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": path})
+    app(prog_name="actadd")
+
+
+@app.command(
+    "try",
+    epilog="Examples:\n\n"
+    'actadd try --positive Love --negative Hate --layer 6 --coefficient 5 "I hate you because"\n\n'
+    'actadd try --model ~/models/gpt2 --positive " weddings" --negative " " --layer 8 '
+    '"I went up to my friend and said"',
+)
+def try_out(
+    prompt: Annotated[str, typer.Argument(help="The text that is continued.")],
+    positive: Annotated[str, typer.Option(help="Contrast prompt that is added.")],
+    negative: Annotated[str, typer.Option(help="Contrast prompt that is subtracted.")],
+    layer: Annotated[int, typer.Option(min=0, help="Block whose input is changed, from 0.")],
+    coefficient: Annotated[float, typer.Option(help="Factor of the vector.")] = 5.0,
+    model: Annotated[
+        str, typer.Option(help="A prepared model's name, or a Hugging Face folder.")
+    ] = "smollm2-135m",
+    samples: Annotated[int, typer.Option(min=1, help="Completions of each kind.")] = 3,
+    tokens: Annotated[int, typer.Option(min=1, help="Length of a completion.")] = 40,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    top_p: Annotated[float, typer.Option(min=0, max=1, help="Mass of the tokens kept.")] = 0.3,
+    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 1.0,
+    frequency_penalty: Annotated[
+        float, typer.Option(help="Taken off for each time that a token is in the text.")
+    ] = 1.0,
+    position: Annotated[Position, typer.Option(help="Where the vector is aligned.")] = "front",
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"], typer.Option(help="What it runs in.")
+    ] = "float32",
+    threads: Annotated[
+        int, typer.Option(min=1, help="More are faster for a large model on idle cores.")
+    ] = 1,
+    results: Results = Path("results"),
+) -> None:
+    """Show completions of one prompt, steered and not, drawn with the same noise."""
+    from actadd.cli.try_out import compare, model_folder, show
+
+    pair = {"name": "pair", "kind": "pair", "positive": positive, "negative": negative}
+    sampling = {
+        "temperature": temperature,
+        "top_p": top_p,
+        "frequency_penalty": frequency_penalty,
+    }
+    with model_folder(model, results) as folder:
+        trial = compare(
+            folder,
+            pair,
+            prompt,
+            layer=layer,
+            coefficient=coefficient,
+            position=position,
+            samples=samples,
+            tokens=tokens,
+            seed=seed,
+            sampling=sampling,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+        )
+    show(trial)
+
+
+@app.command("vectors", epilog="Example:\n\nactadd vectors --results results")
+def list_vectors(results: Results = Path("results")) -> None:
+    """List the steering vectors that have been made."""
+    from actadd.cli.vectors import made, show
+
+    show(made(results))
+
+
+Format = Annotated[
+    Literal["safetensors", "gguf", "vllm-lens"] | None,
+    typer.Option(help="The file's format, if its name's end does not say it."),
+]
+
+
+@app.command(
+    "export",
+    epilog="Examples:\n\n"
+    "actadd export love-hate --model smollm2-135m --layer 6 -o love-hate.safetensors\n\n"
+    "actadd export calm --model smollm2-135m --layer 6 --coefficient 5 -o calm.gguf",
+)
+def export_vector(
+    vector: Annotated[str, typer.Argument(help="A vector of the config that has been made.")],
+    model: Annotated[str, typer.Option(help="The model that it was made on.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    layer: Annotated[
+        list[int] | None,
+        typer.Option(help="Block whose input is changed, from 0; may be given several times."),
+    ] = None,
+    coefficient: Annotated[
+        float | None, typer.Option(help="A factor that works, to be kept beside the vector.")
+    ] = None,
+    format: Format = None,
+    results: Results = Path("results"),
+) -> None:
+    """Write a vector to a file that other programs read."""
+    from actadd.cli.exchanged import export, show
+
+    show(export(results, model, vector, layer, coefficient, output, format), output)
+
+
+@app.command(
+    "import",
+    epilog="Examples:\n\nactadd import their.gguf\n\n"
+    "actadd import their.json -o vectors/theirs.safetensors",
+)
+def import_vector(
+    file: Annotated[Path, typer.Argument(help="A file of safetensors, GGUF or vllm-lens.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write it as safetensors.")
+    ] = None,
+    format: Format = None,
+) -> None:
+    """Show what a vector's file holds, and how a config names it; -o keeps a copy of it."""
+    from actadd.cli.exchanged import show, show_entry
+    from actadd.exchange import load_vectors, save_vectors
+
+    vectors = load_vectors(file, format)
+    if output is not None:
+        save_vectors(output, vectors, "safetensors")
+    show(vectors, output or file)
+    show_entry(output or file, "safetensors" if output else format)
+
+
+@app.command(epilog="Examples:\n\nactadd check\n\nactadd check config/models_offline.yaml")
+def check(configs: Configs = None) -> None:
+    """Check the config as the workflow would, without running anything."""
+    from actadd.cli.project import configured, counts
+
+    typer.echo(counts(configured(configs)))
+
+
+@app.command(
+    "plan",
+    epilog="Examples:\n\nactadd plan\n\nactadd plan --paper config/models_offline.yaml\n\n"
+    "actadd plan --calibrate",
+)
+def show_plan(
+    configs: Configs = None,
+    paper: Annotated[
+        bool, typer.Option(help="The paper's experiments (snakemake paper), not the default ones.")
+    ] = False,
+    calibrate: Annotated[
+        bool, typer.Option(help="Measure how fast this machine is, some seconds for each model.")
+    ] = False,
+) -> None:
+    """Show what a run would compute: cells, forward passes, tokens, disk and time.
+
+    The number of cells in the store is exact where model, vectors and prompts are made. Times come
+    from the last make bench, or from --calibrate, on this machine.
+    """
+    from actadd.cli import plan, rates
+    from actadd.cli.project import configured
+    from actadd.plan import Plan
+
+    planned = Plan(configured(configs), Path.cwd())
+    runs = plan.runs(planned, paper)
+    if calibrate:
+        plan.calibrate(planned, list(dict.fromkeys(model for model, _ in runs)))
+    known = rates.known()
+    plan.show([plan.forecast(planned, model, name, known) for model, name in runs])
+
+
+@app.command(
+    "store",
+    epilog="Examples:\n\nactadd store\n\nactadd store --prune --dry-run\n\n"
+    "actadd store --prune config/models_offline.yaml",
+)
+def show_store(
+    configs: Configs = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove cells that nothing uses.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say only what --prune would remove.")
+    ] = False,
+) -> None:
+    """Show how large the cell store is; --prune removes what no table and no config needs."""
+    from actadd.cli import store
+    from actadd.cli.project import configured
+    from actadd.plan import Plan
+
+    folder = Path("results/store")
+    if dry_run and not prune:
+        raise UserError("--dry-run: it says what --prune would remove; write both")
+    if prune:
+        plan = Plan(configured(configs), Path.cwd())
+        store.show_pruned(store.prune(plan, folder, dry_run), dry_run)
+    store.show(folder)

@@ -1,0 +1,148 @@
+"""`actadd store`: how large the cell store is, and what nothing needs any more."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import typer
+
+from actadd.cli.plan import RESULTS, cell_keys
+from actadd.cli.shown import size
+from actadd.errors import UserError
+from actadd.files import read_json
+from actadd.plan import MEASURES, Plan
+from actadd.scorers import KINDS
+from actadd.scores import keyed
+from actadd.sizes import resolved
+
+# Tables name a cell by so much of its key.
+SHORT = 16
+
+
+@dataclass
+class Needed:
+    """Cells that something present uses, by the beginnings of their keys; and what is not known."""
+
+    cells: set[str] = field(default_factory=set)
+    unknown: list[str] = field(default_factory=list)
+
+
+def files(store: Path) -> list[Path]:
+    """The store's files: cells, and notes of cells that failed."""
+    return sorted(path for path in store.glob("??/*") if path.is_file())
+
+
+def is_cell(path: Path) -> bool:
+    return path.suffix == ".parquet" and not path.name.startswith(".")
+
+
+def needed(plan: Plan) -> Needed:
+    """What the tables in results were made of, and what the experiments of the config consist of.
+
+    The latter also where their tables are not written yet, as after a killed run.
+    """
+    found = Needed()
+    for measure in MEASURES:
+        for path in RESULTS.glob(f"{measure}/*/*.parquet"):
+            found.cells |= _named(path)
+    for path in RESULTS.glob("scores/*/*/*.parquet"):
+        model, experiment, scorer = path.relative_to(RESULTS / "scores").with_suffix("").parts
+        entry = read_json(path.with_name(f"{scorer}.provenance.json"))["spec"]["scorer"]
+        _score_cells(plan, model, experiment, entry, found)
+    for experiment, entry in plan.config["experiments"].items():
+        for model in entry["models"]:
+            try:
+                keys = cell_keys(plan, model, experiment, fresh=False)
+                found.cells |= {key[:SHORT] for key in keys}
+            except UserError as error:
+                found.unknown.append(f"{experiment} on {model}: {error}")
+            for scorer in entry.get("scorers", []):
+                _score_cells(plan, model, experiment, plan.scorer_entry(scorer), found)
+    return found
+
+
+def _named(path: Path) -> set[str]:
+    """The cells that a table was made of."""
+    batches = pq.ParquetFile(path).iter_batches(columns=["cell"])
+    return {cell for batch in batches for cell in batch.column("cell").unique().to_pylist()}
+
+
+def _score_cells(plan: Plan, model: str, experiment: str, entry: dict, found: Needed) -> None:
+    """Adds the cells of a scorer's table, as its job finds them from the completions."""
+    completions = RESULTS / "completions" / model / f"{experiment}.parquet"
+    if not completions.exists():
+        return
+    folders = {
+        "classifier": RESULTS / "scorers" / entry["name"],
+        "model": RESULTS / "models" / str(entry.get("model")),
+        "source": RESULTS / "sources" / str(entry.get("source")),
+    }
+    folder = folders.get(KINDS[entry["kind"]] or "")
+    shape = None
+    if entry.get("batch_rows") == "auto":
+        shape = RESULTS / "models" / f"{entry['model']}.batch.json"
+    for path in filter(None, (folder, shape)):
+        if not path.exists():
+            place = f"scores of {experiment} on {model} by {entry['name']}"
+            found.unknown.append(f"{place}: {path} is not made yet")
+            return
+    spec = resolved({"scorer": entry}, shape)
+    found.cells |= {key[:SHORT] for key, _ in keyed(spec["scorer"], completions, folder)}
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was removed from the store, or would be, and what is kept; files and bytes."""
+
+    removed: list[Path]
+    freed: int
+    kept: int
+    unknown: list[str]
+
+
+def prune(plan: Plan, store: Path, dry_run: bool = False) -> Pruned:
+    """Removes the files that nothing present uses.
+
+    Kept is every cell that a table in results was made of and every cell of the config's
+    experiments and scores that can be told. Raises UserError while the workflow is running, since
+    it may just be filling the store.
+    """
+    locks = Path(".snakemake/locks")
+    if not dry_run and locks.is_dir() and any(locks.iterdir()):
+        raise UserError(
+            "the workflow is running here, or was killed: wait, or run snakemake --unlock, before "
+            "the store is pruned"
+        )
+    used = needed(plan)
+    removed = [path for path in files(store) if path.name[:SHORT] not in used.cells]
+    freed = sum(path.stat().st_size for path in removed)
+    kept = len(files(store)) - len(removed)
+    if not dry_run:
+        for path in removed:
+            path.unlink()
+    return Pruned(removed, freed, kept, used.unknown)
+
+
+def show(store: Path) -> None:
+    """Prints how large the store is."""
+    found = files(store)
+    cells = sum(map(is_cell, found))
+    failed = sum(path.name.endswith(".failed.json") for path in found)
+    said = f"{store}: {cells} cells, {size(sum(path.stat().st_size for path in found))}"
+    typer.echo(said + (f"; {failed} cells failed when they were last tried" if failed else ""))
+
+
+def show_pruned(pruned: Pruned, dry_run: bool) -> None:
+    """Prints what was removed: every file, then their number and size."""
+    for path in pruned.removed:
+        typer.echo(str(path))
+    verb = "would be removed" if dry_run else "removed"
+    kept = f"{pruned.kept} kept"
+    typer.echo(f"{len(pruned.removed)} files with {size(pruned.freed)} {verb}, {kept}")
+    if pruned.unknown:
+        typer.echo(
+            f"not known yet, so nothing of it is protected: the cells of {len(pruned.unknown)} "
+            "experiments or scores that were never run as the config has them"
+        )
+        for line in pruned.unknown:
+            typer.echo(f"  {line}")
