@@ -1,6 +1,7 @@
 # make run      the default experiments, with figures      make resume   go on after a crash
 # make test     all tests and style checks                 make clean    remove what was computed
 # make bench    speed against other libraries         make plan     what a run would compute
+# make report   run, then results/report.html and results/explorer.html; paper-report: of the paper
 # make lock     requirements.lock from requirements.txt
 # make test-nightly    the tests that take many minutes
 
@@ -8,9 +9,10 @@ VENV ?= .venv
 PYTHON ?= python3
 CORES ?= all
 ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+REPORT = $(ACTIVATE) snakemake --report-html-stylesheet-path workflow/report/report.css --report
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
 
-.PHONY: run resume plan test test-nightly bench env lock clean format
+.PHONY: run resume plan report paper-report test test-nightly bench env lock clean format
 
 run: env
 	$(SNAKEMAKE)
@@ -23,6 +25,14 @@ resume: env
 
 plan: env
 	@$(ACTIVATE) PYTHONPATH=workflow python -m actadd plan
+
+report: env
+	$(SNAKEMAKE) all explorer
+	$(REPORT) results/report.html all explorer
+
+paper-report: env
+	$(SNAKEMAKE) paper_small paper_explorer
+	$(REPORT) results/paper_report.html paper_small paper_explorer
 
 test: env
 	$(ACTIVATE) pytest -n 2

@@ -105,6 +105,7 @@ include: "workflow/rules/lenses.smk"
 include: "workflow/rules/overhead.smk"
 include: "workflow/rules/displays.smk"
 include: "workflow/rules/targets.smk"
+include: "workflow/rules/report.smk"
 
 
 # --- targets --------------------------------------------------------------------------------------

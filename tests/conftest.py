@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import browser
 import tiny
 
 
@@ -41,3 +42,16 @@ def finished(tmp_path_factory, tiny_model) -> tiny.Workspace:
 def space(finished, tmp_path) -> tiny.Workspace:
     """A finished workspace to do with as one likes."""
     return finished.copy(tmp_path / "space")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.started() as started:
+        yield started
+
+
+@pytest.fixture
+def opened(chromium):
+    """Opens pages in Chromium: (path, fragment, **options of the tab) -> the tab."""
+    with browser.opening(chromium) as show:
+        yield show

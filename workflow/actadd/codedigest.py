@@ -52,12 +52,24 @@ def modules_used(*modules: str) -> list[str]:
     return sorted(used)
 
 
+def _assets(module: str) -> list[Path]:
+    """Files that lie in a package beside its modules, as the parts of a page do."""
+    path = module_file(module)
+    if path is None or path.name != "__init__.py":
+        return []
+    files = [file for file in path.parent.iterdir() if file.is_file() and file.suffix != ".py"]
+    return sorted(file for file in files if not file.name.startswith("."))
+
+
 @cache
 def code_digest(*modules: str) -> str:
-    """Hex digest, 16 characters, over the bytes of `modules` and all of ours that they import."""
+    """Hex digest, 16 characters, over the bytes of `modules` and all of ours that they import.
+
+    What a package holds beside its modules counts too.
+    """
     summed = hashlib.sha256()
     for module in modules_used(*modules):
-        path = module_file(module)
-        assert path is not None
-        summed.update(module.encode() + b"\0" + path.read_bytes() + b"\0")
+        for path in (module_file(module), *_assets(module)):
+            assert path is not None
+            summed.update(module.encode() + b"\0" + path.read_bytes() + b"\0")
     return summed.hexdigest()[:16]

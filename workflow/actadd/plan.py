@@ -38,6 +38,18 @@ class Job:
         return job_digest(self.slice, self.code)
 
 
+def listed(numbers: set[int]) -> str:
+    """Numbers in words, runs of them as ranges: "0–5, 9"."""
+    ordered, runs = sorted(numbers), []
+    for number in ordered:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    shown = (f"{a}" if a == b else f"{a}, {b}" if b == a + 1 else f"{a}–{b}" for a, b in runs)
+    return ", ".join(shown)
+
+
 class Plan:
     """All jobs of a validated config, by stage; each method returns the `Job`."""
 
@@ -401,10 +413,6 @@ class Plan:
         if "experiment" not in entry:
             return {}
         experiment = self.experiment(entry["experiment"])
-        prompts = experiment["prompts"]
-        data = self.config["datasets"][prompts["dataset"]]["title"]
-        if prompts["split"] != "all":
-            data += f" ({prompts['split']} split)"
         unit = "prompts" if experiment["measure"] == "completions" else "texts"
         shown = {metric.split(".")[0] for metric in entry.get("metrics", [])}
         notes = [
@@ -412,7 +420,13 @@ class Plan:
             for name in experiment.get("scorers", [])
             if name in shown and self.config["scorers"][name].get("note")
         ]
-        return {"data": data, "unit": unit, "notes": notes}
+        return {"data": self._data(entry["experiment"]), "unit": unit, "notes": notes}
+
+    def _data(self, experiment: str) -> str:
+        """What an experiment's prompts or texts are, in words."""
+        prompts = self.experiment(experiment)["prompts"]
+        title = self.config["datasets"][prompts["dataset"]]["title"]
+        return title if prompts["split"] == "all" else f"{title} ({prompts['split']} split)"
 
     def comparison(self) -> Job:
         """Published numbers beside ours."""
@@ -461,6 +475,90 @@ class Plan:
         found = {found["experiment"] for found in displays.selectors(items)}
         # Norms are no experiment of the config; see `comparison_norms`.
         return sorted(found - {"norms"})
+
+    # --- report ----------------------------------------------------------------------------------
+
+    def display_labels(self, section: str, name: str) -> dict[str, str]:
+        """What the report says beside a figure or table: experiment, model, vector, layer."""
+        entry = self.config[section][name]
+        experiment = entry.get("experiment")
+        if experiment:
+            models = self.experiment(experiment)["models"]
+            added = {pair for model in models for pair in self.vectors_of(model, experiment)}
+            vectors, layers = {vector for vector, _ in added}, listed({layer for _, layer in added})
+            if self.experiment(experiment).get("choices"):
+                layers = f"chosen of {layers}"
+        elif "lens" in entry or "vectors" in entry:
+            models = self.config["lenses"].get(entry.get("lens"), entry)["models"]
+            vectors, layers = set(self.display_vectors(entry)), "all"
+        else:
+            timed = "overhead" in entry
+            models = self.overhead_subjects(entry["overhead"]) if timed else []
+            vectors, layers = set(), ""
+        several = f"{len(vectors)} vectors" if len(vectors) > 3 else ", ".join(sorted(vectors))
+        found = {
+            section.removesuffix("s"): name,
+            "experiment": experiment or "",
+            "model": ", ".join(models),
+            "vector": several,
+            "layer": layers,
+        }
+        return {key: value or "–" for key, value in found.items()}
+
+    # --- explorer --------------------------------------------------------------------------------
+
+    def explorer_inputs(self, experiments: list[str]) -> dict[str, dict[str, Job]]:
+        """Completions, scores and summaries of experiments: path -> job, in order."""
+        found: dict[str, dict[str, Job]] = {"completions": {}, "scores": {}, "summaries": {}}
+        for name in experiments:
+            entry = self.experiment(name)
+            for model in entry["models"]:
+                place = f"{model}/{name}"
+                summary = f"results/summaries/{place}.parquet"
+                found["summaries"][summary] = self.summary(model, name)
+                if entry["measure"] != "completions":
+                    continue
+                cells = f"results/completions/{place}.parquet"
+                found["completions"][cells] = self.cells(model, name)
+                for scorer in entry.get("scorers", []):
+                    scores = f"results/scores/{place}/{scorer}.parquet"
+                    found["scores"][scores] = self.scores(model, name, scorer)
+        return found
+
+    def explorer(self, experiments: list[str]) -> Job:
+        """A page that shows experiments, and what a report says of them first."""
+        # What can be read comes first.
+        given = sorted(experiments, key=lambda n: self.experiment(n)["measure"] != "completions")
+        entries = [self._explored(name) for name in given]
+        models = sorted({model for entry in entries for model in entry["models"]})
+        spec = {
+            "title": "Steering explorer",
+            "experiments": entries,
+            "models": {name: self.config["models"][name]["source"] for name in models},
+            "seed": self.config["seed"],
+            "device": self.config["compute"]["device"],
+        }
+        above: dict[str, Job] = {}
+        for jobs in self.explorer_inputs(experiments).values():
+            above |= jobs
+        return self._job(("explorer", *experiments), ("programs.explorer",), spec, **above)
+
+    def _explored(self, name: str) -> dict[str, Any]:
+        entry = self.experiment(name)
+        scorers = {scorer: self.config["scorers"][scorer] for scorer in entry.get("scorers", [])}
+        labels: dict[str, str] = {}
+        for display in (*self.config["figures"].values(), *self.config["tables"].values()):
+            if display.get("experiment") == name:
+                labels |= display.get("labels", {})
+        return {
+            "name": name,
+            "title": entry["title"],
+            "measure": entry["measure"],
+            "models": entry["models"],
+            "data": self._data(name),
+            "notes": {name: own["note"] for name, own in scorers.items() if "note" in own},
+            "labels": labels,
+        }
 
     # --- targets ---------------------------------------------------------------------------------
 

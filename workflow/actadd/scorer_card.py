@@ -8,6 +8,7 @@ import pandas as pd
 from actadd.files import read_json
 from actadd.markup import write_table
 
+TITLE = "Agreement of the scorers with people"
 CAPTION = (
     "Agreement with people's labels on rows that no scorer was fitted on. accuracy: of the score, "
     "cut in its own middle; auc: area under the ROC curve; spearman: rank correlation with the "
@@ -38,7 +39,7 @@ def scorer_card(
     card = pd.DataFrame(rows).reindex(columns=columns).astype({"n": "Int64"})
     write_table(
         card.set_index(["scorer", "kind", "group"]),
-        title="Agreement of the scorers with people",
+        title=TITLE,
         caption=CAPTION,
         label="tab:scorer-card",
         csv=csv,

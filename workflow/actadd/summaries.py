@@ -100,17 +100,23 @@ def _by_group(values: pd.Series, groups: pd.Series) -> Iterator[tuple[str, pd.Se
         yield from ((name, values[own == name]) for name in names)
 
 
-def _baseline(cells: pd.DataFrame, place: pd.Series, by_cell: dict) -> pd.Series | None:
-    """The unsteered values that were drawn as a cell's were; None for unsteered cells."""
+def unsteered_beside(cells: pd.DataFrame, place: pd.Series) -> pd.Series | None:
+    """The unsteered cell that was drawn as a cell was; None for unsteered cells.
+
+    cells: rows with all COORDINATES that differ within an experiment.
+    """
     if place["method"] == "unsteered":
         return None
     drawn = [*SAMPLING, "seed"]
     same = (cells[drawn] == place[drawn]) | (cells[drawn].isna() & place[drawn].isna())
     found = cells[(cells["method"] == "unsteered") & same.all(axis=1)]
-    if found.empty:
-        return None
-    first = found.iloc[0]
-    return by_cell[first["condition"], first["cell"]]
+    return None if found.empty else found.iloc[0]
+
+
+def _baseline(cells: pd.DataFrame, place: pd.Series, by_cell: dict) -> pd.Series | None:
+    """The unsteered values beside a cell's."""
+    found = unsteered_beside(cells, place)
+    return None if found is None else by_cell[found["condition"], found["cell"]]
 
 
 def _interval(name: str, values: tuple[float, float, float]) -> dict[str, float]:

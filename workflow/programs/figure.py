@@ -2,11 +2,15 @@
 
 from actadd.figures import draw
 from actadd.program import run
+from actadd.report import write_caption
 
 
 def work(spec, inputs, outputs):
-    return draw(spec, sources=inputs["sources"], **outputs)
+    caption = outputs.pop("caption")
+    drawn = draw(spec, sources=inputs["sources"], **outputs)
+    write_caption(caption, spec["title"], drawn["caption"])
+    return drawn
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="sources*", outputs="png svg pdf")
+    run(__doc__, work, inputs="sources*", outputs="png svg pdf caption")

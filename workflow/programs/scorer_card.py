@@ -1,12 +1,16 @@
 """Tabulate how well each scorer agrees with people."""
 
 from actadd.program import run
-from actadd.scorer_card import scorer_card
+from actadd.report import write_table_page
+from actadd.scorer_card import CAPTION, TITLE, scorer_card
 
 
 def work(spec, inputs, outputs):
-    return scorer_card(spec, validations=inputs["validations"], **outputs)
+    page = outputs.pop("page")
+    made = scorer_card(spec, validations=inputs["validations"], **outputs)
+    write_table_page(page, title=TITLE, csv=outputs["csv"], caption=CAPTION)
+    return made
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="validations*", outputs="csv markdown latex")
+    run(__doc__, work, inputs="validations*", outputs="csv markdown latex page")

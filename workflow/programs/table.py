@@ -1,12 +1,18 @@
 """Tabulate results to be read."""
 
 from actadd.program import run
+from actadd.report import write_caption, write_table_page
 from actadd.tables import tabulate
 
 
 def work(spec, inputs, outputs):
-    return tabulate(spec, sources=inputs["sources"], **outputs)
+    page, caption = outputs.pop("page"), outputs.pop("caption")
+    made = tabulate(spec, sources=inputs["sources"], **outputs)
+    words = {"title": spec["title"], "caption": made["caption"]}
+    write_caption(caption, **words)
+    write_table_page(page, csv=outputs["csv"], **words)
+    return made
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="sources*", outputs="csv markdown latex")
+    run(__doc__, work, inputs="sources*", outputs="csv markdown latex page caption")

@@ -204,6 +204,29 @@ def overhead_model(wildcards):
     return f"results/models/{wildcards.subject}"
 
 
+def display_labels(section: str):
+    """A label function: what the report says beside a figure or a table."""
+
+    def labels(wildcards) -> dict[str, str]:
+        found = PLAN.display_labels(section, wildcards.display)
+        # Snakemake 9.27 takes a label that splits results into halves for a switch between two
+        # versions of each, and its page then breaks. Invisible spaces make every value unique.
+        unique = "\u200b" * list(config[section]).index(wildcards.display)
+        return {name: f"{value}{unique}" for name, value in found.items()}
+
+    return labels
+
+
+def display_category(wildcards) -> str:
+    """The part of the report in which a table stands."""
+    kind = config["tables"][wildcards.display]["kind"]
+    return "Paper against ours" if kind == "comparison" else "Tables"
+
+
+def explorer_inputs(experiments: list[str]) -> dict[str, list[str]]:
+    return {kind: list(files) for kind, files in PLAN.explorer_inputs(experiments).items()}
+
+
 def target(section: str, name: str) -> str:
     """The target's name of a figure or a table."""
     return {"figures": "fig_", "tables": "table_"}[section] + name.replace("-", "_")
@@ -211,7 +234,10 @@ def target(section: str, name: str) -> str:
 
 def target_files(section: str, name: str) -> list[str]:
     """The files of a figure or a table."""
-    kinds = {"figures": ("png", "svg", "pdf"), "tables": ("csv", "md", "tex")}[section]
+    kinds = {
+        "figures": ("png", "svg", "pdf", "rst"),
+        "tables": ("csv", "md", "tex", "html", "rst"),
+    }[section]
     return [f"results/{section}/{name}.{kind}" for kind in kinds]
 
 

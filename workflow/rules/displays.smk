@@ -1,7 +1,8 @@
 # One figure for each entry of the config's `figures`, one table for each of its `tables`.
 #
 # in   what the kind reads, see actadd/displays.py: summaries, cells, norms, lenses, timings
-# out  results/figures/{display}.png, .svg and .pdf, results/tables/{display}.csv, .md and .tex
+# out  results/figures/{display}.png, .svg and .pdf, results/tables/{display}.csv, .md, .tex and .html;
+#      captions for the report, as .rst
 
 
 rule figure:
@@ -12,8 +13,9 @@ rule figure:
             "results/figures/{display}.png",
             caption="../report/figure.rst",
             category="Figures",
-            labels={"figure": "{display}"},
+            labels=display_labels("figures"),
         ),
+        caption="results/figures/{display}.rst",
         svg="results/figures/{display}.svg",
         pdf="results/figures/{display}.pdf",
         provenance="results/figures/{display}.provenance.json",
@@ -29,7 +31,7 @@ rule figure:
     shell:
         "python -m programs.figure --spec {params.spec:q} --code {params.code} "
         "--sources {input.sources} --png {output.png} --svg {output.svg} "
-        "--pdf {output.pdf} "
+        "--pdf {output.pdf} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 
@@ -37,12 +39,14 @@ rule table:
     input:
         sources=display_inputs("tables"),
     output:
-        csv=report(
-            "results/tables/{display}.csv",
+        csv="results/tables/{display}.csv",
+        page=report(
+            "results/tables/{display}.html",
             caption="../report/table.rst",
-            category="Tables",
-            labels={"table": "{display}"},
+            category=display_category,
+            labels=display_labels("tables"),
         ),
+        caption="results/tables/{display}.rst",
         markdown="results/tables/{display}.md",
         latex="results/tables/{display}.tex",
         provenance="results/tables/{display}.provenance.json",
@@ -58,7 +62,7 @@ rule table:
     shell:
         "python -m programs.table --spec {params.spec:q} --code {params.code} "
         "--sources {input.sources} --csv {output.csv} --markdown {output.markdown} "
-        "--latex {output.latex} "
+        "--latex {output.latex} --page {output.page} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 

@@ -155,10 +155,12 @@ rule scorer_card:
     input:
         validations=expand("results/validation/{scorer}.json", scorer=PLAN.validated_scorers()),
     output:
-        csv=report(
-            "results/tables/scorer_card.csv",
+        csv="results/tables/scorer_card.csv",
+        page=report(
+            "results/tables/scorer_card.html",
             caption="../report/scorer_card.rst",
             category="Scorers",
+            labels={"table": "agreement with people"},
         ),
         markdown="results/tables/scorer_card.md",
         latex="results/tables/scorer_card.tex",
@@ -175,5 +177,5 @@ rule scorer_card:
     shell:
         "python -m programs.scorer_card --spec {params.spec:q} --code {params.code} "
         "--validations {input.validations} --csv {output.csv} --markdown {output.markdown} "
-        "--latex {output.latex} "
+        "--latex {output.latex} --page {output.page} "
         "--provenance {output.provenance} > {log} 2>&1"
