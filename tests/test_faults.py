@@ -200,7 +200,7 @@ def test_figures_and_tables_refuse_what_another_job_made(run, space, display):
     write_json(record, {**content, "job": "0" * 16})
     if display == "table":
         # The tiny config has no table; what is refused, and when, is the same.
-        given = {"--png": "--csv", "--svg": "--markdown"}
+        given = {"--png": "--csv", "--svg": "--markdown", "--pdf": "--latex"}
         for path in (space.folder / "imports").glob("*.json"):
             call = read_json(path)
             if call["program"] == "programs.figure":
