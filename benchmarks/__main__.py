@@ -50,8 +50,9 @@ def main() -> None:
     about = machine(setup)
     print(json.dumps(about, indent=2), flush=True)
     # What `actadd plan` estimates times by.
-    speed = {"dtype": setup.dtype, "device": setup.device, "threads": setup.threads}
-    rates.keep([rates.measure(setup.model, rows=128, **speed)], arguments.output / "rates.json")
+    compute = {"device": setup.device, "threads": setup.threads}
+    rate = rates.measure(setup.model, dtype=setup.dtype, compute=compute, rows=128)
+    rates.keep([rate], arguments.output / "rates.json")
     results = []
     began = time.perf_counter()
     for item in arguments.items:

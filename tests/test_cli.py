@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import tiny
 from actadd.cli import app, project, shown
+from actadd.configfiles import load
 from actadd.files import read_json
 
 TRIAL = ("--positive", "Love", "--negative", "Hate", "--layer", "1", "--samples", "2")
@@ -130,12 +131,9 @@ def test_the_projects_configs_merge_as_snakemake_merges_them():
 
     names = ("config/paper_small.yaml", "config.yaml", "config/models_offline.yaml")
     theirs: dict = {}
-    ours: dict = {}
     for name in names:
-        text = (tiny.ROOT / name).read_text()
-        update_config(theirs, yaml.safe_load(text))
-        project.merge(ours, yaml.safe_load(text))
-    assert ours == theirs
+        update_config(theirs, yaml.safe_load((tiny.ROOT / name).read_text()))
+    assert load([tiny.ROOT / name for name in names]) == theirs
 
 
 def test_a_mistake_is_said_without_a_traceback(configs):

@@ -205,13 +205,17 @@ def test_every_figure_and_table_of_the_paper_is_there(paper):
             if section == "figures":
                 assert path.with_suffix(".png").stat().st_size > 8000, kind
                 assert path.with_suffix(".svg").read_text().startswith("<?xml"), kind
+                assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF"), kind
             else:
                 rows = pd.read_csv(path.with_suffix(".csv"))
                 lines = path.with_suffix(".md").read_text().splitlines()
                 assert lines[0] == f"# The {kind} of tables"
+                assert rf"\label{{tab:{path.name}}}" in path.with_suffix(".tex").read_text(), kind
                 assert len(rows) == sum(line.startswith("|") for line in lines) - 2 > 0, kind
             assert path.with_suffix(".provenance.json").exists()
-    assert (results / "tables" / "scorer_card.csv").exists()
+    for name in ("tables/scorer_card.csv", "tables/scorer_card.md", "tables/scorer_card.tex"):
+        assert (results / name).exists()
+    assert r"\label{tab:comparison-1}" in (results / "comparison.tex").read_text()
 
 
 def test_the_comparison_has_verdicts(paper):

@@ -196,7 +196,7 @@ def none_failed(table):
 def written(sources: dict[str, list[dict]], folder: Path) -> list[Path]:
     """Made-up rows as files (relative path -> rows), Parquet or CSV by their suffix, in order.
 
-    In Parquet, no cell has failed unless the rows say so.
+    In Parquet tables of cells, none has failed unless the rows say so.
     """
     import pandas as pd
 
@@ -204,7 +204,9 @@ def written(sources: dict[str, list[dict]], folder: Path) -> list[Path]:
     for path, rows in zip(paths, sources.values(), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".parquet":
-            pd.DataFrame(rows).pipe(none_failed).to_parquet(path)
+            table = pd.DataFrame(rows)
+            of_cells = {"condition", "method"} & set(table)
+            (none_failed(table) if of_cells else table).to_parquet(path)
         else:
             pd.DataFrame(rows).to_csv(path, index=False)
     return paths

@@ -3,6 +3,8 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,8 @@ def _link(spec: dict, source: Path, folder: Path) -> None:
     if not (folder / "tokenizer.json").exists():
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trusted)
+        with _own_code_named(spec["name"], trusted):
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trusted)
         # Elsewhere first: saving here would write through the links into the user's own files.
         with tempfile.TemporaryDirectory() as scratch:
             tokenizer.save_pretrained(scratch)
@@ -134,15 +137,11 @@ def _chat_template(folder: Path) -> str | None:
     return read_json(settings).get("chat_template") if settings.exists() else None
 
 
-def read_config(folder: Path, trusted: bool, name: str):
-    """The text part of a checkpoint's transformers config; `trusted`: its own code may be run.
-
-    Raises UserError if the checkpoint needs code of its own and is not trusted.
-    """
-    from transformers import AutoConfig
-
+@contextmanager
+def _own_code_named(name: str, trusted: bool) -> Iterator[None]:
+    """A UserError where a checkpoint needs code of its own that is not trusted."""
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
+        yield
     except ValueError as error:
         if trusted or "trust_remote_code" not in str(error):
             raise
@@ -151,6 +150,17 @@ def read_config(folder: Path, trusted: bool, name: str):
             f"if you trust them write models.{name}.trust_remote_code: true, and *.py in the "
             "source's files"
         ) from error
+
+
+def read_config(folder: Path, trusted: bool, name: str):
+    """The text part of a checkpoint's transformers config; `trusted`: its own code may be run.
+
+    Raises UserError if the checkpoint needs code of its own and is not trusted.
+    """
+    from transformers import AutoConfig
+
+    with _own_code_named(name, trusted):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
     return config.get_text_config()
 
 

@@ -223,7 +223,7 @@ def show_plan(
     planned = Plan(configured(configs), Path.cwd())
     runs = plan.runs(planned, paper)
     if calibrate:
-        plan.calibrate(planned, list(dict.fromkeys(model for model, _ in runs)))
+        plan.calibrate(planned, runs)
     known = rates.known()
     plan.show([plan.forecast(planned, model, name, known) for model, name in runs])
 

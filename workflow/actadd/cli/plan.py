@@ -214,26 +214,23 @@ def _seconds(plan: Plan, found: Forecast, known: list[dict[str, Any]]) -> float 
         return None
     if not found.missing:
         return 0.0
-    rate = rates.rate_for(known, **rate_conditions(plan, found.model) or {"model": None})
+    needed = rate_conditions(plan, found.model, found.experiment)
+    rate = rates.rate_for(known, **needed) if needed else None
     if rate is None:
         return None
     return found.work.computed / rate["drawn"] + found.work.read / rate["read"]
 
 
-def rate_conditions(plan: Plan, model: str) -> dict[str, Any] | None:
-    """What a rate has to be measured under for a model of the config; None if unknown yet."""
-    config = plan.config
-    rows = config["compute"]["batch_rows"]
-    if rows == "auto":
-        shape = RESULTS / "models" / f"{model}.batch.json"
-        if not shape.exists():
-            return None
-        rows = read_json(shape)["batch_rows"]
+def rate_conditions(plan: Plan, model: str, experiment: str) -> dict[str, Any] | None:
+    """What a rate has to be measured under for an experiment's job; None if unknown yet."""
+    spec = plan.cells(model, experiment).slice
+    shape = RESULTS / "models" / f"{model}.batch.json"
+    if spec["batch_rows"] == "auto" and not shape.exists():
+        return None
+    rows = resolved(spec, shape if spec["batch_rows"] == "auto" else None)["batch_rows"]
     return {
         "model": model,
-        "dtype": config["models"][model]["dtype"],
-        "device": config["compute"]["device"],
-        "threads": config["compute"]["threads"],
+        **{name: spec[name] for name in ("dtype", "compute")},
         "batch_rows": rows,
     }
 
@@ -244,20 +241,18 @@ def runs(plan: Plan, paper: bool) -> list[tuple[str, str]]:
     return [(model, name) for name in names for model in plan.experiment(name)["models"]]
 
 
-def calibrate(plan: Plan, models: list[str]) -> None:
+def calibrate(plan: Plan, runs: list[tuple[str, str]]) -> None:
     """Measures the rates of those models that are prepared."""
-    for model in models:
-        folder, needed = RESULTS / "models" / model, rate_conditions(plan, model)
+    for model, experiment in {model: (model, experiment) for model, experiment in runs}.values():
+        folder, needed = RESULTS / "models" / model, rate_conditions(plan, model, experiment)
         if needed is None or not (folder / "model.json").exists():
             typer.echo(f"{model} is not prepared yet; its time is not estimated", err=True)
             continue
-        given = {name: needed[name] for name in ("dtype", "device", "threads")}
+        given = {name: needed[name] for name in ("dtype", "compute")}
         rate = rates.measure(folder, **given, rows=needed["batch_rows"])
         rates.keep([rate])
-        typer.echo(
-            f"{model}: {rate['drawn']:.0f} tokens/s drawn, {rate['read']:.0f} tokens/s read",
-            err=True,
-        )
+        said = f"{rate['drawn']:.0f} tokens/s drawn, {rate['read']:.0f} tokens/s read"
+        typer.echo(f"{model}: {said}", err=True)
 
 
 def show(found: list[Forecast]) -> None:

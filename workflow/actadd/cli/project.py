@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from actadd.conditions import Condition, at_depth, expand
 from actadd.config import checked
+from actadd.configfiles import load
 from actadd.errors import UserError
 
 # As the Snakefile reads them, each on top of the one before.
@@ -20,31 +19,8 @@ def configured(given: list[Path] | None = None) -> dict[str, Any]:
             f"{ALWAYS[-1]} does not exist here; run the command in the workflow's folder, where "
             "the Snakefile is"
         )
-    config: dict[str, Any] = {}
-    for path in (*(path for path in ALWAYS if path.is_file()), *(given or ())):
-        merge(config, _read(path))
-    return checked(config, Path.cwd())
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a config file") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {str(error)[:300]}") from error
-    if not isinstance(found, dict | None):
-        raise UserError(f"{path}: a config file has keys at the top, not a {type(found).__name__}")
-    return found or {}
-
-
-def merge(below: dict[str, Any], above: dict[str, Any]) -> None:
-    """As Snakemake does: mappings key by key, everything else replaced."""
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            merge(below[key], value)
-        else:
-            below[key] = value
+    files = [*filter(Path.is_file, ALWAYS), *(given or ())]
+    return checked(load(files), Path.cwd())
 
 
 # A setting that is not chosen yet: it counts as one condition.

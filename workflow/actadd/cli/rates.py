@@ -8,11 +8,11 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from actadd.files import read_json, write_json
+from actadd.files import canonical_json, read_json, write_json
 
 FILE = Path("results/benchmark/rates.json")
-# What a rate holds for; another number of rows or threads has another one.
-CONDITIONS = ("model", "dtype", "device", "threads", "batch_rows")
+# What a rate holds for; another number of rows, threads or GPUs has another one.
+CONDITIONS = ("model", "dtype", "compute", "batch_rows")
 PROMPT = "I went up to my friend and said that the weather was"
 WARMUP, STEPS, LENGTH = 2, 12, 64
 
@@ -26,9 +26,10 @@ def machine() -> dict[str, Any]:
     return {"processor": processor, "cores": os.cpu_count()}
 
 
-def measure(model_dir: Path, *, dtype: str, device: str, threads: int, rows: int) -> dict[str, Any]:
+def measure(model_dir: Path, *, dtype: str, compute: dict[str, Any], rows: int) -> dict[str, Any]:
     """Tokens that a prepared model draws, and reads, in a second, in batches of so many rows.
 
+    compute: where it runs, as a job's spec has it: device, threads and what a large model needs.
     Some seconds of work for a model of 135 million parameters.
     """
     import torch
@@ -42,7 +43,7 @@ def measure(model_dir: Path, *, dtype: str, device: str, threads: int, rows: int
     from actadd.tokens import Tokens
 
     with redirect_stdout(sys.stderr):
-        model = load(model_dir, dtype=dtype, device=device, threads=threads)
+        model = load(model_dir, dtype=dtype, **compute)
     ids = Tokens(model_dir).encode(PROMPT)
     # About as long as the texts whose log-probabilities are measured.
     text = (ids * LENGTH)[:LENGTH]
@@ -71,8 +72,7 @@ def measure(model_dir: Path, *, dtype: str, device: str, threads: int, rows: int
     return {
         "model": model_dir.name,
         "dtype": dtype,
-        "device": device,
-        "threads": threads,
+        "compute": compute,
         "batch_rows": rows,
         "drawn": rows * STEPS / drawing,
         "read": texts * len(text) / read(texts),
@@ -98,5 +98,5 @@ def rate_for(rates: list[dict[str, Any]], **conditions: Any) -> dict[str, Any] |
     return next((rate for rate in rates if _conditions(rate) == _conditions(conditions)), None)
 
 
-def _conditions(rate: dict[str, Any]) -> tuple:
-    return tuple(rate[name] for name in CONDITIONS)
+def _conditions(rate: dict[str, Any]) -> str:
+    return canonical_json([rate[name] for name in CONDITIONS])
