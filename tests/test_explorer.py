@@ -159,7 +159,8 @@ def test_the_same_tables_give_the_same_bytes(tmp_path, page):
 
 def test_tables_that_know_nothing_of_failures_are_read_too(tmp_path):
     parts = written(tmp_path, "old", cells(), ["One", "Two"], 3)
-    assert "failed" not in pd.read_parquet(parts["completions"][0])
+    for path in itertools.chain.from_iterable(parts.values()):
+        pd.read_parquet(path).drop(columns="failed", errors="ignore").to_parquet(path)
     run = explorer._run(parts["completions"][0], parts["scores"], parts["summaries"][0])
     assert len(run["completions"]["text"]) == 7 * 2 * 3
     assert run["completions"]["failed"] == run["summary"]["failed"] == []
