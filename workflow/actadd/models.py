@@ -143,7 +143,8 @@ def _parameters(folder: Path) -> int:
     count = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "numpy") as tensors:
-            count += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())
+            names = tensors.keys()
+            count += sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
     return count
 
 
