@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -84,7 +84,8 @@ def _answers(*command: str) -> bool:
     return subprocess.run(command, capture_output=True).returncode == 0
 
 
-def _wait(what: str, condition, seconds: float = 60) -> None:
+def wait(what: str, condition: Callable[[], object], seconds: float = 60) -> None:
+    """Returns once the condition holds; raises TimeoutError if it takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -106,7 +107,7 @@ def _munge() -> Iterator[None]:
     command = f"/usr/sbin/munged --pid-file={pid_file}"
     subprocess.run(["su", "-s", "/bin/sh", "munge", "-c", command], check=True)
     try:
-        _wait("munged", lambda: _answers("sh", "-c", "munge -n | unmunge"))
+        wait("munged", lambda: _answers("sh", "-c", "munge -n | unmunge"))
         yield
     finally:
         _stop(pid_file)
@@ -120,7 +121,7 @@ def _stop(pid_file: Path) -> None:
         pid = int(pid_file.read_text())
         os.kill(pid, signal.SIGTERM)
         with suppress(TimeoutError):
-            _wait(f"the end of {pid}", lambda: not Path(f"/proc/{pid}").exists(), 20)
+            wait(f"the end of {pid}", lambda: not Path(f"/proc/{pid}").exists(), 20)
         os.kill(pid, signal.SIGKILL)
 
 
@@ -163,14 +164,14 @@ def running(folder: Path) -> Iterator[None]:
     with _munge(), _configuration(folder):
         try:
             subprocess.run(["slurmctld"], check=True)
-            _wait("slurmctld", lambda: _answers("scontrol", "ping"))
+            wait("slurmctld", lambda: _answers("scontrol", "ping"))
             subprocess.run(["slurmd"], check=True)
-            _wait("the node", lambda: "idle" in output("sinfo", "--noheader", "--format=%T"))
+            wait("the node", lambda: "idle" in output("sinfo", "--noheader", "--format=%T"))
             yield
         finally:
             with suppress(subprocess.CalledProcessError, TimeoutError):
                 output("scancel", "--user=root")
-                _wait("the last job", lambda: not queue())
+                wait("the last job", lambda: not queue())
             _stop(folder / "slurmd.pid")
             _stop(folder / "slurmctld.pid")
 
