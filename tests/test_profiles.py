@@ -1,6 +1,7 @@
-"""The profiles: Snakemake accepts their keys; the one for any batch system runs jobs and retries."""
+"""Profiles: Snakemake accepts their keys; the one for any batch system runs jobs and retries."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def stand_ins(folder: Path) -> Path:
         path.write_text(f"#!/bin/sh\n{script}")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return folder
+
+
+def test_every_job_says_what_it_needs():
+    for path in (tiny.ROOT / "workflow/rules").glob("*.smk"):
+        _, *rules = re.split(r"^ *rule\b[^\n]*:$", path.read_text(), flags=re.MULTILINE)
+        for rule in rules:
+            if "shell:" in rule:
+                assert "mem_mb=memory(" in rule and "runtime=minutes(" in rule, (path, rule)
 
 
 @pytest.mark.parametrize("profile", ["slurm", "generic", "kubernetes"])
