@@ -10,9 +10,9 @@ from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
 
-from actadd.config import grid_cells
+from actadd.conditions import at_depth, grid_size
 from actadd.scorers import ASKING, KINDS
-from actadd.sizes import BYTES, ENOUGH, QUANTIZED, ROWS_PER_TEXT, Size
+from actadd.sizes import BYTES, ENOUGH, ROWS_PER_TEXT, Size
 
 # --- what is assumed ------------------------------------------------------------------------------
 # Bytes of Snakemake, Python and torch, and of tables; minutes to start them on a busy node.
@@ -134,6 +134,11 @@ class Needs:
             there = int(size) if size is not None and size >= 1 else TEXTS
         return int(min(bound for bound in (there, size, limit) if bound and bound >= 1))
 
+    def _cells(self, experiment: dict[str, Any], model: str) -> int:
+        """Conditions of an experiment's grid on a model; a choice counts as one."""
+        layers = self.config["models"][model]["layers"]
+        return grid_size(at_depth(experiment["conditions"], layers))
+
     def _prompts(self, experiment: dict[str, Any]) -> int:
         prompts = experiment["prompts"]
         limit = None if prompts.get("each_group") else prompts.get("limit")
@@ -147,7 +152,7 @@ class Needs:
     def tokens(self, model: str, experiment: str, shards: int = 1) -> Tokens:
         """What an experiment, or one of its shards, draws and reads on a model."""
         entry = self.config["experiments"][experiment]
-        cells = ceil(grid_cells(self.config, entry, model) / shards)
+        cells = ceil(self._cells(entry, model) / shards)
         prompts = self._prompts(entry)
         texts = cells * prompts
         if entry["measure"] != "completions":
@@ -187,7 +192,7 @@ class Needs:
         self, model: str, experiment: str, scorer: str, shards: int | str = 1, **_: str
     ) -> Need:
         entry = self.config["experiments"][experiment]
-        cells = ceil(grid_cells(self.config, entry, model) / int(shards))
+        cells = ceil(self._cells(entry, model) / int(shards))
         texts = cells * self._prompts(entry) * entry["samples"]
         return self._judging(scorer, texts, PROMPT + entry["max_new_tokens"])
 

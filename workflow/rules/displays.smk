@@ -87,6 +87,9 @@ rule comparison:
         "results/logs/comparison.log",
     conda:
         CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
     params:
         spec=lambda wc: PLAN.comparison().spec,
         code=lambda wc: PLAN.comparison().code,
