@@ -102,7 +102,7 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{key}.layers: {spec['layers']} is wrong, the model has {config.num_hidden_layers}"
         )
-    counted, said = _parameters(folder), spec.get("parameters")
+    counted, said = parameters_of(folder), spec.get("parameters")
     if said is not None and abs(said - counted) > 0.1 * counted:
         raise UserError(
             f"{key}.parameters: {said} is more than a tenth off, the model has {counted:_}"
@@ -136,7 +136,7 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
     return {"model": spec["name"], **facts, "identity": digest(facts)}
 
 
-def _parameters(folder: Path) -> int:
+def parameters_of(folder: Path) -> int:
     """Numbers in a checkpoint's weights; only the files' headers are read."""
     from safetensors import safe_open
 
