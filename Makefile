@@ -4,6 +4,7 @@
 # make report   run, then results/report.html and results/explorer.html; paper-report: of the paper
 # make lock     requirements.lock from requirements.txt
 # make test-nightly    the tests that take many minutes
+# make test-slurm      the workflow on a Slurm cluster of one node, started for it (as root)
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -12,7 +13,7 @@ ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 REPORT = $(ACTIVATE) snakemake --report-html-stylesheet-path workflow/report/report.css --report
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
 
-.PHONY: run resume plan report paper-report test test-nightly bench env lock clean format
+.PHONY: run resume plan report paper-report test test-nightly test-slurm bench env lock clean format
 
 run: env
 	$(SNAKEMAKE)
@@ -39,6 +40,9 @@ test: env
 
 test-nightly: env
 	$(ACTIVATE) pytest -n 0 -m nightly
+
+test-slurm: env
+	$(ACTIVATE) pytest -n 0 -m slurm
 
 bench: env
 	$(SNAKEMAKE) results/models/smollm2-135m

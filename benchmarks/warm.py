@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from actadd.models import parameters_of
 from benchmarks.common import PAIR, PROMPTS, ROOT, Result, Setup
 
 ITEM = "warm work"
@@ -47,6 +48,7 @@ def run(setup: Setup) -> list[Result]:
                 "source": "subject",
                 "format": "transformers",
                 "layers": len(setup.vectors()),
+                "parameters": parameters_of(setup.model),
                 "bos": tokens.token(tokens.bos_id),
                 "stop": [],
                 "pad": " ",

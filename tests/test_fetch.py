@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import shutil
 import socket
 import tarfile
@@ -299,3 +300,15 @@ def test_a_member_of_a_published_source_archive(get, tmp_path):
         get("x", {"type": "package", "parts": [{**part, "sha256": "0" * 64}]})
     with pytest.raises(UserError, match="no file 'vaderSentiment-9'"):
         get("x", {"type": "package", "parts": [{**part, "file": "vaderSentiment-9"}]})
+
+
+@pytest.mark.parametrize("network", [True, False])
+def test_only_a_program_with_a_network_asks_the_hub(network, tmp_path, monkeypatch):
+    from actadd import program
+
+    monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path), "PATH": os.environ["PATH"]})
+    record = str(tmp_path / "provenance.json")
+    monkeypatch.setattr("sys.argv", ["x", "--spec", "{}", "--code", "c", "--provenance", record])
+    seen = []
+    program.run("", lambda *_: seen.append(os.environ.get("HF_HUB_OFFLINE")), network=network)
+    assert seen == [None if network else "1"]

@@ -81,6 +81,7 @@ def test_identity_is_of_all_that_the_model_computes_with(tiny_model, tmp_path):
     ("change", "named"),
     [
         ({"layers": 4}, "models.tiny.layers: 4 is wrong, the model has 3"),
+        ({"parameters": 99_999}, "models.tiny.parameters: 99999 .* the model has 55_072"),
         ({"pad": "several words"}, "models.tiny.pad"),
         ({"chat_template": True}, "models.tiny.chat_template"),
     ],
@@ -108,6 +109,7 @@ def test_gguf_is_dequantised_to_the_same_numbers(tmp_path):
         **ENTRY,
         "format": "gguf",
         "layers": 2,
+        "parameters": 23_000,
         "bos": "<|endoftext|>",
         "stop": ["<|im_end|>"],
         "pad": "a",

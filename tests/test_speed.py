@@ -269,9 +269,11 @@ def subject(request, prepared, tiny_model, tmp_path_factory):
         num_key_value_heads=2,
         initializer_range=0.3,
     )
-    LlamaForCausalLM(config).save_pretrained(source)
+    llama = LlamaForCausalLM(config)
+    llama.save_pretrained(source)
     shutil.copy(tiny_model / "tokenizer.json", source)
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
+    entry["parameters"] = llama.num_parameters()
     prepare(entry, source, source.parent / "tiny")
     return source.parent / "tiny"
 

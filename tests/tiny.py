@@ -22,6 +22,7 @@ CONFIG = {
             "source": "tiny",
             "format": "transformers",
             "layers": LAYERS,
+            "parameters": 55_072,
             "bos": "<|endoftext|>",
             "stop": ["<|endoftext|>"],
             "pad": " ",

@@ -1,6 +1,7 @@
 """Models: made ready once as plain safetensors with a tokenizer, then loaded in a moment."""
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,11 +24,12 @@ CODE = ".py"
 def prepare(spec: dict, source: Path, target: Path) -> dict[str, Any]:
     """Makes the folder `target` a checkpoint that loads without any of the source's peculiarities.
 
-    spec: name, format (transformers, gguf or llama2c), layers, bos, pad, stop, chat_template;
-    trust_remote_code: whether the checkpoint's own Python files come along, default no.
+    spec: name, format (transformers, gguf or llama2c), layers, parameters (None if nobody has
+    said), bos, pad, stop, chat_template; trust_remote_code: whether the checkpoint's own Python
+    files come along, default no.
     target gets the weights as safetensors, tokenizer.json, and model.json: ids of the special
     tokens, depth, width and a digest of the weights. Returns those facts.
-    Raises UserError if the depth or a token is not as the config says.
+    Raises UserError if the depth, the number of parameters or a token is not as the config says.
     """
     with whole_folder(target) as folder:
         {"transformers": _link, "gguf": _from_gguf, "llama2c": _from_llama2c}[spec["format"]](
@@ -100,6 +102,11 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{key}.layers: {spec['layers']} is wrong, the model has {config.num_hidden_layers}"
         )
+    counted, said = parameters_of(folder), spec.get("parameters")
+    if said is not None and abs(said - counted) > 0.1 * counted:
+        raise UserError(
+            f"{key}.parameters: {said} is more than a tenth off, the model has {counted:_}"
+        )
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 
     def single(field: str, text: str) -> int:
@@ -127,6 +134,18 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
         facts["code"] = digest({path.name: sha256_file(path) for path in folder.glob(f"*{CODE}")})
     # What the model computes with, its name aside; the key of every cell holds it.
     return {"model": spec["name"], **facts, "identity": digest(facts)}
+
+
+def parameters_of(folder: Path) -> int:
+    """Numbers in a checkpoint's weights; only the files' headers are read."""
+    from safetensors import safe_open
+
+    count = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "numpy") as tensors:
+            names = tensors.keys()
+            count += sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
+    return count
 
 
 def _chat_template(folder: Path) -> str | None:

@@ -75,7 +75,7 @@ class Plan:
 
     def model(self, name: str) -> Job:
         entry = self.config["models"][name]
-        fields = ("format", "layers", "bos", "pad", "stop", "chat_template")
+        fields = ("format", "layers", "parameters", "bos", "pad", "stop", "chat_template")
         spec = {"name": name, **{field: entry[field] for field in fields}}
         if entry["trust_remote_code"]:
             spec["trust_remote_code"] = True

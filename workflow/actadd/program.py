@@ -30,12 +30,16 @@ def run(
     inputs: str = "",
     outputs: str = "",
     options: str = "",
+    network: bool = False,
 ) -> None:
     """Parses arguments, checks the inputs, calls `work(spec, inputs, outputs)`, records provenance.
 
     inputs, outputs, options: names separated by spaces, each an argument `--name`; `name*` takes
     any number of values, `name?` may be missing. `work` gets inputs and outputs as dictionaries of
     Path, list[Path] or None, options as keyword arguments, and returns facts for the record.
+
+    Without `network` the model hub is never asked, which saves seconds where there is one and
+    minutes of waiting on a compute node that has none.
 
     A UserError ends the program with its message alone; so does what the system refuses and
     somebody can put right, such as a full disk.
@@ -66,6 +70,8 @@ def run(
     compute = spec.get("compute") or spec.get("scorer", {}).get("compute") or {}
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(compute.get("threads", 1))
+    if not network:
+        os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Torch then asks for large pages: new logits are otherwise a page fault for each 4 kB.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -11,4 +11,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, outputs="folder")
+    run(__doc__, work, outputs="folder", network=True)

@@ -22,6 +22,8 @@ for model in config["models"]:
             CONDA
         threads: config["compute"]["threads"]
         resources:
+            mem_mb=memory("activations", model=model),
+            runtime=minutes("activations", model=model),
             gpu=gpus(model),
         params:
             spec=lambda wc, model=model: PLAN.activations(model, wc.vector).spec,

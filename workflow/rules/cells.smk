@@ -30,6 +30,8 @@ for measure in MEASURES:
             CONDA
         threads: config["compute"]["threads"]
         resources:
+            mem_mb=memory("cells"),
+            runtime=minutes("cells"),
             gpu=lambda wc: gpus(wc.model),
         params:
             spec=lambda wc: PLAN.cells(wc.model, wc.experiment).spec,
@@ -65,6 +67,8 @@ for measure in MEASURES:
             CONDA
         threads: config["compute"]["threads"]
         resources:
+            mem_mb=memory("cells"),
+            runtime=minutes("cells"),
             gpu=lambda wc: gpus(wc.model),
         params:
             spec=lambda wc: PLAN.cells(wc.model, wc.experiment).spec,
@@ -103,6 +107,9 @@ for measure in MEASURES:
             experiment=experiments(measure, sharded=True),
         conda:
             CONDA
+        resources:
+            mem_mb=memory("gather"),
+            runtime=minutes("gather"),
         params:
             spec=lambda wc: PLAN.cells(wc.model, wc.experiment).spec,
             code=lambda wc: PLAN.cells(wc.model, wc.experiment).code,

@@ -14,6 +14,9 @@ rule choice:
         "results/logs/choice/{model}/{experiment}.log",
     conda:
         CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
     params:
         spec=lambda wc: PLAN.choice(wc.model, wc.experiment).spec,
         code=lambda wc: PLAN.choice(wc.model, wc.experiment).code,

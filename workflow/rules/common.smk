@@ -4,10 +4,12 @@ from actadd import attempts
 from actadd.config import home
 from actadd.displays import KINDS
 from actadd.plan import MEASURES
+from actadd.resources import Needs
 from actadd.runsummary import summary
 from snakemake.logging import logger
 
 CONDA = "../../environment.yml"
+NEEDS = Needs(config, Path.cwd())
 
 
 def layer_files(folder: str, model: str) -> list[str]:
@@ -316,3 +318,24 @@ def gpus(model: str | None) -> int:
     """GPUs that a job with a model takes; one without a model of the config takes one."""
     taken = config["models"].get(model, {}).get("gpus", 1)
     return taken if config["compute"]["device"] == "cuda" else 0
+
+
+# Resources: what the first attempt gets. A later one (the profile's `retries`) gets twice as much
+# as the one before, since what was killed for its memory or its time would be killed again.
+
+
+def memory(job: str, **given: str):
+    """A resource function: megabytes of main memory of a job, see actadd/resources.py.
+
+    given: what stands for wildcards that the rule does not have.
+    """
+    return lambda wc, attempt: need(job, wc, given).megabytes * 2 ** (attempt - 1)
+
+
+def minutes(job: str, **given: str):
+    """A resource function: minutes that a job may take."""
+    return lambda wc, attempt: need(job, wc, given).minutes * 2 ** (attempt - 1)
+
+
+def need(job: str, wildcards, given: dict[str, str]):
+    return getattr(NEEDS, job)(**dict(wildcards.items()), **given)

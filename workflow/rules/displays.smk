@@ -23,6 +23,9 @@ rule figure:
         "results/logs/figure/{display}.log",
     conda:
         CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
     params:
         spec=lambda wc: PLAN.display("figures", wc.display).spec,
         code=lambda wc: PLAN.display("figures", wc.display).code,
@@ -54,6 +57,9 @@ rule table:
         "results/logs/table/{display}.log",
     conda:
         CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
     params:
         spec=lambda wc: PLAN.display("tables", wc.display).spec,
         code=lambda wc: PLAN.display("tables", wc.display).code,
@@ -81,6 +87,9 @@ rule comparison:
         "results/logs/comparison.log",
     conda:
         CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
     params:
         spec=lambda wc: PLAN.comparison().spec,
         code=lambda wc: PLAN.comparison().code,

@@ -18,6 +18,9 @@ rule fetch:
         "results/logs/fetch/{source}.log",
     conda:
         CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
     params:
         spec=lambda wc: PLAN.source(wc.source).spec,
         code=lambda wc: PLAN.source(wc.source).code,
@@ -38,6 +41,9 @@ rule model:
         "results/logs/model/{model}.log",
     conda:
         CONDA
+    resources:
+        mem_mb=memory("model"),
+        runtime=minutes("model"),
     params:
         spec=lambda wc: PLAN.model(wc.model).spec,
         code=lambda wc: PLAN.model(wc.model).code,
@@ -60,6 +66,8 @@ rule batch_shape:
     conda:
         CONDA
     resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
         gpu=lambda wc: gpus(wc.model),
     params:
         spec=lambda wc: PLAN.batch_shape(wc.model)["shape"].spec,
@@ -83,6 +91,9 @@ rule dataset:
         "results/logs/dataset/{dataset}.log",
     conda:
         CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
     params:
         spec=lambda wc: PLAN.dataset(wc.dataset).spec,
         code=lambda wc: PLAN.dataset(wc.dataset).code,

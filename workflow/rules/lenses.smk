@@ -18,6 +18,8 @@ rule lens:
         CONDA
     threads: config["compute"]["threads"]
     resources:
+        mem_mb=memory("lens"),
+        runtime=minutes("lens"),
         gpu=lambda wc: gpus(wc.model),
     params:
         spec=lambda wc: PLAN.lens(wc.model, wc.lens).spec,

@@ -17,6 +17,8 @@ rule overhead:
     # All cores, though the job uses compute.threads of them: nothing else may run beside it.
     threads: workflow.resource_settings.cores or 1
     resources:
+        mem_mb=memory("overhead"),
+        runtime=minutes("overhead"),
         gpu=lambda wc: gpus(wc.subject),
     params:
         spec=lambda wc: PLAN.overhead(wc.overhead, wc.subject).spec,

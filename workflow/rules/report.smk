@@ -24,6 +24,9 @@ rule explorer_page:
         part="|".join(EXPLORED),
     conda:
         CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
     params:
         spec=lambda wc: PLAN.explorer(EXPLORED[wc.part]).spec,
         code=lambda wc: PLAN.explorer(EXPLORED[wc.part]).code,

@@ -18,6 +18,9 @@ rule classifier:
         "results/logs/classifier/{scorer}.log",
     conda:
         CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
     params:
         spec=lambda wc: PLAN.classifier(wc.scorer).spec,
         code=lambda wc: PLAN.classifier(wc.scorer).code,
@@ -43,6 +46,8 @@ rule scores:
         CONDA
     threads: config["compute"]["threads"]
     resources:
+        mem_mb=memory("scores"),
+        runtime=minutes("scores"),
         gpu=scorer_gpus,
     params:
         spec=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).spec,
@@ -76,6 +81,8 @@ rule scores_shard:
         CONDA
     threads: config["compute"]["threads"]
     resources:
+        mem_mb=memory("scores"),
+        runtime=minutes("scores"),
         gpu=scorer_gpus,
     params:
         spec=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).spec,
@@ -111,6 +118,9 @@ rule scores_gather:
         scorer=judges(),
     conda:
         CONDA
+    resources:
+        mem_mb=memory("gather"),
+        runtime=minutes("gather"),
     params:
         spec=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).spec,
         code=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).code,
@@ -139,6 +149,8 @@ rule validation:
         CONDA
     threads: config["compute"]["threads"]
     resources:
+        mem_mb=memory("validation"),
+        runtime=minutes("validation"),
         gpu=scorer_gpus,
     params:
         spec=lambda wc: PLAN.validation(wc.scorer).spec,
@@ -169,6 +181,9 @@ rule scorer_card:
         "results/logs/scorer_card.log",
     conda:
         CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
     params:
         spec=PLAN.scorer_card().spec,
         code=PLAN.scorer_card().code,

@@ -16,6 +16,9 @@ rule summary:
         "results/logs/summary/{model}/{experiment}.log",
     conda:
         CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
     params:
         spec=lambda wc: PLAN.summary(wc.model, wc.experiment).spec,
         code=lambda wc: PLAN.summary(wc.model, wc.experiment).code,

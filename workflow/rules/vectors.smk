@@ -19,8 +19,13 @@ for model in config["models"]:
             provenance=f"results/vectors/{model}/{{vector}}/provenance.json",
         log:
             f"results/logs/vectors/{model}/{{vector}}.log",
+        group:
+            "vectors"
         conda:
             CONDA
+        resources:
+            mem_mb=memory("small"),
+            runtime=minutes("small"),
         params:
             spec=lambda wc, model=model: PLAN.vectors(model, wc.vector).spec,
             code=lambda wc, model=model: PLAN.vectors(model, wc.vector).code,
