@@ -376,7 +376,9 @@ def test_make_clean_says_what_goes_before_it_goes(tmp_path):
         path = tmp_path / "results" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * 50_000)
-    done = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True)
+    # As make's own child, as in `make test`, it would say where it goes.
+    command = ["make", "--no-print-directory", "clean"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said, *listed = done.stdout.splitlines()
     assert said.startswith("removing")

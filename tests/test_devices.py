@@ -262,7 +262,7 @@ def test_jobs_ask_snakemake_for_as_many_as_their_model_needs(tmp_path, monkeypat
     settings["scorers"]["fluency"]["model"] = "judge"
     settings["scorers"]["near"] = {"kind": "similarity", "source": "tiny"}
     config = checked(settings)
-    rules = {"config": config, "PLAN": Plan(config)}
+    rules = {"config": config, "PLAN": Plan(config), "Path": Path}
     exec((tiny.ROOT / "workflow/rules/common.smk").read_text(), rules)
     shape = "a shape with random weights"
     asked = [rules["gpus"]("tiny"), rules["gpus"](shape)]

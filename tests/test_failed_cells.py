@@ -10,11 +10,13 @@ from actadd import attempts
 from actadd.errors import UserError
 from actadd.measures import shard_of
 
-HUGE = 1e38
+# Overflows in float16.
+HUGE = 1e9
 
 
 def huge(settings: dict, experiments=("sweep", "ratio", "moved")) -> dict:
     """The tiny config with a divergence experiment, and a coefficient that overflows in each."""
+    settings["models"]["tiny"]["dtype"] = "float16"
     moved = copy.deepcopy(settings["experiments"]["ratio"])
     settings["experiments"]["moved"] = {**moved, "title": "moved", "measure": "divergence"}
     for name in experiments:

@@ -206,6 +206,7 @@ def test_figures_and_tables_refuse_what_another_job_made(run, space, display):
             if call["program"] == "programs.figure":
                 call["program"] = "programs.table"
                 call["arguments"] = [given.get(each, each) for each in call["arguments"]]
+                call["arguments"] += ["--page", "p.html"]
                 write_json(path, call)
     said = run(display, "/sweep.")
     assert "made from another config or code (job 0000000000000000)" in said

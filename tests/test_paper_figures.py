@@ -303,7 +303,7 @@ def comparison_rows() -> list[dict]:
 def test_comparison_has_a_panel_for_each_series_and_a_line_for_each_claim(draw):
     figure, _ = draw("comparison", {"comparison.parquet": comparison_rows()})
     *panels, strip = figure.axes
-    assert [axis.get_title().split(":")[0] for axis in panels] == ["a", "b"]
+    assert [axis.get_title().split("\n")[0] for axis in panels] == ["a", "b"]
     for axis, ours in zip(panels, (0.25, 0.75), strict=True):
         published, own = (line.get_ydata().tolist() for line in axis.lines[:2])
         assert (published, own) == ([2.5, 10.5], [2 + ours, 10 + ours]), "by number, not by text"

@@ -19,6 +19,7 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
     pairs, n.positive and n.negative, and no padding, since only last tokens are compared. A file
     brings its vector itself and has no prompts.
     """
+    place = f"vectors.{spec['name']}: " if "name" in spec else ""
     pad_id = tokens.bos_id if spec.get("pad_with_bos") else tokens.pad_id
     if spec.get("pad") is not None:
         with named(f"vectors.{spec['name']}.pad"):
@@ -30,7 +31,7 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
     def encode(text: str) -> list[int]:
         # Contrast prompts are raw text, also for a chat model: they steer the stream, they are
         # not something that a user says.
-        with named(f"vectors.{spec['name']}: prompt {shown(text)}"):
+        with named(f"{place}prompt {shown(text)}"):
             ids = [tokens.bos_id, *(tokens.pieces(text) if text else [])]
             tokens.check_length(len(ids))
         return ids

@@ -61,12 +61,13 @@ def model_folder(model: str, results: Path) -> Iterator[Path]:
 def _entry(folder: Path) -> dict[str, Any]:
     """What the config would say of a Hugging Face folder, from its own files."""
     from tokenizers import Tokenizer
-    from transformers import AutoConfig
+
+    from actadd.models import read_config
 
     if not (folder / "tokenizer.json").is_file():
         raise UserError(f"--model: {folder} holds no tokenizer.json; save its tokenizer there")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    config = AutoConfig.from_pretrained(folder).get_text_config()
+    config = read_config(folder, trusted=False, name=folder.name)
     ends = config.eos_token_id
     stops = [tokenizer.id_to_token(i) for i in (ends if isinstance(ends, list) else [ends])]
     first = config.eos_token_id if config.bos_token_id is None else config.bos_token_id
