@@ -2,8 +2,8 @@
 # make test     all tests and style checks                 make clean    remove what was computed
 # make bench    speed against other libraries         make plan     what a run would compute
 # make report   run, then results/report.html and results/explorer.html; paper-report: of the paper
-# make lock     requirements.lock from requirements.txt
-# make test-nightly    the tests that take many minutes
+# make docs     the documentation as a site, results/docs      make lock     requirements.lock anew
+# make test-nightly    the tests that take many minutes     make test-docs    the tutorial for real
 # make test-slurm      the workflow on a Slurm cluster of one node, started for it (as root)
 
 VENV ?= .venv
@@ -13,7 +13,7 @@ ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 REPORT = $(ACTIVATE) snakemake --report-html-stylesheet-path workflow/report/report.css --report
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
 
-.PHONY: run resume plan report paper-report test test-nightly test-slurm bench env lock clean format
+.PHONY: run resume plan report paper-report test test-docs test-nightly test-slurm bench docs env lock clean format
 
 run: env
 	$(SNAKEMAKE)
@@ -37,6 +37,10 @@ paper-report: env
 
 test: env
 	$(ACTIVATE) pytest -n 2
+
+# The tutorial, command by command, with the real model.
+test-docs: env
+	$(ACTIVATE) pytest -n 0 -m docs
 
 test-nightly: env
 	$(ACTIVATE) pytest -n 0 -m nightly
@@ -64,6 +68,11 @@ lock:
 	$(VENV)/lock/bin/uv pip compile --quiet requirements.txt --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --custom-compile-command "make lock" -o requirements.lock
 	rm -r $(VENV)/lock
+
+# The documentation as a site, results/docs; its graph of rules is drawn anew where Graphviz is.
+docs: env
+	if command -v dot > /dev/null; then $(VENV)/bin/python docs/rulegraph.py; fi
+	$(ACTIVATE) NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
 
 format: env
 	$(ACTIVATE) ruff check --fix --quiet . && $(ACTIVATE) ruff format --quiet .

@@ -101,32 +101,39 @@ def rules() -> str:
 
 
 def rule_files() -> str:
-    """The comment on top of each file of rules."""
-    rows = []
+    """The comment on top of each file of rules: what it is about, what it reads and makes."""
+    parts = []
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        comment = []
+        about: dict[str, list[str]] = {"": [], "in": [], "out": []}
+        place = ""
         for line in path.read_text(encoding="utf-8").splitlines():
             if not line.startswith("#"):
                 break
-            comment.append(line.removeprefix("#").strip())
-        rows.append(f"| `{path.name}` | {' '.join(filter(None, comment))} |")
-    return "\n".join(["| file | what it holds |", "|---|---|", *rows])
+            found = re.match(r"#\s+(in|out)\s{2,}(.*)", line)
+            place = found[1] if found else ("" if line == "#" else place)
+            about[place].append(found[2] if found else line.removeprefix("#").strip())
+        said = {place: " ".join(filter(None, lines)) for place, lines in about.items()}
+        parts.append(f"### `{path.name}`\n\n{said['']}\n")
+        files = [("reads", said["in"]), ("makes", said["out"])]
+        parts.append("\n".join(f"- {verb}: `{which}`" for verb, which in files if which) + "\n")
+    return "\n".join(parts)
 
 
 def command_line() -> str:
     """`--help` of every command."""
-    from typer import Context
-    from typer.main import get_command
+    from typer.testing import CliRunner
 
     sys.path.insert(0, str(ROOT / "workflow"))
     from actadd.cli import app
 
-    group = get_command(app)
-    parts = []
-    for name, command in sorted(group.commands.items()):
-        context = Context(command, info_name=f"actadd {name}")
-        parts.append(f"## `{name}`\n\n```text\n{command.get_help(context).strip()}\n```\n")
-    return "\n".join(parts)
+    def shown(*command: str) -> str:
+        plain = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+        said = CliRunner().invoke(app, [*command, "--help"], prog_name="actadd", env=plain)
+        lines = [line.rstrip() for line in said.output.strip().splitlines()]
+        return "\n".join(["```text", *lines, "```"])
+
+    names = [each.name or each.callback.__name__ for each in app.registered_commands]
+    return "\n\n".join([shown(), *(f"## `{name}`\n\n{shown(name)}" for name in names)])
 
 
 MADE: dict[str, Callable[[], str]] = {
