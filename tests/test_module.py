@@ -29,7 +29,8 @@ def outer(tmp_path_factory, tiny_model) -> tiny.Workspace:
     by_path = snakefile.replace(fetched, f'"{inner.folder.parent}/workflow/Snakefile"')
     (inner.folder / "Snakefile").write_text(by_path)
     (inner.folder / "config").mkdir()
-    settings = tiny.config(seed=7)
+    joy = {"kind": "pair", "positive": "Joy", "negative": "Grief"}
+    settings = tiny.config(vectors={**tiny.CONFIG["vectors"], "joy": joy})
     (inner.folder / "config/steering.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     return inner
 
@@ -42,10 +43,10 @@ def test_the_whole_is_planned_under_the_modules_names(outer):
 
 
 def test_a_target_is_computed_with_the_other_workflows_config(outer):
-    target = "results/vectors/tiny/love-hate/norms.csv"
+    target = "results/vectors/tiny/joy/norms.csv"
     outer.run(target)
     assert (outer.folder / target).stat().st_size
-    record = (outer.folder / "results/vectors/tiny/love-hate/provenance.json").read_text()
-    assert "love-hate" in record
+    record = (outer.folder / "results/vectors/tiny/joy/provenance.json").read_text()
+    assert "Grief" in record
     assert not (outer.folder.parent / "results").exists()
-    assert outer.planned(target) == {}
+    assert outer.planned("--nocolor", target) == {}
