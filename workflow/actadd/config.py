@@ -32,7 +32,12 @@ SECRETS = {"token", "key", "apikey", "auth", "password", "passwd", "pwd", "secre
 SECRETS |= {"signature", "credential", "credentials", "session", "sas", "jwt"}
 SPLIT = re.compile(r"[^A-Za-z]+|(?<=[a-z])(?=[A-Z])")
 
-SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.yaml"
+# Installed with pip, the schemas lie in the package; in the workflow, beside it.
+SCHEMA = next(
+    path
+    for folder in Path(__file__).resolve().parents
+    if (path := folder / "schemas" / "config.schema.yaml").is_file()
+)
 
 
 def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:

@@ -28,4 +28,6 @@ for section, name in PAPER + OWN:
 
     about = config[section][name]
     place = f" ({about['paper']})" if "paper" in about else ""
-    workflow.get_rule(target(section, name)).docstring = f"{about['title']}{place}"
+    # A workflow that takes this one in as a module gives its rules other names.
+    named = workflow.modifier.modify_rulename(target(section, name))
+    workflow.get_rule(named).docstring = f"{about['title']}{place}"
