@@ -37,7 +37,7 @@ def _side_by_side(spec: dict, table: pd.DataFrame) -> tuple[Figure, str]:
         for text in row_labels(order)
     ]
     # An inch of ten lines of labels.
-    height = 0.45 + 0.1 * sum(1.5 + text.count("\n") for text in texts)
+    height = 0.45 + 0.1 * len(texts) * max(1.5 + text.count("\n") for text in texts)
     figure, axes = panels(len(metrics), height, columns=4, sharey=True)
     shown = []
     for axis, metric in zip(axes, metrics, strict=True):
