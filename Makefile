@@ -54,10 +54,12 @@ bench: env
 
 env: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.txt
+# The lock's versions without its sums: those are of another build of torch on some machines.
+$(VENV)/.installed: requirements.txt requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --requirement requirements.txt
+	sed -nE 's/^([^ #]+==[^ \\]+( ;[^\\]*)?).*/\1/p' requirements.lock > $(VENV)/constraints.txt
+	$(VENV)/bin/pip install --quiet --requirement requirements.txt --constraint $(VENV)/constraints.txt
 	touch $@
 
 # Every package of the tree, for every platform, with the sums of its files; torch is the package
