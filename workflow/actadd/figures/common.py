@@ -49,7 +49,7 @@ STYLE = {
     "lines.linewidth": 1.1,
     "lines.markersize": 3.5,
     "errorbar.capsize": 1.5,
-    "savefig.dpi": 300,
+    "figure.dpi": 300,
     # Text of a PDF can be selected and edited; the ids of an SVG are the same each time.
     "pdf.fonttype": 42,
     "svg.hashsalt": "actadd",
@@ -238,6 +238,18 @@ def compose(figure: Figure, title: str, caption: str) -> None:
         legends[0].set_bbox_to_anchor((0.5, below / height))
     bottom = (below + sum(inner)) / height
     figure.get_layout_engine().set(rect=(0, bottom, 1, body / height), w_pad=GAP / 2, h_pad=0.03)
+    _settle(figure)
+
+
+def _settle(figure: Figure) -> None:
+    """Lays the panels out once, for every format and to the last digit.
+
+    The layout's solver adds in an order that differs from run to run, and so do its last bits.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in figure.axes:
+        axis.set_position(np.round(axis.get_position(original=True).bounds, 6))
 
 
 def _paragraph(figure: Figure, text: str, **style: Any) -> Text:
