@@ -201,6 +201,18 @@ def test_a_file_of_another_form_is_named(tmp_path, form, content, named):
         prepared(written(tmp_path / "x.data", content), format=form)
 
 
+def test_an_encoding_is_used_and_refused_where_the_file_is_utf_8(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes("text\nJirí’s café\n".encode("cp1252"))
+    assert list(prepared(path, table={"encoding": "cp1252"})["text"]) == ["Jirí’s café"]
+    with pytest.raises(UserError, match="cannot be read as csv: 'utf-8' codec"):
+        prepared(path)
+    path.write_text("text\nJirí’s café\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"UTF-8 and not latin-1; leave table\.encoding out"):
+        prepared(path, table={"encoding": "latin-1"})
+    assert list(prepared(path)["text"]) == ["Jirí’s café"]
+
+
 # --- what is taken from a text, and which texts are taken ---
 
 

