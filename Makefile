@@ -3,7 +3,7 @@
 # make bench    speed against other libraries         make plan     what a run would compute
 # make report   run, then results/report.html and results/explorer.html; paper-report: of the paper
 # make docs     the documentation as a site, results/docs      make lock     requirements.lock anew
-# make test-nightly    the tests that take many minutes     make test-docs    the tutorial for real
+# make test-nightly    the tests that take many minutes     make test-docs    what the documents say, for real
 # make test-slurm      the workflow on a Slurm cluster of one node, started for it (as root)
 
 VENV ?= .venv
@@ -38,7 +38,7 @@ paper-report: env
 test: env
 	$(ACTIVATE) pytest -n 2
 
-# The tutorial, command by command, with the real model.
+# Tutorial and README, command by command, with the real model: an hour.
 test-docs: env
 	$(ACTIVATE) pytest -n 0 -m docs
 

@@ -1,5 +1,6 @@
 """What the documents say to type, to write and to look at."""
 
+import os
 import re
 import shlex
 import shutil
@@ -196,25 +197,51 @@ def test_the_site_is_built_and_asks_no_server(tmp_path):
         assert [url for url in loaded if "canonical" not in url] == [], page.name
 
 
-@pytest.mark.docs
-def test_the_tutorial_from_top_to_bottom(tmp_path):
-    """Its commands one after another in a clone, with the real model: some minutes."""
-    folder = tmp_path / "clone"
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """A clone with the environment of these tests; what one page has computed, the next reuses."""
+    folder = tmp_path_factory.mktemp("docs") / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    (folder / "mine.yaml").write_text(TUTORIAL)
     (folder / ".venv").mkdir()
-    bin_ = Path(sys.executable).parent
-    (folder / ".venv/bin").symlink_to(bin_)
+    (folder / ".venv/bin").symlink_to(Path(sys.executable).parent)
     (folder / ".venv/.installed").touch()
+    return folder
+
+
+def typed(page: str, clone: Path, *, leave_out: str = "") -> str:
+    """What a page's commands print, typed one after another with the real model."""
     script = ["set -e"]
-    for page, _, text in blocks("sh"):
-        if page.endswith("tutorial.md"):
-            script += text.strip().splitlines()
+    for name, before, text in blocks("sh"):
+        if name == page and "<!-- elsewhere: " not in before:
+            lines = text.strip().splitlines()
+            script += [line for line in lines if not leave_out or leave_out not in line]
+    bin_ = Path(sys.executable).parent
     script = [line.replace("source .venv/bin/activate", f"PATH={bin_}:$PATH") for line in script]
-    done = subprocess.run(
-        [shutil.which("bash"), "-c", "\n".join(script)], cwd=folder, capture_output=True, text=True
-    )
+    environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}
+    command = [shutil.which("bash"), "-c", "\n".join(script)]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "unsteered" in done.stdout and "ok:" in done.stdout
-    assert (folder / "results/figures/calm.png").exists()
-    assert (folder / "results/explorer.html").exists()
+    return done.stdout
+
+
+@pytest.mark.docs
+def test_the_tutorial_from_top_to_bottom(clone):
+    (clone / "mine.yaml").write_text(TUTORIAL)
+    printed = typed("docs/tutorial.md", clone)
+    assert "unsteered" in printed and "ok:" in printed
+    assert (clone / "results/figures/calm.png").exists()
+    assert (clone / "results/explorer.html").exists()
+
+
+@pytest.mark.docs
+def test_the_readme_from_top_to_bottom(clone):
+    """All but the paper at its full size."""
+    assert "unsteered" in typed("README.md", clone, leave_out="config/paper.yaml")
+    for name in ("report.html", "explorer.html", "figures/topic.pdf", "tables/scorer_card.tex"):
+        assert (clone / "results" / name).exists(), name
+    assert len(list((clone / "results/figures").glob("*.png"))) > 20
+
+
+@pytest.mark.docs
+def test_fetching_first_from_top_to_bottom(clone):
+    typed("docs/how-to/offline.md", clone)

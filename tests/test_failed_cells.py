@@ -45,6 +45,7 @@ def test_the_run_ends_with_an_error_that_names_the_cells(failed):
     for place in ("completions/tiny/sweep", "logprobs/tiny/ratio", "divergence/tiny/moved"):
         assert f"{place}: actadd (" in printed
         assert "cells: 2 computed, 0 reused, 1 failed" in space.log(place)
+    assert "cells: " in printed and " reused, 3 failed\n" in printed
     assert "Traceback" not in printed
     # Everything else was made all the same.
     assert (space.folder / "results/figures/sweep.png").exists()
