@@ -225,21 +225,21 @@ def typed(page: str, clone: Path, *, leave_out: str = "") -> str:
 
 
 @pytest.mark.docs
-def test_the_tutorial_from_top_to_bottom(clone):
-    (clone / "mine.yaml").write_text(TUTORIAL)
-    printed = typed("docs/tutorial.md", clone)
-    assert "unsteered" in printed and "ok:" in printed
-    assert (clone / "results/figures/calm.png").exists()
-    assert (clone / "results/explorer.html").exists()
-
-
-@pytest.mark.docs
 def test_the_readme_from_top_to_bottom(clone):
     """All but the paper at its full size."""
     assert "unsteered" in typed("README.md", clone, leave_out="config/paper.yaml")
     for name in ("report.html", "explorer.html", "figures/topic.pdf", "tables/scorer_card.tex"):
         assert (clone / "results" / name).exists(), name
     assert len(list((clone / "results/figures").glob("*.png"))) > 20
+
+
+@pytest.mark.docs
+def test_the_tutorial_from_top_to_bottom(clone):
+    (clone / "mine.yaml").write_text(TUTORIAL)
+    printed = typed("docs/tutorial.md", clone)
+    assert "unsteered" in printed and "ok:" in printed
+    assert (clone / "results/figures/calm.png").exists()
+    assert (clone / "results/explorer.html").exists()
 
 
 @pytest.mark.docs
