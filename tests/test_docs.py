@@ -203,7 +203,8 @@ def clone(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("docs") / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
     (folder / ".venv").mkdir()
-    (folder / ".venv/bin").symlink_to(Path(sys.executable).parent)
+    for part in ("bin", "lib", "pyvenv.cfg"):
+        (folder / ".venv" / part).symlink_to(Path(sys.prefix) / part)
     (folder / ".venv/.installed").touch()
     return folder
 
@@ -215,7 +216,7 @@ def typed(page: str, clone: Path, *, leave_out: str = "") -> str:
         if name == page and "<!-- elsewhere: " not in before:
             lines = text.strip().splitlines()
             script += [line for line in lines if not leave_out or leave_out not in line]
-    bin_ = Path(sys.executable).parent
+    bin_ = clone / ".venv/bin"
     script = [line.replace("source .venv/bin/activate", f"PATH={bin_}:$PATH") for line in script]
     environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}
     command = [shutil.which("bash"), "-c", "\n".join(script)]
