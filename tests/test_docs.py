@@ -241,6 +241,11 @@ def test_the_tutorial_from_top_to_bottom(clone):
     assert "unsteered" in printed and "ok:" in printed
     assert (clone / "results/figures/calm.png").exists()
     assert (clone / "results/explorer.html").exists()
+    # Its fourth step.
+    (clone / "mine.yaml").write_text(TUTORIAL.replace("[-2, 2]", "[-2, 2, 4]"))
+    typed("docs/tutorial.md", clone)
+    log = (clone / "results/logs/completions/smollm2-135m/calm.log").read_text()
+    assert "cells: 2 computed, 5 reused" in log
 
 
 @pytest.mark.docs
