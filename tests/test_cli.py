@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,8 +13,11 @@ from typer.testing import CliRunner
 
 import tiny
 from actadd.cli import app, project, shown
+from actadd.cli import plan as planning
+from actadd.cli.project import configured
 from actadd.configfiles import load
 from actadd.files import read_json
+from actadd.plan import Plan
 
 TRIAL = ("--positive", "Love", "--negative", "Hate", "--layer", "1", "--samples", "2")
 PROMPT = "I went up to my friend and said"
@@ -305,6 +309,29 @@ def test_time_comes_from_what_this_machine_has_shown(here):
     assert planned()["sweep"]["time"] != "?"
     file.write_text(file.read_text().replace('"cores": ', '"cores": 9'))
     assert planned()["sweep"]["time"] == "?"
+
+
+@pytest.mark.workflow
+def test_the_time_of_a_judge_is_that_of_reading_what_it_has_not_read(here):
+    settings = tiny.config()
+    settings["experiments"]["sweep"]["scorers"] = ["distinct", "fluency"]
+
+    def forecast():
+        here.configure(settings)
+        plan = Plan(configured([]), Path.cwd())
+        conditions = planning.rate_conditions("tiny", plan.cells("tiny", "sweep").slice)
+        # A second for each token that is read.
+        return planning.forecast(plan, "tiny", "sweep", [{**conditions, "drawn": 1e9, "read": 1}])
+
+    drawn = 5 * 2 * 2 * 5
+    found = forecast()
+    assert found.missing == 0 and drawn < found.seconds < 5 * drawn
+    here.run("--", "results/scores/tiny/sweep/fluency.parquet")
+    assert forecast().seconds == 0
+    settings["experiments"]["sweep"]["samples"] = 3
+    found = forecast()
+    assert found.missing == 5 and found.work.judged > 5 * 2 * 3 * 5
+    assert found.seconds == pytest.approx(found.work.read + found.work.judged)
 
 
 def test_before_anything_is_made_a_plan_gives_limits(configs):

@@ -18,6 +18,8 @@ from actadd.measures import Measure, cells_of
 from actadd.plan import Job, Plan
 from actadd.progress import readable
 from actadd.provenance import record_beside
+from actadd.scorers import KINDS
+from actadd.scores import keyed
 from actadd.sizes import ROWS_PER_TEXT, resolved
 
 RESULTS = Path("results")
@@ -30,13 +32,15 @@ class Work:
     """What some cells take, at most: rows may end early.
 
     passes: forward passes of a batch. drawn, read: tokens of completions and of prompts and texts.
-    computed: tokens drawn with those that only fill batches.
+    computed: tokens drawn with those that only fill batches. judged: tokens that a judge of the
+    completions reads, prompts and completions.
     """
 
     passes: int = 0
     drawn: int = 0
     read: int = 0
     computed: int = 0
+    judged: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Forecast:
 
     cells: different ones. stored: how many the store holds, None if that cannot be told yet, and
     then unknown says why. missing: cells to compute, at most. work: None if not even a limit is
-    known. seconds: of one job that did it all; None without a rate of this machine.
+    known. seconds: of one job that did it all and had a language model judge it, if one does; None
+    without a rate of this machine.
     """
 
     experiment: str
@@ -113,6 +118,33 @@ def cell_keys(plan: Plan, model: str, experiment: str, fresh: bool = True) -> li
     return list(cells_of(**inputs(plan, model, experiment, fresh))[1].keys)
 
 
+def score_cells(
+    plan: Plan, model: str, experiment: str, entry: dict[str, Any]
+) -> list[tuple[str, int]]:
+    """(key, rows) of the cells of a scorer's table, as its job finds them in the completions.
+
+    entry: the scorer's, as its job has it. Nothing without completions; raises UserError if what
+    the scorer reads besides is not there.
+    """
+    completions = RESULTS / "completions" / model / f"{experiment}.parquet"
+    if not completions.exists():
+        return []
+    folders = {
+        "classifier": RESULTS / "scorers" / entry["name"],
+        "model": RESULTS / "models" / str(entry.get("model")),
+        "source": RESULTS / "sources" / str(entry.get("source")),
+    }
+    folder = folders.get(KINDS[entry["kind"]] or "")
+    shape = None
+    if entry.get("batch_rows") == "auto":
+        shape = RESULTS / "models" / f"{entry['model']}.batch.json"
+    for path in filter(None, (folder, shape)):
+        if not path.exists():
+            raise UserError(f"{path} is not made yet")
+    spec = resolved({"scorer": entry}, shape)["scorer"]
+    return [(key, len(group)) for key, group in keyed(spec, completions, folder)]
+
+
 def up_to_date(plan: Plan, model: str, experiment: str) -> bool:
     """Whether an experiment's table is what its job would write."""
     measure = plan.experiment(experiment)["measure"]
@@ -134,28 +166,31 @@ def forecast(plan: Plan, model: str, experiment: str, known: list[dict[str, Any]
             _expected(plan.config, experiment, count),
             str(error),
         )
-        return replace(found, seconds=_seconds(plan, found, known))
+        return replace(found, seconds=_seconds(plan, found, known, found.work))
     first = {key: index for index, key in reversed(list(enumerate(cells.keys)))}
     missing = [index for key, index in first.items() if not store.path(key).exists()]
     stored = len(first) - len(missing)
     if up_to_date(plan, model, experiment):
         # Its job does not run, whatever has become of the store.
         missing = []
+    work = WORK[entry["measure"]]
     found = Forecast(
         *(experiment, model, entry["measure"], len(first), stored, len(missing)),
-        WORK[entry["measure"]](own, cells, sorted(missing)),
+        work(own, cells, sorted(missing)),
     )
-    return replace(found, seconds=_seconds(plan, found, known))
+    whole = work(own, cells, sorted(first.values()))
+    return replace(found, seconds=_seconds(plan, found, known, whole))
 
 
 def _completions(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work:
     spec = experiment.spec
     units: Counter = Counter()
-    drawn = 0
+    drawn = judged = 0
     for cell in (cells.cells[index] for index in wanted):
         for place in range(len(cell.texts)):
             kind = cell.kind(place, spec["batch_rows"])
             units[kind] += -(-spec["samples"] // kind.samples)
+            judged += spec["samples"] * (kind.width + spec["max_new_tokens"])
         drawn += len(cell.texts) * spec["samples"] * spec["max_new_tokens"]
     passes = read = computed = 0
     for kind, count in units.items():
@@ -164,7 +199,7 @@ def _completions(experiment: Experiment, cells: Measure, wanted: list[int]) -> W
         passes += batches * spec["max_new_tokens"]
         read += batches * contexts * kind.width
         computed += batches * contexts * kind.samples * spec["max_new_tokens"]
-    return Work(passes, drawn, read, computed)
+    return Work(passes, drawn, read, computed, judged)
 
 
 def _logprobs(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work:
@@ -206,33 +241,83 @@ def _expected(config: dict[str, Any], experiment: str, cells: int) -> Work | Non
         return None
     drawn = cells * min(counts) * entry["samples"] * entry["max_new_tokens"]
     passes = -(-cells * min(counts) * entry["samples"] // rows) * entry["max_new_tokens"]
-    return Work(passes, drawn, computed=drawn)
+    return Work(passes, drawn, computed=drawn, judged=drawn)
 
 
-def _seconds(plan: Plan, found: Forecast, known: list[dict[str, Any]]) -> float | None:
-    if found.work is None:
+def _seconds(
+    plan: Plan, found: Forecast, known: list[dict[str, Any]], whole: Work | None
+) -> float | None:
+    """whole: the work of all cells, be they stored or not."""
+    if found.work is None or whole is None:
         return None
-    if not found.missing:
-        return 0.0
-    needed = rate_conditions(plan, found.model, found.experiment)
-    rate = rates.rate_for(known, **needed) if needed else None
-    if rate is None:
-        return None
-    return found.work.computed / rate["drawn"] + found.work.read / rate["read"]
+    seconds = 0.0
+    if found.missing:
+        spec = plan.cells(found.model, found.experiment).slice
+        rate = _rate(known, found.model, spec)
+        if rate is None:
+            return None
+        seconds += found.work.computed / rate["drawn"] + found.work.read / rate["read"]
+    for scorer in plan.experiment(found.experiment).get("scorers", []):
+        tokens = to_judge(plan, found, scorer, whole)
+        if tokens:
+            spec = plan.scores(found.model, found.experiment, scorer).slice["scorer"]
+            rate = _rate(known, spec["model"], spec)
+            if rate is None:
+                return None
+            seconds += tokens / rate["read"]
+    return seconds
 
 
-def rate_conditions(plan: Plan, model: str, experiment: str) -> dict[str, Any] | None:
-    """What a rate has to be measured under for an experiment's job; None if unknown yet."""
-    spec = plan.cells(model, experiment).slice
+def to_judge(plan: Plan, found: Forecast, scorer: str, whole: Work) -> int:
+    """Tokens that a scorer's language model has still to read, at most; 0 if none judges."""
+    if "model" not in plan.scorer_inputs(scorer):
+        return 0
+    job = plan.scores(found.model, found.experiment, scorer)
+    path = RESULTS / "scores" / found.model / found.experiment / f"{scorer}.parquet"
+    if path.exists() and made_by(path, job):
+        return 0
+    try:
+        cells = score_cells(plan, found.model, found.experiment, job.slice["scorer"])
+    except UserError:
+        cells = []
+    if not cells or found.stored is None:
+        return whole.judged
+    store = CellStore(RESULTS / "store")
+    rows = sum(rows for key, rows in cells if not store.path(key).exists())
+    every = whole.drawn // plan.experiment(found.experiment)["max_new_tokens"]
+    return found.work.judged + whole.judged * rows // every
+
+
+def _rate(known: list[dict[str, Any]], model: str, spec: dict[str, Any]) -> dict[str, Any] | None:
+    """The rate of this machine for a job of this spec, if there is one."""
+    needed = rate_conditions(model, spec)
+    return rates.rate_for(known, **needed) if needed else None
+
+
+def rate_conditions(model: str, spec: dict[str, Any]) -> dict[str, Any] | None:
+    """What a rate has to be measured under for a job of a model; None if unknown yet."""
     shape = RESULTS / "models" / f"{model}.batch.json"
-    if spec["batch_rows"] == "auto" and not shape.exists():
-        return None
-    rows = resolved(spec, shape if spec["batch_rows"] == "auto" else None)["batch_rows"]
+    rows = spec["batch_rows"]
+    if rows == "auto":
+        if not shape.exists():
+            return None
+        rows = read_json(shape)["batch_rows"]
     return {
         "model": model,
         **{name: spec[name] for name in ("dtype", "compute")},
         "batch_rows": rows,
     }
+
+
+def computing(plan: Plan, runs: list[tuple[str, str]]) -> dict[str, dict[str, Any]]:
+    """Model -> spec of a job that computes with it, of those that measure and those that judge."""
+    found = {model: plan.cells(model, experiment).slice for model, experiment in runs}
+    for _, experiment in runs:
+        for scorer in plan.experiment(experiment).get("scorers", []):
+            if "model" in plan.scorer_inputs(scorer):
+                entry = plan.scorer_entry(scorer)
+                found.setdefault(entry["model"], entry)
+    return found
 
 
 def runs(plan: Plan, paper: bool) -> list[tuple[str, str]]:
@@ -243,8 +328,8 @@ def runs(plan: Plan, paper: bool) -> list[tuple[str, str]]:
 
 def calibrate(plan: Plan, runs: list[tuple[str, str]]) -> None:
     """Measures the rates of those models that are prepared."""
-    for model, experiment in {model: (model, experiment) for model, experiment in runs}.values():
-        folder, needed = RESULTS / "models" / model, rate_conditions(plan, model, experiment)
+    for model, spec in computing(plan, runs).items():
+        folder, needed = RESULTS / "models" / model, rate_conditions(model, spec)
         if needed is None or not (folder / "model.json").exists():
             typer.echo(f"{model} is not prepared yet; its time is not estimated", err=True)
             continue
@@ -298,7 +383,7 @@ def total(found: list[Forecast]) -> str:
     unknown = sum(second is None for second in seconds)
     said = f"{cells} cells, {'at most ' if open_ else ''}{missing} to compute"
     if time or not unknown:
-        said += f"; {readable(time)} of one job's time, without scores and figures"
+        said += f"; {readable(time)} of one job's time, figures and small steps left out"
     if unknown:
         said += f"; time not known for {unknown} of {len(found)} experiments"
     return said

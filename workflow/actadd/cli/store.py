@@ -6,14 +6,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import typer
 
-from actadd.cli.plan import RESULTS, cell_keys
+from actadd.cli.plan import RESULTS, cell_keys, score_cells
 from actadd.cli.shown import size
 from actadd.errors import UserError
 from actadd.files import read_json
 from actadd.plan import MEASURES, Plan
-from actadd.scorers import KINDS
-from actadd.scores import keyed
-from actadd.sizes import resolved
 
 # Tables name a cell by so much of its key.
 SHORT = 16
@@ -25,6 +22,14 @@ class Needed:
 
     cells: set[str] = field(default_factory=set)
     unknown: list[str] = field(default_factory=list)
+
+    def add_scores(self, plan: Plan, model: str, experiment: str, entry: dict) -> None:
+        """The cells of a scorer's table; entry: the scorer's, as its job has it."""
+        try:
+            cells = score_cells(plan, model, experiment, entry)
+            self.cells |= {key[:SHORT] for key, _ in cells}
+        except UserError as error:
+            self.unknown.append(f"scores of {experiment} on {model} by {entry['name']}: {error}")
 
 
 def files(store: Path) -> list[Path]:
@@ -48,7 +53,7 @@ def needed(plan: Plan) -> Needed:
     for path in RESULTS.glob("scores/*/*/*.parquet"):
         model, experiment, scorer = path.relative_to(RESULTS / "scores").with_suffix("").parts
         entry = read_json(path.with_name(f"{scorer}.provenance.json"))["spec"]["scorer"]
-        _score_cells(plan, model, experiment, entry, found)
+        found.add_scores(plan, model, experiment, entry)
     for experiment, entry in plan.config["experiments"].items():
         for model in entry["models"]:
             try:
@@ -57,7 +62,7 @@ def needed(plan: Plan) -> Needed:
             except UserError as error:
                 found.unknown.append(f"{experiment} on {model}: {error}")
             for scorer in entry.get("scorers", []):
-                _score_cells(plan, model, experiment, plan.scorer_entry(scorer), found)
+                found.add_scores(plan, model, experiment, plan.scorer_entry(scorer))
     return found
 
 
@@ -65,29 +70,6 @@ def _named(path: Path) -> set[str]:
     """The cells that a table was made of."""
     batches = pq.ParquetFile(path).iter_batches(columns=["cell"])
     return {cell for batch in batches for cell in batch.column("cell").unique().to_pylist()}
-
-
-def _score_cells(plan: Plan, model: str, experiment: str, entry: dict, found: Needed) -> None:
-    """Adds the cells of a scorer's table, as its job finds them from the completions."""
-    completions = RESULTS / "completions" / model / f"{experiment}.parquet"
-    if not completions.exists():
-        return
-    folders = {
-        "classifier": RESULTS / "scorers" / entry["name"],
-        "model": RESULTS / "models" / str(entry.get("model")),
-        "source": RESULTS / "sources" / str(entry.get("source")),
-    }
-    folder = folders.get(KINDS[entry["kind"]] or "")
-    shape = None
-    if entry.get("batch_rows") == "auto":
-        shape = RESULTS / "models" / f"{entry['model']}.batch.json"
-    for path in filter(None, (folder, shape)):
-        if not path.exists():
-            place = f"scores of {experiment} on {model} by {entry['name']}"
-            found.unknown.append(f"{place}: {path} is not made yet")
-            return
-    spec = resolved({"scorer": entry}, shape)
-    found.cells |= {key[:SHORT] for key, _ in keyed(spec["scorer"], completions, folder)}
 
 
 @dataclass(frozen=True)
