@@ -540,7 +540,9 @@ def _given_vector(config: dict[str, Any], key: str, name: str, root: Path) -> It
         yield f"{key}.file: {error}"
     for place, model, addition in _additions_of(config, name):
         used = [addition.get(field, []) for field in ("layer", "source_layer")]
-        for layer in sorted(layer for part in used for layer in _listed(part)):
+        if "choice" in addition:
+            used.append(_chosen_layers(config, place.split(".")[1], model, addition))
+        for layer in sorted({layer for part in used for layer in _listed(part)}):
             if layer not in given.rows:
                 there = ", ".join(map(str, given.layers))
                 yield (
@@ -560,6 +562,18 @@ def _given_vector(config: dict[str, Any], key: str, name: str, root: Path) -> It
                     f"lenses.{lens}.vectors: a lens reads all {depth} layers of {model}, but "
                     f"{entry['file']} does not hold them all; remove {name!r}"
                 )
+
+
+def _chosen_layers(config: dict, experiment: str, model: str, addition: dict) -> list[int]:
+    """Layers of which a choice may set one, for an addition that does not name its own."""
+    rule = config["experiments"][experiment]["choices"][addition["choice"]]
+    sweep = config["experiments"][rule["experiment"]]["conditions"]
+    placed = at_depth(sweep, config["models"][model]["layers"])
+    [swept] = placed[rule["condition"]]["additions"]
+    taken = "source_layer" if "source_layer" in swept else "layer"
+    fields = set() if "source_layer" in addition else {taken}
+    fields |= {"layer"} if addition.get("match_norm") else set()
+    return [layer for field in fields for layer in _listed(swept[field])]
 
 
 def _listed(value: Any) -> list:
