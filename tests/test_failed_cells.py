@@ -2,16 +2,18 @@
 
 import copy
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 import tiny
-from actadd import attempts
+from actadd import attempts, datasets
 from actadd.cells import CellStore, fill
 from actadd.choice import choose
 from actadd.errors import CellError, UserError
-from actadd.measures import shard_of
+from actadd.measures import measure, shard_of
+from actadd.vectors import write_vector
 
 # Overflows in float16.
 HUGE = 1e9
@@ -155,6 +157,29 @@ def test_a_note_that_a_kill_left_beside_a_finished_cell_counts_for_nothing(tmp_p
             store.put(key, table)
     assert store.path(key).with_suffix(".failed.json").exists()
     assert fill(store, [key], ["a"], lambda _: 1 / 0) == {} and store.failure(key) is None
+
+
+def test_each_of_several_cells_that_go_by_one_label_is_counted(prepared, tmp_path):
+    texts = {"name": "t", "title": "t", "texts": ["The bride went home"]}
+    datasets.prepare(texts, None, tmp_path / "t.parquet")
+    write_vector(tmp_path / "v/layer_01.safetensors", np.ones((1, 32), np.float32), layer=1)
+    addition = {"vector": "v", "layer": 1, "coefficient": 1e38, "position": "back"}
+    spec = {
+        **{"name": "e", "measure": "completions", "model": "tiny", "prompts": {"split": "all"}},
+        **{"dtype": "float32", "compute": {"device": "cpu", "threads": 1}, "batch_rows": 2},
+        **{"samples": 1, "max_new_tokens": 2, "sampling": {"temperature": 1}, "seed": 0},
+        "conditions": {"a": {"method": "actadd", "seed": [0, 1], "additions": [addition]}},
+    }
+    facts = measure(
+        spec,
+        model_dir=prepared,
+        texts_file=tmp_path / "t.parquet",
+        vector_files=[tmp_path / "v/layer_01.safetensors"],
+        choice=None,
+        store=tmp_path / "store",
+        output=None,
+    )
+    assert len(facts["failed"]) == 2
 
 
 RULE = {"experiment": "sweep", "condition": "a", "metric": "words.any", "direction": "max"}
