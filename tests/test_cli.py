@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 import tiny
+from actadd import SteeringVectors, save_vectors
 from actadd.cli import app, project, shown
 from actadd.cli import plan as planning
 from actadd.cli.project import configured
@@ -227,7 +229,48 @@ def test_what_cannot_be_tried_is_said_before_a_model_is_loaded(prepared, tmp_pat
     assert "no tokenizer.json" in actadd("try", "--model", "empty", *TRIAL, PROMPT, code=1)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--coefficient", "nan"),
+        ("--coefficient", "inf"),
+        ("--frequency-penalty", "inf"),
+        ("--threads", "99999999999"),
+        ("--positive", "half \udcff a character"),
+    ],
+)
+def test_what_is_no_number_and_no_text_is_wrong_usage(prepared, wrong):
+    arguments = ("--model", str(prepared), *TRIAL, *wrong, PROMPT)
+    assert f"Invalid value for '{wrong[0]}'" in actadd("try", *arguments, code=2)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_checkpoint_that_is_cut_off_is_said(tiny_model, tmp_path, file):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / file).write_bytes((folder / file).read_bytes()[:100])
+    said = actadd("try", "--model", str(folder), *TRIAL, PROMPT, code=1)
+    assert "cannot be read" in said and "get it anew" in said
+
+
 # --- vectors ---
+
+
+@pytest.mark.parametrize("content", ["", "layer,position,ratio\n", "layer,position\n1,2\n"])
+def test_norms_that_are_damaged_are_named(tmp_path, content):
+    file = tmp_path / "vectors/tiny/calm/norms.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    said = actadd("vectors", "--results", str(tmp_path), code=1)
+    assert "norms.csv is damaged: delete it" in said.replace("\n", "")
+
+
+def test_a_file_that_cannot_be_written_is_said(tmp_path):
+    save_vectors(tmp_path / "a.safetensors", SteeringVectors({2: np.ones((1, 4), np.float32)}))
+    (tmp_path / "folder.safetensors").mkdir()
+    for place in ("folder.safetensors", "a.safetensors/b.safetensors"):
+        target = str(tmp_path / place)
+        said = actadd("import", str(tmp_path / "a.safetensors"), "-o", target, code=1)
+        assert said.startswith(f"error: {tmp_path}") and "or name another" in said
 
 
 @pytest.mark.workflow

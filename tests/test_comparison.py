@@ -324,3 +324,18 @@ def test_the_stored_summary_of_the_random_vector_is_that_of_its_series():
         summary = series("random_vector_kl_summary", name).set_index("x")["published"]
         for statistic, value in summary.items():
             assert getattr(values, statistic)() == pytest.approx(value, abs=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "cannot be read as CSV"),
+        (b"\xff\xfe", "cannot be read as CSV"),
+        (b"item,x\na,1\n", "has no column 'y'"),
+        (b"item,x,y\na,1,2\na,2,b\n", "row 2: y is 'b', no number"),
+    ],
+)
+def test_published_numbers_that_cannot_be_read_are_said(tmp_path, content, said):
+    (tmp_path / "published.csv").write_bytes(content)
+    with pytest.raises(UserError, match=rf"^comparison\.published: .*{said}"):
+        read_published(tmp_path / "published.csv")

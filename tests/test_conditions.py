@@ -213,6 +213,26 @@ def test_match_norm_leaves_out_rows_that_are_zero(prepared, tmp_path):
     assert np.allclose(found.vector(found.conditions[0].additions[0]), 0.5 * source)
 
 
+def test_match_norm_of_a_vector_of_one_row_counts_it(prepared, tmp_path):
+    source, here = np.zeros((2, 1, 32), np.float32)
+    source[0, 1], here[0, 6] = 8, 4
+    files = [write(tmp_path, "v", 0, source), write(tmp_path, "v", 2, here)]
+    entries = steered(layer=2, source_layer=0, match_norm=True, position="back")
+    found = experiment(prepared, entries, files)
+    assert np.allclose(found.vector(found.conditions[0].additions[0]), 0.5 * source)
+    files[1] = write(tmp_path, "v", 2, 0 * here)
+    found = experiment(prepared, entries, files)
+    with pytest.raises(UserError, match=r"vectors\.v is zero at layer 2 or 0"):
+        found.vector(found.conditions[0].additions[0])
+
+
+def test_a_layer_that_a_vectors_file_lacks_is_not_added_as_nothing(prepared, tmp_path):
+    file = write(tmp_path, "v", 1, np.zeros((0, 32), np.float32))
+    found = experiment(prepared, steered(layer=1), [file])
+    with pytest.raises(UserError, match=r"vectors\.v\.file does not hold layer 1"):
+        found.vector(found.conditions[0].additions[0])
+
+
 def test_vectors_needed_where_layers_differ():
     entries = steered(layer=[1, 2], source_layer=0)
     assert conditions.vectors_needed(entries, {}) == {("v", 0)}

@@ -255,3 +255,39 @@ def test_figures_of_the_paper_are_told_from_the_others(settings):
     settings["figures"]["sweep"]["metrics"] = ["words.any"]
     plan = Plan(checked(settings))
     assert plan.experiments_of([("figures", "sweep")]) == ["chosen", "sweep"], "with its choices"
+
+
+# --- names and settings that meet ---
+
+
+def test_two_samplings_that_are_the_same_are_refused(settings):
+    drawn = [{"temperature": 1}, {"top_p": 0.3}]
+    settings["experiments"]["sweep"]["conditions"]["unsteered"]["sampling"] = drawn
+    with pytest.raises(UserError, match=r"conditions\.unsteered\.sampling: .*write each once"):
+        checked(settings)
+
+
+@pytest.mark.workflow
+def test_an_experiment_may_be_called_none(tmp_path, tiny_model):
+    settings = tiny.config()
+    del settings["experiments"]["chosen"], settings["figures"]["sweep"]
+    settings["experiments"]["none"] = settings["experiments"].pop("sweep")
+    space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
+    assert space.planned("--", "results/completions/tiny/none.parquet")["completions"] == 1
+
+
+DISTINCT = "distinct.distinct_1"
+
+
+@pytest.mark.parametrize(
+    ("figure", "said"),
+    [
+        ({"kind": "dose_response", "metrics": [DISTINCT]}, r"metrics: there are 1; write two"),
+        ({"kind": "sweep", "metrics": [DISTINCT], "x": "dimensions"}, r"x: no condition has one"),
+        ({"kind": "topics", "metrics": [DISTINCT]}, r"metrics: .* needs a condition 'distinct_1'"),
+    ],
+)
+def test_a_figure_that_cannot_be_drawn_is_refused_before_anything_runs(settings, figure, said):
+    settings["figures"]["new"] = {"title": "New", "experiment": "sweep", **figure}
+    with pytest.raises(UserError, match=rf"^figures\.new\.{said}"):
+        checked(settings)

@@ -521,3 +521,10 @@ def test_commands_say_what_to_do(command, arguments, message):
     done = command(*arguments)
     assert done.exit_code == 1 and done.output.startswith("error: ") and message in done.output
     assert not list(Path().glob("x.*"))
+
+
+def test_a_layer_that_stands_twice_is_refused(tmp_path):
+    rows = np.ones((1, 4), np.float32)
+    save_file({"layer.1": rows, "layer.01": 2 * rows}, tmp_path / "twice.safetensors")
+    with pytest.raises(UserError, match=r"layer\.01.* are no vectors"):
+        load_vectors(tmp_path / "twice.safetensors")

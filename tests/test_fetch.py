@@ -312,3 +312,12 @@ def test_only_a_program_with_a_network_asks_the_hub(network, tmp_path, monkeypat
     seen = []
     program.run("", lambda *_: seen.append(os.environ.get("HF_HUB_OFFLINE")), network=network)
     assert seen == [None if network else "1"]
+
+
+@pytest.mark.parametrize("odd", ["\u200b", "\x1b[200~"])
+def test_a_token_that_no_header_can_hold_is_said_and_not_shown(tmp_path, monkeypatch, odd):
+    monkeypatch.setenv("HF_TOKEN", f"hf_a{odd}canary")
+    entry = {"type": "hub", "repository": "a/b"}
+    with pytest.raises(UserError, match=r"^sources\.new: HF_TOKEN holds") as caught:
+        fetch("new", entry, tmp_path / "new", tmp_path / "lock.json")
+    assert "canary" not in str(caught.value)

@@ -92,6 +92,22 @@ def test_what_does_not_fit_is_named(folder, config, named):
     assert named in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("more", "layer"),
+    [({}, 0), ({"source_layer": 2}, None), ({"source_layer": 2, "match_norm": True}, 0)],
+)
+def test_a_choice_among_layers_that_the_file_lacks_is_named(folder, more, layer):
+    config = settings()
+    addition = {"vector": "mine", "choice": "best", "position": "back", **more}
+    given = {"method": "actadd", "additions": [addition]}
+    config["experiments"]["chosen"]["conditions"]["given"] = given
+    if layer is None:
+        checked(config, folder)
+        return
+    with pytest.raises(UserError, match=f"on tiny it is layer {layer}, and mine.gguf holds"):
+        checked(config, folder)
+
+
 def test_a_depth_that_is_there_is_fine(folder):
     checked(settings(layer=None, depth=0.7), folder)
 

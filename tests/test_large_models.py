@@ -271,6 +271,20 @@ def test_in_8_bit_a_cell_does_not_depend_on_its_neighbours(prepared, vector_file
                 pd.testing.assert_frame_equal(part, own, check_exact=True)
 
 
+def test_in_8_bit_cells_that_go_by_one_label_share_no_batches(prepared, vector_file, tmp_path):
+    """As those of a sweep of positions or seeds do."""
+    addition = {"vector": "v", "layer": 1, "coefficient": 20, "position": ["front", "back"]}
+    seeds = list(range(4))
+    swept = {"method": "actadd", "additions": [addition], "seed": seeds}
+    compute = {**CPU, "quantization": "8bit"}
+    whole, *_ = measured(spec_of(compute, a=swept), prepared, vector_file, tmp_path / "together")
+    for seed in seeds:
+        alone = spec_of(compute, a={**swept, "seed": seed})
+        own, *_ = measured(alone, prepared, vector_file, tmp_path / str(seed))
+        part = whole[whole["seed"] == seed].reset_index(drop=True)
+        pd.testing.assert_frame_equal(part, own, check_exact=True)
+
+
 # --- numbers that float16 does not hold ---
 
 

@@ -50,3 +50,16 @@ def test_a_target_is_computed_with_the_other_workflows_config(outer):
     assert "Grief" in record
     assert not (outer.folder.parent / "results").exists()
     assert outer.planned("--nocolor", target) == {}
+
+
+def test_failed_cells_end_the_other_workflows_run_with_an_error(outer, tmp_path):
+    space = outer.copy(tmp_path / "outer")
+    file = space.folder / "config/steering.yaml"
+    settings = yaml.safe_load(file.read_text())
+    settings["models"]["tiny"]["dtype"] = "float16"
+    [addition] = settings["experiments"]["ratio"]["conditions"]["actadd"]["additions"]
+    addition["coefficient"] = 1e9
+    file.write_text(yaml.safe_dump(settings, sort_keys=False))
+    printed = space.run("results/logprobs/tiny/ratio.parquet", fails=True)
+    assert "1 cells failed; the next run tries them again" in printed
+    assert (space.folder / "results/logprobs/tiny/ratio.parquet").exists()

@@ -9,7 +9,7 @@ import torch
 
 import tiny
 from actadd import datasets, models, scorer_card, scores
-from actadd.errors import UserError
+from actadd.errors import CellError, UserError
 from actadd.files import read_json
 from actadd.scorers import (
     KINDS,
@@ -184,3 +184,11 @@ def test_similarity_of_a_text_with_itself_is_one(bert):
     )
     cosine = scorer("similarity")(texts, spec, bert)["cosine"]
     assert cosine[0] == pytest.approx(1, abs=1e-5) and cosine[1] < 0.9999 and math.isnan(cosine[2])
+
+
+def test_what_a_judge_cannot_read_as_it_is_too_long_fails_its_cell(prepared):
+    """Half characters of a completion may be more tokens to the judge than were drawn."""
+    spec = {"name": "fluency", "model": "tiny", "dtype": "float32", "batch_rows": 8}
+    spec |= {"compute": {"device": "cpu", "threads": 1}}
+    with pytest.raises(CellError, match=r"scorers\.fluency: .* tiny reads at most 128"):
+        perplexity.score(table("\ufffd" * 80, " a"), spec, prepared)

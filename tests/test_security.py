@@ -19,7 +19,7 @@ from actadd import models
 from actadd.errors import UserError, without_secrets
 from actadd.fetch import fetch
 from actadd.files import read_json
-from actadd.scorers import classifier, hub_classifier
+from actadd.scorers import classifier, hub_classifier, similarity
 
 ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
 TABLE = pd.DataFrame({"prompt": ["a"], "completion": ["b"]})
@@ -82,6 +82,18 @@ def test_a_pickled_hub_classifier_needs_the_users_word(tiny_model, tmp_path, bom
     # Even then torch reads tensors only.
     with pytest.raises(Exception, match=r"weights_only|Unsupported|unpickl"):
         hub_classifier.score(TABLE, {**spec, "allow_pickle": True}, folder)
+    assert not bomb[1].exists()
+
+
+def test_a_pickled_sentence_encoder_is_refused_and_not_read(tiny_model, tmp_path, bomb):
+    from transformers import BertConfig
+
+    folder = tmp_path / "encoder"
+    BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2).save_pretrained(folder)
+    shutil.copy(tiny_model / "tokenizer.json", folder)
+    (folder / "pytorch_model.bin").write_bytes(bomb[0])
+    with pytest.raises(UserError, match="has no safetensors weights"):
+        similarity.embed(["a"], folder, "cpu")
     assert not bomb[1].exists()
 
 

@@ -100,7 +100,8 @@ class CellStore:
     def failure(self, key: str) -> str | None:
         """Why a cell could not be computed when it was last tried; None if it is there."""
         path = self._failure_path(key)
-        if not path.exists():
+        # A note that a kill left behind, or a job beside the one that made the cell, is none.
+        if not path.exists() or self.path(key).exists():
             return None
         try:
             return read_json(path)["failed"]

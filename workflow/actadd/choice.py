@@ -14,13 +14,15 @@ def choose(spec: dict, *, summaries: dict[str, Path], output: Path) -> dict[str,
 
     spec: {name, choices}; a choice has experiment (the sweep), condition, metric, direction (max
     or min) and optionally cap {metric, factor}: settings whose mean exceeds factor times the
-    unsteered one's are out. summaries: the sweep's table, by experiment.
+    unsteered one's are out. summaries: the sweep's table, by experiment; its rows of all prompts
+    count, not those of a group.
     The output also lists every candidate, so that a reader can see what was not taken.
-    Raises UserError if no setting keeps under the cap.
+    Raises UserError if every setting failed, or none keeps under the cap.
     """
     chosen = {}
     for name, rule in spec["choices"].items():
         table = pd.read_parquet(summaries[rule["experiment"]])
+        table = table[table["group"] == "all"]
         key = f"experiments.{spec['name']}.choices.{name}"
         metrics = [rule["metric"]] + ([rule["cap"]["metric"]] if rule.get("cap") else [])
         missing = set(metrics) - set(table["metric"])
@@ -39,10 +41,20 @@ def choose(spec: dict, *, summaries: dict[str, Path], output: Path) -> dict[str,
             (means["condition"] == rule["condition"]) & means["layer"].notna()
         ].copy()
         candidates = candidates.dropna(subset=[rule["metric"]])
+        if candidates.empty:
+            raise UserError(
+                f"{key}: no setting of {rule['experiment']} has a {rule['metric']}, {_why(table)}; "
+                "sweep smaller coefficients"
+            )
         candidates["allowed"] = True
         if rule.get("cap"):
             metric = rule["cap"]["metric"]
             baseline = table[(table["method"] == "unsteered") & (table["metric"] == metric)]["mean"]
+            if baseline.isna().all():
+                raise UserError(
+                    f"{key}.cap: the unsteered cell of {rule['experiment']} has no {metric}, "
+                    f"{_why(table[table['method'] == 'unsteered'])}; run again"
+                )
             limit = rule["cap"]["factor"] * float(baseline.iloc[0])
             candidates["allowed"] = candidates[metric] <= limit
         allowed = candidates[candidates["allowed"]]
@@ -67,3 +79,9 @@ def choose(spec: dict, *, summaries: dict[str, Path], output: Path) -> dict[str,
         }
     write_json(output, chosen)
     return {name: [item["layer"], item["coefficient"]] for name, item in chosen.items()}
+
+
+def _why(rows: pd.DataFrame) -> str:
+    """Why some rows of a summary have no numbers."""
+    reasons = rows["failed"].dropna()
+    return f"since cells failed: {reasons.iloc[0]}" if len(reasons) else "as none was scored"

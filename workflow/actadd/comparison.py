@@ -48,6 +48,8 @@ COLUMNS = [
     "reason",
 ]
 BOUNDS = {"mean": ("low", "high"), "difference": ("difference_low", "difference_high")}
+# Columns that a table of published numbers has at least.
+PUBLISHED = {"item", "x", "y"}
 MONOTONE = {"increasing": 1, "decreasing": -1}
 FEWEST_POINTS = 3
 DRAWS = 2000
@@ -110,10 +112,31 @@ def compare(
 
 
 def read_published(path: Path | None) -> pd.DataFrame:
-    """The reference table: all text, as `x` may be a name, and the number in `published`."""
+    """The reference table: all text, as `x` may be a name, and the number in `published`.
+
+    Raises UserError if it is no CSV, lacks a column or has a y that is no number.
+    """
     if path is None:
         return pd.DataFrame(columns=["item", "published"])
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise UserError(
+            f"comparison.published: {path} cannot be read as CSV: {str(error)[:200]}; write a "
+            "table of comma-separated columns in UTF-8"
+        ) from error
+    missing = sorted(PUBLISHED - set(table))
+    if missing:
+        raise UserError(
+            f"comparison.published: {path} has no column {missing[0]!r}; it has "
+            f"{', '.join(map(str, table))}"
+        )
+    numbers = pd.to_numeric(table["y"], errors="coerce")
+    for place in numbers.index[numbers.isna()]:
+        raise UserError(
+            f"comparison.published: {path}, row {place + 1}: y is {table['y'][place]!r}, no "
+            "number; write one"
+        )
     return table.assign(published=table["y"].astype(np.float64)).drop(columns="y")
 
 

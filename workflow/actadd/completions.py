@@ -91,7 +91,8 @@ class _Cell:
         samples = self.experiment.spec["samples"]
         together = -(-samples // -(-samples // rows))
         # Quantized, a row is rounded with the others of its batch: these must be the cell's own.
-        alone = self.condition.label if "quantization" in self.experiment.spec["compute"] else None
+        quantized = "quantization" in self.experiment.spec["compute"]
+        alone = canonical_json(self.condition.coordinates()) if quantized else None
         return _Kind(
             padded_width(max(map(len, contexts))),
             together,

@@ -540,7 +540,9 @@ def _given_vector(config: dict[str, Any], key: str, name: str, root: Path) -> It
         yield f"{key}.file: {error}"
     for place, model, addition in _additions_of(config, name):
         used = [addition.get(field, []) for field in ("layer", "source_layer")]
-        for layer in sorted(layer for part in used for layer in _listed(part)):
+        if "choice" in addition:
+            used.append(_chosen_layers(config, place.split(".")[1], model, addition))
+        for layer in sorted({layer for part in used for layer in _listed(part)}):
             if layer not in given.rows:
                 there = ", ".join(map(str, given.layers))
                 yield (
@@ -560,6 +562,18 @@ def _given_vector(config: dict[str, Any], key: str, name: str, root: Path) -> It
                     f"lenses.{lens}.vectors: a lens reads all {depth} layers of {model}, but "
                     f"{entry['file']} does not hold them all; remove {name!r}"
                 )
+
+
+def _chosen_layers(config: dict, experiment: str, model: str, addition: dict) -> list[int]:
+    """Layers of which a choice may set one, for an addition that does not name its own."""
+    rule = config["experiments"][experiment]["choices"][addition["choice"]]
+    sweep = config["experiments"][rule["experiment"]]["conditions"]
+    placed = at_depth(sweep, config["models"][model]["layers"])
+    [swept] = placed[rule["condition"]]["additions"]
+    taken = "source_layer" if "source_layer" in swept else "layer"
+    fields = set() if "source_layer" in addition else {taken}
+    fields |= {"layer"} if addition.get("match_norm") else set()
+    return [layer for field in fields for layer in _listed(swept[field])]
 
 
 def _listed(value: Any) -> list:
@@ -672,6 +686,12 @@ def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]
         yield f"{key}.conditions: ratios need an unsteered condition; add one"
     for condition, details in entry["conditions"].items():
         yield from _condition(f"{key}.conditions.{condition}", entry, details)
+        drawn = [{**entry["sampling"], **own} for own in _listed(details.get("sampling", {}))]
+        if any(drawn.count(own) > 1 for own in drawn):
+            yield (
+                f"{key}.conditions.{condition}.sampling: with the experiment's own settings two of "
+                "them are the same; write each once"
+            )
         for index, addition in enumerate(details.get("additions", [])):
             place = f"{key}.conditions.{condition}.additions.{index}"
             yield from _addition(config, place, entry, addition)
@@ -793,6 +813,29 @@ def _display(config: dict, key: str, section: str, entry: dict) -> Iterator[str]
         yield from _known(f"{key}.condition", name, experiment["conditions"], "condition")
         if "additions" not in experiment["conditions"][name]:
             yield f"{key}.condition: {name!r} adds no vector, so there is nothing to sweep"
+    yield from _drawable(key, entry, experiment["conditions"])
+
+
+def _drawable(key: str, entry: dict, conditions: dict[str, dict]) -> Iterator[str]:
+    """Whether a figure of a kind that needs certain conditions or metrics has them."""
+    kind, metrics = entry["kind"], entry.get("metrics", [])
+    if kind == "dose_response" and len(metrics) != 2:
+        yield f"{key}.metrics: there are {len(metrics)}; write two, the effect and then the cost"
+    for metric in metrics if kind == "topics" else []:
+        topic = metric.partition(".")[2]
+        if "additions" not in conditions.get(topic, {}):
+            yield (
+                f"{key}.metrics: {metric!r} needs a condition {topic!r} that adds the topic's "
+                "vector; add it, or remove the metric"
+            )
+    if kind in ("sweep", "perplexity_ratio"):
+        x = entry.get("x", "coefficient")
+        chosen = [entry["condition"]] if "condition" in entry else conditions
+        added = [conditions[name].get("additions", []) for name in chosen]
+        alone = [additions[0] for additions in added if len(additions) == 1]
+        if not any(x != "dimensions" or x in addition for addition in alone):
+            with_it = " with dimensions" if x == "dimensions" else ""
+            yield f"{key}.x: no condition has one addition{with_it} to sweep; add one"
 
 
 def _comparison(config: dict, root: Path) -> Iterator[str]:

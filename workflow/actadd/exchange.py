@@ -266,7 +266,7 @@ def _from_safetensors(path: Path) -> SteeringVectors:
             return _from_result(path, record)
         numbers = [name.removeprefix("layer.") for name in names]
         if not names or not all(
-            name.startswith("layer.") and number.isdecimal()
+            name.startswith("layer.") and number.isdecimal() and number == str(int(number))
             for name, number in zip(names, numbers, strict=True)
         ):
             raise UserError(

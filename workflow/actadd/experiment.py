@@ -105,16 +105,37 @@ class Experiment:
         The factor is the geometric mean, over positions but BOS, of the norms' ratios, as in the
         paper's transplant of embeddings.
         """
-        vector = self.vectors[addition["vector"], addition["source_layer"]]
+        vector = self._at(addition, "source_layer")
         if not addition.get("match_norm"):
             return vector
+        # A vector of one row has none of BOS.
+        first = 1 if len(vector) > 1 else 0
         norms = [
-            np.linalg.norm(self.vectors[addition["vector"], layer][1:].astype(np.float64), axis=1)
-            for layer in (addition["layer"], addition["source_layer"])
+            np.linalg.norm(self._at(addition, layer)[first:].astype(np.float64), axis=1)
+            for layer in ("layer", "source_layer")
         ]
         # Rows that are zero, where both prompts have the same token, have no ratio.
         there = (norms[0] > 0) & (norms[1] > 0)
+        if not there.any():
+            raise UserError(
+                f"{self.key}: match_norm: vectors.{addition['vector']} is zero at layer "
+                f"{addition['layer']} or {addition['source_layer']}, so there is no norm to scale "
+                "to; take other layers, or remove match_norm"
+            )
         return vector * np.float32(np.exp(np.mean(np.log(norms[0][there] / norms[1][there]))))
+
+    def _at(self, addition: dict[str, Any], layer: str) -> np.ndarray:
+        """An addition's vector at its `layer` or `source_layer`.
+
+        Raises UserError if it is of a file that lacks that layer: nothing would be added.
+        """
+        vector = self.vectors[addition["vector"], addition[layer]]
+        if not len(vector):
+            raise UserError(
+                f"{self.key}: vectors.{addition['vector']}.file does not hold layer "
+                f"{addition[layer]}, at which it is to be added; take a layer that it holds"
+            )
+        return vector
 
     def encode(
         self, condition: Condition, texts: list[str], targets: list[str] | None = None

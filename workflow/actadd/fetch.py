@@ -256,6 +256,12 @@ def _hub(name: str, spec: dict, folder: Path, scratch: Path, locked: dict) -> di
 
     repository, kind = spec["repository"], spec.get("repository_type", "model")
     revision = spec.get("revision") or locked.get("revision")
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if not token.isascii() or not token.isprintable():
+        raise UserError(
+            f"sources.{name}: HF_TOKEN holds a character that no token has, as pasting can leave; "
+            "set it anew, or unset it"
+        )
     try:
         for attempt in _retrying(name, f"getting {repository} from the hub"):
             with attempt:

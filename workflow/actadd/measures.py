@@ -5,6 +5,7 @@ may be scattered: shards fill the store, on whatever nodes, and one job gathers 
 bytes are the same however it was made.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -82,7 +83,7 @@ def measure(
         choice=choice,
     )
     cell_store = CellStore(store)
-    labels = [condition.label for condition in experiment.conditions]
+    labels = _labels(experiment, cells.keys)
     if shard is not None:
         first, count = shard
         wanted = range(first, len(cells.keys), count)
@@ -98,6 +99,16 @@ def measure(
         "weights": experiment.facts["weights"],
         "failed": {labels[index]: reason for index, reason in failed.items()},
     }
+
+
+def _labels(experiment: Experiment, keys: Sequence[str]) -> list[str]:
+    """The conditions' labels; those that several go by, as of a sweep of seeds, with the cell."""
+    own = [condition.label for condition in experiment.conditions]
+    times = Counter(own)
+    return [
+        label if times[label] == 1 else f"{label} {key[:16]}"
+        for label, key in zip(own, keys, strict=True)
+    ]
 
 
 def _frames(experiment: Experiment, cells: Measure, store: CellStore) -> Iterator[pd.DataFrame]:

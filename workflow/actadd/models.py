@@ -96,18 +96,22 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
     from tokenizers import Tokenizer
 
     trusted = spec.get("trust_remote_code", False)
-    config = read_config(folder, trusted, spec["name"])
     key = f"models.{spec['name']}"
+    with readable(f"{key}: {folder / 'config.json'}"):
+        config = read_config(folder, trusted, spec["name"])
     if config.num_hidden_layers != spec["layers"]:
         raise UserError(
             f"{key}.layers: {spec['layers']} is wrong, the model has {config.num_hidden_layers}"
         )
-    counted, said = parameters_of(folder), spec.get("parameters")
+    with readable(f"{key}: the weights in {folder}"):
+        counted = parameters_of(folder)
+    said = spec.get("parameters")
     if said is not None and abs(said - counted) > 0.1 * counted:
         raise UserError(
             f"{key}.parameters: {said} is more than a tenth off, the model has {counted:_}"
         )
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    with readable(f"{key}: {folder / 'tokenizer.json'}"):
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 
     def single(field: str, text: str) -> int:
         return single_token(tokenizer, f"{key}.{field}", text)
@@ -134,6 +138,18 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
         facts["code"] = digest({path.name: sha256_file(path) for path in folder.glob(f"*{CODE}")})
     # What the model computes with, its name aside; the key of every cell holds it.
     return {"model": spec["name"], **facts, "identity": digest(facts)}
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """A UserError that names `what` where a library cannot read a checkpoint's file."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        # Whatever the class: that of tokenizers is Exception itself.
+        raise UserError(f"{what} cannot be read ({str(error)[:200]}); get it anew") from error
 
 
 def parameters_of(folder: Path) -> int:

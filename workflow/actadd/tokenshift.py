@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from actadd.errors import UserError
+
 
 def token_shift(sources: list[Path], at_least: int) -> pd.DataFrame:
     """One row for each model and token with enough instances, most raised first.
@@ -28,6 +30,11 @@ def token_shift(sources: list[Path], at_least: int) -> pd.DataFrame:
         )
         parts.append(found[found["n"] >= at_least].reset_index())
     shifts = pd.concat(parts, ignore_index=True)
+    if shifts.empty:
+        raise UserError(
+            f"at_least: no token has {at_least} instances where steering did not fail; write a "
+            "smaller number"
+        )
     return shifts.sort_values(
         ["model", "difference", "token"], ascending=[True, False, True], ignore_index=True
     )

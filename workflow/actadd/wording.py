@@ -55,6 +55,9 @@ def metric_rows(spec: dict, table: pd.DataFrame, metric: str) -> pd.DataFrame:
     if len(found):
         return found
     # Where every condition failed, nobody knows the groups.
+    if group and not failed(chosen).any():
+        there = ", ".join(sorted(set(chosen["group"]) - {"all"})) or "none"
+        raise UserError(f"{spec['name']}: {metric}: no such group; there are: {there}")
     return chosen[failed(chosen)] if group else chosen
 
 

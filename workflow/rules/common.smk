@@ -10,6 +10,8 @@ from snakemake.logging import logger
 
 CONDA = "../../environment.yml"
 NEEDS = Needs(config, Path.cwd())
+# What no name of a config is: a wildcard constraint that nothing meets.
+NOTHING = "_"
 
 
 def layer_files(folder: str, model: str) -> list[str]:
@@ -25,7 +27,7 @@ def experiments(measure: str, sharded: bool) -> str:
         for name, entry in config["experiments"].items()
         if entry["measure"] == measure and (entry["shards"] > 1) == sharded
     ]
-    return "|".join(names) or "none"
+    return "|".join(names) or NOTHING
 
 
 def cells_file(model: str, experiment: str) -> str:
@@ -154,7 +156,7 @@ def scorer_needs(wildcards):
 
 def judges() -> str:
     """Wildcard constraint: the scorers by which a model judges."""
-    return "|".join(filter(PLAN.judges, config["scorers"])) or "none"
+    return "|".join(filter(PLAN.judges, config["scorers"])) or NOTHING
 
 
 def scorer_gpus(wildcards) -> int:

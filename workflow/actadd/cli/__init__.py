@@ -4,6 +4,7 @@ One module for each command, with what it does apart from how it is shown. Modul
 the command that needs them: `--help` and `check` load neither torch nor pandas.
 """
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.core import TyperGroup
 
 from actadd.alignment import Position
 from actadd.errors import UserError
+from actadd.files import REMEDIES, system_error
 
 # The command line of the copy of the workflow in whose folder it is called.
 OWN = Path("workflow/actadd/__main__.py")
@@ -26,8 +28,28 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(1) from None
+            said = str(error)
+        except OSError as error:
+            # A reader that went away, as `head` does, is no fault.
+            if error.errno is None or isinstance(error, BrokenPipeError):
+                raise
+            number = system_error(error)
+            remedy = REMEDIES[number] if number else "check what stands there, or name another"
+            said = f"{error.filename2 or error.filename}: {error.strerror}; {remedy}"
+        typer.echo(f"error: {said}", err=True)
+        raise typer.Exit(1)
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not finite; write a number")
+    return value
+
+
+def _text(value: str) -> str:
+    if not value.isascii() and value.encode(errors="replace").decode() != value:
+        raise typer.BadParameter(f"{value!a} is not UTF-8; write it so")
+    return value
 
 
 app = typer.Typer(
@@ -72,11 +94,15 @@ def main() -> None:
     '"I went up to my friend and said"',
 )
 def try_out(
-    prompt: Annotated[str, typer.Argument(help="The text that is continued.")],
-    positive: Annotated[str, typer.Option(help="Contrast prompt that is added.")],
-    negative: Annotated[str, typer.Option(help="Contrast prompt that is subtracted.")],
+    prompt: Annotated[str, typer.Argument(callback=_text, help="The text that is continued.")],
+    positive: Annotated[str, typer.Option(callback=_text, help="Contrast prompt that is added.")],
+    negative: Annotated[
+        str, typer.Option(callback=_text, help="Contrast prompt that is subtracted.")
+    ],
     layer: Annotated[int, typer.Option(min=0, help="Block whose input is changed, from 0.")],
-    coefficient: Annotated[float, typer.Option(help="Factor of the vector.")] = 5.0,
+    coefficient: Annotated[
+        float, typer.Option(callback=_finite, help="Factor of the vector.")
+    ] = 5.0,
     model: Annotated[
         str, typer.Option(help="A prepared model's name, or a Hugging Face folder.")
     ] = "smollm2-135m",
@@ -86,7 +112,8 @@ def try_out(
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Mass of the tokens kept.")] = 0.3,
     temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 1.0,
     frequency_penalty: Annotated[
-        float, typer.Option(help="Taken off for each time that a token is in the text.")
+        float,
+        typer.Option(callback=_finite, help="Taken off for each time that a token is in the text."),
     ] = 1.0,
     position: Annotated[Position, typer.Option(help="Where the vector is aligned.")] = "front",
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
@@ -94,7 +121,8 @@ def try_out(
         Literal["float32", "bfloat16", "float16"], typer.Option(help="What it runs in.")
     ] = "float32",
     threads: Annotated[
-        int, typer.Option(min=1, help="More are faster for a large model on idle cores.")
+        int,
+        typer.Option(min=1, max=1024, help="More are faster for a large model on idle cores."),
     ] = 1,
     results: Results = Path("results"),
 ) -> None:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
 from actadd.cli.plan import RESULTS, cell_keys, score_cells
 from actadd.cli.shown import size
-from actadd.errors import UserError
+from actadd.errors import DamagedFile, UserError
 from actadd.files import read_json
 from actadd.plan import MEASURES, Plan
 
@@ -52,7 +53,12 @@ def needed(plan: Plan) -> Needed:
             found.cells |= _named(path)
     for path in RESULTS.glob("scores/*/*/*.parquet"):
         model, experiment, scorer = path.relative_to(RESULTS / "scores").with_suffix("").parts
-        entry = read_json(path.with_name(f"{scorer}.provenance.json"))["spec"]["scorer"]
+        record = path.with_name(f"{scorer}.provenance.json")
+        if not record.exists():
+            # Of a job that was killed while it wrote; its next run does it again.
+            found.unknown.append(f"scores of {experiment} on {model} by {scorer}: no {record}")
+            continue
+        entry = read_json(record)["spec"]["scorer"]
         found.add_scores(plan, model, experiment, entry)
     for experiment, entry in plan.config["experiments"].items():
         for model in entry["models"]:
@@ -67,9 +73,14 @@ def needed(plan: Plan) -> Needed:
 
 
 def _named(path: Path) -> set[str]:
-    """The cells that a table was made of."""
-    batches = pq.ParquetFile(path).iter_batches(columns=["cell"])
-    return {cell for batch in batches for cell in batch.column("cell").unique().to_pylist()}
+    """The cells that a table was made of; raises DamagedFile, which names it, if it is none."""
+    try:
+        batches = pq.ParquetFile(path).iter_batches(columns=["cell"])
+        return {cell for batch in batches for cell in batch.column("cell").unique().to_pylist()}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DamagedFile(
+            f"{path} is damaged: delete it and run the workflow again, before the store is pruned"
+        ) from error
 
 
 @dataclass(frozen=True)

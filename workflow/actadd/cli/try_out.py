@@ -62,12 +62,14 @@ def _entry(folder: Path) -> dict[str, Any]:
     """What the config would say of a Hugging Face folder, from its own files."""
     from tokenizers import Tokenizer
 
-    from actadd.models import read_config
+    from actadd.models import read_config, readable
 
     if not (folder / "tokenizer.json").is_file():
         raise UserError(f"--model: {folder} holds no tokenizer.json; save its tokenizer there")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    config = read_config(folder, trusted=False, name=folder.name)
+    with readable(f"--model: {folder / 'tokenizer.json'}"):
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    with readable(f"--model: {folder / 'config.json'}"):
+        config = read_config(folder, trusted=False, name=folder.name)
     ends = config.eos_token_id
     stops = [tokenizer.id_to_token(i) for i in (ends if isinstance(ends, list) else [ends])]
     first = config.eos_token_id if config.bos_token_id is None else config.bos_token_id

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from actadd.cli.shown import table
-from actadd.errors import UserError
+from actadd.errors import DamagedFile, UserError
 from actadd.files import read_json
 
 
@@ -25,14 +25,18 @@ def made(results: Path) -> list[Made]:
     """The vectors under a folder of results, by model and name."""
     found = []
     for norms in sorted(results.glob("vectors/*/*/norms.csv")):
-        with norms.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
         ratios: dict[int, float] = {}
-        for row in rows:
-            layer = int(row["layer"])
-            ratios[layer] = max(ratios.get(layer, 0.0), float(row["ratio"]))
+        try:
+            with norms.open(encoding="utf-8", newline="") as stream:
+                rows = list(csv.DictReader(stream))
+            for row in rows:
+                layer = int(row["layer"])
+                ratios[layer] = max(ratios.get(layer, 0.0), float(row["ratio"]))
+            positions = 1 + max(int(row["position"]) for row in rows)
+        except (ValueError, KeyError, TypeError) as error:
+            said = f"{norms} is damaged: delete it and run the workflow again"
+            raise DamagedFile(said) from error
         entry = read_json(norms.with_name("provenance.json"))["spec"]["vector"]
-        positions = 1 + max(int(row["position"]) for row in rows)
         found.append(Made(norms.parts[-3], norms.parts[-2], entry, positions, ratios))
     if not found:
         raise UserError(

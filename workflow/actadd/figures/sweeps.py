@@ -122,7 +122,13 @@ def frequency(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     rows = rows[(rows["method"] != "unsteered") & (rows["group"] != "all")]
     enough = rows["n_prompts"] >= spec.get("at_least", 1)
     rows = rows[enough | (failed(rows) & rows["group"].isin(rows["group"][enough]))]
-    rows = rows.assign(percent=rows["group"].astype(float))
+    shares = pd.to_numeric(rows["group"], errors="coerce")
+    if shares.isna().any() or rows.empty:
+        raise UserError(
+            f"figures.{spec['name']}: the texts' groups are no shares of words; take an experiment "
+            "on a dataset with `frequency`, and a smaller at_least if there is one"
+        )
+    rows = rows.assign(percent=shares)
     figure, [axis] = panels(1, 2.2)
     axis.axhline(100, **LEVEL)
     lines = settings(rows, "percent")
@@ -151,6 +157,11 @@ def precision(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     """Precision at K of each condition (paper, ConceptNet)."""
     table = read(sources)
     rows = table[table["metric"].str.startswith("precision_at_") & (table["group"] == "all")]
+    if rows.empty:
+        raise UserError(
+            f"figures.{spec['name']}: the texts of {spec['experiment']} have no targets; name "
+            "their column in columns.target of the dataset"
+        )
     rows = rows.assign(k=rows["metric"].str.rpartition("_")[2].astype(int))
     figure, [axis] = panels(1, 2.3)
     lines = settings(rows, "k", shown=("condition",))

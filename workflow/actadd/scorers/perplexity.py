@@ -16,6 +16,7 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
     mean_logprob itself (natural). Both NaN for a completion without tokens.
 
     The judge reads text, not the generator's token ids: it may have another tokenizer.
+    Raises CellError if the judge cannot read so long a text, or its logits are not numbers.
     """
     from actadd.batching import by_length
     from actadd.logprobs import token_logprobs
@@ -28,6 +29,13 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
         for prompt, completion in zip(table["prompt"], table["completion"], strict=True)
     ]
     rows = [prompt + completion for prompt, completion in pairs]
+    longest = max(map(len, rows))
+    if tokens.context and longest > tokens.context:
+        raise CellError(
+            f"scorers.{spec['name']}: a prompt and its completion are {longest} tokens to the "
+            f"judge, and {tokens.model} reads at most {tokens.context}; take another model, or a "
+            "smaller max_new_tokens"
+        )
     model = load(inputs, dtype=spec["dtype"], **spec["compute"])
     means = np.full(len(rows), np.nan)
     size = max(1, spec["batch_rows"] // ROWS_PER_TEXT)

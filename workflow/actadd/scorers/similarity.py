@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from actadd.errors import UserError
+
 BATCH = 64
 
 
@@ -21,12 +23,22 @@ def _encoder(folder: Path, device: str):
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(256)
     tokenizer.no_padding()
-    model = AutoModel.from_pretrained(folder, trust_remote_code=False)
+    try:
+        # Pickled weights can run code when they are read.
+        model = AutoModel.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
+    except OSError as error:
+        raise UserError(
+            f"{folder} has no safetensors weights, and a sentence encoder's are read from nothing "
+            "else; take a revision that has them"
+        ) from error
     return tokenizer, model.to(device).eval()
 
 
 def embed(texts: list[str], folder: Path, device: str) -> np.ndarray:
-    """Mean-pooled, normalised embeddings by a sentence encoder, float32 [texts, width]."""
+    """Mean-pooled, normalised embeddings by a sentence encoder, float32 [texts, width].
+
+    Raises UserError if its weights are not safetensors.
+    """
     import torch
 
     tokenizer, model = _encoder(folder, device)
