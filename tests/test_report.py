@@ -146,6 +146,7 @@ def test_the_report_shows_categories_labels_and_captions(made, chromium):
         first = tab.locator("#app").inner_text()
         for said in ("sweep (tiny): test prompts (development split)", "torch 2.", "seed:"):
             assert said in first
+        assert tab.locator("#app .prose h1").bounding_box()["y"] >= 0
         for category in ("Figures", "Scorers", "Tables"):
             assert tab.get_by_text(category, exact=True).is_visible()
         tab.get_by_text("Figures", exact=True).click()
