@@ -416,7 +416,7 @@ function drawDose(places, found) {
   const failed = places.filter((place) => failure(place, found));
   const lowest = Math.min(...traces.flatMap((trace) => trace.y.filter((value) => value !== null)), level[0] ?? Infinity);
   traces.push(failedTrace(failed, failed.map((place) => cells[place][along]), failed.map(() => (Number.isFinite(lowest) ? lowest : 0)), found));
-  const caption = `${shownName()} by ${along}${lines.length > 1 ? ", a line for each layer" : ""}, with 95 % intervals; dashed: unsteered.` + (failed.length ? ` Crosses: ${plural(failed.length, "cell")} that failed.` : "");
+  const caption = `${shownName()} by ${along}${lines.length > 1 ? ", a line for each layer" : ""}, with 95 % intervals; grey: unsteered.` + (failed.length ? ` Crosses: ${plural(failed.length, "cell")} that failed.` : "");
   show("dose", caption, `Line chart: ${caption} The numbers follow as a table.`, traces,
     layout(along, plain(shownName()), {
       shapes: levelShapes(level, "x"),
