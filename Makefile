@@ -10,7 +10,7 @@ VENV ?= .venv
 PYTHON ?= python3
 CORES ?= all
 ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
-REPORT = $(ACTIVATE) snakemake --report-html-stylesheet-path workflow/report/report.css --report
+REPORT = $(ACTIVATE) snakemake --report-stylesheet workflow/report/report.css --report
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
 
 .PHONY: run resume plan report paper-report test test-docs test-nightly test-slurm bench docs env lock clean format

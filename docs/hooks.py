@@ -95,7 +95,8 @@ def rules() -> str:
     listed = subprocess.run(
         [sys.executable, "-m", "snakemake", "--list"], cwd=ROOT, capture_output=True, text=True
     ).stdout
-    names = re.findall(r"^((?:fig|table)_\w+|all|paper\w*)(?:\n {4}(.+))?", listed, re.MULTILINE)
+    target = r"^((?:fig|table)_\w+|all|explorer|paper\w*)(?: \((.+)\))?$"
+    names = re.findall(target, listed, re.MULTILINE)
     lines = ["| target | what it makes |", "|---|---|"]
     return "\n".join([*lines, *(f"| `{name}` | {said} |" for name, said in names)])
 
@@ -127,7 +128,7 @@ def command_line() -> str:
     from actadd.cli import app
 
     def shown(*command: str) -> str:
-        plain = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+        plain = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}
         said = CliRunner().invoke(app, [*command, "--help"], prog_name="actadd", env=plain)
         lines = [line.rstrip() for line in said.output.strip().splitlines()]
         return "\n".join(["```text", *lines, "```"])

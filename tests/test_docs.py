@@ -177,6 +177,26 @@ def test_every_config_key_is_described_in_the_reference():
         assert path.name in rule_files()
 
 
+def test_every_target_is_described_in_the_reference():
+    sys.path.insert(0, str(ROOT / "docs"))
+    from hooks import rules
+
+    rows = [line.split(" | ") for line in rules().splitlines()[2:]]
+    assert [target for target, said in rows if not said.strip(" |")] == []
+    assert {"| `all`", "| `explorer`", "| `fig_topic`"} <= {target for target, _ in rows}
+
+
+def test_docstrings_become_lists_and_code():
+    sys.path.insert(0, str(ROOT / "docs"))
+    from docstrings import markdown
+
+    text = (
+        "Adds.\n\nrows: of a\n    vector.\nlayer: where.\nRaises nothing.\n\n>>> 1\n1\n\n  a table"
+    )
+    shown = ["Adds.", "- `rows`: of a\n  vector.", "- `layer`: where.", "Raises nothing."]
+    assert markdown(text) == "\n\n".join([*shown, "```pycon\n>>> 1\n1\n```", "  a table"])
+
+
 def test_the_picture_of_the_rules_is_that_of_the_rules_now():
     sys.path.insert(0, str(ROOT / "docs"))
     from rulegraph import IMAGE, rules

@@ -294,6 +294,28 @@ def test_charts_show_means_with_intervals_and_differences(page, opened):
 
 
 @needs_chromium
+def test_a_chart_is_as_wide_as_its_place(page, opened):
+    tab = opened(page)
+    own = "document.querySelector('#dose .plot')"
+    # Beside another one, alone, and beside it again.
+    for experiment in ("The sweep experiment", "The chosen experiment", "The sweep experiment"):
+        choose(tab, "experiment", experiment)
+        tab.wait_for_timeout(500)
+        drawn = tab.evaluate(f"{own}.querySelector('svg').getBoundingClientRect().width")
+        assert abs(drawn - tab.evaluate(f"{own}.clientWidth")) < 2
+
+
+@needs_chromium
+def test_a_run_opens_on_a_vector_that_is_no_control(tmp_path, opened):
+    places = [place("unsteered"), place("a", 9, 2.0, "noise"), place("b", 9, 2.0)]
+    parts = written(tmp_path, "chosen", places, ["One prompt"], 1)
+    for controls, first in ((["noise"], "weddings (b)"), (["noise", "weddings"], "noise (a)")):
+        spec = {"title": "T", "experiments": [entry("chosen", controls=controls)]}
+        explorer.build(spec, **parts, output=tmp_path / "page.html")
+        assert chosen(opened(tmp_path / "page.html"), "condition") == first
+
+
+@needs_chromium
 def test_finding_ordering_and_showing_more(page, opened):
     from playwright.sync_api import expect
 

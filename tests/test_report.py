@@ -132,7 +132,7 @@ def made(finished, tmp_path_factory) -> Path:
     }
     space.configure(settings)
     space.run("all", "explorer")
-    style = ("--report-html-stylesheet-path", "workflow/report/report.css")
+    style = ("--report-stylesheet", "workflow/report/report.css")
     space.run("all", "explorer", *style, "--report", "results/report.html")
     assert space.planned("--", "all", "explorer") == {}
     return space.folder / "results"
@@ -146,6 +146,9 @@ def test_the_report_shows_categories_labels_and_captions(made, chromium):
         first = tab.locator("#app").inner_text()
         for said in ("sweep (tiny): test prompts (development split)", "torch 2.", "seed:"):
             assert said in first
+        tab.set_viewport_size({"width": 1280, "height": 300})
+        assert tab.locator("#app .prose h1").bounding_box()["y"] >= 0
+        tab.set_viewport_size({"width": 1280, "height": 900})
         for category in ("Figures", "Scorers", "Tables"):
             assert tab.get_by_text(category, exact=True).is_visible()
         tab.get_by_text("Figures", exact=True).click()

@@ -550,6 +550,7 @@ class Plan:
         for display in (*self.config["figures"].values(), *self.config["tables"].values()):
             if display.get("experiment") == name:
                 labels |= display.get("labels", {})
+        vectors = self.config["vectors"].items()
         return {
             "name": name,
             "title": entry["title"],
@@ -558,6 +559,7 @@ class Plan:
             "data": self._data(name),
             "notes": {name: own["note"] for name, own in scorers.items() if "note" in own},
             "labels": labels,
+            "controls": sorted(name for name, own in vectors if own["kind"] == "random"),
         }
 
     # --- targets ---------------------------------------------------------------------------------

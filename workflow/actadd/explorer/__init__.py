@@ -35,7 +35,8 @@ def build(
     """Writes the page.
 
     spec: title, and experiments in the order in which they are shown; each has name, title, models,
-    data (what its prompts are), and may have notes on its scorers and labels of its metrics.
+    data (what its prompts are), and may have notes on its scorers, labels of its metrics and
+    controls: vectors that it is not opened on.
     completions, summaries: .../MODEL/EXPERIMENT.parquet. scores: .../EXPERIMENT/SCORER.parquet.
     An experiment without completions, as one of log-probabilities, has its summary only. A text in
     the column `failed` of completions or summaries says why there are no numbers.

@@ -172,11 +172,13 @@ function nearest(facet, value) {
   return fitting.reduce((best, place) => (distance(place) < distance(best) ? place : best));
 }
 
-// A run opens on its first steered setting that did not fail.
+// A run opens on its first steered setting that did not fail, of a vector that is no control.
 function firstCell() {
-  const cells = run().cells;
-  const steered = cells.findIndex((own) => own.method === "actadd" && !own.failed);
-  return Math.max(steered, 0);
+  const { cells } = run();
+  const controls = new Set(experiment().controls);
+  const steered = cells.filter((own) => own.method === "actadd" && !own.failed);
+  const first = steered.find((own) => !controls.has(own.vector)) || steered[0];
+  return Math.max(cells.indexOf(first), 0);
 }
 
 function openRun() {
@@ -341,6 +343,8 @@ function show(id, caption, described, traces, shape, pick) {
   figure.querySelector("figcaption").textContent = caption;
   plot.setAttribute("aria-label", described);
   Plotly.react(plot, traces, shape, { displayModeBar: false, responsive: true }).then(() => {
+    // A drawn chart keeps its width, and its place may have got narrower or wider.
+    Plotly.Plots.resize(plot);
     plot.removeAllListeners("plotly_click");
     plot.on("plotly_click", (event) => {
       const place = pick(event.points[0]);
@@ -412,7 +416,7 @@ function drawDose(places, found) {
   const failed = places.filter((place) => failure(place, found));
   const lowest = Math.min(...traces.flatMap((trace) => trace.y.filter((value) => value !== null)), level[0] ?? Infinity);
   traces.push(failedTrace(failed, failed.map((place) => cells[place][along]), failed.map(() => (Number.isFinite(lowest) ? lowest : 0)), found));
-  const caption = `${shownName()} by ${along}${lines.length > 1 ? ", a line for each layer" : ""}, with 95 % intervals; dashed: unsteered.` + (failed.length ? ` Crosses: ${plural(failed.length, "cell")} that failed.` : "");
+  const caption = `${shownName()} by ${along}${lines.length > 1 ? ", a line for each layer" : ""}, with 95 % intervals; grey: unsteered.` + (failed.length ? ` Crosses: ${plural(failed.length, "cell")} that failed.` : "");
   show("dose", caption, `Line chart: ${caption} The numbers follow as a table.`, traces,
     layout(along, plain(shownName()), {
       shapes: levelShapes(level, "x"),

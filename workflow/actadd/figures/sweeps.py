@@ -56,7 +56,7 @@ def sweep(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     legend(figure, axes)
     vectors = ", ".join(sorted(set(swept["vector"].dropna())))
     caption = (
-        f"Against the {AXES[x]}, for the vector {vectors}; dashed: unsteered. "
+        f"Against the {AXES[x]}, for the vector {vectors}; grey: unsteered. "
         f"{names(spec, pd.concat(shown))}"
     )
     return figure, caption
