@@ -523,6 +523,14 @@ def test_commands_say_what_to_do(command, arguments, message):
     assert not list(Path().glob("x.*"))
 
 
+def test_a_bare_tensor_does_not_say_its_layer(tmp_path):
+    save_file({"vector": np.ones((1, 4), np.float32)}, tmp_path / "bare.safetensors")
+    with pytest.raises(UserError, match=r"bare\.safetensors: the tensors vector are no vectors"):
+        load_vectors(tmp_path / "bare.safetensors")
+    with pytest.raises(TypeError, match=r"vectors is a ndarray; write SteeringVectors"):
+        save_vectors(tmp_path / "x.gguf", np.ones((1, 4), np.float32))
+
+
 def test_a_layer_that_stands_twice_is_refused(tmp_path):
     rows = np.ones((1, 4), np.float32)
     save_file({"layer.1": rows, "layer.01": 2 * rows}, tmp_path / "twice.safetensors")

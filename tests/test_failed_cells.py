@@ -139,6 +139,10 @@ def test_attempts_are_counted_only_while_something_fails(tmp_path):
     assert attempts.failed_since([record], 0) == {record: {"a": "why"}}
     attempts.note(record, "1", {})
     assert attempts.attempt(record) == 1 and attempts.failed_since([record], 0) == {}
+    # Damaged, it counts as none.
+    for content in ('{"attempt": ', "{}", "[]", '{"attempt": "x"}'):
+        record.write_text(content)
+        assert attempts.attempt(record) == 0
 
 
 def test_a_shard_is_a_part_of_a_whole():

@@ -205,6 +205,13 @@ def test_additions_for_another_number_of_rows_are_refused(model):
 # --- generating -----------------------------------------------------------------------------------
 
 
+def test_what_is_no_vector_is_refused():
+    with pytest.raises(TypeError, match=r"vector is a list; write a torch\.Tensor"):
+        Addition([[1.0]], 1, 1.0)
+    with pytest.raises(ValueError, match=r"shape \(4,\); write \[positions, d_model\]"):
+        Addition(torch.ones(4), 1, 1.0)
+
+
 def test_noise_belongs_to_a_prompt_and_its_sample(model):
     """Rows drawn from the default noise do not depend on the batch; a seed repeats them."""
     ids, mask = left_pad(PROMPTS, pad_id=1)

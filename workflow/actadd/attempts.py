@@ -9,13 +9,20 @@ change once more.
 from collections.abc import Iterable
 from pathlib import Path
 
+from actadd.errors import DamagedFile
 from actadd.files import read_json, write_json
 
 
 def attempt(record: Path | str) -> int:
-    """Which attempt a job that starts now is: 0 unless one before it had failed cells."""
+    """Which attempt a job that starts now is: 0 unless one before it had failed cells.
+
+    A damaged record counts as none: if the job had another number, it runs once more.
+    """
     record = Path(record)
-    return read_json(record)["attempt"] if record.exists() else 0
+    try:
+        return int(read_json(record)["attempt"]) if record.exists() else 0
+    except (DamagedFile, LookupError, TypeError, ValueError):
+        return 0
 
 
 def note(record: Path | str | None, number: int | str | None, failed: dict[str, str]) -> None:

@@ -145,7 +145,8 @@ def save_vectors(path: Path | str, vectors: SteeringVectors, format: str | None 
     """Writes a vector's file, whole or not at all.
 
     format: safetensors, gguf or vllm-lens; the default is what the path's ending says.
-    Raises UserError if the format cannot hold the vector, with what to do instead.
+    Raises UserError if the format cannot hold the vector, with what to do instead, and TypeError
+    for a bare array or tensor.
 
     >>> import numpy as np, pathlib, tempfile
     >>> mean = SteeringVectors({6: np.ones((1, 8))}, position="all", model="llama")
@@ -156,6 +157,11 @@ def save_vectors(path: Path | str, vectors: SteeringVectors, format: str | None 
     [6]
     """
     path = Path(path)
+    if not isinstance(vectors, SteeringVectors):
+        raise TypeError(
+            f"vectors is a {type(vectors).__name__}; write SteeringVectors({{layer: array}}), "
+            "which says at which layer its rows are added"
+        )
     write = {"safetensors": _to_safetensors, "gguf": _to_gguf, "vllm-lens": _to_vllm_lens}
     write[_format(path, format)](path, vectors)
 
@@ -262,7 +268,7 @@ def _from_safetensors(path: Path) -> SteeringVectors:
     with safe_open(path, "numpy") as opened:
         record = json.loads((opened.metadata() or {}).get("actadd", "null"))
         names = list(opened.keys())
-        if names == ["vector"]:
+        if names == ["vector"] and record:
             return _from_result(path, record)
         numbers = [name.removeprefix("layer.") for name in names]
         if not names or not all(

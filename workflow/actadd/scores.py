@@ -143,11 +143,12 @@ def validate(spec: dict, *, texts_file: Path, inputs: Path | None, output: Path)
         label, value = texts["label"].to_numpy()[rows], metric.to_numpy()[rows]
         positive = label > check["threshold"]
         both = positive.any() and not positive.all()
+        varied = len(set(label)) > 1 and len(set(value)) > 1
         return {
             "n": int(rows.sum()),
             "accuracy": float(((value > check["cut"]) == positive).mean()),
             "auc": float(roc_auc_score(positive, value)) if both else None,
-            "spearman": float(spearmanr(label, value).statistic),
+            "spearman": float(spearmanr(label, value).statistic) if varied else None,
         }
 
     # A judge may have no answer for a text.

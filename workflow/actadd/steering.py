@@ -34,6 +34,7 @@ class Addition:
     dimensions: only the first so many entries of d_model are added; None means all of them.
     phase: "prefill" as in the paper, or "every_step", which also adds the vector's last row to
         every token that is generated (a control: it shows what re-adding breaks).
+    Raises TypeError if vector is no tensor, ValueError if it has not two axes.
 
     >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
     >>> addition = Addition(vector, layer=1, coefficient=5)
@@ -47,6 +48,14 @@ class Addition:
     position: Position = "front"
     dimensions: int | None = None
     phase: Phase = "prefill"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.vector, Tensor):
+            kind = type(self.vector).__name__
+            raise TypeError(f"vector is a {kind}; write a torch.Tensor [positions, d_model]")
+        if self.vector.ndim != 2:
+            shape = tuple(self.vector.shape)
+            raise ValueError(f"vector has the shape {shape}; write [positions, d_model]")
 
     def scaled(self) -> Tensor:
         """coefficient * vector, zero beyond the first `dimensions`; [positions, d_model]."""
