@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from actadd.errors import UserError
 from actadd.figures.common import (
     LEVEL,
     LINES,
+    MARKERS,
     SMALL,
     error_lines,
     legend,
@@ -206,22 +208,27 @@ def dose_response(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         costs[~failed(costs)][columns], on=keys, suffixes=("", "_cost")
     )
     models = sorted(both["model"].unique())
-    methods = sorted(set(both["condition"]) - set(both[both["method"] == "unsteered"]["condition"]))
-    # Of several methods the lines cross, and every point has a number: they need a page's width.
-    figure, axes = panels(len(models), 2.8, columns=2, narrow=int(len(methods) <= 2))
+    # What has no layer, as prompting, is one line.
+    both["layer"] = both["layer"].fillna(-1)
+    steered = both[both["method"] != "unsteered"]
+    methods = sorted(set(steered["condition"]))
+    lines = sorted(set(zip(steered["condition"], steered["layer"], strict=True)))
+    # Several lines cross, and every point has a number: they need a page's width.
+    figure, axes = panels(len(models), 2.8, columns=2, narrow=int(len(lines) <= 3))
     for axis, model in zip(axes, models, strict=True):
         here = both[both["model"] == model]
         for row in here[here["method"] == "unsteered"].itertuples():
             axis.plot(row.mean_cost, row.mean, "*", color="0.2", markersize=8, label="unsteered")
             axis.axhline(row.mean, **LEVEL)
-        steered = here[here["condition"].isin(methods)]
-        for (name, layer), part in steered.groupby(["condition", "layer"], dropna=False):
-            index = methods.index(name)
-            layers = sorted(set(steered[steered["condition"] == name]["layer"].dropna()))
-            several = len(layers) > 1
-            style = series(index, len(methods))
+        for line, part in steered[steered["model"] == model].groupby(["condition", "layer"]):
+            name, layer = line
+            own = [each for each in lines if each[0] == name]
+            several = len(own) > 1
+            # A colour for each method, a mark for each line.
+            style = series(methods.index(name), len(methods))
+            style["marker"] = MARKERS[lines.index(line) % len(MARKERS)]
             if several:
-                style["linestyle"] = LINES[layers.index(layer) % len(LINES)]
+                style["linestyle"] = LINES[own.index(line) % len(LINES)]
             part = part.assign(size=part["coefficient"].abs()).sort_values("size")
             across = part.rename(columns={"mean": "_", "mean_cost": "mean"})
             across = across.assign(low=part["low_cost"], high=part["high_cost"])
@@ -231,7 +238,8 @@ def dose_response(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
                 xerr=whiskers(across),
                 yerr=whiskers(part),
                 **style,
-                elinewidth=0.5,
+                ecolor=(*to_rgb(style["color"]), 0.4),
+                elinewidth=0.7,
                 label=f"{name}, layer {layer:g}" if several else name,
             )
             for row in part[part["coefficient"].notna()].itertuples():
