@@ -1,5 +1,7 @@
 """Pages of the documentation that are made from the code: config keys, rules, the command line."""
 
+import html
+import json
 import re
 import subprocess
 import sys
@@ -25,14 +27,15 @@ def config_keys() -> str:
     for section, entry in schema["properties"].items():
         rows = [*_rows(section, entry, schema)]
         parts.append(f"## `{section}`\n\n{entry.get('description', '')}\n")
-        lines = ["| key | value | default | what it is |", "|---|---|---|---|"]
+        lines = ["| key | what it is | value |", "|---|---|---|"]
         parts.append("\n".join([*lines, *rows]) + "\n")
     return "\n".join(parts)
 
 
-def _rows(key: str, entry: dict, schema: dict) -> Iterator[str]:
+def _rows(key: str, entry: dict, schema: dict, only: str = "") -> Iterator[str]:
+    """A key and what stands below it; only: where it may stand, such as "kind pair"."""
     entry = _resolved(entry, schema)
-    yield _row(key, entry, schema)
+    yield _row(key, entry, schema, only)
     if entry.get("type") == "array" and "items" in entry:
         items = _resolved(entry["items"], schema)
         if "properties" in items:
@@ -41,17 +44,22 @@ def _rows(key: str, entry: dict, schema: dict) -> Iterator[str]:
 
 
 def _below(key: str, entry: dict, schema: dict) -> Iterator[str]:
-    for name, child in entry.get("properties", {}).items():
+    own = entry.get("properties", {})
+    for name, child in own.items():
         if child:
             yield from _rows(f"{key}.{name}", child, schema)
+    # A key that several kinds have alike is one row.
+    shared: dict[str, tuple[str, dict, list[str]]] = {}
     for branch in entry.get("allOf", []):
-        chosen = branch.get("if", {}).get("properties", {})
-        [(field, values)] = chosen.items() if len(chosen) == 1 else [("", {})]
-        kinds = values.get("enum", [values.get("const")])
-        kind = ", ".join(map(str, kinds))
+        [(field, values)] = branch["if"]["properties"].items()
         for name, child in branch.get("then", {}).get("properties", {}).items():
             if child:
-                yield from _rows(f"{key}.{name}` ({field} {kind}) `", child, schema)
+                alike = shared.setdefault(f"{name} {child}", (name, child, []))
+                alike[2].extend(values.get("enum", [values.get("const")]))
+    for name, child, kinds in shared.values():
+        everywhere = len(kinds) == len(own[field]["enum"])
+        only = "" if everywhere else f"{field} {', '.join(kinds)}"
+        yield from _rows(f"{key}.{name}", child, schema, only)
     more = entry.get("additionalProperties")
     if isinstance(more, dict):
         yield from _below(f"{key}.NAME", _resolved(more, schema), schema)
@@ -64,11 +72,21 @@ def _resolved(entry: dict, schema: dict) -> dict:
     return entry
 
 
-def _row(key: str, entry: dict, schema: dict) -> str:
-    default = "" if entry.get("default") in (None, {}, []) else f"`{entry['default']}`"
-    said = str(entry.get("description") or entry.get("title") or "")
-    cells = (f"`{key}`".replace(" ``", ""), _type(entry, schema), default, said)
+def _row(key: str, entry: dict, schema: dict, only: str) -> str:
+    # What a pattern or several forms ask for is better said in words.
+    value = entry.get("title") or _type(entry, schema)
+    if entry.get("default") not in (None, {}, []):
+        value += f"; default {_code(entry['default'])}"
+    # On a narrow screen the table scrolls, and its last column is the least missed.
+    cells = (_code(key) + f" ({only})" * bool(only), entry.get("description", ""), value)
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _code(name: object) -> str:
+    """A long name, such as `a.b.c`, that may go on in the next line after a dot or a slash."""
+    text = name if isinstance(name, str) else json.dumps(name)
+    broken = re.sub(r"([./]+)", r"\1<wbr>", html.escape(text))
+    return f'<code class="long">{broken}</code>'
 
 
 def _type(entry: dict, schema: dict) -> str:

@@ -173,6 +173,9 @@ def test_every_config_key_is_described_in_the_reference():
 
     written = set(re.findall(r"\w+", page))
     assert names(schema["properties"]) | names(schema["$defs"]) <= written
+    rows = [re.split(r"(?<!\\) *\| *", line) for line in page.splitlines() if "<code" in line]
+    assert [key for _, key, said, *_ in rows if not said] == []
+    assert {len(row) for row in rows} == {5} and len(rows) > 200
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         assert path.name in rule_files()
 

@@ -163,7 +163,7 @@ def _said(error) -> str:
     """A schema error as one sentence: key, value, what to write instead."""
     key = ".".join(str(part) for part in error.absolute_path) or "the config"
     value, expected, schema = error.instance, error.validator_value, error.schema
-    described = schema.get("title") or schema.get("description")
+    remedy = schema.get("title")
     found = shown(value)
     if schema.get("writeOnly"):
         # A secret may have been written there.
@@ -205,10 +205,10 @@ def _said(error) -> str:
             also = "at or " if error.validator.startswith("exclusive") else ""
             return f"{key}: {found} is {also}{side} the {end} of {expected}; write another number"
         case "oneOf" if isinstance(value, str) and _number(value) is not None:
-            return f"{key}: {found} is a text; write {described}: {_number(value)}, without quotes"
-        case "pattern" | "oneOf" | "not" | "const" | "anyOf" if described:
-            return f"{key}: {found} is not allowed; write {described}"
-    return f"{key}: {found} is not valid; write {described or 'what the schema describes'}"
+            return f"{key}: {found} is a text; write {remedy}: {_number(value)}, without quotes"
+        case "pattern" | "oneOf" | "not" | "const" | "anyOf" if remedy:
+            return f"{key}: {found} is not allowed; write {remedy}"
+    return f"{key}: {found} is not valid; write {remedy or 'what the schema describes'}"
 
 
 def _typed(value: Any, expected: str) -> str:
