@@ -597,9 +597,28 @@ MISTAKES = [
     ("comparison", {"published": "/etc/passwd"}, ["comparison.published", "'/etc/passwd'"]),
     ("comparison", {"comparisons": {"a": {}}}, ["comparison.comparisons.a", "'title'"]),
     ("comparison", [], ["comparison", "[]"]),
+    *[
+        ("comparison", {"claims": {"c": {"title": "x", "source": "Table 1", **claim}}}, parts)
+        for claim, parts in (
+            ({"test": "rising"}, ["claims.c.test", "'rising'", "write increasing, decreasing"]),
+            ({"test": {"abov": 0}}, ["claims.c.test", "'abov'", "above, below, greater_than"]),
+            ({"test": {"near": [1]}}, ["claims.c.test.near", "[1]", "write 2"]),
+            ({"test": {"above": "0"}}, ["claims.c.test", "above"]),
+            ({"test": {"above": 0}}, ["claims.c", "above", "'ours'", "add it"]),
+            (
+                {"test": "increasing", "ours": {"experiment": "topic"}},
+                ["claims.c", "increasing", "'x'", "add it"],
+            ),
+            ({"test": {"above": 0}, "our": {}}, ["claims.c", "'our'", "ours"]),
+            (
+                {"test": {"above": 0}, "ours": {"experiment": "topic"}, "y": "median"},
+                ["claims.c.y", "'median'", "difference"],
+            ),
+        )
+    ],
     (
         "comparison",
-        {"claims": {"long": {"title": "x" * 200_000, "source": "x", "test": {}}}},
+        {"claims": {"long": {"title": "x" * 200_000, "source": "x", "test": {"above": 0}}}},
         ["comparison", "bytes", "100,000"],
     ),
 ]

@@ -855,6 +855,12 @@ def _comparison(config: dict, root: Path) -> Iterator[str]:
     if "norms" in entry:
         reference = entry["norms"]["relative_to"]
         yield from _known("comparison.norms.relative_to", reference, config["vectors"], "vector")
+    for name, claim in entry["claims"].items():
+        test = next(iter(claim["test"])) if isinstance(claim["test"], dict) else claim["test"]
+        needs = {"increasing": ("ours", "x"), "decreasing": ("ours", "x"), "ordered": ()}
+        for field in needs.get(test, ("ours",)):
+            if field not in claim:
+                yield f"comparison.claims.{name}: the test {test} needs the key {field!r}; add it"
     for section in ("comparisons", "claims"):
         for name, item in entry[section].items():
             for selector in displays.selectors(item):

@@ -82,6 +82,8 @@ def perplexity_ratio(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     """
     rows, x = metric_rows(spec, read(sources), "perplexity_ratio"), spec.get("x", "coefficient")
     rows = rows[rows[x].notna()]
+    if spec.get("condition"):
+        rows = rows[rows["condition"] == spec["condition"]]
     if rows.empty:
         raise UserError(f"figures.{spec['name']}: no condition has one addition to sweep")
     split = ["model", "layer"] if x == "coefficient" else ["model"]
