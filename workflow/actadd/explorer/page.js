@@ -588,7 +588,7 @@ function drawCompletionSettings() {
   const mine = new Set(rowsOf(state.cell).map((row) => run().completions.prompt[row]));
   const options = prompts.map((own, place) => [String(place), cut(own.text.trim() || "(empty prompt)", 70)]).filter(([place]) => mine.has(Number(place)));
   if (state.prompt !== "all" && !mine.has(Number(state.prompt))) state.prompt = options.length ? options[0][0] : "all";
-  const select = fill("completion-settings", "prompt", "Prompt", [["all", `all ${plural(options.length, "prompt")}`], ...options], state.prompt,
+  const select = fill("completion-settings", "prompt", "Prompt", [["all", options.length ? `all ${plural(options.length, "prompt")}` : "none"], ...options], state.prompt,
     (value) => { state.prompt = value; state.shown = PAGE; }, { size: "wide" });
 
   if (!fields.has("find")) {
