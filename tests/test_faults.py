@@ -294,18 +294,25 @@ def test_records_hold_the_sum_of_every_file_of_the_results(finished):
 
 
 @pytest.mark.workflow
+def test_a_run_that_ends_with_an_error_says_what_it_did(space):
+    flip(space.folder / "results/vectors/tiny/calm/layer_01.safetensors")
+    wanted = ("results/logprobs/tiny/ratio.parquet", "results/tables/scorer_card.csv")
+    forced = ("--forcerun", "logprobs", "scorer_card", "--")
+    printed = space.run("--keep-going", *forced, *wanted, fails=True)
+    assert re.search(r"^time of jobs, added up by stage: scorer_card", printed, re.MULTILINE)
+    assert "tables: 1 in results/tables/" in printed
+
+
+@pytest.mark.workflow
 def test_what_was_damaged_is_made_again_with_the_same_bytes(space):
     """By the real workflow: the run that notices ends with a message, the next one mends it."""
     results, before = space.folder / "results", space.outputs()
     flip(results / "vectors/tiny/calm/layer_01.safetensors")
     truncate(results / "summaries/tiny/sweep.parquet")
-    forced = ("--forcerun", "logprobs", "choice", "scorer_card")
-    printed = space.run("--keep-going", *forced, fails=True)
+    printed = space.run("--keep-going", "--forcerun", "logprobs", "choice", fails=True)
     assert "is damaged" in space.log("logprobs/tiny/ratio")
     assert "is damaged" in space.log("choice/tiny/chosen")
     assert "Traceback" not in printed
-    # A run that ends with an error says what it did all the same.
-    assert re.search(r"^time of jobs, added up by stage: scorer_card", printed, re.MULTILINE)
     # The chosen setting comes from the summary, so what follows from it is made again too.
     assert space.planned() == {
         "vectors_tiny": 1,
