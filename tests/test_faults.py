@@ -644,7 +644,7 @@ def test_killed_twenty_times_at_random_moments(tmp_path, tiny_model, seed):
     """From the first job on, so that kills fall into every stage."""
     settings = tiny.config(**copy.deepcopy(LONGER))
     addition = settings["experiments"]["sweep"]["conditions"]["actadd"]["additions"][0]
-    addition.update(layer=[0, 1, 2], coefficient=list(range(1, 13)))
+    addition.update(layer=[0, 1, 2], coefficient=list(range(1, 17)))
     undisturbed = tiny.Workspace.create(tmp_path / "undisturbed", tiny_model, settings)
     undisturbed.run()
     space = tiny.Workspace.create(tmp_path / "killed", tiny_model, settings)
@@ -652,7 +652,7 @@ def test_killed_twenty_times_at_random_moments(tmp_path, tiny_model, seed):
 
     def moment(_space, process: subprocess.Popen) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(chance.uniform(2, 14))
+            process.wait(chance.uniform(2, 10))
 
     kinds = chance.choices(["snakemake", "workers", "both"], k=20)
     try:
@@ -661,7 +661,7 @@ def test_killed_twenty_times_at_random_moments(tmp_path, tiny_model, seed):
         stop_all(space)
     print(f"seed {seed}: {kills} kills, {orphaned} of them left orphans")
     # All of them came before the end.
-    assert kills == 20 and len(cells(space)) == 37
+    assert kills == 20 and len(cells(space)) == 49
     same_bytes(space, undisturbed)
 
 
