@@ -86,8 +86,10 @@ class CellStore:
         return table
 
     def put(self, key: str, table: pa.Table) -> None:
-        with whole_file(self.path(key)) as temporary:
-            temporary.write_bytes(seal(table))
+        """Stores a table, unless a job beside this one has, as what a killed run left at work."""
+        if self.get(key) is None:
+            with whole_file(self.path(key)) as temporary:
+                temporary.write_bytes(seal(table))
         self._failure_path(key).unlink(missing_ok=True)
 
     def _failure_path(self, key: str) -> Path:
