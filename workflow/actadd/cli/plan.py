@@ -178,7 +178,8 @@ def forecast(plan: Plan, model: str, experiment: str, known: list[dict[str, Any]
         *(experiment, model, entry["measure"], len(first), stored, len(missing)),
         work(own, cells, sorted(missing)),
     )
-    whole = work(own, cells, sorted(first.values()))
+    # Of all cells only where somebody judges: to count what is read takes a while.
+    whole = work(own, cells, sorted(first.values())) if entry.get("scorers") else found.work
     return replace(found, seconds=_seconds(plan, found, known, whole))
 
 
@@ -296,17 +297,11 @@ def _rate(known: list[dict[str, Any]], model: str, spec: dict[str, Any]) -> dict
 
 def rate_conditions(model: str, spec: dict[str, Any]) -> dict[str, Any] | None:
     """What a rate has to be measured under for a job of a model; None if unknown yet."""
-    shape = RESULTS / "models" / f"{model}.batch.json"
-    rows = spec["batch_rows"]
-    if rows == "auto":
-        if not shape.exists():
-            return None
-        rows = read_json(shape)["batch_rows"]
-    return {
-        "model": model,
-        **{name: spec[name] for name in ("dtype", "compute")},
-        "batch_rows": rows,
-    }
+    shape = RESULTS / "models" / f"{model}.batch.json" if spec["batch_rows"] == "auto" else None
+    if shape and not shape.exists():
+        return None
+    spec = resolved(spec, shape)
+    return {"model": model, **{name: spec[name] for name in ("dtype", "compute", "batch_rows")}}
 
 
 def computing(plan: Plan, runs: list[tuple[str, str]]) -> dict[str, dict[str, Any]]:
