@@ -642,6 +642,10 @@ def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]
             )
     if "watch" in entry and entry["measure"] != "divergence":
         yield f"{key}.watch: only measure divergence follows tokens; remove the key"
+    if entry["measure"] != "logprobs":
+        for place, part in ((f"{key}.prompts.targets", prompts), (f"{key}.mask", entry)):
+            if place.rpartition(".")[2] in part:
+                yield f"{place}: only measure logprobs scores given tokens; remove the key"
     yield from _split(config, f"{key}.prompts", prompts["dataset"], prompts["split"])
     if entry["measure"] != "completions" and entry.get("scorers"):
         yield f"{key}.scorers: {entry['measure']} has no completions to score; remove the key"

@@ -40,6 +40,8 @@ class Experiment:
         self.tokens = Tokens(model_dir)
         # Text -> where it stands, for messages.
         self._origins: dict[str, str] = {}
+        # Texts that prompts.targets left out.
+        self.left_out = 0
         self._pieces: dict[tuple[str, str, str], tuple[list[int], list[int]]] = {}
         self.conditions: list[Condition] = expand(
             spec["conditions"],
@@ -60,6 +62,7 @@ class Experiment:
     def texts(self, file: Path) -> pd.DataFrame:
         """The experiment's rows of a prepared dataset: its split, groups, limit and cut.
 
+        prompts.targets leaves out those whose target this model reads as several tokens;
         prompts.limit takes the first rows, of each group if prompts.each_group is set;
         prompts.first_tokens cuts each text to so many of the model's own tokens, BOS included.
         Raises UserError if no row is left.
@@ -68,6 +71,8 @@ class Experiment:
         table = datasets.read(file, wanted["split"], f"{self.key}.prompts.split")
         if wanted.get("group"):
             table = table[table["group"].isin(wanted["group"])]
+        if wanted.get("targets") == "single_token":
+            table = self._single_token(table)
         if wanted.get("limit"):
             # Of documents cut into sentences, the first of each come before any second one.
             spread = table.groupby(
@@ -77,7 +82,7 @@ class Experiment:
             rows = rows.groupby("group", sort=False) if wanted.get("each_group") else rows
             table = rows.head(wanted["limit"]).sort_index()
         if table.empty:
-            raise UserError(f"{self.key}.prompts: no text is left; check group and limit")
+            raise UserError(f"{self.key}.prompts: no text is left; check targets, group and limit")
         table = table.reset_index(drop=True)
         if wanted.get("first_tokens"):
             cut = [self.tokens.cut(text, wanted["first_tokens"]) for text in table["text"]]
@@ -85,6 +90,21 @@ class Experiment:
         if "origin" in table:
             self._origins |= dict(zip(table["text"], table["origin"], strict=True))
         return table
+
+    def _single_token(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows with a target of one token (the paper's code, ConceptNet); counts the others."""
+        kept = []
+        for text, target in zip(table["text"], table["target"].fillna(""), strict=True):
+            with named(f"{self.key}: prompt {shown(text)}"):
+                kept.append(len(self._split(text, target, "")[1]) == 1)
+        self.left_out = kept.count(False)
+        if self.left_out:
+            print(
+                f"{self.key}.prompts.targets: {self.left_out} of {len(kept)} texts are left out: "
+                f"{self.tokens.model} does not read their target as a single token",
+                flush=True,
+            )
+        return table[kept]
 
     def rows(self, condition: Condition, texts: pd.DataFrame) -> list[int]:
         """Numbers of the texts that a condition is run on: all, or those of its group."""
@@ -142,8 +162,8 @@ class Experiment:
     ) -> list[tuple[list[int], list[int]]]:
         """(prompt ids, target ids) of each text under a condition.
 
-        The condition's prefix, if any, is put before each prompt; PREADD's is not, see `contrast`.
-        Raises UserError, naming the prompt, if a vector is longer than it.
+        The condition's prefix, if any, is put before each prompt, see `_behind`; PREADD's is not,
+        see `contrast`. Raises UserError, naming the prompt, if a vector is longer than it.
         """
         rows = []
         prefix = "" if condition.method == "preadd" else condition.prefix
@@ -154,7 +174,7 @@ class Experiment:
             origin = self._origins.get(text)
             place = f"{self.key}: prompt {shown(text)}" + (f" ({origin})" if origin else "")
             with named(place):
-                ids, target_ids = self._split(text, target, prefix)
+                ids, target_ids = self._split(*self._behind(prefix, text, target))
                 self.tokens.check_length(
                     len(ids) + len(target_ids) + self.spec.get("max_new_tokens", 0)
                 )
@@ -164,6 +184,17 @@ class Experiment:
                     aligned(addition["position"], len(vector), len(ids))
             rows.append((ids, target_ids))
         return rows
+
+    def _behind(self, prefix: str, text: str, target: str = "") -> tuple[str, str, str]:
+        """What is read as one text, its target, and the prefix whose tokens stand before it.
+
+        A prompt behind a prefix that ends in white space is read with it: in "Be kind. " and "The
+        sea" the space belongs to " The", as in PREADD's own code. Given texts keep their own tokens,
+        since those are compared one by one.
+        """
+        if self.spec["measure"] == "completions" and prefix[-1:].isspace():
+            return prefix + text, target, ""
+        return text, target, prefix
 
     def _split(self, text: str, target: str, prefix: str) -> tuple[list[int], list[int]]:
         """`Tokens.split`, once for all conditions: they share the lists."""
@@ -187,7 +218,8 @@ class Experiment:
             return []
         contexts = []
         for text in texts:
-            ids = self.tokens.encode(text, condition.prefix)
+            whole, _, prefix = self._behind(condition.prefix, text)
+            ids = self.tokens.encode(whole, prefix)
             with named(f"{self.key}.conditions.{condition.name}.prefix, before {shown(text)}"):
                 self.tokens.check_length(len(ids) + self.spec.get("max_new_tokens", 0))
             contexts.append(ids)

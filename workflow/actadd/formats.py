@@ -163,7 +163,8 @@ def _lama(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
     for number, item in items.items():
         before, mask, _ = " ".join(item["masked_sentences"]).partition("[MASK]")
         if mask:
-            rows[number] = (before.rstrip(), " " + item["obj_label"], item["pred"])
+            text = before.rstrip()
+            rows[number] = (text, before[len(text) :] + item["obj_label"], item["pred"])
     return _rows(rows.values(), list(rows))
 
 

@@ -96,6 +96,7 @@ def measure(
         write_frames(output, rows, {**cells.TYPES, "failed": pa.string()})
     return {
         "cells": len(cells.keys),
+        **({"left_out": experiment.left_out} if experiment.left_out else {}),
         "weights": experiment.facts["weights"],
         "failed": {labels[index]: reason for index, reason in failed.items()},
     }

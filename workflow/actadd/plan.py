@@ -309,6 +309,7 @@ class Plan:
         spec = {"measure": entry["measure"]}
         if entry["measure"] == "logprobs":
             spec["ranks"] = entry["ranks"]
+            spec |= {"mask": entry["mask"]} if "mask" in entry else {}
         return self._job(("summary", model, experiment), ("programs.summary",), spec, **above)
 
     # --- reading vectors, timing ----------------------------------------------------------------

@@ -138,7 +138,7 @@ def _difference(values: pd.Series, baseline: pd.Series | None) -> dict[str, floa
 def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) -> dict[str, Any]:
     """One row for each condition, group of texts and metric, with 95 % intervals over texts.
 
-    spec: ranks, the Ks of precision at K.
+    spec: ranks, the Ks of precision at K; mask: false counts changed predictions too.
     perplexity_ratio: exp(-mean over tokens of steered minus unsteered log-probability), on the
     tokens whose prediction no condition changed directly (paper, perplexity experiment; its printed
     formula lacks the sign); documents are resampled whole. For texts with targets: precision_at_K,
@@ -170,7 +170,8 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
         if targeted:
             # Before masking: where the first target token is masked, the next is no substitute.
             own = own[own.index.isin(_first_tokens(own))]
-        own = own[~own["modified"] & ~own["modified_unsteered"]]
+        if spec.get("mask", True):
+            own = own[~own["modified"] & ~own["modified_unsteered"]]
         parts = dict(list(own.groupby("group", sort=True)))
         if targeted:
             parts["all"] = own
