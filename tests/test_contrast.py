@@ -228,3 +228,37 @@ def test_the_contrasted_prefix_is_not_put_before_the_prompt_itself(prepared):
     assert own == experiment.tokens.encode("The ship left")
     assert other == [own[0], *pieces, *own[1:]]
     assert experiment.contrast(unsteered, ["The ship left"]) == []
+
+
+@pytest.mark.parametrize("method", ["preadd", "prompting"])
+def test_a_prompt_behind_a_space_is_read_with_the_prefix(prepared, method):
+    """As PREADD's own code does: the tokenizer reads the prefix, a space and the prompt at once."""
+    details = {"method": method, **({"strength": -1} if method == "preadd" else {})}
+    prompt = "we took the ship"
+    contexts = {}
+    for prefix in ("The guests were happy.\n\n ", "The guests were happy.\n\n"):
+        spec = experiment_spec(conditions={"a": {**details, "prefix": prefix}})
+        experiment = Experiment(spec, prepared, [], None)
+        [condition] = experiment.conditions
+        if method == "preadd":
+            [contexts[prefix]] = experiment.contrast(condition, [prompt])
+        else:
+            [(contexts[prefix], _)] = experiment.encode(condition, [prompt])
+    pieces = experiment.tokens.pieces
+    joined, apart = contexts
+    assert contexts[joined] == [0, *pieces(joined + prompt)]
+    assert pieces(joined + prompt) != [*pieces(joined), *pieces(prompt)], "one token spans both"
+    assert contexts[apart] == [0, *pieces(apart), *pieces(prompt)]
+
+
+def test_given_texts_keep_their_own_tokens_behind_any_prefix(prepared):
+    spec = {
+        **experiment_spec(conditions={"a": {"method": "prompting", "prefix": "The guests. "}}),
+        "measure": "logprobs",
+    }
+    experiment = Experiment(spec, prepared, [], None)
+    [condition] = experiment.conditions
+    [(ids, _)] = experiment.encode(condition, ["The ship left"])
+    pieces = experiment.tokens.pieces
+    assert ids == [0, *pieces("The guests. "), *pieces("The ship left")]
+    assert experiment.prefix_length(condition) == len(pieces("The guests. "))

@@ -188,11 +188,11 @@ class Experiment:
     def _behind(self, prefix: str, text: str, target: str = "") -> tuple[str, str, str]:
         """What is read as one text, its target, and the prefix whose tokens stand before it.
 
-        A prompt behind a prefix that ends in white space is read with it: in "Be kind. " and "The
-        sea" the space belongs to " The", as in PREADD's own code. Given texts keep their own tokens,
-        since those are compared one by one.
+        A prompt behind a prefix that ends in a space is read with it: of "Be kind. " and "The sea"
+        the space belongs to " The", as in PREADD's own code. Given texts keep their own tokens, as
+        those are compared one by one.
         """
-        if self.spec["measure"] == "completions" and prefix[-1:].isspace():
+        if prefix.endswith(" ") and self.spec["measure"] == "completions":
             return prefix + text, target, ""
         return text, target, prefix
 
