@@ -119,11 +119,15 @@ def differences(old: Path, new: Path) -> Iterator[str]:
     """A sentence for each thing that differs between two files of one kind."""
     if old.read_bytes() == new.read_bytes():
         return
-    read = READERS[old.suffix]
-    one, other = (
-        {name: values for name, values in read(path).items() if name not in IGNORED_COLUMNS}
-        for path in (old, new)
-    )
+    sides = []
+    for path, side in ((old, "OLD"), (new, "NEW")):
+        try:
+            columns = READERS[path.suffix](path)
+        except Exception as error:
+            yield f"{side} cannot be read: {' '.join(str(error).split())[:200]}"
+            return
+        sides.append({name: v for name, v in columns.items() if name not in IGNORED_COLUMNS})
+    one, other = sides
     for columns, others, side in ((one, other, "OLD"), (other, one, "NEW")):
         for name in columns.keys() - others.keys():
             yield f"column {name} only in {side}"

@@ -139,6 +139,14 @@ def test_files_of_one_side_and_explained_ones(folders):
     assert (code, said) == (0, "3 files equal, 0 not, 2 ignored\n")
 
 
+@pytest.mark.parametrize("path", ["completions/m/e.parquet", "choices/m/e.json"])
+def test_half_a_file_is_a_difference(folders, path):
+    file = folders[1] / path
+    file.write_bytes(file.read_bytes()[:20])
+    code, said = compared(*folders)
+    assert code == 1 and f"differs: {path}\n  NEW cannot be read: " in said
+
+
 def test_nothing_to_compare_is_no_success(folders, tmp_path):
     (tmp_path / "empty").mkdir()
     code, said = compared(tmp_path / "empty", tmp_path / "empty")

@@ -40,7 +40,7 @@ def measured(prepared, items, tmp_path):
     rows[0] = 0
     vector = write(tmp_path, "v", 1, rows)
 
-    def run(**prompts):
+    def run(file=items, **prompts):
         spec = {
             **{"name": "e", "model": "tiny", "measure": "logprobs", "batch_rows": 16},
             **{"dtype": "float32", "compute": {"device": "cpu", "threads": 1}},
@@ -53,7 +53,7 @@ def measured(prepared, items, tmp_path):
         facts = measures.measure(
             spec,
             model_dir=prepared,
-            texts_file=items,
+            texts_file=file,
             vector_files=[vector],
             choice=None,
             store=tmp_path / "store",
@@ -87,6 +87,13 @@ def test_texts_with_longer_targets_are_left_out_and_counted(measured, prepared, 
         columns = ["text_id", "condition", "token_index", "token_id", "rank", "target"]
         assert kept[columns].equals(rows[columns])
         assert np.allclose(kept["logprob"], rows["logprob"], atol=1e-5)
+
+
+def test_texts_without_such_a_target_name_the_key(measured, tmp_path):
+    file = tmp_path / "plain.parquet"
+    datasets.prepare({"name": "plain", "texts": ["The ship left", "They danced"]}, None, file)
+    with pytest.raises(UserError, match=r"^experiments\.e\.prompts: .*check targets"):
+        measured(file, targets="single_token")
 
 
 def test_a_limit_counts_what_is_left(measured, prepared):
