@@ -12,14 +12,19 @@ min_version("9.20")
 
 WORKFLOW = Path(workflow.current_basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
-# Programs are started as `python -m programs.NAME`, wherever the working directory is.
-shell.prefix(f"export PYTHONPATH={shlex.quote(str(WORKFLOW))}" "${{PYTHONPATH:+:$PYTHONPATH}}; ")
+# Programs are started as `python -m programs.NAME`, wherever the working directory is, and read and
+# write UTF-8 whatever the locale is.
+shell.prefix(
+    f"export PYTHONUTF8=1 PYTHONPATH={shlex.quote(str(WORKFLOW))}" "${{PYTHONPATH:+:$PYTHONPATH}}; "
+)
 
 from actadd import runs
 from actadd.config import checked
 from actadd.configfiles import in_order, load
-from actadd.errors import UserError
+from actadd.errors import UserError, print_anything
 from actadd.plan import Plan
+
+print_anything()
 
 # --- config ---------------------------------------------------------------------------------------
 # The paper's experiments, at a small size; what the config says comes on top, then --configfile.

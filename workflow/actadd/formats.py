@@ -34,6 +34,7 @@ ENDINGS = {
     ".arrow": "feather",
 }
 TABS = (".tsv", ".tab")
+SEPARATORS = (";", "\t", "|", ",")
 # What a file of a form that is not read begins with, or is called, and how to get one that is.
 FOREIGN = {
     b"%PDF": "a PDF; save its texts as plain text or CSV",
@@ -104,7 +105,7 @@ def _missing(role: str, name: str, there: list, path: Path, key: str) -> str:
     listed = ", ".join(map(str, there))[:200] or "none"
     said = f"{key}.columns.{role}: {path} has no column {name!r}, it has {listed}"
     alike = [str(other) for other in there if str(other).strip().lower() == name.lower()]
-    separators = [sep for sep in (";", "\t", "|", ",") if any(sep in str(o) for o in there)]
+    separators = [sep for sep in SEPARATORS if any(sep in str(other) for other in there)]
     if alike:
         return f"{said}; write columns: {{ {role}: {alike[0]!r} }}"
     if len(there) == 1 and separators:
@@ -237,9 +238,11 @@ def _csv(path: Path, spec: dict) -> pd.DataFrame:
                 continue
         if len(row) != len(names):
             # Never cut or shifted: an unquoted comma would lose half of a text.
+            other = [sep for sep in SEPARATORS if sep in names[0] and len(names) == 1]
+            separate = f", or write table: {{ separator: {json.dumps(other[0])} }}" if other else ""
             raise Misread(
                 f"line {line} has {len(row)} columns and there are {len(names)}; put texts with "
-                f"{separator!r} in double quotes, or name all columns in table.columns"
+                f"{separator!r} in double quotes, or name all columns in table.columns{separate}"
             )
         rows[line] = row
     names = names or layout.get("columns") or []

@@ -6,6 +6,7 @@ figure standing as up to date. Pure functions of the config, of our source, and 
 the config names.
 """
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,8 @@ class Job:
 
     @cached_property
     def spec(self) -> str:
-        return canonical_json(self.slice)
+        """Canonical JSON in ASCII, which passes through a command line in any locale."""
+        return json.dumps(json.loads(canonical_json(self.slice)), separators=(",", ":"))
 
     @cached_property
     def digest(self) -> str:
