@@ -12,14 +12,19 @@ min_version("9.20")
 
 WORKFLOW = Path(workflow.current_basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
-# Programs are started as `python -m programs.NAME`, wherever the working directory is.
-shell.prefix(f"export PYTHONPATH={shlex.quote(str(WORKFLOW))}" "${{PYTHONPATH:+:$PYTHONPATH}}; ")
+# Programs are started as `python -m programs.NAME`, wherever the working directory is, and read and
+# write UTF-8 whatever the locale is.
+shell.prefix(
+    f"export PYTHONUTF8=1 PYTHONPATH={shlex.quote(str(WORKFLOW))}" "${{PYTHONPATH:+:$PYTHONPATH}}; "
+)
 
 from actadd import runs
 from actadd.config import checked
-from actadd.configfiles import load
-from actadd.errors import UserError
+from actadd.configfiles import in_order, load
+from actadd.errors import UserError, print_anything
 from actadd.plan import Plan
+
+print_anything()
 
 # --- config ---------------------------------------------------------------------------------------
 # The paper's experiments, at a small size; what the config says comes on top, then --configfile.
@@ -29,7 +34,9 @@ FILES = [file for file in (SMALL, "config.yaml") if Path(file).exists()]
 try:
     # Before Snakemake reads them: it would keep the last of two equal keys, and run `__use_yte__`.
     # As a module of another workflow, the config comes from there.
-    load([] if workflow.modifier.skip_configfile else [*FILES, *workflow.configfiles])
+    written = load([] if workflow.modifier.skip_configfile else [*FILES, *workflow.configfiles])
+    if workflow.config_settings.replace_workflow_config:
+        written = load(workflow.configfiles)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -47,7 +54,7 @@ RUNNING = Path(".snakemake/running")
 try:
     if "--unlock" in sys.argv:
         runs.refuse_if_running(RUNNING)
-    config = checked(config, Path.cwd())
+    config = checked(in_order(config, written), Path.cwd())
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -31,8 +31,12 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def reversed_keys(value):
+    """The same config written in the other order; that of splits has a meaning."""
     if isinstance(value, dict):
-        return {key: reversed_keys(value[key]) for key in reversed(value)}
+        return {
+            key: value[key] if key == "splits" else reversed_keys(value[key])
+            for key in reversed(value)
+        }
     return [reversed_keys(item) for item in value] if isinstance(value, list) else value
 
 
@@ -64,6 +68,9 @@ def test_touched_sources_reordered_keys_and_1_as_1_0(space):
     space.configure(settings)
     # The order of `conditions` is the order of rows, but it is no part of what a job is.
     assert space.planned() == {}
+    settings["datasets"]["labelled"]["splits"] = {"fit": 0.5, "held-out": 0.5}
+    space.configure(settings)
+    assert space.planned()["dataset"] == 1, "the first split takes the first rows"
 
 
 def test_git_switch_away_and_back(space):
@@ -179,7 +186,7 @@ def test_digests_cover_every_module_that_a_job_loads(finished):
         seen.add(record["program"])
     programs = {path.stem for path in (finished.folder / "workflow/programs").glob("[a-z]*.py")}
     # The tiny config has no experiment for these.
-    programs -= {"batch_shape", "comparison", "explorer", "lens", "overhead", "table"}
+    programs -= {"batch_shape", "comparison", "explorer", "lens", "overhead", "overlaps", "table"}
     assert seen == {f"programs.{name}" for name in programs}
 
 

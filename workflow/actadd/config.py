@@ -1,6 +1,7 @@
 """Checking a config before anything runs: its form by the schema, its names against each other."""
 
 import itertools
+import json
 import math
 import re
 import shlex
@@ -337,7 +338,8 @@ def _sizes(config: dict[str, Any]) -> Iterator[str]:
     for section, entries in config.items():
         whole = section == "comparison" or not isinstance(entries, dict)
         for name, entry in [("", entries)] if whole else entries.items():
-            size = len(shlex.quote(canonical_json(entry)).encode())
+            # As a job's spec, which is ASCII.
+            size = len(shlex.quote(json.dumps(entry, separators=(",", ":"))))
             if size > MOST_BYTES:
                 yield (
                     f"{section}{'.' * bool(name)}{name}: it is {size:,} bytes, more than "
@@ -468,7 +470,10 @@ def _there(path: Path, test: Callable[[Path], bool]) -> bool:
 def _own_file(key: str, file: str, root: Path) -> Iterator[str]:
     """A file of the user's beside the config."""
     if not _there(root / file, Path.is_file):
-        yield f"{key}: {shown(file)} does not exist; write the path of a file"
+        encoding = sys.getfilesystemencoding()
+        spelled = file.isascii() or encoding.startswith("utf")
+        other = "" if spelled else f", or run with PYTHONUTF8=1: names are read in {encoding} here"
+        yield f"{key}: {shown(file)} does not exist; write the path of a file{other}"
     elif not (root / file).resolve().is_relative_to(root.resolve()):
         yield (
             f"{key}: {file!r} is a link out of this folder; copy the file, or name it as a source "

@@ -77,6 +77,23 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> None:
             below[key] = value
 
 
+def in_order(config: dict[str, Any], written: dict[str, Any]) -> dict[str, Any]:
+    """A merged config with its keys in the order in which the files write them.
+
+    Snakemake puts what the command line names before the workflow's own files, and then merges
+    them: a key that several files hold would stand where the last of them has it. written: what
+    `load` gives; keys that it lacks come after those that it has.
+    """
+    names = [name for name in written if name in config]
+    names += [name for name in config if name not in written]
+    return {
+        name: in_order(config[name], written[name])
+        if isinstance(config[name], dict) and isinstance(written.get(name), dict)
+        else config[name]
+        for name in names
+    }
+
+
 def _text(file: Path) -> str:
     try:
         if not stat.S_ISREG(file.stat().st_mode):

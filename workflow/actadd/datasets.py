@@ -3,13 +3,16 @@
 import hashlib
 import html
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from actadd import formats, sentences
+from actadd.alike import key_of
 from actadd.errors import UserError, shown
 from actadd.files import write_with
 
@@ -23,18 +26,22 @@ def prepare(
 ) -> dict[str, Any]:
     """Writes a dataset as Parquet with the columns of `COLUMNS`; returns its counts.
 
-    spec: the dataset's config entry and its name. source: the file, or the folder of a fetched
-    source in which `file` lies; None if the texts stand in the config. punkt: the folder of the
-    fetched source by which NLTK's Punkt cuts sentences; None if rules do.
-    Rows are chosen and cut into splits in the order of the sha256 of their text. So a split does
-    not depend on the file's order, and the first rows of one dataset are among the first of another
-    that holds the same texts: prompts taken from a first split are never in another dataset's later
-    ones. `order: file` is for data whose publisher took the first rows. Documents are chosen and
-    put into splits before they are cut into sentences, so that no split holds a part of another's
-    document.
+    spec: the dataset's config entry and its name; `splits` as a mapping or as pairs, whose order
+    decides. source: the file, or the folder of a fetched source in which `file` lies; None if the
+    texts stand in the config. punkt: the folder of the fetched source by which NLTK's Punkt cuts
+    sentences; None if rules do.
+    Texts are kept as they are written: only NULs, rows without a text, and rows that are equal to
+    another in everything are left out, which the log and the counts say.
+    Rows are chosen and cut into splits in the order of the sha256 of their text, so that a split
+    does not depend on the file's order; `order: file` is for data whose publisher took the first
+    rows. Texts that are equal but for case, punctuation and white space stay in one split, see
+    `_split`. Documents are chosen and put into splits before they are cut into sentences, so that
+    no split holds a part of another's document.
     """
     key = f"datasets.{spec['name']}"
-    table = _long_enough(_distinct(_typed(_read(spec, source, key), spec, key)), spec)
+    counts: Counter = Counter()
+    table = _typed(_read(spec, source, key), spec, key, counts)
+    table = _long_enough(_distinct(table, key, counts), spec)
     if "groups" in spec:
         table = _grouped(table, spec["groups"], key)
     chosen = any(choice in spec for choice in ("frequency", "per_group", "splits"))
@@ -44,20 +51,24 @@ def prepare(
         table = _by_frequency(table, spec["frequency"])
     if "per_group" in spec:
         table = table.groupby("group", dropna=False).head(spec["per_group"])
+    if not spec.get("sentences"):
+        # Before the splits: the openings of two texts may be one.
+        table = _cut(table, spec, key, counts)
     if "splits" in spec:
-        table = _split(table, spec["splits"], key)
+        table = _split(table, dict(spec["splits"]), key, counts)
+    elif (table["split"] != "all").any():
+        table = _on_one_side(table, key, counts)
     if spec.get("sentences"):
         cut = sentences.by_punkt(punkt, f"{key}.punkt") if punkt else sentences.by_rules
-        table = _long_enough(_distinct(_in_sentences(table, cut)), spec)
-    if "take_words" in spec:
-        words = table["text"].str.split().str[: spec["take_words"]]
-        table = _distinct(table.assign(text=words.str.join(" ")))
+        table = _long_enough(_distinct(_in_sentences(table, cut), key, counts), spec)
+        table = _cut(table, spec, key, counts)
     if table.empty:
         raise UserError(f"{key}: no text is left; check its file and what chooses among its rows")
     table = table.reset_index(drop=True).rename_axis("id").reset_index()[list(COLUMNS)]
     write_with(output, lambda path: table.to_parquet(path, index=False))
-    counts = {"rows": len(table), "splits": table["split"].value_counts().sort_index().to_dict()}
-    return counts | ({"documents": table["document"].nunique()} if spec.get("sentences") else {})
+    sizes = {"rows": len(table), "splits": table["split"].value_counts().sort_index().to_dict()}
+    documents = {"documents": table["document"].nunique()} if spec.get("sentences") else {}
+    return sizes | documents | {name: count for name, count in counts.items() if count}
 
 
 def read(path: Path, split: str | None, key: str) -> pd.DataFrame:
@@ -72,10 +83,29 @@ def read(path: Path, split: str | None, key: str) -> pd.DataFrame:
     return chosen.reset_index(drop=True)
 
 
+def chosen(table: pd.DataFrame, wanted: dict, key: str) -> pd.DataFrame:
+    """The rows of a split that an experiment's `prompts` ask for, by group and limit.
+
+    limit takes the first rows, of each group if each_group is set. Raises UserError if none is
+    left.
+    """
+    if wanted.get("group"):
+        table = table[table["group"].isin(wanted["group"])]
+    if wanted.get("limit"):
+        # Of documents cut into sentences, the first of each come before any second one.
+        spread = table.groupby(table["document"].fillna(table["id"].astype("string"))).cumcount()
+        rows = table.loc[spread.sort_values(kind="stable").index]
+        rows = rows.groupby("group", sort=False) if wanted.get("each_group") else rows
+        table = rows.head(wanted["limit"]).sort_index()
+    if table.empty:
+        raise UserError(f"{key}: no text is left; check targets, group and limit")
+    return table.reset_index(drop=True)
+
+
 def _read(spec: dict, source: Path | None, key: str) -> pd.DataFrame:
     if spec.get("texts"):
         places = [f"texts.{index}" for index in range(len(spec["texts"]))]
-        return pd.DataFrame({"text": spec["texts"], "origin": places})
+        return pd.DataFrame({"text": spec["texts"], "origin": places}, dtype=object)
     assert source is not None
     names = spec.get("group_names", {})
     parts = []
@@ -96,42 +126,104 @@ def _read(spec: dict, source: Path | None, key: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _typed(table: pd.DataFrame, spec: dict, key: str) -> pd.DataFrame:
+def _typed(table: pd.DataFrame, spec: dict, key: str, counts: Counter) -> pd.DataFrame:
     """All columns but the id, in their types; texts without NULs and, if asked, without HTML.
 
     Rows without a text are left out, and named in the log.
     """
     table = table.reindex(columns=COLUMNS[1:])
     for column in ("text", "split", "target", "group"):
-        for value, origin in zip(table[column], table["origin"], strict=True):
-            if isinstance(value, (bool, list, dict)):
-                raise UserError(
-                    f"{key}.columns.{column}: {origin}: {shown(value)} is no text; write one, or "
-                    "name another column"
-                )
-    table = table.astype(dict.fromkeys(set(COLUMNS[1:]) - {"label"}, "string"))
+        pairs = zip(table[column], table["origin"], strict=True)
+        cells = [_text_of(value, origin, f"{key}.columns.{column}") for value, origin in pairs]
+        table[column] = pd.array(cells, dtype="string")
+    pairs = zip(table["label"], table["origin"], strict=True)
+    labels = [_number_of(value, origin, f"{key}.columns.label") for value, origin in pairs]
+    table["label"] = np.array(labels, dtype="float64")
+    table = table.astype({"document": "string", "origin": "string"})
+    for column in ("split", "target", "group"):
+        # An empty cell of CSV is one that holds nothing.
+        table[column] = table[column].replace("", pd.NA)
+    _refuse_all(table, key)
     table["split"] = table["split"].fillna("all")
-    try:
-        table["label"] = pd.to_numeric(table["label"]).astype("float64")
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{key}.columns.label: labels must be numbers: {error}") from error
     if spec.get("html"):
         # In HTML any run of white space is one space.
         table["text"] = table["text"].map(
-            lambda text: " ".join(html.unescape(TAG.sub(" ", text)).split())
+            lambda text: " ".join(html.unescape(TAG.sub(" ", text)).split()), na_action="ignore"
         )
-    table["text"] = table["text"].str.replace("\0", "", regex=False).str.strip("\r\n")
+    odd = table["text"].str.contains("\0", regex=False).fillna(False)
+    if odd.any():
+        table["text"] = table["text"].str.replace("\0", "", regex=False)
+        _say(table["origin"][odd], "texts lose their NUL characters", key)
+        counts["texts_with_nul"] += int(odd.sum())
     blank = table["text"].fillna("").str.strip() == ""
     if blank.any():
-        places = ", ".join(table["origin"][blank][:5])
-        more = ", ..." if blank.sum() > 5 else ""
-        print(f"{key}: {blank.sum()} rows without a text are left out: {places}{more}", flush=True)
+        _say(table["origin"][blank], "rows without a text are left out", key)
+        counts["rows_without_text"] += int(blank.sum())
     return table[~blank]
 
 
-def _distinct(table: pd.DataFrame) -> pd.DataFrame:
-    """A text once, but for the targets it has and the documents it stands in."""
-    return table.drop_duplicates(["text", "target", "document"])
+def _text_of(value: Any, origin: str, key: str) -> Any:
+    """A cell as text; numbers as they are spelled, and None if there is nothing."""
+    if isinstance(value, str) or value is None or value is pd.NA:
+        return value
+    if isinstance(value, float) and np.isnan(value):
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    raise UserError(
+        f"{key}: {origin}: {shown(value)} is no text; write one, or name another column"
+    )
+
+
+def _number_of(value: Any, origin: str, key: str) -> float:
+    """A label as a number; NaN if there is none."""
+    if value is None or value is pd.NA or value == "":
+        return np.nan
+    try:
+        number = float(value)
+    except (ValueError, TypeError):
+        number = np.inf
+    if np.isinf(number):
+        raise UserError(
+            f"{key}: {origin}: labels must be numbers, and {shown(value)} is none; write numbers "
+            "such as 1 and 0, or name another column"
+        )
+    return number
+
+
+def _refuse_all(table: pd.DataFrame, key: str) -> None:
+    """Every split and every group together go by the name all."""
+    for column in ("split", "group"):
+        named = table[column] == "all"
+        if named.fillna(False).any() and (column == "group" or not named.fillna(True).all()):
+            origin = table["origin"][named.fillna(False)].iloc[0]
+            raise UserError(
+                f"{key}.columns.{column}: {origin}: 'all' stands for every {column} together; call "
+                f"this {column} otherwise, or leave the cell empty"
+            )
+
+
+def _say(origins: pd.Series, what: str, key: str) -> None:
+    """How many rows something happens to, and the first of them."""
+    more = ", ..." if len(origins) > 5 else ""
+    print(f"{key}: {len(origins)} {what}: {', '.join(origins[:5])}{more}", flush=True)
+
+
+def _distinct(table: pd.DataFrame, key: str, counts: Counter) -> pd.DataFrame:
+    """Each row once: those that are equal in everything but where they come from are one."""
+    again = table.duplicated([name for name in COLUMNS[1:] if name != "origin"])
+    if again.any():
+        _say(table["origin"][again], "rows are equal to another in everything, left out", key)
+        counts["equal_rows"] += int(again.sum())
+    return table[~again]
+
+
+def _cut(table: pd.DataFrame, spec: dict, key: str, counts: Counter) -> pd.DataFrame:
+    """Texts after their first words, if the config says how many."""
+    if "take_words" not in spec:
+        return table
+    words = table["text"].str.split().str[: spec["take_words"]]
+    return _distinct(table.assign(text=words.str.join(" ")), key, counts)
 
 
 def _long_enough(table: pd.DataFrame, spec: dict) -> pd.DataFrame:
@@ -183,16 +275,60 @@ def _by_frequency(table: pd.DataFrame, rule: dict) -> pd.DataFrame:
     return table.assign(group=group.str.zfill(group.str.len().max()))
 
 
-def _split(table: pd.DataFrame, splits: dict[str, float], key: str) -> pd.DataFrame:
-    """Rows in their order, cut into named splits; a size is a count, or a share if below 1."""
-    total, end, names = len(table), 0.0, []
+def _split(
+    table: pd.DataFrame, splits: dict[str, float], key: str, counts: Counter
+) -> pd.DataFrame:
+    """Rows in their order, cut into named splits; a size is a count, or a share if below 1.
+
+    Near-duplicates of a text that is in an earlier split go to that split too if its size is a
+    share, and to none if it is a count: what was asked by number holds.
+    """
+    total, end, sizes = len(table), 0.0, {}
     for name, size in splits.items():
         # Ends are rounded, not sizes, so that two halves of an odd number are all of it.
         end += size * total if size < 1 else size
-        names += [name] * (round(end) - len(names))
-    if len(names) > total:
-        raise UserError(f"{key}.splits: {len(names)} rows are asked for, there are {total}")
-    return table.iloc[: len(names)].assign(split=pd.array(names, dtype="string"))
+        sizes[name] = round(end) - sum(sizes.values())
+        if not sizes[name]:
+            raise UserError(f"{key}.splits.{name}: {size:g} of {total} rows is none; ask for more")
+    texts = table["text"].to_numpy(object)
+    home: dict[str, str] = {}
+    names: list[str | None] = [None] * total
+    row, moved, left = 0, [], []
+    for name, size in sizes.items():
+        taken = 0
+        while taken < size and row < total:
+            first = home.setdefault(key_of(texts[row]), name)
+            if first == name:
+                taken += 1
+            (moved if splits[first] < 1 else left).extend([row] if first != name else [])
+            names[row] = first if first == name or splits[first] < 1 else None
+            row += 1
+        if taken < size and splits[name] >= 1:
+            wanted = sum(sizes.values())
+            raise UserError(
+                f"{key}.splits: {wanted} rows are asked for, there are {total}, of which "
+                f"{len(left)} are near-duplicates of rows in an earlier split; ask for fewer"
+            )
+    for rows, what in ((moved, "go to the split of the one before"), (left, "are in no split")):
+        if rows:
+            said = f"rows are near-duplicates of one in an earlier split and {what}"
+            _say(table["origin"].iloc[rows], said, key)
+    counts["near_duplicates_moved"] += len(moved)
+    counts["near_duplicates_left_out"] += len(left)
+    table = table.assign(split=pd.array(names, dtype="string"))
+    return table[table["split"].notna()]
+
+
+def _on_one_side(table: pd.DataFrame, key: str, counts: Counter) -> pd.DataFrame:
+    """The splits that a file itself names, near-duplicates in that of the first of them."""
+    alike = [key_of(text) for text in table["text"]]
+    first = table["split"].groupby(pd.Series(alike, index=table.index)).transform("first")
+    moved = first != table["split"]
+    if moved.any():
+        said = "rows are near-duplicates of one in another split and go to that split"
+        _say(table["origin"][moved], said, key)
+        counts["near_duplicates_moved"] += int(moved.sum())
+    return table.assign(split=first.astype("string"))
 
 
 def _in_sentences(table: pd.DataFrame, cut: Callable[[str], Iterable[str]]) -> pd.DataFrame:

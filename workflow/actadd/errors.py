@@ -1,6 +1,8 @@
 """Exceptions for what a user can put right, and how a message shows what was found."""
 
+import io
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,6 +36,16 @@ def shown(value: Any) -> str:
     """A value in a message: its repr, at most 80 characters of it, without secrets."""
     text = without_secrets(repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def print_anything(encoding: str | None = None) -> None:
+    """Makes stdout and stderr print any text: what their encoding lacks is escaped.
+
+    encoding: theirs from now on; None keeps that of the locale.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 @contextmanager

@@ -63,27 +63,14 @@ class Experiment:
         """The experiment's rows of a prepared dataset: its split, groups, limit and cut.
 
         prompts.targets leaves out those whose target this model reads as several tokens;
-        prompts.limit takes the first rows, of each group if prompts.each_group is set;
         prompts.first_tokens cuts each text to so many of the model's own tokens, BOS included.
         Raises UserError if no row is left.
         """
         wanted = self.spec["prompts"]
         table = datasets.read(file, wanted["split"], f"{self.key}.prompts.split")
-        if wanted.get("group"):
-            table = table[table["group"].isin(wanted["group"])]
         if wanted.get("targets") == "single_token":
             table = self._single_token(table)
-        if wanted.get("limit"):
-            # Of documents cut into sentences, the first of each come before any second one.
-            spread = table.groupby(
-                table["document"].fillna(table["id"].astype("string"))
-            ).cumcount()
-            rows = table.loc[spread.sort_values(kind="stable").index]
-            rows = rows.groupby("group", sort=False) if wanted.get("each_group") else rows
-            table = rows.head(wanted["limit"]).sort_index()
-        if table.empty:
-            raise UserError(f"{self.key}.prompts: no text is left; check targets, group and limit")
-        table = table.reset_index(drop=True)
+        table = datasets.chosen(table, wanted, f"{self.key}.prompts")
         if wanted.get("first_tokens"):
             cut = [self.tokens.cut(text, wanted["first_tokens"]) for text in table["text"]]
             table = table.assign(text=pd.Series(cut, dtype="string"))

@@ -1,15 +1,20 @@
 """Reading one file, in any of the forms that data comes in, as a plain table."""
 
+import bz2
 import codecs
 import contextlib
 import csv
+import gzip
 import hashlib
+import io
 import json
 import lzma
+import re
 import tarfile
+import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePath
 from typing import Any
 
 import pandas as pd
@@ -18,81 +23,328 @@ from actadd.errors import UserError
 
 ROLES = ("text", "split", "target", "group", "label")
 ARCHIVES = (".tar", ".xz", ".tgz", ".gz", ".bz2")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+# How a file's name ends, without its compression -> its form; any other is CSV.
+ENDINGS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".feather": "feather",
+    ".arrow": "feather",
+}
+TABS = (".tsv", ".tab")
+SEPARATORS = (";", "\t", "|", ",")
+# What a file of a form that is not read begins with, or is called, and how to get one that is.
+FOREIGN = {
+    b"%PDF": "a PDF; save its texts as plain text or CSV",
+    b"\xd0\xcf\x11\xe0": "a file of Microsoft Office; save the sheet as CSV UTF-8",
+    b"\x80\x04": "a Python pickle, which can run code; save it as Parquet or JSON Lines",
+    b"\x80\x05": "a Python pickle, which can run code; save it as Parquet or JSON Lines",
+    b"SQLite format 3": "a database; save its table as CSV or JSON Lines",
+    b"\x89HDF": "an HDF5 file; save its table as Parquet or CSV",
+    b"\x93NUMPY": "a NumPy file; save its texts as JSON Lines",
+}
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+class Misread(ValueError):
+    """A file that is not of its form; the message says what to do."""
 
 
 def read(path: Path, spec: dict, key: str) -> pd.DataFrame:
     """The file's rows, with those of the columns of `ROLES` that it has; text always.
 
-    The index holds the line that each row starts on, or its number in a JSON list or an archive; 0
-    if a row is made from many. Cells of CSV are texts, exactly as they stand.
-    spec: the dataset's config entry; format, table, columns and templates are used. Raises
+    The index holds the line that each row starts on, or its number in a list, a binary table or an
+    archive; 0 if a row is made from many. Cells are objects: texts exactly as they stand, numbers
+    of JSON too. A file may be compressed.
+    spec: the dataset's config entry; format, table, records, columns and templates are used. Raises
     UserError if the file is not of its format or lacks a column that the config names.
     """
-    layout = spec.get("table", {})
-    by_suffix = {".jsonl": "jsonl", ".json": "json", ".txt": "csv" if layout else "lines"}
-    form = spec.get("format", by_suffix.get(path.suffix, "csv"))
+    form = spec.get("format") or _form(path, spec.get("table", {}))
     if form == "documents":
-        form = "tar" if tarfile.is_tarfile(path) else by_suffix.get(path.suffix, "csv")
+        form = "tar" if tarfile.is_tarfile(path) else _form(path, spec.get("table", {}))
     try:
-        # utf-8-sig is UTF-8 whose byte order mark, if it has one, is no text.
-        encoding = layout.get("encoding", "utf-8-sig")
-        _refuse_utf8_read_as_another(path, encoding)
-        raw = _READERS[form](path, spec, encoding)
+        raw = _READERS[form](path, spec)
     except (
         *(ValueError, LookupError, OSError, EOFError, RecursionError, AttributeError),
         *(NotImplementedError, csv.Error, tarfile.TarError, lzma.LZMAError, zlib.error),
+        *(zipfile.BadZipFile, RuntimeError),
     ) as error:
-        raise UserError(
-            f"{key}: {path} cannot be read as {form}: {str(error)[:200]}; check format and table"
-        ) from error
+        remedy = "" if isinstance(error, Misread) else "; check format and table"
+        reason = " ".join(str(error).split())[:400]
+        raise UserError(f"{key}: {path} cannot be read as {form}: {reason}{remedy}") from error
     names = spec.get("columns", {})
     for role in ("text", *names):
         if names.get(role, role) not in raw:
-            there = ", ".join(map(str, raw)) or "none"
-            raise UserError(
-                f"{key}.columns.{role}: {path} has no column {names.get(role, role)!r}, "
-                f"it has {there}"
-            )
+            raise UserError(_missing(role, names.get(role, role), list(raw), path, key))
+    _say_unread(raw, names, path, key)
     roles = {role: names.get(role, role) for role in ROLES}
     return pd.DataFrame({role: raw[name] for role, name in roles.items() if name in raw})
 
 
-def _refuse_utf8_read_as_another(path: Path, encoding: str) -> None:
+def _form(path: PurePath, layout: dict) -> str:
+    """The form that a file's name says, whatever it is compressed by."""
+    while path.suffix.lower() in COMPRESSED:
+        path = path.with_suffix("")
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
+        # An encoding alone makes no table of a text.
+        return "csv" if layout.keys() - {"encoding"} else "lines"
+    return ENDINGS.get(suffix, "csv")
+
+
+def _missing(role: str, name: str, there: list, path: Path, key: str) -> str:
+    """That a file lacks a column, and what its header looks like instead."""
+    listed = ", ".join(map(str, there))[:200] or "none"
+    said = f"{key}.columns.{role}: {path} has no column {name!r}, it has {listed}"
+    alike = [str(other) for other in there if str(other).strip().lower() == name.lower()]
+    separators = [sep for sep in SEPARATORS if any(sep in str(other) for other in there)]
+    if alike:
+        return f"{said}; write columns: {{ {role}: {alike[0]!r} }}"
+    if len(there) == 1 and separators:
+        return f"{said}; write table: {{ separator: {json.dumps(separators[0])} }}"
+    return f"{said}; name the column in columns, or those of a file without a header in table"
+
+
+def _say_unread(raw: pd.DataFrame, names: dict, path: Path, key: str) -> None:
+    """Names columns that are a role's but for their case: they are not read."""
+    for role in ROLES:
+        alike = [c for c in raw if str(c).strip().lower() == role and c not in names.values()]
+        if alike and role not in raw and role not in names:
+            print(
+                f"{key}: the column {alike[0]!r} of {path.name} is not read; if it is meant, write "
+                f"columns: {{ {role}: {alike[0]!r} }}",
+                flush=True,
+            )
+
+
+# --- bytes and text -------------------------------------------------------------------------------
+
+
+def _bytes(path: Path) -> bytes:
+    """A file's content, unpacked if it is compressed, whatever its name says."""
+    return _unpacked(path.read_bytes())
+
+
+def _unpacked(data: bytes) -> bytes:
+    if data.startswith(b"\x1f\x8b"):
+        return gzip.decompress(data)
+    if data.startswith(b"\xfd7zXZ\0"):
+        return lzma.decompress(data)
+    if data.startswith(b"BZh") and data[4:10] == b"1AY&SY":
+        return bz2.decompress(data)
+    if data.startswith(b"\x28\xb5\x2f\xfd"):
+        import pyarrow as pa
+
+        with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
+            return stream.read()
+    if data.startswith(b"PK\x03\x04"):
+        return _only_member(data)
+    for start, what in FOREIGN.items():
+        if data.startswith(start):
+            raise Misread(f"it is {what}")
+    return data
+
+
+def _only_member(data: bytes) -> bytes:
+    """What a zip archive of one file holds."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        if "[Content_Types].xml" in names or "mimetype" in names:
+            raise Misread("it is a sheet of Excel or LibreOffice; save it as CSV UTF-8")
+        if len(names) != 1:
+            there = ", ".join(names[:5])
+            raise Misread(f"it is a zip archive of {len(names)} files ({there}); unpack it")
+        return archive.read(names[0])
+
+
+def _text(path: Path, spec: dict) -> str:
+    return _decoded(_bytes(path), spec.get("table", {}).get("encoding"))
+
+
+def _decoded(data: bytes, encoding: str | None) -> str:
+    """Bytes as text: in the encoding that the config names, or their byte order mark, or UTF-8.
+
+    A byte order mark is no text.
+    """
+    marked = [name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
+    chosen = encoding or (marked[0] if marked else "utf-8")
+    if data.startswith(b"PAR1") or data.startswith(b"ARROW1"):
+        raise Misread("it is a binary table; write format: parquet or feather")
+    if not codecs.lookup(chosen).name.startswith("utf"):
+        _refuse_utf8_read_as_another(data, chosen)
+    try:
+        text = data.decode(chosen)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Misread(
+            f"line {line}: the byte 0x{data[error.start]:02x} is not {chosen}; save the file as "
+            "UTF-8, or name its encoding: table: { encoding: cp1252 }"
+        ) from error
+    odd, even = data[1:200:2], data[:200:2]
+    if not encoding and not marked and 2 * odd.count(0) > len(odd) > 3 and not even.count(0):
+        raise Misread("every second byte is 0; write table: { encoding: utf-16-le }")
+    return text.removeprefix("\ufeff")
+
+
+def _refuse_utf8_read_as_another(data: bytes, encoding: str) -> None:
     """Latin-1 decodes anything, and "…" would become "â€¦" in texts without a word."""
-    if codecs.lookup(encoding).name.startswith("utf"):
-        return
-    content = path.read_bytes()
     with contextlib.suppress(UnicodeDecodeError):
-        if not content.isascii() and content.decode("utf-8"):
-            raise ValueError(f"it is UTF-8 and not {encoding}; leave table.encoding out")
+        if not data.isascii() and data.decode("utf-8"):
+            raise Misread(f"it is UTF-8 and not {encoding}; leave table.encoding out")
 
 
-def _csv(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
+def _plain(text: str) -> str:
+    """A plain text file's text: every line end as one character, without the one at its end."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+
+
+def _lines(path: Path, spec: dict) -> dict[int, str]:
+    """Number -> line without its end; cut at line ends only, as JSON may hold other separators."""
+    text = _text(path, spec)
+    if "\n" not in text:
+        # Of old Macs.
+        text = text.replace("\r", "\n")
+    lines = text.removesuffix("\n").split("\n") if text else []
+    return {number: line.removesuffix("\r") for number, line in enumerate(lines, 1)}
+
+
+# --- tables of text -------------------------------------------------------------------------------
+
+
+def _csv(path: Path, spec: dict) -> pd.DataFrame:
     layout = spec.get("table", {})
-    separator = layout.get("separator", ",")
-    # A tab-separated file of raw text has no quoting; a comma-separated one must.
-    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-    # A document may be one field.
-    csv.field_size_limit(2**31 - 1)
-    rows: dict[int, list[str]] = {}
-    with path.open(encoding=encoding, newline="") as opened:
-        reader = csv.reader(opened, delimiter=separator, quoting=quoting, strict=True)
-        names = layout.get("columns") or next(reader, [])
-        start = reader.line_num + 1
-        for row in reader:
-            if row and len(row) != len(names):
-                # Never cut or shifted: an unquoted comma would lose half of a text.
-                raise ValueError(
-                    f"line {start} has {len(row)} columns and there are {len(names)}; put texts "
-                    f"with {separator!r} in double quotes, or name all columns"
-                )
-            if row:
-                rows[start] = row
-            start = reader.line_num + 1
+    unpacked = Path(path.name)
+    while unpacked.suffix.lower() in COMPRESSED:
+        unpacked = unpacked.with_suffix("")
+    separator = layout.get("separator", "\t" if unpacked.suffix.lower() in TABS else ",")
+    text = _text(path, spec)
+    quoting = layout.get("quoting") or _quoting(text, separator)
+    if quoting == "backslash":
+        # As what quotes in a quoted text are doubled by, which the reader knows.
+        text = re.sub(r'\\(["\\])', lambda found: '""' if found[1] == '"' else "\\", text)
+    names, rows = None, {}
+    for line, row in _rows_of(text, separator, quoting):
+        if names is None:
+            names = layout.get("columns") or row
+            if not layout.get("columns"):
+                continue
+        if len(row) != len(names):
+            # Never cut or shifted: an unquoted comma would lose half of a text.
+            other = [sep for sep in SEPARATORS if sep in names[0] and len(names) == 1]
+            separate = f", or write table: {{ separator: {json.dumps(other[0])} }}" if other else ""
+            raise Misread(
+                f"line {line} has {len(row)} columns and there are {len(names)}; put texts with "
+                f"{separator!r} in double quotes, or name all columns in table.columns{separate}"
+            )
+        rows[line] = row
+    names = names or layout.get("columns") or []
     for name in names:
         if name and names.count(name) > 1:
-            raise ValueError(f"the column {name!r} stands in it twice")
-    return pd.DataFrame(list(rows.values()), index=list(rows), columns=names)
+            raise Misread(f"line 1: the column {name!r} stands in it twice; rename one")
+    return pd.DataFrame(list(rows.values()), index=list(rows), columns=names, dtype=object)
+
+
+def _rows_of(text: str, separator: str, quoting: str) -> Iterator[tuple[int, list[str]]]:
+    """(line that it starts on, cells) of each row that is not an empty line."""
+    # A document may be one field.
+    csv.field_size_limit(2**31 - 1)
+    style = csv.QUOTE_NONE if quoting == "none" else csv.QUOTE_MINIMAL
+    stream = io.StringIO(text, newline="")
+    reader = csv.reader(stream, delimiter=separator, quoting=style, strict=True)
+    start = 1
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise Misread(_misquoted(text, start, reader.line_num, str(error))) from error
+        if row is None:
+            return
+        if row:
+            yield start, row
+        start = reader.line_num + 1
+
+
+def _misquoted(text: str, start: int, end: int, why: str) -> str:
+    lines = io.StringIO(text, newline="").readlines()[start - 1 : end]
+    if '\\"' in "".join(lines):
+        return (
+            f"line {start}: quotes in it are escaped by a backslash; write "
+            "table: { quoting: backslash }"
+        )
+    if "unexpected end of data" in why:
+        return (
+            f"line {start}: a double quote is opened and never closed; close it, or write "
+            "table: { quoting: none } if quotes are text"
+        )
+    return (
+        f"line {end}: {why}; double the quotes inside a quoted text, or write "
+        "table: { quoting: none } if quotes are text"
+    )
+
+
+def _quoting(text: str, separator: str) -> str:
+    """How a table of which the config does not say it is quoted: double or none.
+
+    With another separator than a tab, a text in double quotes is what stands between them. Files
+    with tabs come raw, quotes being text, or as programs write them that quote: those are told by
+    whether such a program would have written the very same file.
+    """
+    if separator != "\t" or '"' not in text:
+        return "double"
+    if _by_a_program(text, separator):
+        return "double"
+    doubled = re.compile(r'(?:^|\t)"(?:[^"\t\n]|"")*""(?:[^"\t\n]|"")*"(?=\t|\r?\n|\Z)', re.M)
+    if odd := doubled.search(text):
+        line = text.count("\n", 0, odd.start()) + 1
+        raise Misread(
+            f"line {line}: quotes there are doubled as in a quoted text, elsewhere they are not; "
+            "write table: { quoting: double } if quotes enclose texts, { quoting: none } if they "
+            "are text"
+        )
+    return "none"
+
+
+def _by_a_program(text: str, separator: str) -> bool:
+    """Whether one of the usual programs writes the rows of `text` exactly so."""
+    try:
+        rows = [row for _, row in _rows_of(text, separator, "double")]
+    except Misread:
+        return False
+    special = re.compile(f'[{re.escape(separator)}"\r\n]')
+    writers: tuple[Callable[[str], Any], ...] = (
+        # pandas, Python; Excel; everything quoted; all but numbers, as R does.
+        special.search,
+        lambda cell: special.search(cell) or "," in cell,
+        lambda cell: True,
+        lambda cell: not _is_number(cell),
+    )
+    plain = [line for line in re.split(r"\r\n|\r|\n", text) if line]
+    for needs in writers:
+        written = (
+            separator.join(f'"{c.replace(chr(34), chr(34) * 2)}"' if needs(c) else c for c in row)
+            for row in rows
+        )
+        if [line for row in written for line in re.split(r"\r\n|\r|\n", row) if line] == plain:
+            return True
+    return False
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return bool(cell) and float(cell) is not None
+    except ValueError:
+        return False
+
+
+# --- JSON -----------------------------------------------------------------------------------------
 
 
 def _objects(records: Any, *fields: str) -> list[dict]:
@@ -108,47 +360,130 @@ def _objects(records: Any, *fields: str) -> list[dict]:
     return records
 
 
-def _lines(path: Path, encoding: str) -> dict[int, str]:
-    """Number -> line, of those with something on them, cut at line ends only, as JSON may hold
-    other separators."""
-    with path.open(encoding=encoding) as opened:
-        return {n: line.rstrip("\n") for n, line in enumerate(opened, 1) if line.strip()}
+def _loads(text: str) -> Any:
+    """Parsed JSON, numbers as they are spelled; a key that stands twice is a ValueError."""
+    return json.loads(text, parse_int=str, parse_float=str, object_pairs_hook=_once)
 
 
-def _jsonl(path: Path, encoding: str, *fields: str) -> dict[int, dict]:
-    lines = _lines(path, encoding)
-    return dict(zip(lines, _objects(list(map(_parsed, lines.items())), *fields), strict=True))
+def _once(pairs: list[tuple[str, Any]]) -> dict:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise Misread(f"the key {twice!r} stands twice in one object; keep one")
+    return record
 
 
-def _parsed(numbered: tuple[int, str]) -> Any:
+def _jsonl(path: Path, spec: dict, *fields: str) -> dict[int, dict]:
+    lines = {number: line for number, line in _lines(path, spec).items() if line.strip()}
+    records = {number: _parsed(number, line) for number, line in lines.items()}
+    for number, record in records.items():
+        if not isinstance(record, dict):
+            raise ValueError(f"row {number} is no object")
+        for field in fields:
+            if field not in record:
+                raise ValueError(f"row {number} has no {field!r}")
+    return records
+
+
+def _parsed(number: int, line: str) -> Any:
     try:
-        return json.loads(numbered[1])
+        return _loads(line)
     except ValueError as error:
-        raise ValueError(f"line {numbered[0]}: {error}") from error
+        whole = "; if the file is one list, write format: json" if number == 1 else ""
+        kind = Misread if isinstance(error, Misread) else ValueError
+        raise kind(f"line {number}: {error}{whole}") from error
 
 
-def _flat(records: dict[int, dict]) -> pd.DataFrame:
-    """Objects as rows; a nested object's fields get dotted names: prompt.text."""
+def _flat(records: dict[int, dict], names: Iterable[str] = ()) -> pd.DataFrame:
+    """Objects as rows; a nested object's fields get dotted names: prompt.text.
+
+    names: of the columns, if there are no rows.
+    """
+    rows = []
+    for number, record in records.items():
+        row = dict(_fields(record, ""))
+        for value in row.values():
+            if isinstance(value, str) and not value.isascii() and not _encodable(value):
+                raise Misread(f"row {number} holds half a character; take it out")
+        rows.append(row)
+    columns = list(dict.fromkeys(name for row in rows for name in row) or names)
+    return pd.DataFrame(rows, index=list(records), columns=columns, dtype=object)
+
+
+def _fields(record: dict, before: str) -> Iterator[tuple[str, Any]]:
+    for name, value in record.items():
+        if isinstance(value, dict) and value:
+            yield from _fields(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def _encodable(text: str) -> bool:
     try:
-        return pd.json_normalize(list(records.values())).set_axis(list(records), axis="index")
-    except UnicodeEncodeError as error:
-        odd = [number for number, record in records.items() if not _encodable(record)]
-        raise ValueError(f"row {odd[0]} holds half a character; take it out") from error
-
-
-def _encodable(record: dict) -> bool:
-    try:
-        return bool(json.dumps(record, ensure_ascii=False).encode())
+        return bool(text.encode())
     except UnicodeEncodeError:
         return False
 
 
-def _json(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
-    return _flat(dict(enumerate(_objects(json.loads(path.read_text(encoding))), 1)))
+def _json(path: Path, spec: dict) -> pd.DataFrame:
+    text = _text(path, spec)
+    try:
+        whole = _loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            raise
+        # Lines of JSON are often called so.
+        return _flat(_jsonl(path, spec))
+    return _flat(dict(enumerate(_objects(_listed(whole, spec.get("records"))), 1)))
+
+
+def _listed(whole: Any, records: str | None) -> Any:
+    """The list of rows in a JSON document: itself, what stands under `records`, its only list, or
+    its columns."""
+    for part in records.split(".") if records else ():
+        if not isinstance(whole, dict) or part not in whole:
+            there = ", ".join(map(str, whole))[:200] if isinstance(whole, dict) else "a list"
+            raise Misread(f"records: there is no key {part!r}; there are: {there}")
+        whole = whole[part]
+    if not isinstance(whole, dict):
+        return whole
+    lists = {key: value for key, value in whole.items() if isinstance(value, list)}
+    of_objects = [key for key, value in lists.items() if value and isinstance(value[0], dict)]
+    if len(of_objects) == 1:
+        return whole[of_objects[0]]
+    sizes = set(map(len, lists.values()))
+    if lists and len(lists) == len(whole) and len(sizes) == 1 and not of_objects:
+        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    there = ", ".join(map(str, of_objects or whole))[:200] or "none"
+    raise Misread(
+        "it is no list of objects, but an object with the keys "
+        f"{there}; write records: KEY for the one with the rows, or save a list of objects"
+    )
+
+
+# --- other forms ----------------------------------------------------------------------------------
+
+
+def _table(path: Path, spec: dict) -> pd.DataFrame:
+    """Parquet, or Arrow's own format as a file or a stream; nested fields get dotted names."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = pa.BufferReader(_bytes(path))
+    start = data.read(6)
+    data.seek(0)
+    if start.startswith(b"PAR1"):
+        table = pq.read_table(data)
+    elif start == b"ARROW1":
+        table = pa.ipc.open_file(data).read_all()
+    else:
+        table = pa.ipc.open_stream(data).read_all()
+    return _flat(dict(enumerate(table.to_pylist(), 1)), table.column_names)
 
 
 def _numbered(texts: dict[int, str]) -> pd.DataFrame:
-    return pd.DataFrame({"text": list(texts.values())}, index=list(texts))
+    return pd.DataFrame({"text": list(texts.values())}, index=list(texts), dtype=object)
 
 
 def _rows(rows: Iterable[tuple[str, str, str]], numbers: list[int] | None = None) -> pd.DataFrame:
@@ -156,11 +491,13 @@ def _rows(rows: Iterable[tuple[str, str, str]], numbers: list[int] | None = None
     return table.set_axis(numbers or [0] * len(table), axis="index")
 
 
-def _lama(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
+def _lama(path: Path, spec: dict) -> pd.DataFrame:
     """LAMA: what stands before the mask, and what was masked."""
     rows = {}
-    items = _jsonl(path, encoding, "masked_sentences", "obj_label", "pred")
+    items = _jsonl(path, spec, "masked_sentences", "obj_label", "pred")
     for number, item in items.items():
+        if not isinstance(item["masked_sentences"], list):
+            raise ValueError(f"row {number}: masked_sentences is no list")
         before, mask, _ = " ".join(item["masked_sentences"]).partition("[MASK]")
         if mask:
             text = before.rstrip()
@@ -168,7 +505,7 @@ def _lama(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
     return _rows(rows.values(), list(rows))
 
 
-def _triples(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
+def _triples(path: Path, spec: dict) -> pd.DataFrame:
     """ConceptNet's edges (rel, start, end) as sentence beginnings and their last word.
 
     Every concept is written with capitals there, so case does not tell a common noun from a name;
@@ -176,7 +513,7 @@ def _triples(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
     Each subject gets one object in each relation, and the order is that of a hash: the choice is
     arbitrary, but no matter of the file's order.
     """
-    edges = _jsonl(path, encoding, "rel", "start", "end").values()
+    edges = _jsonl(path, spec, "rel", "start", "end").values()
     for relation in sorted(spec["templates"].keys() - {edge["rel"] for edge in edges}):
         raise ValueError(f"no triple has the relation {relation!r} of templates")
     kinds = {edge["end"] for edge in edges if edge["rel"] == "IsA"}
@@ -200,10 +537,12 @@ def _triples(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
     )
 
 
-def _tar(path: Path, spec: dict, encoding: str) -> pd.DataFrame:
+def _tar(path: Path, spec: dict) -> pd.DataFrame:
     """An archive's files, each a document; however it is compressed."""
+    encoding = spec.get("table", {}).get("encoding")
     with tarfile.open(path) as archive:
-        return _numbered({n: file.decode(encoding) for n, file in enumerate(_files(archive), 1)})
+        files = enumerate(_files(archive), 1)
+        return _numbered({number: _plain(_decoded(file, encoding)) for number, file in files})
 
 
 def _files(archive: tarfile.TarFile) -> Iterator[bytes]:
@@ -223,9 +562,11 @@ def _files(archive: tarfile.TarFile) -> Iterator[bytes]:
 _READERS = {
     "csv": _csv,
     "json": _json,
-    "jsonl": lambda path, spec, encoding: _flat(_jsonl(path, encoding)),
-    "lines": lambda path, spec, encoding: _numbered(_lines(path, encoding)),
-    "text": lambda path, spec, encoding: _numbered({1: path.read_text(encoding)}),
+    "jsonl": lambda path, spec: _flat(_jsonl(path, spec)),
+    "lines": lambda path, spec: _numbered(_lines(path, spec)),
+    "text": lambda path, spec: _numbered({1: _plain(_text(path, spec))}),
+    "parquet": _table,
+    "feather": _table,
     "lama": _lama,
     "triples": _triples,
     "tar": _tar,

@@ -6,6 +6,7 @@ figure standing as up to date. Pure functions of the config, of our source, and 
 the config names.
 """
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,8 @@ class Job:
 
     @cached_property
     def spec(self) -> str:
-        return canonical_json(self.slice)
+        """Canonical JSON in ASCII, which passes through a command line in any locale."""
+        return json.dumps(json.loads(canonical_json(self.slice)), separators=(",", ":"))
 
     @cached_property
     def digest(self) -> str:
@@ -86,11 +88,64 @@ class Plan:
         entry = self.config["datasets"][name]
         above = {key: self.source(entry[key]) for key in ("source", "punkt") if key in entry}
         kept = {key: value for key, value in entry.items() if key != "title"}
+        if "splits" in kept:
+            # As pairs: their order decides, and a job's spec has sorted keys.
+            kept["splits"] = list(kept["splits"].items())
         spec = {"dataset": {**kept, "name": name}}
         if "file" in entry and "source" not in entry:
             # By content: an older file put back is noticed, and so is what a failed job left.
             spec["sha256"] = sha256_file(self.root / entry["file"])
         return self._job(("dataset", name), ("programs.dataset",), spec, **above)
+
+    def overlap_pairs(self, section: str, name: str) -> list[dict[str, Any]]:
+        """What must not overlap in an experiment, or in a scorer's validation; see `overlaps`."""
+        entry, key = self.config[section][name], f"{section}.{name}"
+        if section == "scorers":
+            validated, fit = entry.get("validate"), entry.get("fit")
+            # Splits of one dataset share nothing.
+            if not validated or not fit or validated["dataset"] == fit["dataset"]:
+                return []
+            fields = ("dataset", "split", "limit")
+            rows = {field: validated[field] for field in fields if field in validated}
+            texts = {**rows, "key": f"{key}.validate"}
+            return [self._against_fit(texts, name, validated, f"{key}.validate")]
+        texts = {**entry["prompts"], "key": f"{key}.prompts"}
+        fitted = [
+            name for name in entry.get("scorers", []) if "fit" in self.config["scorers"][name]
+        ]
+        pairs = [self._against_fit(texts, scorer, entry, key) for scorer in fitted]
+        for sweep in self.choice_sources(name):
+            other = self.experiment(sweep)["prompts"]
+            if other["dataset"] != texts["dataset"]:
+                use = f"experiments.{sweep} is run on, where its settings are chosen"
+                others = {**other, "key": f"experiments.{sweep}.prompts", "use": use}
+                pairs.append(
+                    {"texts": texts, "others": others, "beginnings": True, "refused": False}
+                )
+        return pairs
+
+    def _against_fit(
+        self, texts: dict[str, Any], scorer: str, entry: dict[str, Any], key: str
+    ) -> dict[str, Any]:
+        """A comparison with what a scorer is fitted on; entry, key: what may allow an overlap."""
+        place = f"scorers.{scorer}.fit"
+        others = {**self.config["scorers"][scorer]["fit"], "key": place}
+        return {
+            "texts": texts,
+            "others": {**others, "use": f"scorers.{scorer} is fitted on"},
+            # Prompts are often the beginnings of texts, labelled texts are whole.
+            "beginnings": texts["key"].startswith("experiments."),
+            "refused": not entry.get("allow_overlap"),
+            "remedy": f"take another split there or in {place}, or write {key}.allow_overlap: true",
+        }
+
+    def overlaps(self, section: str, name: str) -> Job:
+        """The comparison of an experiment's, or of a scorer's, texts with what is fitted."""
+        pairs = self.overlap_pairs(section, name)
+        named = sorted({pair[side]["dataset"] for pair in pairs for side in ("texts", "others")})
+        above = {dataset: self.dataset(dataset) for dataset in named}
+        key = ("overlaps", section, name)
+        return self._job(key, ("programs.overlaps",), {"pairs": pairs}, **above)
 
     # --- vectors ---------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from actadd import devices, provenance
-from actadd.errors import UserError
+from actadd.errors import UserError, print_anything
 from actadd.files import REMEDIES, digest, system_error
 
 Paths = dict[str, Any]
@@ -44,6 +44,8 @@ def run(
     A UserError ends the program with its message alone; so does what the system refuses and
     somebody can put right, such as a full disk.
     """
+    # Logs are read as UTF-8, whatever the locale is.
+    print_anything("utf-8")
     stage = Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--spec", required=True, type=json.loads, help="the job's config, JSON")

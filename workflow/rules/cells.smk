@@ -16,6 +16,8 @@ for measure in MEASURES:
         input:
             model="results/models/{model}",
             prompts=experiment_prompts,
+            # It only has to be there: what it says changes no number.
+            overlaps=ancient(experiment_overlaps),
             vectors=experiment_vectors,
             choice=experiment_choice,
             shape=experiment_shape,
@@ -54,6 +56,8 @@ for measure in MEASURES:
         input:
             model="results/models/{model}",
             prompts=experiment_prompts,
+            # It only has to be there: what it says changes no number.
+            overlaps=ancient(experiment_overlaps),
             vectors=experiment_vectors,
             choice=experiment_choice,
             shape=experiment_shape,
@@ -94,6 +98,8 @@ for measure in MEASURES:
         input:
             model="results/models/{model}",
             prompts=experiment_prompts,
+            # It only has to be there: what it says changes no number.
+            overlaps=ancient(experiment_overlaps),
             vectors=experiment_vectors,
             choice=experiment_choice,
             shape=experiment_shape,

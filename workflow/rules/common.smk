@@ -50,6 +50,26 @@ def dataset_punkt(wildcards):
     return f"results/sources/{entry['punkt']}" if "punkt" in entry else []
 
 
+def overlaps(section: str, name: str) -> list[str]:
+    """The record of a comparison with what scorers are fitted on; nothing if none is to be made."""
+    return [f"results/overlaps/{section}/{name}.json"] if PLAN.overlap_pairs(section, name) else []
+
+
+def experiment_overlaps(wildcards):
+    return overlaps("experiments", wildcards.experiment)
+
+
+def scorer_overlaps(wildcards):
+    return overlaps("scorers", wildcards.scorer)
+
+
+def overlaps_datasets(wildcards):
+    """The datasets that are compared."""
+    pairs = PLAN.overlap_pairs(wildcards.section, wildcards.name)
+    names = {pair[side]["dataset"] for pair in pairs for side in ("texts", "others")}
+    return [f"results/datasets/{name}.parquet" for name in sorted(names)]
+
+
 def model_source(wildcards):
     return f"results/sources/{config['models'][wildcards.model]['source']}"
 
@@ -269,6 +289,7 @@ def with_intermediates(shown: list[tuple[str, str]], experiments: list[str]) -> 
     for name in experiments:
         entry = config["experiments"][name]
         datasets.add(entry["prompts"]["dataset"])
+        wanted |= set(overlaps("experiments", name))
         for model in entry["models"]:
             vectors |= {(model, vector) for vector, _ in PLAN.vectors_of(model, name)}
             models.add(model)
@@ -284,6 +305,7 @@ def with_intermediates(shown: list[tuple[str, str]], experiments: list[str]) -> 
         if "validate" in entry:
             wanted.add(f"results/validation/{scorer}.json")
             datasets.add(entry["validate"]["dataset"])
+            wanted |= set(overlaps("scorers", scorer))
         if "classifier" in needs:
             wanted.add(f"results/scorers/{scorer}")
             datasets.add(entry["fit"]["dataset"])

@@ -1,7 +1,8 @@
 # Models, scorers and data become local, checked and in one form (paper, section 4: settings).
 #
 # in   config: sources, models, datasets
-# out  results/sources/{source}/, results/models/{model}/, results/datasets/{dataset}.parquet
+# out  results/sources/{source}/, results/models/{model}/, results/datasets/{dataset}.parquet, and
+#      results/overlaps/, what experiments share with what their scorers are fitted on
 
 
 localrules:
@@ -102,4 +103,31 @@ rule dataset:
     shell:
         "python -m programs.dataset --spec {params.spec:q} --code {params.code} "
         "--source {input.source:q} --punkt {input.punkt:q} --table {output.table} "
+        "--provenance {output.provenance} > {log} 2>&1"
+
+
+rule overlaps:
+    input:
+        datasets=overlaps_datasets,
+    output:
+        record="results/overlaps/{section}/{name}.json",
+        provenance="results/overlaps/{section}/{name}.provenance.json",
+    log:
+        "results/logs/overlaps/{section}/{name}.log",
+    wildcard_constraints:
+        section="experiments|scorers",
+        name=r"[a-z0-9-]+",
+    conda:
+        CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
+    params:
+        spec=lambda wc: PLAN.overlaps(wc.section, wc.name).spec,
+        code=lambda wc: PLAN.overlaps(wc.section, wc.name).code,
+    message:
+        "Compare {wildcards.section}.{wildcards.name} with what scorers are fitted on"
+    shell:
+        "python -m programs.overlaps --spec {params.spec:q} --code {params.code} "
+        "--datasets {input.datasets} --record {output.record} "
         "--provenance {output.provenance} > {log} 2>&1"

@@ -35,6 +35,7 @@ rule classifier:
 rule scores:
     input:
         completions="results/completions/{model}/{experiment}.parquet",
+        overlaps=ancient(experiment_overlaps),
         needs=scorer_needs,
         shape=scorer_shape,
     output:
@@ -68,6 +69,7 @@ rule scores:
 rule scores_shard:
     input:
         completions="results/completions/{model}/{experiment}.parquet",
+        overlaps=ancient(experiment_overlaps),
         needs=scorer_needs,
         shape=scorer_shape,
     output:
@@ -105,6 +107,7 @@ rule scores_shard:
 rule scores_gather:
     input:
         completions="results/completions/{model}/{experiment}.parquet",
+        overlaps=ancient(experiment_overlaps),
         needs=scorer_needs,
         shape=scorer_shape,
         shards=score_shards,
@@ -138,6 +141,7 @@ rule scores_gather:
 rule validation:
     input:
         texts=validation_texts,
+        overlaps=ancient(scorer_overlaps),
         needs=scorer_needs,
         shape=scorer_shape,
     output:

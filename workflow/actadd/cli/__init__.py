@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from actadd.alignment import Position
-from actadd.errors import UserError
+from actadd.errors import UserError, print_anything
 from actadd.files import REMEDIES, system_error
 
 # The command line of the copy of the workflow in whose folder it is called.
@@ -83,6 +83,7 @@ def main() -> None:
         path = os.pathsep.join(filter(None, [str(OWN.parents[1]), os.environ.get("PYTHONPATH")]))
         command = [sys.executable, "-m", "actadd", *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": path})
+    print_anything()
     app(prog_name="actadd")
 
 

@@ -1,0 +1,32 @@
+"""When two texts are alike: equal but for case, punctuation and white space."""
+
+import unicodedata
+
+
+class _Bare(dict):
+    """For str.translate: takes out punctuation, separators and control characters.
+
+    Letters with their marks, numbers and symbols, such as those of sums and moods, are kept.
+    """
+
+    def __missing__(self, code: int) -> int | None:
+        kept = unicodedata.category(chr(code))[0] not in "PZC"
+        self[code] = code if kept else None
+        return self[code]
+
+
+_BARE = _Bare()
+
+
+def _folded(text: str) -> str:
+    return (text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold()
+
+
+def words(text: str) -> list[str]:
+    """A text's words in lower case, without punctuation; those that are nothing else are none."""
+    return [word for word in (part.translate(_BARE) for part in _folded(text).split()) if word]
+
+
+def key_of(text: str) -> str:
+    """What near-duplicates share; of a text without letters, numbers or symbols, itself."""
+    return _folded(text).translate(_BARE) or text

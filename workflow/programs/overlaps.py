@@ -1,0 +1,12 @@
+"""Compare what an experiment or a validation measures on with what scorers are fitted on."""
+
+from actadd.overlaps import check
+from actadd.program import run
+
+
+def work(spec, inputs, outputs):
+    return check(spec, inputs["datasets"], outputs["record"])
+
+
+if __name__ == "__main__":
+    run(__doc__, work, inputs="datasets*", outputs="record")
