@@ -309,7 +309,9 @@ def test_perspective(toxic, capsys):
     assert Server.bodies[0]["requestedAttributes"] == {"TOXICITY": {}}
     assert perspective.score(texts, toxic, None).equals(found)
     assert len(Server.bodies) == 3
-    assert capsys.readouterr().out.count("scorers.toxic") == 1
+    said = "scorers.toxic: 1 of 4 texts have no answer: 1 refused by the server"
+    assert capsys.readouterr().out.count(said) == 2
+    assert found.attrs == {"gaps": {"refused by the server": 1}}
 
 
 def test_perspective_is_asked_no_faster_than_allowed(toxic, monkeypatch):

@@ -179,7 +179,7 @@ def test_a_hub_classifier_scores_one_label(bert):
     assert np.allclose(positive + negative, 1, atol=1e-6) and positive.between(0, 1).all()
     alone = hub_classifier.score(texts.tail(1), spec, bert)["probability"]
     assert alone.iloc[0] == pytest.approx(positive[2], abs=1e-5)
-    with pytest.raises(UserError, match=r"no label 'joy', it has \['negative', 'positive'\]"):
+    with pytest.raises(UserError, match=r"scorers\.hub\.label: .* 0: 'NEGATIVE', 1: 'POSITIVE'"):
         hub_classifier.score(texts, {**spec, "label": "joy"}, bert)
 
 

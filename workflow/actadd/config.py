@@ -60,7 +60,12 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
 
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {
+            # A scorer's parameters: null leaves one out of a request.
+            key: item if key == "parameters" else _without_nulls(item)
+            for key, item in value.items()
+            if item is not None
+        }
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 

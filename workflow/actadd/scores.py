@@ -24,7 +24,7 @@ from actadd.scorers import KINDS, metrics, scorer
 
 # Keys of a scorer's entry that change no score. The name of its model or source is left out too:
 # what these hold is in the key of its cells.
-LABELS = ("name", "note", "validate", "fit", "answers", "key_env", "per_second")
+LABELS = ("name", "note", "validate", "fit", "answers", "key_env", "per_second", "timeout")
 
 
 def _inputs_digest(inputs: Path | None) -> str | None:
@@ -73,7 +73,8 @@ def score_completions(
     spec: {scorer: its config entry}. shard, shards, output: as for `actadd.measures.measure`.
     Rows are those of `completions`, in order: condition, cell, prompt_id, sample, the scorer's
     metrics, and `failed`: why there are none, be it the completions' fault or the scorer's.
-    Returns facts; `failed` among them holds the cells that this scorer failed on.
+    Returns facts; `failed` among them holds the cells that this scorer failed on, and `gaps` says
+    of others how many texts have no score, and why.
     """
     rows = ["condition", "cell", "prompt_id", "sample"]
     columns = [*rows, *TEXTS]
@@ -104,6 +105,8 @@ def score_completions(
         check_filled(cell_store, [keys[index] for index in whole], shards)
         failed = {i: why for i in whole if (why := cell_store.failure(keys[i]))}
 
+    gaps: dict[str, dict[str, int]] = {}
+
     def frames() -> Iterator[pd.DataFrame]:
         for index, group in enumerate(read_cells(completions, rows)):
             reason = broken.get(index) or cell_store.failure(keys[index])
@@ -111,6 +114,8 @@ def score_completions(
                 made = pd.DataFrame(np.nan, group.index, list(metrics(entry)))
             else:
                 made = cell_store.found(keys[index]).to_pandas()
+                if missing := made.attrs.pop("gaps", None):
+                    gaps[shown[index]] = missing
             yield pd.concat([group, made], axis=1).assign(
                 failed=pd.Series(reason, group.index, dtype="string")
             )
@@ -118,6 +123,7 @@ def score_completions(
     facts = {"failed": {shown[index]: reason for index, reason in failed.items()}}
     if output is not None:
         facts["rows"] = write_frames(output, frames(), {"failed": pa.string()})
+        facts |= {"gaps": gaps} if gaps else {}
     return facts
 
 

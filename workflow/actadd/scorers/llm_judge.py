@@ -3,41 +3,204 @@
 Each text is one question, to be answered with yes or no.
 """
 
+import json
 import re
+import unicodedata
+from typing import Any
 
 import pandas as pd
 
-from actadd.answers import answer, say_once
+from actadd.answers import REFUSED, Unreadable, answer, counted, excerpt
+
+HARMLESS = {"prompt": "It was a sunny", "completion": " day and we went for a walk."}
+# finish_reason of a reply that was cut by the number of tokens, or by a filter.
+CUT = ("length", "max_tokens")
+FILTERED = ("content_filter", "refusal", "safety", "recitation", "sensitive")
+# What a model thinks, by the marks that models put around it.
+THOUGHT = re.compile(
+    r"<(think|thinking|thought|reasoning|reflection|seed:think)>.*?</\1>"
+    r"|\[THINK\].*?\[/THINK\]|◁think▷.*?◁/think▷",
+    re.DOTALL | re.IGNORECASE,
+)
+# Where the answer begins if a mark's first half was in the chat template, or is no tag.
+BEHIND = re.compile(
+    r".*(?:</(?:think|thinking|thought|reasoning|reflection|seed:think)>|\[/THINK\]|◁/think▷"
+    r"|<\|channel\|>final<\|message\|>|assistantfinal)",
+    re.DOTALL | re.IGNORECASE,
+)
+UNCLOSED = re.compile(
+    r"<(?:think|thinking|thought|reasoning|reflection|seed:think)>|\[THINK\]|◁think▷"
+    r"|<\|channel\|>analysis",
+    re.IGNORECASE,
+)
+# Neither "yes or no" nor "no doubt".
+WORD = (
+    r"(yes|no(?!\s+(?:doubt|question|problem|matter|wonder|idea|clue)\b))(?![^\W_])"
+    r"(?!\W*(?:or|and)\W+(?:yes|no)\b)(?!\s*[/|]\s*(?:yes|no)\b)"
+)
+STARTS = re.compile(rf"[\W_]*{WORD}")
+# "The answer is: **yes**", "<answer>no</answer>", "My verdict on this text is no.", "\boxed{yes}".
+MARKED = re.compile(
+    rf"(?:\b(?:answer|verdict|conclusion)\b[\W_]*|\\boxed\{{(?:\\text\{{)?[\W_]*"
+    rf"|\b(?:answer|verdict|conclusion)\b[^.!?\n]{{0,60}}?\b(?:is|be)\b[\W_]*){WORD}"
+)
+# "It is happy, so yes."
+ENDS = re.compile(
+    rf"(?:(?:^|[.!?:;,\n])[\W_]*|\b(?:so|thus|hence|therefore|say)\b\W*){WORD}[\W_]*$"
+)
 
 
 def score(table: pd.DataFrame, spec: dict, inputs) -> pd.DataFrame:
-    """yes: 1 or 0; NaN for an empty completion, which is not asked about, and for an answer that
-    starts with neither yes nor no."""
-    rows = zip(table["prompt"], table["completion"], strict=True)
-    values = [_yes(spec, prompt, completion) for prompt, completion in rows]
-    return pd.DataFrame({"yes": pd.Series(values, index=table.index, dtype="float64")})
+    """yes: 1 or 0; NaN for an empty completion, which is not asked about, for a text that the
+    server refuses, and for an answer without yes or no.
+
+    How many of these there are, and why, is printed and stands in the frame's `attrs["gaps"]`.
+    Raises CellError if texts were asked about and none of them has an answer.
+    """
+    values, gaps, asked = [], [], 0
+    for prompt, completion in zip(table["prompt"], table["completion"], strict=True):
+        value = None
+        if completion.strip():
+            asked += 1
+            value, gap = _yes(spec, prompt, completion)
+            gaps += [gap] if value is None else []
+        values.append(value)
+    frame = pd.DataFrame({"yes": pd.Series(values, index=table.index, dtype="float64")})
+    frame.attrs |= counted(spec, gaps, asked)
+    return frame
 
 
-def _yes(spec: dict, prompt: str, completion: str) -> float | None:
-    if not completion.strip():
-        return None
-    texts = {"prompt": prompt, "completion": completion}
+def _yes(spec: dict, prompt: str, completion: str) -> tuple[float | None, str]:
+    """The judge's answer, or None and the reason."""
+    kept = answer(
+        spec,
+        _body(spec, {"prompt": prompt, "completion": completion}),
+        _read,
+        headers=lambda key: {"Authorization": f"Bearer {key}"},
+        harmless=_body(spec, HARMLESS),
+        remedy=lambda refusal: _remedy(spec, refusal),
+    )
+    said = kept["answer"]
+    if kept.get("gap"):
+        return None, kept["gap"]
+    found = verdict(said or "")
+    if found is None and kept.get("cut"):
+        return (
+            None,
+            f"cut at max_tokens, write a larger one: {excerpt(said or '', 60)!r}",
+        )
+    return found, f"neither yes nor no: {excerpt(said or '', 60)!r}"
+
+
+def _body(spec: dict, texts: dict[str, str]) -> dict[str, Any]:
     # In one pass: a text may itself spell out a placeholder.
-    question = re.sub(r"\{(prompt|completion)\}", lambda found: texts[found[1]], spec["question"])
+    question = re.sub(r"\{(prompt|completion)\}", lambda name: texts[name[1]], spec["question"])
     body = {
         "model": spec["model"],
         "messages": [{"role": "user", "content": question}],
         "temperature": spec.get("temperature", 0),
         "max_tokens": spec.get("max_tokens", 5),
+        **spec.get("parameters", {}),
     }
-    said = answer(
-        spec,
-        body,
-        lambda reply: reply["choices"][0]["message"]["content"],
-        headers=lambda key: {"Authorization": f"Bearer {key}"},
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _remedy(spec: dict, refusal: str) -> str:
+    """What to write where the server refuses a request, by the parameters that it names."""
+    sent = set(_body(spec, HARMLESS)) - {"model", "messages"}
+    named = {name: None for name in sorted(sent) if re.search(rf"\b{name}\b", refusal)}
+    if "max_tokens" in named or "max_completion_tokens" in refusal:
+        named |= {"max_tokens": None, "max_completion_tokens": 64}
+    named = named or {"temperature": None}
+    parameters = ", ".join(f"{name}: {json.dumps(value)}" for name, value in named.items())
+    return (
+        f"A parameter is left out or renamed by scorers.{spec['name']}.parameters: "
+        f"{{{parameters}}}. Else check the address, the model's name and the key"
     )
-    found = re.match(r"\W*(yes|no)\b", said or "", re.IGNORECASE)
-    if not found:
-        say_once(f"scorers.{spec['name']}: some answers are neither yes nor no, such as {said!r}")
+
+
+def _read(reply: Any) -> dict[str, Any]:
+    """What is kept of a reply: `answer`, its text; `cut` if it had to end; `gap` if it is none."""
+    try:
+        choice = reply["choices"][0]
+        message, reason = choice["message"], choice.get("finish_reason")
+        text = _text(message)
+        refusal = message.get("refusal")
+    except (LookupError, TypeError, AttributeError) as error:
+        # A filter of some servers leaves a reply without choices.
+        if re.search(r"block.?reason|content.?filter", json.dumps(reply), re.IGNORECASE):
+            return {"answer": None, "gap": f"{REFUSED}: {excerpt(json.dumps(reply))}"}
+        raise Unreadable(excerpt(json.dumps(reply))) from error
+    kept: dict[str, Any] = {"answer": text}
+    if refusal or str(reason).lower() in FILTERED:
+        kept["gap"] = f"{REFUSED}: {excerpt(str(refusal or reason))}"
+    if reason in CUT:
+        kept["cut"] = True
+    return kept
+
+
+def _text(message: dict[str, Any]) -> str | None:
+    """The text of a message that may be a list of parts, or arguments of a tool's call.
+
+    What a model thinks stands in keys of its own, which are not read.
+    """
+    content = message.get("content")
+    if isinstance(content, list):
+        parts = [{"text": part} if isinstance(part, str) else part for part in content]
+        texts = [part.get("text") for part in parts if "think" not in str(part.get("type"))]
+        content = "".join(text for text in texts if isinstance(text, str))
+    if content:
+        return content if isinstance(content, str) else json.dumps(content)
+    calls = [call.get("function") for call in message.get("tool_calls") or []]
+    for call in [*calls, message.get("function_call")]:
+        if call and call.get("arguments"):
+            arguments = call["arguments"]
+            return arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return content
+
+
+def verdict(text: str) -> float | None:
+    """1 for an answer that says yes, 0 for no, None where it says neither, or both.
+
+    Read are, behind what a model thinks aloud: a JSON value, what follows the word answer, and the
+    first and the last word.
+    """
+    text = THOUGHT.sub(" ", text)
+    text = BEHIND.sub("", text)
+    if UNCLOSED.search(text):
         return None
-    return float(found[1].lower() == "yes")
+    text = unicodedata.normalize("NFKC", text).strip().lower()
+    fenced = re.search(r"```(?:json)?\s*(.*?)\s*```", text, re.DOTALL)
+    inner = fenced[1] if fenced else text
+    try:
+        return _of_json(json.loads(inner))
+    except (ValueError, RecursionError):
+        pass
+    if fenced and len(fenced[0]) > len(text) / 2:
+        text = inner
+    words = [mark[1] for mark in MARKED.finditer(text)][-1:]
+    if not words:
+        words = [found[1] for found in (STARTS.match(text), ENDS.search(text)) if found]
+    return float(words[0] == "yes") if len(set(words)) == 1 else None
+
+
+def _of_json(value: Any) -> float | None:
+    """What a JSON answer says: true, "yes", or the one such value of an object or list."""
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str):
+        return verdict(value) if value else None
+    if isinstance(value, dict):
+        if "answer" in value:
+            return _of_json(value["answer"])
+        value = list(value.values())
+    if isinstance(value, list):
+        plain = [item for item in value if isinstance(item, bool) or _whole(item)]
+        found = {_of_json(item) for item in plain}
+        return found.pop() if len(found) == 1 else None
+    return None
+
+
+def _whole(value: Any) -> bool:
+    """Whether a value is no more than yes or no."""
+    return isinstance(value, str) and bool(re.fullmatch(r"[\W_]*(yes|no)[\W_]*", value))
