@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from actadd.errors import UserError
+from actadd.checkpoints import check_folder, last_hidden_state, load_whole
 
 BATCH = 64
 
@@ -20,17 +20,13 @@ def _encoder(folder: Path, device: str):
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    key = f"sources.{folder.name}"
+    check_folder(folder, key)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(256)
     tokenizer.no_padding()
-    try:
-        # Pickled weights can run code when they are read.
-        model = AutoModel.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
-    except OSError as error:
-        raise UserError(
-            f"{folder} has no safetensors weights, and a sentence encoder's are read from nothing "
-            "else; take a revision that has them"
-        ) from error
+    # Pickled weights can run code when they are read.
+    model = load_whole(AutoModel, folder, key, output=last_hidden_state, use_safetensors=True)
     return tokenizer, model.to(device).eval()
 
 
