@@ -15,10 +15,11 @@ from actadd.checkpoints import (
     check_folder,
     check_vocabulary,
     check_whole,
+    load_gguf,
     load_whole,
     weight_files,
 )
-from actadd.errors import UserError
+from actadd.errors import UserError, named
 from actadd.files import canonical_json, digest, read_json, sha256_file, whole_folder, write_json
 from actadd.tokens import single_token
 
@@ -108,13 +109,11 @@ def checked(folder: Path, spec: dict):
 
 def _from_gguf(spec: dict, source: Path, folder: Path) -> None:
     """Dequantises to float32, exactly what transformers loads from the GGUF itself."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    files = sorted(source.glob("*.gguf"))
-    if len(files) != 1:
-        raise UserError(f"models.{spec['name']}: one .gguf file was expected in {source}")
-    safe = {"gguf_file": files[0].name, "trust_remote_code": False}
-    loaded = AutoModelForCausalLM.from_pretrained(source, **safe)
+    key = f"models.{spec['name']}"
+    loaded, path = load_gguf(source, key)
+    safe = {"gguf_file": path.name, "trust_remote_code": False}
     config = loaded.config
     # save_pretrained refuses a model that was loaded from a GGUF; a fresh one with the same
     # weights is saved instead.
@@ -122,16 +121,21 @@ def _from_gguf(spec: dict, source: Path, folder: Path) -> None:
     model = type(loaded)(config)
     model.load_state_dict(loaded.state_dict(), strict=True)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source, **safe).save_pretrained(folder)
+    with readable(f"{key}: the tokenizer in {path.name}"):
+        AutoTokenizer.from_pretrained(source, **safe).save_pretrained(folder)
 
 
 def _from_llama2c(spec: dict, source: Path, folder: Path) -> None:
     from actadd.llama2c import convert
 
+    key = f"models.{spec['name']}"
     files = sorted(source.glob("*.data")) + sorted(source.glob("*.bin"))
     if len(files) != 1:
-        raise UserError(f"models.{spec['name']}: one .data or .bin file was expected in {source}")
-    convert(files[0], folder)
+        other = any(source.glob("*.safetensors")) or any(source.glob("*.gguf"))
+        remedy = "write format: transformers or gguf" if other else "name it as the source's path"
+        raise UserError(f"{key}: one .data or .bin file was expected in {source}; {remedy}")
+    with named(key):
+        convert(files[0], folder)
 
 
 def _facts(spec: dict, folder: Path) -> dict[str, Any]:
