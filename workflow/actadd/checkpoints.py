@@ -192,6 +192,13 @@ def _config(folder: Path, where: Path, key: str) -> dict[str, Any]:
             f"{key}: {where}/config.json names no model_type, such as gpt2 or llama; add it, or "
             "get the file anew"
         )
+    from transformers import CONFIG_MAPPING, __version__
+
+    if config["model_type"] not in CONFIG_MAPPING and not config.get("auto_map"):
+        raise UserError(
+            f"{key}: {where}/config.json has the model_type {config['model_type']!r}, which "
+            f"transformers {__version__} does not know; take a model that it knows"
+        )
     return config
 
 
@@ -501,7 +508,10 @@ def _check(
     """Raises UserError for what a loader could not place; says what it left out."""
     head = f"{key}: the weights in {folder} are not those of a {type(model).__name__}"
     if missing:
-        some = f"{len(missing)} of its tensors are missing, such as {_some(missing, 2)}"
+        # A head says most.
+        first = sorted(missing, key=lambda name: (name.startswith(model.base_model_prefix), name))
+        listed = ", ".join(first[:2])
+        some = f"{len(missing)} of its tensors are missing, such as {listed}"
         raise UserError(f"{head}: {some}.\n{_diagnosis(model, missing, unexpected)}")
     if mismatched:
         name, stored, wanted = min(mismatched, key=lambda item: item[0])
@@ -547,19 +557,20 @@ def _diagnosis(model: Any, missing: set[str], strange: set[str]) -> str:
             return f"Their names hold {prefix!r}, as those of {kind} do; {remedy}"
     if any(QUANTIZED.search(name) for name in strange):
         return "They look quantized; take the checkpoint that they were made from"
-    endings = sorted(
-        name.removesuffix(wanted)
-        for name in strange
-        for wanted in sorted(missing)[:1]
-        if name.endswith("." + wanted)
-    )
-    if endings:
-        return f"Their names begin with {endings[0]!r}; save the model without what wraps it"
+    wanted = sorted(missing - {"lm_head.weight"})[:9]
+    for name in sorted(strange):
+        for ending in wanted:
+            if name.endswith(f".{ending}"):
+                prefix = name.removesuffix(ending)
+                return f"Their names begin with {prefix!r}; save the model without what wraps it"
     if missing and all("lm_head" in name or "embed_out" in name for name in missing):
         return (
             "It was saved without its output head: save the whole model (AutoModelForCausalLM), or "
             'write "tie_word_embeddings": true into config.json if the head is the embedding'
         )
+    base = f"{model.base_model_prefix}."
+    if missing and all(not name.startswith(base) or ".pooler." in name for name in missing):
+        return f"It was saved without this head; take a checkpoint of a {type(model).__name__}"
     unknown = f"; what they hold instead: {_some(strange, 2)}" if missing and strange else ""
     return f"Get the weights anew, or the config.json that belongs to them{unknown}"
 
