@@ -2,16 +2,19 @@
 
 import json
 import re
+import shlex
 import shutil
-import subprocess
-import sys
+import struct
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import transformers as tf
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+import test_models
 import tiny
 from actadd import checkpoints, models, sizes
 from actadd.errors import UserError
@@ -84,18 +87,18 @@ def edit_config(folder, **changes):
 )
 def test_names_that_a_wrapper_has_changed_are_refused(folder, prefix, remedy):
     rewrite(folder, lambda name: prefix + name)
-    refused(folder, "missing", remedy)
+    refused(folder, "lacks", remedy)
 
 
 def test_a_wrapper_inside_is_refused(folder):
     rewrite(folder, lambda name: name.replace(".h.1.", ".h.1._checkpoint_wrapped_module."))
-    refused(folder, "missing", "_checkpoint_wrapped_module.")
+    refused(folder, "lacks", "_checkpoint_wrapped_module.")
 
 
 @pytest.mark.parametrize("name", [BLOCK, "transformer.wte.weight", "transformer.ln_f.bias"])
 def test_a_missing_tensor_is_named(folder, name):
     rewrite(folder, lambda key: None if key == name else key)
-    refused(folder, "1 of its tensors" if "wte" not in name else "missing", name)
+    refused(folder, f"lacks {2 if 'wte' in name else 1} tensor", name, str(folder))
 
 
 def test_names_without_the_base_models_prefix_are_what_they_are(folder, tmp_path):
@@ -118,7 +121,7 @@ def test_one_more_block_shows_another_model(folder):
 
 def test_one_block_too_few_shows_another_model(folder):
     edit_config(folder, n_layer=4)
-    refused(folder, "missing", "transformer.h.3.", layers=4)
+    refused(folder, "lacks", "transformer.h.3.", layers=4)
 
 
 def test_a_width_that_is_not_the_configs_is_named(folder):
@@ -182,7 +185,7 @@ def test_a_base_model_without_its_head_is_whole_only_if_the_head_is_tied(
         assert prepared_from(source, parameters=counted)["layers"] == 3
     else:
         said = refused(source, "lm_head.weight", '"tie_word_embeddings": true', parameters=None)
-        assert "1 of its tensors" in said
+        assert "lacks 1 tensor," in said
         edit_config(source, tie_word_embeddings=True)
         prepared_from(source, parameters=None)
 
@@ -228,7 +231,7 @@ def test_every_family_is_loaded_whole_or_not_at_all(tiny_model, tmp_path, family
         # A matrix of the second block.
         name = [name for name in weights if re.search(r"\.1\..*weight$", name)][-1]
         rewrite(source, lambda key: None if key == name else key)
-        refused(source, "missing", parameters=None)
+        refused(source, "lacks", parameters=None)
         return
     prepared_from(source, parameters=model.num_parameters())
     loaded = models.load(tmp_path / "out", dtype="float32", device="cpu", threads=1)
@@ -308,7 +311,7 @@ def test_two_sets_of_weights_of_which_none_is_whole(folder):
     shard(folder)
     save_file({"transformer.wte.weight": torch.zeros(9)}, folder / SINGLE)
     edit_config(folder, n_layer=4)
-    refused(folder, "missing", layers=4)
+    refused(folder, "lacks", layers=4)
 
 
 # --- folders ---
@@ -480,7 +483,7 @@ def test_quantized_weights_are_refused_before_they_are_read(folder, settings, na
 
 def test_quantized_weights_without_a_word_of_it_are_refused(folder):
     rewrite(folder, lambda name: name.replace("c_fc.weight", "c_fc.qweight"))
-    refused(folder, "missing", "quantized")
+    refused(folder, "lacks", "quantized")
 
 
 def test_the_remedies_work(folder):
@@ -490,10 +493,10 @@ def test_the_remedies_work(folder):
     (folder / SINGLE).unlink()
     torch.save(weights, folder / "pytorch_model.bin")
     said = refused(folder, *PICKLED)
-    command = said.splitlines()[-1]
+    program, option, code = shlex.split(said.splitlines()[-1])
+    assert (program, option) == ("python", "-c")
     target = folder.parent / "NEW"
-    command = command.replace("python", sys.executable, 1).replace("NEW", str(target))
-    subprocess.run(command, shell=True, check=True, capture_output=True)
+    exec(code.replace("NEW", str(target)), {})
     shutil.copy(folder / "tokenizer.json", target)
     assert prepared_from(target)["weights"] == whole["weights"]
 
@@ -588,7 +591,7 @@ def test_a_multimodal_checkpoint_is_whole_with_its_towers(tiny_model, tmp_path):
     with safe_open(source / SINGLE, "pt") as tensors:
         name = next(name for name in tensors.keys() if "vision" in name)  # noqa: SIM118
     rewrite(source, lambda key: None if key == name else key)
-    refused(source, "missing", parameters=None)
+    refused(source, "lacks", parameters=None)
 
 
 # --- the tokenizer's ids and the model's rows ---
@@ -680,3 +683,148 @@ def test_an_encoder_may_lack_what_its_output_does_not_depend_on(
     assert "pooler" not in {name.split(".")[0] for name, _ in base.named_children()} or (
         "is not used" not in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["vocab_transform.weight", "lm_head.bias", "generator_predictions.dense.weight", "score.bias"],
+)
+def test_other_heads_of_an_encoder_are_not_read(bert, tmp_path, head, capsys):
+    tf.BertForSequenceClassification(bert).save_pretrained(tmp_path)
+    save_file(load_file(tmp_path / SINGLE) | {head: torch.ones(3)}, tmp_path / SINGLE)
+    checkpoints.load_whole(tf.AutoModel, tmp_path, "sources.x")
+    assert head in capsys.readouterr().out
+
+
+def test_the_scorers_check_what_they_load(tiny_model, bert, tmp_path):
+    from actadd.scorers import hub_classifier, similarity
+
+    compute = {"device": "cpu", "threads": 1}
+    table = pd.DataFrame({"prompt": ["a"], "completion": ["b"]})
+    spec = {"name": "mood", "label": "LABEL_1", "compute": compute}
+    saved(tf.BertForMaskedLM(bert), tiny_model, tmp_path / "classifier")
+    with pytest.raises(UserError, match=r"^scorers\.mood: .*lacks"):
+        hub_classifier.score(table, spec, tmp_path / "classifier")
+    short = tf.BertModel(tf.BertConfig(**{**SMALL, "num_hidden_layers": 2}))
+    saved(short, tiny_model, tmp_path / "encoder")
+    edit_config(tmp_path / "encoder", num_hidden_layers=3)
+    with pytest.raises(UserError, match=r"^sources\.encoder: .*lacks"):
+        similarity.embed(["a"], tmp_path / "encoder", "cpu")
+    (tmp_path / "encoder" / SINGLE).write_bytes(POINTER)
+    with pytest.raises(UserError, match=r"^sources\.encoder: .*git lfs pull"):
+        similarity.embed(["b"], tmp_path / "encoder", "cpu")
+
+
+# --- GGUF and llama2.c ---
+
+
+def gguf_written(folder, name="x.gguf", arch="llama", tensors=True, **metadata):
+    import gguf
+
+    folder.mkdir(exist_ok=True)
+    writer = gguf.GGUFWriter(folder / name, arch)
+    for key, value in metadata.items():
+        key = key.replace("__", ".")
+        add = writer.add_uint16 if isinstance(value, int) else writer.add_string
+        add(key, value)
+    if tensors:
+        writer.add_tensor("token_embd.weight", np.ones((4, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return folder / name
+
+
+@pytest.fixture
+def whole_gguf(tmp_path):
+    gguf = pytest.importorskip("gguf")
+    torch.manual_seed(0)
+    model = tf.LlamaForCausalLM(test_models._llama(vocabulary=3 + 256 + 1))
+    test_models._write_gguf(gguf, model, tmp_path / "source")
+    return tmp_path / "source"
+
+
+GGUF = {"format": "gguf", "layers": 2, "parameters": None, "bos": "<|endoftext|>", "pad": "a"}
+GGUF |= {"stop": ["<|im_end|>"]}
+OTHER_GGUF = {
+    "unknown": ({"arch": "zzz"}, ["zzz", "format: transformers"]),
+    "encoder": ({"arch": "bert"}, ["bert", "format: transformers"]),
+    "rwkv": ({"arch": "rwkv7"}, ["rwkv7", "format: transformers"]),
+    "split": ({"name": "x-00001-of-00003.gguf", "split__count": 3}, ["of 3", "--merge"]),
+    "split-by-name": ({"name": "x-00001-of-00003.gguf"}, ["--merge"]),
+    "lora": ({"general__type": "adapter"}, ["adapter"]),
+    "mmproj": ({"arch": "clip"}, ["vision projector"]),
+    "mmproj-type": ({"general__type": "mmproj"}, ["vision projector"]),
+    "imatrix": ({"general__type": "imatrix"}, ["imatrix"]),
+    "vocabulary": ({"tensors": False}, ["vocabulary", "no weights"]),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_GGUF)
+def test_a_gguf_file_that_is_no_whole_model_is_named(tmp_path, kind):
+    settings, parts = OTHER_GGUF[kind]
+    gguf_written(tmp_path / "source", **settings)
+    refused(tmp_path / "source", *parts, **GGUF)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.9, 0.999])
+def test_a_gguf_file_that_is_cut_short_is_said(whole_gguf, share):
+    cut("tiny.gguf", share)(whole_gguf)
+    refused(whole_gguf, "tiny.gguf", "get it anew", **GGUF)
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (put("other.gguf"), ["there are 2", "other.gguf", "source's path"]),
+        (put("tiny.gguf", POINTER), ["git lfs pull"]),
+        (put("tiny.gguf", b"<html>"), ["tiny.gguf", "get it anew"]),
+        (only("config.json"), ["format: transformers"]),
+        (only(), ["no .gguf file"]),
+        (deeper("gguf"), ["source/gguf", "name it"]),
+    ],
+)
+def test_a_folder_without_one_gguf_file_is_named(whole_gguf, change, parts):
+    change(whole_gguf)
+    refused(whole_gguf, *parts, **GGUF)
+
+
+def test_a_gguf_file_whose_tensors_are_not_all_there(whole_gguf, monkeypatch):
+    gguf = pytest.importorskip("gguf")
+    add = gguf.GGUFWriter.add_tensor
+
+    def without(writer, name, *rest):
+        if name != "blk.1.ffn_up.weight":
+            add(writer, name, *rest)
+
+    def with_more(writer, name, *rest):
+        add(writer, name, *rest)
+        if name == "output_norm.weight":
+            add(writer, "rope_freqs.weight", np.ones(4, np.float32))
+
+    for change, parts in ((without, ["lacks", "up_proj"]), (with_more, ["rope_freqs"])):
+        shutil.rmtree(whole_gguf)
+        monkeypatch.setattr(gguf.GGUFWriter, "add_tensor", change)
+        model = tf.LlamaForCausalLM(test_models._llama(vocabulary=3 + 256 + 1))
+        test_models._write_gguf(gguf, model, whole_gguf)
+        refused(whole_gguf, *parts, **GGUF)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "too short"),
+        (b"ak42" + bytes(300), "no llama2.c model"),
+        (struct.pack("<7i", 32, 48, 2, 4, 2, -270, 64), "output head"),
+        (struct.pack("<7i", 32, 48, 2, 0, 2, 270, 64), "no llama2.c model"),
+        (struct.pack("<7i", 32, 48, 2, 5, 2, 270, 64), "no llama2.c model"),
+        (struct.pack("<7i", 32, 48, 2, 4, 2, 270, 64) + bytes(4000), "cut short"),
+        (struct.pack("<7i", 32, 48, 2, 4, 2, 270, 64) + bytes(98_688) + bytes(9), "tokenizer.bin"),
+        (POINTER, "git lfs pull"),
+    ],
+)
+def test_a_llama2c_file_that_is_none_is_said(tmp_path, content, said):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/x.bin").write_bytes(content)
+    refused(tmp_path / "source", "x.bin", said, format="llama2c")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actadd.errors import UserError, named
-from actadd.files import system_error
+from actadd.files import read_json, system_error
 
 if TYPE_CHECKING:
     import torch
@@ -112,6 +112,10 @@ def _some(names: list[str] | set[str], most: int = 3) -> str:
     names = sorted(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def _counted(names: set[str]) -> str:
+    return f"{len(names)} tensor{'s' if len(names) > 1 else ''}"
 
 
 def _what_it_is(folder: Path, where: Path) -> str | None:
@@ -234,25 +238,28 @@ def _refuse_quantized(key: str, where: Path, field: str, settings: Any) -> None:
 
 def candidates(folder: Path) -> list[str]:
     """Names of the files that stand for whole weights, in the order in which loaders take them."""
-    return [name for name in (SINGLE, INDEX) if (folder / name).is_file()]
+    path, names = folder / "config.json", [SINGLE, INDEX]
+    if path.is_file() and (chosen := read_json(path).get("transformers_weights")):
+        names = [chosen]
+    return [name for name in names if "/" not in name and (folder / name).is_file()]
 
 
 def weight_files(folder: Path, first: str | None = None) -> list[Path]:
     """The safetensors files that a loader reads, by name: the single one, or the index's shards.
 
-    first: which of the two; the default is what transformers takes.
+    first: which of the candidates; the default is what transformers takes.
     Raises UserError, which names the file, if an index is damaged or names what is not there.
     """
-    first = first or next(iter(candidates(folder)), SINGLE)
-    if first == SINGLE:
-        return [folder / SINGLE]
+    path = folder / (first or next(iter(candidates(folder)), SINGLE))
+    if path.suffix != ".json":
+        return [path]
     try:
-        names = set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values())
+        names = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{folder / INDEX} is no index of weights; get it anew") from error
+        raise UserError(f"{path} is no index of weights; get it anew") from error
     absent = {name for name in names if "/" in name or not (folder / name).is_file()}
     if absent or not names:
-        raise UserError(f"{folder / INDEX} names {_some(absent)}, which are not there; get them")
+        raise UserError(f"{path} names what is not there: {_some(absent)}; get every file")
     return [folder / name for name in sorted(names)]
 
 
@@ -427,6 +434,10 @@ def load_whole(
     will be used, from parameters that require a gradient; what cannot change it may be missing.
     options: of `from_pretrained`; trust_remote_code is False unless they say otherwise.
     """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     options = {"trust_remote_code": False, **options}
     trusted = options.pop("trust_remote_code")
     with _loading(key, folder):
@@ -476,7 +487,7 @@ def _loading(key: str, folder: Path) -> Iterator[None]:
         if system_error(error) or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
             raise
         why = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UserError(f"{key}: {folder} cannot be loaded: {why}") from error
+        raise UserError(f"{key}: {origin(folder)} cannot be loaded: {why}") from error
 
 
 def last_hidden_state(model: Any) -> "torch.Tensor":
@@ -506,13 +517,13 @@ def _check(
     model: Any, folder: Path, key: str, missing: set[str], unexpected: set[str], mismatched: Any
 ) -> None:
     """Raises UserError for what a loader could not place; says what it left out."""
-    head = f"{key}: the weights in {folder} are not those of a {type(model).__name__}"
+    head = f"{key}: the weights in {origin(folder)} are not those of a {type(model).__name__}"
     if missing:
         # A head says most.
         first = sorted(missing, key=lambda name: (name.startswith(model.base_model_prefix), name))
         listed = ", ".join(first[:2])
-        some = f"{len(missing)} of its tensors are missing, such as {listed}"
-        raise UserError(f"{head}: {some}.\n{_diagnosis(model, missing, unexpected)}")
+        why = _diagnosis(model, missing, unexpected)
+        raise UserError(f"{head}: it lacks {_counted(missing)}, such as {listed}.\n{why}")
     if mismatched:
         name, stored, wanted = min(mismatched, key=lambda item: item[0])
         raise UserError(
@@ -520,32 +531,46 @@ def _check(
             f"{f' ({len(mismatched)} such tensors)' if len(mismatched) > 1 else ''}; take the "
             "config.json that belongs to the weights"
         )
-    strange = {name for name in unexpected if _changes(model, name)}
+    prefixed = unexpected and _prefixed(folder, f"{model.base_model_prefix}.")
+    strange = {name for name in unexpected if _changes(model, name, prefixed)}
     if strange:
-        raise UserError(
-            f"{head}: they hold {len(strange)} tensors that it has no room for, such as "
-            f"{_some(strange, 2)}.\n{_diagnosis(model, missing, strange)}"
-        )
+        said = f"{head}: it has no room for {_counted(strange)}, such as {_some(strange, 2)}."
+        raise UserError(f"{said}\n{_diagnosis(model, missing, strange)}")
     if unexpected:
         print(f"{key}: not read, as the model has no such part: {_some(unexpected)}", flush=True)
 
 
-def _changes(model: Any, name: str) -> bool:
+def _prefixed(folder: Path, prefix: str) -> bool:
+    """Whether the names of a folder's tensors begin with the base model's name."""
+    from safetensors import safe_open
+
+    if not candidates(folder):
+        return True
+    for path in weight_files(folder):
+        with safe_open(path, "pt") as tensors:
+            if any(name.startswith(prefix) for name in tensors.keys()):  # noqa: SIM118
+                return True
+    return False
+
+
+def _changes(model: Any, name: str, prefixed: bool) -> bool:
     """Whether a tensor that a model has no room for shows that another model was saved.
 
     It does where it belongs to a module that the model has, such as a bias of a linear layer or
-    one more block, and where nothing is known of it.
+    one more block, and where nothing is known of it. prefixed: whether the names say what belongs
+    to the base model, so that the rest are other heads and towers.
     """
     if "lora_" in name or QUANTIZED.search(name):
         return True
     if DERIVED.search(name):
         return False
     modules = {path for path, _ in model.named_modules()} - {""}
-    base = model.base_model_prefix
-    parent = name.rpartition(".")[0]
+    base, parent = model.base_model_prefix, name.rpartition(".")[0]
     if parent in modules or f"{base}.{parent}" in modules:
         return True
-    return not OTHER_PARTS.match(name)
+    top = name.split(".")[0]
+    beside = prefixed and "." in name and top not in {base, *dict(model.named_children())}
+    return not (beside or OTHER_PARTS.match(name))
 
 
 def _diagnosis(model: Any, missing: set[str], strange: set[str]) -> str:
