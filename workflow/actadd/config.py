@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from actadd import configfiles, displays
 from actadd.conditions import at_depth, grid_size
 from actadd.errors import UserError, shown, without_secrets
-from actadd.files import canonical, canonical_json
+from actadd.files import canonical
 from actadd.scorers import KINDS, is_share, metrics
 
 # The largest number that every format of our tables holds.

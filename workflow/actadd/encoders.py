@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from actadd.checkpoints import check_folder, last_hidden_state, load_whole
 from actadd.errors import UserError, shown
 from actadd.files import read_json
 from actadd.scorers import encoded_length
@@ -144,6 +145,8 @@ def _encoder(folder: Path, device: str) -> Encoder:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     transformer, pooling, after = _modules(folder)
+    key = f"sources.{folder.name}"
+    check_folder(transformer, key)
     described = _described(folder)
     tokenizer = AutoTokenizer.from_pretrained(transformer, trust_remote_code=False)
     config = AutoConfig.from_pretrained(transformer, trust_remote_code=False)
@@ -154,14 +157,8 @@ def _encoder(folder: Path, device: str) -> Encoder:
     # T5 and its like have a class for their encoder alone.
     coded = type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING
     kind = AutoModelForTextEncoding if coded else AutoModel
-    try:
-        # Pickled weights can run code when they are read.
-        model = kind.from_pretrained(transformer, use_safetensors=True, trust_remote_code=False)
-    except OSError as error:
-        raise UserError(
-            f"{folder} has no safetensors weights, and a sentence encoder's are read from nothing "
-            "else; take a revision that has them"
-        ) from error
+    # Pickled weights can run code when they are read.
+    model = load_whole(kind, transformer, key, output=last_hidden_state, use_safetensors=True)
     options = encoded_length(model, tokenizer)
     prompt, skipped = _prompt(folder, described), 0
     if prompt and not pooling.get("include_prompt", True):

@@ -246,7 +246,7 @@ def _url(name: str, spec: dict, folder: Path, scratch: Path, _locked: dict) -> d
 
 def _hub(name: str, spec: dict, folder: Path, scratch: Path, locked: dict) -> dict:
     import httpx2
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         OfflineModeIsEnabled,
@@ -262,6 +262,10 @@ def _hub(name: str, spec: dict, folder: Path, scratch: Path, locked: dict) -> di
             f"sources.{name}: HF_TOKEN holds a character that no token has, as pasting can leave; "
             "set it anew, or unset it"
         )
+    if constants.is_offline_mode() and (
+        cached := _from_cache(name, spec, revision, folder, locked)
+    ):
+        return cached
     try:
         for attempt in _retrying(name, f"getting {repository} from the hub"):
             with attempt:
@@ -283,6 +287,11 @@ def _hub(name: str, spec: dict, folder: Path, scratch: Path, locked: dict) -> di
                 ):
                     raise
                 except (httpx2.HTTPError, OSError) as error:
+                    # A compute node has no network: what is in the cache needs none.
+                    if not system_error(error) and (
+                        cached := _from_cache(name, spec, revision, folder, locked)
+                    ):
+                        return cached
                     raise _passing(error) from error
     except GatedRepoError as error:
         raise UserError(
@@ -296,14 +305,43 @@ def _hub(name: str, spec: dict, folder: Path, scratch: Path, locked: dict) -> di
         ) from error
     except OfflineModeIsEnabled as error:
         raise UserError(
-            f"sources.{name}: HF_HUB_OFFLINE is set, so {repository} cannot be fetched; unset it, "
-            "or use a local copy with type: path"
+            f"sources.{name}: HF_HUB_OFFLINE is set, and the hub cache {constants.HF_HUB_CACHE} "
+            f"does not hold {repository} at revision {revision or 'main'} whole; unset it, or use "
+            "a local copy with type: path"
         ) from error
     # The client's own bookkeeping is no part of the repository.
     shutil.rmtree(scratch / ".cache", ignore_errors=True)
     for path in scratch.iterdir():
         path.rename(folder / path.name)
     return {"revision": revision}
+
+
+def _from_cache(
+    name: str, spec: dict, revision: str | None, folder: Path, locked: dict
+) -> dict | None:
+    """Links a repository's snapshot out of the hub client's cache; None if it is not there whole.
+
+    What others have loaded from it may be fewer files than we had: those of the lock file decide.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        snapshot = snapshot_download(
+            spec["repository"],
+            repo_type=spec.get("repository_type", "model"),
+            revision=revision,
+            allow_patterns=spec.get("files"),
+            local_files_only=True,
+        )
+    except LocalEntryNotFoundError:
+        return None
+    wanted = [*locked.get("sha256", {})] or spec.get("files")
+    if not all((Path(snapshot) / file).is_file() for file in locked.get("sha256", {})):
+        return None
+    print(f"sources.{name}: taken from the hub cache, {snapshot}", flush=True)
+    _link(Path(snapshot), folder, wanted)
+    return {"revision": Path(snapshot).name}
 
 
 def _path(name: str, spec: dict, folder: Path, _scratch: Path, _locked: dict) -> dict:
@@ -316,9 +354,41 @@ def _path(name: str, spec: dict, folder: Path, _scratch: Path, _locked: dict) ->
         raise UserError(
             f"sources.{name}.path: {spec['path']} does not exist; write an existing path"
         )
-    for path in sorted(given.rglob("*")) if given.is_dir() else [given]:
-        if path.is_file():
-            link = folder / (path.relative_to(given) if given.is_dir() else path.name)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path.resolve())
+    _link(_snapshot(name, given), folder)
     return {}
+
+
+def _snapshot(name: str, given: Path) -> Path:
+    """The one snapshot of a repository's folder in a hub cache; any other path as it is.
+
+    Raises UserError, which names them, if there are several, or several repositories.
+    """
+    kinds = ("models--", "datasets--")
+    inside = [path for kind in kinds for path in sorted(given.glob(f"{kind}*/snapshots/*"))]
+    if (given / "snapshots").is_dir() and ((given / "refs").is_dir() or (given / "blobs").is_dir()):
+        inside = sorted((given / "snapshots").iterdir())
+    elif not inside:
+        return given
+    if len(inside) == 1:
+        print(f"sources.{name}.path: the hub cache's snapshot {inside[0]}", flush=True)
+        return inside[0]
+    listed = "\n".join(str(path) for path in inside[:3])
+    raise UserError(
+        f"sources.{name}.path: {given} is a hub cache with {len(inside)} snapshots; write one of "
+        f"them{':' if inside else ''}\n{listed}"
+    )
+
+
+def _link(given: Path, folder: Path, patterns: list[str] | None = None) -> None:
+    """Links a file, or the files of a folder that patterns name, at the same places in `folder`."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    if given.is_dir():
+        paths = {path.relative_to(given).as_posix(): path for path in sorted(given.rglob("*"))}
+    else:
+        paths = {given.name: given}
+    files = [name for name, path in paths.items() if path.is_file()]
+    for name in filter_repo_objects(files, allow_patterns=patterns):
+        link = folder / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(paths[name].resolve())

@@ -20,20 +20,32 @@ def convert(data: Path, target: Path) -> None:
 
     data: weights and tokenizer in one file, as the browser builds of llama2.c carry them.
     target: folder for config.json, model.safetensors and tokenizer.json.
+    Raises UserError if the file is not of that form or is cut short.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     blob = data.read_bytes()
+    if blob.startswith(b"version https://git-lfs"):
+        raise UserError(f"{data.name} is a git-lfs pointer; run `git lfs pull` where it lies")
+    if len(blob) < HEADER:
+        raise UserError(f"{data.name} is too short for a llama2.c model; get it anew")
     dim, hidden, layers, heads, kv_heads, vocabulary, context = struct.unpack("<7i", blob[:HEADER])
-    if not (0 < dim < 1 << 16 and 0 < layers < 1 << 10 and 0 < vocabulary < 1 << 20):
-        raise UserError(f"{data} is not a llama2.c model: its header reads {dim}, {layers}, ...")
+    if vocabulary < 0:
+        raise UserError(f"{data.name} has an output head of its own, which is not read")
+    sizes = (dim, hidden, layers, heads, kv_heads, vocabulary, context)
+    limits = (1 << 16, 1 << 18, 1 << 10, 1 << 10, 1 << 10, 1 << 20, 1 << 20)
+    whole = all(0 < size < limit for size, limit in zip(sizes, limits, strict=True))
+    if not whole or dim % heads or heads % kv_heads:
+        raise UserError(f"{data.name} is no llama2.c model: its header reads {sizes}")
     head, kv_dim = dim // heads, dim // heads * kv_heads
     offset = HEADER
 
     def take(*shape: int) -> torch.Tensor:
         nonlocal offset
         count = int(np.prod(shape))
+        if offset + 4 * count > len(blob):
+            raise UserError(f"{data.name} is cut short at {len(blob):_} bytes; get it anew")
         values = np.frombuffer(blob, np.float32, count, offset).reshape(shape)
         offset += 4 * count
         return torch.from_numpy(values.copy())
@@ -83,7 +95,13 @@ def convert(data: Path, target: Path) -> None:
     state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model.load_state_dict(state, strict=True)
     model.save_pretrained(target)
-    _tokenizer(blob[offset:], vocabulary).save(str(target / "tokenizer.json"))
+    try:
+        tokenizer = _tokenizer(blob[offset:], vocabulary)
+    except struct.error as error:
+        raise UserError(
+            f"{data.name} ends before its tokenizer does; append tokenizer.bin to the weights"
+        ) from error
+    tokenizer.save(str(target / "tokenizer.json"))
 
 
 def _tokenizer(blob: bytes, vocabulary: int):

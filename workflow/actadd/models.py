@@ -1,7 +1,6 @@
 """Models: made ready once as plain safetensors with a tokenizer, then loaded in a moment."""
 
 import json
-import math
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,13 +9,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from actadd.errors import UserError
+from actadd.checkpoints import (
+    candidates,
+    check_causal,
+    check_folder,
+    check_vocabulary,
+    check_whole,
+    load_gguf,
+    load_whole,
+    weight_files,
+)
+from actadd.errors import UserError, named
 from actadd.files import canonical_json, digest, read_json, sha256_file, whole_folder, write_json
 from actadd.tokens import single_token
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-# What a checkpoint is linked from: weights that run no code, and text.
-LINKED = (".safetensors", ".json", ".txt", ".jinja", ".model")
+# What is linked of a checkpoint beside its weights: text.
+LINKED = (".json", ".txt", ".jinja", ".model")
 # What a checkpoint may bring along to be run, if `trust_remote_code` allows it.
 CODE = ".py"
 
@@ -43,16 +51,15 @@ def prepare(spec: dict, source: Path, target: Path) -> dict[str, Any]:
 def _link(spec: dict, source: Path, folder: Path) -> None:
     """A checkpoint that is already in Hugging Face form: links, not copies."""
     trusted = spec.get("trust_remote_code", False)
+    source = source.resolve()
+    check_folder(source, f"models.{spec['name']}")
+    # An adapter's file would have a loader look for the adapter.
+    weights = ("adapter_config.json", "model.safetensors.index.json")
     endings = (*LINKED, CODE) if trusted else LINKED
-    for path in sorted(source.resolve().iterdir()):
-        if path.is_file() and path.suffix in endings:
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.suffix in endings and path.name not in weights:
             (folder / path.name).symlink_to(path.resolve())
-    if not any((folder / name).exists() for name in WEIGHTS):
-        raise UserError(
-            f"models.{spec['name']}: {source} holds no {' or '.join(WEIGHTS)}; weights in pickle "
-            "form can run code and are not loaded. Convert them, or take a revision that has "
-            "safetensors"
-        )
+    _link_weights(spec, source, folder)
     if not (folder / "tokenizer.json").exists():
         from transformers import AutoTokenizer
 
@@ -64,15 +71,49 @@ def _link(spec: dict, source: Path, folder: Path) -> None:
             shutil.copyfile(Path(scratch) / "tokenizer.json", folder / "tokenizer.json")
 
 
+def _link_weights(spec: dict, source: Path, folder: Path) -> None:
+    """Links the weights that a loader reads, and of two sets of them the first that is whole."""
+    failed: list[UserError] = []
+    sets = candidates(source)
+    for first in sets:
+        read = {*(path.name for path in weight_files(source, first)), first}
+        for name in read:
+            (folder / name).symlink_to((source / name).resolve())
+        try:
+            if len(sets) > 1:
+                checked(folder, spec)
+        except UserError as error:
+            failed.append(error)
+            for name in read:
+                (folder / name).unlink()
+            continue
+        if others := {path.name for path in source.glob("*.safetensors")} - read:
+            print(f"models.{spec['name']}: not read: {', '.join(sorted(others))}", flush=True)
+        return
+    raise failed[0]
+
+
+def checked(folder: Path, spec: dict):
+    """The model of a folder on the device meta, loaded as `load` does.
+
+    Raises UserError if it is no causal language model or its weights are not whole.
+    """
+    from transformers import AutoModelForCausalLM
+
+    trusted, key = spec.get("trust_remote_code", False), f"models.{spec['name']}"
+    with readable(f"{key}: {folder / 'config.json'}"):
+        config = whole_config(folder, trusted, spec["name"])
+    check_causal(config, key, trusted)
+    return check_whole(AutoModelForCausalLM, folder, key, trusted)
+
+
 def _from_gguf(spec: dict, source: Path, folder: Path) -> None:
     """Dequantises to float32, exactly what transformers loads from the GGUF itself."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    files = sorted(source.glob("*.gguf"))
-    if len(files) != 1:
-        raise UserError(f"models.{spec['name']}: one .gguf file was expected in {source}")
-    safe = {"gguf_file": files[0].name, "trust_remote_code": False}
-    loaded = AutoModelForCausalLM.from_pretrained(source, **safe)
+    key = f"models.{spec['name']}"
+    loaded, path = load_gguf(source, key)
+    safe = {"gguf_file": path.name, "trust_remote_code": False}
     config = loaded.config
     # save_pretrained refuses a model that was loaded from a GGUF; a fresh one with the same
     # weights is saved instead.
@@ -80,31 +121,38 @@ def _from_gguf(spec: dict, source: Path, folder: Path) -> None:
     model = type(loaded)(config)
     model.load_state_dict(loaded.state_dict(), strict=True)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source, **safe).save_pretrained(folder)
+    with readable(f"{key}: the tokenizer in {path.name}"):
+        AutoTokenizer.from_pretrained(source, **safe).save_pretrained(folder)
 
 
 def _from_llama2c(spec: dict, source: Path, folder: Path) -> None:
     from actadd.llama2c import convert
 
+    key = f"models.{spec['name']}"
     files = sorted(source.glob("*.data")) + sorted(source.glob("*.bin"))
     if len(files) != 1:
-        raise UserError(f"models.{spec['name']}: one .data or .bin file was expected in {source}")
-    convert(files[0], folder)
+        other = any(source.glob("*.safetensors")) or any(source.glob("*.gguf"))
+        remedy = "write format: transformers or gguf" if other else "name it as the source's path"
+        raise UserError(f"{key}: one .data or .bin file was expected in {source}; {remedy}")
+    with named(key):
+        convert(files[0], folder)
 
 
 def _facts(spec: dict, folder: Path) -> dict[str, Any]:
     from tokenizers import Tokenizer
+    from transformers import AutoModelForCausalLM
 
     trusted = spec.get("trust_remote_code", False)
     key = f"models.{spec['name']}"
     with readable(f"{key}: {folder / 'config.json'}"):
-        config = read_config(folder, trusted, spec["name"])
-    if config.num_hidden_layers != spec["layers"]:
-        raise UserError(
-            f"{key}.layers: {spec['layers']} is wrong, the model has {config.num_hidden_layers}"
-        )
-    with readable(f"{key}: the weights in {folder}"):
-        counted = parameters_of(folder)
+        config = whole_config(folder, trusted, spec["name"])
+    check_causal(config, key, trusted)
+    config = config.get_text_config()
+    depth = getattr(config, "num_hidden_layers", None)
+    if depth != spec["layers"]:
+        raise UserError(f"{key}.layers: {spec['layers']} is wrong, the model has {depth}")
+    model = check_whole(AutoModelForCausalLM, folder, key, trusted)
+    counted = model.num_parameters()
     said = spec.get("parameters")
     if said is not None and abs(said - counted) > 0.1 * counted:
         raise UserError(
@@ -112,6 +160,8 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
         )
     with readable(f"{key}: {folder / 'tokenizer.json'}"):
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+    check_vocabulary(model, tokenizer, key)
 
     def single(field: str, text: str) -> int:
         return single_token(tokenizer, f"{key}.{field}", text)
@@ -121,7 +171,7 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
         chat_template = _chat_template(folder)
         if chat_template is None:
             raise UserError(f"{key}.chat_template: true, but the model carries no chat template")
-    weights = {path.name: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))}
+    weights = {path.name: sha256_file(path) for path in weight_files(folder)}
     facts = {
         "layers": spec["layers"],
         "d_model": config.hidden_size,
@@ -153,15 +203,8 @@ def readable(what: str) -> Iterator[None]:
 
 
 def parameters_of(folder: Path) -> int:
-    """Numbers in a checkpoint's weights; only the files' headers are read."""
-    from safetensors import safe_open
-
-    count = 0
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, "numpy") as tensors:
-            names = tensors.keys()
-            count += sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
-    return count
+    """Numbers in a prepared model's weights, tied ones once."""
+    return checked(folder, {"name": folder.name}).num_parameters()
 
 
 def _chat_template(folder: Path) -> str | None:
@@ -188,15 +231,19 @@ def _own_code_named(name: str, trusted: bool) -> Iterator[None]:
 
 
 def read_config(folder: Path, trusted: bool, name: str):
-    """The text part of a checkpoint's transformers config; `trusted`: its own code may be run.
+    """The text part of a checkpoint's transformers config; see `whole_config`."""
+    return whole_config(folder, trusted, name).get_text_config()
+
+
+def whole_config(folder: Path, trusted: bool, name: str):
+    """A checkpoint's transformers config; `trusted`: its own code may be run.
 
     Raises UserError if the checkpoint needs code of its own and is not trusted.
     """
     from transformers import AutoConfig
 
     with _own_code_named(name, trusted):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
-    return config.get_text_config()
+        return AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
 
 
 def load(
@@ -248,21 +295,24 @@ def _load(
     check_devices(device, gpus)
     device_map = json.loads(placed)
     options = _placement(device, device_map, quantization)
+    key = f"models.{model_dir.name}"
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model = load_whole(
+            AutoModelForCausalLM,
             model_dir,
+            key,
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             **options,
         )
-    except ValueError as error:
-        if not options:
+    except UserError as error:
+        if not options or error.__cause__ is None:
             raise
         settings = [f"device_map: {placed}"] if device_map else []
         settings += [f"quantization: {quantization}"] if quantization else []
-        key = f"models.{model_dir.name}"
-        raise UserError(f"{key}: {', '.join(settings)} does not work: {error}") from error
+        why = f"{', '.join(settings)} does not work: {error.__cause__}"
+        raise UserError(f"{key}: {why}") from error
     model = (model if options else model.to(device)).eval()
     print(f"loaded {model_dir.name} in {quantization or dtype} on {device}", flush=True)
     return model

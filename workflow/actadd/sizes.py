@@ -41,10 +41,11 @@ def size_of(
     model_dir: Path, dtype: str, quantization: str | None = None, trust_remote_code: bool = False
 ) -> Size:
     """The size of a prepared model when it is run in a dtype, its weights quantized or not."""
+    from actadd.checkpoints import weight_files
     from actadd.models import read_config
 
     config = read_config(model_dir, trust_remote_code, model_dir.name)
-    stored = sum(path.stat().st_size for path in model_dir.glob("model*.safetensors"))
+    stored = sum(path.stat().st_size for path in weight_files(model_dir))
     kept = getattr(config, "dtype", None)
     before = BYTES.get(str(kept).removeprefix("torch."), 4)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads

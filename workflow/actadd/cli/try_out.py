@@ -44,6 +44,10 @@ def model_folder(model: str, results: Path) -> Iterator[Path]:
             yield folder
             return
     if not (given / "config.json").is_file():
+        if given.exists():
+            from actadd.checkpoints import check_folder
+
+            check_folder(given, "--model")
         there = sorted(path.parent.name for path in results.glob("models/*/model.json"))
         raise UserError(
             f"--model: {model!r} is neither a prepared model nor a Hugging Face folder.\n"

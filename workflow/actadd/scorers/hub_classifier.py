@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from actadd.checkpoints import check_folder, load_whole
 from actadd.errors import UserError, shown
 from actadd.scorers import encoded_length, probabilities
 
@@ -28,18 +29,13 @@ def _classifier(name: str, inputs: Path, device: str, allow_pickle: bool):
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    key = f"scorers.{name}"
+    trusted = "" if allow_pickle else "If you trust them, write allow_pickle: true"
+    check_folder(inputs, key, pickled=trusted)
     tokenizer = AutoTokenizer.from_pretrained(inputs, trust_remote_code=False)
     # Pickled weights can run code when they are read, so they need the user's word.
     safetensors = None if allow_pickle else True
-    try:
-        model = AutoModelForSequenceClassification.from_pretrained(
-            inputs, use_safetensors=safetensors, trust_remote_code=False
-        )
-    except OSError as error:
-        raise UserError(
-            f"scorers.{name}: {inputs} has no safetensors weights; if you trust its "
-            "pickled ones, write allow_pickle: true"
-        ) from error
+    model = load_whole(AutoModelForSequenceClassification, inputs, key, use_safetensors=safetensors)
     return TextClassificationPipeline(model=model.eval(), tokenizer=tokenizer, device=device)
 
 
