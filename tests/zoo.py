@@ -203,8 +203,8 @@ def with_settings(make: Callable[[], Tokenizer]) -> Tokenizer:
 
 ANY = {"tokenizer_class": "PreTrainedTokenizerFast"}
 NAMED = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
-EXTRA = {"content": "<extra>", "lstrip": False, "rstrip": False, "single_word": False}
-EXTRA |= {"normalized": False, "special": False}
+FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
+EXTRA = {"content": "<extra>", **dict.fromkeys(FLAGS, False)}
 
 # name -> (model, tokenizer, files beside it)
 Case = tuple[str, Callable[[], Tokenizer], dict[str, Any]]

@@ -17,6 +17,8 @@ from actadd.tokens import Tokens, single_token
 
 # What a tokenizer is read from.
 FILES = ("tokenizer.json", "vocab*", "tekken.json", "*.model", "*.tiktoken", "*.vocab", "*.bpe")
+# Read whatever the class.
+ALSO_READ = ("tokenizer.json", "tekken.json", "tiktoken.model")
 # What of a tokenizer.json decides a text's ids, and an id's text.
 DECIDING = ("normalizer", "pre_tokenizer", "model", "decoder", "added_tokens")
 # Texts on which tokenizers of different settings differ.
@@ -75,17 +77,19 @@ def load(name: str, source: Path, trusted: bool, **options: Any) -> Any:
         if not trusted and "trust_remote_code" in said:
             # Said elsewhere for all of a checkpoint's code.
             raise
-        if isinstance(error, ImportError) or "sentencepiece" in said or "tiktoken" in said:
-            remedy = "run pip install sentencepiece tiktoken protobuf, or save a tokenizer.json"
+        if isinstance(error, ImportError) or "pip install" in said:
+            remedy = (
+                "run pip install sentencepiece tiktoken protobuf, or put a tokenizer.json there"
+            )
         else:
-            remedy = "get it anew"
+            remedy = "get it anew, or put a tokenizer.json there"
         said = f"the tokenizer in {source} cannot be read ({said[:200]})"
         raise UserError(f"{key}: {said}; {remedy}") from error
-    files = {"tokenizer.json", "tekken.json", *type(tokenizer).vocab_files_names.values()}
+    files = {*type(tokenizer).vocab_files_names.values(), *ALSO_READ}
     if not options and not any((source / file).is_file() for file in files):
         raise UserError(
-            f"{key}: {source} holds no tokenizer; put its tokenizer.json there, or one of "
-            f"{', '.join(sorted(files - {'tokenizer.json'}))}"
+            f"{key}: {type(tokenizer).__name__} reads no file of {source}; put the model's "
+            "tokenizer.json there"
         )
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):

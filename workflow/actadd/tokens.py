@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import takewhile
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ WITH_SPECIAL_TOKENS = (
 )
 
 
+NO_TEMPLATE = "it carries no chat template; write a text or token ids instead"
+
+
 def is_prompt(value: Any) -> bool:
     """Whether a value is one prompt, and no list of them."""
     return isinstance(value, str) or (
@@ -37,7 +41,7 @@ def is_prompt(value: Any) -> bool:
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _unknown(tokenizer: Any) -> str | None:
@@ -61,11 +65,7 @@ class _Backend:
         self._clean = facts.get("clean_up_tokenization_spaces", False)
         added = tokenizer.get_added_tokens_decoder()
         self.special = {token_id for token_id, token in added.items() if token.special}
-        model = tokenizer.model
-        unknown = getattr(model, "unk_id", None)
-        self.unknown = getattr(
-            model, "unk_token", None if unknown is None else self.name_of(unknown)
-        )
+        self.unknown = _unknown(tokenizer)
 
     def _encoded(self, text: str, literal: bool) -> Any:
         self._tokenizer.encode_special_tokens = literal or self._split
@@ -81,7 +81,7 @@ class _Backend:
 
     def chat(self, messages: Sequence[Message]) -> list[int]:
         if self._chat is None:
-            raise UserError("it carries no chat template; write a text or token ids instead")
+            raise UserError(NO_TEMPLATE)
         return self.encode(chat.render(self._chat, messages))
 
     @property
@@ -117,6 +117,7 @@ class _Loaded:
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
         added = tokenizer.added_tokens_decoder
         self.special = {token_id for token_id, token in added.items() if token.special}
+        self.special |= {*tokenizer.all_special_ids}
         self.unknown = tokenizer.unk_token
         if hasattr(self._backend, "model"):
             self.unknown = _unknown(self._backend)
@@ -144,6 +145,8 @@ class _Loaded:
             return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def chat(self, messages: Sequence[Message]) -> list[int]:
+        if not self._tokenizer.chat_template:
+            raise UserError(NO_TEMPLATE)
         with chat.refusals_said(messages), self._kept():
             return list(
                 self._tokenizer.apply_chat_template(
@@ -270,6 +273,8 @@ class Tokens:
         if _is_id(prompt[0]):
             ids = self._known(prompt)
         else:
+            if not all("role" in message for message in prompt):
+                raise UserError(f"{shown(prompt)} has a message without a role; add it")
             for text in chat.texts(prompt):
                 self._checked(text, literal=False)
             with named(self.model):
@@ -278,11 +283,12 @@ class Tokens:
         return ids if ids[:1] in ([self.bos_id], [self._reader.own_bos]) else [self.bos_id, *ids]
 
     def _known(self, ids: Sequence[int]) -> list[int]:
-        for token_id in ids:
-            named_ = token_id >= 0 and self._reader.name_of(token_id) is not None
-            if not (0 <= token_id < self._rows if self._rows else named_):
+        """Raises UserError unless the model has a row for each of these ids."""
+        for token_id in map(int, ids):
+            has_name = token_id >= 0 and self._reader.name_of(token_id) is not None
+            if not (0 <= token_id < self._rows if self._rows else has_name):
                 raise UserError(f"{token_id} is no token id of {self.model}")
-        return list(ids)
+        return [int(token_id) for token_id in ids]
 
     def split(self, text: str, continuation: str, prefix: str = "") -> tuple[list[int], list[int]]:
         """Token ids of a prompt, as `encode` gives them, and of what follows it.
