@@ -19,6 +19,7 @@ import tiny
 from actadd import checkpoints, models, sizes
 from actadd.errors import UserError
 from actadd.fetch import fetch
+from actadd.tokens import Tokens
 from families import FAMILIES
 
 ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
@@ -30,6 +31,13 @@ BLOCK = "transformer.h.1.mlp.c_fc.weight"
 def folder(tiny_model, tmp_path):
     """A copy of the tiny model to do with as one likes."""
     return shutil.copytree(tiny_model, tmp_path / "source")
+
+
+def add_tokenizer(tiny_model, folder):
+    """The tiny tokenizer for a model of any family: some have a class that would rebuild it."""
+    shutil.copy(tiny_model / "tokenizer.json", folder)
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
 def prepared_from(folder, **changes):
@@ -170,7 +178,7 @@ def llama(**changes):
 
 def saved(model, tiny_model, folder):
     model.save_pretrained(folder)
-    shutil.copy(tiny_model / "tokenizer.json", folder)
+    add_tokenizer(tiny_model, folder)
     return folder
 
 
@@ -225,7 +233,7 @@ def test_every_family_is_loaded_whole_or_not_at_all(tiny_model, tmp_path, family
             parameter.data = parameter.data.half()
     source = tmp_path / "source"
     model.save_pretrained(source, max_shard_size="20KB" if form == "sharded" else "1GB")
-    shutil.copy(tiny_model / "tokenizer.json", source)
+    add_tokenizer(tiny_model, source)
     if form == "missing":
         weights = load_file(source / SINGLE)
         # A matrix of the second block.
@@ -605,26 +613,27 @@ def resized(folder, rows, special=None):
 
 
 def test_a_head_smaller_than_the_tokenizer_is_refused(folder):
-    refused(resized(folder, 390), "tokenizer.json", "390", parameters=None)
+    refused(resized(folder, 390), "tokenizer", "390", parameters=None)
 
 
 def test_a_head_larger_than_the_tokenizer_is_said(folder, capsys):
     prepared_from(resized(folder, 448), parameters=None)
-    assert "of the model's 448 ids stand for no token" in capsys.readouterr().out
+    assert "of the model's 448 ids have no token" in capsys.readouterr().out
 
 
-def test_special_tokens_may_lie_beyond_the_head(folder, capsys):
+def test_added_tokens_may_lie_beyond_the_head_and_are_refused_in_texts(folder):
     """As the placeholder of images does in text models of Gemma 3."""
     from tokenizers import AddedToken, Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.add_special_tokens([AddedToken("<image>", special=True)])
+    tokenizer.add_tokens(["qqordinary"])
     tokenizer.save(str(folder / "tokenizer.json"))
     prepared_from(folder)
-    assert "<image>" in capsys.readouterr().out
-    tokenizer.add_tokens(["ordinary"])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    refused(folder, "ordinary")
+    tokens = Tokens(folder.parent / "out")
+    for text in ("an <image> here", "a qqordinary day"):
+        with pytest.raises(UserError, match=text.split()[1]):
+            tokens.pieces(text)
 
 
 # --- classifiers and encoders ---

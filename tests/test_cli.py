@@ -1,5 +1,6 @@
 """The command line: `python -m actadd`."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from actadd.cli.project import configured
 from actadd.configfiles import load
 from actadd.files import read_json
 from actadd.plan import Plan
+from actadd.tokens import Tokens
 
 TRIAL = ("--positive", "Love", "--negative", "Hate", "--layer", "1", "--samples", "2")
 PROMPT = "I went up to my friend and said"
@@ -242,6 +244,118 @@ def test_what_cannot_be_tried_is_said_before_a_model_is_loaded(prepared, tmp_pat
 def test_what_is_no_number_and_no_text_is_wrong_usage(prepared, wrong):
     arguments = ("--model", str(prepared), *TRIAL, *wrong, PROMPT)
     assert f"Invalid value for '{wrong[0]}'" in actadd("try", *arguments, code=2)
+
+
+def folder_of(tiny_model, folder: Path, **files) -> Path:
+    """The tiny model with some JSON files changed (name, its dot as __) or a template."""
+    shutil.copytree(tiny_model, folder)
+    for name, changes in files.items():
+        path = folder / name.replace("__", ".")
+        if isinstance(changes, str):
+            path.write_text(changes)
+        else:
+            kept = json.loads(path.read_text()) if path.exists() else {}
+            path.write_text(json.dumps({**kept, **changes}))
+    return folder
+
+
+def test_stop_tokens_of_all_the_models_files(tiny_model, tmp_path, monkeypatch):
+    """A list in generation_config.json too; the tiny model's likeliest tokens are made its ends."""
+    folder = folder_of(
+        tiny_model,
+        tmp_path / "m",
+        config__json={"eos_token_id": [3, 4]},
+        generation_config__json={"eos_token_id": [7, 0]},
+    )
+    asked = []
+    monkeypatch.setattr(
+        "actadd.generation.generate", lambda *_, stop_ids, **__: asked.append(stop_ids) or 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        CliRunner().invoke(
+            app, ["try", "--model", str(folder), *TRIAL, PROMPT], catch_exceptions=False
+        )
+    assert asked == [[0, 3, 4, 7]]
+
+
+def test_a_folder_that_names_no_bos(tiny_model, tmp_path):
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    nameless = {"bos_token_id": None, "eos_token_id": 0}
+    folder = folder_of(
+        tiny_model,
+        tmp_path / "one",
+        config__json=nameless,
+        generation_config__json=nameless,
+        tokenizer_config__json=settings,
+    )
+    given = ("try", "--model", str(folder), *TRIAL, "--tokens", "4", PROMPT)
+    said = actadd(*given)
+    assert "names no BOS token: '<|endoftext|>', which ends a text, stands in front" in said
+    assert trial(folder, "--tokens", "4") == trial(tiny_model, "--tokens", "4")
+    several = folder_of(
+        tiny_model,
+        tmp_path / "several",
+        config__json={**nameless, "eos_token_id": [0, 5]},
+        tokenizer_config__json=settings,
+    )
+    said = actadd("try", "--model", str(several), *TRIAL, PROMPT, code=1)
+    assert "name no BOS token (bos_token_id), and 2 that end a text" in said and "--bos" in said
+    bos = ("--bos", "<|endoftext|>", "--tokens", "4")
+    assert trial(several, *bos) == trial(tiny_model, "--tokens", "4")
+    # One that is prepared has a BOS.
+    none = folder_of(
+        tiny_model,
+        tmp_path / "none",
+        config__json={"bos_token_id": 0, "eos_token_id": None},
+        generation_config__json={"eos_token_id": None},
+        tokenizer_config__json=settings,
+    )
+    assert "names no token that ends a text" in actadd(
+        "try", "--model", str(none), *TRIAL, "--tokens", "2", PROMPT
+    )
+
+
+def test_chats_and_token_ids_can_be_tried(tiny_model, prepared, tmp_path):
+    template = "{{ 'U: ' + messages[0].content + '|' }}{{ 'A:' if add_generation_prompt }}"
+    folder = folder_of(tiny_model, tmp_path / "chat", chat_template__jinja=template)
+    asked = ("--tokens", "6", "--coefficient", "3", "--samples", "2", "--layer", "1")
+
+    def tried(model, prompt, positive, negative, *more):
+        given = ("--positive", positive, "--negative", negative, *asked, *more)
+        printed = actadd("try", "--model", str(model), *given, prompt)
+        return [line.partition("\t")[2] for line in printed.splitlines() if "\t" in line]
+
+    tokens = Tokens(prepared)
+    wrapped = {text: f"U: {text}|A:" for text in (PROMPT, "Love", "Hate")}
+    contrast = (wrapped["Love"], wrapped["Hate"])
+    by_hand = tried(prepared, PROMPT, *contrast)
+    assert tried(folder, PROMPT, "Love", "Hate", "--chat", "contrast") == by_hand
+    ids = [str(tokens.prompt(text)) for text in contrast]
+    assert tried(folder, PROMPT, *ids, "--token-ids", "contrast") == by_hand
+    assert tried(folder, PROMPT, "Love", "Hate") != by_hand, "a contrast is raw text by itself"
+    both = tried(folder, PROMPT, "Love", "Hate", "--chat", "both")
+    assert all(line.startswith(wrapped[PROMPT]) for line in both)
+    prompt = " ".join(map(str, tokens.prompt(wrapped[PROMPT])))
+    mixed = tried(folder, prompt, "Love", "Hate", "--chat", "contrast", "--token-ids", "prompt")
+    assert [line[: len(wrapped[PROMPT])] for line in mixed] == [wrapped[PROMPT]] * 4
+    for wrong, said in (
+        (("--chat", "both", "--token-ids", "prompt"), "a prompt is one of them"),
+        (("--token-ids", "prompt"), "--token-ids: '"),
+    ):
+        assert said in actadd("try", "--model", str(folder), *TRIAL, *wrong, PROMPT, code=1)
+    special = ("--positive", "a<|endoftext|>", "--negative", "b", "--layer", "1", PROMPT)
+    said = actadd("try", "--model", str(prepared), *special, code=1)
+    assert "--chat or --token-ids" in said
+    no_template = ("--model", str(prepared), *TRIAL, "--chat", "contrast", PROMPT)
+    assert "it carries no chat template" in actadd("try", *no_template, code=1)
+
+
+def test_a_word_that_acts_late_is_warned_of(prepared):
+    given = ("--positive", "The love", "--negative", "The hate", "--layer", "1", "--tokens", "2")
+    printed = actadd("try", "--model", str(prepared), *given, PROMPT)
+    assert (
+        "warning: both prompts begin with 'The'" in printed and "what differs acts from" in printed
+    )
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])

@@ -88,15 +88,15 @@ def test_a_continuation_is_read_with_its_prompt(tmp_path):
     assert tokens.split("a", "") == ([0, ids["▁a"]], [])
 
 
-def test_a_chat_model_gets_its_template_and_one_bos(prepared, tmp_path):
+def test_a_chat_model_gets_its_template_and_one_bos(tiny_model, prepared, tmp_path):
     import shutil
 
-    folder = shutil.copytree(prepared, tmp_path / "chat")
-    facts = json.loads((folder / "model.json").read_text())
+    source = shutil.copytree(tiny_model, tmp_path / "source")
     template = "{{ bos_token }}user: {{ messages[0]['content'] }}\nme:"
-    (folder / "model.json").unlink()
-    (folder / "model.json").write_text(json.dumps({**facts, "chat_template": template}))
-    chat, plain = Tokens(folder), Tokens(prepared)
+    (source / "chat_template.jinja").write_text(template)
+    entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": True}
+    models.prepare(entry, source, tmp_path / "chat")
+    chat, plain = Tokens(tmp_path / "chat"), Tokens(prepared)
     assert chat.encode("We said") == plain.encode("user: We said\nme:")
 
 

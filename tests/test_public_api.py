@@ -1,5 +1,6 @@
 """What other programs import: lazily, on any causal language model, beside its own `generate`."""
 
+import copy
 import doctest
 import importlib
 import subprocess
@@ -314,3 +315,37 @@ def test_the_users_tokenizer_stays_as_it_is(gpt2, tokenizer):
 
 def test_blocks_are_found_in_models_without_a_head(model):
     assert len(blocks(model.base_model)) == LAYERS
+
+
+def test_a_prompt_is_a_text_or_ids_or_a_chat(gpt2, tokenizer):
+    with_template = copy.deepcopy(tokenizer)
+    with_template.chat_template = "{{ messages[0].content }}!{{ 'ok' if add_generation_prompt }}"
+    talk = [{"role": "user", "content": "Love"}]
+    told = [0, *tokenizer("Love!ok").input_ids]
+    ids, _ = prompt_batch(with_template, [talk, told, told[1:], "Love!ok"])
+    assert ids.tolist() == [told] * 4
+    assert prompt_batch(with_template, talk)[0].tolist() == [told], "one prompt is a batch of one"
+    assert prompt_batch(with_template, "Love!ok")[0].tolist() == [told]
+    by_text = steering_vector(gpt2, tokenizer, "Love!ok", "Hate", layer=1)
+    for positive in (talk, told, told[1:]):
+        found = steering_vector(gpt2, with_template, positive, "Hate", layer=1)
+        assert torch.equal(found, by_text)
+    pairs = steering_vector(gpt2, with_template, [talk, "a"], [told[:3], "b"], layer=1)
+    assert pairs.shape[0] == 1
+    with pytest.raises(UserError, match="prompts: there is none"):
+        prompt_batch(tokenizer, [])
+    with pytest.raises(UserError, match="it carries no chat template; write a text or token ids"):
+        prompt_batch(tokenizer, [talk])
+
+
+def test_a_vector_that_acts_late_or_never_is_said(gpt2, tokenizer):
+    with pytest.warns(UserWarning, match="what differs acts from position"):
+        vector = steering_vector(gpt2, tokenizer, "The love", "The hate", layer=1)
+    zero = [not row.any() for row in vector]
+    assert zero[:2] == [True, True] and not all(zero)
+    with pytest.raises(UserError, match="'Love ' and 'Love' are the same tokens"):
+        steering_vector(gpt2, tokenizer, "Love ", "Love")
+    larger = copy.deepcopy(tokenizer)
+    larger.add_tokens(["<new>"])
+    with pytest.raises(UserError, match=r"'<new>' is token .*, and the model has embeddings"):
+        steering_vector(gpt2, larger, "a <new>", "b")

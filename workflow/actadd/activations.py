@@ -4,11 +4,24 @@ from pathlib import Path
 from typing import Any
 
 from actadd.errors import UserError, named, shown
-from actadd.tokens import Tokens
+from actadd.tokens import Prompt, Tokens
 
 # An ordinary sentence, whose residual stream tells how large norms usually are at a layer: a
 # contrast prompt cannot, since one of its own tokens may be the outlier.
 REFERENCE = "I went up to my friend and said that the weather was nice today."
+
+
+def as_prompt(entry: str | dict[str, Any] | Prompt) -> Prompt:
+    """A prompt as `Tokens.prompt` takes it, from what a config says: {chat: ...}, {token_ids: ...}.
+
+    chat: what a user says, or messages. Anything else is a prompt as it stands.
+    """
+    if not isinstance(entry, dict):
+        return entry
+    if "token_ids" in entry:
+        return entry["token_ids"]
+    said = entry["chat"]
+    return [{"role": "user", "content": said}] if isinstance(said, str) else said
 
 
 def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
@@ -18,21 +31,18 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
     with the pad token, to the same length: 0.positive and 0.negative. mean_difference has many
     pairs, n.positive and n.negative, and no padding, since only last tokens are compared. A file
     brings its vector itself and has no prompts.
+    Raises UserError if the prompts of a pair are the same tokens, or begin with another BOS.
     """
     place = f"vectors.{spec['name']}: " if "name" in spec else ""
     pad_id = tokens.bos_id if spec.get("pad_with_bos") else tokens.pad_id
     if spec.get("pad") is not None:
-        with named(f"vectors.{spec['name']}.pad"):
-            pieces = tokens.pieces(spec["pad"])
-        if len(pieces) != 1:
-            raise UserError(f"vectors.{spec['name']}.pad: {spec['pad']!r} is not one token")
-        pad_id = pieces[0]
+        pad_id = tokens.single(f"{place}pad", spec["pad"])
 
-    def encode(text: str) -> list[int]:
-        # Contrast prompts are raw text, also for a chat model: they steer the stream, they are
-        # not something that a user says.
-        with named(f"{place}prompt {shown(text)}"):
-            ids = [tokens.bos_id, *(tokens.pieces(text) if text else [])]
+    def encode(entry: str | dict[str, Any] | Prompt) -> list[int]:
+        # A text is raw, also for a chat model: it steers the stream, it is not something that a
+        # user says. What is said can be written as such.
+        with named(f"{place}prompt {shown(entry)}"):
+            ids = tokens.prompt(as_prompt(entry))
             tokens.check_length(len(ids))
         return ids
 
@@ -43,16 +53,46 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
     if spec["kind"] == "pair":
         positive, negative = encode(spec["positive"]), encode(spec["negative"])
         length = max(len(positive), len(negative))
-        return {
-            "0.positive": positive + [pad_id] * (length - len(positive)),
-            "0.negative": negative + [pad_id] * (length - len(negative)),
-        }
+        sides = [ids + [pad_id] * (length - len(ids)) for ids in (positive, negative)]
+        if sides[0] == sides[1]:
+            raise UserError(
+                f"{place}{shown(spec['positive'])} and {shown(spec['negative'])} are the same "
+                f"tokens to {tokens.model}, {shown(sides[0])}; make them differ"
+            )
+        if positive[0] != negative[0]:
+            first, other = tokens.token(positive[0]), tokens.token(negative[0])
+            raise UserError(
+                f"{place}the positive prompt begins with {first!r}, the negative with {other!r}; "
+                "write both as texts, both as chats, or both as token ids"
+            )
+        return {"0.positive": sides[0], "0.negative": sides[1]}
     pairs = list(zip(spec["positive"], spec["negative"], strict=True))
     return {
         f"{index}.{side}": encode(text)
         for index, pair in enumerate(pairs)
         for side, text in zip(("positive", "negative"), pair, strict=True)
     }
+
+
+def late(prompts: dict[str, list[int]], tokens: list[str]) -> list[str]:
+    """One sentence if both prompts of a pair go on with the same tokens after BOS.
+
+    prompts: as `contrast_ids` returns them. tokens: those of the positive prompt as text. The
+    vector's rows are zero there, so that what differs acts later than one who reads the texts
+    thinks: so it is with " weddings" and " things" in LLaMA's tokens, which begin with a space.
+    """
+    if prompts.keys() != {"0.positive", "0.negative"}:
+        return []
+    sides = zip(prompts["0.positive"], prompts["0.negative"], strict=True)
+    same = next(position for position, (one, other) in enumerate(sides) if one != other)
+    if same == 1:
+        return []
+    first = ", ".join(map(repr, tokens[1:same][:5])) + (", ..." if same > 6 else "")
+    rows = "position 1 is" if same == 2 else f"positions 1 to {same - 1} are"
+    return [
+        f"both prompts begin with {first}, so {rows} exactly zero and what differs acts from "
+        f"position {same} on; leave out what they share if it shall act earlier"
+    ]
 
 
 def contrast_streams(model: Any, prompts: dict[str, list[int]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from actadd.errors import UserError
-from actadd.tokens import Tokens
+from actadd.tokens import Prompt, Tokens, is_prompt
 
 Made = TypeVar("Made")
 STEP = 4
@@ -29,13 +29,16 @@ def left_pad(
 
 
 def prompt_batch(
-    tokenizer: Any, prompts: Sequence[str], bos: str | None = None
+    tokenizer: Any, prompts: Prompt | Sequence[Prompt], bos: str | None = None
 ) -> tuple[Tensor, Tensor]:
     """Prompts as a left-padded batch, each with exactly one BOS in front.
 
-    tokenizer: as `transformers.AutoTokenizer` loads it. bos: the text of the token to put in front,
-    if it is not the tokenizer's own. Returns input_ids and attention_mask, int64 [prompts, tokens],
-    on the CPU. Raises UserError if there is no BOS, or a prompt holds a special token's text.
+    tokenizer: as `transformers.AutoTokenizer` loads it. prompts: one or several; each a text, or
+    the messages of a chat (dicts of role and content, as `apply_chat_template` takes them; the
+    prompt for an answer is put at their end), or token ids. bos: the text of the token to put in
+    front, if it is not the tokenizer's own. Returns input_ids and attention_mask, int64 [prompts,
+    tokens], on the CPU. Raises UserError if there is no BOS, or the text of a prompt or message
+    holds a special token's text, or a chat template refuses the messages.
 
     Tokenizers differ in whether they put a BOS in front by themselves, and a vector's first row
     belongs to it, so a prompt without it would get every row one position too early.
@@ -46,9 +49,15 @@ def prompt_batch(
     >>> mask.sum(dim=1).tolist() == [1 + len(tokenizer.tokenize(text)) for text in
     ...     ["I hate you because", "The weather was"]]
     True
+    >>> ids, mask = prompt_batch(tokenizer, [[0, 40, 41]])
+    >>> ids.tolist()
+    [[0, 40, 41]]
     """
     tokens = Tokens.of(tokenizer, bos)
-    return left_pad([tokens.encode(prompt) for prompt in prompts], tokens.bos_id)
+    rows = [tokens.prompt(prompt) for prompt in ([prompts] if is_prompt(prompts) else prompts)]
+    if not rows:
+        raise UserError("prompts: there is none; write at least one")
+    return left_pad(rows, tokens.bos_id)
 
 
 def by_length(lengths: Sequence[int], rows: int) -> Iterator[list[int]]:

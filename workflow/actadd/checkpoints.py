@@ -600,28 +600,10 @@ def _diagnosis(model: Any, missing: set[str], strange: set[str]) -> str:
     return f"Get the weights anew, or the config.json that belongs to them{unknown}"
 
 
-def check_vocabulary(model: Any, tokenizer: Any, key: str) -> None:
-    """Raises UserError if a `tokenizers.Tokenizer` gives ids for which a model has no row.
-
-    Special tokens may lie beyond, as texts that hold one are refused; so may the model have rows
-    without a token. Both are said.
-    """
-    names = tokenizer.get_vocab(with_added_tokens=True)
-    special = {
-        index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special
-    }
+def vocabulary(model: Any) -> int:
+    """How many token ids a model both reads and predicts."""
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
-    rows = min(table.weight.shape[0] for table in tables if table is not None)
-    beyond = {token: index for token, index in names.items() if index >= rows}
-    if ordinary := {token for token, index in beyond.items() if index not in special}:
-        raise UserError(
-            f"{key}: tokenizer.json has {len(ordinary)} tokens, such as {_some(ordinary, 2)}, for "
-            f"which the model has no row: it has {rows}; take the tokenizer that belongs to it"
-        )
-    if beyond:
-        print(f"{key}: special tokens without a row: {_some(set(beyond))}", flush=True)
-    if unnamed := rows - len({*names.values()} - {*beyond.values()}):
-        print(f"{key}: {unnamed} of the model's {rows} ids stand for no token", flush=True)
+    return min(table.weight.shape[0] for table in tables if table is not None)
 
 
 def _check_numbers(paths: list[Path], key: str) -> None:

@@ -527,7 +527,9 @@ def _vectors(config: dict[str, Any]) -> Iterator[str]:
         if entry["kind"] == "pair" and entry["positive"] == entry["negative"]:
             both = shown(entry["positive"])
             yield f"{key}: positive and negative are both {both}; make them differ"
-        if entry["kind"] == "pair" and not (entry["positive"] + entry["negative"]).strip():
+        sides = [entry.get(side) for side in ("positive", "negative")]
+        blank = [isinstance(side, str) and not side.strip() for side in sides]
+        if entry["kind"] == "pair" and all(blank):
             yield f"{key}: positive and negative are both blank; write a text for one of them"
         if entry["kind"] == "mean_difference" and len(entry["positive"]) != len(entry["negative"]):
             yield (

@@ -157,14 +157,13 @@ class Experiment:
         if condition.prefix:
             with named(f"{self.key}.conditions.{condition.name}.prefix"):
                 self.tokens.pieces(condition.prefix)
-        for text, target in zip(texts, targets or [""] * len(texts), strict=True):
+        targets = targets or [""] * len(texts)
+        for text, target in zip(texts, targets, strict=True):
             origin = self._origins.get(text)
             place = f"{self.key}: prompt {shown(text)}" + (f" ({origin})" if origin else "")
             with named(place):
                 ids, target_ids = self._split(*self._behind(prefix, text, target))
-                self.tokens.check_length(
-                    len(ids) + len(target_ids) + self.spec.get("max_new_tokens", 0)
-                )
+                self._check_length(len(ids) + len(target_ids), text, targets)
             for addition in condition.additions:
                 vector = self.vector(addition)
                 with named(place, f" (vector {addition['vector']})"):
@@ -182,6 +181,24 @@ class Experiment:
         if prefix.endswith(" ") and self.spec["measure"] == "completions":
             return prefix + text, target, ""
         return text, target, prefix
+
+    def _check_length(self, count: int, text: str, targets: list[str]) -> None:
+        """Raises UserError if a text, of so many tokens with what stands around it, is too long.
+
+        The message names a length to which all texts can be cut.
+        """
+        new, context = self.spec.get("max_new_tokens", 0), self.tokens.context
+        if not context or count + new <= context:
+            return
+        # BOS or the chat template, the longest prefix and the longest target.
+        around = len(self.tokens.encode(text)) - len(self.tokens.pieces(text)) + new
+        prefixes = [len(self.tokens.pieces(c.prefix)) for c in self.conditions if c.prefix]
+        around += max(prefixes, default=0) + max(len(self.tokens.pieces(t)) for t in {"", *targets})
+        fitting = context - around + 1
+        remedy = "take a model that reads more, or a shorter prefix, target or completion"
+        if fitting >= 2:
+            remedy = f"shorten it, or write {self.key}.prompts.first_tokens: {fitting}"
+        self.tokens.check_length(count + new, remedy)
 
     def _split(self, text: str, target: str, prefix: str) -> tuple[list[int], list[int]]:
         """`Tokens.split`, once for all conditions: they share the lists."""
@@ -208,7 +225,7 @@ class Experiment:
             whole, _, prefix = self._behind(condition.prefix, text)
             ids = self.tokens.encode(whole, prefix)
             with named(f"{self.key}.conditions.{condition.name}.prefix, before {shown(text)}"):
-                self.tokens.check_length(len(ids) + self.spec.get("max_new_tokens", 0))
+                self._check_length(len(ids), text, [])
             contexts.append(ids)
         return contexts
 

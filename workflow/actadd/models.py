@@ -1,27 +1,25 @@
 """Models: made ready once as plain safetensors with a tokenizer, then loaded in a moment."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from actadd import own_tokenizer
 from actadd.checkpoints import (
     candidates,
     check_causal,
     check_folder,
-    check_vocabulary,
     check_whole,
     load_gguf,
     load_whole,
+    vocabulary,
     weight_files,
 )
 from actadd.errors import UserError, named
-from actadd.files import canonical_json, digest, read_json, sha256_file, whole_folder, write_json
-from actadd.tokens import single_token
+from actadd.files import canonical_json, digest, sha256_file, whole_folder, write_json
 
 # What is linked of a checkpoint beside its weights: text.
 LINKED = (".json", ".txt", ".jinja", ".model")
@@ -33,18 +31,19 @@ def prepare(spec: dict, source: Path, target: Path) -> dict[str, Any]:
     """Makes the folder `target` a checkpoint that loads without any of the source's peculiarities.
 
     spec: name, format (transformers, gguf or llama2c), layers, parameters (None if nobody has
-    said), bos, pad, stop, chat_template; trust_remote_code: whether the checkpoint's own Python
-    files come along, default no.
+    said), bos, pad and, if they are given, stop, chat_template, chat_variables and chat_date;
+    trust_remote_code: whether the checkpoint's own Python files come along, default no.
     target gets the weights as safetensors, tokenizer.json, and model.json: ids of the special
     tokens, depth, width and a digest of the weights. Returns those facts.
     Raises UserError if the depth, the number of parameters or a token is not as the config says.
     """
     with whole_folder(target) as folder:
-        {"transformers": _link, "gguf": _from_gguf, "llama2c": _from_llama2c}[spec["format"]](
-            spec, source, folder
-        )
-        facts = _facts(spec, folder)
+        make = {"transformers": _link, "gguf": _from_gguf, "llama2c": _from_llama2c}
+        make[spec["format"]](spec, source, folder)
+        facts, tokenizer = _facts(spec, source, folder)
         write_json(folder / "model.json", facts)
+        if tokenizer is not None:
+            own_tokenizer.check(spec, folder, tokenizer)
     return facts
 
 
@@ -60,15 +59,6 @@ def _link(spec: dict, source: Path, folder: Path) -> None:
         if path.is_file() and path.suffix in endings and path.name not in weights:
             (folder / path.name).symlink_to(path.resolve())
     _link_weights(spec, source, folder)
-    if not (folder / "tokenizer.json").exists():
-        from transformers import AutoTokenizer
-
-        with _own_code_named(spec["name"], trusted):
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trusted)
-        # Elsewhere first: saving here would write through the links into the user's own files.
-        with tempfile.TemporaryDirectory() as scratch:
-            tokenizer.save_pretrained(scratch)
-            shutil.copyfile(Path(scratch) / "tokenizer.json", folder / "tokenizer.json")
 
 
 def _link_weights(spec: dict, source: Path, folder: Path) -> None:
@@ -109,11 +99,9 @@ def checked(folder: Path, spec: dict):
 
 def _from_gguf(spec: dict, source: Path, folder: Path) -> None:
     """Dequantises to float32, exactly what transformers loads from the GGUF itself."""
-    from transformers import AutoTokenizer
 
     key = f"models.{spec['name']}"
-    loaded, path = load_gguf(source, key)
-    safe = {"gguf_file": path.name, "trust_remote_code": False}
+    loaded, _ = load_gguf(source, key)
     config = loaded.config
     # save_pretrained refuses a model that was loaded from a GGUF; a fresh one with the same
     # weights is saved instead.
@@ -121,8 +109,6 @@ def _from_gguf(spec: dict, source: Path, folder: Path) -> None:
     model = type(loaded)(config)
     model.load_state_dict(loaded.state_dict(), strict=True)
     model.save_pretrained(folder)
-    with readable(f"{key}: the tokenizer in {path.name}"):
-        AutoTokenizer.from_pretrained(source, **safe).save_pretrained(folder)
 
 
 def _from_llama2c(spec: dict, source: Path, folder: Path) -> None:
@@ -138,8 +124,23 @@ def _from_llama2c(spec: dict, source: Path, folder: Path) -> None:
         convert(files[0], folder)
 
 
-def _facts(spec: dict, folder: Path) -> dict[str, Any]:
-    from tokenizers import Tokenizer
+def _tokenizer(spec: dict, source: Path, folder: Path) -> Any:
+    """The tokenizer as transformers loads it, written to the folder; None of a llama2c model."""
+    if spec["format"] == "llama2c":
+        return None
+    trusted = spec["format"] == "transformers" and spec.get("trust_remote_code", False)
+    files = [path.name for path in sorted(source.glob("*.gguf"))]
+    options = {"gguf_file": files[0]} if spec["format"] == "gguf" else {}
+    with _own_code_named(spec["name"], trusted):
+        tokenizer = own_tokenizer.load(spec["name"], source, trusted, **options)
+    if options:
+        tokenizer.save_pretrained(folder)
+    own_tokenizer.write(tokenizer, folder)
+    return tokenizer
+
+
+def _facts(spec: dict, source: Path, folder: Path) -> tuple[dict[str, Any], Any]:
+    """What model.json says, and the tokenizer as transformers loads it."""
     from transformers import AutoModelForCausalLM
 
     trusted = spec.get("trust_remote_code", False)
@@ -158,27 +159,13 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{key}.parameters: {said} is more than a tenth off, the model has {counted:_}"
         )
-    with readable(f"{key}: {folder / 'tokenizer.json'}"):
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-
-    check_vocabulary(model, tokenizer, key)
-
-    def single(field: str, text: str) -> int:
-        return single_token(tokenizer, f"{key}.{field}", text)
-
-    chat_template = None
-    if spec.get("chat_template"):
-        chat_template = _chat_template(folder)
-        if chat_template is None:
-            raise UserError(f"{key}.chat_template: true, but the model carries no chat template")
+    tokenizer = _tokenizer(spec, source, folder)
+    of_tokens, beside = own_tokenizer.facts(spec, folder, tokenizer, config, vocabulary(model))
     weights = {path.name: sha256_file(path) for path in weight_files(folder)}
     facts = {
         "layers": spec["layers"],
         "d_model": config.hidden_size,
-        "bos_id": single("bos", spec["bos"]),
-        "pad_id": single("pad", spec["pad"]),
-        "stop_ids": sorted(single("stop", text) for text in spec["stop"]),
-        "chat_template": chat_template,
+        **of_tokens,
         "context": getattr(config, "max_position_embeddings", None),
         "weights": digest(weights),
         "config": sha256_file(folder / "config.json"),
@@ -187,7 +174,7 @@ def _facts(spec: dict, folder: Path) -> dict[str, Any]:
     if trusted:
         facts["code"] = digest({path.name: sha256_file(path) for path in folder.glob(f"*{CODE}")})
     # What the model computes with, its name aside; the key of every cell holds it.
-    return {"model": spec["name"], **facts, "identity": digest(facts)}
+    return {"model": spec["name"], **facts, "identity": digest(facts), **beside}, tokenizer
 
 
 @contextmanager
@@ -205,14 +192,6 @@ def readable(what: str) -> Iterator[None]:
 def parameters_of(folder: Path) -> int:
     """Numbers in a prepared model's weights, tied ones once."""
     return checked(folder, {"name": folder.name}).num_parameters()
-
-
-def _chat_template(folder: Path) -> str | None:
-    plain = folder / "chat_template.jinja"
-    if plain.exists():
-        return plain.read_text(encoding="utf-8")
-    settings = folder / "tokenizer_config.json"
-    return read_json(settings).get("chat_template") if settings.exists() else None
 
 
 @contextmanager

@@ -77,8 +77,10 @@ class Plan:
 
     def model(self, name: str) -> Job:
         entry = self.config["models"][name]
-        fields = ("format", "layers", "parameters", "bos", "pad", "stop", "chat_template")
+        fields = ("format", "layers", "parameters", "bos", "pad", "chat_template")
         spec = {"name": name, **{field: entry[field] for field in fields}}
+        optional = ("stop", "chat_variables", "chat_date")
+        spec |= {field: entry[field] for field in optional if field in entry}
         if entry["trust_remote_code"]:
             spec["trust_remote_code"] = True
         source = self.source(entry["source"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,14 @@ import pandas as pd
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from actadd.activations import late
 from actadd.errors import UserError
 from actadd.files import canonical_json, whole_file, write_with
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from actadd.tokens import Prompt
 
 # Above this many times the usual norm of the residual stream, a position drowns out the text.
 DWARFS = 3.0
@@ -49,8 +53,8 @@ def derive(kind: str, streams: dict[str, np.ndarray], seed: int | None = None) -
 def steering_vector(
     model: Any,
     tokenizer: Any,
-    positive: str | Sequence[str],
-    negative: str | Sequence[str],
+    positive: "Prompt | Sequence[Prompt]",
+    negative: "Prompt | Sequence[Prompt]",
     *,
     layer: int | None = None,
     bos: str | None = None,
@@ -59,7 +63,8 @@ def steering_vector(
     """The steering vector of a contrast pair (paper, Algorithm 1, steps 1 and 2).
 
     model: any Hugging Face causal language model. tokenizer: its own, as `transformers.
-    AutoTokenizer` loads it. positive, negative: one prompt each; "" is BOS alone. BOS is put in
+    AutoTokenizer` loads it. positive, negative: one prompt each; "" is BOS alone. A prompt is a
+    text, or the messages of a chat, or token ids, as for `prompt_batch`. BOS is put in
     front of both, and the shorter is filled on the right with the token `pad` until both have as
     many. Two equally long lists of prompts instead give one row, the mean difference at their last
     tokens, to be added with position "back" or "all".
@@ -68,7 +73,8 @@ def steering_vector(
     Returns float [layers, positions, d_model] on the CPU, or [positions, d_model] of one layer, in
     float32, or in float64 for a model in float64. Row 0 of a pair's vector is BOS and exactly zero.
     Raises UserError if the tokenizer has no BOS, `pad` is not one token, a prompt holds a special
-    token's text, the lists differ in length, or the layer does not exist.
+    token's text, the lists differ in length, both prompts are the same tokens, a token is none of
+    the model's, or the layer does not exist. Warns if both prompts go on alike after BOS.
 
     >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
     >>> vector.shape[1] == model.config.hidden_size, bool(vector[0].any())
@@ -79,18 +85,29 @@ def steering_vector(
     import torch
 
     from actadd.activations import contrast_ids, contrast_streams
-    from actadd.tokens import Tokens
+    from actadd.tokens import Tokens, is_prompt
 
-    one = isinstance(positive, str)
-    if one != isinstance(negative, str) or (not one and len(positive) != len(negative)):
+    one = is_prompt(positive)
+    if one != is_prompt(negative) or (not one and len(positive) != len(negative)):
         raise UserError(
-            "positive and negative: write one text for both, or two lists of one length"
+            "positive and negative: write one prompt for both, or two lists of one length"
         )
     if not positive and not negative:
         raise UserError("positive and negative are both empty; write the texts to be contrasted")
     kind = "pair" if one else "mean_difference"
     contrast = {"kind": kind, "positive": positive, "negative": negative}
-    streams = contrast_streams(model, contrast_ids(contrast, Tokens.of(tokenizer, bos, pad)))
+    tokens = Tokens.of(tokenizer, bos, pad)
+    prompts = contrast_ids(contrast, tokens)
+    rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    beyond = [i for ids in prompts.values() for i in ids if rows and i >= rows]
+    if beyond:
+        raise UserError(
+            f"{tokens.token(beyond[0])!r} is token {beyond[0]}, and the model has embeddings of "
+            f"{rows} tokens; take the tokenizer that belongs to the model"
+        )
+    for line in late(prompts, [tokens.token(i) for i in prompts["0.positive"]]):
+        warnings.warn(line, stacklevel=2)
+    streams = contrast_streams(model, prompts)
     depth = len(next(iter(streams.values())))
     if layer is not None and not 0 <= layer < depth:
         raise UserError(f"layer {layer} does not exist: the model has 0 to {depth - 1}")
@@ -138,13 +155,18 @@ def derive_all_layers(
             rows.append(norms_beside(vector, reference, layer))
     norms = pd.concat(rows, ignore_index=True)
     with safe_open(layer_files[0], "numpy") as opened:
-        tokens = json.loads(opened.metadata()["actadd"])["tokens"]
+        about = json.loads(opened.metadata()["actadd"])
+    tokens = about["tokens"]
     norms.insert(2, "token", norms["position"].map(lambda place: _tokens_at(tokens, entry, place)))
     write_with(norms_file, lambda path: norms.to_csv(path, index=False, float_format="%.6g"))
-    warnings = [f"vectors.{entry['name']}: {said}" for said in dwarfing(norms)]
-    for line in warnings:
+    said = dwarfing(norms)
+    if entry["kind"] in ("pair", "random"):
+        prompts = {name: ids for name, ids in about["token_ids"].items() if name != "reference"}
+        said = [*late(prompts, tokens["0.positive"]), *said]
+    lines = [f"vectors.{entry['name']}: {line}" for line in said]
+    for line in lines:
         print(f"warning: {line}", flush=True)
-    return {"warnings": warnings, "positions": int(norms["position"].max()) + 1}
+    return {"warnings": lines, "positions": int(norms["position"].max()) + 1}
 
 
 def _check_fit(entry: dict, given: dict[int, np.ndarray], layer_files: list[Path]) -> None:

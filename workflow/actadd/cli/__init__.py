@@ -52,6 +52,10 @@ def _text(value: str) -> str:
     return value
 
 
+def _optional_text(value: str | None) -> str | None:
+    return None if value is None else _text(value)
+
+
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
@@ -71,6 +75,8 @@ Configs = Annotated[
     ),
 ]
 Results = Annotated[Path, typer.Option(help="The folder of results.")]
+# Which of a trial's prompts are meant.
+Which = Literal["prompt", "contrast", "both"]
 
 
 def main() -> None:
@@ -116,6 +122,17 @@ def try_out(
         float,
         typer.Option(callback=_finite, help="Taken off for each time that a token is in the text."),
     ] = 1.0,
+    chat: Annotated[
+        Which | None,
+        typer.Option(help="What a user says: it is written by the model's chat template."),
+    ] = None,
+    token_ids: Annotated[
+        Which | None, typer.Option(help="What is given as numbers of tokens, such as '12 345 6'.")
+    ] = None,
+    bos: Annotated[
+        str | None,
+        typer.Option(callback=_optional_text, help="BOS of a folder that names none."),
+    ] = None,
     position: Annotated[Position, typer.Option(help="Where the vector is aligned.")] = "front",
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
     dtype: Annotated[
@@ -128,19 +145,27 @@ def try_out(
     results: Results = Path("results"),
 ) -> None:
     """Show completions of one prompt, steered and not, drawn with the same noise."""
-    from actadd.cli.try_out import compare, model_folder, show
+    from actadd.cli.try_out import as_entry, compare, model_folder, show
 
-    pair = {"name": "pair", "kind": "pair", "positive": positive, "negative": negative}
+    if chat and token_ids and (chat == token_ids or "both" in (chat, token_ids)):
+        raise UserError("--chat and --token-ids: a prompt is one of them; name different prompts")
+    of_prompt, of_contrast = (
+        {"chat": chat in (which, "both"), "token_ids": token_ids in (which, "both")}
+        for which in ("prompt", "contrast")
+    )
+    sides = {"positive": positive, "negative": negative}
+    pair = {"name": "pair", "kind": "pair"}
+    pair |= {side: as_entry(text, **of_contrast) for side, text in sides.items()}
     sampling = {
         "temperature": temperature,
         "top_p": top_p,
         "frequency_penalty": frequency_penalty,
     }
-    with model_folder(model, results) as folder:
+    with model_folder(model, results, bos) as folder:
         trial = compare(
             folder,
             pair,
-            prompt,
+            as_entry(prompt, **of_prompt),
             layer=layer,
             coefficient=coefficient,
             position=position,

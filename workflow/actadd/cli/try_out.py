@@ -1,6 +1,7 @@
 """`actadd try`: one prompt, continued with and without a vector."""
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,10 +12,11 @@ from typing import Any
 
 import typer
 
-from actadd.activations import REFERENCE, contrast_ids
+from actadd import own_tokenizer
+from actadd.activations import REFERENCE, as_prompt, contrast_ids, late
 from actadd.alignment import Position, aligned
 from actadd.cli.shown import on_terminal
-from actadd.errors import UserError
+from actadd.errors import UserError, shown
 from actadd.files import read_json
 from actadd.tokens import Tokens
 
@@ -36,11 +38,16 @@ class Trial:
 
 
 @contextmanager
-def model_folder(model: str, results: Path) -> Iterator[Path]:
-    """The prepared model of a name, or a Hugging Face folder made ready for as long as needed."""
+def model_folder(model: str, results: Path, bos: str | None = None) -> Iterator[Path]:
+    """The prepared model of a name, or a Hugging Face folder made ready for as long as needed.
+
+    bos: text of the token that stands before every text, for a folder that names none.
+    """
     prepared, given = results / "models" / model, Path(model).expanduser()
     for folder in (prepared, given):
         if (folder / "model.json").is_file():
+            if bos is not None:
+                raise UserError(f"--bos: {folder} is prepared, with a BOS; leave the option out")
             yield folder
             return
     if not (given / "config.json").is_file():
@@ -58,45 +65,82 @@ def model_folder(model: str, results: Path) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / given.resolve().name
-        prepare(_entry(given), given, target)
+        with redirect_stdout(sys.stderr):
+            prepare(_entry(given, bos), given, target)
         yield target
 
 
-def _entry(folder: Path) -> dict[str, Any]:
+def _entry(folder: Path, bos: str | None) -> dict[str, Any]:
     """What the config would say of a Hugging Face folder, from its own files."""
-    from tokenizers import Tokenizer
-
     from actadd.models import read_config, readable
 
-    if not (folder / "tokenizer.json").is_file():
-        raise UserError(f"--model: {folder} holds no tokenizer.json; save its tokenizer there")
-    with readable(f"--model: {folder / 'tokenizer.json'}"):
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    own_tokenizer.check_there("--model", folder)
     with readable(f"--model: {folder / 'config.json'}"):
         config = read_config(folder, trusted=False, name=folder.name)
-    ends = config.eos_token_id
-    stops = [tokenizer.id_to_token(i) for i in (ends if isinstance(ends, list) else [ends])]
-    first = config.eos_token_id if config.bos_token_id is None else config.bos_token_id
-    if None in stops or not isinstance(first, int):
-        raise UserError(f"--model: {folder}/config.json names no bos_token_id or eos_token_id")
-    bos = tokenizer.id_to_token(first)
-    pads = (" ", "▁")
-    single = [pad for pad in pads if len(tokenizer.encode(pad, add_special_tokens=False).ids) == 1]
-    return {
+    tokenizer = own_tokenizer.load(folder.name, folder, trusted=False)
+    bos = bos or _bos(folder, tokenizer, config)
+    single = [
+        pad for pad in (" ", "▁") if len(tokenizer.encode(pad, add_special_tokens=False)) == 1
+    ]
+    entry = {
         "name": folder.name,
         "format": "transformers",
         "layers": config.num_hidden_layers,
         "bos": bos,
-        "stop": stops,
         "pad": [*single, bos][0],
-        "chat_template": False,
     }
+    if not own_tokenizer.stop_ids(folder, tokenizer, config):
+        typer.echo(f"{folder} names no token that ends a text (eos_token_id): none does", err=True)
+        entry["stop"] = []
+    return entry
+
+
+def _bos(folder: Path, tokenizer: Any, config: Any) -> str:
+    """The token that a checkpoint's own files name as BOS, or else the one that ends a text."""
+    first = getattr(config, "bos_token_id", None)
+    if first is not None and (named := tokenizer.convert_ids_to_tokens(first)) is not None:
+        return named
+    if tokenizer.bos_token is not None:
+        return tokenizer.bos_token
+    ends = own_tokenizer.stop_ids(folder, tokenizer, config)
+    there = [tokenizer.convert_ids_to_tokens(i) for i in ends]
+    if len(there) != 1:
+        said = (
+            f"{len(there)} that end a text, {', '.join(map(repr, there))}" if there else "no other"
+        )
+        raise UserError(
+            f"--model: the files of {folder} name no BOS token (bos_token_id), and {said}; write "
+            f"--bos with the token that shall stand in front of every text"
+        )
+    typer.echo(
+        f"{folder} names no BOS token: {there[0]!r}, which ends a text, stands in front of every "
+        "text; --bos names another",
+        err=True,
+    )
+    return there[0]
+
+
+def as_entry(text: str, chat: bool, token_ids: bool) -> str | dict[str, Any]:
+    """A prompt of the command line as the config would write it.
+
+    chat: it is said by a user, in the model's chat template. token_ids: it holds numbers.
+    Raises UserError if it holds anything else.
+    """
+    if not token_ids:
+        return {"chat": text} if chat else text
+    try:
+        ids = [int(word) for word in re.split(r"[\s,]+", text.strip("[] \t\n"))]
+    except ValueError as error:
+        raise UserError(
+            f"--token-ids: {shown(text)} holds more than numbers; write them as '12 345 6'"
+        ) from error
+    return {"token_ids": ids}
 
 
 def compare(
     model_dir: Path,
     pair: dict[str, Any],
-    prompt: str,
+    prompt: str | dict[str, Any],
     *,
     layer: int,
     coefficient: float,
@@ -111,14 +155,16 @@ def compare(
 ) -> Trial:
     """Continues a prompt with and without a contrast pair's vector, with the same noise.
 
-    pair: a vector's config entry of kind pair. Sample i has the noise that the workflow's sample i
-    of the same prompt and seed has.
+    pair: a vector's config entry of kind pair. prompt: a text, wrapped in the chat template of a
+    model whose config asks for that; or a prompt in one of the other forms of a vector's entry.
+    Sample i has the noise that the workflow's sample i of the same prompt and seed has.
     Raises UserError, before the weights are loaded, if the vector is longer than the prompt, the
     layer is beyond the model or the text longer than it reads.
     """
     facts = read_json(model_dir / "model.json")
     tokenizer = Tokens(model_dir)
-    ids = tokenizer.encode(prompt)
+    plain = isinstance(prompt, str)
+    ids = tokenizer.encode(prompt) if plain else tokenizer.prompt(as_prompt(prompt))
     contrast = contrast_ids(pair, tokenizer)
     rows = len(contrast["0.positive"])
     try:
@@ -162,7 +208,8 @@ def compare(
     reference = stream([tokenizer.bos_id, *tokenizer.pieces(REFERENCE)])
     norms = norms_beside(vector, reference, layer)
     addition = Addition(torch.from_numpy(vector), layer, coefficient, position)
-    noise = np.stack([draws(seed, prompt, sample, tokens) for sample in range(samples)] * 2)
+    key = prompt if plain else str(prompt.get("chat", ids))
+    noise = np.stack([draws(seed, key, sample, tokens) for sample in range(samples)] * 2)
     drawn = generate(
         model,
         *left_pad([ids, ids], width=padded_width(len(ids))),
@@ -182,12 +229,15 @@ def compare(
     names = [" / ".join(repr(tokenizer.token(i)) for i in side) for side in sides]
     sizes = (abs(coefficient) * norms["ratio"]).tolist()
     return Trial(
-        prompt,
+        prompt if plain else tokenizer.decode(ids),
         layer,
         texts[:samples],
         texts[samples:],
         list(zip(names, sizes, strict=True)),
-        dwarfing(norms),
+        [
+            *late(contrast, [tokenizer.token(i) for i in contrast["0.positive"]]),
+            *dwarfing(norms),
+        ],
     )
 
 
@@ -209,8 +259,8 @@ def show(trial: Trial) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table("unsteered", "steered", header_style="bold", show_lines=True, expand=True)
+    side_by_side = Table("unsteered", "steered", header_style="bold", show_lines=True, expand=True)
     for texts in pairs:
-        shown.add_row(*(Text.assemble((trial.prompt, "dim"), text) for text in texts))
-    Console().print(shown)
+        side_by_side.add_row(*(Text.assemble((trial.prompt, "dim"), text) for text in texts))
+    Console().print(side_by_side)
     Console(stderr=True).print(Text(said, style="dim"))

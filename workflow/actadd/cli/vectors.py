@@ -56,7 +56,7 @@ def prompts(entry: dict[str, Any]) -> str:
         return f"from {entry['file']}"
     if entry["kind"] == "random":
         return f"like {entry['like']}, seed {entry['seed']}"
-    return f"{len(entry['positive'])} pairs, first {entry['positive'][0][:30]!r}"
+    return f"{len(entry['positive'])} pairs, first {str(entry['positive'][0])[:30]!r}"
 
 
 def show(vectors: list[Made]) -> None:
