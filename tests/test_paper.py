@@ -1,5 +1,6 @@
 """The paper's targets: every kind of figure and table, from the real workflow on a tiny model."""
 
+import json
 import re
 
 import pandas as pd
@@ -21,10 +22,13 @@ They danced until the morning and then the bride went home,0.02
 The ship left the port with its cargo and sailed to the north,0.0
 The crane lifted the heavy container from the deck of the vessel,0.0
 """
+# The tiny model reads the first three targets as several tokens.
 FACTS = """text,target
 The wedding was held in the old, church
 The ship left the port with its, cargo
 They danced until the, morning
+The guests were happy, and
+The wedding was held in, the
 """
 
 
@@ -82,7 +86,8 @@ def settings() -> dict:
         "facts": {
             "title": "facts",
             "measure": "logprobs",
-            "prompts": {"dataset": "facts"},
+            "prompts": {"dataset": "facts", "targets": "single_token"},
+            "mask": False,
             "ranks": [1, 5, 10],
             "conditions": {"unsteered": unsteered, "actadd": steered(addition("love-hate"))},
         },
@@ -225,6 +230,14 @@ def test_the_comparison_has_verdicts(paper):
     found = table.loc["ratio"].set_index("x")
     assert found.loc["0", "verdict"] == "not run"
     assert found.loc["1", "verdict"] in ("differs", "matches") and found.loc["1", "ours"] > 0
+
+
+def test_targets_of_several_tokens_are_left_out_and_said(paper):
+    rows = pd.read_parquet(paper.folder / "results/logprobs/tiny/facts.parquet")
+    assert sorted(set(rows["text_id"])) == [3, 4]
+    assert "3 of 5 texts are left out" in paper.log("logprobs/tiny/facts")
+    record = json.loads((paper.folder / "results/logprobs/tiny/facts.provenance.json").read_text())
+    assert '"left_out": 3' in json.dumps(record)
 
 
 def test_what_is_not_the_papers_was_not_run(paper):

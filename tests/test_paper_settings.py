@@ -648,7 +648,11 @@ def test_the_authors_essays_and_prompts(published):
 
 
 def test_the_thousand_prompts_and_the_items(published):
-    assert len(published("rtp-random")) == 1000
+    prompts = published("rtp-random")["text"]
+    assert len(prompts) == 1000
+    # Settings are chosen on prompts of which none is among these.
+    development = published("rtp-toxic")["text"]
+    assert len(development) == 64 and not set(development) & set(prompts)
     items = published("lama-conceptnet")
     # Each target is joined by the one space that stands before the mask.
     assert len(items) == 146 and items["target"].str.fullmatch(r" \S+").all()

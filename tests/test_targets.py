@@ -94,6 +94,8 @@ def test_texts_without_such_a_target_name_the_key(measured, tmp_path):
     datasets.prepare({"name": "plain", "texts": ["The ship left", "They danced"]}, None, file)
     with pytest.raises(UserError, match=r"^experiments\.e\.prompts: .*check targets"):
         measured(file, targets="single_token")
+    with pytest.raises(UserError, match=r"^experiments\.e\.prompts: .*check targets"):
+        measured(targets="single_token", group=["nowhere"], limit=2)
 
 
 def test_a_limit_counts_what_is_left(measured, prepared):

@@ -91,7 +91,7 @@ class Experiment:
                 f"{self.tokens.model} does not read their target as a single token",
                 flush=True,
             )
-        return table[kept]
+        return table[np.array(kept, bool)]
 
     def rows(self, condition: Condition, texts: pd.DataFrame) -> list[int]:
         """Numbers of the texts that a condition is run on: all, or those of its group."""
