@@ -144,7 +144,30 @@ def test_other_data_of_choices_and_validations_are_compared_too(tmp_path):
     assert "scorers.mood.validate.allow_overlap: true" in validation["remedy"]
 
 
+def test_prompts_that_are_cut_are_compared_as_they_are_cut(tmp_path):
+    files = [table(tmp_path, "long", ["a b c d e f g"]), table(tmp_path, "fitted", ["A b c d, x"])]
+    fit = {"dataset": "fitted", "key": "scorers.s.fit", "use": "scorers.s is fitted on"}
+    pair = {"others": fit, "beginnings": True, "refused": False}
+    for cut, count in ((None, 0), (5, 0), (4, 1)):
+        texts = {"dataset": "long", "key": "p"} | ({"first_tokens": cut} if cut else {})
+        spec = {"pairs": [{"texts": texts, **pair}]}
+        assert check(spec, files, tmp_path / "r.json") == {"overlapping": count}
+
+
 # --- the written order of splits ---
+
+
+def test_a_job_gets_its_splits_in_the_written_order(tmp_path):
+    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
+    for splits in ({"held-out": 0.5, "fit": 0.5}, {"fit": 0.5, "held-out": 0.5}):
+        config = copy.deepcopy(tiny.CONFIG)
+        config["datasets"]["prompts"]["splits"] = splits | {"development": 1}
+        (tmp_path / "labelled.csv").write_text("text,label\na,1\n")
+        job = Plan(checked(config, tmp_path), tmp_path).dataset("prompts")
+        assert json.loads(job.spec)["dataset"]["splits"] == [
+            *map(list, splits.items()),
+            ["development", 1],
+        ]
 
 
 def test_a_later_file_keeps_the_place_of_a_split(tmp_path):
