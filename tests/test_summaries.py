@@ -224,6 +224,18 @@ def test_texts_without_a_document_are_resampled_one_by_one(logprobs):
     assert logprobs(rows)["n_prompts"].tolist() == [5, 5]
 
 
+@pytest.mark.parametrize("groups", [["nan", "None", None, None], ["a@b.c", "1", "1", None]])
+def test_all_holds_every_text_where_some_have_no_group(logprobs, groups):
+    rows = [
+        token(name, text, 1, -2.0 + shift * text, group=group)
+        for name, shift in (("unsteered", 0.0), ("actadd", 0.1))
+        for text, group in enumerate(groups)
+    ]
+    found = logprobs(rows).set_index(["condition", "group"])["n_prompts"].loc["actadd"].to_dict()
+    named = [group for group in groups if group]
+    assert found == {**{group: named.count(group) for group in named}, "all": 4}
+
+
 def test_what_either_side_changed_directly_is_left_out(logprobs):
     """Also the unsteered side has such positions, where a prefix is part of every condition."""
     rows = []

@@ -503,6 +503,8 @@ def _datasets(config: dict[str, Any], root: Path) -> Iterator[str]:
         for file in sorted(set(entry.get("group_names", {})) - _files(entry)):
             there = ", ".join(sorted(_files(entry))) or "none"
             yield f"{key}.group_names: {file!r} is not among its files; they are: {there}"
+        if "splits" in entry and "split" in entry.get("columns", {}):
+            yield f"{key}: splits and columns.split both say the splits; write one of them"
         if ("templates" in entry) != (entry.get("format") == "triples"):
             yield f"{key}: format triples and templates need each other; write both or neither"
         if "groups" in entry and "frequency" in entry:

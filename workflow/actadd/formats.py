@@ -226,7 +226,7 @@ def _csv(path: Path, spec: dict) -> pd.DataFrame:
         unpacked = unpacked.with_suffix("")
     separator = layout.get("separator", "\t" if unpacked.suffix.lower() in TABS else ",")
     text = _text(path, spec)
-    quoting = layout.get("quoting") or _quoting(text, separator)
+    quoting = layout.get("quoting") or _quoting(text, separator, "columns" not in layout)
     if quoting == "backslash":
         # As what quotes in a quoted text are doubled by, which the reader knows.
         text = re.sub(r'\\(["\\])', lambda found: '""' if found[1] == '"' else "\\", text)
@@ -290,16 +290,15 @@ def _misquoted(text: str, start: int, end: int, why: str) -> str:
     )
 
 
-def _quoting(text: str, separator: str) -> str:
+def _quoting(text: str, separator: str, header: bool) -> str:
     """How a table of which the config does not say it is quoted: double or none.
 
     With another separator than a tab, a text in double quotes is what stands between them. Files
-    with tabs come raw, quotes being text, or as programs write them that quote: those are told by
-    whether such a program would have written the very same file.
+    with tabs come raw, quotes being text, or as programs write them that quote.
     """
     if separator != "\t" or '"' not in text:
         return "double"
-    if _by_a_program(text, separator):
+    if _by_a_program(text, separator, header):
         return "double"
     doubled = re.compile(r'(?:^|\t)"(?:[^"\t\n]|"")*""(?:[^"\t\n]|"")*"(?=\t|\r?\n|\Z)', re.M)
     if odd := doubled.search(text):
@@ -312,36 +311,36 @@ def _quoting(text: str, separator: str) -> str:
     return "none"
 
 
-def _by_a_program(text: str, separator: str) -> bool:
-    """Whether one of the usual programs writes the rows of `text` exactly so."""
-    try:
-        rows = [row for _, row in _rows_of(text, separator, "double")]
-    except Misread:
-        return False
-    special = re.compile(f'[{re.escape(separator)}"\r\n]')
+def _by_a_program(text: str, separator: str, header: bool) -> bool:
+    """Whether a program that quotes has written `text`: just the cells that it encloses are.
+
+    Those are, by pandas and Python, what holds a separator, quote or line end; by Excel, commas
+    too; or every cell; or, by R, a whole column and the header.
+    """
+    pattern = r'(?:"((?:[^"]|"")*)"|([^"SEP\r\n]*))(SEP|\r\n|\r|\n|\Z)'
+    one = re.compile(pattern.replace("SEP", separator))
+    rows: list[list[tuple[str, bool]]] = [[]]
+    place = 0
+    while place < len(text):
+        cell = one.match(text, place)
+        if cell is None:
+            return False
+        rows[-1].append((cell[1] or cell[2] or "", cell[1] is not None))
+        if cell[3] != separator:
+            rows.append([])
+        place = cell.end()
+    rows = [row for row in rows if row]
+    special = re.compile(f'[{separator}"\r\n]')
     writers: tuple[Callable[[str], Any], ...] = (
-        # pandas, Python; Excel; everything quoted; all but numbers, as R does.
         special.search,
         lambda cell: special.search(cell) or "," in cell,
         lambda cell: True,
-        lambda cell: not _is_number(cell),
     )
-    plain = [line for line in re.split(r"\r\n|\r|\n", text) if line]
     for needs in writers:
-        written = (
-            separator.join(f'"{c.replace(chr(34), chr(34) * 2)}"' if needs(c) else c for c in row)
-            for row in rows
-        )
-        if [line for row in written for line in re.split(r"\r\n|\r|\n", row) if line] == plain:
+        if all(enclosed == bool(needs(cell)) for row in rows for cell, enclosed in row):
             return True
-    return False
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return bool(cell) and float(cell) is not None
-    except ValueError:
-        return False
+    by_column = [tuple(enclosed for _, enclosed in row) for row in rows]
+    return len(set(by_column[header:])) == 1 and (not header or all(by_column[0]))
 
 
 # --- JSON -----------------------------------------------------------------------------------------

@@ -100,7 +100,12 @@ def _compared(pair: dict, files: dict[str, Path]) -> dict[str, Any]:
 
 def _rows(side: dict, files: dict[str, Path]) -> pd.DataFrame:
     table = datasets.read(files[side["dataset"]], side.get("split"), f"{side['key']}.split")
-    return datasets.chosen(table, side, side["key"])
+    table = datasets.chosen(table, side, side["key"])
+    if "first_tokens" in side:
+        # No tokenizer is at hand, and a token is at most a word.
+        cut = table["text"].str.split().str[: side["first_tokens"]]
+        table = table.assign(text=cut.str.join(" "))
+    return table
 
 
 def _origin(table: pd.DataFrame, text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from actadd import displays
 from actadd.codedigest import code_digest
 from actadd.conditions import at_depth, expand, vectors_needed
-from actadd.files import canonical_json, sha256_file
+from actadd.files import canonical, sha256_file
 from actadd.program import job_digest
 from actadd.scorers import ASKING, KINDS
 
@@ -33,7 +33,7 @@ class Job:
     @cached_property
     def spec(self) -> str:
         """Canonical JSON in ASCII, which passes through a command line in any locale."""
-        return json.dumps(json.loads(canonical_json(self.slice)), separators=(",", ":"))
+        return json.dumps(canonical(self.slice), sort_keys=True, separators=(",", ":"))
 
     @cached_property
     def digest(self) -> str:

@@ -159,7 +159,6 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
         if pd.notna(reason):
             failed.append((place, reason))
             continue
-        cell["group"] = cell["group"].fillna("all")
         cell["document"] = cell["document"].fillna(cell["text_id"].astype("string"))
         targeted = not cell["target"].all()
         own = cell.set_index(index)
@@ -173,7 +172,7 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
         if spec.get("mask", True):
             own = own[~own["modified"] & ~own["modified_unsteered"]]
         parts = dict(list(own.groupby("group", sort=True)))
-        if targeted:
+        if targeted or own["group"].isna().any():
             parts["all"] = own
         for group, part in parts.items():
             found = _targets(part, spec["ranks"]) if targeted else _perplexity_ratio(part)
