@@ -106,6 +106,8 @@ def answer(
             if not _about_text(error, unanswerable, lambda: asked(harmless)):
                 raise UserError(f"{_where(spec)} answered {error}. {remedy(str(error))}") from error
             found = {"answer": None, "gap": f"{REFUSED}: {error}"}
+        if key and isinstance(found["answer"], str):
+            found["answer"] = found["answer"].replace(key, "***")
         found = {"body": body, **found}
         write_json(file, found)
     return found
