@@ -40,6 +40,36 @@ def test_topic_words_are_counted_as_the_authors_count():
     assert found["count"].tolist() == [4, 0, 0] and found["any"].tolist() == [1, 0, 0]
 
 
+def test_a_word_counts_however_its_accents_are_written():
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    for word in (composed, apart):
+        found = words.score(
+            table(f"A {composed}", f"a {apart.upper()}!", "cafe"), {"words": [word]}, None
+        )
+        assert found["count"].tolist() == [1, 1, 0]
+
+
+ODD = [
+    "",
+    " ",
+    "\0",
+    "\u200b",
+    "\U0001f926\u200d\u2642\ufe0f",
+    "\u202egood",
+    "!" * 500,
+    "\ufffd",
+    "\u9ad8\u3044",
+]
+
+
+@pytest.mark.parametrize("module", [vader, words, distinct])
+def test_odd_texts_have_a_score_or_none(module):
+    found = module.score(table(*ODD), {"words": ["\u9ad8\u3044"]}, None)
+    assert len(found) == len(ODD) and (module is distinct or found.notna().all(axis=None))
+    if module is words:
+        assert found["count"].tolist() == [0] * (len(ODD) - 1) + [1]
+
+
 def test_distinct_n():
     found = distinct.score(table("a b a b", "a", ""), {}, None)
     assert found["distinct_1"].tolist()[:2] == [0.5, 1.0]
@@ -143,6 +173,30 @@ def test_labels_on_one_side_are_refused(labelled, tmp_path):
     entry = {"name": "mood", "threshold": 5}
     with pytest.raises(UserError, match=r"scorers\.mood\.threshold"):
         classifier.fit(entry, datasets.read(labelled, "fit", ""), tmp_path / "mood")
+
+
+@pytest.mark.parametrize(
+    ("rows", "entry", "message"),
+    [
+        ([("good day", None), ("bad day", None)], {}, r"scorers\.mood\.fit: none of the 2 .*label"),
+        ([("good day", 1), ("good night", 1)], {}, r"scorers\.mood\.threshold: .*one side of 0"),
+        ([("good day", 1), ("bad day", -1)], {"margin": 5}, r"one side of 0.*smaller margin"),
+        ([("alpha", 1), ("beta", -1)], {}, r"scorers\.mood\.fit: no word stands in two of the 2"),
+        ([("!!!", 1), ("!!!", -1)], {}, r"scorers\.mood\.fit: no word stands in two of the 2"),
+    ],
+)
+def test_what_a_classifier_cannot_be_fitted_on_is_said(tmp_path, rows, entry, message):
+    texts = pd.DataFrame(rows, columns=["text", "label"]).astype({"label": "float64"})
+    with pytest.raises(UserError, match=message):
+        classifier.fit({"name": "mood", "threshold": 0, **entry}, texts, tmp_path / "mood")
+    assert not (tmp_path / "mood").exists()
+
+
+def test_a_row_without_a_label_is_left_out_of_the_fit(tmp_path):
+    rows = [("good day", 1.0), ("good one", 1.0), ("bad day", -1.0), ("bad one", -1.0)]
+    texts = pd.DataFrame([*rows, ("odd day", math.nan)], columns=["text", "label"])
+    facts = classifier.fit({"name": "mood", "threshold": 0}, texts, tmp_path / "mood")
+    assert facts == {"rows": 4, "positive": 2, "terms": 4}
 
 
 @pytest.fixture(scope="module")

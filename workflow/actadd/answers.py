@@ -31,7 +31,8 @@ ABOUT_TEXT = (400, 403, 413, 422, 451)
 # Statuses, and words in a refusal, that say that the same request may succeed a little later.
 PASSING = (408, 409, 425, 429)
 RATE = re.compile(r"rate.?limit|too many requests|overloaded", re.IGNORECASE)
-# What never passes, though it comes as a rate limit.
+# What never passes, though it comes as a rate limit, with one of these statuses.
+UNPAID = (402, 403, 429)
 SPENT = re.compile(r"insufficient_quota|billing|exceeded your current quota", re.IGNORECASE)
 # What servers call it when a filter, and not the form of the request, refuses a text.
 FILTERED = re.compile(
@@ -106,6 +107,8 @@ def answer(
             if not _about_text(error, unanswerable, lambda: asked(harmless)):
                 raise UserError(f"{_where(spec)} answered {error}. {remedy(str(error))}") from error
             found = {"answer": None, "gap": f"{REFUSED}: {error}"}
+        if key and isinstance(found["answer"], str):
+            found["answer"] = found["answer"].replace(key, "***")
         found = {"body": body, **found}
         write_json(file, found)
     return found
@@ -258,7 +261,7 @@ def _post(spec: dict, body: dict, headers: dict, key: str) -> Any:
 
 def _fail(spec: dict, status: int, said: str, wait: float) -> None:
     """Raises what a reply with an error's status amounts to."""
-    if SPENT.search(said):
+    if status in UNPAID and SPENT.search(said):
         raise _Refused(status, said)
     if status in PASSING or status >= 500 or (status == 403 and RATE.search(said)):
         if wait > PATIENCE:

@@ -32,20 +32,34 @@ def fit(spec: dict, texts: pd.DataFrame, target: Path) -> dict[str, Any]:
     """Fits logistic regression and writes it to the folder `target`.
 
     spec: the scorer's entry; `threshold` cuts the label into two classes, and rows closer to it
-    than `margin` are left out. texts: columns text and label.
+    than `margin` are left out, as are those without a label. texts: columns text and label.
+    Raises UserError if there are not two classes, or no word stands in two texts.
     """
     from safetensors.numpy import save_file
     from sklearn.linear_model import LogisticRegression
 
+    key = f"scorers.{spec['name']}"
+    if texts["label"].isna().all():
+        raise UserError(
+            f"{key}.fit: none of the {len(texts)} texts has a label; name the column of labels in "
+            "columns.label of the dataset"
+        )
     distance = texts["label"] - spec["threshold"]
     texts = texts[distance.abs() >= spec.get("margin", 0)]
     positive = texts["label"] > spec["threshold"]
     if positive.nunique() != 2:
         raise UserError(
-            f"scorers.{spec['name']}.threshold: all labels lie on one side of {spec['threshold']}"
+            f"{key}.threshold: all labels lie on one side of {spec['threshold']}, margin left out; "
+            "write another threshold or a smaller margin"
         )
     vectorizer = _vectorizer()
-    features = vectorizer.fit_transform(texts["text"])
+    try:
+        features = vectorizer.fit_transform(texts["text"])
+    except ValueError as error:
+        raise UserError(
+            f"{key}.fit: no word stands in two of the {len(texts)} texts; name a dataset with more "
+            "texts, of words with spaces between them"
+        ) from error
     model = LogisticRegression(C=spec.get("regularisation", 2.0), max_iter=1000)
     model.fit(features, positive)
     # The vocabulary in the order of its columns, so that the file is the same every time.

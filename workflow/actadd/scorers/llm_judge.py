@@ -85,10 +85,7 @@ def _yes(spec: dict, prompt: str, completion: str) -> tuple[float | None, str]:
         return None, kept["gap"]
     found = verdict(said or "")
     if found is None and kept.get("cut"):
-        return (
-            None,
-            f"cut at max_tokens, write a larger one: {excerpt(said or '', 60)!r}",
-        )
+        return None, f"{_cut(spec)}: {excerpt(said or '', 60)!r}"
     return found, f"neither yes nor no: {excerpt(said or '', 60)!r}"
 
 
@@ -105,17 +102,29 @@ def _body(spec: dict, texts: dict[str, str]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
+def _cut(spec: dict) -> str:
+    """Which key has to be larger where an answer is cut before yes or no."""
+    of_tokens = [name for name in spec.get("parameters", {}) if name.endswith("_tokens")]
+    chosen = [f"parameters.{name}" for name in of_tokens if spec["parameters"][name] is not None]
+    key = f"scorers.{spec['name']}.{(chosen or ['max_tokens'])[0]}"
+    return f"cut before yes or no (write a larger {key})"
+
+
 def _remedy(spec: dict, refusal: str) -> str:
     """What to write where the server refuses a request, by the parameters that it names."""
+    check = "check the address, the model's name and the key"
+    if not refusal.startswith(("400", "422")):
+        return check.capitalize()
     sent = set(_body(spec, HARMLESS)) - {"model", "messages"}
+    parameters = dict(spec.get("parameters", {}))
     named = {name: None for name in sorted(sent) if re.search(rf"\b{name}\b", refusal)}
     if "max_tokens" in named or "max_completion_tokens" in refusal:
         named |= {"max_tokens": None, "max_completion_tokens": 64}
-    named = named or {"temperature": None}
-    parameters = ", ".join(f"{name}: {json.dumps(value)}" for name, value in named.items())
+    parameters |= named or {"temperature": None}
+    listed = ", ".join(f"{name}: {json.dumps(value)}" for name, value in parameters.items())
     return (
-        f"A parameter is left out or renamed by scorers.{spec['name']}.parameters: "
-        f"{{{parameters}}}. Else check the address, the model's name and the key"
+        f"Leave out or rename a parameter by scorers.{spec['name']}.parameters: {{{listed}}}; "
+        f"else {check}"
     )
 
 
@@ -147,7 +156,8 @@ def _text(message: dict[str, Any]) -> str | None:
     content = message.get("content")
     if isinstance(content, list):
         parts = [{"text": part} if isinstance(part, str) else part for part in content]
-        texts = [part.get("text") for part in parts if "think" not in str(part.get("type"))]
+        plain = ("text", "output_text")
+        texts = [part.get("text") for part in parts if part.get("type", "text") in plain]
         content = "".join(text for text in texts if isinstance(text, str))
     if content:
         return content if isinstance(content, str) else json.dumps(content)

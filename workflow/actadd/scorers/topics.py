@@ -40,5 +40,7 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
         columns[topic] = (winner == place)[rows].astype("float64")
         columns[f"{topic}_probability"] = probability[rows, place]
     found = pd.DataFrame(columns, index=table.index)
-    found.loc[table["completion"].str.strip() == ""] = np.nan
+    empty = table["completion"].str.strip() == ""
+    # What is no token to the encoder is about nothing either.
+    found.loc[empty.to_numpy() | np.isnan(probability[rows]).any(axis=1)] = np.nan
     return found
