@@ -21,7 +21,7 @@ def _encoder(folder: Path, device: str):
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     key = f"sources.{folder.name}"
-    check_folder(folder, key)
+    check_folder(folder, key, pickled="Take a revision that has safetensors")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(256)
     tokenizer.no_padding()
