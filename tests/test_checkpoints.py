@@ -482,6 +482,7 @@ def test_a_folder_that_is_no_checkpoint_is_named_for_what_it_is(folder, kind):
         ({"quant_method": "compressed-tensors"}, "compressed-tensors"),
         ({"quant_method": "fp8"}, "fp8"),
         ({"quant_method": "new"}, "new"),
+        ({"bits": 8}, "8 bits"),
     ],
 )
 def test_quantized_weights_are_refused_before_they_are_read(folder, settings, named):
@@ -600,6 +601,21 @@ def test_a_multimodal_checkpoint_is_whole_with_its_towers(tiny_model, tmp_path):
         name = next(name for name in tensors.keys() if "vision" in name)  # noqa: SIM118
     rewrite(source, lambda key: None if key == name else key)
     refused(source, "lacks", parameters=None)
+
+
+def test_an_expert_that_is_missing_is_an_error(tiny_model, tmp_path):
+    """Experts are joined to one tensor while they are loaded."""
+    experts = {"num_local_experts": 4, "num_key_value_heads": 1}
+    config = tf.MixtralConfig(**SMALL, **experts, bos_token_id=0, eos_token_id=0)
+    source = saved(tf.MixtralForCausalLM(config), tiny_model, tmp_path / "source")
+    prepared_from(source, parameters=None)
+    whole = (source / SINGLE).read_bytes()
+    for kind in ("w1", "w2"):
+        name = f"model.layers.1.block_sparse_moe.experts.3.{kind}.weight"
+        assert name in load_file(source / SINGLE)
+        rewrite(source, lambda key, name=name: None if key == name else key)
+        assert "config" in refused(source, parameters=None) or kind == "w1"
+        (source / SINGLE).write_bytes(whole)
 
 
 # --- the tokenizer's ids and the model's rows ---

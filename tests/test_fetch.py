@@ -263,6 +263,80 @@ def test_wrong_bytes_of_the_hub_are_refused(get, hub, tmp_path, pinned):
     assert not (tmp_path / "target").exists()
 
 
+@pytest.fixture
+def cache(hub, tmp_path, monkeypatch):
+    """A hub cache that holds the repository, as loading a model by its name leaves it."""
+    import huggingface_hub.constants as constants
+    from huggingface_hub import snapshot_download
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    snapshot_download("a/b")
+    return tmp_path / "cache" / "models--a--b"
+
+
+def unplugged(monkeypatch, how):
+    import huggingface_hub.constants as constants
+
+    if how == "offline":
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    else:
+        # Nobody listens there.
+        monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("how", ["offline", "no network"])
+@pytest.mark.parametrize("revision", [COMMIT, None])
+@pytest.mark.parametrize("files", [None, ["*.safetensors"]])
+def test_what_the_hub_cache_holds_needs_no_network(
+    get, hub, cache, tmp_path, monkeypatch, how, revision, files, capsys
+):
+    unplugged(monkeypatch, how)
+    spec = {"type": "hub", "repository": "a/b"}
+    spec |= {"revision": revision} if revision else {}
+    facts = get("x", spec | ({"files": files} if files else {}))
+    assert facts["revision"] == COMMIT and facts["sha256"]["model.safetensors"] == SUM
+    assert (tmp_path / "target/config.json").exists() == (files is None)
+    assert str(cache / "snapshots" / COMMIT) in capsys.readouterr().out
+    assert "x" in read_json(tmp_path / "lock.json")
+
+
+def test_what_the_hub_cache_holds_in_part_does_not_do(get, hub, cache, tmp_path, monkeypatch):
+    get("x", hub)
+    shutil.rmtree(tmp_path / "target")
+    (cache / "snapshots" / COMMIT / "model.safetensors").unlink()
+    unplugged(monkeypatch, "offline")
+    with pytest.raises(UserError, match=r"sources\.x: HF_HUB_OFFLINE .*a/b.*type: path"):
+        get("x", hub)
+    # The client knows no more what is missing; the lock file does.
+    shutil.rmtree(cache / "trees", ignore_errors=True)
+    with pytest.raises(UserError, match=r"sources\.x: HF_HUB_OFFLINE .*a/b.*type: path"):
+        get("x", hub)
+
+
+def test_another_revision_than_the_hub_cache_holds(get, hub, cache, monkeypatch):
+    unplugged(monkeypatch, "offline")
+    with pytest.raises(UserError, match=rf"HF_HUB_OFFLINE .*{'d' * 40}"):
+        get("x", {**hub, "revision": "d" * 40})
+
+
+def test_a_path_to_a_hub_cache_is_its_one_snapshot(get, cache, tmp_path):
+    for number, given in enumerate((cache, cache.parent)):
+        get("x", {"type": "path", "path": str(given)}, target=tmp_path / str(number))
+        assert (tmp_path / str(number) / "model.safetensors").read_bytes() == BODY
+        assert not (tmp_path / str(number) / "snapshots").exists()
+    (cache / "snapshots" / ("e" * 40)).mkdir()
+    for given in (cache, cache.parent):
+        with pytest.raises(UserError, match=r"sources\.x\.path: .* 2 snapshots") as caught:
+            get("x", {"type": "path", "path": str(given)})
+        assert str(cache / "snapshots" / COMMIT) in str(caught.value)
+
+
+def test_a_path_to_a_hub_cache_without_a_snapshot(get, cache):
+    shutil.rmtree(cache / "snapshots" / COMMIT)
+    with pytest.raises(UserError, match=r"sources\.x\.path: .* no snapshot"):
+        get("x", {"type": "path", "path": str(cache)})
+
+
 def test_a_full_disk_is_no_matter_of_the_network(get, address, tmp_path, monkeypatch):
     """It is not tried again, and the message names the disk."""
 

@@ -84,9 +84,10 @@ def check_folder(folder: Path, key: str, pickled: str | None = None) -> None:
         with named(key):
             for name in names:
                 _check_files(folder, name)
-        for field in ("quantization_config", "compression_config", "quantization"):
-            if config.get(field):
-                _refuse_quantized(key, where, field, config[field])
+        for part in (config, config.get("text_config") or {}):
+            for field in ("quantization_config", "compression_config", "quantization"):
+                if part.get(field):
+                    _refuse_quantized(key, where, field, part[field])
         return
     if names := sorted({path.name for glob in PICKLED for path in folder.glob(glob)}):
         if pickled == "":
@@ -487,6 +488,10 @@ def _loading(key: str, folder: Path) -> Iterator[None]:
         if system_error(error) or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
             raise
         why = " ".join(str(error).split())[:300] or type(error).__name__
+        if "automatic conversion" in why:
+            why = (
+                "tensors that are joined while loading, such as experts, are missing or do not fit"
+            )
         raise UserError(f"{key}: {origin(folder)} cannot be loaded: {why}") from error
 
 

@@ -146,7 +146,7 @@ def _encoder(folder: Path, device: str) -> Encoder:
     logging.set_verbosity_error()
     transformer, pooling, after = _modules(folder)
     key = f"sources.{folder.name}"
-    check_folder(transformer, key)
+    check_folder(transformer, key, pickled="Take a revision that has safetensors")
     described = _described(folder)
     tokenizer = AutoTokenizer.from_pretrained(transformer, trust_remote_code=False)
     config = AutoConfig.from_pretrained(transformer, trust_remote_code=False)

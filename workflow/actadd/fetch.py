@@ -249,7 +249,6 @@ def _hub(name: str, spec: dict, folder: Path, scratch: Path, locked: dict) -> di
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -262,10 +261,14 @@ def _hub(name: str, spec: dict, folder: Path, scratch: Path, locked: dict) -> di
             f"sources.{name}: HF_TOKEN holds a character that no token has, as pasting can leave; "
             "set it anew, or unset it"
         )
-    if constants.is_offline_mode() and (
-        cached := _from_cache(name, spec, revision, folder, locked)
-    ):
-        return cached
+    if constants.is_offline_mode():
+        if cached := _from_cache(name, spec, revision, folder, locked):
+            return cached
+        raise UserError(
+            f"sources.{name}: HF_HUB_OFFLINE is set, and the hub cache {constants.HF_HUB_CACHE} "
+            f"does not hold {repository} at revision {revision or 'main'} whole; unset it, or use "
+            "a local copy with type: path"
+        )
     try:
         for attempt in _retrying(name, f"getting {repository} from the hub"):
             with attempt:
@@ -283,7 +286,6 @@ def _hub(name: str, spec: dict, folder: Path, scratch: Path, locked: dict) -> di
                     GatedRepoError,
                     RepositoryNotFoundError,
                     RevisionNotFoundError,
-                    OfflineModeIsEnabled,
                 ):
                     raise
                 except (httpx2.HTTPError, OSError) as error:
@@ -302,12 +304,6 @@ def _hub(name: str, spec: dict, folder: Path, scratch: Path, locked: dict) -> di
         raise UserError(
             f"sources.{name}: the hub has no {kind} {repository!r} at revision {revision!r}, or "
             "it is private and HF_TOKEN is not set"
-        ) from error
-    except OfflineModeIsEnabled as error:
-        raise UserError(
-            f"sources.{name}: HF_HUB_OFFLINE is set, and the hub cache {constants.HF_HUB_CACHE} "
-            f"does not hold {repository} at revision {revision or 'main'} whole; unset it, or use "
-            "a local copy with type: path"
         ) from error
     # The client's own bookkeeping is no part of the repository.
     shutil.rmtree(scratch / ".cache", ignore_errors=True)
@@ -372,10 +368,15 @@ def _snapshot(name: str, given: Path) -> Path:
     if len(inside) == 1:
         print(f"sources.{name}.path: the hub cache's snapshot {inside[0]}", flush=True)
         return inside[0]
+    if not inside:
+        raise UserError(
+            f"sources.{name}.path: {given} is a hub cache with no snapshot; download the model "
+            "again, or name another folder"
+        )
     listed = "\n".join(str(path) for path in inside[:3])
     raise UserError(
         f"sources.{name}.path: {given} is a hub cache with {len(inside)} snapshots; write one of "
-        f"them{':' if inside else ''}\n{listed}"
+        f"them:\n{listed}"
     )
 
 
