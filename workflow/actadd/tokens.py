@@ -342,10 +342,6 @@ class Tokens:
         """The text's tokens alone, special tokens among them."""
         return self._reader.encode(text)
 
-    def single(self, key: str, text: str) -> int:
-        """Id of the one token that a text is; raises UserError, which names `key`, if not one."""
-        return _single(self._reader, key, text)
-
     def check_length(self, count: int, remedy: str = "shorten it") -> None:
         """Raises UserError if the model cannot read so many tokens at once."""
         if self.context and count > self.context:
