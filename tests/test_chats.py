@@ -222,6 +222,35 @@ def test_a_model_without_a_template_says_so_for_a_chat(source, tmp_path):
         tokens.prompt([{"role": "user", "content": "Hello"}])
 
 
+def test_what_no_template_reads_is_said(source, tmp_path, capsys):
+    folder = source()
+    for field, value in (("chat_variables", {"a": 1}), ("chat_date", "2024-07-26")):
+        with pytest.raises(UserError, match=rf"models\.m\.{field}: .* no chat template; remove it"):
+            prepared(folder, tmp_path, chat_template=False, **{field: value})
+    (folder / "chat_template.jinja").write_text(chats.CHATML)
+    prepared(folder, tmp_path, chat_date="2024-07-26")
+    assert "chat_date: its chat template does not ask for the date" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("make", [tokenizer, lambda: zoo.byte_fallback(legacy=True)])
+def test_an_answer_is_read_with_the_chat(base, tmp_path, make):
+    """Also by a tokenizer that puts a space before every text."""
+    files = {"tokenizer_config.json": SETTINGS, "chat_template.jinja": chats.VICUNA}
+    folder = zoo.write(base, ("gpt2", make, files), tmp_path / "source")
+    tokens, loaded = prepared(folder, tmp_path), AutoTokenizer.from_pretrained(folder)
+    messages = [{"role": "user", "content": "Hello"}]
+    chat = loaded.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    for answer in (" the day", "and then", ""):
+        prompt, rest = tokens.split("Hello", answer)
+        wanted = loaded.encode(chat + answer, add_special_tokens=False)
+        assert [*prompt, *rest] == with_bos(wanted) and prompt == tokens.encode("Hello")[
+            : len(prompt)
+        ]
+    # A judge reads a special token's text as any other.
+    literal = Tokens(tmp_path / "out", literal=True)
+    assert 2 not in literal.split("Hello", "a </s>")[1]
+
+
 # --- contrast prompts ---
 
 
