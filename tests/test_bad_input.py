@@ -316,6 +316,11 @@ MISTAKES = [
     ("models.smollm2-135m.layers", 0, ["layers", "0"]),
     ("models.smollm2-135m.layers", 10**9, ["layers", "1000000000", "1000"]),
     ("models.smollm2-135m.layers", True, ["layers", "True", "whole number"]),
+    ("models.smollm2-135m.chat_template", 3, ["chat_template", "3", "name of one"]),
+    ("models.smollm2-135m.chat_date", "26.7.2024", ["chat_date", "'26.7.2024'", "2024-07-26"]),
+    ("models.smollm2-135m.chat_date", "2024-13-01", ["chat_date", "'2024-13-01'"]),
+    ("models.smollm2-135m.chat_date", "2024-02-31", ["chat_date", "'2024-02-31'", "a day that"]),
+    ("models.smollm2-135m.chat_variables", [1], ["chat_variables", "[1]"]),
     ("models.smollm2-135m.stop", "</s>", ["stop", "'</s>'", "[</s>]"]),
     ("models.smollm2-135m.stop", [""], ["stop.0", "empty"]),
     ("models.smollm2-135m.licence", 2.0, ["licence", "2", "put it in quotes"]),
@@ -460,6 +465,16 @@ MISTAKES = [
     ("vectors.new", {**PAIR, "pad": ""}, ["vectors.new.pad", "empty"]),
     ("vectors.new", {**PAIR, "pad_with_bos": "no"}, ["pad_with_bos", "'no'", "true or false"]),
     ("vectors.new", {**PAIR, "prompt": "a"}, ["vectors.new", "'prompt'", "positive"]),
+    ("vectors.new", {**PAIR, "positive": {"chat": ""}}, ["vectors.new.positive", "chat"]),
+    ("vectors.new", {**PAIR, "positive": {"chat": [{"role": "user"}]}}, ["positive", "content"]),
+    ("vectors.new", {**PAIR, "positive": {"token_ids": []}}, ["vectors.new.positive", "empty"]),
+    ("vectors.new", {**PAIR, "positive": {"token_ids": [-1]}}, ["vectors.new.positive", "-1"]),
+    ("vectors.new", {**PAIR, "positive": {"ids": [1]}}, ["vectors.new.positive", "token_ids"]),
+    (
+        "vectors.new",
+        {**PAIR, "positive": {"chat": "a"}, "negative": {"chat": "a"}},
+        ["vectors.new", "both {'chat': 'a'}", "differ"],
+    ),
     ("vectors.new", {"kind": "single", "prompt": " \t"}, ["vectors.new.prompt", "not blank"]),
     ("vectors.new", {"kind": "single", "prompt": "a" * 301}, ["vectors.new.prompt", "300"]),
     (
@@ -837,8 +852,12 @@ def prompts_file(folder, *rows: str) -> Path:
             {},
             ["mine.csv:3", "'<|endoftext|>'", "take it out"],
         ),
-        (["We went", "word " * 10_000], {}, ["mine.csv:3", "at most 128", "shorten"]),
-        (["We went"], {"max_new_tokens": 200}, ["mine.csv:2", "at most 128"]),
+        (
+            ["We went", "word " * 10_000],
+            {},
+            ["mine.csv:3", "at most 128", "shorten", "_tokens: 128"],
+        ),
+        (["We went"], {"max_new_tokens": 200}, ["mine.csv:2", "at most 128", "shorter"]),
         (
             ["We went"],
             {"conditions": {"a": {"method": "prompting", "prefix": "<|endoftext|>"}}},
@@ -872,6 +891,48 @@ def test_a_prompt_that_does_not_fit_is_named_by_file_and_line(
     message = str(caught.value)
     assert all(word in message for word in ("experiments.e", *named)), message
     assert len(message) < 400
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"max_new_tokens": 100},
+        {
+            "conditions": {
+                "a": {"method": "prompting", "prefix": "Now: "},
+                "b": {"method": "unsteered"},
+            }
+        },
+        {"conditions": {"a": {"method": "preadd", "prefix": "A word. " * 4, "strength": 1}}},
+    ],
+)
+def test_the_length_that_a_message_names_is_short_enough(prepared, tmp_path, changes):
+    """Of all texts and conditions, whichever is found too long first."""
+    spec = {
+        "name": "e",
+        "model": "tiny",
+        "conditions": {"plain": {"method": "unsteered"}},
+        "prompts": {"split": "all"},
+        **changes,
+    }
+    file = prompts_file(tmp_path, "We went", "word " * 200, "naïve 🙂 " * 90)
+
+    def encoded(prompts: dict) -> None:
+        experiment = Experiment({**spec, "prompts": prompts}, prepared, [], None)
+        texts = experiment.texts(file)["text"].tolist()
+        for condition in experiment.conditions:
+            experiment.encode(condition, texts)
+            experiment.contrast(condition, texts)
+
+    with pytest.raises(
+        UserError, match=r"or write experiments\.e\.prompts\.first_tokens: "
+    ) as caught:
+        encoded({"split": "all"})
+    told = int(str(caught.value).rsplit(" ", 1)[1])
+    encoded({"split": "all", "first_tokens": told})
+    with pytest.raises(UserError, match="first_tokens"):
+        encoded({"split": "all", "first_tokens": told + 1})
 
 
 def test_rows_without_a_text_are_left_out_and_named(tmp_path, capsys):
@@ -913,7 +974,7 @@ def test_a_file_that_is_not_of_its_form_is_named_with_the_line(tmp_path, name, c
     [
         (
             PAIR | {"positive": "to <|endoftext|>"},
-            ["vectors.new", "'<|endoftext|>'", "take it out"],
+            ["vectors.new", "'<|endoftext|>'", "take it out", "{chat: TEXT}", "token_ids"],
         ),
         (PAIR | {"negative": "word " * 300}, ["vectors.new", "'word word", "at most 128"]),
         (PAIR | {"pad": "<|endoftext|>"}, ["vectors.new.pad", "'<|endoftext|>'"]),

@@ -1,12 +1,17 @@
 """Chats: the ids of transformers' apply_chat_template, whatever the template."""
 
 import datetime
+import json
+import shutil
 
+import pandas as pd
 import pytest
+from safetensors import safe_open
 from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
 import chats
+import tiny
 import zoo
 from actadd import models, prompt_batch
 from actadd.activations import contrast_ids, late
@@ -217,6 +222,35 @@ def test_a_model_without_a_template_says_so_for_a_chat(source, tmp_path):
         tokens.prompt([{"role": "user", "content": "Hello"}])
 
 
+def test_what_no_template_reads_is_said(source, tmp_path, capsys):
+    folder = source()
+    for field, value in (("chat_variables", {"a": 1}), ("chat_date", "2024-07-26")):
+        with pytest.raises(UserError, match=rf"models\.m\.{field}: .* no chat template; remove it"):
+            prepared(folder, tmp_path, chat_template=False, **{field: value})
+    (folder / "chat_template.jinja").write_text(chats.CHATML)
+    prepared(folder, tmp_path, chat_date="2024-07-26")
+    assert "chat_date: its chat template does not ask for the date" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("make", [tokenizer, lambda: zoo.byte_fallback(legacy=True)])
+def test_an_answer_is_read_with_the_chat(base, tmp_path, make):
+    """Also by a tokenizer that puts a space before every text."""
+    files = {"tokenizer_config.json": SETTINGS, "chat_template.jinja": chats.VICUNA}
+    folder = zoo.write(base, ("gpt2", make, files), tmp_path / "source")
+    tokens, loaded = prepared(folder, tmp_path), AutoTokenizer.from_pretrained(folder)
+    messages = [{"role": "user", "content": "Hello"}]
+    chat = loaded.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    for answer in (" the day", "and then", ""):
+        prompt, rest = tokens.split("Hello", answer)
+        wanted = loaded.encode(chat + answer, add_special_tokens=False)
+        assert [*prompt, *rest] == with_bos(wanted) and prompt == tokens.encode("Hello")[
+            : len(prompt)
+        ]
+    # A judge reads a special token's text as any other.
+    literal = Tokens(tmp_path / "out", literal=True)
+    assert 2 not in literal.split("Hello", "a </s>")[1]
+
+
 # --- contrast prompts ---
 
 
@@ -282,3 +316,43 @@ def test_what_both_prompts_begin_with_is_warned_of(source, tmp_path):
     assert "acts from position 2 on" in said
     [said] = lines({"token_ids": [5, 6, 7]}, {"token_ids": [5, 6, 8, 9]})
     assert "positions 1 to 2 are" in said and "position 3 on" in said
+
+
+@pytest.mark.workflow
+def test_a_chat_model_through_the_workflow(tiny_model, tmp_path):
+    """Its prompts, contrasts of chats and ids, and the stop tokens of its own files."""
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    template = "{{ 'U: ' + messages[0].content + '|' + mood }}{{ ' A:' if add_generation_prompt }}"
+    (model / "chat_template.jinja").write_text(template)
+    (model / "generation_config.json").write_text('{"eos_token_id": [3, 0]}')
+    own = tiny.config()
+    entry = own["models"]["tiny"]
+    del entry["stop"]
+    entry |= {"chat_template": True, "chat_variables": {"mood": "glad"}}
+    loaded = AutoTokenizer.from_pretrained(model)
+
+    def said(text):
+        return [0, *loaded(f"U: {text}|glad A:").input_ids]
+
+    own["vectors"]["love-hate"] |= {
+        "positive": {"chat": "Love"},
+        "negative": {"token_ids": said("Hate")[1:]},
+    }
+    space = tiny.Workspace.create(tmp_path / "space", model, own)
+    space.run("results/completions/tiny/sweep.parquet")
+    results = space.folder / "results"
+    facts, tokens = read_json(results / "models/tiny/model.json"), Tokens(results / "models/tiny")
+    assert facts["stop_ids"] == [0, 3] and facts["chat"]["variables"]["mood"] == "glad"
+    assert tokens.encode("We went") == said("We went")
+    file = results / "activations/tiny/love-hate/layer_01.safetensors"
+    with safe_open(file, "numpy") as opened:
+        ids = json.loads(opened.metadata()["actadd"])["token_ids"]
+    assert ids["0.positive"][: len(said("Love"))] == said("Love")
+    assert ids["0.negative"][: len(said("Hate"))] == said("Hate")
+    log = space.log("vectors/tiny/love-hate")
+    assert "warning: vectors.love-hate: both prompts begin with 'U'" in log
+    record = read_json(results / "vectors/tiny/love-hate/provenance.json")
+    assert "both prompts begin with" in json.dumps(record)
+    drawn = pd.read_parquet(results / "completions/tiny/sweep.parquet")
+    steered = drawn[(drawn["method"] == "actadd") & (drawn["coefficient"] == 2)]
+    assert set(steered["completion"]) != set(drawn[drawn["method"] == "unsteered"]["completion"])

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 
 import zoo
 from actadd import models, own_tokenizer
+from actadd.activations import contrast_ids, late
 from actadd.errors import UserError
 from actadd.tokens import Tokens
 
@@ -376,3 +377,23 @@ def test_a_border_and_a_cut(both, text, more, count):
     assert [*prompt, *rest] == [1, *theirs.encode(text + more, add_special_tokens=False)]
     cut = tokens.cut(text + more, count)
     assert (text + more).startswith(cut) and len(tokens.encode(cut)) <= count
+
+
+def test_words_with_a_space_in_front_act_late_in_llamas_tokens(folder):
+    source = folder(
+        "llama",
+        **{
+            "tokenizer.json": zoo.byte_fallback(legacy=True).to_str(),
+            "tokenizer_config.json": {**zoo.ANY, **zoo.NAMED},
+        },
+    )
+    tokens = prepared(source)
+
+    def warned(positive, negative):
+        pair = {"kind": "pair", "positive": positive, "negative": negative}
+        prompts = contrast_ids(pair, tokens)
+        return late(prompts, [tokens.token(i) for i in prompts["0.positive"]])
+
+    [said] = warned(" they", " tins")
+    assert "position 1 is exactly zero" in said and "position 2 on" in said
+    assert warned("they", "tins") == warned("they", "") == []

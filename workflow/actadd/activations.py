@@ -36,7 +36,11 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
     place = f"vectors.{spec['name']}: " if "name" in spec else ""
     pad_id = tokens.bos_id if spec.get("pad_with_bos") else tokens.pad_id
     if spec.get("pad") is not None:
-        pad_id = tokens.single(f"{place}pad", spec["pad"])
+        with named(f"vectors.{spec['name']}.pad"):
+            pieces = tokens.pieces(spec["pad"])
+        if len(pieces) != 1:
+            raise UserError(f"vectors.{spec['name']}.pad: {spec['pad']!r} is not one token")
+        pad_id = pieces[0]
 
     def encode(entry: str | dict[str, Any] | Prompt) -> list[int]:
         # A text is raw, also for a chat model: it steers the stream, it is not something that a

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -431,6 +432,11 @@ def _models(config: dict[str, Any]) -> Iterator[str]:
         key = f"models.{name}"
         yield from _known(f"{key}.source", entry["source"], config["sources"], "source")
         yield from _placed(key, entry, config["compute"]["device"])
+        with suppress(KeyError):
+            try:
+                date.fromisoformat(entry["chat_date"])
+            except ValueError as error:
+                yield f"{key}.chat_date: {entry['chat_date']!r}: {error}; write a day that there is"
         terms = entry.get("licence_terms")
         if terms and name in used and name not in config["licences_accepted"]:
             yield (

@@ -231,18 +231,30 @@ def _chat(spec: dict, folder: Path, tokenizer: Any) -> dict[str, Any] | None:
     templates = _templates(folder, tokenizer)
     name = wanted if isinstance(wanted, str) else "default"
     if name not in templates:
-        if not wanted:
-            return None
         there = ", ".join(sorted(templates))
-        raise UserError(
-            f"{key}.chat_template: {json.dumps(wanted)}, but the model carries "
-            + (f"templates of other names; write one of {there}" if there else "no chat template")
-        )
+        said = f"templates of other names; write one of {there}" if there else "no chat template"
+        if wanted:
+            raise UserError(
+                f"{key}.chat_template: {json.dumps(wanted)}, but the model carries {said}"
+            )
+        for field in ("chat_variables", "chat_date"):
+            if field in spec:
+                raise UserError(
+                    f"{key}.{field}: it is given, but the model carries {said}; remove it"
+                )
+        return None
     template = templates[name]
     own = {} if tokenizer is None else tokenizer.special_tokens_map
     variables = {**own, **spec.get("chat_variables", {})}
     told = {"template": template, "variables": variables}
-    if "strftime_now" in template:
+    if "strftime_now" not in template:
+        if "chat_date" in spec:
+            print(
+                f"warning: {key}.chat_date: its chat template does not ask for the date; what it "
+                "reads by a name of its own stands in chat_variables",
+                flush=True,
+            )
+    else:
         told["date"] = spec.get("chat_date") or datetime.date.today().isoformat()
         if wanted and not spec.get("chat_date"):
             print(

@@ -85,10 +85,11 @@ class _Backend:
         """Where each token ends in the text, in characters."""
         return [end for _, end in self._encoded(text, literal).offsets]
 
-    def chat(self, messages: Sequence[Message]) -> list[int]:
+    def chat(self, messages: Sequence[Message], answer: str = "") -> list[int]:
+        """A chat up to the answer, or with its beginning."""
         if self._chat is None:
             raise UserError(NO_TEMPLATE)
-        return self.encode(chat.render(self._chat, messages))
+        return self.encode(chat.render(self._chat, messages) + answer)
 
     @property
     def own_bos(self) -> int | None:
@@ -285,7 +286,10 @@ class Tokens:
                 self._checked(text, literal=False)
             with named(self.model):
                 ids = self._reader.chat(prompt)
-        # The tokenizer's own BOS, which a template may write, is one too.
+        return self._one_bos(ids)
+
+    def _one_bos(self, ids: list[int]) -> list[int]:
+        """The tokenizer's own BOS, which a template may write, is one too."""
         return ids if ids[:1] in ([self.bos_id], [self._reader.own_bos]) else [self.bos_id, *ids]
 
     def _known(self, ids: Sequence[int]) -> list[int]:
@@ -303,9 +307,15 @@ class Tokens:
         continuation that is encoded alone. A token across the border counts to the continuation.
         """
         own = self.encode(text, prefix)
-        if self.chat_template is not None:
-            return own, self.pieces(continuation)
-        whole = self.encode(text + continuation, prefix)
+        if self.chat_template is None:
+            whole = self.encode(text + continuation, prefix)
+        else:
+            after = self.pieces(continuation)
+            if self._literal and after != self._reader.encode(continuation):
+                # Beside what the template writes, it would be read as a special token.
+                return own, after
+            messages = [{"role": "user", "content": prefix + text}]
+            whole = self._one_bos(self._reader.chat(messages, continuation))
         shared = sum(
             1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(own, whole, strict=False))
         )
@@ -347,10 +357,6 @@ class Tokens:
     def raw(self, text: str) -> list[int]:
         """The text's tokens alone, special tokens among them."""
         return self._reader.encode(text)
-
-    def single(self, key: str, text: str) -> int:
-        """Id of the one token that a text is; raises UserError, which names `key`, if not one."""
-        return _single(self._reader, key, text)
 
     def check_length(self, count: int, remedy: str = "shorten it") -> None:
         """Raises UserError if the model cannot read so many tokens at once."""
