@@ -20,6 +20,8 @@ from actadd.steering import (
 )
 
 FINISHED, BROKEN = -1, -2
+# The cache of models without attention, which take a mask of the columns that are read alone.
+RECURRENT = "cache_params"
 GREEDY = Sampling(temperature=0)
 
 
@@ -36,14 +38,13 @@ class Reading:
 
     def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The last column's logits [rows, vocabulary]; ids, mask: [rows, width], all columns."""
-        cached = {self.name: self.cache} if self.name else {}
-        output = self.model(
-            **model_inputs(self.model, ids[:, self.seen :], mask, self.seen),
-            use_cache=self.cache is not None,
-            **cached,
-            **self.options,
-        )
-        if self.cache is not None:
+        inputs = model_inputs(self.model, ids[:, self.seen :], mask, self.seen)
+        if self.name:
+            inputs[self.name] = self.cache
+        if self.name == RECURRENT:
+            inputs["attention_mask"] = mask[:, self.seen :]
+        output = self.model(**inputs, use_cache=self.name is not None, **self.options)
+        if self.name:
             self.seen = ids.shape[1]
         return output.logits[:, -1]
 
@@ -70,6 +71,7 @@ def generate(
     samples: int = 1,
     use_cache: bool = True,
     trace: list[Touch] | None = None,
+    verify: bool = True,
 ) -> Tensor:
     """Continues each context of a left-padded batch, `samples` times.
 
@@ -82,7 +84,7 @@ def generate(
     the cache then holds. uniforms: float64 [drawn rows, max_new_tokens] in [0, 1), a context's
     samples one after another; with contrast, of the first half's contexts. seed: of uniforms that
     depend on a context's tokens and a sample's number alone, where none are given. stop_ids: tokens
-    that end a row.
+    that end a row. verify: as of `steer`, if there are additions.
 
     Returns int64 [drawn rows, <= max_new_tokens]; after a stop token a row holds `FINISHED`, and
     from where its logits are not numbers any more, which very large additions can bring about,
@@ -113,7 +115,9 @@ def generate(
     broken = torch.zeros_like(ended)
     counts = None
     written: list[Tensor] = []
-    steering = steer(model, additions, attention_mask, trace) if additions else nullcontext()
+    steering = nullcontext()
+    if additions:
+        steering = steer(model, additions, attention_mask, trace, verify=verify)
     with steering:
         for step in range(max_new_tokens):
             logits = reading.logits(ids, mask)

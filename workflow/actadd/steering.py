@@ -9,10 +9,12 @@ same prompt positions are changed again at each recomputation, the generated one
 
 import inspect
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -81,6 +83,19 @@ class Touch(NamedTuple):
     position: int
     step: int
     norm: float
+
+
+# Language models whose blocks have hooks of ours just now.
+_hooked: Counter[nn.Module] = Counter()
+
+
+def _verified(model: nn.Module) -> None:
+    """Verifies a model that was not yet, unless it is within another context of this module.
+
+    By name: verification changes no number, so no cell's key depends on its code.
+    """
+    if not _hooked[language_model(model)]:
+        import_module("actadd.verification").ensure(model)
 
 
 def language_model(model: nn.Module) -> nn.Module:
@@ -195,6 +210,17 @@ def _uncompiled() -> Iterator[None]:
 
 
 @contextmanager
+def _counted(model: nn.Module) -> Iterator[None]:
+    _hooked[model] += 1
+    try:
+        yield
+    finally:
+        _hooked[model] -= 1
+        if not _hooked[model]:
+            del _hooked[model]
+
+
+@contextmanager
 def _hooks_on_inputs(model: nn.Module, layers: Sequence[int], visit) -> Iterator[None]:
     """Calls visit(layer, hidden) before each block; what it returns replaces the block's input."""
 
@@ -214,6 +240,7 @@ def _hooks_on_inputs(model: nn.Module, layers: Sequence[int], visit) -> Iterator
             raise UserError(f"layer {layer} does not exist: the model has 0 to {len(modules) - 1}")
     with ExitStack() as stack:
         stack.enter_context(_uncompiled())
+        stack.enter_context(_counted(language_model(model)))
         for layer in layers:
             handle = modules[layer].register_forward_pre_hook(make(layer), with_kwargs=True)
             stack.callback(handle.remove)
@@ -231,15 +258,17 @@ def record_activations(
     """The residual stream at the input of every block, from one forward pass (Algorithm 1, step 2).
 
     input_ids, attention_mask: int [batch, tokens], on the model's device; padding may be left or
-    right. Returns float [layers, batch, tokens, d_model] in the model's dtype, on its device;
-    columns of padding hold what the model makes of them. Raises UserError if the model's blocks
-    cannot be found.
+    right. verify: as of `steer`. Returns float [layers, batch, tokens, d_model] in the model's
+    dtype, on its device; columns of padding hold what the model makes of them. Raises UserError if
+    the model's blocks cannot be found, or it does not pass its verification.
 
     >>> ids, mask = prompt_batch(tokenizer, ["I went up to my friend and said"])
     >>> stream = record_activations(model, ids, mask)
     >>> stream.shape == (model.config.num_hidden_layers, *ids.shape, model.config.hidden_size)
     True
     """
+    if verify:
+        _verified(model)
     recorded: dict[int, Tensor] = {}
     layers = range(len(blocks(model)))
     with _hooks_on_inputs(model, layers, lambda layer, hidden: recorded.update({layer: hidden})):
@@ -324,11 +353,15 @@ def steer(
     trace: if given, a `Touch` is appended for everything that is added.
     prompt_lengths: tokens of each row, from its BOS on, in which vectors are aligned; the default
         is the whole row. Shorter where a text to be scored follows the prompt in the same row.
+    verify: whether a model is verified when it is first used, and again after its wrapping, hooks,
+        dtype or device changed, see `actadd.verification.verify`; it runs a few short prompts.
 
     The hooks are removed when the context ends, however it ends. Works around the model's own
-    `generate` as well as `actadd.generation.generate`, with and without a cache.
-    Raises UserError if a vector is longer than its prompt or a layer does not exist, and ValueError
-    if there are other rows of additions than of the batch.
+    `generate` as well as `actadd.generation.generate`, with any cache and without one. What is
+    compiled runs uncompiled within.
+    Raises UserError if a vector is longer than its prompt, a layer does not exist, the model does
+    not pass its verification or nothing was added in the end, and ValueError if there are other
+    rows of additions than of the batch.
 
     >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
     >>> love = Addition(vector, layer=1, coefficient=5)
@@ -340,6 +373,8 @@ def steer(
     >>> both.shape == first_alone.shape
     True
     """
+    if verify:
+        _verified(model)
     starts = attention_mask.int().argmax(dim=1).tolist()
     lengths = list(prompt_lengths or attention_mask.sum(dim=1).tolist())
     if all(isinstance(addition, Addition) for addition in additions):

@@ -12,15 +12,19 @@ noise. Some shapes happen to be computed alike, so the noise is never taken to b
 median of all positions, or than a few rounding errors of the dtype and of the float32 of its sums.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from actadd.batching import is_out_of_memory, left_pad
-from actadd.errors import UserError
+from actadd.errors import UserError, named
+from actadd.files import remove, write_json
 from actadd.generation import Reading
 from actadd.resume import outputs_below, resumed_at
 from actadd.steering import (
@@ -52,7 +56,7 @@ SHARE = 0.5
 
 # Property -> what is wrong if it does not hold.
 PROPERTIES = {
-    "repetition": "the same pass twice gives other numbers",
+    "repetition": "the same pass twice gives other numbers, as in training mode",
     "batching": "rounding alone changes its numbers so much that nothing can be told",
     "stream": "its blocks do not read the residual stream as [rows, tokens, d_model], each once",
     "causality": "a token's numbers depend on tokens behind it",
@@ -86,6 +90,62 @@ def verify(model: nn.Module) -> dict[str, Any]:
     return record
 
 
+def verified(
+    spec: dict, model_dir: Path, output: Path, otherwise_removed: Path | None = None
+) -> None:
+    """Loads a prepared model, verifies it and writes the record as JSON.
+
+    spec: dtype, and compute as `actadd.models.load` takes it. otherwise_removed: a folder that does
+    not stay if the model is refused. Raises UserError that names the model's config key.
+    """
+    from actadd.models import load
+
+    started = time.perf_counter()
+    try:
+        model = load(model_dir, dtype=spec["dtype"], **{"threads": 1, **spec["compute"]})
+        with named(f"models.{model_dir.name}", "; take another model"):
+            write_json(output, verify(model))
+    except BaseException:
+        if otherwise_removed:
+            remove(otherwise_removed)
+        raise
+    print(f"verified in {time.perf_counter() - started:.1f} s", flush=True)
+
+
+# What a model was when it was verified.
+_known: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+
+
+def ensure(model: nn.Module) -> None:
+    """Verifies a model that was not yet, or is not any more what it was then."""
+    state = _state(model)
+    if _known.get(model) != state:
+        try:
+            verify(model)
+        except UserError as error:
+            raise UserError(f"{error}; with verify=False it is steered all the same") from error
+        _known[model] = state
+
+
+def _state(model: nn.Module) -> int:
+    """What of a model decides how it is steered, its weights aside."""
+    base = language_model(model)
+    modules = [
+        (
+            type(module),
+            len(module._forward_pre_hooks),
+            len(module._forward_hooks),
+            module.training,
+            # Replaced, as by accelerate; or compiled in place.
+            "forward" in vars(module),
+            module._compiled_call_impl is not None,
+        )
+        for module in model.modules()
+    ]
+    attention = getattr(base.config, "_attn_implementation", None)
+    return hash((tuple(modules), attention, base.dtype, input_device(model)))
+
+
 def examine(model: nn.Module) -> dict[str, Any]:
     """The record of `verify`, up to and with the first property that does not hold."""
     base = language_model(model)
@@ -105,7 +165,7 @@ def examine(model: nn.Module) -> dict[str, Any]:
             raise
         found["stream"] = _raised(error)
         return record
-    with torch.inference_mode():
+    with torch.no_grad():
         for name in PROPERTIES:
             try:
                 difference, bound = getattr(checks, name)()

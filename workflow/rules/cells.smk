@@ -15,6 +15,7 @@ for measure in MEASURES:
             measure
         input:
             model="results/models/{model}",
+            verified=model_verification,
             prompts=experiment_prompts,
             vectors=experiment_vectors,
             choice=experiment_choice,
@@ -53,6 +54,7 @@ for measure in MEASURES:
             f"{measure}_shard"
         input:
             model="results/models/{model}",
+            verified=model_verification,
             prompts=experiment_prompts,
             vectors=experiment_vectors,
             choice=experiment_choice,
@@ -93,6 +95,7 @@ for measure in MEASURES:
             f"{measure}_gather"
         input:
             model="results/models/{model}",
+            verified=model_verification,
             prompts=experiment_prompts,
             vectors=experiment_vectors,
             choice=experiment_choice,

@@ -37,6 +37,7 @@ rule scores:
         completions="results/completions/{model}/{experiment}.parquet",
         needs=scorer_needs,
         shape=scorer_shape,
+        verified=scorer_verification,
     output:
         scores="results/scores/{model}/{experiment}/{scorer}.parquet",
         provenance="results/scores/{model}/{experiment}/{scorer}.provenance.json",
@@ -70,6 +71,7 @@ rule scores_shard:
         completions="results/completions/{model}/{experiment}.parquet",
         needs=scorer_needs,
         shape=scorer_shape,
+        verified=scorer_verification,
     output:
         provenance="results/scores/{model}/{experiment}/{scorer}/shard_{shard}_of_{shards}.provenance.json",
     log:
@@ -107,6 +109,7 @@ rule scores_gather:
         completions="results/completions/{model}/{experiment}.parquet",
         needs=scorer_needs,
         shape=scorer_shape,
+        verified=scorer_verification,
         shards=score_shards,
     output:
         scores="results/scores/{model}/{experiment}/{scorer}.parquet",
@@ -140,6 +143,7 @@ rule validation:
         texts=validation_texts,
         needs=scorer_needs,
         shape=scorer_shape,
+        verified=scorer_verification,
     output:
         figures="results/validation/{scorer}.json",
         provenance="results/validation/{scorer}.provenance.json",
