@@ -54,7 +54,9 @@ def test_the_first_page_says_what_made_it(tmp_path):
         records[-1].write_text(json.dumps(record))
     experiment = {"title": "A *sweep*", "models": ["tiny"], "data": "prompts"}
     spec = {"experiments": [experiment], "models": {"tiny": "hub"}, "seed": 7, "device": "cpu"}
-    assert report.describe(spec, records=records, output=tmp_path / "a.rst") == {"records": 3}
+    assert report.describe(
+        spec, records=records, verifications=[record], output=tmp_path / "a.rst"
+    ) == {"records": 3}
     shown = text_of(publish_parts((tmp_path / "a.rst").read_text(), writer="html")["body"])
     assert "A *sweep* (tiny): prompts" in shown
     assert "models:tiny (source hub) seed:7 device:cpu" in shown

@@ -99,15 +99,22 @@ def late(prompts: dict[str, list[int]], tokens: list[str]) -> list[str]:
     ]
 
 
-def contrast_streams(model: Any, prompts: dict[str, list[int]]) -> dict[str, Any]:
-    """The residual stream of each prompt: float [layers, tokens, d_model] on the CPU, by name."""
+def contrast_streams(
+    model: Any, prompts: dict[str, list[int]], *, verify: bool = True
+) -> dict[str, Any]:
+    """The residual stream of each prompt: float [layers, tokens, d_model] on the CPU, by name.
+
+    verify: as of `actadd.steering.steer`.
+    """
     import torch
 
     from actadd.steering import input_device, record_activations
 
     device = input_device(model)
     return {
-        name: record_activations(model, torch.tensor([ids], device=device))[:, 0].cpu()
+        name: record_activations(model, torch.tensor([ids], device=device), verify=verify)[
+            :, 0
+        ].cpu()
         for name, ids in prompts.items()
     }
 
@@ -132,7 +139,7 @@ def cache_activations(spec: dict, model_dir: Path, layer_files: list[Path]) -> d
     model = load(model_dir, dtype=spec["dtype"], **spec["compute"])
     if len(layer_files) != model.config.get_text_config().num_hidden_layers:
         raise UserError(f"{len(layer_files)} layer files were asked for; check models.*.layers")
-    streams = contrast_streams(model, prompts)
+    streams = contrast_streams(model, prompts, verify=False)
     for name, stream in streams.items():
         _check_finite(stream, tokens.decode(prompts[name]), spec, tokens.model)
     texts = {name: [tokens.token(i) for i in ids] for name, ids in prompts.items()}

@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+from actadd.steering import language_model
+
 
 class RoomyLayer(DynamicLayer):
     """A `DynamicLayer` that writes new tokens into room kept for them.
@@ -51,7 +53,7 @@ class RoomyLayer(DynamicLayer):
 
 def roomy_cache(model: nn.Module, room: int) -> Cache:
     """An empty cache for `room` tokens a row; layers that keep a window only stay transformers'."""
-    cache = DynamicCache(config=model.config)
+    cache = DynamicCache(config=language_model(model).config)
     cache.layers = [
         RoomyLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers
     ]

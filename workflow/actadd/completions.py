@@ -248,6 +248,7 @@ def _batch(
         max_new_tokens=steps,
         stop_ids=experiment.tokens.stop_ids,
         samples=kind.samples,
+        verify=False,
     ).tolist()
     found: list[dict[int, list[int] | None]] = []
     for number, unit in enumerate(units):

@@ -105,7 +105,7 @@ def _cell(
 
     def log_probabilities(ids: list[int], added: list, count: int):
         row = torch.tensor([ids], device=device)
-        with torch.inference_mode(), steer(model, [added], torch.ones_like(row)):
+        with torch.inference_mode(), steer(model, [added], torch.ones_like(row), verify=False):
             logits = model(**model_inputs(model, row, None), use_cache=False).logits[0]
         return logits[-count:].double().log_softmax(-1).cpu()
 

@@ -9,10 +9,50 @@ from torch import Tensor, nn
 
 from actadd.cache import roomy_cache
 from actadd.sampling import Sampling, draws, next_tokens
-from actadd.steering import Addition, Touch, input_device, model_inputs, steer
+from actadd.steering import (
+    Addition,
+    Touch,
+    cache_name,
+    input_device,
+    model_inputs,
+    steer,
+    takes,
+)
 
 FINISHED, BROKEN = -1, -2
+# The cache of models without attention, which take a mask of the columns that are read alone.
+RECURRENT = "cache_params"
 GREEDY = Sampling(temperature=0)
+
+
+class Reading:
+    """Forward passes over a batch that grows by a column at a time: prefill, then decode steps."""
+
+    def __init__(self, model: nn.Module, room: int, use_cache: bool = True):
+        """room: tokens of a row that the cache holds in the end."""
+        self.model = model
+        self.name = cache_name(model) if use_cache else None
+        self.cache = roomy_cache(model, room) if self.name else None
+        self.options = {"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}
+        self.seen = 0
+
+    def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The last column's logits [rows, vocabulary]; ids, mask: [rows, width], all columns."""
+        inputs = model_inputs(self.model, ids[:, self.seen :], mask, self.seen)
+        if self.name:
+            inputs[self.name] = self.cache
+        if self.name == RECURRENT:
+            inputs["attention_mask"] = mask[:, self.seen :]
+        output = self.model(**inputs, use_cache=self.name is not None, **self.options)
+        if self.name:
+            self.seen = ids.shape[1]
+        return output.logits[:, -1]
+
+    def repeat(self, rows: int, samples: int) -> None:
+        """From here on each of the rows stands `samples` times in succession."""
+        if self.cache is not None:
+            numbers = torch.arange(rows, device=input_device(self.model))
+            self.cache.reorder_cache(numbers.repeat_interleave(samples))
 
 
 @torch.inference_mode()
@@ -31,6 +71,7 @@ def generate(
     samples: int = 1,
     use_cache: bool = True,
     trace: list[Touch] | None = None,
+    verify: bool = True,
 ) -> Tensor:
     """Continues each context of a left-padded batch, `samples` times.
 
@@ -43,7 +84,7 @@ def generate(
     the cache then holds. uniforms: float64 [drawn rows, max_new_tokens] in [0, 1), a context's
     samples one after another; with contrast, of the first half's contexts. seed: of uniforms that
     depend on a context's tokens and a sample's number alone, where none are given. stop_ids: tokens
-    that end a row.
+    that end a row. verify: as of `steer`, if there are additions.
 
     Returns int64 [drawn rows, <= max_new_tokens]; after a stop token a row holds `FINISHED`, and
     from where its logits are not numbers any more, which very large additions can bring about,
@@ -68,30 +109,23 @@ def generate(
         )
     uniforms = uniforms.to(device)
     stops = torch.tensor(list(stop_ids), device=device, dtype=torch.long)
-    cache = roomy_cache(model, ids.shape[1] + max_new_tokens - 1) if use_cache else None
+    reading = Reading(model, ids.shape[1] + max_new_tokens - 1, use_cache)
     drawn = len(uniforms)
     ended = torch.zeros(drawn, dtype=torch.bool, device=device)
     broken = torch.zeros_like(ended)
     counts = None
     written: list[Tensor] = []
-    steering = steer(model, additions, attention_mask, trace) if additions else nullcontext()
+    steering = nullcontext()
+    if additions:
+        steering = steer(model, additions, attention_mask, trace, verify=verify)
     with steering:
         for step in range(max_new_tokens):
-            seen = ids.shape[1] - 1 if step and use_cache else 0
-            output = model(
-                **model_inputs(model, ids[:, seen:], mask, seen),
-                past_key_values=cache,
-                use_cache=use_cache,
-                logits_to_keep=1,
-            )
-            logits = output.logits[:, -1]
+            logits = reading.logits(ids, mask)
             if step == 0 and samples > 1:
                 ids, mask, logits = (
                     part.repeat_interleave(samples, dim=0) for part in (ids, mask, logits)
                 )
-                if cache is not None:
-                    contexts = torch.arange(len(input_ids), device=device)
-                    cache.reorder_cache(contexts.repeat_interleave(samples))
+                reading.repeat(len(input_ids), samples)
             if logits.dtype != torch.float64:
                 logits = logits.float()
             if contrast is not None:

@@ -72,7 +72,7 @@ def swept_logprobs(
     ]
     shared = outputs_below(model, inputs, lowest) if len(conditions) > 1 else {}
     for additions, layer in zip(conditions, lowest, strict=True):
-        steering = steer(model, additions, mask, prompt_lengths=prompt_lengths)
+        steering = steer(model, additions, mask, prompt_lengths=prompt_lengths, verify=False)
         with torch.inference_mode(), resumed_at(model, layer, shared), steering:
             logits = model(**inputs, use_cache=False).logits
             found = [

@@ -79,7 +79,7 @@ def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, An
         inputs["logits_to_keep"] = 1
 
     def pair_vector() -> torch.Tensor:
-        positive, negative = record_activations(model, pair_ids)[layer]
+        positive, negative = record_activations(model, pair_ids, verify=False)[layer]
         return positive - negative
 
     at_hand = pair_vector()
@@ -88,7 +88,9 @@ def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, An
         steering: Any = nullcontext()
         if arm != UNSTEERED:
             vector = at_hand if arm == STEERED else pair_vector()
-            steering = steer(model, [[Addition(vector, layer, 1.0)]] * len(batch), mask)
+            steering = steer(
+                model, [[Addition(vector, layer, 1.0)]] * len(batch), mask, verify=False
+            )
         with steering:
             model(**inputs, use_cache=False)
 

@@ -84,7 +84,33 @@ class Plan:
         if entry["trust_remote_code"]:
             spec["trust_remote_code"] = True
         source = self.source(entry["source"])
-        return self._job(("model", name), ("programs.model",), {"model": spec}, source=source)
+        above = {} if self.verifies_apart else self._verifying(name)
+        spec = {"model": spec, **above}
+        return self._job(("model", name), ("programs.model",), spec, source=source)
+
+    @property
+    def verifies_apart(self) -> bool:
+        """Whether models are verified by a rule of its own, since that takes a GPU."""
+        return self.config["compute"]["device"] == "cuda"
+
+    def _verifying(self, model: str) -> dict[str, Any]:
+        """How a model is loaded to be verified: as experiments load it, with one thread."""
+        compute = {k: v for k, v in self._compute(model).items() if k != "threads"}
+        return {"dtype": self.config["models"][model]["dtype"], "compute": compute}
+
+    def verification(self, model: str) -> dict[str, Job]:
+        """What a job that computes with a model waits for: that it was verified, by a job apart."""
+        if not self.verifies_apart:
+            return {}
+        spec = {"name": model, **self._verifying(model)}
+        key, above = ("verification", model), self.model(model)
+        return {"verification": self._job(key, ("programs.verification",), spec, model=above)}
+
+    def verification_record(self, model: str) -> tuple[str, Job]:
+        """The path that holds a model's verification, and the job that makes it."""
+        if self.verifies_apart:
+            return f"results/models/{model}.verification.json", *self.verification(model).values()
+        return f"results/models/{model}", self.model(model)
 
     def dataset(self, name: str) -> Job:
         entry = self.config["datasets"][name]
@@ -166,7 +192,8 @@ class Plan:
             "compute": self._compute(model),
         }
         key = ("activations", model, contrast)
-        return self._job(key, ("programs.activations",), spec, model=self.model(model))
+        above = {"model": self.model(model), **self.verification(model)}
+        return self._job(key, ("programs.activations",), spec, **above)
 
     def vectors(self, model: str, vector: str) -> Job:
         spec = {"vector": {**self.config["vectors"][vector], "name": vector}}
@@ -214,6 +241,7 @@ class Plan:
         entry = self.experiment(experiment)
         above = {
             "model": self.model(model),
+            **self.verification(model),
             **(self.batch_shape(model) if entry["measure"] != "divergence" else {}),
             "prompts": self.dataset(entry["prompts"]["dataset"]),
             **{
@@ -302,8 +330,9 @@ class Plan:
             "source": lambda: self.source(entry["source"]),
         }
         needs = KINDS[entry["kind"]]
-        shape = self.batch_shape(entry["model"]) if needs == "model" else {}
-        return {needs: makers[needs](), **shape} if needs else {}
+        own = needs == "model"
+        more = self.verification(entry["model"]) | self.batch_shape(entry["model"]) if own else {}
+        return {needs: makers[needs](), **more} if needs else {}
 
     def judges(self, name: str) -> bool:
         """Whether a model judges: one of ours, or a fetched one."""
@@ -383,7 +412,12 @@ class Plan:
         }
         above = {vector: self.vectors(model, vector) for vector in entry["vectors"]}
         return self._job(
-            ("lens", model, name), ("programs.lens",), spec, model=self.model(model), **above
+            ("lens", model, name),
+            ("programs.lens",),
+            spec,
+            model=self.model(model),
+            **self.verification(model),
+            **above,
         )
 
     def overhead(self, name: str, subject: str) -> Job:
@@ -399,7 +433,7 @@ class Plan:
             "dtype": "float32" if shape else self.config["models"][subject]["dtype"],
             "compute": self._compute(None if shape else subject),
         }
-        above = {} if shape else {"model": self.model(subject)}
+        above = {} if shape else {"model": self.model(subject), **self.verification(subject)}
         return self._job(("overhead", name, subject), ("programs.overhead",), spec, **above)
 
     def overhead_subjects(self, name: str) -> list[str]:
@@ -567,13 +601,16 @@ class Plan:
 
     def explorer_inputs(self, experiments: list[str]) -> dict[str, dict[str, Job]]:
         """Completions, scores and summaries of experiments: path -> job, in order."""
-        found: dict[str, dict[str, Job]] = {"completions": {}, "scores": {}, "summaries": {}}
+        kinds = ("completions", "scores", "summaries", "verifications")
+        found: dict[str, dict[str, Job]] = {kind: {} for kind in kinds}
         for name in experiments:
             entry = self.experiment(name)
             for model in entry["models"]:
                 place = f"{model}/{name}"
                 summary = f"results/summaries/{place}.parquet"
                 found["summaries"][summary] = self.summary(model, name)
+                record, job = self.verification_record(model)
+                found["verifications"][record] = job
                 if entry["measure"] != "completions":
                     continue
                 cells = f"results/completions/{place}.parquet"

@@ -53,10 +53,27 @@ def write_table_page(path: Path, *, title: str, csv: Path, caption: str) -> None
     write_text(path, page)
 
 
-def describe(spec: dict, *, records: list[Path], output: Path) -> dict[str, Any]:
+def _verified(place: Path) -> tuple[str, str]:
+    """A model's name, and how far it was off where its verification came closest to its bound."""
+    record = read_json(place / "verification.json" if place.is_dir() else place)
+    properties = record["properties"]
+    rounded = {name: found for name, found in properties.items() if found["bound"]}
+    name = max(rounded, key=lambda name: rounded[name]["difference"] / rounded[name]["bound"])
+    closest = rounded[name]
+    return place.name.removesuffix(".verification.json"), (
+        f"{record['model']} in {record['dtype']} on {record['device']}, {len(properties)} "
+        f"properties; closest to its bound: {name}, off by {closest['difference']:.2g} of "
+        f"{closest['bound']:.2g}"
+    )
+
+
+def describe(
+    spec: dict, *, records: list[Path], verifications: list[Path], output: Path
+) -> dict[str, Any]:
     """Writes what results were made from, for the report's first page, as reStructuredText.
 
     spec: experiments, models {name: source}, seed, device. records: the provenance of results.
+    verifications: of each model its folder, or the record that lies beside it.
     """
     found = [read_json(path) for path in records]
     commits = Counter(
@@ -83,6 +100,8 @@ def describe(spec: dict, *, records: list[Path], output: Path) -> dict[str, Any]
         *(f"- {line}" for line in experiments),
         *("", "**Made from**", ""),
         *(f":{name}: {rst(text)}" for name, text in facts.items()),
+        *("", "**Verified**", ""),
+        *(f":{rst(name)}: {rst(text)}" for name, text in map(_verified, verifications)),
     ]
     write_text(output, "\n".join(lines) + "\n")
     return {"records": len(found)}

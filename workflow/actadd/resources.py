@@ -27,6 +27,8 @@ READING_SPEED = {"cpu": 20e9, "cuda": 5e12}
 VOCABULARY = 128_256
 # Tokens of a prompt, of a text that is read as a whole, and of one that is a whole document.
 PROMPT, TEXT, DOCUMENT = 64, 128, 1024
+# Tokens that are read to verify a model.
+VERIFIED = 500
 # Bytes of a token's log-probability while the table of its cell is put together.
 TABLE_ROW = 1200
 # Texts of a dataset whose size neither a limit, a split, nor its own lines tell.
@@ -170,7 +172,19 @@ class Needs:
 
     def model(self, model: str, **_: str) -> Need:
         entry = self.config["models"][model]
-        return preparing_need(entry["parameters"], entry["format"])
+        preparing = preparing_need(entry["parameters"], entry["format"])
+        if self.config["compute"]["device"] == "cuda":
+            return preparing
+        verifying = self.verification(model)
+        memory = max(preparing.memory, verifying.memory)
+        return Need(memory, preparing.minutes + verifying.minutes - START)
+
+    def verification(self, model: str, **_: str) -> Need:
+        # With one thread, in the rule that makes a model ready.
+        entry = self.config["models"][model]
+        compute = {**self.config["compute"], "threads": 1}
+        known = (entry["parameters"], entry["layers"], entry["dtype"])
+        return model_need(*known, Tokens(read=VERIFIED, row=PROMPT), compute=compute)
 
     def activations(self, model: str, **_: str) -> Need:
         return self._model(model, Tokens(read=2 * TEXT))

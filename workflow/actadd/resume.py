@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actadd.steering import blocks
+from actadd.steering import blocks, language_model
 
 
 class _Enough(Exception):
@@ -24,7 +24,7 @@ def outputs_below(
     out. Nothing is found for a model whose blocks hand on more than their output (keys and values
     that higher blocks share): its blocks cannot be skipped.
     """
-    shares = getattr(model.config.get_text_config(), "num_kv_shared_layers", 0)
+    shares = getattr(language_model(model).config.get_text_config(), "num_kv_shared_layers", 0)
     needed = [] if shares else sorted({layer for layer in layers if layer > 0})
     found: dict[int, Any] = {}
 

@@ -8,18 +8,27 @@ same prompt positions are changed again at each recomputation, the generated one
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from functools import cache
+from importlib import import_module
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from actadd.alignment import Position, aligned
 from actadd.errors import UserError
 
 Phase = Literal["prefill", "every_step"]
+# What configs call the number of decoder blocks.
+DEPTHS = ("num_hidden_layers", "decoder_layers", "num_decoder_layers")
+# What models call their cache, as an argument and as a field of their output.
+CACHES = ("past_key_values", "cache_params", "state", "past_buckets_states", "mems", "cache")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,27 +85,139 @@ class Touch(NamedTuple):
     norm: float
 
 
+# Language models whose blocks have hooks of ours just now.
+_hooked: Counter[nn.Module] = Counter()
+
+
+def _verified(model: nn.Module) -> None:
+    """Verifies a model that was not yet, unless it is within another context of this module.
+
+    By name: verification changes no number, so no cell's key depends on its code.
+    """
+    if not _hooked[language_model(model)]:
+        import_module("actadd.verification").ensure(model)
+
+
+def language_model(model: nn.Module) -> nn.Module:
+    """The causal language model in `model`, however it is wrapped.
+
+    A wrapper (PEFT, `torch.compile`, data parallelism, a user's own module) holds one; it is the
+    outermost `PreTrainedModel`, or `model` itself if that brings a config of its own.
+    Raises UserError if there is none, or more than one side by side.
+    """
+    if isinstance(model, PreTrainedModel):
+        return model
+    outermost: list[nn.Module] = []
+    inside: set[nn.Module] = set()
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel) and module not in inside:
+            outermost.append(module)
+            inside.update(module.modules())
+    if not outermost and hasattr(model, "config"):
+        return model
+    if len(outermost) != 1:
+        names = ", ".join(type(each).__name__ for each in outermost) or "none"
+        raise UserError(
+            f"{type(model).__name__} holds {len(outermost)} transformers models ({names}) where "
+            "one was expected; pass the causal language model itself"
+        )
+    return outermost[0]
+
+
 def blocks(model: nn.Module) -> nn.ModuleList:
     """The decoder blocks of a causal language model, in order.
 
-    They are the one ModuleList as long as the config's number of layers, which holds for GPT-2,
-    GPT-J, GPT-NeoX, OPT, LLaMA, Mistral, Qwen, Gemma, Phi, BLOOM, Falcon and their kin.
+    They are the one ModuleList as long as the config's number of layers; of several, as vision and
+    text towers of one depth are, the one in the text decoder.
     Raises UserError if there is no such list, or more than one.
     """
-    depth = model.config.get_text_config().num_hidden_layers
-    found = [
+    model = language_model(model)
+    config = model.config.get_text_config()
+    depths = {getattr(config, name, None) for name in DEPTHS}
+    candidates = [
         module
         for module in model.modules()
         if isinstance(module, nn.ModuleList)
-        and len(module) == depth
+        and len(module) in depths
         and all(hasattr(child, "forward") and len(list(child.children())) > 1 for child in module)
     ]
-    if len(found) != 1:
+    if len(candidates) > 1 and isinstance(model, PreTrainedModel):
+        inside = set(model.get_decoder().modules())
+        candidates = [module for module in candidates if module in inside]
+    if len(candidates) != 1:
         raise UserError(
-            f"{type(model).__name__} has {len(found)} lists of {depth} blocks where one was "
-            "expected; this architecture is not supported"
+            f"{type(model).__name__} has {len(candidates)} lists of {config.num_hidden_layers} "
+            "blocks where one was expected; this architecture is not supported"
         )
-    return found[0]
+    return candidates[0]
+
+
+def _reader(model: nn.Module, modules: nn.ModuleList) -> nn.Module:
+    """The innermost module around the blocks that is called with token ids: once in each pass."""
+    model = language_model(model)
+    name = next(name for name, module in model.named_modules() if module is modules)
+    parts = name.split(".")
+    around = [model.get_submodule(".".join(parts[:depth])) for depth in range(len(parts))]
+    readers = [module for module in around if "input_ids" in _parameters(type(module))]
+    return readers[-1] if readers else model
+
+
+@cache
+def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(kind.forward).parameters
+
+
+def takes(model: nn.Module, name: str) -> bool:
+    """Whether a keyword argument of this name reaches the language model's own forward."""
+    given = _parameters(type(model))
+    passed_on = any(each.kind is each.VAR_KEYWORD for each in given.values())
+    return name in _parameters(type(language_model(model))) and (name in given or passed_on)
+
+
+def cache_name(model: nn.Module) -> str | None:
+    """The argument, and the output's field, in which a model's cache goes; None without one."""
+    return next((name for name in CACHES if takes(model, name)), None)
+
+
+def _stream(block: nn.Module, args: tuple, kwargs: dict) -> tuple[str | None, Tensor]:
+    """The residual stream among a block's arguments, and its name if it is a keyword's."""
+    name = None if args else next(iter([n for n in _parameters(type(block)) if n in kwargs]), None)
+    hidden = args[0] if args else kwargs.get(name)
+    if not isinstance(hidden, Tensor) or hidden.ndim != 3:
+        kind = f"{list(hidden.shape)}" if isinstance(hidden, Tensor) else type(hidden).__name__
+        raise UserError(
+            f"{type(block).__name__} reads a residual stream of the form {kind} where [rows, "
+            "tokens, d_model] was expected; this architecture is not supported"
+        )
+    return name, hidden
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """What `torch.compile` made runs as plain Python: its graphs would miss hooks, or keep them.
+
+    The compiler takes seconds to import, so it is not asked where nothing can have been compiled.
+    """
+    if "torch._dynamo" in sys.modules:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+        return
+    try:
+        yield
+    finally:
+        if "torch._dynamo" in sys.modules:
+            torch._dynamo.reset()
+
+
+@contextmanager
+def _counted(model: nn.Module) -> Iterator[None]:
+    _hooked[model] += 1
+    try:
+        yield
+    finally:
+        _hooked[model] -= 1
+        if not _hooked[model]:
+            del _hooked[model]
 
 
 @contextmanager
@@ -104,12 +225,12 @@ def _hooks_on_inputs(model: nn.Module, layers: Sequence[int], visit) -> Iterator
     """Calls visit(layer, hidden) before each block; what it returns replaces the block's input."""
 
     def make(layer: int):
-        def hook(_module, args, kwargs):
-            if args:
-                changed = visit(layer, args[0])
-                return None if changed is None else ((changed, *args[1:]), kwargs)
-            changed = visit(layer, kwargs["hidden_states"])
-            return None if changed is None else (args, {**kwargs, "hidden_states": changed})
+        def hook(module, args, kwargs):
+            name, hidden = _stream(module, args, kwargs)
+            changed = visit(layer, hidden)
+            if changed is None:
+                return None
+            return ((changed, *args[1:]), kwargs) if args else (args, {**kwargs, name: changed})
 
         return hook
 
@@ -118,6 +239,8 @@ def _hooks_on_inputs(model: nn.Module, layers: Sequence[int], visit) -> Iterator
         if not 0 <= layer < len(modules):
             raise UserError(f"layer {layer} does not exist: the model has 0 to {len(modules) - 1}")
     with ExitStack() as stack:
+        stack.enter_context(_uncompiled())
+        stack.enter_context(_counted(language_model(model)))
         for layer in layers:
             handle = modules[layer].register_forward_pre_hook(make(layer), with_kwargs=True)
             stack.callback(handle.remove)
@@ -126,20 +249,26 @@ def _hooks_on_inputs(model: nn.Module, layers: Sequence[int], visit) -> Iterator
 
 @torch.inference_mode()
 def record_activations(
-    model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None = None
+    model: nn.Module,
+    input_ids: Tensor,
+    attention_mask: Tensor | None = None,
+    *,
+    verify: bool = True,
 ) -> Tensor:
     """The residual stream at the input of every block, from one forward pass (Algorithm 1, step 2).
 
     input_ids, attention_mask: int [batch, tokens], on the model's device; padding may be left or
-    right. Returns float [layers, batch, tokens, d_model] in the model's dtype, on its device;
-    columns of padding hold what the model makes of them. Raises UserError if the model's blocks
-    cannot be found.
+    right. verify: as of `steer`. Returns float [layers, batch, tokens, d_model] in the model's
+    dtype, on its device; columns of padding hold what the model makes of them. Raises UserError if
+    the model's blocks cannot be found, or it does not pass its verification.
 
     >>> ids, mask = prompt_batch(tokenizer, ["I went up to my friend and said"])
     >>> stream = record_activations(model, ids, mask)
     >>> stream.shape == (model.config.num_hidden_layers, *ids.shape, model.config.hidden_size)
     True
     """
+    if verify:
+        _verified(model)
     recorded: dict[int, Tensor] = {}
     layers = range(len(blocks(model)))
     with _hooks_on_inputs(model, layers, lambda layer, hidden: recorded.update({layer: hidden})):
@@ -164,7 +293,7 @@ def device_of(module: nn.Module) -> torch.device:
 
 def input_device(model: nn.Module) -> torch.device:
     """Where a causal language model takes its token ids, however it is spread over devices."""
-    return device_of(model.get_input_embeddings())
+    return device_of(language_model(model).get_input_embeddings())
 
 
 def model_inputs(
@@ -177,13 +306,30 @@ def model_inputs(
     if attention_mask is None:
         attention_mask = torch.ones_like(input_ids)
     inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-    if _takes_position_ids(type(model)):
+    if takes(model, "position_ids"):
         inputs["position_ids"] = (attention_mask.cumsum(-1) - 1).clamp(min=0)[:, seen:]
     return inputs
 
 
-def _takes_position_ids(kind: type) -> bool:
-    return "position_ids" in inspect.signature(kind.forward).parameters
+def _columns_before(inputs: Mapping[str, Any], read: int, counted: dict[int, int]) -> int:
+    """Columns of the padded batch that were read before a pass, by what says so for its cache.
+
+    counted: columns read so far with each cache, by its id, for caches that do not count.
+    """
+    place = inputs.get("cache_position")
+    if place is not None:
+        return int(place[0])
+    held = next((inputs[name] for name in CACHES if inputs.get(name) is not None), None)
+    if held is None or inputs.get("use_cache") is False:
+        return 0
+    try:
+        # At once a number: a static cache's own counter goes on while the pass runs.
+        return int(held.get_seq_length())
+    except (AttributeError, TypeError, ValueError):
+        mask = inputs.get("attention_mask")
+        if isinstance(mask, Tensor) and mask.ndim == 2 and mask.shape[1] > read:
+            return mask.shape[1] - read
+        return counted.get(id(held), 0)
 
 
 @contextmanager
@@ -193,6 +339,8 @@ def steer(
     attention_mask: Tensor,
     trace: list[Touch] | None = None,
     prompt_lengths: Sequence[int] | None = None,
+    *,
+    verify: bool = True,
 ) -> Iterator[None]:
     """Adds vectors to the residual stream while the context lasts (Algorithm 1, steps 3 and 4).
 
@@ -205,11 +353,15 @@ def steer(
     trace: if given, a `Touch` is appended for everything that is added.
     prompt_lengths: tokens of each row, from its BOS on, in which vectors are aligned; the default
         is the whole row. Shorter where a text to be scored follows the prompt in the same row.
+    verify: whether a model is verified when it is first used, and again after its wrapping, hooks,
+        dtype or device changed, see `actadd.verification.verify`; it runs a few short prompts.
 
     The hooks are removed when the context ends, however it ends. Works around the model's own
-    `generate` as well as `actadd.generation.generate`, with and without a cache.
-    Raises UserError if a vector is longer than its prompt or a layer does not exist, and ValueError
-    if there are other rows of additions than of the batch.
+    `generate` as well as `actadd.generation.generate`, with any cache and without one. What is
+    compiled runs uncompiled within.
+    Raises UserError if a vector is longer than its prompt, a layer does not exist, the model does
+    not pass its verification or nothing was added in the end, and ValueError if there are other
+    rows of additions than of the batch.
 
     >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
     >>> love = Addition(vector, layer=1, coefficient=5)
@@ -221,6 +373,8 @@ def steer(
     >>> both.shape == first_alone.shape
     True
     """
+    if verify:
+        _verified(model)
     starts = attention_mask.int().argmax(dim=1).tolist()
     lengths = list(prompt_lengths or attention_mask.sum(dim=1).tolist())
     if all(isinstance(addition, Addition) for addition in additions):
@@ -245,12 +399,39 @@ def steer(
                 rows = repeated.setdefault(addition.layer, {})
                 rows[row] = rows[row] + scaled[-1] if row in rows else scaled[-1]
 
-    state = {"seen": 0, "step": -1}
+    rows_planned = len(additions)
+    state = {"seen": 0, "read": 0, "step": -1}
+    counted: dict[int, int] = {}
+    # Layers that the running pass still has to change; whether any pass changed anything.
+    due: set[int] = set()
+    done: set[int] = set()
 
-    def note_progress(_module, args, kwargs):
-        cache = kwargs.get("past_key_values")
-        state["seen"] = cache.get_seq_length() if cache is not None else 0
-        state["step"] += 1
+    def begin_pass(module, args, kwargs):
+        given = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
+        inputs = {**given.pop("kwargs", {}), **given}
+        read = next(
+            inputs[name].shape[1]
+            for name in ("input_ids", "inputs_embeds")
+            if inputs.get(name) is not None
+        )
+        seen = _columns_before(inputs, read, counted)
+        for name in CACHES:
+            if inputs.get(name) is not None:
+                counted[id(inputs[name])] = seen + read
+        state.update(seen=seen, read=read, step=state["step"] + 1)
+        due.clear()
+        due.update(
+            layer
+            for layer, (_, columns, _) in packed.items()
+            if ((columns >= seen) & (columns < seen + read)).any()
+        )
+
+    def end_pass(*_):
+        if due:
+            raise UserError(
+                f"{type(model).__name__}: block {min(due)} did not run where a vector is to be "
+                "added at its input; this architecture is not supported"
+            )
 
     packed = {
         layer: (
@@ -263,14 +444,19 @@ def steer(
     }
 
     def add(layer: int, hidden: Tensor) -> Tensor | None:
-        copies, rest = divmod(hidden.shape[0], len(additions))
+        seen, read = state["seen"], state["read"]
+        if hidden.shape[1] != read:
+            raise UserError(
+                f"{type(model).__name__}: block {layer} reads {list(hidden.shape)} where [rows, "
+                f"{read} tokens, d_model] was expected; this architecture is not supported"
+            )
+        copies, rest = divmod(hidden.shape[0], rows_planned)
         if rest or not copies:
             raise ValueError(
-                f"the batch has {hidden.shape[0]} rows, the additions were given for "
-                f"{len(additions)}"
+                f"the batch has {hidden.shape[0]} rows, the additions were given for {rows_planned}"
             )
-        seen, read = state["seen"], hidden.shape[1]
         changed = None
+        due.discard(layer)
         if layer in packed:
             rows, columns, values = packed[layer]
             here = (columns >= seen) & (columns < seen + read)
@@ -280,6 +466,7 @@ def steer(
                 for copy in range(copies):
                     changed[rows[here] * copies + copy, columns[here] - seen] += added
                 _record(layer, copies, rows[here], columns[here], added)
+                done.add(layer)
         for row, value in repeated.get(layer, {}).items():
             # Cached steps read one new column; without a cache all new ones are read again.
             first = max(starts[row] + lengths[row], seen)
@@ -288,6 +475,7 @@ def steer(
                 changed[row * copies : (row + 1) * copies, first - seen :] += value.to(hidden)
                 columns = range(first, seen + read)
                 _record(layer, copies, [row] * len(columns), columns, [value] * len(columns))
+                done.add(layer)
         return changed
 
     def _record(layer, copies, rows, columns, values):
@@ -305,9 +493,16 @@ def steer(
             )
 
     layers = sorted({*packed, *repeated})
-    with _hooks_on_inputs(model, layers, add):
-        handle = model.register_forward_pre_hook(note_progress, with_kwargs=True)
-        try:
-            yield
-        finally:
-            handle.remove()
+    reader = _reader(model, blocks(model))
+    with _hooks_on_inputs(model, layers, add), ExitStack() as stack:
+        for handle in (
+            reader.register_forward_pre_hook(begin_pass, with_kwargs=True),
+            reader.register_forward_hook(end_pass),
+        ):
+            stack.callback(handle.remove)
+        yield
+    if layers and state["step"] >= 0 and not done:
+        raise UserError(
+            f"{type(model).__name__}: nothing was added, since the cache held the prompt before: "
+            "read the prompt within `steer`, with an empty cache"
+        )

@@ -7,11 +7,13 @@ from actadd.report import describe
 
 
 def work(spec, inputs, outputs):
+    verifications = inputs.pop("verifications")
     given = [path for paths in inputs.values() for path in paths]
     records = [found for path in given if (found := record_beside(path))]
-    describe(spec, records=records, output=outputs["about"])
+    describe(spec, records=records, verifications=verifications, output=outputs["about"])
     return build(spec, **inputs, output=outputs["page"])
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="completions* scores* summaries*", outputs="page about")
+    read = "completions* scores* summaries* verifications*"
+    run(__doc__, work, inputs=read, outputs="page about")

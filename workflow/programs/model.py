@@ -1,11 +1,19 @@
-"""Make a fetched model ready: plain safetensors, one tokenizer file, checked facts."""
+"""Make a fetched model ready: plain safetensors, one tokenizer file, checked facts.
+
+On a CPU it is verified here; where that takes a GPU, programs.verification does it.
+"""
 
 from actadd.models import prepare
 from actadd.program import run
+from actadd.verification import verified
 
 
 def work(spec, inputs, outputs):
-    return prepare(spec["model"], inputs["source"], outputs["folder"])
+    folder = outputs["folder"]
+    facts = prepare(spec["model"], inputs["source"], folder)
+    if "compute" in spec:
+        verified(spec, folder, folder / "verification.json", otherwise_removed=folder)
+    return facts
 
 
 if __name__ == "__main__":

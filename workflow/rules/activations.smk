@@ -13,6 +13,7 @@ for model in config["models"]:
             f"activations_{model.replace('-', '_')}"
         input:
             model=f"results/models/{model}",
+            verified=verification(model),
         output:
             layers=layer_files(f"results/activations/{model}/{{vector}}", model),
             provenance=f"results/activations/{model}/{{vector}}/provenance.json",

@@ -15,6 +15,7 @@ for measure in MEASURES:
             measure
         input:
             model="results/models/{model}",
+            verified=model_verification,
             prompts=experiment_prompts,
             # It only has to be there: what it says changes no number.
             overlaps=ancient(experiment_overlaps),
@@ -55,6 +56,7 @@ for measure in MEASURES:
             f"{measure}_shard"
         input:
             model="results/models/{model}",
+            verified=model_verification,
             prompts=experiment_prompts,
             # It only has to be there: what it says changes no number.
             overlaps=ancient(experiment_overlaps),
@@ -97,6 +99,7 @@ for measure in MEASURES:
             f"{measure}_gather"
         input:
             model="results/models/{model}",
+            verified=model_verification,
             prompts=experiment_prompts,
             # It only has to be there: what it says changes no number.
             overlaps=ancient(experiment_overlaps),

@@ -97,6 +97,25 @@ def experiment_choice(wildcards):
     return f"results/choices/{wildcards.model}/{wildcards.experiment}.json"
 
 
+def verification(model: str) -> list[str]:
+    """The record of a model's verification; nothing if the rule that makes it ready verifies it."""
+    return [f"results/models/{model}.verification.json"] if PLAN.verifies_apart else []
+
+
+def model_verification(wildcards):
+    return verification(wildcards.model)
+
+
+def scorer_verification(wildcards):
+    """The same of the model that a scorer judges by, if it does."""
+    entry = config["scorers"][wildcards.scorer]
+    return verification(entry["model"]) if "model" in PLAN.scorer_inputs(wildcards.scorer) else []
+
+
+def overhead_verification(wildcards):
+    return verification(wildcards.subject) if overhead_model(wildcards) else []
+
+
 def batch_shape(model: str) -> list[str]:
     """The proposed batch shape of a model; nothing if the config says how many rows."""
     return [f"results/models/{model}.batch.json"] if PLAN.proposes_rows else []
@@ -296,6 +315,7 @@ def with_intermediates(shown: list[tuple[str, str]], experiments: list[str]) -> 
             wanted |= {cells_file(model, name), *score_files(model, name)}
             if entry["measure"] != "divergence":
                 wanted |= set(batch_shape(model))
+            wanted |= set(verification(model))
             wanted.add(f"results/summaries/{model}/{name}.parquet")
             if entry.get("choices"):
                 wanted.add(f"results/choices/{model}/{name}.json")

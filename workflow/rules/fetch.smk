@@ -1,8 +1,11 @@
 # Models, scorers and data become local, checked and in one form (paper, section 4: settings).
 #
+# Where that takes a GPU, a model is verified by a rule of its own; else when it is made ready.
+#
 # in   config: sources, models, datasets
-# out  results/sources/{source}/, results/models/{model}/, results/datasets/{dataset}.parquet, and
-#      results/overlaps/, what experiments share with what their scorers are fitted on
+# out  results/sources/{source}/, results/models/{model}/, results/models/{model}.verification.json,
+#      results/datasets/{dataset}.parquet, and results/overlaps/, what experiments share with what
+#      their scorers are fitted on
 
 
 localrules:
@@ -53,6 +56,31 @@ rule model:
     shell:
         "python -m programs.model --spec {params.spec:q} --code {params.code} "
         "--source {input.source} --folder {output.folder} "
+        "--provenance {output.provenance} > {log} 2>&1"
+
+
+rule verification:
+    input:
+        model="results/models/{model}",
+    output:
+        record="results/models/{model}.verification.json",
+        provenance="results/models/{model}.verification.provenance.json",
+    log:
+        "results/logs/verification/{model}.log",
+    conda:
+        CONDA
+    resources:
+        mem_mb=memory("verification"),
+        runtime=minutes("verification"),
+        gpu=lambda wc: gpus(wc.model),
+    params:
+        spec=lambda wc: PLAN.verification(wc.model)["verification"].spec,
+        code=lambda wc: PLAN.verification(wc.model)["verification"].code,
+    message:
+        "Verify that {wildcards.model} is steered right"
+    shell:
+        "python -m programs.verification --spec {params.spec:q} --code {params.code} "
+        "--model {input.model} --record {output.record} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 

@@ -7,6 +7,7 @@
 rule lens:
     input:
         model="results/models/{model}",
+        verified=model_verification,
         vectors=lens_vectors,
     output:
         tokens="results/lenses/{model}/{lens}/tokens.parquet",

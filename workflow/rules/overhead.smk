@@ -7,6 +7,7 @@
 rule overhead:
     input:
         model=overhead_model,
+        verified=overhead_verification,
     output:
         times="results/overhead/{overhead}/{subject}.parquet",
         provenance="results/overhead/{overhead}/{subject}.provenance.json",

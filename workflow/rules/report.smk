@@ -35,6 +35,7 @@ rule explorer_page:
     shell:
         "python -m programs.explorer --spec {params.spec:q} --code {params.code} "
         "--completions {input.completions} --scores {input.scores} --summaries {input.summaries} "
+        "--verifications {input.verifications} "
         "--page {output.page} --about {output.about} "
         "--provenance {output.provenance} > {log} 2>&1"
 

@@ -38,6 +38,7 @@ rule scores:
         overlaps=ancient(experiment_overlaps),
         needs=scorer_needs,
         shape=scorer_shape,
+        verified=scorer_verification,
     output:
         scores="results/scores/{model}/{experiment}/{scorer}.parquet",
         provenance="results/scores/{model}/{experiment}/{scorer}.provenance.json",
@@ -72,6 +73,7 @@ rule scores_shard:
         overlaps=ancient(experiment_overlaps),
         needs=scorer_needs,
         shape=scorer_shape,
+        verified=scorer_verification,
     output:
         provenance="results/scores/{model}/{experiment}/{scorer}/shard_{shard}_of_{shards}.provenance.json",
     log:
@@ -110,6 +112,7 @@ rule scores_gather:
         overlaps=ancient(experiment_overlaps),
         needs=scorer_needs,
         shape=scorer_shape,
+        verified=scorer_verification,
         shards=score_shards,
     output:
         scores="results/scores/{model}/{experiment}/{scorer}.parquet",
@@ -144,6 +147,7 @@ rule validation:
         overlaps=ancient(scorer_overlaps),
         needs=scorer_needs,
         shape=scorer_shape,
+        verified=scorer_verification,
     output:
         figures="results/validation/{scorer}.json",
         provenance="results/validation/{scorer}.provenance.json",

@@ -1,0 +1,524 @@
+"""Whether a model is steered right: checked on its own weights, with a handful of short prompts.
+
+Each property is compared with a reference that shares no code with the library: one unpadded row,
+read whole without a cache, with hooks written out here. The distance of a position is
+||a - b|| / ||b|| of its vector (of logits: less their mean, which no probability depends on), the
+largest over layers.
+
+What is no matter of rounding is compared bit for bit. For the rest, two other batch shapes of the
+unsteered model say how far rounding takes each position: several copies of the row, and the row
+padded on the right, where padding changes no position. A property may be off by four times that
+noise. Some shapes happen to be computed alike, so the noise is never taken to be less than the
+median of all positions, or than a few rounding errors of the dtype and of the float32 of its sums.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from actadd.batching import is_out_of_memory, left_pad
+from actadd.errors import UserError, named
+from actadd.files import remove, write_json
+from actadd.generation import Reading
+from actadd.resume import outputs_below, resumed_at
+from actadd.steering import (
+    Addition,
+    Touch,
+    blocks,
+    cache_name,
+    input_device,
+    language_model,
+    model_inputs,
+    record_activations,
+    steer,
+)
+
+# Tokens of each prompt, tokens that follow it, and columns of their batch: each row has padding.
+LENGTHS, FOLLOWING, WIDTH = (5, 3, 8), 2, 9
+# Rounding errors that the noise is at least taken to be: of float32, in which sums are kept, and of
+# the dtype.
+SINGLE, OWN = 8, 2
+# How often the noise a property may be off.
+FACTOR = 4
+# What is allowed in float64; of a model that computes a part in float32 all the same, what float32
+# is allowed. It shows in noise larger than this.
+FLOAT64, PURE = 1e-9, 1e-11
+# Where rounding alone moves a position this far, nothing can be told from it.
+UNSTEADY = 0.1
+# How large a vector is that is added, of the residual stream's usual norm there.
+SHARE = 0.5
+
+# Property -> what is wrong if it does not hold.
+PROPERTIES = {
+    "repetition": "the same pass twice gives other numbers, as in training mode",
+    "batching": "rounding alone changes its numbers so much that nothing can be told",
+    "stream": "its blocks do not read the residual stream as [rows, tokens, d_model], each once",
+    "causality": "a token's numbers depend on tokens behind it",
+    "positions": "it does not derive the positions that it is given",
+    "padding": "a left-padded row differs from the row alone",
+    "cache": "decoding with a cache differs from reading the whole text again",
+    "resumption": "a pass that starts at a higher block differs from a whole one",
+    "additions": "an addition does not change exactly the planned rows and positions",
+    "effect": "an addition changes no logits",
+    "steering": "logits of a steered batch differ from those of each row steered alone",
+    "removal": "logits after steering are not what they were before",
+}
+
+
+def verify(model: nn.Module) -> dict[str, Any]:
+    """Checks that the library steers a model right; seconds for a small one.
+
+    model: a causal language model on its device, in the dtype of the experiments, wrapped or not.
+    Returns its class, model_type, dtype and device, the noise, and for each of PROPERTIES what was
+    measured ("difference"), what is allowed ("bound") and whether it passed. The numbers are
+    relative, see above; of additions and hooks, how many are not as planned.
+    Raises UserError with one sentence that names the first property that does not hold.
+
+    >>> verify(model)["properties"]["padding"]["passed"]
+    True
+    """
+    record = examine(model)
+    for name, found in record["properties"].items():
+        if not found["passed"]:
+            raise UserError(_sentence(record, name, found))
+    return record
+
+
+def verified(
+    spec: dict, model_dir: Path, output: Path, otherwise_removed: Path | None = None
+) -> None:
+    """Loads a prepared model, verifies it and writes the record as JSON.
+
+    spec: dtype, and compute as `actadd.models.load` takes it. otherwise_removed: a folder that does
+    not stay if the model is refused. Raises UserError that names the model's config key.
+    """
+    from actadd.models import load
+
+    started = time.perf_counter()
+    try:
+        model = load(model_dir, dtype=spec["dtype"], **{"threads": 1, **spec["compute"]})
+        with named(f"models.{model_dir.name}", "; take another model"):
+            write_json(output, verify(model))
+    except BaseException:
+        if otherwise_removed:
+            remove(otherwise_removed)
+        raise
+    print(f"verified in {time.perf_counter() - started:.1f} s", flush=True)
+
+
+# What a model was when it was verified.
+_known: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+
+
+def ensure(model: nn.Module) -> None:
+    """Verifies a model that was not yet, or is not any more what it was then."""
+    state = _state(model)
+    if _known.get(model) != state:
+        try:
+            verify(model)
+        except UserError as error:
+            raise UserError(f"{error}; with verify=False it is steered all the same") from error
+        _known[model] = state
+
+
+def _state(model: nn.Module) -> int:
+    """What of a model decides how it is steered, its weights aside."""
+    base = language_model(model)
+    modules = [
+        (
+            type(module),
+            len(module._forward_pre_hooks),
+            len(module._forward_hooks),
+            module.training,
+            # Replaced, as by accelerate; or compiled in place.
+            "forward" in vars(module),
+            module._compiled_call_impl is not None,
+        )
+        for module in model.modules()
+    ]
+    attention = getattr(base.config, "_attn_implementation", None)
+    return hash((tuple(modules), attention, base.dtype, input_device(model)))
+
+
+def examine(model: nn.Module) -> dict[str, Any]:
+    """The record of `verify`, up to and with the first property that does not hold."""
+    base = language_model(model)
+    record: dict[str, Any] = {
+        "model": type(base).__name__,
+        "family": base.config.model_type,
+        "dtype": str(base.dtype).removeprefix("torch."),
+        "device": input_device(model).type,
+        "noise": None,
+        "properties": {},
+    }
+    found = record["properties"]
+    try:
+        checks = _Checks(model)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        found["stream"] = _raised(error)
+        return record
+    with torch.no_grad():
+        for name in PROPERTIES:
+            try:
+                difference, bound = getattr(checks, name)()
+                found[name] = {
+                    "difference": difference,
+                    "bound": bound,
+                    # NaN passes nothing.
+                    "passed": difference > 0 if name == "effect" else difference <= bound,
+                }
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                found[name] = _raised(error)
+            record["noise"] = checks.noise
+            if not found[name]["passed"]:
+                break
+    return record
+
+
+def _raised(error: Exception) -> dict[str, Any]:
+    said = str(error).strip().splitlines() or [""]
+    reason = said[0] if isinstance(error, UserError) else f"{type(error).__name__}: {said[0]}"
+    return {"difference": None, "bound": None, "passed": False, "error": reason[:200]}
+
+
+def _sentence(record: dict[str, Any], name: str, found: dict[str, Any]) -> str:
+    measured = "{off} (off by {difference:.2g}, allowed {bound:.2g})"
+    raised = "the check of its {name} ends in {error}"
+    form = raised if "error" in found else measured
+    return (
+        f"{record['model']} ({record['family']}) in {record['dtype']} cannot be steered right: "
+        + form.format(off=PROPERTIES[name], name=name, **found)
+    )
+
+
+# Stream [layers, rows, tokens, d_model] and logits [rows, tokens, vocabulary] of a pass.
+Pass = tuple[Tensor, Tensor]
+# Distances of some positions: (row, first column from BOS, float64 [columns]).
+Offs = list[tuple[int, int, Tensor]]
+
+
+class _Checks:
+    """One method for each property: what was measured, and what is allowed."""
+
+    def __init__(self, model: nn.Module):
+        self.model, self.base = model, language_model(model)
+        self.device = input_device(model)
+        self.blocks = blocks(model)
+        self.depth = len(self.blocks)
+        self.generator = torch.Generator().manual_seed(0)
+        ids = _ordinary_ids(self.base)
+        picked = ids[torch.randperm(len(ids), generator=self.generator)].tolist()
+        while len(picked) < 64:
+            picked += picked
+        first = _first_id(self.base, picked)
+        texts = [[first, *(picked.pop() for _ in range(n + FOLLOWING - 1))] for n in LENGTHS]
+        self.texts = [torch.tensor([text], device=self.device) for text in texts]
+        pad = next(iter(ids.tolist()))
+        whole, mask = left_pad(texts, pad, WIDTH + FOLLOWING)
+        self.whole, self.mask = whole.to(self.device), mask.to(self.device)
+        self.prompts, self.prompt_mask = self.whole[:, :WIDTH], self.mask[:, :WIDTH]
+        self.noise = None
+
+    # --- references: one unpadded row, nothing of the library -------------------------------------
+
+    def plain(self, ids: Tensor, places: dict | None = None, **inputs: Tensor) -> Pass:
+        """A batch read whole, with nothing but its token ids.
+
+        places: layer -> list of (column, vector) that are added by hand, in every row.
+        """
+        with self.watched(places) as seen:
+            logits = self.model(input_ids=ids, use_cache=False, **inputs).logits
+        return _stacked(seen, self.depth), logits
+
+    @contextmanager
+    def watched(self, places: dict | None = None) -> Iterator[list]:
+        """(layer, what its block reads) of each block that runs, in order."""
+        seen: list[tuple[int, Tensor]] = []
+        with ExitStack() as stack:
+            for layer, block in enumerate(self.blocks):
+
+                def look(_module, args, kwargs, layer=layer):
+                    read = [*args, *kwargs.values()][0]
+                    for column, vector in (places or {}).get(layer, []):
+                        read = read.index_add(
+                            1,
+                            torch.tensor([column], device=read.device),
+                            vector.to(read).expand(len(read), 1, -1),
+                        )
+                    seen.append((layer, read))
+                    if not places:
+                        return None
+                    if args:
+                        return (read, *args[1:]), kwargs
+                    return args, {**kwargs, next(iter(kwargs)): read}
+
+                stack.callback(block.register_forward_pre_hook(look, with_kwargs=True).remove)
+            yield seen
+
+    def batch(self) -> Pass:
+        """The left-padded batch read whole, with the library's inputs."""
+        with self.watched() as seen:
+            logits = self.model(
+                **model_inputs(self.model, self.whole, self.mask), use_cache=False
+            ).logits
+        return _stacked(seen, self.depth), logits
+
+    # --- properties -------------------------------------------------------------------------------
+
+    def repetition(self) -> tuple[float, float]:
+        self.alone = [self.plain(ids) for ids in self.texts]
+        return _unequal(self.plain(self.texts[0]), self.alone[0]), 0.0
+
+    def batching(self) -> tuple[float, float]:
+        width = max(ids.shape[1] for ids in self.texts) + 1
+        right = torch.cat([_widened(ids, width, int(ids[0, -1])) for ids in self.texts])
+        lengths = torch.tensor([ids.shape[1] for ids in self.texts], device=self.device)
+        mask = (torch.arange(width, device=self.device) < lengths[:, None]).long()
+        padded = self.plain(right, attention_mask=mask)
+        noise = []
+        for row, (ids, own) in enumerate(zip(self.texts, self.alone, strict=True)):
+            copies = self.plain(ids.expand(len(self.texts), -1))
+            offs = (_off(shape, own, place) for shape, place in ((copies, 0), (padded, row)))
+            noise.append(torch.stack(list(offs)).amax(0))
+        every = torch.cat(noise)
+        self.noise = float(every.median())
+        pure = self.base.dtype == torch.float64 and bool((every < PURE).all())
+        eps = torch.finfo(self.base.dtype).eps
+        rounding = SINGLE * torch.finfo(torch.float32).eps + OWN * eps
+        least = FLOAT64 / FACTOR if pure else rounding
+        self.bounds = [FACTOR * each.clamp(min=max(self.noise, least)) for each in noise]
+        for each, bound in zip(noise, self.bounds, strict=True):
+            bound[each > UNSTEADY] = float("inf")
+        return self.noise, UNSTEADY
+
+    def stream(self) -> tuple[float, float]:
+        self.padded = self.batch()
+        recorded = record_activations(self.model, self.whole, self.mask, verify=False)
+        rows, tokens = self.whole.shape
+        if recorded.shape[:3] != (self.depth, rows, tokens):
+            raise UserError(f"it has the form {list(recorded.shape)}")
+        return _unequal((recorded,), (self.padded[0],)), 0.0
+
+    def causality(self) -> tuple[float, float]:
+        row = LENGTHS.index(max(LENGTHS))
+        shorter = self.plain(self.texts[row][:, : LENGTHS[row]])
+        return self._worst([(row, 0, _off(self.alone[row], shorter, 0))])
+
+    def positions(self) -> tuple[float, float]:
+        row = LENGTHS.index(max(LENGTHS))
+        with self.watched() as seen:
+            inputs = model_inputs(self.model, self.texts[row], None)
+            logits = self.model(**inputs, use_cache=False).logits
+        found = (_stacked(seen, self.depth), logits)
+        return self._worst([(row, 0, _off(found, self.alone[row], 0))])
+
+    def padding(self) -> tuple[float, float]:
+        return self._worst(self._against(self.padded, self.alone))
+
+    def cache(self) -> tuple[float, float]:
+        self.decoded = self._decoded()
+        return self._worst(self._steps(self.decoded, self.alone))
+
+    def resumption(self) -> tuple[float, float]:
+        inputs = model_inputs(self.model, self.whole, self.mask)
+        layer = self.depth - 1
+        shared = outputs_below(self.model, inputs, [layer])
+        with resumed_at(self.model, layer, shared):
+            logits = self.model(**inputs, use_cache=False).logits
+        return _unequal((logits,), (self.padded[1],)), 0.0
+
+    def additions(self) -> tuple[float, float]:
+        """Everything that is added, seen by hooks before and behind the library's, in each pass."""
+        self.planned = self._planned()
+        trace: list[Touch] = []
+        steering = steer(self.model, self.planned, self.prompt_mask, trace, verify=False)
+        with self.watched() as before, steering, self.watched() as behind:
+            self.steered = self._decoded()
+        # Without a cache each step reads all columns again.
+        cached = cache_name(self.model) is not None
+        steps = range(1, FOLLOWING + 1)
+        passes = [(WIDTH, 0), *((1, WIDTH - 1 + n) if cached else (WIDTH + n, 0) for n in steps)]
+        expected = sorted(
+            (row, layer, column)
+            for read, first in passes
+            for row, places in enumerate(self._places())
+            for layer, added in places.items()
+            for column, _ in added
+            if first <= WIDTH - LENGTHS[row] + column < first + read
+        )
+        touched = sorted((touch.row, touch.layer, touch.position) for touch in trace)
+        wrong = int(touched != expected)
+        reads = [(layer, *each) for each in passes for layer in range(self.depth)]
+        for (layer, read, first), (_, old), (_, new) in zip(reads, before, behind, strict=True):
+            wanted = old.clone()
+            for row, places in enumerate(self._places()):
+                start = WIDTH - LENGTHS[row] - first
+                for column, vector in places.get(layer, []):
+                    if 0 <= start + column < read:
+                        wanted[row, start + column] += vector.to(old)
+            wrong += int((wanted != new).any(-1).sum())
+        return float(wrong), 0.0
+
+    def effect(self) -> tuple[float, float]:
+        steered = [row for row, added in enumerate(self.planned) if added]
+        changes = [
+            max(
+                float((new[row] - old[row]).abs().max())
+                for new, old in zip(self.steered, self.decoded, strict=True)
+            )
+            for row in steered
+        ]
+        return min(changes), 0.0
+
+    def steering(self) -> tuple[float, float]:
+        alone = [
+            self.plain(ids, places) for ids, places in zip(self.texts, self._places(), strict=True)
+        ]
+        with steer(self.model, self.planned, self.mask, prompt_lengths=LENGTHS, verify=False):
+            whole = self.batch()
+        return self._worst(self._steps(self.steered, alone) + self._against(whole, alone))
+
+    def removal(self) -> tuple[float, float]:
+        return _unequal(self.batch(), self.padded), 0.0
+
+    # --- what several of them need ----------------------------------------------------------------
+
+    def _planned(self) -> list[list[Addition]]:
+        """Of each row: additions at every layer; none; at the back and at each step."""
+        width = self.alone[0][0].shape[-1]
+        usual = torch.cat([stream.float().norm(dim=-1).flatten(1) for stream, _ in self.alone], 1)
+        scale = SHARE * usual.median(dim=1).values.cpu() / width**0.5
+
+        def vector(layer: int) -> Tensor:
+            return scale[layer] * torch.randn(2, width, generator=self.generator)
+
+        last = self.depth - 1
+        return [
+            [Addition(vector(layer), layer, 1.0) for layer in range(self.depth)],
+            [],
+            [
+                Addition(vector(last), last, -1.0, "back"),
+                Addition(vector(last // 2), last // 2, 1.0, "middle", phase="every_step"),
+            ],
+        ]
+
+    def _places(self) -> list[dict[int, list[tuple[int, Tensor]]]]:
+        """The same by hand: of each row, layer -> (column from BOS, vector)."""
+        places: list[dict[int, list[tuple[int, Tensor]]]] = []
+        for length, row in zip(LENGTHS, self.planned, strict=True):
+            own: dict[int, list[tuple[int, Tensor]]] = {}
+            for addition in row:
+                vector = addition.coefficient * addition.vector
+                first = {"front": 0, "middle": length // 2 - 1, "back": length - 2}
+                start = first[addition.position]
+                columns = [(start + index, vector[index]) for index in range(2)]
+                if addition.phase == "every_step":
+                    columns += [(length + step, vector[1]) for step in range(FOLLOWING)]
+                own.setdefault(addition.layer, []).extend(columns)
+            places.append(own)
+        return places
+
+    def _decoded(self) -> list[Tensor]:
+        """Logits of the prompts' last column, and of each token that follows, read with a cache."""
+        reading = Reading(self.model, WIDTH + FOLLOWING)
+        return [
+            reading.logits(self.whole[:, : WIDTH + step], self.mask[:, : WIDTH + step])
+            for step in range(FOLLOWING + 1)
+        ]
+
+    def _steps(self, logits: Sequence[Tensor], alone: Sequence[Pass]) -> Offs:
+        """Decoded logits from those of each row read whole."""
+        offs: Offs = []
+        for row, (_, whole) in enumerate(alone):
+            for step, found in enumerate(logits):
+                column = LENGTHS[row] - 1 + step
+                offs.append((row, column, _apart(found[row], whole[0, column])[None]))
+        return offs
+
+    def _against(self, batch: Pass, alone: Sequence[Pass]) -> Offs:
+        """The left-padded batch from its rows alone."""
+        offs: Offs = []
+        for row, own in enumerate(alone):
+            stream, logits = (each[..., -own[1].shape[1] :, :] for each in batch)
+            offs.append((row, 0, _off((stream, logits), own, row)))
+        return offs
+
+    def _worst(self, offs: Offs) -> tuple[float, float]:
+        """The distance, and what is allowed there, at the position where they are worst."""
+        found = torch.cat([off.flatten() for _, _, off in offs])
+        bounds = torch.cat([self.bounds[row][at : at + len(off)] for row, at, off in offs])
+        worst = int((found / bounds).nan_to_num(nan=float("inf")).argmax())
+        return float(found[worst]), float(bounds[worst])
+
+
+def _ordinary_ids(model: nn.Module) -> Tensor:
+    """Token ids that stand for text: no special ones, none of pictures or sounds, in the head."""
+    config = model.config
+    size = model.get_input_embeddings().weight.shape[0]
+    texts = (config, config.get_text_config())
+    special = {
+        number
+        for each in texts
+        for name, value in each.to_dict().items()
+        if "token" in name
+        for number in (value if isinstance(value, list) else [value])
+        if isinstance(number, int)
+    }
+    # The first ids are special in many vocabularies, whatever the config says.
+    first = 5 if size > 16 else 0
+    return torch.tensor([number for number in range(first, size) if number not in special])
+
+
+def _first_id(model: nn.Module, picked: list[int]) -> int:
+    bos = getattr(model.config.get_text_config(), "bos_token_id", None)
+    return bos if isinstance(bos, int) else picked.pop()
+
+
+def _stacked(seen: list[tuple[int, Tensor]], depth: int) -> Tensor:
+    if [layer for layer, _ in seen] != list(range(depth)):
+        raise UserError("they do not run one after the other, each once")
+    first = seen[0][1]
+    if any(read.shape != first.shape or read.ndim != 3 for _, read in seen):
+        raise UserError(f"it has forms such as {list(first.shape)}")
+    return torch.stack([read.to(first.device) for _, read in seen])
+
+
+def _unequal(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
+    """How many numbers are not the same bits, NaN aside."""
+    return float(
+        sum(
+            int(((a != b) & ~(a.isnan() & b.isnan())).sum())
+            for a, b in zip(found, wanted, strict=True)
+        )
+    )
+
+
+def _off(found: Pass, wanted: Pass, row: int) -> Tensor:
+    """How far a row of a pass is from that row alone; float64 [tokens]."""
+    tokens = min(found[1].shape[-2], wanted[1].shape[-2])
+    streams = _distance(found[0][:, row, :tokens], wanted[0][:, 0, :tokens])
+    return torch.maximum(streams.amax(0), _apart(found[1][row, :tokens], wanted[1][0, :tokens]))
+
+
+def _apart(found: Tensor, wanted: Tensor) -> Tensor:
+    """The distance of logits, less what no probability depends on."""
+    return _distance(*(each - each.mean(-1, keepdim=True) for each in (found, wanted)))
+
+
+def _distance(found: Tensor, wanted: Tensor) -> Tensor:
+    found, wanted = found.double().cpu(), wanted.double().cpu()
+    return (found - wanted).norm(dim=-1) / wanted.norm(dim=-1)
+
+
+def _widened(ids: Tensor, width: int, pad: int) -> Tensor:
+    return nn.functional.pad(ids, (0, width - ids.shape[1]), value=pad)
