@@ -290,6 +290,11 @@ def _from_safetensors(path: Path) -> SteeringVectors:
 def _from_result(path: Path, record: dict[str, Any]) -> SteeringVectors:
     """One vector file of the workflow."""
     values = read_vector(path)
+    if values.ndim == 3:
+        raise UserError(
+            f"it holds {len(values)} draws of a random vector, and a file that travels holds one; "
+            "write draws: 1 for the vector, or take another"
+        )
     folder = path.resolve().parent.parent
     return SteeringVectors(
         {record["layer"]: values},

@@ -29,6 +29,7 @@ COORDINATES = {
     "top_p": "top-p {:g}",
     "frequency_penalty": "penalty {:g}",
     "seed": "seed {:g}",
+    "draws": "{:g} draws",
 }
 
 
@@ -102,12 +103,31 @@ def names(spec: dict, table: pd.DataFrame) -> str:
     interval = INTERVAL.replace("prompts", "its completions" if one else about["unit"])
     if table["mean"].isin([0, 1]).any():
         interval += " (exact binomial where all agree on 0 or 1)"
+    interval += draws(spec, table)
     sizes = "n = 1 prompt" if one else f"n = {prompts} {about['unit']}"
     if "n_completions" in table and table["n_completions"].notna().any():
         completions = int(table["n_completions"].max())
         sizes += f", up to {completions} completions per condition"
     notes = " ".join(filter(None, [*about.get("notes", []), lost]))
     return f"Model: {models}. Data: {about['data']}; {sizes}; {interval}. {notes}".strip()
+
+
+def draws(spec: dict, rows: pd.DataFrame) -> str:
+    """What there is to say of controls with several draws, after how intervals are made."""
+    if "draws" not in rows:
+        return ""
+    found = []
+    for name, own in rows[rows["draws"].notna()].groupby("condition", sort=False):
+        several = ", ".join(f"{count:g}" for count in sorted(own["draws"].unique()))
+        spread = own["metric"].is_unique and ", ".join(
+            f"{label(spec, row.metric)} {row.spread:.2g}" for row in own.itertuples()
+        )
+        found.append(
+            f"; {name} is the mean over {several} random vectors, with an interval by Student's t "
+            f"that takes vectors and {spec['about']['unit']} for crossed random effects"
+            + (f" (standard deviation of the vectors' means: {spread})" if spread else "")
+        )
+    return "".join(found)
 
 
 def said(name: str, value: Any) -> str:

@@ -96,10 +96,12 @@ def divergence(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
             title=wrapped(model, 2) if len(models) > 1 else "",
         )
     legend(figure, axes)
+    several = f", averaged over {table['draw'].nunique()} of them" if "draw" in table else ""
     caption = (
         "KL(unsteered || steered) over the unsteered entropy, averaged over each text's positions "
         "that were not changed directly; a point is a text, the dashed line is equality. The "
-        f"random vector has the steering vector's norm at each position. {'; '.join(told)}. "
+        f"random vector has the steering vector's norm at each position{several}. "
+        f"{'; '.join(told)}. "
         f"Data: {spec['about']['data']}. {lost}"
     )
     return figure, caption.rstrip()
