@@ -1,19 +1,20 @@
 """Random vectors: which seed they have, and several draws as one control, from config to figure."""
 
 import copy
-import json
 
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors import safe_open
 from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
 import tiny
-from actadd import UserError
+from actadd import UserError, explorer, figures, load_vectors, tables
+from actadd.choice import choose
 from actadd.conditions import expand, grid_size
 from actadd.config import checked
+from actadd.files import read_json
+from actadd.plan import Plan
 from actadd.statistics import crossed, crossed_mean, mean_interval, signed_ranks
 from actadd.vectors import derive, read_vector
 
@@ -180,50 +181,42 @@ def test_ratios_weigh_by_tokens_and_ranks_ignore_sizes():
 
 
 def workflow_config() -> dict:
-    config = drawn_config()
-    experiments = config["experiments"]
+    config = drawn_config(scorers={"distinct": tiny.CONFIG["scorers"]["distinct"]})
     random = {"vector": "random", "layer": [0, 1], "coefficient": 2}
-    control = {"method": "actadd", "additions": [random]}
-    unsteered = {"method": "unsteered"}
     conditions = {
-        "unsteered": unsteered,
+        "unsteered": {"method": "unsteered"},
         "actadd": {"method": "actadd", "additions": [{**random, "vector": "love-hate"}]},
-        "random": control,
+        "random": {"method": "actadd", "additions": [random]},
     }
     shared = {"models": ["tiny"], "conditions": conditions}
-    # A setting that is chosen on the control, for whoever wants that.
-    sweep = experiments["sweep"] | {"title": "s", "conditions": conditions}
-    chosen = experiments["chosen"]
-    chosen["choices"]["best"]["condition"] = "random"
     reading = {"prompts": {"dataset": "texts"}, **shared}
     config["experiments"] = {
-        "sweep": sweep,
-        "chosen": chosen,
+        "sweep": config["experiments"]["sweep"] | shared | {"max_new_tokens": 12},
         "ratio": {"title": "r", "measure": "logprobs", **reading},
         "moved": {"title": "m", "measure": "divergence", "watch": [" the"], **reading},
     }
-    metrics = {"experiment": "sweep", "metrics": ["distinct.distinct_1", "distinct.distinct_2"]}
-    one = {"experiment": "chosen", "metrics": ["words.count"]}
+    metrics = {"experiment": "sweep", "metrics": ["distinct.distinct_1"]}
     config["figures"] = {
         "sweep": {"kind": "sweep", "title": "S", "x": "layer", **metrics},
-        "bars": {"kind": "conditions", "title": "C", **one},
-        "dose": {"kind": "dose_response", "title": "D", **metrics},
+        "bars": {"kind": "conditions", "title": "C", **metrics},
         "ratio": {"kind": "perplexity_ratio", "title": "R", "experiment": "ratio", "x": "layer"},
         "moved": {"kind": "divergence", "title": "M", "experiment": "moved"},
     }
     config["tables"] = {
-        "methods": {"kind": "methods", "title": "M", **one},
-        "texts": {"kind": "qualitative", "title": "Q", "experiment": "chosen"},
-        "next": {"kind": "next_tokens", "title": "N", "experiment": "moved"},
+        "methods": {"kind": "methods", "title": "M", **metrics},
+        "texts": {"kind": "qualitative", "title": "Q", "experiment": "sweep"},
     }
     return config
 
 
+MEASURED = {"sweep": "completions", "ratio": "logprobs", "moved": "divergence"}
+
+
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory, tiny_model) -> tiny.Workspace:
-    folder = tmp_path_factory.mktemp("drawn") / "space"
-    space = tiny.Workspace.create(folder, tiny_model, workflow_config())
-    space.run("all", "explorer")
+def drawn(tmp_path_factory, finished) -> tiny.Workspace:
+    space = finished.copy(tmp_path_factory.mktemp("drawn") / "space")
+    space.configure(workflow_config())
+    space.run("--", *(f"results/summaries/tiny/{name}.parquet" for name in MEASURED))
     return space
 
 
@@ -236,43 +229,52 @@ def test_several_draws_are_one_control(drawn):
     results = drawn.folder / "results"
     vector = read_vector(results / "vectors/tiny/random/layer_01.safetensors")
     assert vector.shape[0] == DRAWS and vector.ndim == 3
-    cells = pd.read_parquet(results / "completions/tiny/chosen.parquet")
-    assert cells.groupby("condition")["draw"].unique().map(
-        lambda own: own.dropna().tolist()
-    ).to_dict() == {
-        "unsteered": [],
-        "actadd": [],
-        "random": [0, 1, 2],
-    }
-    scores = pd.read_parquet(results / "scores/tiny/chosen/words.parquet")
+    cells = pd.read_parquet(results / "completions/tiny/sweep.parquet")
+    drawn_of = cells.groupby("condition")["draw"].unique().map(lambda one: one.dropna().tolist())
+    assert drawn_of.to_dict() == {"unsteered": [], "actadd": [], "random": [0, 1, 2]}
+    scores = pd.read_parquet(results / "scores/tiny/sweep/distinct.parquet")
     keys = ["condition", "cell", "prompt_id", "sample"]
-    scores = scores.merge(cells[[*keys, "draw"]], on=keys, validate="one_to_one")
-    own = scores[scores["condition"] == "random"]
-    values = own.pivot_table(index="draw", columns="prompt_id", values="count").to_numpy()
-    plain = scores[scores["condition"] == "unsteered"].groupby("prompt_id")["count"].mean()
-    rows = summary(drawn, "chosen")
-    rows = rows[rows["metric"] == "words.count"].set_index("condition")
+    scores = scores.merge(cells[[*keys, "draw", "layer"]], on=keys, validate="one_to_one")
+    own = scores[(scores["condition"] == "random") & (scores["layer"] == 1)]
+    metric = "distinct_1"
+    values = own.pivot_table(index="draw", columns="prompt_id", values=metric).to_numpy()
+    assert len(values) == DRAWS
+    plain = scores[scores["condition"] == "unsteered"].groupby("prompt_id")[metric].mean()
+    rows = summary(drawn, "sweep")
+    rows = rows[rows["metric"] == f"distinct.{metric}"]
+    rows = rows[(rows["layer"] == 1) | rows["layer"].isna()].set_index("condition")
     assert len(rows) == 3
-    row = rows.loc["random"]
-    assert [row["mean"], row["low"], row["high"]] == pytest.approx(
-        crossed_mean(values), nan_ok=True
-    )
-    assert row["difference"] == pytest.approx((values - plain.to_numpy()).mean())
-    assert row["p_value"] == pytest.approx(crossed(values - plain.to_numpy()).p_value, nan_ok=True)
+    row, change = rows.loc["random"], values - plain.to_numpy()
+    interval = [row["mean"], row["low"], row["high"]]
+    assert interval == pytest.approx(crossed_mean(values), nan_ok=True)
+    assert row["difference"] == pytest.approx(change.mean())
+    assert row["p_value"] == pytest.approx(crossed(change).p_value, nan_ok=True)
     assert row["draws"] == DRAWS and row["spread"] == pytest.approx(values.mean(1).std(ddof=1))
     assert row["n_completions"] == DRAWS * rows.loc["actadd", "n_completions"]
     assert rows.loc[["unsteered", "actadd"], "draws"].isna().all()
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize(
-    ("experiment", "settings"), [("sweep", 2), ("chosen", 1), ("ratio", 2), ("moved", 2)]
-)
-def test_each_setting_of_a_control_has_one_row_whatever_is_measured(drawn, experiment, settings):
+def test_a_choice_on_a_control_goes_by_its_mean(drawn, tmp_path):
+    rule = {"condition": "random", "metric": "distinct.distinct_1", "direction": "max"}
+    spec = {"name": "e", "choices": {"best": {"experiment": "sweep", **rule}}}
+    path = drawn.folder / "results/summaries/tiny/sweep.parquet"
+    choose(spec, summaries={"sweep": path}, output=tmp_path / "c.json")
+    candidates = read_json(tmp_path / "c.json")["best"]["candidates"]
+    rows = summary(drawn, "sweep")
+    rows = rows[(rows["condition"] == "random") & (rows["metric"] == rule["metric"])]
+    assert [one["distinct.distinct_1"] for one in candidates] == pytest.approx(
+        rows["mean"].tolist(), abs=1e-6
+    )
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("experiment", ["sweep", "ratio", "moved"])
+def test_each_setting_of_a_control_has_one_row_whatever_is_measured(drawn, experiment):
     rows = summary(drawn, experiment)
     rows = rows[rows["condition"] == "random"]
-    assert (rows.groupby(["metric", "group"]).size() == settings).all()
-    assert (rows["draws"] == DRAWS).all() and (rows["spread"] >= 0).all()
+    assert (rows.groupby(["metric", "group"]).size() == 2).all()
+    assert (rows["draws"] == DRAWS).all() and (rows["spread"] > 0).any()
     assert rows["failed"].isna().all() and "draw" not in rows
 
 
@@ -293,42 +295,43 @@ def test_a_control_of_texts_is_the_mean_over_draws(drawn):
 
 
 @pytest.mark.workflow
-def test_figures_tables_and_page_say_so(drawn):
-    results = drawn.folder / "results"
-    for name in ("sweep", "bars", "dose", "ratio"):
-        record = json.loads((results / f"figures/{name}.provenance.json").read_text())
-        assert "random is the mean over 3 random vectors" in record["facts"]["caption"], name
-        assert "crossed random effects" in record["facts"]["caption"]
-    record = json.loads((results / "figures/moved.provenance.json").read_text())
-    assert "averaged over 3 of them" in record["facts"]["caption"]
-    methods = pd.read_csv(results / "tables/methods.csv")
-    [row] = [row for _, row in methods.iterrows() if row["condition"].startswith("random")]
-    assert "3 draws" in row["condition"] and float(row["words.count: spread of draws"]) >= 0
-    texts = pd.read_csv(results / "tables/texts.csv")
+def test_figures_and_tables_say_so(drawn, tmp_path):
+    plan = Plan(checked(workflow_config(), drawn.folder), drawn.folder)
+
+    def made(section: str, name: str, make, *endings: str) -> str:
+        sources = [drawn.folder / path for path in plan.display_inputs(section, name)]
+        files = {kind: tmp_path / f"{name}.{kind}" for kind in endings}
+        return make(plan.display(section, name).slice, sources=sources, **files)["caption"]
+
+    for name in ("sweep", "bars", "ratio"):
+        caption = made("figures", name, figures.draw, "png", "svg", "pdf")
+        assert "random is the mean over 3 random vectors" in caption, name
+        assert "crossed random effects" in caption
+    assert "averaged over 3 of them" in made("figures", "moved", figures.draw, "png", "svg", "pdf")
+    for name in ("methods", "texts"):
+        made("tables", name, tables.tabulate, "csv", "markdown", "latex")
+    methods = pd.read_csv(tmp_path / "methods.csv")
+    own = methods[methods["condition"].str.startswith("random")]
+    assert own["condition"].str.contains("3 draws").all() and len(own) == 2
+    assert (own["distinct.distinct_1: spread of draws"].astype(float) >= 0).all()
+    texts = pd.read_csv(tmp_path / "texts.csv")
     own = texts[texts["case"] == "random"]
     assert len(own) == DRAWS * len(texts[texts["case"] == "actadd"])
     assert own["vector"].str.extract(r"draw (\d)")[0].value_counts().nunique() == 1
-    page = (results / "explorer.html").read_text()
-    data = json.loads(page.split('type="application/json">')[1].split("</script>")[0])
-    [entry] = [entry for entry in data["experiments"] if entry["name"] == "chosen"]
-    run = entry["runs"][0]
-    assert len(run["cells"]) == 3 and set(run["completions"]["draw"]) == {None, 0, 1, 2}
 
 
 @pytest.mark.workflow
-def test_draws_of_one_do_not_travel_and_one_draw_is_as_before(drawn, finished, tmp_path):
-    from actadd import load_vectors
+def test_the_page_tells_draws_apart(drawn):
+    results = drawn.folder / "results"
+    run = explorer._run(
+        results / "completions/tiny/sweep.parquet",
+        [results / "scores/tiny/sweep/distinct.parquet"],
+        results / "summaries/tiny/sweep.parquet",
+    )
+    assert len(run["cells"]) == 5 and set(run["completions"]["draw"]) == {None, 0, 1, 2}
 
-    path = "results/vectors/tiny/random"
+
+@pytest.mark.workflow
+def test_draws_do_not_travel_as_one_vector(drawn):
     with pytest.raises(UserError, match=r"3 draws of a random vector.*draws: 1"):
-        load_vectors(drawn.folder / path)
-    one = finished.folder / path / "layer_01.safetensors"
-    first = read_vector(drawn.folder / path / "layer_01.safetensors")[0]
-    assert first.tobytes() == read_vector(one).tobytes()
-    with safe_open(one, "numpy") as opened:
-        assert json.loads(opened.metadata()["actadd"])["vector"] == {
-            "kind": "random",
-            "like": "love-hate",
-            "name": "random",
-            "seed": 0,
-        }
+        load_vectors(drawn.folder / "results/vectors/tiny/random")

@@ -37,7 +37,7 @@ def token_shift(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
             linewidth=0,
         )
         texts = [printed(token, 20) for token in extremes["token"]]
-        bars.set_yticks(range(len(extremes)), texts, fontsize=SMALL, parse_math=False)
+        bars.set_yticks(range(len(extremes)), texts, fontsize=SMALL)
         bars.set_ylim(len(extremes) - 0.4, -0.6)
         bars.axvline(0, color="0.35", linewidth=0.8)
         bars.grid(visible=False, axis="y")
