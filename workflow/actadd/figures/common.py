@@ -110,26 +110,30 @@ def _drawable() -> frozenset[int]:
     return frozenset(held("normal") & held("bold"))
 
 
-def literal(text: str, missing: set[str] | None = None) -> str:
-    """A text as it is drawn: what has no glyph or cannot be seen is an escape, such as \\u200b.
+# Characters of the figure being drawn that no font has.
+_missing: set[str] = set()
 
-    missing: takes up the characters that no font has.
-    """
-    lacking = {char for char in visible(text) if ord(char) not in _drawable()} - {"\n"}
-    if missing is not None:
-        missing |= lacking
-    return "".join(escape(char) if char in lacking else char for char in visible(text))
+
+def literal(text: str) -> str:
+    """A text as it is drawn: what has no glyph or cannot be seen is an escape, such as \\u200b."""
+    shown = visible(text)
+    lacking = {char for char in shown if ord(char) not in _drawable()} - {"\n"}
+    _missing.update(lacking)
+    return "".join(escape(char) if char in lacking else char for char in shown)
 
 
 @contextmanager
 def literal_texts() -> Iterator[set[str]]:
     """Within it, every text of matplotlib is drawn literally; yields what no font has, so far."""
-    set_text, missing = Text.set_text, set()
-    Text.set_text = lambda self, text: set_text(
-        self, literal("" if text is None else str(text).removeprefix(UNHIDDEN), missing)
-    )
+    set_text = Text.set_text
+
+    def set_literally(self: Text, text: Any) -> None:
+        set_text(self, literal("" if text is None else str(text).removeprefix(UNHIDDEN)))
+
+    Text.set_text = set_literally
+    _missing.clear()
     try:
-        yield missing
+        yield _missing
     finally:
         Text.set_text = set_text
 
@@ -297,9 +301,9 @@ def wrapped(text: str, inches: float, size: float = NORMAL) -> str:
     """A short text in lines of about so many inches."""
     text, room = literal(text), max(8, int(inches * 72 / (0.56 * size)))
     far = any(_columns(word) > 1.5 * room for word in text.split())
-    return textwrap.fill(
-        text, room * len(text) // max(1, _columns(text)) or room, break_long_words=far
-    )
+    letters = max(1, room * len(text) // max(1, _columns(text)))
+    lines = (textwrap.fill(line, letters, break_long_words=far) for line in text.split("\n"))
+    return "\n".join(lines)
 
 
 def legend(figure: Figure, axes: Iterable[Axes]) -> None:
