@@ -125,12 +125,13 @@ def _numeric(column: pd.Series) -> bool:
 
 # What stands for something else, but not where it is plain: brackets of an interval, an underscore
 # within a name, an ampersand alone.
-_MARKED = re.compile(r"[\\`*|~$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|^[#>+=-]|(?<=^\d)[.)](?= )")
+_MARKED = re.compile(r"[\\`*~$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|^[#>+=-]|(?<=^\d)[.)](?= )")
 
 
 def markdown_text(text: str) -> str:
     """A text in Markdown that says just that, on one line; a line end is <br>."""
-    text = re.sub(r"&(?=#?\w+;)", "&amp;", visible(text)).replace("<", "&lt;")
+    shown = visible(text.replace("\r\n", " \n"))
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", shown).replace("<", "&lt;")
     return _MARKED.sub(r"\\\g<0>", text).replace("\n", "<br>")
 
 
@@ -138,7 +139,7 @@ def markdown_table(table: pd.DataFrame) -> str:
     """A pipe table; what would end a cell or a line in it is escaped, and so is all markup."""
 
     def cell(text: str) -> str:
-        return text if NUMBER.fullmatch(text) else markdown_text(text)
+        return text if NUMBER.fullmatch(text) else markdown_text(text).replace("|", "\\|")
 
     shown = readable(flat(table))
     return tabulate(
