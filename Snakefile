@@ -12,8 +12,13 @@ min_version("9.20")
 
 WORKFLOW = Path(workflow.current_basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
-# Programs are started as `python -m programs.NAME`, wherever the working directory is.
-shell.prefix(f"export PYTHONPATH={shlex.quote(str(WORKFLOW))}" "${{PYTHONPATH:+:$PYTHONPATH}}; ")
+# Programs are started as `python -m programs.NAME`, wherever the working directory is. A prefix takes
+# the place of Snakemake's own, by which a job ends at the first command that fails.
+shell.prefix(
+    "set -euo pipefail; "
+    f"export PYTHONPATH={shlex.quote(str(WORKFLOW))}"
+    "${{PYTHONPATH:+:$PYTHONPATH}}; "
+)
 
 from actadd import runs
 from actadd.config import checked
@@ -75,6 +80,7 @@ onstart:
     # finished: after a hundred jobs that took half a core. Only clusters need the limit.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    say_refusals()
     try:
         runs.begin(RUNNING, Path("results"))
     except UserError as error:

@@ -12,14 +12,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from actadd import locks
 from actadd.errors import UserError
 from actadd.files import digest, read_json, write_json
 
 ATTEMPTS = 6
 SECONDS = 120
+# Seconds that a job waits for its turn: many jobs may ask one server.
+TURN = 6 * 3600
 
 
 class _Passing(Exception):
@@ -98,9 +100,7 @@ def _turn(spec: dict) -> Iterator[None]:
     if not spec.get("per_second"):
         yield
         return
-    file = Path(spec["answers"]) / "turn.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file):
+    with locks.held(Path(spec["answers"]) / "turn.lock", TURN):
         end = time.monotonic() + 1 / spec["per_second"]
         try:
             yield

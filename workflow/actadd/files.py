@@ -83,15 +83,15 @@ def _temporary(path: Path, suffix: str) -> Path:
     pattern = re.compile(re.escape(f".{stem}.") + r"([^.]+)\.(\d+)" + re.escape(suffix))
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.iterdir():
-        if (named := pattern.fullmatch(left.name)) and _abandoned(left, *named.groups(), host):
+        if (named := pattern.fullmatch(left.name)) and abandoned(left, *named.groups(), host):
             # Another process may be at it too.
             with suppress(OSError):
                 remove(left)
     return path.with_name(f".{stem}.{host}.{os.getpid()}{suffix}")
 
 
-def _abandoned(left: Path, host: str, process: str, here: str) -> bool:
-    """Whether nobody writes a temporary file any more: its process is gone, or it is very old."""
+def abandoned(left: Path, host: str, process: str, here: str) -> bool:
+    """Whether a file's process is gone, as far as can be known `here`, or the file very old."""
     if host == here:
         try:
             os.kill(int(process), 0)

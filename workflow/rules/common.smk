@@ -1,12 +1,16 @@
 # Functions for the rules: which files a job reads, and what `all` consists of.
 
-from actadd import attempts
+import logging
+import threading
+
+from actadd import attempts, reasons
 from actadd.config import home
 from actadd.displays import KINDS
 from actadd.plan import MEASURES
 from actadd.resources import Needs
 from actadd.runsummary import summary
 from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
 
 CONDA = "../../environment.yml"
 NEEDS = Needs(config, Path.cwd())
@@ -134,6 +138,46 @@ def say_what_was_done(since: float):
     """In the process that somebody started, not in those that it starts for its jobs."""
     if workflow.is_main_process and (said := summary(Path("results"), since)):
         logger.info(said)
+
+
+class Reasons(logging.Handler):
+    """Says why a job failed as soon as it does, from its log and its exit code.
+
+    Snakemake names the log alone, or prints all of it.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.thread = threading.local()
+
+    def emit(self, record):
+        event = getattr(record, "event", None)
+        if event == LogEvent.ERROR:
+            # Of the job whose error the same thread reports next.
+            self.thread.ended = reasons.ended_by(record.getMessage())
+        if event == LogEvent.JOB_ERROR:
+            ended, self.thread.ended = getattr(self.thread, "ended", ""), ""
+            if said := reasons.reason(record.rule_name, record.log, ended, STARTED):
+                logger.error(said)
+
+
+logger.addHandler(Reasons())
+
+
+def say_refusals():
+    """What a batch system says of a job is printed, with its remedy.
+
+    Snakemake 9.27 keeps it to itself if the job is a group of jobs.
+    """
+    executor = workflow.scheduler._executor
+    usual = executor.report_job_error
+
+    def aloud(job_info, msg=None, **about):
+        if msg:
+            logger.error(reasons.refusal(msg))
+        usual(job_info, msg=msg, **about)
+
+    executor.report_job_error = aloud
 
 
 def choice_tables(wildcards):
