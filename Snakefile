@@ -57,22 +57,8 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = Plan(config, Path.cwd())
+
 STARTED = time.time()
-
-
-wildcard_constraints:
-    source=r"[a-z0-9-]+",
-    model=r"[a-z0-9-]+",
-    dataset=r"[a-z0-9-]+",
-    vector=r"[a-z0-9-]+",
-    experiment=r"[a-z0-9-]+",
-    scorer=r"[a-z0-9-]+",
-    display=r"[a-z0-9-]+",
-    lens=r"[a-z0-9-]+",
-    overhead=r"[a-z0-9-]+",
-    subject=r"[a-z0-9-]+",
-    shard=r"\d+",
-    shards=r"\d+",
 
 
 onstart:
@@ -81,6 +67,7 @@ onstart:
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
     say_refusals()
+    refuse_unaccepted()
     try:
         runs.begin(RUNNING, Path("results"))
     except UserError as error:
@@ -100,6 +87,24 @@ onsuccess:
 
 # --- rules ----------------------------------------------------------------------------------------
 include: "workflow/rules/common.smk"
+
+
+# A name that the config does not have is no target: Snakemake says so.
+wildcard_constraints:
+    source=names_of("sources"),
+    model=names_of("models"),
+    dataset=names_of("datasets"),
+    vector=names_of("vectors"),
+    experiment=names_of("experiments"),
+    scorer=names_of("scorers"),
+    display=names_of("figures", "tables"),
+    lens=names_of("lenses"),
+    overhead=names_of("overheads"),
+    subject=subjects(),
+    shard=r"\d+",
+    shards=r"\d+",
+
+
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/vectors.smk"

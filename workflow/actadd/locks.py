@@ -7,7 +7,6 @@ process is gone from this machine, and after a while it is named.
 
 import errno
 import fcntl
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -15,6 +15,7 @@ from actadd import displays
 from actadd.codedigest import code_digest
 from actadd.conditions import at_depth, expand, vectors_needed
 from actadd.files import canonical_json, sha256_file
+from actadd.licences import terms, unaccepted
 from actadd.program import job_digest
 from actadd.scorers import ASKING, KINDS
 
@@ -79,6 +80,10 @@ class Plan:
         spec = {"name": name, **{field: entry[field] for field in fields}}
         if entry["trust_remote_code"]:
             spec["trust_remote_code"] = True
+        if missing := unaccepted(self.config, [name]):
+            spec["terms"] = terms(self.config, missing)
+        if unaccepted(self.config, [name]):
+            spec["terms"] = terms(self.config, [name])
         source = self.source(entry["source"])
         return self._job(("model", name), ("programs.model",), {"model": spec}, source=source)
 

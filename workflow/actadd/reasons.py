@@ -31,7 +31,7 @@ REFUSALS = {
         f"write fewer cores into {PROFILE}, a smaller mem_mb for the rule under set-resources, or"
         " the slurm_partition of larger nodes"
     ),
-    r"generic resource|invalid gres": f"write the slurm_partition of nodes with GPUs into {PROFILE},"
+    r"generic resource|invalid gres": f"write the slurm_partition of GPU nodes into {PROFILE},"
     " or compute.device: cpu into the config",
     r"invalid feature": f"write another constraint for the rule under set-resources in {PROFILE}",
     r"argument list too long|pathname of a file.*too long|script.*(too large|too long)|E2BIG": (

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from actadd.files import read_json, write_text
+from actadd import provenance
+from actadd.files import write_text
 
 TABLE = Template("""<!doctype html>
 <html lang="en">
@@ -58,7 +59,7 @@ def describe(spec: dict, *, records: list[Path], output: Path) -> dict[str, Any]
 
     spec: experiments, models {name: source}, seed, device. records: the provenance of results.
     """
-    found = [read_json(path) for path in records]
+    found = [record for path in records if (record := provenance.read(path))]
     commits = Counter(
         (record["git"]["commit"] or "none") + (", changed" if record["git"]["dirty"] else "")
         for record in found

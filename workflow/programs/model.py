@@ -1,11 +1,16 @@
 """Make a fetched model ready: plain safetensors, one tokenizer file, checked facts."""
 
+from actadd.errors import UserError
 from actadd.models import prepare
 from actadd.program import run
 
 
 def work(spec, inputs, outputs):
-    return prepare(spec["model"], inputs["source"], outputs["folder"])
+    entry = spec["model"]
+    # Whatever asked for the model.
+    if "terms" in entry:
+        raise UserError(f"licences_accepted: not accepted yet: {entry['terms']}")
+    return prepare(entry, inputs["source"], outputs["folder"])
 
 
 if __name__ == "__main__":

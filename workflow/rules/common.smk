@@ -3,7 +3,7 @@
 import logging
 import threading
 
-from actadd import attempts, reasons
+from actadd import attempts, licences, reasons
 from actadd.config import home
 from actadd.displays import KINDS
 from actadd.plan import MEASURES
@@ -32,6 +32,17 @@ def experiments(measure: str, sharded: bool) -> str:
         if entry["measure"] == measure and (entry["shards"] > 1) == sharded
     ]
     return "|".join(names) or NOTHING
+
+
+def names_of(*sections: str) -> str:
+    """Wildcard constraint: the names of the entries in some sections of the config."""
+    return "|".join(name for section in sections for name in config[section]) or NOTHING
+
+
+def subjects() -> str:
+    """Wildcard constraint: the models and the shapes whose forward passes are timed."""
+    timed = (name for overhead in config["overheads"] for name in PLAN.overhead_subjects(overhead))
+    return "|".join(dict.fromkeys(timed)) or NOTHING
 
 
 def cells_file(model: str, experiment: str) -> str:
@@ -162,6 +173,20 @@ class Reasons(logging.Handler):
 
 
 logger.addHandler(Reasons())
+
+
+MODEL = workflow.modifier.modify_rulename("model")
+
+
+def refuse_unaccepted():
+    """Ends the run before anything of a model is fetched whose terms nobody has accepted.
+
+    Its rule refuses it too; the config's check sees only what its experiments use.
+    """
+    jobs = (job for job in workflow.dag.needrun_jobs() if job.rule.name == MODEL)
+    if missing := licences.unaccepted(config, {job.wildcards.model for job in jobs}):
+        said = licences.terms(config, missing)
+        raise WorkflowError(f"licences_accepted: not accepted yet: {said}")
 
 
 def say_refusals():

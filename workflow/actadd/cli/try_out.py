@@ -13,9 +13,11 @@ import typer
 
 from actadd.activations import REFERENCE, contrast_ids
 from actadd.alignment import Position, aligned
+from actadd.cli.project import configured
 from actadd.cli.shown import on_terminal
 from actadd.errors import UserError
 from actadd.files import read_json
+from actadd.licences import accepting, unaccepted
 from actadd.tokens import Tokens
 
 
@@ -44,18 +46,36 @@ def model_folder(model: str, results: Path) -> Iterator[Path]:
             yield folder
             return
     if not (given / "config.json").is_file():
-        there = sorted(path.parent.name for path in results.glob("models/*/model.json"))
-        raise UserError(
-            f"--model: {model!r} is neither a prepared model nor a Hugging Face folder.\n"
-            f"prepared in {results / 'models'}: {', '.join(there) or 'none'}\n"
-            f"to prepare a model of the config: snakemake --cores all {prepared}"
-        )
+        raise UserError(_unknown(model, results))
     from actadd.models import prepare
 
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / given.resolve().name
         prepare(_entry(given), given, target)
         yield target
+
+
+def _unknown(model: str, results: Path) -> str:
+    """What to name instead of something that is no model, or how that is made ready."""
+    there = sorted(path.parent.name for path in results.glob("models/*/model.json"))
+    said = [
+        f"--model: {model!r} is neither a prepared model nor a Hugging Face folder.",
+        f"prepared in {results / 'models'}: {', '.join(there) or 'none'}",
+    ]
+    try:
+        config = configured()
+    except UserError:
+        # Not in the workflow's folder, or its config has a mistake: no name of it helps here.
+        return "\n".join(said)
+    if model not in config["models"]:
+        return "\n".join([*said, f"models of the config: {', '.join(config['models'])}"])
+    command = f"snakemake --cores all {Path('results/models') / model}"
+    if missing := unaccepted(config, [model]):
+        command += f" --config 'licences_accepted=[{accepting(config, missing)}]'"
+        entry = config["models"][model]
+        said.append(f"its terms ({entry['licence']}) stand at {entry['licence_terms']}")
+        return "\n".join([*said, f"if you accept them, this makes it ready: {command}"])
+    return "\n".join([*said, f"this makes {model} ready: {command}"])
 
 
 def _entry(folder: Path) -> dict[str, Any]:
