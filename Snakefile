@@ -13,9 +13,10 @@ min_version("9.20")
 WORKFLOW = Path(workflow.current_basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 # Programs are started as `python -m programs.NAME`, wherever the working directory is. A prefix takes
-# the place of Snakemake's own, by which a job ends at the first command that fails.
+# the place of Snakemake's own, by which a job ends at the first command that fails; that of a
+# workflow that takes this one in as a module stays.
 shell.prefix(
-    "set -euo pipefail; "
+    (shell._process_prefix or "").replace("{", "{{").replace("}", "}}") + "set -euo pipefail; "
     f"export PYTHONPATH={shlex.quote(str(WORKFLOW))}"
     "${{PYTHONPATH:+:$PYTHONPATH}}; "
 )

@@ -12,7 +12,12 @@ WIDTH = 400
 ENDED = re.compile(r"took [\d.]+ s")
 PROFILE = "workflow/profiles/slurm/profile.yaml"
 # Exit codes that a shell gives for a program that it cannot start.
-SHELL = {126: "its program may not be executed", 127: "its program is not on PATH"}
+ENVIRONMENT = "start snakemake in the environment of `make env`: PATH=.venv/bin:$PATH"
+SHELL = {
+    126: "its program may not be executed",
+    127: f"its program is not on PATH; {ENVIRONMENT}",
+}
+MISSING = re.compile(r"ModuleNotFoundError|ImportError|\S*python\S*: No module named")
 EXIT = re.compile(r"(?:non-zero exit status|exit code:?) (\d+)|died with <Signals\.(\w+)")
 
 # What a batch system says -> what to change, and where.
@@ -27,7 +32,7 @@ REFUSALS = {
     r"memory specification|memory limit|status is: 'OUT_OF_MEMORY'|\bOOM\b|oom.kill": "write"
     f" another mem_mb for the rule under set-resources in {PROFILE}, or the slurm_partition of"
     " larger nodes",
-    r"node configuration is not available|more processors requested|node count specification": (
+    r"node configuration|more processors requested|(CPU|node) count": (
         f"write fewer cores into {PROFILE}, a smaller mem_mb for the rule under set-resources, or"
         " the slurm_partition of larger nodes"
     ),
@@ -102,4 +107,6 @@ def reason(rule: str, logs: Iterable[str], ended: str, since: float) -> str:
     for log in logs:
         if lines := tail(Path(log), since):
             parts += [f"{rule} failed; {log} ends so:", *(f"    {line}" for line in lines)]
+            if MISSING.match(lines[-1]):
+                parts.append(f"    remedy: {ENVIRONMENT}")
     return "\n".join(parts)

@@ -24,8 +24,8 @@ def begin(running: Path, results: Path) -> None:
     for folder in (results, *(path for path in results.glob("*") if path.is_dir())):
         if folder.exists() and not os.access(folder, os.W_OK):
             raise UserError(
-                f"{folder} cannot be written; make it writable, or run in another folder "
-                "(--directory)"
+                f"{folder} cannot be written; make it writable, or copy the workflow to a folder "
+                "that is, and run there"
             )
     stream = running.open("a")
     try:

@@ -66,7 +66,7 @@ def _unknown(model: str, results: Path) -> str:
         config = configured()
     except UserError:
         # Not in the workflow's folder, or its config has a mistake: no name of it helps here.
-        return "\n".join(said)
+        return "\n".join([*said, "models of a config are made ready in the workflow's folder"])
     if model not in config["models"]:
         return "\n".join([*said, f"models of the config: {', '.join(config['models'])}"])
     command = f"snakemake --cores all {Path('results/models') / model}"
