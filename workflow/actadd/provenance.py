@@ -106,7 +106,8 @@ def write(
 
 def sealed(record: dict[str, Any]) -> str:
     """A record's text, with the sum of all its other bytes in it."""
-    return json_text({**record, "sum": digest(record)})
+    content = {key: value for key, value in record.items() if key != "sum"}
+    return json_text({**content, "sum": digest(content)})
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -122,8 +123,7 @@ def read(path: Path) -> dict[str, Any] | None:
         raise DamagedFile(f"{path} is damaged, it is no JSON") from error
     if not isinstance(record, dict) or len(KEYS & record.keys()) < len(KEYS) / 2:
         return None
-    content = {key: value for key, value in record.items() if key != "sum"}
-    if content.keys() != KEYS or ("sum" in record and text != sealed(content)):
+    if record.keys() - {"sum"} != KEYS or ("sum" in record and text != sealed(record)):
         raise DamagedFile(f"{path} is damaged, its sum is not that of its content")
     return record
 
@@ -179,7 +179,7 @@ def check_fresh(path: Path, expected: set[str]) -> None:
     try:
         record = read(beside)
     except DamagedFile as error:
-        if RESULTS not in path.parts:
+        if path.parts[0] != RESULTS:
             # A file of the user's, beside something that is no record.
             return
         # Nothing says any more what the output was made from.
