@@ -25,7 +25,7 @@ resume: env
 	$(SNAKEMAKE)
 
 plan: env
-	@$(ACTIVATE) PYTHONPATH=workflow python -m actadd plan
+	@$(ACTIVATE) actadd plan
 
 report: env
 	$(SNAKEMAKE) all explorer
@@ -52,7 +52,7 @@ bench: env
 	$(SNAKEMAKE) results/models/smollm2-135m
 	$(ACTIVATE) PYTHONPATH=workflow python -m benchmarks
 
-env: $(VENV)/.installed
+env: $(VENV)/.installed $(VENV)/bin/actadd
 
 # The lock's versions without its sums: those are of another build of torch on some machines.
 $(VENV)/.installed: requirements.txt requirements.lock
@@ -61,6 +61,12 @@ $(VENV)/.installed: requirements.txt requirements.lock
 	sed -nE 's/^([^ #]+==[^ \\]+( ;[^\\]*)?).*/\1/p' requirements.lock > $(VENV)/constraints.txt
 	$(VENV)/bin/pip install --quiet --requirement requirements.txt --constraint $(VENV)/constraints.txt
 	touch $@
+
+# The command actadd: this checkout's library, wherever it is called.
+$(VENV)/bin/actadd: $(VENV)/.installed
+	printf '#!/bin/sh\nPYTHONPATH="%s$${PYTHONPATH:+:$$PYTHONPATH}" exec "%s" -P -m actadd "$$@"\n' \
+		"$(CURDIR)/workflow" "$(abspath $(VENV))/bin/python" > $@
+	chmod +x $@
 
 # Every package of the tree, for every platform, with the sums of its files; torch is the package
 # index's build, which brings CUDA on Linux. `pip install -r requirements.lock` checks the sums.

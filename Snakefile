@@ -13,9 +13,12 @@ min_version("9.20")
 WORKFLOW = Path(workflow.current_basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 # Programs are started as `python -m programs.NAME`, wherever the working directory is, and read and
-# write UTF-8 whatever the locale is.
+# write UTF-8 whatever the locale is. A prefix takes the place of Snakemake's own, by which a job ends
+# at the first command that fails; that of a workflow that takes this one in as a module stays.
 shell.prefix(
-    f"export PYTHONUTF8=1 PYTHONPATH={shlex.quote(str(WORKFLOW))}" "${{PYTHONPATH:+:$PYTHONPATH}}; "
+    (shell._process_prefix or "").replace("{", "{{").replace("}", "}}") + "set -euo pipefail; "
+    f"export PYTHONUTF8=1 PYTHONPATH={shlex.quote(str(WORKFLOW))}"
+    "${{PYTHONPATH:+:$PYTHONPATH}}; "
 )
 
 from actadd import runs
@@ -59,22 +62,8 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = Plan(config, Path.cwd())
+
 STARTED = time.time()
-
-
-wildcard_constraints:
-    source=r"[a-z0-9-]+",
-    model=r"[a-z0-9-]+",
-    dataset=r"[a-z0-9-]+",
-    vector=r"[a-z0-9-]+",
-    experiment=r"[a-z0-9-]+",
-    scorer=r"[a-z0-9-]+",
-    display=r"[a-z0-9-]+",
-    lens=r"[a-z0-9-]+",
-    overhead=r"[a-z0-9-]+",
-    subject=r"[a-z0-9-]+",
-    shard=r"\d+",
-    shards=r"\d+",
 
 
 onstart:
@@ -82,6 +71,8 @@ onstart:
     # finished: after a hundred jobs that took half a core. Only clusters need the limit.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    say_refusals()
+    refuse_unaccepted()
     try:
         runs.begin(RUNNING, Path("results"))
     except UserError as error:
@@ -101,6 +92,24 @@ onsuccess:
 
 # --- rules ----------------------------------------------------------------------------------------
 include: "workflow/rules/common.smk"
+
+
+# A name that the config does not have is no target: Snakemake says so.
+wildcard_constraints:
+    source=names_of("sources"),
+    model=names_of("models"),
+    dataset=names_of("datasets"),
+    vector=names_of("vectors"),
+    experiment=names_of("experiments"),
+    scorer=names_of("scorers"),
+    display=names_of("figures", "tables"),
+    lens=names_of("lenses"),
+    overhead=names_of("overheads"),
+    subject=subjects(),
+    shard=r"\d+",
+    shards=r"\d+",
+
+
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/vectors.smk"

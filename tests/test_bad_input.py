@@ -81,7 +81,7 @@ MISTAKES = [
     (
         "scorers.disfluency.model",
         "gemma-3-270m",
-        ["models.gemma-3-270m.licence", "licences_accepted"],
+        ["gemma-3-270m", "licences_accepted"],
     ),
     ("experiments.topic.models", ["gpt5"], ["experiments.topic.models", "'gpt5'", "smollm2-135m"]),
     ("experiments.topic.models", [], ["experiments.topic.models"]),
@@ -130,7 +130,7 @@ MISTAKES = [
     (f"{ADDITION}.position", ["front", "back"], ["choices.best.condition", "position"]),
     ("scorers.vader.validate.metric", "probability", ["scorers.vader.validate.metric", "compound"]),
     ("scorers.sentiment.validate.split", "fit", ["scorers.sentiment.validate.split", "fitted"]),
-    ("figures.norms.models", ["gemma-3-270m"], ["models.gemma-3-270m.licence"]),
+    ("figures.norms.models", ["gemma-3-270m"], ["licences_accepted", "gemma-3-270m"]),
     ("figures.topic-sweep.condition", "unsteered", ["figures.topic-sweep.condition"]),
     ("sources.all-minilm-l6-v2.type", DELETE, ["sources.all-minilm-l6-v2", "'type'", "missing"]),
     ("datasets.openings.file", "x\n/../../y.csv", ["datasets.openings.file"]),

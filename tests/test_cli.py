@@ -221,7 +221,8 @@ def test_a_vector_that_dwarfs_the_stream_is_warned_of(prepared, monkeypatch):
 def test_what_cannot_be_tried_is_said_before_a_model_is_loaded(prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = actadd("try", *TRIAL, PROMPT, code=1)
-    assert "snakemake --cores all results/models/smollm2-135m" in said
+    assert "neither a prepared model nor a Hugging Face folder" in said
+    assert "in the workflow's folder" in said
     model = ("--model", str(prepared))
     assert "layers are 0 to 2" in actadd("try", *model, *TRIAL, "--layer", "3", PROMPT, code=1)
     assert "write a longer prompt" in actadd("try", *model, *TRIAL, "I", code=1)
@@ -229,6 +230,13 @@ def test_what_cannot_be_tried_is_said_before_a_model_is_loaded(prepared, tmp_pat
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "config.json").write_text("{}")
     assert "no tokenizer.json" in actadd("try", "--model", "empty", *TRIAL, PROMPT, code=1)
+
+
+def test_a_model_that_is_not_there_is_named_with_what_makes_it_ready(configs):
+    said = actadd("try", "--model", "tiny", *TRIAL, PROMPT, code=1)
+    assert said.endswith("this makes tiny ready: snakemake --cores all results/models/tiny\n")
+    said = actadd("try", "--model", "nope", *TRIAL, PROMPT, code=1)
+    assert said.endswith("models of the config: tiny\n") and "snakemake" not in said
 
 
 @pytest.mark.parametrize(
@@ -552,6 +560,25 @@ def test_dry_run_alone_is_a_mistake(configs):
 
 
 # --- make clean ---
+
+
+def test_the_command_is_in_the_environment_that_make_makes(tmp_path):
+    """Wherever it is called, and whatever characters its folder has."""
+    checkout = tmp_path / "a checkout"
+    (checkout / ".venv/bin").mkdir(parents=True)
+    shutil.copy2(tiny.ROOT / "Makefile", checkout)
+    for name in ("requirements.txt", "requirements.lock"):
+        (checkout / name).touch()
+    (checkout / "workflow").symlink_to(tiny.ROOT / "workflow")
+    # The environment itself, as `make env` would install it.
+    python = checkout / ".venv/bin/python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (checkout / ".venv/.installed").touch()
+    subprocess.run(["make", "env"], cwd=checkout, check=True, capture_output=True)
+    command = [str(checkout / ".venv/bin/actadd"), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "verify" in done.stdout, done.stderr
 
 
 def test_make_clean_says_what_goes_before_it_goes(tmp_path):

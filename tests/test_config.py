@@ -1,9 +1,11 @@
 """What one section of the config decides for others: models, sizes, local copies, stand-ins."""
 
 import copy
+import re
 import shutil
 
 import pytest
+import yaml
 
 import tiny
 from actadd.config import checked
@@ -74,8 +76,33 @@ def test_naming_it_without_accepting_is_an_error(settings, section):
     settings["models"]["other"]["licence_terms"] = TERMS
     name = {"experiments": "ratio", "lenses": "reading", "overheads": "time", "figures": "norms"}
     settings[section][name[section]]["models"] = ["other"]
-    with pytest.raises(UserError, match=r"models\.other\.licence: .*licences_accepted=\[other\]"):
+    with pytest.raises(UserError, match=r"(?s)other \(X licence.*licences_accepted=\[other\]"):
         checked(settings)
+
+
+def test_one_message_names_all_models_and_a_line_that_accepts_them_beside_those_accepted(
+    settings, tmp_path
+):
+    """The line is put where the message says, as it stands there."""
+    terms = [f"{TERMS}/{number}" for number in range(3)]
+    for number, address in enumerate(terms):
+        licence = {"licence": f"licence {number}", "licence_terms": address}
+        settings["models"][f"other-{number}"] = {**settings["models"]["tiny"], **licence}
+    names = [f"other-{number}" for number in range(3)]
+    settings["licences_accepted"] = ["other-1"]
+    settings["experiments"]["ratio"]["models"] = ["other-0", "other-1"]
+    settings["scorers"]["fluency"]["model"] = "other-2"
+    with pytest.raises(UserError) as caught:
+        checked(copy.deepcopy(settings))
+    said = str(caught.value)
+    assert all(word in said for word in ("other-0", "other-2", terms[0], terms[2], "licence 2"))
+    assert terms[1] not in said and len(said.splitlines()) <= 5
+    [line] = re.findall(r"^  (licences_accepted: .*)$", said, re.MULTILINE)
+    [option] = re.findall(r"--config '(.*)'$", said, re.MULTILINE)
+    key, _, accepted = option.partition("=")
+    assert yaml.safe_load(line) == {key: yaml.safe_load(accepted)}
+    assert set(yaml.safe_load(accepted)) == set(names)
+    checked({**settings, **yaml.safe_load(line)})
 
 
 def test_no_model_at_all_and_an_unknown_one(settings):

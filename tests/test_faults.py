@@ -30,6 +30,7 @@ import tiny
 from actadd.cells import CellStore
 from actadd.errors import UserError
 from actadd.files import ABANDONED_SECONDS, read_json, whole_file, whole_folder, write_json
+from actadd.provenance import sealed
 
 HERE = socket.gethostname().replace(".", "-")
 # Long enough to be killed in the middle: five cells of 80 completions each.
@@ -187,18 +188,21 @@ def test_a_damaged_download_behind_a_model_is_removed_with_it(run, space):
 
 
 def test_a_record_that_is_damaged_is_named(run, space):
-    truncate(space.folder / "results/summaries/tiny/sweep.provenance.json")
+    record = space.folder / "results/summaries/tiny/sweep.provenance.json"
+    truncate(record)
     assert "sweep.provenance.json is damaged" in run("figure", "/sweep.")
+    assert not record.exists() and not record.with_name("sweep.parquet").exists()
     record = space.folder / "results/summaries/tiny/ratio.provenance.json"
-    write_json(record, {**read_json(record), "outputs": {}})
+    record.write_text(sealed({**read_json(record), "outputs": {}}))
     assert f"ratio.provenance.json says nothing of {PLACE}" in run("figure", "/ratio.")
+    assert not record.exists() and not (space.folder / PLACE).exists()
 
 
 @pytest.mark.parametrize("display", ["figure", "table"])
 def test_figures_and_tables_refuse_what_another_job_made(run, space, display):
     record = space.folder / "results/summaries/tiny/sweep.provenance.json"
     content = read_json(record)
-    write_json(record, {**content, "job": "0" * 16})
+    record.write_text(sealed({**content, "job": "0" * 16}))
     if display == "table":
         # The tiny config has no table; what is refused, and when, is the same.
         given = {"--png": "--csv", "--svg": "--markdown", "--pdf": "--latex"}
@@ -210,7 +214,7 @@ def test_figures_and_tables_refuse_what_another_job_made(run, space, display):
                 call["arguments"] += ["--page", "p.html"]
                 write_json(path, call)
     said = run(display, "/sweep.")
-    assert "made from another config or code (job 0000000000000000)" in said
+    assert "made from another config or code (job 0000000000000000); delete it and run" in said
 
 
 def test_any_bit_of_a_cell_that_is_another_is_noticed(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Another workflow takes this one in as a module: docs/how-to/module.md."""
 
 import re
+import shutil
 
 import pytest
 import yaml
@@ -40,6 +41,23 @@ def test_the_whole_is_planned_under_the_modules_names(outer):
     assert {"actadd_model", "actadd_figure"} <= set(planned)
     assert all(rule.startswith("actadd_") for rule in planned), planned
     assert not (outer.folder / "results").exists()
+
+
+def test_what_fails_is_said_under_the_other_workflows_prefix(outer, tmp_path):
+    """Its rules keep their prefix; ours end at what fails, whatever that prefix is."""
+    space = outer.copy(tmp_path / "prefixed")
+    snakefile = space.folder / "Snakefile"
+    own = "rule mine:\n    output: 'mine.txt'\n    shell: 'echo {{MINE}} $MINE > {output}'\n"
+    text = snakefile.read_text()
+    snakefile.write_text(f"shell.prefix('set +e; export MINE=mine; ')\n{text}\n{own}")
+    shutil.rmtree(space.folder / "tiny-model")
+    printed = space.run(
+        "--keep-going", "--latency-wait", "1", "results/sources/tiny", "mine.txt", fails=True
+    )
+    assert "tiny-model does not exist; write an existing path" in printed
+    assert "actadd_fetch failed; results/logs/fetch/tiny.log ends so:" in printed
+    assert "latency" not in printed
+    assert (space.folder / "mine.txt").read_text() == "{MINE} mine\n"
 
 
 def test_a_target_is_computed_with_the_other_workflows_config(outer):

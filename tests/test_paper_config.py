@@ -122,14 +122,22 @@ def test_published_numbers_are_compared_on_the_data_they_need(paper):
 
 
 def test_terms_have_to_be_accepted():
-    with pytest.raises(UserError, match=r"licences_accepted=\[opt-6-7b\]"):
+    with pytest.raises(UserError) as caught:
         loaded("paper")
+    said = str(caught.value)
+    [line] = re.findall(r"^  (licences_accepted: .*)$", said, re.MULTILINE)
+    assert set(yaml.safe_load(line)["licences_accepted"]) == set(TERMS["licences_accepted"])
+    assert all(
+        loaded("paper", TERMS)["models"][name]["licence_terms"] in said
+        for name in TERMS["licences_accepted"]
+    )
+    loaded("paper", yaml.safe_load(line))
 
 
 def test_more_models_with_and_without_their_terms(capsys):
     without = loaded("models_offline")
     assert without["experiments"]["topics"]["models"] == ["smollm2-135m", "stories15m"]
-    assert "gemma-3-270m is left out" in capsys.readouterr().err
+    assert "left out until their terms are accepted: gemma-3-270m" in capsys.readouterr().err
     accepted = loaded("models_offline", {"licences_accepted": ["gemma-3-270m"]})
     assert accepted["experiments"]["topics"]["models"][-1] == "gemma-3-270m"
     assert capsys.readouterr().err == ""
@@ -205,7 +213,7 @@ def test_the_paper_can_be_planned_without_a_network(tree, tmp_path):
 @pytest.mark.workflow
 def test_more_models_can_be_planned(tree):
     jobs, printed = planned(tree, "paper_small", "models_offline")
-    assert "gemma-3-270m is left out" in printed
+    assert "left out until their terms are accepted: gemma-3-270m" in printed
     assert jobs["model"] == 2 and "activations_gemma_3_270m" not in jobs
     accepted = "licences_accepted=[gemma-3-270m]"
     more, printed = planned(tree, "paper_small", "models_offline", accepted)

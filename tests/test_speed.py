@@ -16,11 +16,12 @@ from actadd import batching, datasets, generation
 from actadd.batching import halving, left_pad, padded_width
 from actadd.cache import RoomyLayer, roomy_cache
 from actadd.errors import UserError
-from actadd.files import read_json, sha256_file, write_json
+from actadd.files import read_json, sha256_file
 from actadd.generation import BROKEN, generate
 from actadd.logprobs import swept_logprobs, token_logprobs
 from actadd.measures import measure
 from actadd.models import load, prepare
+from actadd.provenance import sealed
 from actadd.resume import outputs_below, resumed_at
 from actadd.sampling import Sampling
 from actadd.steering import Addition, blocks, model_inputs, record_activations
@@ -513,7 +514,8 @@ def test_auto_rows_are_proposed_once_and_kept(tmp_path, tiny_model):
     # What was proposed stays, though the machine may have other memory by now.
     path.write_text(path.read_text().replace("128", "64"))
     record = path.with_name("tiny.batch.provenance.json")
-    write_json(record, {**read_json(record), "outputs": {path.name: sha256_file(path)}})
+    outputs = {path.name: sha256_file(path)}
+    record.write_text(sealed({**read_json(record), "outputs": outputs}))
     space.run()
     rows = {
         pq.read_schema(cell).metadata.get(b"batch_rows")

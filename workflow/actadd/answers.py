@@ -15,10 +15,10 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential
 
+from actadd import locks
 from actadd.errors import CellError, UserError, without_secrets
 from actadd.files import digest, read_json, write_json
 
@@ -41,6 +41,8 @@ FILTERED = re.compile(
     re.IGNORECASE,
 )
 REFUSED = "refused by the server"
+# Seconds that a job waits for its turn: many jobs may ask one server.
+TURN = 6 * 3600
 
 
 class _Passing(Exception):
@@ -188,9 +190,7 @@ def _turn(spec: dict) -> Iterator[None]:
     if not spec.get("per_second"):
         yield
         return
-    file = Path(spec["answers"]) / "turn.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file):
+    with locks.held(Path(spec["answers"]) / "turn.lock", TURN):
         end = time.monotonic() + 1 / spec["per_second"]
         try:
             yield

@@ -19,6 +19,7 @@ from actadd import configfiles, displays
 from actadd.conditions import at_depth, grid_size
 from actadd.errors import UserError, shown, without_secrets
 from actadd.files import canonical
+from actadd.licences import terms, unaccepted
 from actadd.scorers import KINDS, is_share, metrics
 
 # The largest number that every format of our tables holds.
@@ -129,18 +130,11 @@ def _all_additions(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _runners(config: dict[str, Any]) -> list[str]:
     """run_on, but for models whose terms nobody has accepted; says which and how to."""
-    runners = []
-    for name in config["run_on"]:
-        entry = config["models"].get(name, {})
-        if entry.get("licence_terms") and name not in config["licences_accepted"]:
-            print(
-                f"run_on: {name} is left out until you accept {entry['licence']}: read "
-                f"{entry['licence_terms']}, then run with --config 'licences_accepted=[{name}]'",
-                file=sys.stderr,
-            )
-        else:
-            runners.append(name)
-    return runners
+    left_out = unaccepted(config, config["run_on"])
+    if left_out:
+        said = f"run_on: left out until their terms are accepted: {terms(config, left_out)}"
+        print(said, file=sys.stderr)
+    return [name for name in config["run_on"] if name not in left_out]
 
 
 @cache
@@ -459,13 +453,8 @@ def _models(config: dict[str, Any]) -> Iterator[str]:
                 date.fromisoformat(entry["chat_date"])
             except ValueError as error:
                 yield f"{key}.chat_date: {entry['chat_date']!r}: {error}; write a day that there is"
-        terms = entry.get("licence_terms")
-        if terms and name in used and name not in config["licences_accepted"]:
-            yield (
-                f"models.{name}.licence: {entry['licence']} has to be accepted. Read {terms}; if "
-                f"you accept, run with --config 'licences_accepted=[{name}]' or add {name} to "
-                "licences_accepted"
-            )
+    if missing := unaccepted(config, used):
+        yield f"licences_accepted: not accepted yet: {terms(config, missing)}"
 
 
 def _placed(key: str, entry: dict[str, Any], device: str) -> Iterator[str]:

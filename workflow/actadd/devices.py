@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from actadd import locks
 from actadd.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -91,11 +92,11 @@ def _wait(names: list[str], count: int, job: str, held: ExitStack) -> list[str]:
     while True:
         busy: list[str] = []
         # One job at a time chooses: two that need two devices each never end up with one each.
-        with FileLock(folder / "choosing.lock"), ExitStack() as attempt:
+        with locks.held(folder / "choosing.lock"), ExitStack() as attempt:
             free: list[str] = []
             for name, file in files.items():
                 try:
-                    attempt.enter_context(FileLock(file).acquire(blocking=False))
+                    attempt.enter_context(locks.lock(file).acquire(blocking=False))
                 except Timeout:
                     busy.append(f"{name} by {file.read_text(encoding='utf-8')}")
                     continue

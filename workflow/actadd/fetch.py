@@ -13,13 +13,14 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import SoftFileLock
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from actadd import locks
 from actadd.errors import UserError, without_secrets
 from actadd.files import read_json, sha256_file, system_error, whole_folder, write_json
 
@@ -47,7 +48,10 @@ def fetch(name: str, spec: dict, target: Path, lock: Path) -> dict[str, Any]:
     what was pinned; nothing is left behind then.
     """
     makers = {"package": _package, "url": _url, "hub": _hub, "path": _path}
-    locked = (read_json(lock) if lock.exists() else {}).get(name, {})
+    pinned = spec["type"] in ("hub", "url")
+    # A lock that cannot be had is known before anything is downloaded.
+    with locks.held(f"{lock}.lock") if pinned else nullcontext():
+        locked = (read_json(lock) if lock.exists() else {}).get(name, {})
     with whole_folder(target) as folder:
         # On the disk that has to hold it anyway: /tmp is often too small for a model.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
@@ -63,9 +67,9 @@ def fetch(name: str, spec: dict, target: Path, lock: Path) -> dict[str, Any]:
                     f"sources.{name}.sha256: no file {file!r}; there are {sorted(sums)}"
                 )
             _compare(f"sources.{name}.sha256.{file}", sums[file], expected)
-        if spec["type"] in ("hub", "url"):
+        if pinned:
             # Two fetches at once must not lose each other's entry.
-            with FileLock(f"{lock}.lock"):
+            with locks.held(f"{lock}.lock"):
                 _lock(name, lock, locked, {**learned, "sha256": sums})
     return {**learned, "sha256": sums, "source": _describe(spec)}
 
@@ -252,7 +256,12 @@ def _hub(name: str, spec: dict, folder: Path, scratch: Path, locked: dict) -> di
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
+    from huggingface_hub.utils import _fixes
 
+    if not locks.known(scratch / "lock"):
+        # The hub's client asks for locks too, and takes some refusals for a failing network.
+        _fixes.FileLock = SoftFileLock
+    (scratch / "lock").unlink()
     repository, kind = spec["repository"], spec.get("repository_type", "model")
     revision = spec.get("revision") or locked.get("revision")
     token = os.environ.get("HF_TOKEN", "").strip()

@@ -83,15 +83,15 @@ def _temporary(path: Path, suffix: str) -> Path:
     pattern = re.compile(re.escape(f".{stem}.") + r"([^.]+)\.(\d+)" + re.escape(suffix))
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.iterdir():
-        if (named := pattern.fullmatch(left.name)) and _abandoned(left, *named.groups(), host):
+        if (named := pattern.fullmatch(left.name)) and abandoned(left, *named.groups(), host):
             # Another process may be at it too.
             with suppress(OSError):
                 remove(left)
     return path.with_name(f".{stem}.{host}.{os.getpid()}{suffix}")
 
 
-def _abandoned(left: Path, host: str, process: str, here: str) -> bool:
-    """Whether nobody writes a temporary file any more: its process is gone, or it is very old."""
+def abandoned(left: Path, host: str, process: str, here: str) -> bool:
+    """Whether a file's process is gone, as far as can be known `here`, or the file very old."""
     if host == here:
         try:
             os.kill(int(process), 0)
@@ -166,9 +166,13 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def json_text(value: Any) -> str:
+    """The bytes that a JSON file of ours holds, as text."""
+    return json.dumps(canonical(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path | str, value: Any) -> None:
-    text = json.dumps(canonical(value), indent=2, sort_keys=True, ensure_ascii=False)
-    write_text(path, text + "\n")
+    write_text(path, json_text(value))
 
 
 def read_json(path: Path | str) -> Any:
@@ -176,7 +180,9 @@ def read_json(path: Path | str) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DamagedFile(f"{path} is damaged, it is no JSON: delete it and run again") from error
+        ours = "results" in Path(path).parts
+        remedy = "actadd verify says what makes it anew" if ours else "delete it and run again"
+        raise DamagedFile(f"{path} is damaged, it is no JSON: {remedy}") from error
 
 
 def write_with(path: Path | str, write: Callable[[Path], Any]) -> None:

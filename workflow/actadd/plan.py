@@ -16,6 +16,7 @@ from actadd import displays
 from actadd.codedigest import code_digest
 from actadd.conditions import at_depth, expand, vectors_needed
 from actadd.files import canonical, sha256_file
+from actadd.licences import terms, unaccepted
 from actadd.program import job_digest
 from actadd.scorers import ASKING, KINDS
 
@@ -83,6 +84,8 @@ class Plan:
         spec |= {field: entry[field] for field in optional if field in entry}
         if entry["trust_remote_code"]:
             spec["trust_remote_code"] = True
+        if missing := unaccepted(self.config, [name]):
+            spec["terms"] = terms(self.config, missing)
         source = self.source(entry["source"])
         above = {} if self.verifies_apart else self._verifying(name)
         spec = {"model": spec, **above}

@@ -1,5 +1,6 @@
 """What an output was made from, written beside it."""
 
+import json
 import os
 import platform
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from actadd.errors import DamagedFile, UserError
-from actadd.files import read_json, remove, sha256_file, write_json
+from actadd.files import digest, json_text, read_json, remove, sha256_file, write_text
 
 # Packages whose version can change a number; what is not installed is left out.
 PACKAGES = (
@@ -31,6 +32,11 @@ PACKAGES = (
     "gguf",
     "huggingface_hub",
 )
+
+
+# The folder that holds the outputs, see Snakefile.
+RESULTS = "results"
+KEYS = {"stage", "job", "code", "spec", "facts", "outputs", "git", "versions"}
 
 
 @cache
@@ -95,7 +101,42 @@ def write(
         "git": git_state(),
         "versions": versions(),
     }
-    write_json(path, record)
+    write_text(path, sealed(record))
+
+
+def sealed(record: dict[str, Any]) -> str:
+    """A record's text, with the sum of all its other bytes in it."""
+    content = {key: value for key, value in record.items() if key != "sum"}
+    return json_text({**content, "sum": digest(content)})
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A job's record; None if the file is something else, of somebody else.
+
+    Raises DamagedFile, which names the file, if it is not what was written. A record of an earlier
+    version has no sum: all of its keys have to be there.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        record = json.loads(text)
+    except ValueError as error:
+        raise DamagedFile(f"{path} is damaged, it is no JSON") from error
+    if not isinstance(record, dict) or len(KEYS & record.keys()) < len(KEYS) / 2:
+        return None
+    if record.keys() - {"sum"} != KEYS or ("sum" in record and text != sealed(record)):
+        raise DamagedFile(f"{path} is damaged, its sum is not that of its content")
+    return record
+
+
+def recorded(path: Path) -> dict[str, Any]:
+    """A record of ours, for who looks at results; raises DamagedFile, which says what to do."""
+    try:
+        record = read(path)
+    except DamagedFile as error:
+        raise DamagedFile(f"{error}; actadd verify says what makes it anew") from error
+    if record is None:
+        raise DamagedFile(f"{path} is no record of a job; actadd verify says what makes it anew")
+    return record
 
 
 def weights(paths: Iterable[Path]) -> dict[str, str]:
@@ -117,6 +158,12 @@ def record_beside(path: Path) -> Path | None:
     return None
 
 
+def job_of(path: Path) -> str | None:
+    """The job that made an output, by its record; None if there is none that can be read."""
+    beside = record_beside(path)
+    return _content(beside).get("job") if beside else None
+
+
 def check_fresh(path: Path, expected: set[str]) -> None:
     """Raises UserError if `path` was made by another job than one of `expected`, or is damaged.
 
@@ -130,26 +177,43 @@ def check_fresh(path: Path, expected: set[str]) -> None:
     if beside is None:
         return
     try:
-        record = read_json(beside)
+        record = read(beside)
     except DamagedFile as error:
+        if path.parts[0] != RESULTS:
+            # A file of the user's, beside something that is no record.
+            return
+        # Nothing says any more what the output was made from.
+        discard(path, beside)
         raise UserError(
-            f"{beside} is damaged, it is no JSON: delete it and {path}, and run again"
+            f"{error}: removed, with {path}; run again and both are made anew"
         ) from error
-    if not isinstance(record, dict) or "job" not in record:
+    if record is None:
         return
     if record["job"] not in expected:
         raise UserError(
-            f"{path} was made from another config or code (job {record['job']}); "
-            f"delete it, or run snakemake with --forcerun, to make it again"
+            f"{path} was made from another config or code (job {record['job']}); delete it and "
+            "run again, and it is made anew"
         )
     listed = _listed(path, beside, record)
-    if not listed and "outputs" in record:
-        raise UserError(f"{beside} says nothing of {path}: delete both, and run again")
+    if not listed:
+        discard(path, beside)
+        raise UserError(
+            f"{beside} says nothing of {path}: removed, both; run again and they are made anew"
+        )
     for name, wanted in listed.items():
         file = beside.parent / name
         found = sha256_file(file) if file.is_file() else None
         if found != wanted:
             _refuse(file, beside, found, wanted)
+
+
+def discard(path: Path, beside: Path) -> None:
+    """Removes an output and its record, so that the next run makes both.
+
+    Of a folder that one job made, all of it goes: Snakemake knows no part of it.
+    """
+    remove(beside.parent / path.relative_to(beside.parent).parts[0])
+    remove(beside)
 
 
 def _listed(path: Path, beside: Path, record: dict) -> dict[str, str]:
@@ -175,9 +239,7 @@ def _refuse(file: Path, beside: Path, found: str | None, wanted: str) -> NoRetur
             "touch it (the command `touch`) and run again"
         )
     for place, record in ((file, beside), *([(real, owner)] if owner else [])):
-        # Of a folder that one job made, all of it: Snakemake knows no part of it.
-        remove(record.parent / place.relative_to(record.parent).parts[0])
-        remove(record)
+        discard(place, record)
     raise UserError(
         f"{file} is damaged ({state}, expected {wanted}): removed; run again and it is made anew"
     )
@@ -192,6 +254,14 @@ def _owner(real: Path, results: Path) -> Path | None:
             folder / "provenance.json",
             folder.with_name(f"{folder.name}.provenance.json"),
         ):
-            if record.is_file() and _listed(real, record, read_json(record)):
+            if record.is_file() and _listed(real, record, _content(record)):
                 return record
     return None
+
+
+def _content(record: Path) -> dict[str, Any]:
+    """What a record holds, as far as it can be read."""
+    try:
+        return read(record) or {}
+    except DamagedFile:
+        return {}

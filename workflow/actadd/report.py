@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from actadd import provenance
 from actadd.files import read_json, write_text
 from actadd.wording import visible
 
@@ -77,7 +78,7 @@ def describe(
     spec: experiments, models {name: source}, seed, device. records: the provenance of results.
     verifications: of each model its folder, or the record that lies beside it.
     """
-    found = [read_json(path) for path in records]
+    found = [record for path in records if (record := provenance.read(path))]
     commits = Counter(
         (record["git"]["commit"] or "none") + (", changed" if record["git"]["dirty"] else "")
         for record in found

@@ -1,12 +1,16 @@
 """Whether a run is going on in a folder, and whether it can write there."""
 
+import atexit
 import fcntl
 import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from actadd.errors import UserError
+from actadd.files import abandoned
+from actadd.locks import WITHOUT
 
 HELD: list[IO] = []
 
@@ -14,18 +18,24 @@ HELD: list[IO] = []
 def begin(running: Path, results: Path) -> None:
     """Holds the file `running` until this process ends, however it ends.
 
+    On a file system without locks, a file that names the process stands beside it meanwhile.
     Raises UserError if the folder `results`, or one in it, cannot be written.
     """
     for folder in (results, *(path for path in results.glob("*") if path.is_dir())):
         if folder.exists() and not os.access(folder, os.W_OK):
             raise UserError(
-                f"{folder} cannot be written; make it writable, or run in another folder "
-                "(--directory)"
+                f"{folder} cannot be written; make it writable, or copy the workflow to a folder "
+                "that is, and run there"
             )
     stream = running.open("a")
-    # Some network disks know no locks: then there is nothing to hold.
-    with suppress(OSError):
+    try:
         fcntl.flock(stream, fcntl.LOCK_SH)
+    except OSError as error:
+        if error.errno not in WITHOUT:
+            raise
+        mark = running.with_name(f"{running.name}.{_host()}.{os.getpid()}")
+        mark.touch()
+        atexit.register(mark.unlink, missing_ok=True)
     HELD.append(stream)
 
 
@@ -41,5 +51,19 @@ def refuse_if_running(running: Path) -> None:
                 f"a run is going on in {Path.cwd()}: wait until it ends, or stop it (Ctrl-C), "
                 "before you unlock the folder"
             ) from error
-        except OSError:
-            return
+        except OSError as error:
+            if error.errno not in WITHOUT:
+                raise
+    for mark in running.parent.glob(f"{running.name}.*.*"):
+        _, host, process = mark.name.rsplit(".", 2)
+        if not abandoned(mark, host, process, _host()):
+            raise UserError(
+                f"a run is going on in {Path.cwd()}, process {process} of {host}: wait until it "
+                f"ends, or stop it (Ctrl-C); if it has died, delete {mark}, and unlock the folder"
+            )
+        with suppress(OSError):
+            mark.unlink()
+
+
+def _host() -> str:
+    return socket.gethostname().replace(".", "-")

@@ -36,6 +36,8 @@ def summary(results: Path, started: float) -> str:
     if cells.total():
         failed = f", {cells['failed']} failed" if cells["failed"] else ""
         lines.append(f"cells: {cells['computed']} computed, {cells['reused']} reused{failed}")
+        if cells["reused"] == cells.total():
+            lines.append("all from the store; actadd store --forget EXPERIMENT has them computed")
     shown = [
         f"{stage} {readable(sum(took))}" + (f" ({len(took)} jobs)" if len(took) > 1 else "")
         for stage, took in sorted(stages.items(), key=lambda item: (-sum(item[1]), item[0]))

@@ -3,14 +3,18 @@
 On a CPU it is verified here; where that takes a GPU, programs.verification does it.
 """
 
+from actadd.errors import UserError
 from actadd.models import prepare
 from actadd.program import run
 from actadd.verification import verified
 
 
 def work(spec, inputs, outputs):
-    folder = outputs["folder"]
-    facts = prepare(spec["model"], inputs["source"], folder)
+    entry, folder = spec["model"], outputs["folder"]
+    # Whatever asked for the model.
+    if "terms" in entry:
+        raise UserError(f"licences_accepted: not accepted yet: {entry['terms']}")
+    facts = prepare(entry, inputs["source"], folder)
     if "compute" in spec:
         verified(spec, folder, folder / "verification.json", otherwise_removed=folder)
     return facts

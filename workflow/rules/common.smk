@@ -1,12 +1,16 @@
 # Functions for the rules: which files a job reads, and what `all` consists of.
 
-from actadd import attempts
+import logging
+import threading
+
+from actadd import attempts, licences, reasons
 from actadd.config import home
 from actadd.displays import KINDS
 from actadd.plan import MEASURES
 from actadd.resources import Needs
 from actadd.runsummary import summary
 from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
 
 CONDA = "../../environment.yml"
 NEEDS = Needs(config, Path.cwd())
@@ -28,6 +32,17 @@ def experiments(measure: str, sharded: bool) -> str:
         if entry["measure"] == measure and (entry["shards"] > 1) == sharded
     ]
     return "|".join(names) or NOTHING
+
+
+def names_of(*sections: str) -> str:
+    """Wildcard constraint: the names of the entries in some sections of the config."""
+    return "|".join(name for section in sections for name in config[section]) or NOTHING
+
+
+def subjects() -> str:
+    """Wildcard constraint: the models and the shapes whose forward passes are timed."""
+    timed = (name for overhead in config["overheads"] for name in PLAN.overhead_subjects(overhead))
+    return "|".join(dict.fromkeys(timed)) or NOTHING
 
 
 def cells_file(model: str, experiment: str) -> str:
@@ -173,6 +188,60 @@ def say_what_was_done(since: float):
     """In the process that somebody started, not in those that it starts for its jobs."""
     if workflow.is_main_process and (said := summary(Path("results"), since)):
         logger.info(said)
+
+
+class Reasons(logging.Handler):
+    """Says why a job failed as soon as it does, from its log and its exit code.
+
+    Snakemake names the log alone, or prints all of it.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.thread = threading.local()
+
+    def emit(self, record):
+        event = getattr(record, "event", None)
+        if event == LogEvent.ERROR:
+            # Of the job whose error the same thread reports next.
+            self.thread.ended = reasons.ended_by(record.getMessage())
+        if event == LogEvent.JOB_ERROR:
+            ended, self.thread.ended = getattr(self.thread, "ended", ""), ""
+            if said := reasons.reason(record.rule_name, record.log, ended, STARTED):
+                logger.error(said)
+
+
+logger.addHandler(Reasons())
+
+
+MODEL = workflow.modifier.modify_rulename("model")
+
+
+def refuse_unaccepted():
+    """Ends the run before anything of a model is fetched whose terms nobody has accepted.
+
+    Its rule refuses it too; the config's check sees only what its experiments use.
+    """
+    jobs = (job for job in workflow.dag.needrun_jobs() if job.rule.name == MODEL)
+    if missing := licences.unaccepted(config, {job.wildcards.model for job in jobs}):
+        said = licences.terms(config, missing)
+        raise WorkflowError(f"licences_accepted: not accepted yet: {said}")
+
+
+def say_refusals():
+    """What a batch system says of a job is printed, with its remedy.
+
+    Snakemake 9.27 keeps it to itself if the job is a group of jobs.
+    """
+    executor = workflow.scheduler._executor
+    usual = executor.report_job_error
+
+    def aloud(job_info, msg=None, **about):
+        if msg:
+            logger.error(reasons.refusal(msg))
+        usual(job_info, msg=msg, **about)
+
+    executor.report_job_error = aloud
 
 
 def choice_tables(wildcards):

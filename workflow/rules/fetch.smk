@@ -31,7 +31,7 @@ rule fetch:
     message:
         "Fetch source {wildcards.source}"
     shell:
-        "python -m programs.fetch --spec {params.spec:q} --code {params.code} "
+        "set -o pipefail; python -m programs.fetch --spec {params.spec:q} --code {params.code} "
         "--folder {output.folder} --provenance {output.provenance} 2>&1 | tee {log}"
 
 

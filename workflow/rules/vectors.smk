@@ -32,7 +32,7 @@ for model in config["models"]:
         message:
             "Make vector {wildcards.vector}"
         shell:
-            "python -m programs.vectors --spec {params.spec:q} --code {params.code} "
+            "set -o pipefail; python -m programs.vectors --spec {params.spec:q} --code {params.code} "
             "--activations {input.activations} --file {input.file:q} "
             "--layers {output.layers} --norms {output.norms} "
             "--provenance {output.provenance} 2>&1 | tee {log}"

@@ -1,4 +1,4 @@
-"""The command line: `python -m actadd COMMAND`, or `actadd COMMAND` once it is installed.
+"""The command line: `actadd COMMAND`, which `make env` puts beside the environment's Python.
 
 One module for each command, with what it does apart from how it is shown. Modules are imported by
 the command that needs them: `--help` and `check` load neither torch nor pandas.
@@ -285,7 +285,7 @@ def show_plan(
 @app.command(
     "store",
     epilog="Examples:\n\nactadd store\n\nactadd store --prune --dry-run\n\n"
-    "actadd store --prune config/models_offline.yaml",
+    "actadd store --prune config/models_offline.yaml\n\nactadd store --forget topics",
 )
 def show_store(
     configs: Configs = None,
@@ -293,8 +293,19 @@ def show_store(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say only what --prune would remove.")
     ] = False,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EXPERIMENT",
+            help="Remove the cells and tables of an experiment: the next run computes them anew.",
+        ),
+    ] = None,
 ) -> None:
-    """Show how large the cell store is; --prune removes what no table and no config needs."""
+    """Show how large the cell store is; --prune removes what no table and no config needs.
+
+    Whatever is in the store is not computed again, snakemake --forcerun or not; --forget is the way
+    to have it computed.
+    """
     from actadd.cli import store
     from actadd.cli.project import configured
     from actadd.plan import Plan
@@ -302,7 +313,27 @@ def show_store(
     folder = Path("results/store")
     if dry_run and not prune:
         raise UserError("--dry-run: it says what --prune would remove; write both")
+    if forget is not None:
+        removed = store.forget(Plan(configured(configs), Path.cwd()), folder, forget)
+        typer.echo(f"{forget}: {len(removed)} files removed; the next run computes its cells anew")
     if prune:
         plan = Plan(configured(configs), Path.cwd())
         store.show_pruned(store.prune(plan, folder, dry_run), dry_run)
     store.show(folder)
+
+
+@app.command(
+    "verify", epilog="Examples:\n\nactadd verify\n\nactadd verify config/models_offline.yaml"
+)
+def verify_results(configs: Configs = None) -> None:
+    """Check that everything in results is there and as it was made, byte by byte.
+
+    Names what is not and the command that makes it anew; then the exit code is 1. Logs and a
+    server's answers have no sums, and are not checked.
+    """
+    from actadd.cli import verify
+    from actadd.cli.project import configured
+
+    checked = verify.check(Path("results"))
+    verify.show(checked, configured(configs), configs or [])
+    raise typer.Exit(bool(checked.faults))

@@ -13,11 +13,11 @@ from actadd.cli.project import conditions
 from actadd.cli.shown import size, table
 from actadd.errors import UserError
 from actadd.experiment import Experiment
-from actadd.files import digest, read_json
+from actadd.files import digest
 from actadd.measures import Measure, cells_of
 from actadd.plan import Job, Plan
 from actadd.progress import readable
-from actadd.provenance import record_beside
+from actadd.provenance import job_of
 from actadd.scorers import KINDS
 from actadd.scores import keyed
 from actadd.sizes import ROWS_PER_TEXT, resolved
@@ -109,8 +109,7 @@ def inputs(plan: Plan, model: str, experiment: str, fresh: bool = True) -> dict[
 
 def made_by(path: Path, job: Job) -> bool:
     """Whether a job, and none of another config or code, made a file; its bytes are not read."""
-    record = record_beside(path)
-    return record is not None and read_json(record)["job"] == job.digest
+    return job_of(path) == job.digest
 
 
 def cell_keys(plan: Plan, model: str, experiment: str, fresh: bool = True) -> list[str]:

@@ -10,8 +10,9 @@ import typer
 from actadd.cli.plan import RESULTS, cell_keys, score_cells
 from actadd.cli.shown import size
 from actadd.errors import DamagedFile, UserError
-from actadd.files import read_json
+from actadd.files import remove
 from actadd.plan import MEASURES, Plan
+from actadd.provenance import recorded
 
 # Tables name a cell by so much of its key.
 SHORT = 16
@@ -58,7 +59,7 @@ def needed(plan: Plan) -> Needed:
             # Of a job that was killed while it wrote; its next run does it again.
             found.unknown.append(f"scores of {experiment} on {model} by {scorer}: no {record}")
             continue
-        entry = read_json(record)["spec"]["scorer"]
+        entry = recorded(record)["spec"]["scorer"]
         found.add_scores(plan, model, experiment, entry)
     for experiment, entry in plan.config["experiments"].items():
         for model in entry["models"]:
@@ -100,12 +101,8 @@ def prune(plan: Plan, store: Path, dry_run: bool = False) -> Pruned:
     experiments and scores that can be told. Raises UserError while the workflow is running, since
     it may just be filling the store.
     """
-    locks = Path(".snakemake/locks")
-    if not dry_run and locks.is_dir() and any(locks.iterdir()):
-        raise UserError(
-            "the workflow is running here, or was killed: wait, or run snakemake --unlock, before "
-            "the store is pruned"
-        )
+    if not dry_run:
+        _refuse_if_locked()
     used = needed(plan)
     removed = [path for path in files(store) if path.name[:SHORT] not in used.cells]
     freed = sum(path.stat().st_size for path in removed)
@@ -114,6 +111,46 @@ def prune(plan: Plan, store: Path, dry_run: bool = False) -> Pruned:
         for path in removed:
             path.unlink()
     return Pruned(removed, freed, kept, used.unknown)
+
+
+def _refuse_if_locked() -> None:
+    locks = Path(".snakemake/locks")
+    if locks.is_dir() and any(locks.iterdir()):
+        raise UserError(
+            "the workflow is running here, or was killed: wait, or run snakemake --unlock, before "
+            "cells are removed from the store"
+        )
+
+
+def forget(plan: Plan, store: Path, experiment: str) -> list[Path]:
+    """Removes an experiment's cells, and the tables of them, so that the next run computes them.
+
+    Cells that other experiments share with it are computed once more and are the same. Returns the
+    files that were removed. Raises UserError if the config has no such experiment.
+    """
+    config = plan.config["experiments"]
+    if experiment not in config:
+        raise UserError(
+            f"--forget: there is no experiment {experiment!r}; there are: {', '.join(config)}"
+        )
+    _refuse_if_locked()
+    entry = config[experiment]
+    cells, tables = Needed(), []
+    for model in entry["models"]:
+        table = RESULTS / entry["measure"] / model / f"{experiment}.parquet"
+        scores = RESULTS / "scores" / model / experiment
+        if table.exists():
+            cells.cells |= _named(table)
+        for scorer in entry.get("scorers", []):
+            cells.add_scores(plan, model, experiment, plan.scorer_entry(scorer))
+        tables += [table, *scores.glob("*.parquet")]
+        for folder in (table.with_suffix(""), *scores.glob("*/")):
+            tables += folder.glob("shard_*.provenance.json")
+    removed = [path for path in files(store) if path.name[:SHORT] in cells.cells]
+    removed += [path for path in tables if path.exists()]
+    for path in removed:
+        remove(path)
+    return removed
 
 
 def show(store: Path) -> None:

@@ -15,9 +15,11 @@ import typer
 from actadd import own_tokenizer
 from actadd.activations import REFERENCE, as_prompt, contrast_ids, late
 from actadd.alignment import Position, aligned
+from actadd.cli.project import configured
 from actadd.cli.shown import on_terminal
 from actadd.errors import UserError, shown
 from actadd.files import read_json
+from actadd.licences import accepting, unaccepted
 from actadd.tokens import Tokens
 
 
@@ -55,12 +57,7 @@ def model_folder(model: str, results: Path, bos: str | None = None) -> Iterator[
             from actadd.checkpoints import check_folder
 
             check_folder(given, "--model")
-        there = sorted(path.parent.name for path in results.glob("models/*/model.json"))
-        raise UserError(
-            f"--model: {model!r} is neither a prepared model nor a Hugging Face folder.\n"
-            f"prepared in {results / 'models'}: {', '.join(there) or 'none'}\n"
-            f"to prepare a model of the config: snakemake --cores all {prepared}"
-        )
+        raise UserError(_unknown(model, results))
     from actadd.models import prepare
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -68,6 +65,29 @@ def model_folder(model: str, results: Path, bos: str | None = None) -> Iterator[
         with redirect_stdout(sys.stderr):
             prepare(_entry(given, bos), given, target)
         yield target
+
+
+def _unknown(model: str, results: Path) -> str:
+    """What to name instead of something that is no model, or how that is made ready."""
+    there = sorted(path.parent.name for path in results.glob("models/*/model.json"))
+    said = [
+        f"--model: {model!r} is neither a prepared model nor a Hugging Face folder.",
+        f"prepared in {results / 'models'}: {', '.join(there) or 'none'}",
+    ]
+    try:
+        config = configured()
+    except UserError:
+        # Not in the workflow's folder, or its config has a mistake: no name of it helps here.
+        return "\n".join([*said, "models of a config are made ready in the workflow's folder"])
+    if model not in config["models"]:
+        return "\n".join([*said, f"models of the config: {', '.join(config['models'])}"])
+    command = f"snakemake --cores all {Path('results/models') / model}"
+    if missing := unaccepted(config, [model]):
+        command += f" --config 'licences_accepted=[{accepting(config, missing)}]'"
+        entry = config["models"][model]
+        said.append(f"its terms ({entry['licence']}) stand at {entry['licence_terms']}")
+        return "\n".join([*said, f"if you accept them, this makes it ready: {command}"])
+    return "\n".join([*said, f"this makes {model} ready: {command}"])
 
 
 def _entry(folder: Path, bos: str | None) -> dict[str, Any]:

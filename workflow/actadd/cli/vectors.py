@@ -7,7 +7,7 @@ from typing import Any
 
 from actadd.cli.shown import table
 from actadd.errors import DamagedFile, UserError
-from actadd.files import read_json
+from actadd.provenance import recorded
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def made(results: Path) -> list[Made]:
         except (ValueError, KeyError, TypeError) as error:
             said = f"{norms} is damaged: delete it and run the workflow again"
             raise DamagedFile(said) from error
-        entry = read_json(norms.with_name("provenance.json"))["spec"]["vector"]
+        entry = recorded(norms.with_name("provenance.json"))["spec"]["vector"]
         found.append(Made(norms.parts[-3], norms.parts[-2], entry, positions, ratios))
     if not found:
         raise UserError(

@@ -1,0 +1,145 @@
+"""`actadd verify`: whether results are there and as they were made, and what makes them anew."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from actadd.cells import sealed
+from actadd.cli.store import files, is_cell
+from actadd.errors import DamagedFile
+from actadd.files import sha256_file
+from actadd.plan import MEASURES
+from actadd.provenance import read
+
+# Folders of results whose files all have a record, or are in one.
+RECORDED = (
+    *("sources", "models", "datasets", "activations", "vectors", "choices", *MEASURES),
+    *("scorers", "scores", "validation", "summaries", "figures", "tables", "lenses", "overhead"),
+)
+# Lines of output for files; further ones are counted.
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that is not as it was made. target: what Snakemake is asked for; None for a cell."""
+
+    path: Path
+    what: str
+    target: Path | None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How many files were looked at, and what is wrong with some."""
+
+    count: int
+    faults: list[Fault]
+
+
+def check(results: Path) -> Checked:
+    """Compares every file under a folder of results with the sums in the records, and the cells."""
+    faults: list[Fault] = []
+    listed: set[Path] = set()
+    records = sorted(results.rglob("*provenance.json"))
+    for record in records:
+        faults += _of_record(record, listed)
+    faults += [
+        Fault(path, "no record says what it was made from", path)
+        for path in _unlisted(results, listed, {fault.target for fault in faults})
+    ]
+    cells = [path for path in files(results / "store") if is_cell(path)]
+    faults += [
+        Fault(path, "its sum is not that of its bytes", None)
+        for path in cells
+        if not sealed(path.read_bytes())
+    ]
+    return Checked(len(records) + len(listed) + len(cells), faults)
+
+
+def _of_record(record: Path, listed: set[Path]) -> Iterator[Fault]:
+    """What is wrong with a record and the files that it lists, which are added to `listed`."""
+    try:
+        found = read(record)
+    except DamagedFile as error:
+        yield Fault(record, str(error).removeprefix(f"{record} "), record)
+        return
+    if found is None:
+        yield Fault(record, "is no record of a job", record)
+        return
+    for name, wanted in found["outputs"].items():
+        file = record.parent / name
+        listed.add(file)
+        if not file.is_file():
+            what = "is gone"
+        elif sha256_file(file) != wanted:
+            what = "its sha256 is not that of its record"
+        else:
+            continue
+        yield Fault(file, what, record.parent / Path(name).parts[0])
+
+
+def _unlisted(results: Path, listed: set[Path], known: set[Path | None]) -> Iterator[Path]:
+    """Files that no record lists, but for those whose record is known to be damaged."""
+    folders = {path.parent for path in known if path and path.name == "provenance.json"}
+    stems = {
+        path.with_name(path.name.removesuffix(".provenance.json"))
+        for path in known
+        if path and path.name.endswith(".provenance.json")
+    }
+    for folder in RECORDED:
+        for path in sorted((results / folder).rglob("*")):
+            hidden = any(part.startswith(".") for part in path.relative_to(results).parts)
+            ours = path in listed or path.name.endswith("provenance.json")
+            if hidden or ours or not path.is_file() or path.parent in folders:
+                continue
+            if not any(place == path.with_suffix("") or place in path.parents for place in stems):
+                yield path
+
+
+def show(checked: Checked, config: dict[str, Any], configs: list[Path]) -> None:
+    """Prints the faults, one a line, and the command that makes anew what they are faults of."""
+    for fault in checked.faults[:SHOWN]:
+        typer.echo(f"{fault.path}: {fault.what}")
+    if len(checked.faults) > SHOWN:
+        typer.echo(f"and {len(checked.faults) - SHOWN} more")
+    typer.echo(f"{checked.count} files, {len(checked.faults)} not as they were made")
+    targets = dict.fromkeys(fault.target for fault in checked.faults if fault.target)
+    names = _names(config)
+    ours = [target for target in targets if _of_config(target, names)]
+    others = [target for target in targets if target not in ours]
+    cells = [fault.path for fault in checked.faults if fault.target is None]
+    if ours:
+        files = f" --configfile {shlex.join(map(str, configs))}" if configs else ""
+        typer.echo("this makes them anew:")
+        typer.echo(f"  snakemake --cores all{files} --force {shlex.join(map(str, ours))}")
+    if cells:
+        typer.echo("cells are computed anew by the run that needs them, once they are deleted:")
+        typer.echo(f"  rm {shlex.join(map(str, cells))}")
+    if others:
+        typer.echo("not of this config; name its file (actadd verify CONFIG), or delete them:")
+        typer.echo(f"  rm -r {shlex.join(map(str, others))}")
+
+
+def _names(config: dict[str, Any]) -> set[str]:
+    """The names that a config's results are called by."""
+    names = {name for section in config.values() if isinstance(section, dict) for name in section}
+    shapes = (overhead.get("shapes") or {} for overhead in config["overheads"].values())
+    return names | {name for each in shapes for name in each}
+
+
+def _of_config(target: Path, names: set[str]) -> bool:
+    """Whether a config has what a result is called by; the files of a job have fixed names."""
+    folder, *rest = target.parts[1:]
+    if not rest:
+        return True
+    named = [part.split(".")[0] for part in rest]
+    if folder in ("activations", "vectors", "lenses"):
+        named = named[:-1]
+    if named and named[-1].startswith("shard_"):
+        named = named[:-1]
+    return (folder == "tables" and named == ["scorer_card"]) or set(named) <= names
