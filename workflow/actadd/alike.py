@@ -1,5 +1,6 @@
 """When two texts are alike: equal but for case, punctuation and white space."""
 
+import re
 import unicodedata
 
 
@@ -22,9 +23,19 @@ def _folded(text: str) -> str:
     return (text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold()
 
 
+# Scripts that put no spaces between words: Thai and its neighbours, kana, Chinese characters.
+UNSPACED = re.compile(
+    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])"
+)
+
+
 def words(text: str) -> list[str]:
-    """A text's words in lower case, without punctuation; those that are nothing else are none."""
-    return [word for word in (part.translate(_BARE) for part in _folded(text).split()) if word]
+    """A text's words in lower case, without punctuation; those that are nothing else are none.
+
+    Characters of scripts that put no spaces between words stand each by itself.
+    """
+    parts = UNSPACED.sub(r" \1 ", _folded(text)).split()
+    return [word for word in (part.translate(_BARE) for part in parts) if word]
 
 
 def key_of(text: str) -> str:
