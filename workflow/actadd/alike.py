@@ -7,11 +7,12 @@ import unicodedata
 class _Bare(dict):
     """For str.translate: takes out punctuation, separators and control characters.
 
-    Letters with their marks, numbers and symbols, such as those of sums and moods, are kept.
+    Letters with their marks, numbers and symbols, such as those of sums and moods, are kept; how a
+    symbol is to be drawn (U+FE00 to U+FE0F) is not.
     """
 
     def __missing__(self, code: int) -> int | None:
-        kept = unicodedata.category(chr(code))[0] not in "PZC"
+        kept = unicodedata.category(chr(code))[0] not in "PZC" and not 0xFE00 <= code <= 0xFE0F
         self[code] = code if kept else None
         return self[code]
 
