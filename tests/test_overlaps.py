@@ -15,7 +15,8 @@ from actadd.errors import UserError
 from actadd.overlaps import check, overlapping
 from actadd.plan import Plan
 
-FITTED = ["I think that it was rather good, really.", "Short one", "It is what it is"]
+CHINESE = "我上周和我的朋友一起去了北京。"
+FITTED = ["I think that it was rather good, really.", "Short one", "It is what it is", CHINESE]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,8 @@ FITTED = ["I think that it was rather good, really.", "Short one", "It is what i
         ("It is what it is and so on", FITTED[2]),
         ("It is what it isn't", None),
         ("", None),
+        ("我上周和我的朋友一起去了", CHINESE),
+        ("我上周和", None),
     ],
 )
 def test_two_texts_overlap_if_one_begins_as_the_other_does(text, other):

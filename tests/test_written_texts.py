@@ -225,6 +225,7 @@ def test_quotes_after_a_backslash(tmp_path):
         ("a.csv", "text;label\na b;1\n", ["text;label", 'separator: ";"']),
         ("a.csv", "text;label\na, b;1\n", ["line 2", 'separator: ";"']),
         ("a.csv", "text\tlabel\na b\t1\n", [r'separator: "\t"']),
+        ("a.csv", "sep=;\r\ntext;label\r\na;1\r\n", ["line 1", "delete", 'separator: ";"']),
         ("a.csv", "Text,label\na,1\n", ["columns.text", "Text", "columns: { text: 'Text' }"]),
         ("a.csv", " text\na\n", ["columns: { text: ' text' }"]),
         ("a.csv", b"text\nok\ncaf\xe9\n", ["line 3", "0xe9", "encoding: cp1252"]),
@@ -329,6 +330,7 @@ def test_an_empty_split_is_refused(tmp_path):
         ("2 + 2", "2 = 2", False),
         ("fine :)", "fine", True),
         ("fine 😀", "fine 😢", False),
+        ("I ❤\ufe0f it", "I ❤ it", True),
         ("...", "!", False),
     ],
 )

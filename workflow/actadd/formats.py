@@ -226,6 +226,11 @@ def _csv(path: Path, spec: dict) -> pd.DataFrame:
         unpacked = unpacked.with_suffix("")
     separator = layout.get("separator", "\t" if unpacked.suffix.lower() in TABS else ",")
     text = _text(path, spec)
+    if said := re.match(r"sep=(.)\r?\n", text, re.IGNORECASE):
+        raise Misread(
+            f"line 1: {said[0].strip()!r} is for Excel; delete that line and write "
+            f"table: {{ separator: {json.dumps(said[1])} }}"
+        )
     quoting = layout.get("quoting") or _quoting(text, separator, "columns" not in layout)
     if quoting == "backslash":
         # As what quotes in a quoted text are doubled by, which the reader knows.

@@ -8,12 +8,14 @@ from typing import Any
 import pandas as pd
 
 from actadd import datasets
-from actadd.alike import key_of, words
+from actadd.alike import UNSPACED, key_of, words
 from actadd.errors import UserError, shown
 from actadd.files import write_json
 
-# A shorter text is the beginning of others by chance.
+# A shorter text is the beginning of others by chance. Where no spaces stand between words, so many
+# characters count as one.
 FEWEST_WORDS = 4
+CHARACTERS = 3
 
 
 def overlapping(
@@ -23,7 +25,8 @@ def overlapping(
 
     Two texts overlap if they are equal but for case, punctuation and white space; with `beginnings`
     also if one of them is the beginning of the other, up to the end of a word, and has at least
-    `FEWEST_WORDS` words. Takes time in proportion to the number of words.
+    `FEWEST_WORDS` words, or `CHARACTERS` times as many characters of a script without spaces.
+    Takes time in proportion to the number of words.
     """
     keys = {text: key_of(text) for text in texts}
     # Of equal ones, the first.
@@ -42,7 +45,10 @@ def overlapping(
 
 def _starts(text: str) -> list[str]:
     """A text's beginnings that are long enough, as keys; the last one is the whole text's."""
-    return list(accumulate(words(text)))[FEWEST_WORDS - 1 :]
+    parts = words(text)
+    sizes = (1 if UNSPACED.fullmatch(part) else CHARACTERS for part in parts)
+    pairs = zip(accumulate(parts), accumulate(sizes), strict=True)
+    return [start for start, size in pairs if size >= CHARACTERS * FEWEST_WORDS]
 
 
 def _beginnings(keys: set[str], whole: dict[str, str]) -> Iterator[tuple[str, str]]:
