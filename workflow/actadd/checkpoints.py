@@ -217,8 +217,8 @@ def _check_files(folder: Path, first: str) -> None:
                 pass
         except SafetensorError as error:
             raise UserError(
-                f"{path} is no whole safetensors file ({path.stat().st_size:_} bytes; {error}); "
-                "get it anew"
+                f"{path} cannot be read, it is cut short or damaged ({path.stat().st_size:_} "
+                f"bytes; {error}); get it anew"
             ) from error
 
 
