@@ -76,8 +76,9 @@ def load(name: str, source: Path, trusted: bool, **options: Any) -> Any:
         said = " ".join(str(error).split())
         if not trusted and "trust_remote_code" in said:
             raise UserError(
-                f"{key}: its tokenizer needs Python code of its own; read its .py files, and if you "
-                f"trust them write {key}.trust_remote_code: true, and *.py in the source's files"
+                f"{key}: its tokenizer needs Python code of its own; read its .py files, and if "
+                f"you trust them write {key}.trust_remote_code: true, and *.py in the source's "
+                "files"
             ) from error
         if isinstance(error, ImportError) or "pip install" in said:
             remedy = (
