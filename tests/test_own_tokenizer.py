@@ -203,6 +203,19 @@ REFUSED = {
         },
         "CTRLTokenizer, is made of Python code",
     ),
+    "code of its own": (
+        {
+            "fancy.py": "raise SystemExit",
+            "vocab.json": {"a": 0},
+            "config.json": {"model_type": "gpt2", "vocab_size": zoo.ROWS, "n_embd": 8, "n_layer": 1}
+            | {"n_head": 2, "n_positions": 64, "auto_map": {"AutoConfig": "fancy.Config"}},
+            "tokenizer_config.json": {
+                "tokenizer_class": "Fancy",
+                "auto_map": {"AutoTokenizer": ["fancy.Fancy", None]},
+            },
+        },
+        "code of its own|cannot be read",
+    ),
     "no JSON": ({"tokenizer.json": '{"a":'}, "cannot be read .*get it anew"),
     "damaged settings": (
         {"tokenizer.json": PARTS, "tokenizer_config.json": '{"a":'},

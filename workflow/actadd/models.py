@@ -131,8 +131,7 @@ def _tokenizer(spec: dict, source: Path, folder: Path) -> Any:
     trusted = spec["format"] == "transformers" and spec.get("trust_remote_code", False)
     files = [path.name for path in sorted(source.glob("*.gguf"))]
     options = {"gguf_file": files[0]} if spec["format"] == "gguf" else {}
-    with _own_code_named(spec["name"], trusted):
-        tokenizer = own_tokenizer.load(spec["name"], source, trusted, **options)
+    tokenizer = own_tokenizer.load(spec["name"], source, trusted, **options)
     if options:
         tokenizer.save_pretrained(folder)
     own_tokenizer.write(tokenizer, folder)

@@ -75,8 +75,11 @@ def load(name: str, source: Path, trusted: bool, **options: Any) -> Any:
     except Exception as error:
         said = " ".join(str(error).split())
         if not trusted and "trust_remote_code" in said:
-            # Said elsewhere for all of a checkpoint's code.
-            raise
+            raise UserError(
+                f"{key}: its tokenizer needs Python code of its own; read its .py files, and if "
+                f"you trust them write {key}.trust_remote_code: true, and *.py in the source's "
+                "files"
+            ) from error
         if isinstance(error, ImportError) or "pip install" in said:
             remedy = (
                 "run pip install sentencepiece tiktoken protobuf, or put a tokenizer.json there"

@@ -286,6 +286,7 @@ class Tokens:
                 self._checked(text, literal=False)
             with named(self.model):
                 ids = self._reader.chat(prompt)
+                self._check_rows("the chat template", ids)
         return self._one_bos(ids)
 
     def _one_bos(self, ids: list[int]) -> list[int]:
@@ -346,13 +347,17 @@ class Tokens:
                 f"{shown(text)} holds {special[0]!r}, which {self.model} reads as a special token; "
                 f"take it out of the text, or {WITH_SPECIAL_TOKENS}"
             )
+        self._check_rows(text, ids)
+        return ids
+
+    def _check_rows(self, text: Any, ids: list[int]) -> None:
+        """Raises UserError if the model has no embedding of a token."""
         beyond = [i for i in ids if self._rows and i >= self._rows]
         if beyond:
             raise UserError(
                 f"{shown(text)} holds {self._reader.name_of(beyond[0])!r}, token {beyond[0]}, but "
                 f"{self.model} has embeddings of {self._rows} tokens; take it out of the text"
             )
-        return ids
 
     def raw(self, text: str) -> list[int]:
         """The text's tokens alone, special tokens among them."""
