@@ -54,8 +54,9 @@ class Reading:
 
     def repeat(self, rows: int, samples: int) -> None:
         """From here on each of the rows stands `samples` times in succession."""
-        if self.own and self.cache is not None:
-            self.cache.batch_repeat_interleave(samples)
+        if self.own and samples > 1:
+            # Not every class repeats its rows right: the next pass reads them all again.
+            self.cache, self.seen = None, 0
         elif self.cache is not None:
             numbers = torch.arange(rows, device=input_device(self.model))
             self.cache.reorder_cache(numbers.repeat_interleave(samples))
