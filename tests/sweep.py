@@ -230,8 +230,15 @@ class Tries:
         options |= {"do_sample": False, "max_new_tokens": STEPS, "pad_token_id": 1}
         options |= {"eos_token_id": None, "attention_mask": self.mask}
         with steer(self.model, self.additions, self.mask, verify=False):
-            written = self.model.generate(self.ids, **options)
-        return written[:, self.ids.shape[1] :].tolist() == self.wanted
+            written = self.model.generate(self.ids, **options)[:, self.ids.shape[1] :].tolist()
+        if written == self.wanted:
+            return True
+        if "past_key_values" in options:
+            options["past_key_values"].reset()
+        written = self.model.generate(self.ids, **options)[:, self.ids.shape[1] :].tolist()
+        if written != self.plain:
+            raise ValueError("unsteered it draws other tokens than without that cache, too")
+        return False
 
 
 TRIES = ("draws", "wrapper", "dynamic", "static", "chunks")
@@ -328,6 +335,8 @@ def main() -> None:
 
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
+    # So that what it imports is there for all others.
+    outcome("llama")
     kept = arguments.results
     found = json.loads(kept.read_text()) if kept.exists() else {}
     for family in arguments.only or [name for name in all_families() if name not in found]:

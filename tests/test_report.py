@@ -54,14 +54,20 @@ def test_the_first_page_says_what_made_it(tmp_path):
         records[-1].write_text(json.dumps(record))
     experiment = {"title": "A *sweep*", "models": ["tiny"], "data": "prompts"}
     spec = {"experiments": [experiment], "models": {"tiny": "hub"}, "seed": 7, "device": "cpu"}
-    assert report.describe(
-        spec, records=records, verifications=[record], output=tmp_path / "a.rst"
-    ) == {"records": 3}
+    passed = {"difference": 1e-6, "bound": 4e-6, "passed": True}
+    verification = tmp_path / "tiny.verification.json"
+    found = {"model": "GPT2LMHeadModel", "dtype": "float32", "device": "cpu"}
+    properties = {"repetition": {**passed, "bound": 0, "difference": 0}, "padding": passed}
+    verification.write_text(json.dumps({**found, "properties": properties}))
+    made = {"records": records, "verifications": [verification]}
+    assert report.describe(spec, **made, output=tmp_path / "a.rst") == {"records": 3}
     shown = text_of(publish_parts((tmp_path / "a.rst").read_text(), writer="html")["body"])
     assert "A *sweep* (tiny): prompts" in shown
     assert "models:tiny (source hub) seed:7 device:cpu" in shown
     assert "c0ffee: 1; c0ffee, changed: 1; none: 1" in shown
     assert "python 3.11, torch 2.1 or 2.2" in shown
+    assert "tiny:GPT2LMHeadModel in float32 on cpu, 2 properties; closest to its bound" in shown
+    assert "padding, off by 1e-06 of 4e-06" in shown
 
 
 @pytest.mark.parametrize(
@@ -108,6 +114,7 @@ def test_the_explorer_reads_what_an_experiment_made(plan):
         "completions": ["results/completions/tiny/chosen.parquet"],
         "scores": ["results/scores/tiny/chosen/words.parquet"],
         "summaries": [f"results/summaries/tiny/{name}.parquet" for name in ("chosen", "ratio")],
+        "verifications": ["results/models/tiny"],
     }
     job = plan.explorer(["ratio", "chosen"])
     # What can be read comes first.

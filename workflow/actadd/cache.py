@@ -51,6 +51,11 @@ class RoomyLayer(DynamicLayer):
         self._buffers = None
 
 
+def has_own_cache(model: nn.Module) -> bool:
+    """Whether a model takes no cache of transformers', only one of a class of its own."""
+    return not getattr(language_model(model), "_supports_default_dynamic_cache", lambda: True)()
+
+
 def roomy_cache(model: nn.Module, room: int) -> Cache:
     """An empty cache for `room` tokens a row; layers that keep a window only stay transformers'."""
     cache = DynamicCache(config=language_model(model).config)

@@ -169,9 +169,11 @@ def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
 
 def takes(model: nn.Module, name: str) -> bool:
     """Whether a keyword argument of this name reaches the language model's own forward."""
-    given = _parameters(type(model))
+    given = inspect.signature(model.forward).parameters
     passed_on = any(each.kind is each.VAR_KEYWORD for each in given.values())
-    return name in _parameters(type(language_model(model))) and (name in given or passed_on)
+    # A subclass may name what it changes and pass on the rest.
+    kinds = [kind for kind in type(language_model(model)).__mro__ if "forward" in vars(kind)]
+    return (name in given or passed_on) and any(name in _parameters(kind) for kind in kinds)
 
 
 def cache_name(model: nn.Module) -> str | None:

@@ -326,8 +326,11 @@ class _Checks:
         return self._worst(self._against(self.padded, self.alone))
 
     def cache(self) -> tuple[float, float]:
-        self.decoded = self._decoded()
-        return self._worst(self._steps(self.decoded, self.alone))
+        # As samples of a prompt do, each row stands twice after it was read.
+        first, *others = self._decoded(samples=2)
+        copies = [[first, *(each[copy::2] for each in others)] for copy in range(2)]
+        self.decoded = copies[0]
+        return self._worst([off for each in copies for off in self._steps(each, self.alone)])
 
     def resumption(self) -> tuple[float, float]:
         inputs = model_inputs(self.model, self.whole, self.mask)
@@ -428,13 +431,15 @@ class _Checks:
             places.append(own)
         return places
 
-    def _decoded(self) -> list[Tensor]:
+    def _decoded(self, samples: int = 1) -> list[Tensor]:
         """Logits of the prompts' last column, and of each token that follows, read with a cache."""
         reading = Reading(self.model, WIDTH + FOLLOWING)
-        return [
-            reading.logits(self.whole[:, : WIDTH + step], self.mask[:, : WIDTH + step])
-            for step in range(FOLLOWING + 1)
-        ]
+        logits = [reading.logits(self.prompts, self.prompt_mask)]
+        reading.repeat(len(self.prompts), samples)
+        whole, mask = (each.repeat_interleave(samples, 0) for each in (self.whole, self.mask))
+        for width in range(WIDTH + 1, WIDTH + FOLLOWING + 1):
+            logits.append(reading.logits(whole[:, :width], mask[:, :width]))
+        return logits
 
     def _steps(self, logits: Sequence[Tensor], alone: Sequence[Pass]) -> Offs:
         """Decoded logits from those of each row read whole."""
