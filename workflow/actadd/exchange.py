@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import deserialize, safe_open
 from safetensors.numpy import save_file
 
 from actadd.alignment import Position
@@ -40,6 +40,16 @@ from actadd.vectors import read_vector, tensor_digest
 if TYPE_CHECKING:
     from actadd.steering import Addition
 
+# How each type of numbers that is read is called in a safetensors file, and what it is in bytes;
+# bfloat16 is the upper half of float32.
+NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+# Endings of files that run code when they are read, or that have no names for layers.
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".npy", ".npz")
+UNREAD = (
+    "; a pickle runs what stands in it and an array says no layer, so neither is read: where you "
+    'trust the file, write its tensors with safetensors.torch.save_file({"layer.6": tensor}, '
+    '"vector.safetensors"), 6 being the block whose input is changed'
+)
 # Format -> how its files' names end.
 FORMATS = {"safetensors": ".safetensors", "gguf": ".gguf", "vllm-lens": ".json"}
 # llama.cpp refuses a whole file for a direction.0, which would be the input of block 1.
@@ -56,9 +66,10 @@ class SteeringVectors:
     model: what the vector was made on, as a hint; formats with a hint carry it.
     coefficient: a factor that is known to work, as a hint; it is not multiplied in.
     contrast: how the vector was made, such as its prompts.
+    rounded: whether some number was of more digits than float32 keeps and was rounded to it, once.
 
-    Raises UserError if there is no layer, shapes differ, a number is not finite, or position is
-    "all" and there are several rows.
+    Raises UserError if there is no layer, shapes differ, numbers are no real ones or not finite, or
+    position is "all" and there are several rows.
 
     >>> import numpy as np
     >>> vectors = SteeringVectors({6: np.ones((2, 8))}, model="gpt2", coefficient=5)
@@ -71,12 +82,25 @@ class SteeringVectors:
     model: str = ""
     coefficient: float | None = None
     contrast: dict[str, Any] = field(default_factory=dict)
+    rounded: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        rows = {
-            int(layer): np.ascontiguousarray(values, dtype=np.float32)
-            for layer, values in sorted(self.rows.items())
-        }
+        rows = {}
+        for layer, given in sorted(self.rows.items()):
+            values = np.asarray(given)
+            if values.dtype.kind != "f":
+                raise UserError(
+                    f"layer {layer} holds numbers of type {values.dtype}, which no residual stream "
+                    "has; write them as float32"
+                )
+            with np.errstate(over="ignore"):
+                rows[int(layer)] = np.ascontiguousarray(values, dtype=np.float32)
+            object.__setattr__(self, "rounded", self.rounded or bool((rows[layer] != values).any()))
+            if np.isfinite(values).all() and not np.isfinite(rows[layer]).all():
+                raise UserError(
+                    f"layer {layer} holds numbers beyond float32's range; write a smaller vector "
+                    "and a larger coefficient"
+                )
         object.__setattr__(self, "rows", rows)
         shapes = {values.shape for values in rows.values()}
         if len(shapes) != 1 or len(next(iter(shapes))) != 2 or 0 in next(iter(shapes)):
@@ -198,6 +222,7 @@ def _format(path: Path, format: str | None) -> str:
             raise UserError(
                 f"{path}: what ends in {path.suffix!r} is no known format; name one of "
                 f"{', '.join(FORMATS)}, or let it end in {', '.join(by_ending)}"
+                + (UNREAD if path.suffix in PICKLES else "")
             )
     if format not in FORMATS:
         raise UserError(f"format {format!r} is unknown; write one of {', '.join(FORMATS)}")
@@ -266,6 +291,7 @@ def _to_safetensors(path: Path, vectors: SteeringVectors) -> None:
 def _from_safetensors(path: Path) -> SteeringVectors:
     """Also a vector file of the workflow, and one of bare tensors layer.N of one or two axes."""
     with safe_open(path, "numpy") as opened:
+        # numpy has no bfloat16, so tensors are read as bytes.
         record = json.loads((opened.metadata() or {}).get("actadd", "null"))
         names = list(opened.keys())
         if names == ["vector"] and record:
@@ -279,17 +305,37 @@ def _from_safetensors(path: Path) -> SteeringVectors:
                 f"the tensors {', '.join(sorted(names)[:5]) or '(none)'} are no vectors; name them "
                 "layer.N, N being the block whose input is changed"
             )
-        rows = {
-            int(number): np.atleast_2d(opened.get_tensor(name))
-            for name, number in zip(names, numbers, strict=True)
-        }
+    rows = {}
+    for name, tensor in deserialize(path.read_bytes()):
+        if len(tensor["shape"]) not in (1, 2):
+            raise UserError(
+                f"{name} is of shape {tensor['shape']}; write [d_model] or [positions, d_model]"
+            )
+        values = _numbers(name, tensor["dtype"], tensor["data"])
+        rows[int(name.removeprefix("layer."))] = np.atleast_2d(values.reshape(tensor["shape"]))
     vectors = _with_record(rows, record)
     return _check(vectors, record["sha256"]) if record else vectors
+
+
+def _numbers(name: str, dtype: str, raw: bytes) -> np.ndarray:
+    """The numbers of a tensor, in float64, float32 or float16 as they are, bfloat16 in float32."""
+    if dtype not in NUMBERS:
+        raise UserError(
+            f"{name} holds numbers of type {dtype}; write them as float32, float16, bfloat16 or "
+            "float64"
+        )
+    values = np.frombuffer(raw, dtype=NUMBERS[dtype])
+    return (values.astype("<u4") << 16).view("<f4") if dtype == "BF16" else values
 
 
 def _from_result(path: Path, record: dict[str, Any]) -> SteeringVectors:
     """One vector file of the workflow."""
     values = read_vector(path)
+    if values.ndim == 3:
+        raise UserError(
+            f"it holds {len(values)} draws of a random vector, and a file that travels holds one; "
+            "write draws: 1 for the vector, or take another"
+        )
     folder = path.resolve().parent.parent
     return SteeringVectors(
         {record["layer"]: values},
@@ -335,7 +381,7 @@ def _to_gguf(path: Path, vectors: SteeringVectors) -> None:
 
 
 def _from_gguf(path: Path) -> SteeringVectors:
-    from gguf import GGMLQuantizationType, GGUFReader
+    from gguf import GGUFReader
 
     reader = GGUFReader(path)
 
@@ -351,17 +397,41 @@ def _from_gguf(path: Path) -> SteeringVectors:
     rows = {}
     for tensor in reader.tensors:
         prefix, _, number = tensor.name.partition(".")
-        if prefix != "direction" or not number.isdecimal():
+        if prefix != "direction" or not number.isdecimal() or number != str(int(number)):
             continue
-        if tensor.tensor_type != GGMLQuantizationType.F32 or len(tensor.shape) != 1:
-            raise UserError(f"{tensor.name} is not one row of float32; write it so")
-        rows[int(number) + 1] = np.array(tensor.data, dtype=np.float32)[None]
+        if math.prod(tensor.shape) != max(tensor.shape):
+            raise UserError(
+                f"{tensor.name} has the axes {tensor.shape.tolist()}, and a direction is one row; "
+                "write it so"
+            )
+        rows[int(number) + 1] = _gguf_row(tensor, reader.byte_order == "S")
     if not rows:
         raise UserError("it holds no tensor direction.N; name another file")
     record = json.loads(text("actadd.record") or "null")
     hint = text("controlvector.model_hint") or ""
     vectors = _with_record(rows, record, model=hint, position="all")
     return _check(vectors, record["sha256"]) if record else vectors
+
+
+def _gguf_row(tensor: Any, swapped: bool) -> np.ndarray:
+    """[1, d_model] of a tensor, as gguf's own code says; swapped: of a big-endian file."""
+    from gguf.quants import dequantize
+
+    name = tensor.tensor_type.name
+    # Numbers that the reader hands out as such, in whatever order of bytes.
+    if name in ("F64", "F32", "F16"):
+        return np.array(tensor.data).reshape(1, -1)
+    if name.startswith("I") and name[1:].isdecimal():
+        raise UserError(f"{tensor.name} holds whole numbers ({name}); write them as F32")
+    if swapped:
+        raise UserError(
+            f"{tensor.name} is of type {name} in a file of big-endian numbers; write it as F32, or "
+            "little-endian"
+        )
+    try:
+        return dequantize(tensor.data, tensor.tensor_type).reshape(1, -1)
+    except NotImplementedError as error:
+        raise UserError(f"{tensor.name} is of type {name}; write it as F32") from error
 
 
 # --- vllm-lens ------------------------------------------------------------------------------------
@@ -432,19 +502,19 @@ def _at_front(values: np.ndarray, places: list[int] | None) -> np.ndarray:
             f"position_indices {places} do not name {values.shape[1]} different positions from the "
             "first token on; write them so"
         )
-    spread = np.zeros((len(values), max(places) + 1, values.shape[2]), dtype=np.float32)
+    spread = np.zeros((len(values), max(places) + 1, values.shape[2]), dtype=values.dtype)
     spread[:, places] = values
     return spread
 
 
 def _vllm_lens_array(item: dict[str, Any]) -> np.ndarray:
-    """float32 of the array that its JSON form holds, exactly."""
-    wide = {"float32": "<f4", "float16": "<f2", "int16": "<i2"}
+    """The array that its JSON form holds, exactly."""
+    wide = {"float64": "F64", "float32": "F32", "float16": "F16", "int16": "BF16"}
     bfloat16 = item.get("original_dtype") == "torch.bfloat16"
     if item["dtype"] not in wide or bfloat16 != (item["dtype"] == "int16"):
         raise UserError(f"numbers of type {item['dtype']} are not read; write float32")
-    numbers = np.dtype(wide[item["dtype"]])
-    size = int(np.prod(item["shape"])) * numbers.itemsize
+    dtype = wide[item["dtype"]]
+    size = int(np.prod(item["shape"])) * np.dtype(NUMBERS[dtype]).itemsize
     try:
         raw = base64.b64decode(item["data"], validate=True)
     except binascii.Error as error:
@@ -455,10 +525,7 @@ def _vllm_lens_array(item: dict[str, Any]) -> np.ndarray:
         raw = pa.Codec("zstd").decompress(raw, decompressed_size=size, asbytes=True)
     if len(raw) != size:
         raise UserError(f"its data is of {len(raw)} bytes and not {size}; get the file anew")
-    values = np.frombuffer(raw, dtype=numbers)
-    if bfloat16:
-        values = (values.view("<u2").astype("<u4") << 16).view("<f4")
-    return values.astype(np.float32).reshape(item["shape"])
+    return _numbers("activations", dtype, raw).reshape(item["shape"])
 
 
 # --- steering-vectors, the package ----------------------------------------------------------------
@@ -486,8 +553,12 @@ def from_steering_vectors(vector: Any, model: str = "") -> SteeringVectors:
             f"layer_type {vector.layer_type!r} is no place of the residual stream between blocks; "
             "train the vector with layer_type='decoder_block'"
         )
-    rows = {
-        block + 1: row.detach().float().cpu().numpy().reshape(1, -1)
-        for block, row in vector.layer_activations.items()
-    }
+    rows = {}
+    for block, row in vector.layer_activations.items():
+        if row.numel() != row.shape[-1]:
+            raise UserError(f"block {block} holds {list(row.shape)} numbers; give it one row")
+        # numpy has no bfloat16; what is wider stays as it is and is rounded once.
+        row = row.detach().cpu().reshape(1, -1)
+        wide = row.float() if row.is_floating_point() and row.itemsize < 4 else row
+        rows[block + 1] = wide.numpy()
     return SteeringVectors(rows, position="all", model=model)

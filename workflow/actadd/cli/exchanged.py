@@ -49,6 +49,8 @@ def show(vectors: SteeringVectors, path: Path) -> None:
     }
     said = ", ".join(f"{key} {value}" for key, value in hints.items() if value not in ("", None))
     print(f"{path}: {said}")
+    if vectors.rounded:
+        print("its numbers are of more digits than float32 keeps; each was rounded to the nearest")
 
 
 def show_entry(path: Path, format: str | None) -> None:
