@@ -149,6 +149,8 @@ def test_every_kind_can_be_printed(draw, kind, tmp_path):
         assert image.height == pytest.approx(height * 300, abs=1)
     shown = texts(figure)
     assert min(text.get_fontsize() for text in shown) >= 6.5
+    # A text is no formula, and no tick is written as one.
+    assert not any(text.get_parse_math() or "mathdefault" in text.get_text() for text in shown)
     # Nothing is cut off at an edge, nor does the caption cover a panel.
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()

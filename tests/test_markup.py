@@ -3,12 +3,16 @@
 import re
 import shutil
 import subprocess
+from html import unescape
 
+import markdown
 import numpy as np
 import pandas as pd
 import pytest
 
 from actadd import markup
+from actadd.report import rst, write_table_page
+from actadd.wording import visible
 
 NASTY = '50 % of _x_ & $5 #1 {a} \\foo ~^ |a|\n--- <b> "q" 中文 é ␣ 🙂'
 TABLE = pd.DataFrame(
@@ -110,3 +114,76 @@ def test_latex_compiles_within_the_margins(table, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
+
+
+# What a text may hold, and how it reads in Markdown.
+TEXTS = {
+    "$$": r"\$\$",
+    "$0 - $10": r"\$0 - \$10",
+    "高い": "高い",
+    "a_b _c_ __d__": r"a_b \_c\_ \_\_d\_\_",
+    "<b>x</b>": "&lt;b>x&lt;/b>",
+    "*x* `y` ~~z~~": r"\*x\* \`y\` \~\~z\~\~",
+    "[x](y) [0.1, 0.2]": r"[x\](y) [0.1, 0.2]",
+    "&amp; & R&D": "&amp;amp; & R&D",
+    "# h": r"\# h",
+    "1. one": r"1\. one",
+    "0.5 of it": "0.5 of it",
+    "- l": r"\- l",
+    "a|b\\c": r"a|b\\c",
+    "two\r\nlines\nmore": "two <br>lines<br>more",
+    "zero\u200bwidth": r"zero\\u200bwidth",
+    "bell\x07\ttab\x7f": r"bell\\x07\\ttab\\x7f",
+    "\u202eturned": r"\\u202eturned",
+    "می\u200cخواهم": "می\u200cخواهم",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+def test_any_text_says_just_that_in_markdown(text):
+    assert markup.markdown_text(text) == TEXTS[text]
+    html = markdown.markdown(markup.markdown_text(text).replace("<br>", " "))
+    [shown] = re.fullmatch(r"<p>(.*)</p>", html, flags=re.DOTALL).groups()
+    # GitHub's markers that this parser does not know are escaped for it all the same.
+    shown = re.sub(r"\\([$~|])", r"\1", unescape(shown))
+    assert shown.split() == visible(text).split()
+
+
+@pytest.mark.parametrize(
+    "text", [*TEXTS, "`q` ?` !`", "नमस्ते", "e\u0301", "😀", "%^{}~#&"], ids=ascii
+)
+def test_any_text_is_plain_in_latex(text):
+    found = markup._cell(text)
+    assert found.isascii() and "\x7f" not in found and "\t" not in found and "`" not in found
+    # Every active character is escaped, or part of a command that we wrote.
+    bare = re.sub(r"\\[a-z]+\{[^{}]*\}|\{\\[a-z]+\}|\\[#$%&_{}]|\{\}|\\['^~]|\\[a-z]+", "", found)
+    assert not set("#$%&_^~\\") & set(bare), bare
+    assert found.count("{") - found.count(r"\{") == found.count("}") - found.count(r"\}")
+
+
+def test_texts_that_differ_look_different_in_every_form():
+    alike = [
+        "zerowidth",
+        "zero\u200bwidth",
+        "zero\u200dwidth",
+        "高い",
+        "安い",
+        "\u202ea",
+        "a",
+        "\ra",
+        "\ta",
+    ]
+    for form in (visible, markup.markdown_text, markup._cell):
+        assert len({form(text) for text in alike}) == len(alike), form
+    # A paragraph of a report has no line ends or tabs.
+    assert len({rst(text) for text in alike[:-2]}) == len(alike) - 2
+
+
+def test_long_texts_of_a_page_are_whole_and_no_markup(tmp_path):
+    pd.DataFrame({"<i>": ["<b>" + "x" * 200, "bell\x07"]}).to_csv(tmp_path / "t.csv", index=False)
+    write_table_page(
+        tmp_path / "t.html", title="$a & <b>", csv=tmp_path / "t.csv", caption="{{ 1 }}"
+    )
+    page = (tmp_path / "t.html").read_text()
+    assert "x" * 200 in page and "<b>" not in page and "<i>" not in page and r"bell\x07" in page
+    assert "$a &amp; &lt;b&gt;" in page and "{{ 1 }}" in page

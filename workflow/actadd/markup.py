@@ -21,6 +21,7 @@ from pylatexenc.latexencode import (
 from tabulate import tabulate
 
 from actadd.files import write_text, write_with
+from actadd.wording import visible
 
 # What a LaTeX document needs to \input a table.
 PREAMBLE = r"\usepackage{array,booktabs,longtable}"
@@ -40,9 +41,11 @@ NUMBER = re.compile(r"([-+]?[\d.]+(e[-+]?\d+)?( \[.*\])?|failed|)")
 _MINUS = re.compile(r"(?<!\{)-(?=[\d.])")
 _POWER = re.compile(r"e([-+]\d+)")
 _encode = UnicodeToLatexEncoder(
-    # In the fonts that LaTeX starts with, a bar is printed as a dash.
+    # In the fonts that LaTeX starts with, a bar is printed as a dash, a grave accent as a quote.
     conversion_rules=[
-        UnicodeToLatexConversionRule(RULE_DICT, {ord("|"): r"{\textbar}"}),
+        UnicodeToLatexConversionRule(
+            RULE_DICT, {ord("|"): r"{\textbar}", ord("`"): r"{\textasciigrave}"}
+        ),
         "defaults",
     ],
     unknown_char_policy="unihex",
@@ -64,7 +67,8 @@ def write_table(
     """Writes one table as CSV with that many digits, as Markdown and as LaTeX to be \\input."""
     plain = flat(table)
     write_with(csv, lambda path: plain.to_csv(path, index=False, float_format=f"%.{digits}g"))
-    write_text(markdown, f"# {title}\n\n{markdown_table(table)}\n\n{caption}\n")
+    lines = [f"# {markdown_text(title)}", markdown_table(table), markdown_text(caption)]
+    write_text(markdown, "\n\n".join(lines) + "\n")
     write_text(latex, latex_table(table, caption=f"{title}. {caption}", label=label))
 
 
@@ -119,12 +123,23 @@ def _numeric(column: pd.Series) -> bool:
 # --- Markdown ---
 
 
+# What stands for something else, but not where it is plain: brackets of an interval, an underscore
+# within a name, an ampersand alone.
+_MARKED = re.compile(r"[\\`*~$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|^[#>+=-]|(?<=^\d)[.)](?= )")
+
+
+def markdown_text(text: str) -> str:
+    """A text in Markdown that says just that, on one line; a line end is <br>."""
+    shown = visible(text.replace("\r\n", " \n"))
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", shown).replace("<", "&lt;")
+    return _MARKED.sub(r"\\\g<0>", text).replace("\n", "<br>")
+
+
 def markdown_table(table: pd.DataFrame) -> str:
-    """A pipe table; what would end a cell or a line in it is escaped."""
+    """A pipe table; what would end a cell or a line in it is escaped, and so is all markup."""
 
     def cell(text: str) -> str:
-        text = text.replace("\\", "\\\\").replace("|", "\\|")
-        return text.replace("\r", " ").replace("\n", "<br>")
+        return text if NUMBER.fullmatch(text) else markdown_text(text).replace("|", "\\|")
 
     shown = readable(flat(table))
     return tabulate(
@@ -255,7 +270,7 @@ def _cell(text: str, wrapped: bool = False, number: bool = False) -> str:
     if number:
         return _MINUS.sub("$-$", _POWER.sub(_power, text))
     found = []
-    for line in text.replace("\r", "").split("\n"):
+    for line in visible(text).split("\n"):
         size = WORD if wrapped else max(1, len(line))
         words = [
             r"\allowbreak{}".join(_encode(word[at : at + size]) for at in range(0, len(word), size))

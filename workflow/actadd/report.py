@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from actadd.files import read_json, write_text
+from actadd.wording import visible
 
 TABLE = Template("""<!doctype html>
 <html lang="en">
@@ -34,7 +35,7 @@ $table
 
 def rst(text: str) -> str:
     """`text` as one paragraph of reStructuredText that says just that, whatever is in it."""
-    return re.sub(r"([^\w\s]|_)", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([^\w\s]|_)", r"\\\1", visible(" ".join(text.split())))
 
 
 def write_caption(path: Path, title: str, caption: str) -> None:
@@ -44,11 +45,12 @@ def write_caption(path: Path, title: str, caption: str) -> None:
 
 def write_table_page(path: Path, *, title: str, csv: Path, caption: str) -> None:
     """A table to look at, from the CSV file that has its numbers."""
-    table = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    table = pd.read_csv(csv, dtype=str, keep_default_na=False).map(visible).rename(columns=visible)
+    # pandas would cut long texts off.
+    with pd.option_context("display.max_colwidth", None):
+        shown = table.to_html(index=False, border=0, justify="left")
     page = TABLE.substitute(
-        title=html.escape(title),
-        table=table.to_html(index=False, border=0, justify="left"),
-        caption=html.escape(caption),
+        title=html.escape(visible(title)), table=shown, caption=html.escape(visible(caption))
     )
     write_text(path, page)
 

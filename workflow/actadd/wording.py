@@ -1,6 +1,7 @@
 """How figures and tables speak of rows: what they are called, on which model and data."""
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ COORDINATES = {
     "top_p": "top-p {:g}",
     "frequency_penalty": "penalty {:g}",
     "seed": "seed {:g}",
+    "draws": "{:g} draws",
 }
 
 
@@ -86,6 +88,32 @@ def failures(rows: pd.DataFrame) -> str:
     )
 
 
+# Categories of characters that leave no mark: controls, directions, halves, private use, line ends.
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+# Of letters that a joiner behind them gives another form.
+JOINED = ("Lo", "Mn", "Mc")
+
+
+def escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def visible(text: str) -> str:
+    """A text in which everything can be seen: what leaves no mark is an escape, but for line ends.
+
+    So names that differ, look different, and no character turns the direction of what follows.
+    """
+    text = text.replace("\r\n", "\n")
+    if text.isascii() and text.isprintable():
+        return text
+    found = []
+    for place, char in enumerate(text):
+        joins = char in "\u200c\u200d" and unicodedata.category(text[place - 1]) in JOINED
+        unseen = unicodedata.category(char) in UNSEEN and char != "\n" and not (joins and place)
+        found.append(escape(char) if unseen else char)
+    return "".join(found)
+
+
 def label(spec: dict, metric: str) -> str:
     return spec.get("labels", {}).get(metric, metric)
 
@@ -102,12 +130,35 @@ def names(spec: dict, table: pd.DataFrame) -> str:
     interval = INTERVAL.replace("prompts", "its completions" if one else about["unit"])
     if table["mean"].isin([0, 1]).any():
         interval += " (exact binomial where all agree on 0 or 1)"
+    interval += draws(spec, table)
     sizes = "n = 1 prompt" if one else f"n = {prompts} {about['unit']}"
     if "n_completions" in table and table["n_completions"].notna().any():
         completions = int(table["n_completions"].max())
         sizes += f", up to {completions} completions per condition"
     notes = " ".join(filter(None, [*about.get("notes", []), lost]))
     return f"Model: {models}. Data: {about['data']}; {sizes}; {interval}. {notes}".strip()
+
+
+def draws(spec: dict, rows: pd.DataFrame) -> str:
+    """What there is to say of controls with several draws, after how intervals are made."""
+    if "draws" not in rows:
+        return ""
+    found = []
+    for name, own in rows[rows["draws"].notna()].groupby("condition", sort=False):
+        several = ", ".join(f"{count:g}" for count in sorted(own["draws"].unique()))
+        spread = (
+            ""
+            if own["metric"].duplicated().any()
+            else ", ".join(
+                f"{label(spec, row.metric)} {row.spread:.2g}" for row in own.itertuples()
+            )
+        )
+        found.append(
+            f"; {name} is the mean over {several} random vectors, with an interval by Student's t "
+            f"that takes vectors and {spec['about']['unit']} for crossed random effects"
+            + (f" (standard deviation of the vectors' means: {spread})" if spread else "")
+        )
+    return "".join(found)
 
 
 def said(name: str, value: Any) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 
 from actadd.displays import FIGURE_MODULES
-from actadd.figures.common import compose, set_style
+from actadd.figures.common import compose, literal_texts, set_style
 from actadd.files import whole_file
+from actadd.wording import escape
 
 # What a format would record of when and with what it was written.
 METADATA: dict[str, dict[str, None]] = {
@@ -26,12 +27,15 @@ def draw(spec: dict, *, sources: list[Path], png: Path, svg: Path, pdf: Path) ->
     """
     set_style()
     module = import_module(f"actadd.figures.{FIGURE_MODULES[spec['kind']]}")
-    figure, caption = getattr(module, spec["kind"])(spec, sources)
-    if spec.get("note"):
-        caption = f"{caption} {spec['note']}"
-    compose(figure, spec["title"], caption)
-    for kind, path in {"png": png, "svg": svg, "pdf": pdf}.items():
-        with whole_file(path) as temporary:
-            figure.savefig(temporary, metadata=METADATA[kind])
+    with literal_texts() as missing:
+        figure, caption = getattr(module, spec["kind"])(spec, sources)
+        if spec.get("note"):
+            caption = f"{caption} {spec['note']}"
+        compose(figure, spec["title"], caption)
+        for kind, path in {"png": png, "svg": svg, "pdf": pdf}.items():
+            with whole_file(path) as temporary:
+                figure.savefig(temporary, metadata=METADATA[kind])
     plt.close(figure)
+    if missing:
+        print(f"no font has {', '.join(map(escape, sorted(missing)))}: drawn so", flush=True)
     return {"caption": caption}

@@ -1,7 +1,17 @@
-"""The one style of all figures: sizes of a paper's columns, and series that differ in grey too."""
+"""The one style of all figures: sizes of a paper's columns, and series that differ in grey too.
+
+Texts are drawn as they are written, in any script: nothing in them is mathematics, and where the
+usual font lacks a character another one has it, or it becomes an escape, see `literal`.
+"""
 
 import textwrap
-from collections.abc import Collection, Iterable, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -15,11 +25,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, NullFormatter
 
-from actadd.wording import failed
+from actadd.wording import escape, failed, visible
 
 # Inches: a column and a page of a two-column paper.
 COLUMN, PAGE = 3.3, 6.8
@@ -34,6 +44,14 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 LINES: list[Any] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 # Of levels that are compared with.
 LEVEL = {"color": "0.35", "linestyle": (0, (4, 2)), "linewidth": 0.8}
+
+# Package -> the font in it, for what the usual font lacks. Without a package its characters are
+# drawn as escapes.
+WIDE_FONTS = {
+    "noto_cjk_sans_jp_regular": "NotoSansCJKjp-Regular.otf",
+    "fontpkg_noto_sans_devanagari": "files/NotoSansDevanagari[wdth,wght].ttf",
+    "fontpkg_noto_sans_thai": "files/NotoSansThai[wdth,wght].ttf",
+}
 
 STYLE = {
     "font.size": NORMAL,
@@ -53,13 +71,80 @@ STYLE = {
     # Text of a PDF can be selected and edited; the ids of an SVG are the same each time.
     "pdf.fonttype": 42,
     "svg.hashsalt": "actadd",
+    # Prices and shell variables are no formulas.
+    "text.parse_math": False,
 }
 
 
 def set_style() -> None:
     matplotlib.rcdefaults()
     matplotlib.use("agg")
-    sns.set_theme(context="paper", style="whitegrid", palette=PALETTE, rc=STYLE)
+    style = {**STYLE, "font.family": _families()}
+    sns.set_theme(context="paper", style="whitegrid", palette=PALETTE, rc=style)
+
+
+@cache
+def _families() -> list[str]:
+    """The usual font, then those of WIDE_FONTS that are there, which matplotlib then knows."""
+    names = ["sans-serif", "DejaVu Sans"]
+    for package, file in WIDE_FONTS.items():
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            continue
+        fontManager.addfont(Path(spec.origin).parent / file)
+        regular = fontManager.ttflist[-1]
+        # There is no other weight, which matplotlib would mention for each bold text.
+        fontManager.ttflist.append(replace(regular, weight=700))
+        names.append(regular.name)
+    return names
+
+
+@cache
+def _drawable() -> frozenset[int]:
+    """Code points of what can be drawn, whether bold or not."""
+
+    def held(weight: str) -> set[int]:
+        fonts = [findfont(FontProperties(family=name, weight=weight)) for name in _families()]
+        return set().union(*(get_font(font).get_charmap() for font in fonts))
+
+    return frozenset(held("normal") & held("bold"))
+
+
+# Characters of the figure being drawn that no font has.
+_missing: set[str] = set()
+
+
+def literal(text: str) -> str:
+    """A text as it is drawn: what has no glyph or cannot be seen is an escape, such as \\u200b."""
+    shown = visible(text)
+    lacking = {char for char in shown if ord(char) not in _drawable()} - {"\n"}
+    _missing.update(lacking)
+    return "".join(escape(char) if char in lacking else char for char in shown)
+
+
+@contextmanager
+def literal_texts() -> Iterator[set[str]]:
+    """Within it, every text of matplotlib is drawn literally; yields what no font has, so far."""
+    set_text = Text.set_text
+
+    def set_literally(self: Text, text: Any) -> None:
+        set_text(self, literal("" if text is None else str(text).removeprefix(UNHIDDEN)))
+
+    Text.set_text = set_literally
+    _missing.clear()
+    try:
+        yield _missing
+    finally:
+        Text.set_text = set_text
+
+
+# In front of a label that begins with an underscore, which matplotlib leaves out of legends.
+UNHIDDEN = "\u200b\u200b"
+
+
+def entry(text: str) -> str:
+    """A text as the label of what a legend names."""
+    return UNHIDDEN + text if text.startswith("_") else text
 
 
 def panels(
@@ -129,7 +214,7 @@ def error_lines(
         values = part[x].astype(float) + apart
         style = series(index, len(lines), ordered)
         bars = whiskers(part)
-        axis.errorbar(values, part["mean"], yerr=bars, **style, elinewidth=0.7, label=text)
+        axis.errorbar(values, part["mean"], yerr=bars, **style, elinewidth=0.7, label=entry(text))
         mark_failed(axis, values[failed(part)], style["color"])
     if len(places) <= 8:
         axis.set_xticks(places, [f"{value:g}" for value in places])
@@ -166,15 +251,9 @@ def say_failed(axis: Axes, line: float) -> None:
 
 def printed(token: str, longest: int) -> str:
     """A token as it can be drawn: spaces visible, what the font lacks as an escape."""
-    # Of the font that is in use, since others draw a box and warn.
-    known = get_font(findfont(FontProperties())).get_charmap()
-    text = "".join(
-        char
-        if char.isprintable() and ord(char) in known
-        else char.encode("unicode_escape").decode("ascii")
-        for char in token.replace(" ", "␣")
-    )
-    return shortened(text, longest)
+    text = token.replace(" ", "␣")
+    text = "".join(char if char.isprintable() else escape(char) for char in text)
+    return shortened(literal(text), longest)
 
 
 def shortened(text: str, longest: int) -> str:
@@ -195,9 +274,36 @@ def plain_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+class Powers(LogFormatterSciNotation):
+    """Ticks of a logarithmic axis as matplotlib names them, but in plain characters: 10⁻³."""
+
+    SMALL = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = super().__call__(x, pos)
+        body = text.removeprefix(r"$\mathdefault{").removesuffix("}$")
+        number, _, power = body.replace(r"\times", "×").partition("^{")
+        return number + power.removesuffix("}").translate(self.SMALL)
+
+
+def powers(axis: Axis) -> None:
+    """Ticks of a logarithmic axis at powers of ten, and between them where there are few."""
+    axis.set_major_formatter(Powers())
+    axis.set_minor_formatter(Powers())
+
+
+def _columns(text: str) -> int:
+    """How wide a text is in letters of the Latin script; ideographs count twice."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
 def wrapped(text: str, inches: float, size: float = NORMAL) -> str:
     """A short text in lines of about so many inches."""
-    return textwrap.fill(text, max(8, int(inches * 72 / (0.56 * size))), break_long_words=False)
+    text, room = literal(text), max(8, int(inches * 72 / (0.56 * size)))
+    far = any(_columns(word) > 1.5 * room for word in text.split())
+    letters = max(1, room * len(text) // max(1, _columns(text)))
+    lines = (textwrap.fill(line, letters, break_long_words=far) for line in text.split("\n"))
+    return "\n".join(lines)
 
 
 def legend(figure: Figure, axes: Iterable[Axes]) -> None:
@@ -208,6 +314,12 @@ def legend(figure: Figure, axes: Iterable[Axes]) -> None:
             found.setdefault(text, handle)
     if not found:
         return
+    # A line of a legend is as long as the figure is wide, at most.
+    room = figure.get_figwidth() - 0.6
+    found = {
+        entry(wrapped(text.removeprefix(UNHIDDEN), room, SMALL)): handle
+        for text, handle in found.items()
+    }
     columns = legend_columns(found, figure.get_figwidth())
     options = {"loc": "lower center", "borderaxespad": 0, "ncols": columns}
     figure.legend(found.values(), found.keys(), **options).set_in_layout(False)
@@ -215,7 +327,7 @@ def legend(figure: Figure, axes: Iterable[Axes]) -> None:
 
 def legend_columns(labels: Collection[str], inches: float) -> int:
     """How many labels of a legend fit beside each other."""
-    longest = max(len(text) for text in labels)
+    longest = max(_columns(line) for text in labels for line in text.split("\n"))
     return max(1, min(int(72 * inches / (0.56 * SMALL * longest + 36)), len(labels)))
 
 
@@ -253,8 +365,8 @@ def _settle(figure: Figure) -> None:
 
 
 def _paragraph(figure: Figure, text: str, **style: Any) -> Text:
-    """A text wrapped to the figure's width. Dollar signs in prompts are no formulas."""
-    found = figure.text(0, 0, text, ha="left", va="top", parse_math=False, **style)
+    """A text wrapped to the figure's width."""
+    found = figure.text(0, 0, text, ha="left", va="top", **style)
     found.set_in_layout(False)
     room = figure.dpi * (figure.get_figwidth() - 2 * GAP)
     length = len(text)

@@ -112,7 +112,7 @@ def _panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
     # Panels stand close: a long title would run into the next one.
     title = wrapped(f"{first['title']}{what}{where}", 1.3, SMALL)
     notes = [wrapped(note, 1.3, SMALL) for note in notes]
-    axis.set_title("\n".join([title, *notes]), fontsize=SMALL, parse_math=False)
+    axis.set_title("\n".join([title, *notes]), fontsize=SMALL)
     axis.set_xlabel(first["x_name"].replace("_", " "))
     axis.set_ylabel(first["y_name"].replace("_", " "))
 
@@ -139,7 +139,7 @@ def _strip(axis: Axes, lines: list[tuple[str, str, str]], height: float) -> None
     down = 0.0
     # The axis is as high as its text, which is set in inches.
     for mark, colour, text in lines:
-        options = {"va": "top", "family": "DejaVu Sans", "fontsize": SMALL, "parse_math": False}
+        options = {"va": "top", "fontsize": SMALL}
         axis.text(0.0, -down, mark, color=colour, fontweight="bold", **options)
         axis.text(0.035, -down, text, color="0.15", **options)
         down += _depth([(mark, colour, text)])

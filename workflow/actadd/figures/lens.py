@@ -68,7 +68,7 @@ def lens(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
             ax=axis,
             annot=tokens.map(lambda token: printed(token, CELL)),
             fmt="",
-            annot_kws={"size": SMALL, "parse_math": False},
+            annot_kws={"size": SMALL},
             cmap="viridis",
             vmin=limits[0],
             vmax=limits[1],

@@ -18,6 +18,7 @@ from actadd.figures.common import (
     mark_failed,
     panels,
     plain_ticks,
+    powers,
     series,
     unsteered_band,
     whiskers,
@@ -55,6 +56,7 @@ def sweep(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         axis.set(xlabel=AXES[x], ylabel=wrapped(label(spec, metric), 2))
         if spec.get("log"):
             axis.set_yscale("log")
+            powers(axis.yaxis)
     legend(figure, axes)
     vectors = ", ".join(sorted(set(swept["vector"].dropna())))
     caption = (
@@ -108,6 +110,7 @@ def perplexity_ratio(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
         axis.set(title=wrapped(", ".join(titles), 2), xlabel=AXES[x])
         if spec.get("log"):
             axis.set_yscale("log")
+            powers(axis.yaxis)
     axes[0].set_ylabel("perplexity ratio\n(steered / unsteered)")
     legend(figure, axes)
     vectors = ", ".join(sorted(set(rows["vector"].dropna())))

@@ -37,7 +37,7 @@ def token_shift(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
             linewidth=0,
         )
         texts = [printed(token, 20) for token in extremes["token"]]
-        bars.set_yticks(range(len(extremes)), texts, fontsize=SMALL, parse_math=False)
+        bars.set_yticks(range(len(extremes)), texts, fontsize=SMALL)
         bars.set_ylim(len(extremes) - 0.4, -0.6)
         bars.axvline(0, color="0.35", linewidth=0.8)
         bars.grid(visible=False, axis="y")
@@ -96,10 +96,12 @@ def divergence(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
             title=wrapped(model, 2) if len(models) > 1 else "",
         )
     legend(figure, axes)
+    several = f", averaged over {table['draw'].nunique()} of them" if "draw" in table else ""
     caption = (
         "KL(unsteered || steered) over the unsteered entropy, averaged over each text's positions "
         "that were not changed directly; a point is a text, the dashed line is equality. The "
-        f"random vector has the steering vector's norm at each position. {'; '.join(told)}. "
+        f"random vector has the steering vector's norm at each position{several}. "
+        f"{'; '.join(told)}. "
         f"Data: {spec['about']['data']}. {lost}"
     )
     return figure, caption.rstrip()
