@@ -21,6 +21,7 @@ class Condition:
     share of d_model, or None), phase, match_norm. prefix: text put before every prompt; for method
     preadd, before the prompts of the contrasted context, which counts `strength` times (PREADD's
     alpha). sampling and seed: how completions are drawn. group: only the dataset's rows of it.
+    draw: number of the draw of a random vector with several; all draws are one control.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Condition:
     sampling: dict[str, float] = field(default_factory=dict)
     seed: int | None = None
     group: str | None = None
+    draw: int | None = None
 
     @property
     def label(self) -> str:
@@ -39,12 +41,14 @@ class Condition:
             f"{a['vector']} at layer {a['layer']} times {a['coefficient']:g}"
             for a in self.additions
         ]
-        return f"{self.name} ({' + '.join(parts)})" if parts else self.name
+        drawn = "" if self.draw is None else f", draw {self.draw}"
+        return f"{self.name} ({' + '.join(parts)}{drawn})" if parts else self.name
 
     def coordinates(self) -> dict[str, Any]:
         """Columns that place the condition in a table.
 
-        The usual case of one addition has plain columns; `additions` holds all of them as JSON.
+        The usual case of one addition has plain columns; `additions` holds all of them as JSON. The
+        draws of one control have the same coordinates.
         """
         one = self.additions[0] if len(self.additions) == 1 else {}
         vectors = "+".join(addition["vector"] for addition in self.additions)
@@ -83,7 +87,8 @@ def expand(
         entry = entries[name]
         options = [list(_spell_out(addition, choices)) for addition in entry.get("additions", [])]
         own = [{**(sampling or {}), **settings} for settings in _many(entry.get("sampling", {}))]
-        for drawn, number, *additions in product(own, _many(entry.get("seed", seed)), *options):
+        seeds = _many(entry.get("seed", seed))
+        for drawn, number, *additions, draw in product(own, seeds, *options, _draws(entry)):
             conditions.append(
                 Condition(
                     name,
@@ -94,9 +99,20 @@ def expand(
                     drawn,
                     number,
                     entry.get("group"),
+                    draw,
                 )
             )
     return conditions
+
+
+def _draws(entry: dict) -> list[int | None]:
+    """Numbers of the draws that a condition is run for; one without a number if nothing says so.
+
+    `draws` of its additions are the vectors' own, which the config puts there; where several say
+    so, they say the same, and each draw of the condition takes the vectors' draws of its number.
+    """
+    several = {addition["draws"] for addition in entry.get("additions", []) if "draws" in addition}
+    return list(range(several.pop())) if several else [None]
 
 
 def grid_size(entries: dict[str, dict]) -> int:
@@ -107,6 +123,7 @@ def grid_size(entries: dict[str, dict]) -> int:
 
     return sum(
         ways(entry, "sampling", "seed")
+        * len(_draws(entry))
         * prod(ways(addition, *SWEPT) for addition in entry.get("additions", []))
         for entry in entries.values()
     )

@@ -89,6 +89,16 @@ def _settle(config: dict[str, Any], root: Path) -> None:
     for section in ("experiments", "lenses", "overheads"):
         for entry in config[section].values():
             entry.setdefault("models", runners)
+    for entry in config["vectors"].values():
+        if entry["kind"] == "random":
+            entry.setdefault("seed", config["seed"])
+            # One draw is what there is without the key, to the byte.
+            if entry.get("draws") == 1:
+                del entry["draws"]
+    for addition in _all_additions(config):
+        draws = config["vectors"].get(addition["vector"], {}).get("draws")
+        if draws is not None:
+            addition["draws"] = draws
     norms = (entry for entry in config["figures"].values() if entry["kind"] == "norms")
     for entry in (*norms, *filter(None, [config["comparison"].get("norms")])):
         entry.setdefault("models", runners)
@@ -102,6 +112,12 @@ def _settle(config: dict[str, Any], root: Path) -> None:
         for key, field in (("samples", "samples"), ("tokens", "max_new_tokens")):
             if key in size:
                 entry[field] = size[key]
+
+
+def _all_additions(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for experiment in config["experiments"].values():
+        for condition in experiment["conditions"].values():
+            yield from condition.get("additions", [])
 
 
 def _runners(config: dict[str, Any]) -> list[str]:
@@ -252,6 +268,12 @@ def _problems(config: dict[str, Any], root: Path) -> Iterator[str]:
     for name, entry in config["lenses"].items():
         for vector in entry["vectors"]:
             yield from _known(f"lenses.{name}.vectors", vector, config["vectors"], "vector")
+            draws = config["vectors"][vector].get("draws", 1)
+            if draws > 1:
+                yield (
+                    f"lenses.{name}.vectors: {vector!r} has {draws} draws, and a lens reads one "
+                    "vector; name another, or one with draws: 1"
+                )
     for name, entry in config["overheads"].items():
         yield from _overhead(config, f"overheads.{name}", entry)
     for name, entry in config["vectors"].items():
@@ -686,6 +708,12 @@ def _experiment(config: dict, key: str, name: str, entry: dict) -> Iterator[str]
         yield f"{key}.conditions: ratios need an unsteered condition; add one"
     for condition, details in entry["conditions"].items():
         yield from _condition(f"{key}.conditions.{condition}", entry, details)
+        draws = sorted({a["draws"] for a in details.get("additions", []) if "draws" in a})
+        if len(draws) > 1:
+            yield (
+                f"{key}.conditions.{condition}.additions: their random vectors have "
+                f"{' and '.join(map(str, draws))} draws; give them as many draws each"
+            )
         drawn = [{**entry["sampling"], **own} for own in _listed(details.get("sampling", {}))]
         if any(drawn.count(own) > 1 for own in drawn):
             yield (

@@ -47,6 +47,8 @@ class Experiment:
             spec.get("sampling"),
             spec.get("seed"),
         )
+        # Tables have a column of draws only where some condition has several.
+        self.drawn = any(condition.draw is not None for condition in self.conditions)
         files = {(path.parent.name, int(path.stem.split("_")[1])): path for path in vector_files}
         self.vectors: dict[tuple[str, int], np.ndarray] = {
             key: read_vector(path) for key, path in files.items()
@@ -99,19 +101,20 @@ class Experiment:
             )
         return found
 
-    def vector(self, addition: dict[str, Any]) -> np.ndarray:
+    def vector(self, addition: dict[str, Any], draw: int | None = None) -> np.ndarray:
         """An addition's vector, scaled to the injection layer's norm if it says so.
 
+        draw: which one of a random vector with several draws.
         The factor is the geometric mean, over positions but BOS, of the norms' ratios, as in the
         paper's transplant of embeddings.
         """
-        vector = self._at(addition, "source_layer")
+        vector = self._at(addition, "source_layer", draw)
         if not addition.get("match_norm"):
             return vector
         # A vector of one row has none of BOS.
         first = 1 if len(vector) > 1 else 0
         norms = [
-            np.linalg.norm(self._at(addition, layer)[first:].astype(np.float64), axis=1)
+            np.linalg.norm(self._at(addition, layer, draw)[first:].astype(np.float64), axis=1)
             for layer in ("layer", "source_layer")
         ]
         # Rows that are zero, where both prompts have the same token, have no ratio.
@@ -124,7 +127,7 @@ class Experiment:
             )
         return vector * np.float32(np.exp(np.mean(np.log(norms[0][there] / norms[1][there]))))
 
-    def _at(self, addition: dict[str, Any], layer: str) -> np.ndarray:
+    def _at(self, addition: dict[str, Any], layer: str, draw: int | None) -> np.ndarray:
         """An addition's vector at its `layer` or `source_layer`.
 
         Raises UserError if it is of a file that lacks that layer: nothing would be added.
@@ -135,7 +138,7 @@ class Experiment:
                 f"{self.key}: vectors.{addition['vector']}.file does not hold layer "
                 f"{addition[layer]}, at which it is to be added; take a layer that it holds"
             )
-        return vector
+        return vector if vector.ndim == 2 else vector[draw]
 
     def encode(
         self, condition: Condition, texts: list[str], targets: list[str] | None = None
@@ -159,7 +162,7 @@ class Experiment:
                     len(ids) + len(target_ids) + self.spec.get("max_new_tokens", 0)
                 )
             for addition in condition.additions:
-                vector = self.vector(addition)
+                vector = self.vector(addition, condition.draw)
                 with named(place, f" (vector {addition['vector']})"):
                     aligned(addition["position"], len(vector), len(ids))
             rows.append((ids, target_ids))
@@ -176,7 +179,9 @@ class Experiment:
         """Positions that are changed in a text of `total` tokens, its first `prompt` the prompt."""
         found: set[int] = set()
         for addition in condition.additions:
-            found.update(aligned(addition["position"], len(self.vector(addition)), prompt))
+            found.update(
+                aligned(addition["position"], len(self.vector(addition, condition.draw)), prompt)
+            )
             if addition["phase"] == "every_step":
                 found.update(range(prompt, total or prompt))
         return found
@@ -201,7 +206,7 @@ class Experiment:
         additions = [
             {
                 **{name: addition[name] for name in ADDED},
-                "vector": tensor_digest(self.vector(addition)),
+                "vector": tensor_digest(self.vector(addition, condition.draw)),
             }
             for addition in condition.additions
         ]
@@ -218,13 +223,15 @@ class Experiment:
 
         index: of the condition; key: the cell's.
         """
-        integers = dict.fromkeys(("source_layer", "layer", "seed"), "Int32")
+        draw = ("draw",) if self.drawn else ()
+        integers = dict.fromkeys(("source_layer", "layer", "seed", *draw), "Int32")
         strings = dict.fromkeys(("vector", "position", "phase"), "string")
         floats = dict.fromkeys(("coefficient", "dimensions", *SAMPLING), "float64")
         shared = {
             "model": self.spec["model"],
             "experiment": self.spec["name"],
             **self.conditions[index].coordinates(),
+            **({"draw": self.conditions[index].draw} if self.drawn else {}),
             "cell": key[:16],
         }
         table = pd.concat([pd.DataFrame(shared, index=cell.index), cell], axis=1)
@@ -256,7 +263,7 @@ class Experiment:
 
         return [
             Addition(
-                torch.from_numpy(self.vector(addition)),
+                torch.from_numpy(self.vector(addition, condition.draw)),
                 addition["layer"],
                 # A large whole number is an int here, which no tensor takes as a factor.
                 float(addition["coefficient"]),

@@ -1,7 +1,13 @@
-"""Intervals over prompts: a prompt's samples are not independent, so it is resampled whole."""
+"""Intervals over prompts: a prompt's samples are not independent, so it is resampled whole.
+
+Resampling has a seed of its own and not the run's: an interval is a function of its values.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, bootstrap, ttest_1samp, wilcoxon
+from scipy.stats import binomtest, bootstrap, rankdata, ttest_1samp, wilcoxon
+from scipy.stats import t as student
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -16,11 +22,15 @@ def mean_interval(values: np.ndarray, share: bool = False) -> tuple[float, float
     """
     values = np.asarray(values, dtype=np.float64)
     values = values[~np.isnan(values)]
-    if share and len(values) > 1 and np.ptp(values) == 0 and values[0] in (0, 1):
-        hits = int(values.sum())
-        interval = binomtest(hits, len(values)).proportion_ci(LEVEL, method="exact")
-        return float(values[0]), float(interval.low), float(interval.high)
-    return difference_interval(values)
+    return _agreed(values, share) or difference_interval(values)
+
+
+def _agreed(values: np.ndarray, share: bool) -> tuple[float, float, float] | None:
+    """A share that is 0, or 1, for every prompt, with its exact binomial interval."""
+    if not share or len(values) < 2 or np.ptp(values) != 0 or values[0] not in (0, 1):
+        return None
+    interval = binomtest(int(values.sum()), len(values)).proportion_ci(LEVEL, method="exact")
+    return float(values[0]), float(interval.low), float(interval.high)
 
 
 def difference_interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -87,3 +97,80 @@ def paired_p_value(differences: np.ndarray, ranked: bool = False) -> float:
         return float("nan")
     test = wilcoxon(values) if ranked else ttest_1samp(values, 0)
     return float(test.pvalue)
+
+
+# --- one control of several draws -----------------------------------------------------------------
+# Each random vector meets each prompt, so both are random effects, crossed. Of five draws a
+# bootstrap's interval would be much too narrow.
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """The mean over draws and prompts, its variance, and the degrees of freedom of that variance.
+
+    variance and freedom are NaN if there are fewer than two draws or prompts, or all values agree.
+    """
+
+    mean: float
+    variance: float
+    freedom: float
+
+    @property
+    def interval(self) -> tuple[float, float, float]:
+        """(mean, low, high): 95 % by Student's t."""
+        reach = float(student.ppf((1 + LEVEL) / 2, self.freedom)) * self.variance**0.5
+        return self.mean, self.mean - reach, self.mean + reach
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided p of the mean being 0."""
+        if np.isnan(self.variance):
+            return float("nan")
+        return float(2 * student.sf(abs(self.mean) / self.variance**0.5, self.freedom))
+
+
+def crossed(sums: np.ndarray, counts: np.ndarray | None = None) -> Crossed:
+    """The mean sum(sums) / sum(counts) over draws and prompts, [draws, prompts] both.
+
+    The variance is that of two crossed random effects, from the mean squares of draws, of prompts
+    and of what is left (quasi-F; Clark 1973, Journal of Verbal Learning and Verbal Behavior 12),
+    with Satterthwaite's degrees of freedom; an effect whose estimate is negative counts as none.
+    With counts the mean is a ratio, linearised.
+    """
+    counts = np.ones(sums.shape) if counts is None else counts
+    draws, prompts = sums.shape
+    total = counts.sum()
+    if total == 0:
+        return Crossed(float("nan"), float("nan"), float("nan"))
+    mean = float(sums.sum() / total)
+    if min(draws, prompts) < 2:
+        return Crossed(mean, float("nan"), float("nan"))
+    # How far each value pulls the ratio from where it is.
+    values = (sums - mean * counts) / counts.mean()
+    by_draw, by_prompt = values.mean(axis=1, keepdims=True), values.mean(axis=0, keepdims=True)
+    of_draws = prompts * (by_draw**2).sum() / (draws - 1)
+    of_prompts = draws * (by_prompt**2).sum() / (prompts - 1)
+    within = (draws - 1) * (prompts - 1)
+    left = ((values - by_draw - by_prompt) ** 2).sum() / within
+    if np.allclose(values, 0, rtol=0, atol=1e-12 * max(abs(mean), 1e-300)):
+        return Crossed(mean, float("nan"), float("nan"))
+    effects = [(of_draws, draws - 1), (of_prompts, prompts - 1)]
+    effects = [(square, freedom) for square, freedom in effects if square > left]
+    if len(effects) == 2:
+        square = of_draws + of_prompts - left
+        parts = [size**2 / freedom for size, freedom in (*effects, (left, within))]
+        freedom = square**2 / sum(parts)
+    else:
+        [(square, freedom)] = effects or [(left, within)]
+    return Crossed(mean, float(square) / (draws * prompts), float(freedom))
+
+
+def crossed_mean(values: np.ndarray, share: bool = False) -> tuple[float, float, float]:
+    """`mean_interval` of a control, [draws, prompts] without gaps; a share's stays in 0 to 1."""
+    mean, low, high = _agreed(values.mean(axis=0), share) or crossed(values).interval
+    return (mean, max(low, 0.0), min(high, 1.0)) if share else (mean, low, high)
+
+
+def signed_ranks(values: np.ndarray) -> np.ndarray:
+    """Each value's rank among the sizes of all, with its sign (Conover and Iman 1981)."""
+    return np.sign(values) * rankdata(np.abs(values)).reshape(values.shape)

@@ -1,4 +1,10 @@
-"""Summaries: tidy rows of each condition's metrics with intervals, and paired differences."""
+"""Summaries: tidy rows of each condition's metrics with intervals, and paired differences.
+
+The draws of a random vector are one control and get one row: its mean over draws and prompts, with
+an interval and a test that take both for random effects, see `actadd.statistics.crossed`. Columns
+`draws`, how many, and `spread`, the standard deviation of the draws' means, are there only then. A
+prompt without a value in some draw is left out; a control of which a draw failed has failed.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +17,15 @@ import pyarrow.parquet as pq
 from actadd.conditions import SAMPLING
 from actadd.files import read_cells, write_with
 from actadd.scorers import is_share
-from actadd.statistics import difference_interval, mean_interval, paired_p_value, ratio_interval
+from actadd.statistics import (
+    crossed,
+    crossed_mean,
+    difference_interval,
+    mean_interval,
+    paired_p_value,
+    ratio_interval,
+    signed_ranks,
+)
 
 COORDINATES = [
     "model",
@@ -43,7 +57,7 @@ def summarise_completions(
     that of a paired t-test. Group "all" holds every prompt. failed: why a cell has no numbers.
     """
     there = set(pq.read_schema(completions).names)
-    wanted = ["cell", "prompt_id", "group", *COORDINATES]
+    wanted = ["cell", "prompt_id", "group", *COORDINATES, "draw"]
     table = pd.read_parquet(completions, columns=[name for name in wanted if name in there])
     cells = _cells(table)
     groups = table.drop_duplicates("prompt_id").set_index("prompt_id")["group"]
@@ -58,9 +72,11 @@ def summarise_completions(
                 for key, part in scored.groupby(["condition", "cell"], sort=False)
             }
             share = is_share(metric)
-            for _, place in cells.iterrows():
+            for control in _controls(cells):
+                place = control.iloc[0]
+                keys = [(place["condition"], cell) for cell in control["cell"]]
                 baseline = _baseline(cells, place, by_cell)
-                own = by_cell[place["condition"], place["cell"]]
+                own = pd.concat([by_cell[key] for key in keys], axis=1)
                 for group, part in _by_group(own, groups):
                     values = _units(part)
                     before = None if baseline is None else _units(baseline.reindex(part.index))
@@ -70,10 +86,10 @@ def summarise_completions(
                             "group": group,
                             "metric": f"{path.stem}.{metric}",
                             "n_prompts": part.dropna().index.get_level_values(0).nunique(),
-                            "n_completions": int(part.notna().sum()),
-                            **_interval("mean", mean_interval(values.to_numpy(), share)),
+                            "n_completions": int(part.notna().to_numpy().sum()),
+                            **_mean(values, share),
                             **_difference(values, before),
-                            "failed": failed[place["condition"], place["cell"]],
+                            "failed": _reason([failed[key] for key in keys]),
                         }
                     )
     return _write(rows, csv, parquet)
@@ -81,17 +97,39 @@ def summarise_completions(
 
 def _cells(table: pd.DataFrame) -> pd.DataFrame:
     columns = [name for name in COORDINATES if name in table]
+    columns += ["draw"] if "draw" in table else []
     cells = table.drop_duplicates(["condition", "cell"])[[*columns, "cell"]]
-    return cells.reindex(columns=[*COORDINATES, "cell"])
+    return cells.reindex(columns=[*COORDINATES, "draw", "cell"])
 
 
-def _units(values: pd.Series) -> pd.Series:
+def _controls(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Each cell alone, but the draws of a random vector together; they stand beside each other."""
+    ends = [place for place in range(len(cells)) if not place or not _drawn_with(cells, place)]
+    for start, end in zip(ends, [*ends[1:], len(cells)], strict=True):
+        yield cells.iloc[start:end]
+
+
+def _drawn_with(cells: pd.DataFrame, place: int) -> bool:
+    """Whether a cell is a draw of the control that the one before it is a draw of."""
+    before, own = cells.iloc[place - 1], cells.iloc[place]
+    return pd.notna(own["draw"]) and own[COORDINATES].equals(before[COORDINATES])
+
+
+def _reason(failed: list[Any]) -> Any:
+    """Why a control has no numbers: a cell's reason, or that of the first draw that failed."""
+    lost = [draw for draw, reason in enumerate(failed) if pd.notna(reason)]
+    if len(failed) == 1 or not lost:
+        return failed[0]
+    return f"draw {lost[0]} of the random vector: {failed[lost[0]]}"
+
+
+def _units(values: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
     """What is resampled: prompts, their samples averaged; of a single prompt, its samples."""
     prompts = values.index.get_level_values("prompt_id")
     return values.droplevel(0) if prompts.nunique() == 1 else values.groupby(level=0).mean()
 
 
-def _by_group(values: pd.Series, groups: pd.Series) -> Iterator[tuple[str, pd.Series]]:
+def _by_group(values: pd.DataFrame, groups: pd.Series) -> Iterator[tuple[str, pd.DataFrame]]:
     """All prompts' values, then those of each group, if there is more than one."""
     yield "all", values
     own = groups.reindex(values.index.get_level_values("prompt_id")).fillna("").to_numpy(object)
@@ -125,14 +163,31 @@ def _interval(name: str, values: tuple[float, float, float]) -> dict[str, float]
     return dict(zip((name, *bounds), values, strict=True))
 
 
-def _difference(values: pd.Series, baseline: pd.Series | None) -> dict[str, float]:
+def _mean(values: pd.DataFrame, share: bool = False) -> dict[str, float]:
+    """values: a row for each prompt, a column for each draw, of which there is mostly one."""
+    if values.shape[1] == 1:
+        return _interval("mean", mean_interval(values.to_numpy()[:, 0], share))
+    whole = values.dropna().to_numpy(np.float64).T
+    about = {
+        "draws": len(whole),
+        "spread": whole.mean(axis=1).std(ddof=1) if whole.size else np.nan,
+    }
+    return {**_interval("mean", crossed_mean(whole, share)), **about}
+
+
+def _difference(
+    values: pd.DataFrame, baseline: pd.Series | None, ranked: bool = False
+) -> dict[str, float]:
+    """ranked: the test is one of signed ranks."""
     if baseline is None:
         return {**_interval("difference", NOTHING), "p_value": np.nan}
-    change = (values - baseline.reindex(values.index)).dropna().to_numpy()
-    return {
-        **_interval("difference", difference_interval(change)),
-        "p_value": paired_p_value(change),
-    }
+    change = values.sub(baseline.reindex(values.index), axis=0).dropna().to_numpy().T
+    if len(change) == 1:
+        estimate, p_value = difference_interval(change[0]), paired_p_value(change[0], ranked)
+    else:
+        estimate = crossed(change).interval
+        p_value = crossed(signed_ranks(change) if ranked else change).p_value
+    return {**_interval("difference", estimate), "p_value": p_value}
 
 
 def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) -> dict[str, Any]:
@@ -151,29 +206,33 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
     # A table holds unsteered cells before all others.
     unsteered = pd.DataFrame()
     rows, failed = [], []
-    for cell in read_cells(logprobs):
-        place = _cells(cell).iloc[0]
-        reason = cell["failed"].iloc[0]
+    for draws in _draws_together(read_cells(logprobs)):
+        place = _cells(draws[0]).iloc[0]
+        reason = _reason([cell["failed"].iloc[0] for cell in draws])
         if pd.isna(reason) and place["method"] != "unsteered" and unsteered.empty:
             reason = "the unsteered cell that it is compared with failed"
         if pd.notna(reason):
             failed.append((place, reason))
             continue
-        cell["group"] = cell["group"].fillna("all")
-        cell["document"] = cell["document"].fillna(cell["text_id"].astype("string"))
-        targeted = not cell["target"].all()
-        own = cell.set_index(index)
-        if place["method"] == "unsteered":
-            unsteered = pd.concat([unsteered, own[baseline]])
-        own = own.join(unsteered, rsuffix="_unsteered", validate="one_to_one")
-        own = own[own["target"]]
-        if targeted:
-            # Before masking: where the first target token is masked, the next is no substitute.
-            own = own[own.index.isin(_first_tokens(own))]
-        own = own[~own["modified"] & ~own["modified_unsteered"]]
-        parts = dict(list(own.groupby("group", sort=True)))
-        if targeted:
-            parts["all"] = own
+        parts: dict[str, list[pd.DataFrame]] = {}
+        for cell in draws:
+            cell["group"] = cell["group"].fillna("all")
+            cell["document"] = cell["document"].fillna(cell["text_id"].astype("string"))
+            targeted = not cell["target"].all()
+            own = cell.set_index(index)
+            if place["method"] == "unsteered":
+                unsteered = pd.concat([unsteered, own[baseline]])
+            own = own.join(unsteered, rsuffix="_unsteered", validate="one_to_one")
+            own = own[own["target"]]
+            if targeted:
+                # Before masking: where the first target token is masked, the next is no substitute.
+                own = own[own.index.isin(_first_tokens(own))]
+            own = own[~own["modified"] & ~own["modified_unsteered"]]
+            by_group = dict(list(own.groupby("group", sort=True)))
+            if targeted:
+                by_group["all"] = own
+            for group, part in by_group.items():
+                parts.setdefault(group, []).append(part)
         for group, part in parts.items():
             found = _targets(part, spec["ranks"]) if targeted else _perplexity_ratio(part)
             for metric, values in found.items():
@@ -184,24 +243,47 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
     return _write([*rows, *_failed(failed, rows, "perplexity_ratio")], csv, parquet)
 
 
-def _perplexity_ratio(part: pd.DataFrame) -> dict[str, dict]:
-    texts = part.groupby("document").agg(
-        steered=("logprob", "sum"),
-        unsteered=("logprob_unsteered", "sum"),
-        tokens=("logprob", "size"),
-    )
-    counts = texts["tokens"].to_numpy(np.float64)
-    sums = (texts["steered"] - texts["unsteered"]).to_numpy(np.float64)
-    mean, low, high = ratio_interval(sums, counts)
+def _draws_together(cells: Iterator[pd.DataFrame]) -> Iterator[list[pd.DataFrame]]:
+    """The rows of each cell, and those of a control's draws, which follow each other, at once."""
+    waiting: list[pd.DataFrame] = []
+    for cell in cells:
+        if waiting and not _drawn_with(pd.concat(map(_cells, (waiting[-1], cell))), 1):
+            yield waiting
+            waiting = []
+        waiting.append(cell)
+    if waiting:
+        yield waiting
+
+
+def _perplexity_ratio(draws: list[pd.DataFrame]) -> dict[str, dict]:
+    parts = [
+        part.groupby("document").agg(
+            steered=("logprob", "sum"),
+            unsteered=("logprob_unsteered", "sum"),
+            tokens=("logprob", "size"),
+        )
+        for part in draws
+    ]
+    counts = np.array([texts["tokens"].to_numpy(np.float64) for texts in parts])
+    sums = np.array([(texts["steered"] - texts["unsteered"]).to_numpy(float) for texts in parts])
+    means = sums / np.maximum(counts, 1)
+    if len(draws) == 1:
+        (mean, low, high), p_value = ratio_interval(sums[0], counts[0]), paired_p_value(means[0])
+        about = {}
+    else:
+        (mean, low, high), p_value = crossed(sums, counts).interval, crossed(means).p_value
+        of_draws = np.exp(-sums.sum(axis=1) / counts.sum(axis=1))
+        about = {"draws": len(draws), "spread": of_draws.std(ddof=1)}
     # The exponential of a negative mean turns the interval round.
     ratio = (float(np.exp(-mean)), float(np.exp(-high)), float(np.exp(-low)))
     return {
         "perplexity_ratio": {
-            "n_prompts": len(texts),
-            "n_tokens": int(counts.sum()),
+            "n_prompts": len(parts[0]),
+            "n_tokens": int(counts[0].sum()),
             **_interval("mean", ratio),
+            **about,
             **_interval("difference", tuple(value - 1 for value in ratio)),
-            "p_value": paired_p_value(sums / np.maximum(counts, 1)),
+            "p_value": p_value,
         }
     }
 
@@ -212,22 +294,22 @@ def _first_tokens(own: pd.DataFrame) -> pd.MultiIndex:
     return pd.MultiIndex.from_frame(index.groupby("text_id", as_index=False)["token_index"].min())
 
 
-def _targets(part: pd.DataFrame, ranks: list[int]) -> dict[str, dict]:
-    pairs = {
-        f"precision_at_{k}": (part["rank"] < k, part["rank_unsteered"] < k, True) for k in ranks
-    }
-    pairs["target_logprob"] = part["logprob"], part["logprob_unsteered"], False
-    pairs["rank"] = part["rank"], part["rank_unsteered"], False
+def _targets(draws: list[pd.DataFrame], ranks: list[int]) -> dict[str, dict]:
+    def column(name: str) -> pd.DataFrame:
+        return pd.concat([part[name] for part in draws], axis=1).astype(np.float64)
+
+    rank, before = column("rank"), draws[0]["rank_unsteered"].astype(np.float64)
+    pairs = {f"precision_at_{k}": (rank < k, before < k, True) for k in ranks}
+    pairs["target_logprob"] = column("logprob"), draws[0]["logprob_unsteered"], False
+    pairs["rank"] = rank, before, False
     found = {}
     for metric, (after, before, share) in pairs.items():
-        values = after.to_numpy(np.float64)
-        change = values - before.to_numpy(np.float64)
+        values = after.astype(np.float64)
         found[metric] = {
             "n_prompts": len(values),
             "n_tokens": len(values),
-            **_interval("mean", mean_interval(values, share)),
-            **_interval("difference", difference_interval(change)),
-            "p_value": paired_p_value(change, ranked=metric == "rank"),
+            **_mean(values, share),
+            **_difference(values, before.astype(np.float64), ranked=metric == "rank"),
         }
     return found
 
@@ -244,38 +326,50 @@ def summarise_divergence(
     """
     table = pd.read_parquet(divergence)
     rows, failed = [], []
-    for _, place in _cells(table).iterrows():
-        own = table[(table["cell"] == place["cell"]) & (table["condition"] == place["condition"])]
-        if pd.notna(own["failed"].iloc[0]):
-            failed.append((place, own["failed"].iloc[0]))
+    for control in _controls(_cells(table)):
+        place = control.iloc[0]
+        draws = [
+            table[(table["cell"] == one.cell) & (table["condition"] == one.condition)]
+            for one in control.itertuples()
+        ]
+        reason = _reason([own["failed"].iloc[0] for own in draws])
+        if pd.notna(reason):
+            failed.append((place, reason))
             continue
-        texts = own[~own["modified"]].groupby("text_id")[["kl", "entropy"]].mean()
-        found = {
-            "kl": (texts["kl"], None),
-            "kl_over_entropy": (texts["kl"] / texts["entropy"], None),
-        }
-        last = own[own["token_ids"].notna()]
-        columns = ["tokens", "before", "after", "watched"]
-        spread = last.set_index("text_id")[columns].explode(columns)
-        watched = spread[spread["watched"].astype(bool)]
-        short = [token.strip() for token in watched["tokens"].unique()]
-        for token, part in watched.groupby("tokens", sort=True):
-            name = token.strip() if short.count(token.strip()) == 1 else repr(token)
-            before, after = part["before"].astype(float), part["after"].astype(float)
-            found[f"probability {name}"] = after, before
-            found[f"ratio {name}"] = after / before, None
-        for metric, (values, baseline) in found.items():
+        found = [_moved(own) for own in draws]
+        for metric, (_, baseline) in found[0].items():
+            values = pd.concat([own[metric][0] for own in found], axis=1)
             rows.append(
                 {
                     **place[COORDINATES].to_dict(),
                     "group": "all",
                     "metric": metric,
                     "n_prompts": len(values),
-                    **_interval("mean", mean_interval(values.to_numpy())),
+                    **_mean(values),
                     **_difference(values, None if place["method"] == "unsteered" else baseline),
                 }
             )
     return _write([*rows, *_failed(failed, rows, "kl")], csv, parquet)
+
+
+def _moved(own: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series | None]]:
+    """Metric -> (its value by text, the unsteered value if it is compared) of a cell."""
+    texts = own[~own["modified"]].groupby("text_id")[["kl", "entropy"]].mean()
+    found = {
+        "kl": (texts["kl"], None),
+        "kl_over_entropy": (texts["kl"] / texts["entropy"], None),
+    }
+    last = own[own["token_ids"].notna()]
+    columns = ["tokens", "before", "after", "watched"]
+    spread = last.set_index("text_id")[columns].explode(columns)
+    watched = spread[spread["watched"].astype(bool)]
+    short = [token.strip() for token in watched["tokens"].unique()]
+    for token, part in watched.groupby("tokens", sort=True):
+        name = token.strip() if short.count(token.strip()) == 1 else repr(token)
+        before, after = part["before"].astype(float), part["after"].astype(float)
+        found[f"probability {name}"] = after, before
+        found[f"ratio {name}"] = after / before, None
+    return found
 
 
 def _failed(

@@ -56,6 +56,10 @@ def _p_values(rows: pd.DataFrame) -> list[str]:
     return ["" if pd.isna(p) else f"{p:.2g}" for p in rows["p_value"]]
 
 
+def _spreads(rows: pd.DataFrame) -> list[str]:
+    return ["" if pd.isna(spread) else f"{spread:.2g}" for spread in rows["spread"]]
+
+
 def methods(spec: dict, sources: list[Path]) -> Rows:
     """A row for each condition; for each metric its mean, interval and paired p-value."""
     summary = read(sources)
@@ -71,6 +75,8 @@ def methods(spec: dict, sources: list[Path]) -> Rows:
         shown.append(rows)
         index = pd.MultiIndex.from_frame(rows[keys])
         columns[name] = pd.Series(estimates(rows), index)
+        if "draws" in rows and rows["draws"].notna().any():
+            columns[f"{name}: spread of draws"] = pd.Series(_spreads(rows), index)
         if rows["difference"].notna().any():
             columns[f"{name}: difference"] = pd.Series(estimates(rows, "difference"), index)
             columns[f"{name}: p"] = pd.Series(_p_values(rows), index)
@@ -122,6 +128,7 @@ def qualitative(spec: dict, sources: list[Path]) -> Rows:
             f"{a['vector']} (layer {a['layer']}, c = {a['coefficient']:g}"
             + (f", from layer {a['source_layer']}" if a["source_layer"] != a["layer"] else "")
             + (f", {a['position']}" if a["position"] != "front" else "")
+            + (f", draw {row['draw']}" if pd.notna(row.get("draw")) else "")
             + ")"
             for a in additions
         )
@@ -180,7 +187,8 @@ def next_tokens(spec: dict, sources: list[Path]) -> Rows:
     spread["ratio"] = spread["after"] / spread["before"]
     # Contribution to KL(steered || unsteered), as the authors rank them.
     spread["kl contribution"] = spread["after"] * np.log(spread["ratio"])
-    keys = ["model", "condition", "layer", "coefficient", "text_id"]
+    draw = ["draw"] if "draw" in table else []
+    keys = ["model", "condition", "layer", "coefficient", *draw, "text_id"]
     ordered = spread.sort_values("kl contribution", ascending=False)
     top = spec.get("top", 10)
     moved = ordered.groupby(keys, dropna=False).head(top)

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 DWARFS = 3.0
 
 
-def derive(kind: str, streams: dict[str, np.ndarray], seed: int | None = None) -> np.ndarray:
+def derive(
+    kind: str, streams: dict[str, np.ndarray], seed: int | None = None, draws: int = 1
+) -> np.ndarray:
     """One layer's steering vector, float32 [positions, d_model], from the prompts' streams.
 
     kind pair: positive minus negative, position by position; row 0 is BOS and exactly zero.
     kind single: the prompt's own stream. kind mean_difference: the mean over pairs of the
     difference at the last token, one row. kind random: Gaussian rows with the norm of the pair's
-    at each position (paper, appendix: random control); `streams` are those of that pair.
+    at each position (paper, appendix: random control); `streams` are those of that pair. Of several
+    draws, [draws, positions, d_model]: the first is that of one draw, and no two seeds share any.
     """
     if kind == "single":
         return streams["0.positive"]
@@ -39,10 +42,14 @@ def derive(kind: str, streams: dict[str, np.ndarray], seed: int | None = None) -
         return np.mean(rows, axis=0, dtype=np.float32)[None]
     if kind == "random":
         pair = streams["0.positive"] - streams["0.negative"]
-        noise = np.random.Generator(np.random.Philox(key=seed)).standard_normal(pair.shape)
-        noise /= np.linalg.norm(noise, axis=1, keepdims=True)
         norms = np.linalg.norm(pair.astype(np.float64), axis=1, keepdims=True)
-        return (noise * norms).astype(np.float32)
+        found = []
+        for draw in range(draws):
+            generator = np.random.Generator(np.random.Philox(key=seed).jumped(draw))
+            noise = generator.standard_normal(pair.shape)
+            noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+            found.append((noise * norms).astype(np.float32))
+        return found[0] if draws == 1 else np.stack(found)
     raise UserError(f"vector kind {kind!r} is unknown; write pair, single, mean_difference, random")
 
 
@@ -130,12 +137,14 @@ def derive_all_layers(
         streams = load_file(source)
         reference = streams.pop("reference")
         if given is None:
-            vector = derive(entry["kind"], streams, entry.get("seed"))
+            vector = derive(entry["kind"], streams, entry.get("seed"), entry.get("draws", 1))
         else:
             vector = given.get(layer, nothing)
         write_vector(target, vector, vector=entry, layer=layer)
         if len(vector):
-            rows.append(norms_beside(vector, reference, layer))
+            # All draws of a random vector have the same norms.
+            own = vector if vector.ndim == 2 else vector[0]
+            rows.append(norms_beside(own, reference, layer))
     norms = pd.concat(rows, ignore_index=True)
     with safe_open(layer_files[0], "numpy") as opened:
         tokens = json.loads(opened.metadata()["actadd"])["tokens"]
@@ -210,14 +219,20 @@ def tensor_digest(vector: np.ndarray) -> str:
 
 
 def write_vector(path: Path, values: np.ndarray, **about: Any) -> None:
-    """A vector file: float32 [positions, d_model], with its digest and what `about` says of it."""
+    """A vector file: float32 [positions, d_model], with its digest and what `about` says of it.
+
+    Several draws of a random vector are one file, [draws, positions, d_model].
+    """
     record = canonical_json({**about, "sha256": tensor_digest(values)})
     with whole_file(path) as temporary:
         save_file({"vector": values}, temporary, {"actadd": record})
 
 
 def read_vector(path: Path) -> np.ndarray:
-    """A vector file's float32 [positions, d_model]; raises UserError if its bytes were changed."""
+    """A vector file's float32 values, see `write_vector`.
+
+    Raises UserError if its bytes were changed.
+    """
     try:
         with safe_open(path, "numpy") as opened:
             vector = opened.get_tensor("vector")

@@ -55,7 +55,8 @@ def prompts(entry: dict[str, Any]) -> str:
     if entry["kind"] == "file":
         return f"from {entry['file']}"
     if entry["kind"] == "random":
-        return f"like {entry['like']}, seed {entry['seed']}"
+        several = f", {entry['draws']} draws" if "draws" in entry else ""
+        return f"like {entry['like']}, seed {entry['seed']}{several}"
     return f"{len(entry['positive'])} pairs, first {entry['positive'][0][:30]!r}"
 
 

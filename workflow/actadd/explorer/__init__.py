@@ -64,7 +64,7 @@ def build(
 
 def _run(completions: Path | None, scores: list[Path], summary: Path) -> dict[str, Any]:
     """One experiment on one model: its cells, and columns whose rows name them by number."""
-    columns = [*PLACE, *ROW, "prefix", "prompt", "group", "completion", "failed"]
+    columns = [*PLACE, *ROW, "draw", "prefix", "prompt", "group", "completion", "failed"]
     drawn = pd.DataFrame() if completions is None else pd.read_parquet(completions)
     drawn = _objects(drawn.reindex(columns=list(dict.fromkeys(columns))))
     summed = pd.read_parquet(summary)
@@ -141,6 +141,7 @@ def _completions(drawn: pd.DataFrame, prompts: list) -> dict[str, list]:
         "prompt": [order[name] for name in drawn["prompt_id"]],
         "sample": [int(sample) for sample in drawn["sample"]],
         "text": drawn["completion"].tolist(),
+        **({"draw": _numbers(drawn["draw"])} if drawn["draw"].notna().any() else {}),
         "failed": _failed(drawn),
     }
 

@@ -623,7 +623,7 @@ function drawCompletionSettings() {
 }
 
 function drawPairs() {
-  const { prompt, sample } = run().completions;
+  const { prompt, sample, draw } = run().completions;
   const rows = chosenRows();
   const unsteered = cell().method === "unsteered";
   const list = [];
@@ -634,7 +634,8 @@ function drawPairs() {
       list.push(element("p", { className: "prompt", dir: "auto" }, own.text, ...(own.group ? [element("span", { className: "group" }, own.group)] : [])));
       last = prompt[row];
     }
-    const name = `sample ${sample[row]}`;
+    // Of several random vectors, which one.
+    const name = `sample ${sample[row]}${draw && draw[row] !== null ? `, draw ${draw[row]}` : ""}`;
     const beside = besideRow(row);
     const single = unsteered || cell().unsteered === undefined;
     const sides = single ? [] : [side(`Unsteered, ${name}`, "plain", beside)];
