@@ -182,7 +182,7 @@ def test_ratios_weigh_by_tokens_and_ranks_ignore_sizes():
 
 def workflow_config() -> dict:
     config = drawn_config(scorers={"distinct": tiny.CONFIG["scorers"]["distinct"]})
-    random = {"vector": "random", "layer": [0, 1], "coefficient": 2}
+    random = {"vector": "random", "layer": [0, 1], "coefficient": 9}
     conditions = {
         "unsteered": {"method": "unsteered"},
         "actadd": {"method": "actadd", "additions": [{**random, "vector": "love-hate"}]},
@@ -274,7 +274,9 @@ def test_each_setting_of_a_control_has_one_row_whatever_is_measured(drawn, exper
     rows = summary(drawn, experiment)
     rows = rows[rows["condition"] == "random"]
     assert (rows.groupby(["metric", "group"]).size() == 2).all()
-    assert (rows["draws"] == DRAWS).all() and (rows["spread"] > 0).any()
+    assert (rows["draws"] == DRAWS).all() and (rows["spread"].dropna() >= 0).all()
+    # So short completions may be as varied with each draw.
+    assert experiment == "sweep" or (rows["spread"] > 0).any()
     assert rows["failed"].isna().all() and "draw" not in rows
 
 

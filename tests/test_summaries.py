@@ -7,7 +7,13 @@ from scipy.stats import ttest_rel, wilcoxon
 
 import tiny
 from actadd import summaries
-from actadd.statistics import difference_interval, mean_interval, paired_p_value, ratio_interval
+from actadd.statistics import (
+    crossed,
+    difference_interval,
+    mean_interval,
+    paired_p_value,
+    ratio_interval,
+)
 
 EMPTY = dict.fromkeys(summaries.COORDINATES)
 DRAWN = {"temperature": 1.0, "top_p": 0.3, "frequency_penalty": 1.0, "seed": 0}
@@ -37,7 +43,8 @@ def completions(tmp_path):
         )
         table["group"] = table["group"].astype("string")
         table = table.astype({"seed": "Int32", "layer": "Int32", "source_layer": "Int32"})
-        scored = table[["condition", "cell", "prompt_id", "sample", metric]]
+        failed = ["failed"] if "failed" in table else []
+        scored = table[["condition", "cell", "prompt_id", "sample", metric, *failed]]
         # Scores in another order than completions: they are matched by name, not by place.
         tiny.none_failed(scored.iloc[::-1]).to_parquet(tmp_path / "judge.parquet", index=False)
         table.drop(columns=metric).to_parquet(tmp_path / "c.parquet", index=False)
@@ -73,6 +80,54 @@ def test_samples_are_averaged_and_prompts_compared(completions):
     assert [row[name] for name in names] == pytest.approx(difference_interval(after - before))
     assert row["p_value"] == pytest.approx(ttest_rel(after, before).pvalue)
     assert found.loc["unsteered", [*names, "p_value"]].isna().all()
+
+
+def draw(number: int | None, **values) -> dict:
+    """A draw of a random vector, or with None a cell beside it."""
+    place = cell("unsteered" if number is None else "random", **values)
+    return {**place, "draw": number, "cell": f"{place['cell']} {number}"}
+
+
+def test_draws_of_a_random_vector_are_one_row(completions):
+    """With a prompt that has no value in one draw, groups, and a sweep of two settings."""
+    rng = np.random.default_rng(0)
+    plain, own = rng.normal(size=(6, 2)), rng.normal(0.5, size=(2, 4, 6, 2))
+    own[0, 1, 5] = np.nan
+    rows = [
+        (draw(None), prompt, sample, "xy"[prompt % 2], float(plain[prompt, sample]))
+        for prompt in range(6)
+        for sample in range(2)
+    ]
+    rows += [
+        (draw(number, coefficient=c), prompt, sample, "xy"[prompt % 2], float(values))
+        for setting, c in enumerate((1.0, 2.0))
+        for (number, prompt, sample), values in np.ndenumerate(own[setting])
+    ]
+    table = completions(rows)
+    found = table[table["group"] == "all"].set_index("coefficient")
+    assert len(table) == 3 * 3 and "draw" not in table
+    values, before = own.mean(axis=3), plain.mean(axis=1)
+    for c, whole in ((1.0, values[0][:, :5]), (2.0, values[1])):
+        row, change = found.loc[c], whole - before[: whole.shape[1]]
+        assert (row["n_prompts"], row["draws"]) == (whole.shape[1], 4)
+        assert [row[n] for n in ("mean", "low", "high")] == pytest.approx(crossed(whole).interval)
+        names = ("difference", "difference_low", "difference_high")
+        assert [row[n] for n in names] == pytest.approx(crossed(change).interval)
+        assert row["p_value"] == pytest.approx(crossed(change).p_value)
+        assert row["spread"] == pytest.approx(whole.mean(axis=1).std(ddof=1))
+    of_group = table[(table["group"] == "y") & (table["coefficient"] == 2.0)].iloc[0]
+    assert of_group["mean"] == pytest.approx(values[1][:, 1::2].mean())
+
+
+def test_a_control_fails_with_any_of_its_draws(completions):
+    rows = [
+        (draw(number) | {"failed": "too large" if number == 1 else None}, prompt, 0, None, score)
+        for number, score in ((None, 1.0), (0, 2.0), (1, np.nan), (2, 3.0))
+        for prompt in range(4)
+    ]
+    row = completions(rows).set_index("condition").loc["random"]
+    assert np.isnan(row["mean"]) and row["n_prompts"] == 0
+    assert row["failed"] == "draw 1 of the random vector: too large"
 
 
 def test_a_single_prompts_samples_are_resampled(completions):

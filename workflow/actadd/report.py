@@ -36,7 +36,7 @@ $table
 
 def rst(text: str) -> str:
     """`text` as one paragraph of reStructuredText that says just that, whatever is in it."""
-    return re.sub(r"([^\w\s]|_)", r"\\\1", " ".join(visible(text).split()))
+    return re.sub(r"([^\w\s]|_)", r"\\\1", visible(" ".join(text.split())))
 
 
 def write_caption(path: Path, title: str, caption: str) -> None:
