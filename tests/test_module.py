@@ -56,7 +56,7 @@ def test_what_fails_is_said_under_the_other_workflows_prefix(outer, tmp_path):
     )
     assert "tiny-model does not exist; write an existing path" in printed
     assert "actadd_fetch failed; results/logs/fetch/tiny.log ends so:" in printed
-    assert "latency" not in printed
+    assert "filesystem latency" not in printed
     assert (space.folder / "mine.txt").read_text() == "{MINE} mine\n"
 
 

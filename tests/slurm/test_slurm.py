@@ -1,6 +1,7 @@
 """The workflow on a real Slurm cluster, with what goes wrong on one: make test-slurm."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -108,3 +109,25 @@ def test_killed_cancelled_and_out_of_memory_it_gives_the_bytes_of_a_local_run(
     assert ours.keys() == theirs.keys()
     assert [name for name in theirs if ours[name] != theirs[name]] == []
     assert space.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said", "setting"),
+    [
+        ("slurm_partition=nope", "invalid partition", "slurm_partition"),
+        ("constraint=nope", "Invalid feature", "constraint"),
+        ("mem_mb=99999999", "Memory specification can not be satisfied", "mem_mb"),
+    ],
+)
+def test_what_it_refuses_of_a_group_is_said_with_the_setting_to_change(
+    slurm, tmp_path, tiny_model, wrong, said, setting
+):
+    space = tiny.Workspace.create(tmp_path / "space", tiny_model, SETTINGS)
+    tables = [f"results/datasets/{name}.parquet" for name in ("prompts", "texts")]
+    resources = ("--set-resources", f"dataset:{wrong}", "--retries", "0")
+    printed = space.run(*ON_SLURM, *resources, "--", *tables, fails=True)
+    assert re.search(said, printed, re.IGNORECASE)
+    assert setting in re.search(r"^remedy: (.*)$", printed, re.MULTILINE)[1]
+    if setting == "slurm_partition":
+        # As it is, they run: one job of both, whose command goes to sbatch as a script.
+        space.run(*ON_SLURM, "--", *tables)

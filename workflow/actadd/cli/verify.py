@@ -15,22 +15,41 @@ from actadd.files import sha256_file
 from actadd.plan import MEASURES
 from actadd.provenance import read
 
-# Folders of results whose files all have a record, or are in one.
-RECORDED = (
-    *("sources", "models", "datasets", "activations", "vectors", "choices", *MEASURES),
-    *("scorers", "scores", "validation", "summaries", "figures", "tables", "lenses", "overhead"),
-)
+# Folders of results whose files all have a record, or are in one, and the sections of the config
+# whose names their folders and files have, one below the other.
+RECORDED = {
+    "sources": ("sources",),
+    "models": ("models",),
+    "datasets": ("datasets",),
+    "activations": ("models", "vectors"),
+    "vectors": ("models", "vectors"),
+    "choices": ("models", "experiments"),
+    **dict.fromkeys(MEASURES, ("models", "experiments")),
+    "scorers": ("scorers",),
+    "scores": ("models", "experiments", "scorers"),
+    "validation": ("scorers",),
+    "summaries": ("models", "experiments"),
+    "figures": ("figures",),
+    "tables": ("tables",),
+    "lenses": ("models", "lenses"),
+    "overhead": ("overheads",),
+}
 # Lines of output for files; further ones are counted.
 SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A file that is not as it was made. target: what Snakemake is asked for; None for a cell."""
+    """A file that is not as it was made.
+
+    target: what Snakemake is asked for, to have it made; None for a cell. made: all that was made
+    with it, by the record.
+    """
 
     path: Path
     what: str
     target: Path | None
+    made: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +90,7 @@ def _of_record(record: Path, listed: set[Path]) -> Iterator[Fault]:
     if found is None:
         yield Fault(record, "is no record of a job", record)
         return
+    outputs = dict.fromkeys(record.parent / Path(name).parts[0] for name in found["outputs"])
     for name, wanted in found["outputs"].items():
         file = record.parent / name
         listed.add(file)
@@ -80,7 +100,7 @@ def _of_record(record: Path, listed: set[Path]) -> Iterator[Fault]:
             what = "its sha256 is not that of its record"
         else:
             continue
-        yield Fault(file, what, record.parent / Path(name).parts[0])
+        yield Fault(file, what, record.parent / Path(name).parts[0], (*outputs, record))
 
 
 def _unlisted(results: Path, listed: set[Path], known: set[Path | None]) -> Iterator[Path]:
@@ -108,10 +128,15 @@ def show(checked: Checked, config: dict[str, Any], configs: list[Path]) -> None:
     if len(checked.faults) > SHOWN:
         typer.echo(f"and {len(checked.faults) - SHOWN} more")
     typer.echo(f"{checked.count} files, {len(checked.faults)} not as they were made")
-    targets = dict.fromkeys(fault.target for fault in checked.faults if fault.target)
-    names = _names(config)
-    ours = [target for target in targets if _of_config(target, names)]
-    others = [target for target in targets if target not in ours]
+    faults = [fault for fault in checked.faults if fault.target]
+    ours = dict.fromkeys(fault.target for fault in faults if _of_config(fault.target, config))
+    others = dict.fromkeys(
+        path
+        for fault in faults
+        if fault.target not in ours
+        for path in (fault.made or (fault.path,))
+        if path.exists()
+    )
     cells = [fault.path for fault in checked.faults if fault.target is None]
     if ours:
         files = f" --configfile {shlex.join(map(str, configs))}" if configs else ""
@@ -125,21 +150,13 @@ def show(checked: Checked, config: dict[str, Any], configs: list[Path]) -> None:
         typer.echo(f"  rm -r {shlex.join(map(str, others))}")
 
 
-def _names(config: dict[str, Any]) -> set[str]:
-    """The names that a config's results are called by."""
-    names = {name for section in config.values() if isinstance(section, dict) for name in section}
-    shapes = (overhead.get("shapes") or {} for overhead in config["overheads"].values())
-    return names | {name for each in shapes for name in each}
-
-
-def _of_config(target: Path, names: set[str]) -> bool:
-    """Whether a config has what a result is called by; the files of a job have fixed names."""
-    folder, *rest = target.parts[1:]
-    if not rest:
+def _of_config(target: Path, config: dict[str, Any]) -> bool:
+    """Whether a config has what a result is called by."""
+    folder, *names = target.parts[1:]
+    if target.name.startswith("scorer_card."):
         return True
-    named = [part.split(".")[0] for part in rest]
-    if folder in ("activations", "vectors", "lenses"):
-        named = named[:-1]
-    if named and named[-1].startswith("shard_"):
-        named = named[:-1]
-    return (folder == "tables" and named == ["scorer_card"]) or set(named) <= names
+    sections = RECORDED.get(folder, ())
+    return all(
+        name in config[section] or name.split(".")[0] in config[section]
+        for name, section in zip(names, sections, strict=False)
+    )
