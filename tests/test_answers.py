@@ -200,6 +200,16 @@ def test_what_says_neither(text):
     assert verdict(text) is None
 
 
+LONG = ["answer ", "<think>", "\n", "no ", "_", "[", "answer is ", "```"]
+
+
+@pytest.mark.parametrize("part", LONG)
+def test_a_long_answer_is_read_in_a_moment(part):
+    start = time.monotonic()
+    verdict(part * 20_000)
+    assert time.monotonic() - start < 5
+
+
 CALL = {"type": "function", "function": {"name": "judge", "arguments": '{"answer": "yes"}'}}
 STRUCTURED = [
     said([{"type": "text", "text": "Yes"}]),

@@ -16,17 +16,12 @@ HARMLESS = {"prompt": "It was a sunny", "completion": " day and we went for a wa
 # finish_reason of a reply that was cut by the number of tokens, or by a filter.
 CUT = ("length", "max_tokens")
 FILTERED = ("content_filter", "refusal", "safety", "recitation", "sensitive")
-# What a model thinks, by the marks that models put around it.
-THOUGHT = re.compile(
-    r"<(think|thinking|thought|reasoning|reflection|seed:think)>.*?</\1>"
-    r"|\[THINK\].*?\[/THINK\]|◁think▷.*?◁/think▷",
-    re.DOTALL | re.IGNORECASE,
-)
-# Where the answer begins if a mark's first half was in the chat template, or is no tag.
-BEHIND = re.compile(
-    r".*(?:</(?:think|thinking|thought|reasoning|reflection|seed:think)>|\[/THINK\]|◁/think▷"
-    r"|<\|channel\|>final<\|message\|>|assistantfinal)",
-    re.DOTALL | re.IGNORECASE,
+# Where the answer begins, by the marks that models put around what they think; a mark's first half
+# may have been in the chat template.
+CLOSED = re.compile(
+    r"</(?:think|thinking|thought|reasoning|reflection|seed:think)>|\[/THINK\]|◁/think▷"
+    r"|<\|channel\|>final<\|message\|>|assistantfinal",
+    re.IGNORECASE,
 )
 UNCLOSED = re.compile(
     r"<(?:think|thinking|thought|reasoning|reflection|seed:think)>|\[THINK\]|◁think▷"
@@ -44,7 +39,8 @@ MARKED = re.compile(
     rf"(?:\b(?:answer|verdict|conclusion)\b[\W_]*|\\boxed\{{(?:\\text\{{)?[\W_]*"
     rf"|\b(?:answer|verdict|conclusion)\b[^.!?\n]{{0,60}}?\b(?:is|be)\b[\W_]*){WORD}"
 )
-# "It is happy, so yes."
+# "It is happy, so yes.", in so many characters at the end.
+TAIL = 300
 ENDS = re.compile(
     rf"(?:(?:^|[.!?:;,\n])[\W_]*|\b(?:so|thus|hence|therefore|say)\b\W*){WORD}[\W_]*$"
 )
@@ -175,8 +171,7 @@ def verdict(text: str) -> float | None:
     Read are, behind what a model thinks aloud: a JSON value, what follows the word answer, and the
     first and the last word.
     """
-    text = THOUGHT.sub(" ", text)
-    text = BEHIND.sub("", text)
+    text = CLOSED.split(text)[-1]
     if UNCLOSED.search(text):
         return None
     text = unicodedata.normalize("NFKC", text).strip().lower()
@@ -190,7 +185,7 @@ def verdict(text: str) -> float | None:
         text = inner
     words = [mark[1] for mark in MARKED.finditer(text)][-1:]
     if not words:
-        words = [found[1] for found in (STARTS.match(text), ENDS.search(text)) if found]
+        words = [found[1] for found in (STARTS.match(text), ENDS.search(text[-TAIL:])) if found]
     return float(words[0] == "yes") if len(set(words)) == 1 else None
 
 
