@@ -73,7 +73,7 @@ def summarise_completions(
             }
             share = is_share(metric)
             for control in _controls(cells):
-                place = control.iloc[0]
+                _, place = next(control.iterrows())
                 keys = [(place["condition"], cell) for cell in control["cell"]]
                 baseline = _baseline(cells, place, by_cell)
                 own = pd.concat([by_cell[key] for key in keys], axis=1)
@@ -327,7 +327,7 @@ def summarise_divergence(
     table = pd.read_parquet(divergence)
     rows, failed = [], []
     for control in _controls(_cells(table)):
-        place = control.iloc[0]
+        _, place = next(control.iterrows())
         draws = [
             table[(table["cell"] == one.cell) & (table["condition"] == one.condition)]
             for one in control.itertuples()
