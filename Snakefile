@@ -94,6 +94,11 @@ onsuccess:
 include: "workflow/rules/common.smk"
 
 
+logger.addHandler(Reasons())
+# As a module of another workflow, the rule has another name.
+MODEL = workflow.modifier.modify_rulename("model")
+
+
 # A name that the config does not have is no target: Snakemake says so.
 wildcard_constraints:
     source=names_of("sources"),

@@ -211,12 +211,6 @@ class Reasons(logging.Handler):
                 logger.error(said)
 
 
-logger.addHandler(Reasons())
-
-
-MODEL = workflow.modifier.modify_rulename("model")
-
-
 def refuse_unaccepted():
     """Ends the run before anything of a model is fetched whose terms nobody has accepted.
 
