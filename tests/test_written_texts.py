@@ -132,16 +132,16 @@ def in_zip(**files: str) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.csv.gz", gzip.compress(PLAIN)),
+        ("a.csv.gz", gzip.compress(PLAIN, mtime=0)),
         ("a.csv.bz2", bz2.compress(PLAIN)),
         ("a.csv.xz", lzma.compress(PLAIN)),
         ("a.csv.zst", pa.compress(PLAIN, codec="zstd", asbytes=True)),
         ("a.csv.zip", in_zip(inside=PLAIN.decode())),
-        ("a.csv", gzip.compress(PLAIN)),
-        ("a.tsv.gz", gzip.compress(PLAIN.replace(b",", b"\t"))),
+        ("a.csv", gzip.compress(PLAIN, mtime=0)),
+        ("a.tsv.gz", gzip.compress(PLAIN.replace(b",", b"\t"), mtime=0)),
         ("a.TSV", PLAIN.replace(b",", b"\t")),
         ("a.ndjson", b'{"text": "x", "group": "y"}\n'),
-        ("a.jsonl.gz", gzip.compress(b'{"text": "x", "group": "y"}\n')),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "x", "group": "y"}\n', mtime=0)),
         ("a.json", b'{"text": "x", "group": "y"}\n{"text": "x", "group": "y"}\n'),
         ("a.json", b'{"version": 1, "data": [{"text": "x", "group": "y"}]}'),
         ("a.json", b'{"text": ["x"], "group": ["y"]}'),
@@ -243,7 +243,7 @@ def test_quotes_after_a_backslash(tmp_path):
         ("a.xls", b"\xd0\xcf\x11\xe0", ["CSV UTF-8"]),
         ("a.zip", in_zip(one="text\na\n", two=""), ["one, two", "unpack"]),
         ("a.pkl", b"\x80\x04x", ["pickle", "Parquet"]),
-        ("a.csv.gz", gzip.compress(b"text\na\n" * 99)[:-9], ["cannot be read"]),
+        ("a.csv.gz", gzip.compress(b"text\na\n" * 99, mtime=0)[:-9], ["cannot be read"]),
     ],
 )
 def test_what_cannot_be_read_is_named_with_line_and_remedy(tmp_path, name, content, named):
