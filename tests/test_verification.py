@@ -362,12 +362,11 @@ def test_a_model_is_verified_when_first_used_and_when_it_changed():
     assert passes(model, lambda: use(verify=False)) == 1
     assert passes(model, use) > 10
     assert passes(model, use) == 1
-    handle = blocks(model)[0].register_forward_pre_hook(lambda *_: None)
-    assert passes(model, use) > 10
-    handle.remove()
-    assert passes(model, use) > 10
     model.float()
+    seen = []
+    blocks(model)[0].register_forward_pre_hook(lambda *_: seen.append(1))
     assert passes(model, use) > 10
+    assert len(seen) == 1, "a hook of the user's own does not see the verification"
 
 
 def test_what_is_refused_can_be_steered_all_the_same():

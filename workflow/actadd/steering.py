@@ -355,7 +355,7 @@ def steer(
     trace: if given, a `Touch` is appended for everything that is added.
     prompt_lengths: tokens of each row, from its BOS on, in which vectors are aligned; the default
         is the whole row. Shorter where a text to be scored follows the prompt in the same row.
-    verify: whether a model is verified when it is first used, and again after its wrapping, hooks,
+    verify: whether a model is verified when it is first used, and again after its wrapping,
         dtype or device changed, see `actadd.verification.verify`; it runs a few short prompts.
 
     The hooks are removed when the context ends, however it ends. Works around the model's own

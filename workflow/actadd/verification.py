@@ -112,6 +112,8 @@ def verified(
     print(f"verified in {time.perf_counter() - started:.1f} s", flush=True)
 
 
+# Packages whose hooks are a part of how a model computes.
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "bitsandbytes")
 # What a model was when it was verified.
 _known: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
@@ -121,10 +123,29 @@ def ensure(model: nn.Module) -> None:
     state = _state(model)
     if _known.get(model) != state:
         try:
-            verify(model)
+            with _own_hooks_aside(model):
+                verify(model)
         except UserError as error:
             raise UserError(f"{error}; with verify=False it is steered all the same") from error
         _known[model] = state
+
+
+@contextmanager
+def _own_hooks_aside(model: nn.Module) -> Iterator[None]:
+    """Hooks of the user's own code do not see the passes; those of packages belong to the model."""
+    kept = []
+    for module in model.modules():
+        for hooks in (module._forward_pre_hooks, module._forward_hooks):
+            kept.append((hooks, dict(hooks)))
+            for key, hook in kept[-1][1].items():
+                if str(getattr(hook, "__module__", "")).split(".")[0] not in PACKAGES:
+                    del hooks[key]
+    try:
+        yield
+    finally:
+        for hooks, before in kept:
+            hooks.clear()
+            hooks.update(before)
 
 
 def _state(model: nn.Module) -> int:
@@ -133,8 +154,6 @@ def _state(model: nn.Module) -> int:
     modules = [
         (
             type(module),
-            len(module._forward_pre_hooks),
-            len(module._forward_hooks),
             module.training,
             # Replaced, as by accelerate; or compiled in place.
             "forward" in vars(module),
