@@ -95,7 +95,7 @@ def chosen(table: pd.DataFrame, wanted: dict, key: str) -> pd.DataFrame:
         # Of documents cut into sentences, the first of each come before any second one.
         spread = table.groupby(table["document"].fillna(table["id"].astype("string"))).cumcount()
         rows = table.loc[spread.sort_values(kind="stable").index]
-        rows = rows.groupby("group", sort=False) if wanted.get("each_group") else rows
+        rows = rows.groupby("group", sort=False, dropna=False) if wanted.get("each_group") else rows
         table = rows.head(wanted["limit"]).sort_index()
     if table.empty:
         raise UserError(f"{key}: no text is left; check targets, group and limit")
