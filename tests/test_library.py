@@ -399,7 +399,7 @@ def test_halves_of_an_odd_number_are_all_of_it(tmp_path):
 @pytest.mark.parametrize(
     ("text", "spec", "named"),
     [
-        ("text,label\na b,good\n", {}, "columns.label: labels must be numbers"),
+        ("text,label\na b,good\n", {}, r"columns.label: x\.csv:2: labels must be numbers"),
         ("text\na b\n", {"columns": {"target": "answer"}}, "columns.target"),
         ("text\na b\n", {"table": {"encoding": "utf-99"}}, "cannot be read"),
         ("text\n\n", {}, "no text is left"),

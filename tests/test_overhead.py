@@ -60,13 +60,13 @@ def test_steered_arms_really_add_and_the_unsteered_does_not(tmp_path, monkeypatc
     traces, passes = [], []
     steer, record = steering.steer, steering.record_activations
 
-    def traced(model, additions, mask):
+    def traced(model, additions, mask, **options):
         traces.append([])
-        return steer(model, additions, mask, trace=traces[-1])
+        return steer(model, additions, mask, trace=traces[-1], **options)
 
-    def counted(model, ids):
+    def counted(model, ids, **options):
         passes.append(tuple(ids.shape))
-        return record(model, ids)
+        return record(model, ids, **options)
 
     monkeypatch.setattr(steering, "steer", traced)
     monkeypatch.setattr(steering, "record_activations", counted)
