@@ -67,6 +67,8 @@ SMALL = {
     "eos_token_id": 2,
     "pad_token_id": 1,
 }
+# Blocks of which not all are recurrent, as in every real model of these families.
+MIXED = {"layer_types": ["linear_attention", "full_attention", "linear_attention"]}
 # family -> settings on top, for those that SMALL alone does not build.
 SPECIAL: dict[str, dict] = {
     "bailing_hybrid": {"layer_group_size": 2},
@@ -75,8 +77,18 @@ SPECIAL: dict[str, dict] = {
     "dots3_note": {"num_key_value_heads": 4},
     "dots3_note_text": {"num_key_value_heads": 4},
     "falcon_h1": {"mamba_d_ssm": 64},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention", "mamba"]},
     "gpt_neo": {"attention_types": [[["global", "local", "global"], 1]]},
+    "jamba": {
+        "attn_layer_offset": 1,
+        "attn_layer_period": 2,
+        "expert_layer_offset": 1,
+        "expert_layer_period": 2,
+    },
     "mamba2": {"num_heads": 8, "head_dim": 8},
+    **dict.fromkeys(("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"), MIXED),
+    "qwen3_5": {"text_config": MIXED},
+    "qwen3_5_moe": {"text_config": MIXED},
     "reformer": {
         "axial_pos_embds_dim": (16, 16),
         "axial_pos_shape": (8, 8),

@@ -721,6 +721,17 @@ def test_other_heads_of_an_encoder_are_not_read(bert, tmp_path, head, capsys):
     assert head in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", ["Roberta", "XLMRoberta", "Camembert"])
+def test_a_pooler_that_a_classifier_does_without_is_not_read(tmp_path, kind, capsys):
+    config = getattr(tf, f"{kind}Config")(**SMALL)
+    model = getattr(tf, f"{kind}ForSequenceClassification")(config)
+    model.save_pretrained(tmp_path)
+    name = f"{model.base_model_prefix}.pooler.dense.weight"
+    save_file(load_file(tmp_path / SINGLE) | {name: torch.ones(3, 3)}, tmp_path / SINGLE)
+    checkpoints.load_whole(tf.AutoModelForSequenceClassification, tmp_path, "scorers.x")
+    assert name in capsys.readouterr().out
+
+
 def test_the_scorers_check_what_they_load(tiny_model, bert, tmp_path):
     from actadd.scorers import hub_classifier, similarity
 

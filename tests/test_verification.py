@@ -1,5 +1,6 @@
 """What is steered was verified: models that hold the properties, break one, or are wrapped."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -68,7 +69,9 @@ def test_a_supported_family_holds_every_property(family, dtype):
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
-@pytest.mark.parametrize("family", ["openai-gpt", "minimax", "mamba", "gemma4_text"])
+@pytest.mark.parametrize(
+    "family", ["openai-gpt", "minimax", "mamba", "gemma4_text", "qwen3_next", "qwen3_5"]
+)
 def test_an_odd_family_is_right(family):
     result = sweep.outcome(family)
     assert result["outcome"] == "right", result["why"]
@@ -182,6 +185,101 @@ def test_training_mode_is_named():
         verify(model)
 
 
+def test_training_mode_is_left_as_the_message_says():
+    model = tiny_family("gpt2").train()
+    ids, mask = left_pad(PROMPTS, pad_id=1)
+    with pytest.raises(UserError, match=r"call model\.eval\(\)"):
+        record_activations(model, ids, mask)
+    assert record_activations(model.eval(), ids, mask).isfinite().all()
+
+
+class Limited(transformers.LlamaForCausalLM):
+    """Never predicts its last tokens."""
+
+    lowest = float("-inf")
+
+    def forward(self, input_ids=None, **kwargs):
+        output = super().forward(input_ids, **kwargs)
+        output.logits[..., -5:] = self.lowest
+        return output
+
+
+def limited(model, lowest):
+    limit = Limited(model.config).double().eval()
+    limit.load_state_dict(model.state_dict())
+    limit.lowest = lowest
+    return limit
+
+
+def untrained(_model):
+    """Most embeddings are zero, as of tokens that no text holds."""
+    model = tiny_family("llama")
+    model.model.embed_tokens.weight.data[20:] = 0
+    return model
+
+
+def of_few_tokens(_model):
+    """A vocabulary that ends before its config's BOS."""
+    config = transformers.GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=2)
+    return transformers.GPT2LMHeadModel(config).eval()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda model: limited(model, float("-inf")),
+        lambda model: limited(model, torch.finfo(torch.float64).min),
+        untrained,
+        of_few_tokens,
+    ],
+    ids=["minus infinity", "lowest number", "zero embeddings", "BOS beyond"],
+)
+def test_what_models_may_have_is_not_refused(llama, made):
+    assert verify(made(llama))["properties"]["removal"]["passed"]
+
+
+def test_numbers_that_overflow_are_named():
+    model = tiny_family("llama").to(torch.float16)
+    model.model.layers[1].mlp.down_proj.weight.data *= 1e5
+    with pytest.raises(UserError, match=r"in float16 .*not finite.*another dtype"):
+        verify(model)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_router_at_a_tie_is_no_fault(dtype):
+    config = transformers.Qwen3MoeConfig(
+        vocab_size=2000,
+        hidden_size=256,
+        intermediate_size=512,
+        moe_intermediate_size=128,
+        num_hidden_layers=8,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        num_experts=16,
+        num_experts_per_tok=4,
+        max_position_embeddings=512,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+        initializer_range=0.06,
+    )
+    # In float16 this one's decoding takes another expert than reading the whole text does.
+    torch.manual_seed(2)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    verify(model.eval().to(getattr(torch, dtype)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("kind", [Forgetful, Shifted, Backward])
+def test_a_fault_shows_in_every_dtype(kind, dtype):
+    right = tiny_family("gpt2")
+    model = kind(right.config).eval()
+    model.load_state_dict(right.state_dict())
+    with pytest.raises(UserError, match="cannot be steered right"):
+        verify(model.to(getattr(torch, dtype)))
+
+
 @pytest.mark.parametrize("off", [-1, 1])
 def test_an_addition_at_another_column_is_noticed(llama, monkeypatch, off):
     from actadd import steering
@@ -230,7 +328,26 @@ def compiled(model):
     return torch.compile(model, backend="eager")
 
 
-@pytest.mark.parametrize("wrap", [Wrapper, Adapted, nn.DataParallel, compiled])
+def compiled_by_block(model):
+    model = copy.deepcopy(model)
+    layers = model.model.layers
+    for number, block in enumerate(layers):
+        layers[number] = torch.compile(block, backend="eager")
+    return model
+
+
+def wrapped_by_block(model):
+    model = copy.deepcopy(model)
+    layers = model.model.layers
+    for number, block in enumerate(layers):
+        layers[number] = Wrapper(block)
+    return model
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [Wrapper, Adapted, nn.DataParallel, compiled, compiled_by_block, wrapped_by_block],
+)
 def test_a_wrapped_model_is_recorded_and_steered_as_the_bare_one(llama, wrap):
     wrapped = wrap(llama)
     ids, mask = left_pad(PROMPTS, pad_id=1)

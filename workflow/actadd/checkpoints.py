@@ -575,7 +575,8 @@ def _changes(model: Any, name: str, prefixed: bool) -> bool:
         return True
     top = name.split(".")[0]
     beside = prefixed and "." in name and top not in {base, *dict(model.named_children())}
-    return not (beside or OTHER_PARTS.match(name))
+    # A classifier's base may have been saved with the pooler that it does without.
+    return not (beside or OTHER_PARTS.match(name.removeprefix(f"{base}.")))
 
 
 def _diagnosis(model: Any, missing: set[str], strange: set[str]) -> str:

@@ -139,7 +139,7 @@ def blocks(model: nn.Module) -> nn.ModuleList:
         for module in model.modules()
         if isinstance(module, nn.ModuleList)
         and len(module) in depths
-        and all(hasattr(child, "forward") and len(list(child.children())) > 1 for child in module)
+        and all(_is_block(child) for child in module)
     ]
     if len(candidates) > 1 and isinstance(model, PreTrainedModel):
         inside = set(model.get_decoder().modules())
@@ -150,6 +150,14 @@ def blocks(model: nn.Module) -> nn.ModuleList:
             "blocks where one was expected; this architecture is not supported"
         )
     return candidates[0]
+
+
+def _is_block(module: nn.Module) -> bool:
+    """Whether a module has several parts, or wraps one that has, as `torch.compile` does."""
+    parts = list(module.children())
+    if len(parts) == 1:
+        return _is_block(parts[0])
+    return len(parts) > 1 and hasattr(module, "forward")
 
 
 def _reader(model: nn.Module, modules: nn.ModuleList) -> nn.Module:
@@ -183,7 +191,9 @@ def cache_name(model: nn.Module) -> str | None:
 
 def _stream(block: nn.Module, args: tuple, kwargs: dict) -> tuple[str | None, Tensor]:
     """The residual stream among a block's arguments, and its name if it is a keyword's."""
-    name = None if args else next(iter([n for n in _parameters(type(block)) if n in kwargs]), None)
+    # A wrapper's forward names nothing.
+    names = [*(name for name in _parameters(type(block)) if name in kwargs), *kwargs]
+    name = None if args else next(iter(names), None)
     hidden = args[0] if args else kwargs.get(name)
     if not isinstance(hidden, Tensor) or hidden.ndim != 3:
         kind = f"{list(hidden.shape)}" if isinstance(hidden, Tensor) else type(hidden).__name__

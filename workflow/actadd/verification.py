@@ -5,15 +5,16 @@ read whole without a cache, with hooks written out here. The distance of a posit
 ||a - b|| / ||b|| of its vector (of logits: less their mean, which no probability depends on), the
 largest over layers.
 
-What is no matter of rounding is compared bit for bit. For the rest, two other batch shapes of the
-unsteered model say how far rounding takes each position: several copies of the row, and the row
-padded on the right, where padding changes no position. A property may be off by four times that
-noise. Some shapes happen to be computed alike, so the noise is never taken to be less than the
-median of all positions, or than a few rounding errors of the dtype and of the float32 of its sums.
+What is no matter of rounding is compared bit for bit. For the rest, other passes of the unsteered
+model say how far rounding takes each position: several copies of the row; the row padded on the
+right, where padding changes no position; and copies whose stream is rounded otherwise at each
+block, since some shapes happen to be computed alike, and a router of experts may lie at a tie. A
+property may be off by four times that noise, which is never taken to be less than the median of all
+positions, or than a few rounding errors of the dtype and of the float32 of its sums.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,15 @@ LENGTHS, FOLLOWING, WIDTH = (5, 3, 8), 2, 9
 # Rounding errors that the noise is at least taken to be: of float32, in which sums are kept, and of
 # the dtype.
 SINGLE, OWN = 8, 2
+# Copies of a row whose streams are rounded otherwise.
+ROUNDED = 4
 # How often the noise a property may be off.
 FACTOR = 4
 # What is allowed in float64; of a model that computes a part in float32 all the same, what float32
 # is allowed. It shows in noise larger than this.
 FLOAT64, PURE = 1e-9, 1e-11
-# Where rounding alone moves a position this far, nothing can be told from it.
+# Where another shape alone moves a position this far, nothing can be told from it. Rounding anew
+# counts as this much at most, so that a fault still shows.
 UNSTEADY = 0.1
 # How large a vector is that is added, of the residual stream's usual norm there.
 SHARE = 0.5
@@ -57,6 +61,7 @@ SHARE = 0.5
 # Property -> what is wrong if it does not hold.
 PROPERTIES = {
     "repetition": "the same pass twice gives other numbers, as in training mode",
+    "range": "its numbers are not finite, as where float16 overflows: take another dtype",
     "batching": "rounding alone changes its numbers so much that nothing can be told",
     "stream": "its blocks do not read the residual stream as [rows, tokens, d_model], each once",
     "causality": "a token's numbers depend on tokens behind it",
@@ -126,7 +131,10 @@ def ensure(model: nn.Module) -> None:
             with _own_hooks_aside(model):
                 verify(model)
         except UserError as error:
-            raise UserError(f"{error}; with verify=False it is steered all the same") from error
+            remedy = "with verify=False it is steered all the same"
+            if any(module.training for module in language_model(model).modules()):
+                remedy = "it is in training mode, so call model.eval() first"
+            raise UserError(f"{error}; {remedy}") from error
         _known[model] = state
 
 
@@ -212,7 +220,7 @@ def _raised(error: Exception) -> dict[str, Any]:
 
 def _sentence(record: dict[str, Any], name: str, found: dict[str, Any]) -> str:
     measured = "{off} (off by {difference:.2g}, allowed {bound:.2g})"
-    raised = "the check of its {name} ends in {error}"
+    raised = "the check of its {name} fails: {error}"
     form = raised if "error" in found else measured
     return (
         f"{record['model']} ({record['family']}) in {record['dtype']} cannot be steered right: "
@@ -222,6 +230,8 @@ def _sentence(record: dict[str, Any], name: str, found: dict[str, Any]) -> str:
 
 # Stream [layers, rows, tokens, d_model] and logits [rows, tokens, vocabulary] of a pass.
 Pass = tuple[Tensor, Tensor]
+# Of a layer and the stream that its block reads, what it reads instead.
+Change = Callable[[int, Tensor], Tensor]
 # Distances of some positions: (row, first column from BOS, float64 [columns]).
 Offs = list[tuple[int, int, Tensor]]
 
@@ -250,17 +260,20 @@ class _Checks:
 
     # --- references: one unpadded row, nothing of the library -------------------------------------
 
-    def plain(self, ids: Tensor, places: dict | None = None, **inputs: Tensor) -> Pass:
+    def plain(self, ids: Tensor, change: Change | None = None, **inputs: Tensor) -> Pass:
         """A batch read whole, with nothing but its token ids.
 
-        places: layer -> list of (column, vector) that are added by hand, in every row.
+        change: of a layer and its stream [rows, tokens, d_model], what its block reads instead.
         """
-        with self.watched(places) as seen:
-            logits = self.model(input_ids=ids, use_cache=False, **inputs).logits
-        return _stacked(seen, self.depth), logits
+        with self.watched(change) as seen:
+            output = self.model(input_ids=ids, use_cache=False, **inputs)
+        if not hasattr(output, "logits"):
+            kind = type(output).__name__
+            raise UserError(f"its output is a {kind} without logits; pass the model inside")
+        return _stacked(seen, self.depth), output.logits
 
     @contextmanager
-    def watched(self, places: dict | None = None) -> Iterator[list]:
+    def watched(self, change: Change | None = None) -> Iterator[list]:
         """(layer, what its block reads) of each block that runs, in order."""
         seen: list[tuple[int, Tensor]] = []
         with ExitStack() as stack:
@@ -268,14 +281,10 @@ class _Checks:
 
                 def look(_module, args, kwargs, layer=layer):
                     read = [*args, *kwargs.values()][0]
-                    for column, vector in (places or {}).get(layer, []):
-                        read = read.index_add(
-                            1,
-                            torch.tensor([column], device=read.device),
-                            vector.to(read).expand(len(read), 1, -1),
-                        )
+                    if change:
+                        read = change(layer, read)
                     seen.append((layer, read))
-                    if not places:
+                    if not change:
                         return None
                     if args:
                         return (read, *args[1:]), kwargs
@@ -298,27 +307,37 @@ class _Checks:
         self.alone = [self.plain(ids) for ids in self.texts]
         return _unequal(self.plain(self.texts[0]), self.alone[0]), 0.0
 
+    def range(self) -> tuple[float, float]:
+        # Logits of minus infinity are tokens that a model never predicts.
+        wrong = [
+            (~stream.isfinite()).sum() + (logits.isnan() | logits.isposinf()).sum()
+            for stream, logits in self.alone
+        ]
+        return float(sum(int(number) for number in wrong)), 0.0
+
     def batching(self) -> tuple[float, float]:
         width = max(ids.shape[1] for ids in self.texts) + 1
         right = torch.cat([_widened(ids, width, int(ids[0, -1])) for ids in self.texts])
         lengths = torch.tensor([ids.shape[1] for ids in self.texts], device=self.device)
         mask = (torch.arange(width, device=self.device) < lengths[:, None]).long()
         padded = self.plain(right, attention_mask=mask)
-        noise = []
+        shapes = []
         for row, (ids, own) in enumerate(zip(self.texts, self.alone, strict=True)):
             copies = self.plain(ids.expand(len(self.texts), -1))
-            offs = (_off(shape, own, place) for shape, place in ((copies, 0), (padded, row)))
-            noise.append(torch.stack(list(offs)).amax(0))
-        every = torch.cat(noise)
-        self.noise = float(every.median())
-        pure = self.base.dtype == torch.float64 and bool((every < PURE).all())
-        eps = torch.finfo(self.base.dtype).eps
-        rounding = SINGLE * torch.finfo(torch.float32).eps + OWN * eps
-        least = FLOAT64 / FACTOR if pure else rounding
+            shapes.append(torch.maximum(_off(copies, own, 0), _off(padded, own, row)))
+        pure = self.base.dtype == torch.float64 and bool((torch.cat(shapes) < PURE).all())
+        single, eps = (torch.finfo(each).eps for each in (torch.float32, self.base.dtype))
+        self.eps = eps if pure else max(eps, single)
+        least = FLOAT64 / FACTOR if pure else SINGLE * single + OWN * eps
+        noise = [
+            torch.maximum(each, self._rounding(ids, own))
+            for each, ids, own in zip(shapes, self.texts, self.alone, strict=True)
+        ]
+        self.noise = float(torch.cat(noise).median())
         self.bounds = [FACTOR * each.clamp(min=max(self.noise, least)) for each in noise]
-        for each, bound in zip(noise, self.bounds, strict=True):
+        for each, bound in zip(shapes, self.bounds, strict=True):
             bound[each > UNSTEADY] = float("inf")
-        return self.noise, UNSTEADY
+        return float(torch.cat(shapes).median()), UNSTEADY
 
     def stream(self) -> tuple[float, float]:
         self.padded = self.batch()
@@ -388,14 +407,16 @@ class _Checks:
                 for column, vector in places.get(layer, []):
                     if 0 <= start + column < read:
                         wanted[row, start + column] += vector.to(old)
-            wrong += int((wanted != new).any(-1).sum())
+            wrong += int(_differs(wanted, new).any(-1).sum())
         return float(wrong), 0.0
 
     def effect(self) -> tuple[float, float]:
         steered = [row for row, added in enumerate(self.planned) if added]
         changes = [
             max(
-                float((new[row] - old[row]).abs().max())
+                float((new[row] - old[row]).abs()[_differs(new[row], old[row])].amax())
+                if bool(_differs(new[row], old[row]).any())
+                else 0.0
                 for new, old in zip(self.steered, self.decoded, strict=True)
             )
             for row in steered
@@ -403,9 +424,11 @@ class _Checks:
         return min(changes), 0.0
 
     def steering(self) -> tuple[float, float]:
-        alone = [
-            self.plain(ids, places) for ids, places in zip(self.texts, self._places(), strict=True)
-        ]
+        changes = [_added(places) for places in self._places()]
+        alone = [self.plain(*each) for each in zip(self.texts, changes, strict=True)]
+        # What is steered may lie at other ties.
+        for row, each in enumerate(zip(self.texts, alone, changes, strict=True)):
+            self.bounds[row] = torch.maximum(self.bounds[row], FACTOR * self._rounding(*each))
         with steer(self.model, self.planned, self.mask, prompt_lengths=LENGTHS, verify=False):
             whole = self.batch()
         return self._worst(self._steps(self.steered, alone) + self._against(whole, alone))
@@ -450,6 +473,22 @@ class _Checks:
             places.append(own)
         return places
 
+    def _rounding(self, ids: Tensor, own: Pass, change: Change | None = None) -> Tensor:
+        """How far a text is taken from its own pass where all that its blocks read is rounded anew.
+
+        Every number is moved by up to `eps` of itself. Returns float64 [tokens], at most UNSTEADY.
+        """
+
+        def rounded(layer: int, read: Tensor) -> Tensor:
+            wide = read.to(torch.promote_types(read.dtype, torch.float32))
+            share = 2 * torch.rand(read.shape, generator=self.generator).to(wide) - 1
+            read = (wide + self.eps * share * wide).to(read)
+            return change(layer, read) if change else read
+
+        copies = self.plain(ids.expand(ROUNDED, -1), rounded)
+        offs = [_off(copies, own, copy) for copy in range(ROUNDED)]
+        return torch.stack(offs).amax(0).clamp(max=UNSTEADY)
+
     def _decoded(self, samples: int = 1) -> list[Tensor]:
         """Logits of the prompts' last column, and of each token that follows, read with a cache."""
         reading = Reading(self.model, WIDTH + FOLLOWING)
@@ -485,6 +524,18 @@ class _Checks:
         return float(found[worst]), float(bounds[worst])
 
 
+def _added(places: dict[int, list[tuple[int, Tensor]]]) -> Change:
+    """Adds the vectors of each layer at their columns, in every row."""
+
+    def change(layer: int, read: Tensor) -> Tensor:
+        read = read.clone()
+        for column, vector in places.get(layer, []):
+            read[:, column] += vector.to(read)
+        return read
+
+    return change
+
+
 def _ordinary_ids(model: nn.Module) -> Tensor:
     """Token ids that stand for text: no special ones, none of pictures or sounds, in the head."""
     config = model.config
@@ -505,7 +556,9 @@ def _ordinary_ids(model: nn.Module) -> Tensor:
 
 def _first_id(model: nn.Module, picked: list[int]) -> int:
     bos = getattr(model.config.get_text_config(), "bos_token_id", None)
-    return bos if isinstance(bos, int) else picked.pop()
+    size = model.get_input_embeddings().weight.shape[0]
+    # The default of a config may lie beyond a small vocabulary.
+    return bos if isinstance(bos, int) and 0 <= bos < size else picked.pop()
 
 
 def _stacked(seen: list[tuple[int, Tensor]], depth: int) -> Tensor:
@@ -519,12 +572,12 @@ def _stacked(seen: list[tuple[int, Tensor]], depth: int) -> Tensor:
 
 def _unequal(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
     """How many numbers are not the same bits, NaN aside."""
-    return float(
-        sum(
-            int(((a != b) & ~(a.isnan() & b.isnan())).sum())
-            for a, b in zip(found, wanted, strict=True)
-        )
-    )
+    return float(sum(int(_differs(a, b).sum()) for a, b in zip(found, wanted, strict=True)))
+
+
+def _differs(found: Tensor, wanted: Tensor) -> Tensor:
+    """Where numbers are not the same, NaN aside, which padding may hold."""
+    return (found != wanted) & ~(found.isnan() & wanted.isnan())
 
 
 def _off(found: Pass, wanted: Pass, row: int) -> Tensor:
@@ -535,13 +588,20 @@ def _off(found: Pass, wanted: Pass, row: int) -> Tensor:
 
 
 def _apart(found: Tensor, wanted: Tensor) -> Tensor:
-    """The distance of logits, less what no probability depends on."""
+    """The distance of logits, less what no probability depends on.
+
+    Tokens that a model never predicts have logits of minus infinity, or the lowest number.
+    """
+    never = (found == wanted) & (wanted <= torch.finfo(wanted.dtype).min / 2)
+    found, wanted = (each.cpu().double().masked_fill(never.cpu(), 0) for each in (found, wanted))
     return _distance(*(each - each.mean(-1, keepdim=True) for each in (found, wanted)))
 
 
 def _distance(found: Tensor, wanted: Tensor) -> Tensor:
-    found, wanted = found.double().cpu(), wanted.double().cpu()
-    return (found - wanted).norm(dim=-1) / wanted.norm(dim=-1)
+    found, wanted = found.cpu().double(), wanted.cpu().double()
+    apart = (found - wanted).norm(dim=-1)
+    # Vectors of zero, such as embeddings that were never trained, are equal.
+    return torch.where(apart == 0, apart, apart / wanted.norm(dim=-1))
 
 
 def _widened(ids: Tensor, width: int, pad: int) -> Tensor:
