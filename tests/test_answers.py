@@ -555,9 +555,11 @@ def test_perspective_fails_a_cell_without_any_score(server, judge):
     server.respond = lambda body: (400, {"error": {"details": details}})
     with pytest.raises(CellError, match=r"scorers\.judge: 2 of 2 texts .*LANGUAGE_NOT_SUPPORTED"):
         perspective.score(table("un", "deux"), toxic, None)
-    server.respond = lambda body: {"attributeScores": {}}
-    with pytest.raises(UserError, match="not of the form"):
-        perspective.score(table("trois"), toxic, None)
+    score = {"summaryScore": {"value": float("nan")}}
+    for scores_of in ({}, {"TOXICITY": score}):
+        server.respond = lambda body, given=scores_of: {"attributeScores": given}
+        with pytest.raises(UserError, match="not of the form"):
+            perspective.score(table("trois"), toxic, None)
 
 
 @pytest.mark.workflow
