@@ -127,6 +127,9 @@ SAYS_YES = [
     "**Answer:** Yes",
     "The answer is **yes**.",
     "The answer to the question is yes.",
+    "The text isn't bad, so yes.",
+    "I don't doubt it, yes",
+    "Yes it is wrong to say so",
     "Final verdict - YES",
     "<answer>yes</answer>",
     "\\boxed{Yes}",
@@ -182,6 +185,11 @@ SAYS_NOTHING = [
     '{"yes": 0.9, "no": 0.1}',
     '{"first": "yes", "second": "no"}',
     "I cannot help with that.",
+    "The answer cannot be yes",
+    "I won't answer yes",
+    "I can't say yes",
+    "It's hard to say no",
+    'The answer "yes" would be wrong.',
 ]
 
 
@@ -240,6 +248,7 @@ def test_replies_in_parts_calls_and_beside_their_thoughts(server, judge, reply):
         (said([]), "neither yes nor no"),
         (said(None, reasoning_content="yes"), "neither yes nor no"),
         (said("<think>so yes", finish="length"), r"write a larger scorers\.judge\.max_tokens"),
+        (said("It seems", finish="MAX_TOKENS"), r"write a larger scorers\.judge\.max_tokens"),
         (said(None, "length", reasoning_content="I"), r"larger scorers\.judge\.max_tokens"),
         (said(None, refusal="I cannot"), "refused by the server: I cannot"),
         (said("Yes", finish="content_filter"), "refused by the server"),
@@ -256,6 +265,11 @@ def test_a_cell_without_any_answer_fails_and_says_why(server, judge, reply, reas
 
 def test_a_cell_of_empty_completions_asks_nothing(server, judge):
     assert np.isnan(yes(judge, "", " ")).all() and server.bodies == []
+
+
+def test_half_of_a_character_in_a_reply_is_kept_as_a_question_mark(server, judge):
+    server.respond = lambda body: json.dumps(said("Yes \ud83d")).encode()
+    assert yes(judge, "glad") == yes(judge, "glad") == [1] and len(server.bodies) == 1
 
 
 def test_a_larger_number_of_tokens_is_named_by_the_key_that_sets_it(server, judge):
@@ -374,6 +388,8 @@ def test_parameters_of_a_config_reach_the_server(server, judge):
         (429, b"", {"Retry-After": "soon"}),
         (403, {"error": {"errors": [{"reason": "rateLimitExceeded"}]}}),
         {"error": {"code": 502, "message": "the provider is down"}},
+        {"error": {"code": "429", "message": "slow down"}},
+        (200, b"[" * 100_000 + b"]" * 100_000),
         (200, b"<html><title>Under repair</title></html>"),
         (200, b""),
         (200, b'{"choices": [{"mess'),
@@ -539,9 +555,11 @@ def test_perspective_fails_a_cell_without_any_score(server, judge):
     server.respond = lambda body: (400, {"error": {"details": details}})
     with pytest.raises(CellError, match=r"scorers\.judge: 2 of 2 texts .*LANGUAGE_NOT_SUPPORTED"):
         perspective.score(table("un", "deux"), toxic, None)
-    server.respond = lambda body: {"attributeScores": {}}
-    with pytest.raises(UserError, match="not of the form"):
-        perspective.score(table("trois"), toxic, None)
+    score = {"summaryScore": {"value": float("nan")}}
+    for scores_of in ({}, {"TOXICITY": score}):
+        server.respond = lambda body, given=scores_of: {"attributeScores": given}
+        with pytest.raises(UserError, match="not of the form"):
+            perspective.score(table("trois"), toxic, None)
 
 
 @pytest.mark.workflow

@@ -188,6 +188,29 @@ def test_a_templates_own_error_is_its_sentence(source, tmp_path, template):
         prepared(folder, tmp_path)
 
 
+OF_PARTS = (
+    "{% for message in messages %}{% for part in message.content if part.type == 'text' %}"
+    "{{ part.text }}{% endfor %}{% endfor %}:"
+)
+
+
+@pytest.mark.parametrize("template", [OF_PARTS, "{{ messages[0].content[0].text }}", "Hello"])
+def test_a_template_that_leaves_out_a_plain_text_is_refused(source, tmp_path, template):
+    """As those for texts and images do: they read a list of parts, and write nothing else."""
+    folder = source(**{"chat_template.jinja": template})
+    with pytest.raises(UserError, match=r"models\.m\.chat_template.*leaves out 'Hello'"):
+        prepared(folder, tmp_path)
+    tokens = prepared(folder, tmp_path, chat_template=False)
+    message = {"role": "user", "content": "Hello"}
+    for own in (tokens, Tokens.of(AutoTokenizer.from_pretrained(folder))):
+        with pytest.raises(UserError, match=r"m: .*leaves out 'Hello'|leaves out 'Hello'") as said:
+            own.prompt([message])
+    if template == OF_PARTS:
+        parts = json.loads(str(said.value).partition("content ")[2])
+        wanted = AutoTokenizer.from_pretrained(folder).encode("Hello:", add_special_tokens=False)
+        assert tokens.prompt([{**message, "content": parts}]) == [1, *wanted]
+
+
 def test_a_refusal_of_one_text_names_model_and_text(source, tmp_path):
     template = "{% if 'x' in messages[0].content %}{{ raise_exception('No x') }}{% endif %}ok"
     folder = source(**{"chat_template.jinja": template})

@@ -351,6 +351,11 @@ def test_chats_and_token_ids_can_be_tried(tiny_model, prepared, tmp_path):
         (("--token-ids", "prompt"), "--token-ids: '"),
     ):
         assert said in actadd("try", "--model", str(folder), *TRIAL, *wrong, PROMPT, code=1)
+    far = ("--token-ids", "prompt", "9" * 30)
+    assert "no token id" in actadd("try", "--model", str(folder), *TRIAL, *far, code=1)
+    several = ("--positive", "Love", "--negative", "Hate", "--layer", "1", "--position", "all")
+    said = actadd("try", "--model", str(prepared), *several, PROMPT, code=1)
+    assert "--position: " in said and "position: front" in said and "longer" not in said
     special = ("--positive", "a<|endoftext|>", "--negative", "b", "--layer", "1", PROMPT)
     said = actadd("try", "--model", str(prepared), *special, code=1)
     assert "--chat or --token-ids" in said

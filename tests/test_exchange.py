@@ -548,6 +548,8 @@ def test_named_positions_leave_zero_rows_before_them(tmp_path):
         (wire(NOISE, [1, 2, 3], position_indices=[-1, 0, 1, 2]), "do not name 4 different"),
         (wire(NOISE.astype(np.int64), [1, 2, 3], "int64"), "numbers of type int64"),
         (wire(NOISE * np.inf, [1, 2, 3]), "not finite"),
+        (wire(NOISE, [1, 2, -1]), "layer_indices has -1; write blocks, counted from 0"),
+        (wire(NOISE, [1, 2, "3"]), "layer_indices has '3'"),
         ({"layer_indices": [1]}, "cannot be read as vllm-lens .KeyError"),
         ([], "it holds 0 vectors"),
     ],

@@ -278,6 +278,20 @@ def test_a_tokenizer_that_is_more_than_its_file_is_refused(folder, monkeypatch):
     assert loaded.encode("a word") == [1, *theirs]
 
 
+@pytest.mark.parametrize("make", [zoo.byte_level, lambda: zoo.byte_fallback(legacy=True)])
+def test_a_class_that_splits_a_text_at_a_special_token_is_taken(folder, make):
+    """As Code Llama's does at <FILL_ME>, twice of which it cannot read."""
+    settings = {"tokenizer_class": "CodeLlamaTokenizer", **zoo.NAMED}
+    source = folder(
+        "llama", **{"tokenizer.json": make().to_str(), "tokenizer_config.json": settings}
+    )
+    tokens, theirs = prepared(source), AutoTokenizer.from_pretrained(source)
+    for text in TEXTS:
+        agree(tokens, theirs, text)
+    with pytest.raises(UserError, match="'<FILL_ME>', which m reads as a special token"):
+        tokens.encode("a <FILL_ME> b")
+
+
 def test_a_tokenizer_of_python_code_works_when_it_is_loaded():
     from transformers import ByT5Tokenizer
 
@@ -302,8 +316,10 @@ def test_a_head_that_is_larger_is_said_and_its_ids_are_named(folder, capsys):
     assert tokens.decode([*ids, 650]) == "a day"
     assert tokens.continuation(tokens.encode("a"), [650]) == ""
     assert tokens.prompt([650, 5]) == [1, 650, 5], "a row of the model's, though it has no name"
-    with pytest.raises(UserError, match="700 is no token id of m"):
-        tokens.prompt([700])
+    for beyond in (700, 2**40, 10**30):
+        with pytest.raises(UserError, match=f"{beyond} is no token id of m; .*from 0 to 699"):
+            tokens.prompt([beyond])
+        assert tokens.token(beyond) == f"<id {beyond}>"
 
 
 def test_an_added_token_without_an_embedding_is_refused_where_it_is_used(folder):

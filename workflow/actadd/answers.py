@@ -109,8 +109,11 @@ def answer(
             if not _about_text(error, unanswerable, lambda: asked(harmless)):
                 raise UserError(f"{_where(spec)} answered {error}. {remedy(str(error))}") from error
             found = {"answer": None, "gap": f"{REFUSED}: {error}"}
-        if key and isinstance(found["answer"], str):
-            found["answer"] = found["answer"].replace(key, "***")
+        if isinstance(found["answer"], str):
+            # Half of a character can be in a reply, and in no file.
+            found["answer"] = found["answer"].encode("utf-8", "replace").decode()
+            if key:
+                found["answer"] = found["answer"].replace(key, "***")
         found = {"body": body, **found}
         write_json(file, found)
     return found
@@ -246,14 +249,15 @@ def _post(spec: dict, body: dict, headers: dict, key: str) -> Any:
                     _fail(spec, reply.status_code, shown(reply.text), _wait(reply))
                 try:
                     value = reply.json()
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     said = f"200 with what is no JSON: {shown(reply.text)!r}"
                     raise _Passing(said) from error
                 # Some servers put an error of those behind them into a good reply.
                 inner = value.get("error") if isinstance(value, dict) else None
                 if inner and "choices" not in value:
                     code = inner.get("code") if isinstance(inner, dict) else None
-                    _fail(spec, code if isinstance(code, int) else 400, shown(reply.text), 0)
+                    status = int(code) if str(code).isdecimal() else 400
+                    _fail(spec, status, shown(reply.text), 0)
                 return value
             except requests.RequestException as error:
                 raise _Passing(shown(str(error))) from error

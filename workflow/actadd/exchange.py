@@ -475,6 +475,8 @@ def _from_vllm_lens(path: Path) -> SteeringVectors:
     if item.get("norm_match"):
         raise UserError("norm_match scales by each token's norm; write a vector without it")
     values = _vllm_lens_array(item["activations"])
+    if wrong := [block for block in item["layer_indices"] if type(block) is not int or block < 0]:
+        raise UserError(f"layer_indices has {wrong[0]!r}; write blocks, counted from 0")
     layers = [block + 1 for block in item["layer_indices"]]
     if values.ndim not in (2, 3) or len(values) != len(layers) or len(set(layers)) != len(layers):
         raise UserError(

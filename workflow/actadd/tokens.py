@@ -110,7 +110,10 @@ class _Backend:
         return self._tokenizer.token_to_id(token)
 
     def name_of(self, token_id: int) -> str | None:
-        return self._tokenizer.id_to_token(token_id)
+        # A number that no id can be, for its size, has no name.
+        with suppress(OverflowError):
+            return self._tokenizer.id_to_token(token_id)
+        return None
 
     def token(self, token_id: int) -> str:
         return self._tokenizer.decode([token_id], skip_special_tokens=False)
@@ -287,18 +290,41 @@ class Tokens:
             with named(self.model):
                 ids = self._reader.chat(prompt)
                 self._check_rows("the chat template", ids)
+                self._check_written(prompt, ids)
         return self._one_bos(ids)
 
     def _one_bos(self, ids: list[int]) -> list[int]:
         """The tokenizer's own BOS, which a template may write, is one too."""
         return ids if ids[:1] in ([self.bos_id], [self._reader.own_bos]) else [self.bos_id, *ids]
 
+    def _check_written(self, messages: Sequence[Message], ids: list[int]) -> None:
+        """Raises UserError if a template leaves out the last message's text.
+
+        So do those that read a list of parts, as of texts and images: nothing in a plain text is a
+        part.
+        """
+        content = messages[-1].get("content")
+        if not isinstance(content, str):
+            return
+        try:
+            other = self._reader.chat([*messages[:-1], {**messages[-1], "content": f"{content} x"}])
+        except UserError:
+            # What is refused has been read.
+            return
+        if other == ids:
+            raise UserError(
+                f"its chat template leaves out {shown(content)}, as one does that reads lists of "
+                "parts; write a text or token ids instead (chat_template: false), or in Python "
+                'messages with the content [{"type": "text", "text": "Hello"}]'
+            )
+
     def _known(self, ids: Sequence[int]) -> list[int]:
         """Raises UserError unless the model has a row for each of these ids."""
         for token_id in map(int, ids):
             has_name = token_id >= 0 and self._reader.name_of(token_id) is not None
             if not (0 <= token_id < self._rows if self._rows else has_name):
-                raise UserError(f"{token_id} is no token id of {self.model}")
+                there = f"from 0 to {self._rows - 1}" if self._rows else "of its tokenizer"
+                raise UserError(f"{token_id} is no token id of {self.model}; write ids {there}")
         return [int(token_id) for token_id in ids]
 
     def split(self, text: str, continuation: str, prefix: str = "") -> tuple[list[int], list[int]]:

@@ -190,6 +190,8 @@ def compare(
     try:
         aligned(position, rows, len(ids))
     except UserError as error:
+        if position == "all":
+            raise UserError(f"--position: {error}") from error
         raise UserError(f"{error}; write a longer prompt or shorter contrast prompts") from error
     if layer >= facts["layers"]:
         raise UserError(

@@ -44,6 +44,12 @@ TAIL = 300
 ENDS = re.compile(
     rf"(?:(?:^|[.!?:;,\n])[\W_]*|\b(?:so|thus|hence|therefore|say)\b\W*){WORD}[\W_]*$"
 )
+# What turns a yes or no round, or leaves it open: "cannot be yes", "hard to say no", and behind it
+# "would be wrong".
+NEGATION = re.compile(r"\b(?:not|never|neither|nor|cannot|hard|difficult)\b|n['’]t\b")
+DENIAL = re.compile(
+    r"\W*(?:is|was|seems|(?:would|may) be)\b[^.!?\n]{0,20}\b(?:wrong|incorrect|false|misleading)\b"
+)
 
 
 def score(table: pd.DataFrame, spec: dict, inputs) -> pd.DataFrame:
@@ -139,7 +145,7 @@ def _read(reply: Any) -> dict[str, Any]:
     kept: dict[str, Any] = {"answer": text}
     if refusal or str(reason).lower() in FILTERED:
         kept["gap"] = f"{REFUSED}: {excerpt(str(refusal or reason))}"
-    if reason in CUT:
+    if str(reason).lower() in CUT:
         kept["cut"] = True
     return kept
 
@@ -183,10 +189,20 @@ def verdict(text: str) -> float | None:
         pass
     if fenced and len(fenced[0]) > len(text) / 2:
         text = inner
-    words = [mark[1] for mark in MARKED.finditer(text)][-1:]
-    if not words:
-        words = [found[1] for found in (STARTS.match(text), ENDS.search(text[-TAIL:])) if found]
+    marks = list(MARKED.finditer(text))[-1:]
+    if not marks:
+        marks = [mark for mark in (STARTS.match(text), ENDS.search(text[-TAIL:])) if mark]
+    if any(_is_turned(mark) for mark in marks):
+        return None
+    words = [mark[1] for mark in marks]
     return float(words[0] == "yes") if len(set(words)) == 1 else None
+
+
+def _is_turned(mark: re.Match) -> bool:
+    """Whether the clause of a yes or no denies it."""
+    before, after = mark.string[: mark.end(1)][-TAIL:], mark.string[mark.end(1) :][:TAIL]
+    clause = re.split(r"[.!?,;:\n]|\b(?:so|thus|hence|therefore)\b", before)[-1]
+    return bool(NEGATION.search(clause) or DENIAL.match(after))
 
 
 def _of_json(value: Any) -> float | None:

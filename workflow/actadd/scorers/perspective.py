@@ -47,9 +47,13 @@ def _kept(spec: dict, text: str) -> dict[str, Any]:
 
     def read(reply: Any) -> dict[str, Any]:
         try:
-            return {"answer": float(reply["attributeScores"][attribute]["summaryScore"]["value"])}
+            value = float(reply["attributeScores"][attribute]["summaryScore"]["value"])
         except (LookupError, TypeError, ValueError) as error:
             raise Unreadable(excerpt(str(reply))) from error
+        # So is what is no number at all.
+        if not 0 <= value <= 1:
+            raise Unreadable(excerpt(str(reply)))
+        return {"answer": value}
 
     return answer(
         spec,
