@@ -263,6 +263,23 @@ def test_a_file_beside_somebody_elses_record_is_the_users_own(tmp_path):
         check_fresh(tmp_path / "texts.csv", set())
 
 
+def test_a_result_without_a_record_is_not_read(tmp_path, monkeypatch):
+    """But the record of a shard is one itself."""
+    from actadd.provenance import check_fresh
+
+    monkeypatch.chdir(tmp_path)
+    table, shard = (
+        Path("results/datasets/x.parquet"),
+        Path("results/x/shard_0_of_2.provenance.json"),
+    )
+    for path in (table, shard):
+        path.parent.mkdir(parents=True)
+        path.write_text("?")
+    with pytest.raises(UserError, match=r"results/datasets/x\.parquet: no record.*delete it"):
+        check_fresh(table, set())
+    check_fresh(shard, set())
+
+
 def test_records_name_weights_device_and_dtype_wherever_a_model_computes(finished):
     results = finished.folder / "results"
     weights = read_json(results / "models/tiny/model.json")["weights"]

@@ -183,6 +183,14 @@ def test_a_later_file_keeps_the_place_of_a_split(tmp_path):
     assert list(splits.items()) == [("held-out", 0.2), ("fit", 0.7), ("new", 0.1), ("late", 1)]
 
 
+def test_a_later_file_that_writes_all_splits_gives_their_order(tmp_path):
+    (tmp_path / "a.yaml").write_text("datasets: { x: { title: a, splits: { fit: 8, rest: 2 } } }\n")
+    (tmp_path / "b.yaml").write_text("datasets: { x: { splits: { rest: 0.2, fit: 9 } } }\n")
+    dataset = load([tmp_path / "a.yaml", tmp_path / "b.yaml"])["datasets"]["x"]
+    assert list(dataset) == ["title", "splits"]
+    assert list(dataset["splits"].items()) == [("rest", 0.2), ("fit", 9)]
+
+
 @pytest.mark.workflow
 def test_the_real_job(tmp_path, tiny_model):
     """Written order under an overlay, in a locale without UTF-8; a file elsewhere; the refusal."""

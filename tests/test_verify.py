@@ -182,6 +182,26 @@ def test_what_it_names_is_made_anew_by_the_command_that_it_names(space):
     assert space.outputs() == before
 
 
+def test_a_folder_without_a_record_is_made_anew_as_a_whole(space):
+    (space.folder / "results/sources/tiny.provenance.json").unlink()
+    printed = actadd(space, "verify", code=1)
+    [command] = re.findall(r"^  (snakemake .*)$", printed, re.MULTILINE)
+    assert command.endswith("--force results/sources/tiny")
+    typed(space, command.replace("--cores all", "--cores 2"))
+    assert "0 not as they were made" in actadd(space, "verify")
+
+
+def test_what_no_job_made_is_not_promised(space):
+    names = ("vectors/tiny/calm/n.md", "sources/tiny/n.md", "figures/sweep.a.png", "tables/n.csv")
+    for name in names:
+        (space.folder / "results" / name).write_text("the user's own")
+    printed = actadd(space, "verify", code=1)
+    assert "--force" not in printed and f"{len(names)} not as they were made" in printed
+    for command in re.findall(r"^  (rm .*)$", printed, re.MULTILINE):
+        typed(space, command)
+    assert "0 not as they were made" in actadd(space, "verify")
+
+
 def test_what_another_config_made_is_not_promised(space):
     settings = tiny.config()
     del settings["figures"]["ratio"]

@@ -213,6 +213,40 @@ def test_quotes_after_a_backslash(tmp_path):
     assert rows(tmp_path, "a.csv", content, table=table) == ['He said "hi"', "C:\\x \\n"]
 
 
+@pytest.mark.parametrize("separator", [",", "\t", ";"])
+@pytest.mark.parametrize("quoting", [0, 1, 3])
+def test_pandas_escapes_are_read_as_it_meant_them(tmp_path, separator, quoting):
+    texts = ['"All of it"', 'say "hi", you', "C:\\x", "\\", 'a\\"b', "two\nlines", "a;b\tc", "x"]
+    content = pd.DataFrame({"text": texts, "group": "g"}).to_csv(
+        index=False, sep=separator, quoting=quoting, doublequote=False, escapechar="\\"
+    )
+    table = {"separator": separator, "quoting": "backslash"}
+    assert rows(tmp_path, "a.csv", content, table=table) == texts
+
+
+def test_a_space_and_a_quote_within_a_quoted_text_are_text(tmp_path):
+    texts = [' "hello"', 'a, "b", c', ' "']
+    content = pd.DataFrame({"group": "g", "text": texts}).to_csv(index=False)
+    assert rows(tmp_path, "a.csv", content) == texts
+    assert rows(tmp_path, "b.csv", 'text\n "x"\n', table={"quoting": "none"}) == [' "x"']
+
+
+def test_what_is_in_a_zip_says_its_form(tmp_path):
+    content = FRAME.to_csv(sep="\t", index=False)
+    packed = in_zip(**{"a.tsv": content, "__MACOSX/._a.tsv": "x"})
+    assert rows(tmp_path, "a.zip", packed) == FRAME["text"].tolist()
+    assert rows(tmp_path, "b.zip", in_zip(**{"a.jsonl": '{"text": "x"}'})) == ["x"]
+
+
+def test_an_encoding_without_its_characters_is_refused(tmp_path):
+    content = "text\nok\n“quoted” é\n".encode("cp1252")
+    with pytest.raises(UserError, match=r"line 3: .*encoding: cp1252"):
+        rows(tmp_path, "a.csv", content, table={"encoding": "latin-1"})
+    for encoding, text in (("cp1252", "“quoted” é"), ("latin-1", "é")):
+        table = {"encoding": encoding}
+        assert rows(tmp_path, "a.csv", f"text\n{text}\n".encode(encoding), table=table) == [text]
+
+
 # --- what is refused, with line and remedy ---
 
 
@@ -230,13 +264,18 @@ def test_quotes_after_a_backslash(tmp_path):
         ("a.csv", " text\na\n", ["columns: { text: ' text' }"]),
         ("a.csv", b"text\nok\ncaf\xe9\n", ["line 3", "0xe9", "encoding: cp1252"]),
         ("a.csv", "text\nhello\n".encode("utf-16-le"), ["encoding: utf-16-le"]),
+        ("a.csv", "text\nnaïve\n".encode("utf-16-be"), ["encoding: utf-16-be"]),
+        ("a.csv", 'group,text\n1, "hello"\n', ["line 2", "space", "quoting: none"]),
+        ("a.csv", 'group,text\n1, "a, b"\n', ["line 2", "space", "quoting: none"]),
+        ("a.tsv", '"text"\t"g"\n"1"\t"a b"\t"x"\n', ["line 2", "row.names = FALSE"]),
+        ("a.tsv", 'text\tg\n"a \\"b\\""\t1\nc "d" e\t2\n', ["line 2", "quoting: backslash"]),
         ("a.csv", "text,label\na,1\nb,four\n", ["columns.label", "a.csv:3", "'four'"]),
         ("a.csv", "text,label\na,True\n", ["columns.label", "a.csv:2", "1 and 0"]),
         ("a.csv", "text,label\na,inf\n", ["columns.label", "a.csv:2"]),
         ("a.csv", "text,group\na,all\n", ["columns.group", "a.csv:2", "'all'"]),
         ("a.csv", "text,split\na,all\nb,fit\n", ["columns.split", "a.csv:2", "'all'"]),
         ("a.json", '[{"text": true}]', ["columns.text", "a.json:1", "True"]),
-        ("a.json", '{"text": {"0": "a"}}', ["records: KEY", "list of objects"]),
+        ("a.json", '{"text": {"0": "a"}}', ["list of objects", "orient='records'"]),
         ("a.jsonl", '{"text": "a"}\n{"text": "b", "text": "c"}\n', ["line 2", "twice"]),
         ("a.jsonl", '[{"text": "a"},\n{"text": "b"}]\n', ["line 1", "format: json"]),
         ("a.xlsx", in_zip(**{"[Content_Types].xml": ""}), ["CSV UTF-8"]),
@@ -282,6 +321,32 @@ def test_the_first_split_takes_the_first_rows(tmp_path):
 
 
 LIKE = ["Text number 0!", "TEXT,  number 0", "text number 9?"]
+
+
+def test_equal_texts_are_chosen_whatever_their_order_in_the_file(tmp_path):
+    lines = [f"text {n % 5},{'abc'[n % 3]},{n}" for n in range(20)]
+    for spec in ({"splits": {"x": 5, "y": 3}}, {"splits": {"x": 0.3, "y": 4}}, {"per_group": 3}):
+        one, other = (
+            rows(tmp_path, "a.csv", "\n".join(["text,group,label", *part]), "text", "label", **spec)
+            for part in (lines, lines[::-1])
+        )
+        assert one == other
+
+
+def test_no_row_is_in_two_groups(tmp_path):
+    content = "text,label\na,1\nb,5\nc,9\n"
+    with pytest.raises(UserError, match=r"x\.groups: a\.csv:3: the label 5 .*low.*high"):
+        rows(tmp_path, "a.csv", content, groups={"low": [0, 5], "high": [5, 9]})
+    groups = {"low": [0, 5], "high": [5.1, 9]}
+    wanted = [["a", "low"], ["b", "low"], ["c", "high"]]
+    assert rows(tmp_path, "a.csv", content, "text", "group", groups=groups) == wanted
+
+
+def test_rows_without_a_group_count_as_one(tmp_path):
+    (tmp_path / "a.csv").write_text("text,group\na,g\nb,\nc,g\nd,\n")
+    table, _ = prepared(tmp_path / "a.csv", tmp_path, file="a.csv")
+    first = datasets.chosen(table, {"limit": 1, "each_group": True}, "")
+    assert first["text"].tolist() == ["a", "b"]
 
 
 def test_near_duplicates_stay_on_the_side_of_the_first(tmp_path):

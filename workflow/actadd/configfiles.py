@@ -26,7 +26,8 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def load(files: Iterable[Path | str]) -> dict[str, Any]:
     """The config that several files make, each on top of those before it, as Snakemake merges them.
 
-    Raises UserError, see `read`.
+    The keys of a mapping stand in the order of the last file that writes all of them, else in that
+    of the first. Raises UserError, see `read`.
     """
     config: dict[str, Any] = {}
     for file in files:
@@ -70,11 +71,14 @@ def _shallow(text: str, file: Path | str) -> None:
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> None:
+    whole = below.keys() <= above.keys()
     for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _merge(below[key], value)
-        else:
-            below[key] = value
+        # Taken out and put in again, a key comes last.
+        under = below.pop(key, None) if whole else below.get(key)
+        if isinstance(value, dict) and isinstance(under, dict):
+            _merge(under, value)
+            value = under
+        below[key] = value
 
 
 def in_order(config: dict[str, Any], written: dict[str, Any]) -> dict[str, Any]:
@@ -128,6 +132,9 @@ def _said(file: Path | str, text: str, error: yaml.YAMLError) -> str:
         remedy = "indent with spaces, not tabs"
     elif found in ("@", "`", "%") or "mapping values" in problem:
         remedy = "put a text with a colon or another special character in quotes"
+    elif "Unicode character escape" in problem:
+        # As JSON writes an emoji: by two halves.
+        remedy = "write the character itself"
     return f"{place}: this is no YAML: {problem}; {remedy}"
 
 

@@ -95,7 +95,8 @@ def chosen(table: pd.DataFrame, wanted: dict, key: str) -> pd.DataFrame:
         # Of documents cut into sentences, the first of each come before any second one.
         spread = table.groupby(table["document"].fillna(table["id"].astype("string"))).cumcount()
         rows = table.loc[spread.sort_values(kind="stable").index]
-        rows = rows.groupby("group", sort=False, dropna=False) if wanted.get("each_group") else rows
+        if wanted.get("each_group"):
+            rows = rows.groupby("group", sort=False, dropna=False)
         table = rows.head(wanted["limit"]).sort_index()
     if table.empty:
         raise UserError(f"{key}: no text is left; check targets, group and limit")
@@ -239,7 +240,15 @@ def _grouped(table: pd.DataFrame, groups: dict[str, list[float]], key: str) -> p
         table[table["label"].between(low, high)].assign(group=name)
         for name, (low, high) in groups.items()
     ]
-    return pd.concat(parts).sort_index().astype({"group": "string"})
+    grouped = pd.concat(parts).sort_index().astype({"group": "string"})
+    twice = grouped[grouped.index.duplicated(keep=False)][:2]
+    if len(twice):
+        one, other = twice["group"]
+        raise UserError(
+            f"{key}.groups: {twice['origin'].iloc[0]}: the label {twice['label'].iloc[0]:g} is in "
+            f"{one} and in {other}; both ends belong to a group, so let one begin above the other"
+        )
+    return grouped
 
 
 def _hash(text: str) -> str:
@@ -248,7 +257,8 @@ def _hash(text: str) -> str:
 
 def _in_hash_order(table: pd.DataFrame) -> pd.DataFrame:
     hashed = table.assign(hash=table["text"].map(_hash))
-    return hashed.sort_values(["hash", "target"]).drop(columns="hash")
+    # Equal texts by all else that tells them apart, not by their place in the file.
+    return hashed.sort_values(["hash", "target", "group", "label", "split"]).drop(columns="hash")
 
 
 def _by_frequency(table: pd.DataFrame, rule: dict) -> pd.DataFrame:

@@ -89,11 +89,21 @@ def read(path: Path, spec: dict, key: str) -> pd.DataFrame:
     return pd.DataFrame({role: raw[name] for role, name in roles.items() if name in raw})
 
 
-def _form(path: PurePath, layout: dict) -> str:
-    """The form that a file's name says, whatever it is compressed by."""
-    while path.suffix.lower() in COMPRESSED:
-        path = path.with_suffix("")
-    suffix = path.suffix.lower()
+def _ending(path: Path) -> str:
+    """How a file's name ends, whatever it is compressed by; of x.zip, the name of what it holds."""
+    name = PurePath(path.name)
+    while name.suffix.lower() in COMPRESSED:
+        name = name.with_suffix("")
+    if not name.suffix and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = _members(archive)
+        name = PurePath(members[0]) if len(members) == 1 else name
+    return name.suffix.lower()
+
+
+def _form(path: Path, layout: dict) -> str:
+    """The form that the ending of a file's name says."""
+    suffix = _ending(path)
     if suffix == ".txt":
         # An encoding alone makes no table of a text.
         return "csv" if layout.keys() - {"encoding"} else "lines"
@@ -153,10 +163,17 @@ def _unpacked(data: bytes) -> bytes:
     return data
 
 
+def _members(archive: zipfile.ZipFile) -> list[str]:
+    """The files in a zip archive, without what macOS puts beside each."""
+    return [
+        name for name in archive.namelist() if not name.endswith("/") and "__MACOSX/" not in name
+    ]
+
+
 def _only_member(data: bytes) -> bytes:
     """What a zip archive of one file holds."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
+        names = _members(archive)
         if "[Content_Types].xml" in names or "mimetype" in names:
             raise Misread("it is a sheet of Excel or LibreOffice; save it as CSV UTF-8")
         if len(names) != 1:
@@ -179,7 +196,9 @@ def _decoded(data: bytes, encoding: str | None) -> str:
     if data.startswith(b"PAR1") or data.startswith(b"ARROW1"):
         raise Misread("it is a binary table; write format: parquet or feather")
     if not codecs.lookup(chosen).name.startswith("utf"):
-        _refuse_utf8_read_as_another(data, chosen)
+        _refuse_another(data, chosen)
+    if not encoding and not marked and (end := _byte_order(data[:200])):
+        raise Misread(f"every second byte is 0; write table: {{ encoding: utf-16-{end} }}")
     try:
         text = data.decode(chosen)
     except UnicodeDecodeError as error:
@@ -188,17 +207,29 @@ def _decoded(data: bytes, encoding: str | None) -> str:
             f"line {line}: the byte 0x{data[error.start]:02x} is not {chosen}; save the file as "
             "UTF-8, or name its encoding: table: { encoding: cp1252 }"
         ) from error
-    odd, even = data[1:200:2], data[:200:2]
-    if not encoding and not marked and 2 * odd.count(0) > len(odd) > 3 and not even.count(0):
-        raise Misread("every second byte is 0; write table: { encoding: utf-16-le }")
     return text.removeprefix("\ufeff")
 
 
-def _refuse_utf8_read_as_another(data: bytes, encoding: str) -> None:
-    """Latin-1 decodes anything, and "…" would become "â€¦" in texts without a word."""
+def _byte_order(data: bytes) -> str:
+    """le or be if most of every second byte is 0, as in UTF-16, else nothing."""
+    even, odd = data[::2], data[1::2]
+    for zeros, others, end in ((odd, even, "le"), (even, odd, "be")):
+        if 2 * zeros.count(0) > len(zeros) > 3 and not others.count(0):
+            return end
+    return ""
+
+
+def _refuse_another(data: bytes, encoding: str) -> None:
+    """Latin-1 decodes anything, and "…" would become "â€¦" or a control character in texts."""
     with contextlib.suppress(UnicodeDecodeError):
         if not data.isascii() and data.decode("utf-8"):
             raise Misread(f"it is UTF-8 and not {encoding}; leave table.encoding out")
+    if codecs.lookup(encoding).name == "iso8859-1" and (odd := re.search(rb"[\x80-\x9f]", data)):
+        line = data.count(b"\n", 0, odd.start()) + 1
+        raise Misread(
+            f"line {line}: the byte 0x{odd[0].hex()} is no character of {encoding}; write table: "
+            "{ encoding: cp1252 }"
+        )
 
 
 def _plain(text: str) -> str:
@@ -221,10 +252,7 @@ def _lines(path: Path, spec: dict) -> dict[int, str]:
 
 def _csv(path: Path, spec: dict) -> pd.DataFrame:
     layout = spec.get("table", {})
-    unpacked = Path(path.name)
-    while unpacked.suffix.lower() in COMPRESSED:
-        unpacked = unpacked.with_suffix("")
-    separator = layout.get("separator", "\t" if unpacked.suffix.lower() in TABS else ",")
+    separator = layout.get("separator", "\t" if _ending(path) in TABS else ",")
     text = _text(path, spec)
     if said := re.match(r"sep=(.)\r?\n", text, re.IGNORECASE):
         raise Misread(
@@ -232,22 +260,19 @@ def _csv(path: Path, spec: dict) -> pd.DataFrame:
             f"table: {{ separator: {json.dumps(said[1])} }}"
         )
     quoting = layout.get("quoting") or _quoting(text, separator, "columns" not in layout)
-    if quoting == "backslash":
-        # As what quotes in a quoted text are doubled by, which the reader knows.
-        text = re.sub(r'\\(["\\])', lambda found: '""' if found[1] == '"' else "\\", text)
     names, rows = None, {}
     for line, row in _rows_of(text, separator, quoting):
         if names is None:
             names = layout.get("columns") or row
             if not layout.get("columns"):
                 continue
+        if not layout.get("quoting") and separator != " ":
+            _refuse_spaced_quotes(text, line, row, separator)
         if len(row) != len(names):
             # Never cut or shifted: an unquoted comma would lose half of a text.
-            other = [sep for sep in SEPARATORS if sep in names[0] and len(names) == 1]
-            separate = f", or write table: {{ separator: {json.dumps(other[0])} }}" if other else ""
             raise Misread(
-                f"line {line} has {len(row)} columns and there are {len(names)}; put texts with "
-                f"{separator!r} in double quotes, or name all columns in table.columns{separate}"
+                f"line {line} has {len(row)} columns and there are {len(names)}; "
+                + _recounted(names, row, separator, quoting, layout)
             )
         rows[line] = row
     names = names or layout.get("columns") or []
@@ -262,8 +287,13 @@ def _rows_of(text: str, separator: str, quoting: str) -> Iterator[tuple[int, lis
     # A document may be one field.
     csv.field_size_limit(2**31 - 1)
     style = csv.QUOTE_NONE if quoting == "none" else csv.QUOTE_MINIMAL
+    escape = "\\" if quoting == "backslash" else None
+    if escape:
+        # Before any other character it is text: not all writers double it.
+        other = re.compile(rf'\\(?:(["\\\r\n]|{re.escape(separator)})|)')
+        text = other.sub(lambda found: found[0] if found[1] else r"\\", text)
     stream = io.StringIO(text, newline="")
-    reader = csv.reader(stream, delimiter=separator, quoting=style, strict=True)
+    reader = csv.reader(stream, delimiter=separator, quoting=style, escapechar=escape, strict=True)
     start = 1
     while True:
         try:
@@ -275,6 +305,33 @@ def _rows_of(text: str, separator: str, quoting: str) -> Iterator[tuple[int, lis
         if row:
             yield start, row
         start = reader.line_num + 1
+
+
+def _recounted(names: list[str], row: list[str], separator: str, quoting: str, layout: dict) -> str:
+    """What to do about a row with another number of columns than the names."""
+    remedies = [f"put texts with {separator!r} in double quotes"]
+    if quoting == "none":
+        # Where quotes are text, they hold nothing together.
+        remedies = ["write table: { quoting: double } if quotes enclose texts"]
+    if layout.get("columns"):
+        remedies.append("name all columns in table.columns")
+    elif len(row) == len(names) + 1 and row[0].isdigit():
+        remedies.append("name the row numbers in the first line too (R: row.names = FALSE)")
+    other = [sep for sep in SEPARATORS if sep in names[0] and len(names) == 1]
+    if other:
+        remedies.append(f"write table: {{ separator: {json.dumps(other[0])} }}")
+    return ", or ".join(remedies)
+
+
+def _refuse_spaced_quotes(text: str, line: int, row: list[str], separator: str) -> None:
+    """A quote after a space encloses nothing, and would stay in the text."""
+    if any(cell.startswith(" ") and cell.lstrip(" ").startswith('"') for cell in row):
+        raw = io.StringIO(text, newline="").readlines()[line - 1]
+        if re.search(rf'(?:^|{re.escape(separator)}) +"(?!")', raw):
+            raise Misread(
+                f"line {line}: a space stands before a double quote, which then is text; take the "
+                "space out, or write table: { quoting: none } if quotes are text"
+            )
 
 
 def _misquoted(text: str, start: int, end: int, why: str) -> str:
@@ -305,14 +362,16 @@ def _quoting(text: str, separator: str, header: bool) -> str:
         return "double"
     if _by_a_program(text, separator, header):
         return "double"
-    doubled = re.compile(r'(?:^|\t)"(?:[^"\t\n]|"")*""(?:[^"\t\n]|"")*"(?=\t|\r?\n|\Z)', re.M)
-    if odd := doubled.search(text):
-        line = text.count("\n", 0, odd.start()) + 1
-        raise Misread(
-            f"line {line}: quotes there are doubled as in a quoted text, elsewhere they are not; "
-            "write table: { quoting: double } if quotes enclose texts, { quoting: none } if they "
-            "are text"
-        )
+    for quote, style, how in (('""', "double", "doubled"), (r'\\"', "backslash", "escaped")):
+        part = rf'(?:[^"\t\n\\]|{quote}|\\(?!"))*'
+        odd = re.search(rf'(?:^|\t)"{part}{quote}{part}"(?=\t|\r?\n|\Z)', text, re.M)
+        if odd:
+            line = text.count("\n", 0, odd.start()) + 1
+            raise Misread(
+                f"line {line}: quotes there are {how} as in a quoted text, elsewhere they are not; "
+                f"write table: {{ quoting: {style} }} if quotes enclose texts, {{ quoting: none }} "
+                "if they are text"
+            )
     return "none"
 
 
@@ -460,9 +519,19 @@ def _listed(whole: Any, records: str | None) -> Any:
     if lists and len(lists) == len(whole) and len(sizes) == 1 and not of_objects:
         return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
     there = ", ".join(map(str, of_objects or whole))[:200] or "none"
-    raise Misread(
-        "it is no list of objects, but an object with the keys "
-        f"{there}; write records: KEY for the one with the rows, or save a list of objects"
+    # By pandas, if it is not told otherwise, each column is an object of its cells.
+    remedy = "save a list of objects (pandas: to_json with orient='records')"
+    if of_objects or any(
+        isinstance(value, dict) and _holds_a_list(value) for value in whole.values()
+    ):
+        remedy = f"write records: KEY for the one with the rows, or {remedy}"
+    raise Misread(f"it is no list of objects, but an object with the keys {there}; {remedy}")
+
+
+def _holds_a_list(part: dict) -> bool:
+    return any(
+        isinstance(value, list) or (isinstance(value, dict) and _holds_a_list(value))
+        for value in part.values()
     )
 
 

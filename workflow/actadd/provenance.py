@@ -168,13 +168,20 @@ def check_fresh(path: Path, expected: set[str]) -> None:
     """Raises UserError if `path` was made by another job than one of `expected`, or is damaged.
 
     The third defence against a stale file, after Snakemake's own and the digests in its params;
-    it holds also when Snakemake's records are lost. Files without a record are the user's own.
+    it holds also when Snakemake's records are lost. Files without a record are the user's own, but
+    for those in results: nothing says what they hold.
 
     Every byte is compared with the sums in the record. What is damaged and our own is removed, with
     its record, so that the next run makes it again; a file of the user's is never touched.
     """
     beside = record_beside(path)
     if beside is None:
+        # A shard's record is an input itself.
+        if path.parts[0] == RESULTS and not path.name.endswith("provenance.json"):
+            raise UserError(
+                f"{path}: no record says what it was made from; delete it and run again, and it is "
+                "made anew"
+            )
         return
     try:
         record = read(beside)

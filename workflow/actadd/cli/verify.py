@@ -13,7 +13,7 @@ from actadd.cli.store import files, is_cell
 from actadd.errors import DamagedFile
 from actadd.files import sha256_file
 from actadd.plan import MEASURES
-from actadd.provenance import read
+from actadd.provenance import read, record_beside
 
 # Folders of results whose files all have a record, or are in one, and the sections of the config
 # whose names their folders and files have, one below the other.
@@ -33,7 +33,10 @@ RECORDED = {
     "tables": ("tables",),
     "lenses": ("models", "lenses"),
     "overhead": ("overheads",),
+    "overlaps": (),
 }
+# What the names of some files have between an entry's name and the suffix.
+PARTS = (".provenance", ".verification", ".batch")
 # Lines of output for files; further ones are counted.
 SHOWN = 20
 
@@ -43,13 +46,15 @@ class Fault:
     """A file that is not as it was made.
 
     target: what Snakemake is asked for, to have it made; None for a cell. made: all that was made
-    with it, by the record.
+    with it, by the record. stray: it lies beside a record that does not name it, so that no job
+    made it.
     """
 
     path: Path
     what: str
     target: Path | None
     made: tuple[Path, ...] = ()
+    stray: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,11 @@ def check(results: Path) -> Checked:
     records = sorted(results.rglob("*provenance.json"))
     for record in records:
         faults += _of_record(record, listed)
-    faults += [
-        Fault(path, "no record says what it was made from", path)
-        for path in _unlisted(results, listed, {fault.target for fault in faults})
-    ]
+    recorded = {_output(path, results) for path in listed}
+    for path in _unlisted(results, listed, {fault.target for fault in faults}):
+        stray = record_beside(path) is not None or _output(path, results) in recorded
+        what = "is in no record" if stray else "no record says what it was made from"
+        faults.append(Fault(path, what, _output(path, results), stray=stray))
     cells = [path for path in files(results / "store") if is_cell(path)]
     faults += [
         Fault(path, "its sum is not that of its bytes", None)
@@ -103,6 +109,14 @@ def _of_record(record: Path, listed: set[Path]) -> Iterator[Fault]:
         yield Fault(file, what, record.parent / Path(name).parts[0], (*outputs, record))
 
 
+def _output(path: Path, results: Path) -> Path:
+    """What Snakemake makes as one: the file, or the folder in which it left the time of making."""
+    for folder in path.relative_to(results).parents:
+        if (results / folder / ".snakemake_timestamp").exists():
+            return results / folder
+    return path
+
+
 def _unlisted(results: Path, listed: set[Path], known: set[Path | None]) -> Iterator[Path]:
     """Files that no record lists, but for those whose record is known to be damaged."""
     folders = {path.parent for path in known if path and path.name == "provenance.json"}
@@ -128,7 +142,8 @@ def show(checked: Checked, config: dict[str, Any], configs: list[Path]) -> None:
     if len(checked.faults) > SHOWN:
         typer.echo(f"and {len(checked.faults) - SHOWN} more")
     typer.echo(f"{checked.count} files, {len(checked.faults)} not as they were made")
-    faults = [fault for fault in checked.faults if fault.target]
+    stray = dict.fromkeys(fault.path for fault in checked.faults if fault.stray)
+    faults = [fault for fault in checked.faults if fault.target and not fault.stray]
     ours = dict.fromkeys(fault.target for fault in faults if _of_config(fault.target, config))
     others = dict.fromkeys(
         path
@@ -149,6 +164,10 @@ def show(checked: Checked, config: dict[str, Any], configs: list[Path]) -> None:
         typer.echo("not of this config; name its file (actadd verify CONFIG), or delete them:")
         typer.echo(f"  rm -r {shlex.join(map(str, others))}")
 
+    if stray:
+        typer.echo("made by no job; move them to a place outside, or delete them:")
+        typer.echo(f"  rm {shlex.join(map(str, stray))}")
+
 
 def _of_config(target: Path, config: dict[str, Any]) -> bool:
     """Whether a config has what a result is called by."""
@@ -157,6 +176,14 @@ def _of_config(target: Path, config: dict[str, Any]) -> bool:
         return True
     sections = RECORDED.get(folder, ())
     return all(
-        name in config[section] or name.split(".")[0] in config[section]
+        name in config[section] or _entry(name) in config[section]
         for name, section in zip(names, sections, strict=False)
     )
+
+
+def _entry(file: str) -> str:
+    """The name of the entry of the config that a file is called by."""
+    name = Path(file).stem
+    for part in PARTS:
+        name = name.removesuffix(part)
+    return name
