@@ -20,8 +20,8 @@ def as_prompt(entry: str | dict[str, Any] | Prompt) -> Prompt:
         return entry
     if "token_ids" in entry:
         return entry["token_ids"]
-    said = entry["chat"]
-    return [{"role": "user", "content": said}] if isinstance(said, str) else said
+    content = entry["chat"]
+    return [{"role": "user", "content": content}] if isinstance(content, str) else content
 
 
 def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:

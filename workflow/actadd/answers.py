@@ -90,8 +90,8 @@ def answer(
     # The key is no part of it: another account gets the same answers.
     name = digest({"url": spec["url"], "body": body})
     file = Path(spec["answers"]) / name[:2] / f"{name}.json"
-    found = _kept(file)
-    if found is None:
+    record = _kept(file)
+    if record is None:
         key = _key(spec)
 
         def asked(body: dict) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def answer(
                 return read(_post(spec, body, headers(key) if key else {}, key))
 
         try:
-            found = asked(body)
+            record = asked(body)
         except Unreadable as error:
             raise UserError(
                 f"{_where(spec)}: the reply is not of the form that this kind of scorer reads "
@@ -108,15 +108,15 @@ def answer(
         except _Refused as error:
             if not _about_text(error, unanswerable, lambda: asked(harmless)):
                 raise UserError(f"{_where(spec)} answered {error}. {remedy(str(error))}") from error
-            found = {"answer": None, "gap": f"{REFUSED}: {error}"}
-        if isinstance(found["answer"], str):
+            record = {"answer": None, "gap": f"{REFUSED}: {error}"}
+        if isinstance(record["answer"], str):
             # Half of a character can be in a reply, and in no file.
-            found["answer"] = found["answer"].encode("utf-8", "replace").decode()
+            record["answer"] = record["answer"].encode("utf-8", "replace").decode()
             if key:
-                found["answer"] = found["answer"].replace(key, "***")
-        found = {"body": body, **found}
-        write_json(file, found)
-    return found
+                record["answer"] = record["answer"].replace(key, "***")
+        record = {"body": body, **record}
+        write_json(file, record)
+    return record
 
 
 def _about_text(error: _Refused, words: re.Pattern, probe: Callable[[], Any]) -> bool:
@@ -146,10 +146,10 @@ def counted(spec: dict, gaps: list[str], asked: int) -> dict[str, Any]:
     if gaps:
         examples = {gap.split(":", 1)[0]: gap for gap in reversed(gaps)}
         listed = "; ".join(f"{n} {examples[reason]}" for reason, n in reasons.most_common())
-        said = f"scorers.{spec['name']}: {len(gaps)} of {asked} texts have no answer: {listed}"
-        print(said, flush=True)
+        message = f"scorers.{spec['name']}: {len(gaps)} of {asked} texts have no answer: {listed}"
+        print(message, flush=True)
         if len(gaps) == asked:
-            raise CellError(said)
+            raise CellError(message)
     return {"gaps": dict(reasons)} if gaps else {}
 
 
@@ -161,9 +161,9 @@ def excerpt(text: str, length: int = 200) -> str:
 
 def _kept(file: Path) -> dict | None:
     try:
-        found = read_json(file)
-        if "answer" in found:
-            return found
+        record = read_json(file)
+        if "answer" in record:
+            return record
         raise ValueError(file)
     except FileNotFoundError:
         return None
@@ -250,8 +250,8 @@ def _post(spec: dict, body: dict, headers: dict, key: str) -> Any:
                 try:
                     value = reply.json()
                 except (ValueError, RecursionError) as error:
-                    said = f"200 with what is no JSON: {shown(reply.text)!r}"
-                    raise _Passing(said) from error
+                    message = f"200 with what is no JSON: {shown(reply.text)!r}"
+                    raise _Passing(message) from error
                 # Some servers put an error of those behind them into a good reply.
                 inner = value.get("error") if isinstance(value, dict) else None
                 if inner and "choices" not in value:

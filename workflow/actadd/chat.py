@@ -38,9 +38,9 @@ def refusals_said(messages: Sequence[Message]) -> Iterator[None]:
         raise
     except Exception as error:
         # Whatever the class: a template is a program that somebody else has written.
-        said = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         last = messages[-1].get("content")
-        raise UserError(f"its chat template refuses {shown(last)}: {said}") from error
+        raise UserError(f"its chat template refuses {shown(last)}: {reason}") from error
 
 
 @contextmanager

@@ -333,9 +333,9 @@ def _gguf_header(path: Path, key: str) -> tuple[dict[str, Any], dict[str, int]]:
             f"({path.stat().st_size:_} bytes; {str(error)[:100]}); get it anew"
         ) from error
     kept = ("general.type", "split.count")
-    said = {name: metadata[name] for name in kept if name in metadata}
+    values = {name: metadata[name] for name in kept if name in metadata}
     elements = {tensor.name: int(tensor.n_elements) for tensor in reader.tensors}
-    return {"architecture": architecture, **said}, elements
+    return {"architecture": architecture, **values}, elements
 
 
 def load_gguf(folder: Path, key: str):
@@ -413,9 +413,9 @@ def _other_tasks() -> set[str]:
 
     tasks = ("SEQUENCE_CLASSIFICATION", "TOKEN_CLASSIFICATION", "QUESTION_ANSWERING")
     tasks += ("MULTIPLE_CHOICE", "MASKED_LM", "NEXT_SENTENCE_PREDICTION")
-    given = [getattr(tables, f"MODEL_FOR_{task}_MAPPING_NAMES") for task in tasks]
+    mappings = [getattr(tables, f"MODEL_FOR_{task}_MAPPING_NAMES") for task in tasks]
     causal = set(tables.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
-    return {name for table in given for name in table.values()} - causal
+    return {name for table in mappings for name in table.values()} - causal
 
 
 # --- loading ------------------------------------------------------------------------------------
@@ -539,8 +539,8 @@ def _check(
     prefixed = unexpected and _prefixed(folder, f"{model.base_model_prefix}.")
     strange = {name for name in unexpected if _changes(model, name, prefixed)}
     if strange:
-        said = f"{head}: it has no room for {_counted(strange)}, such as {_some(strange, 2)}."
-        raise UserError(f"{said}\n{_diagnosis(model, missing, strange)}")
+        message = f"{head}: it has no room for {_counted(strange)}, such as {_some(strange, 2)}."
+        raise UserError(f"{message}\n{_diagnosis(model, missing, strange)}")
     if unexpected:
         print(f"{key}: not read, as the model has no such part: {_some(unexpected)}", flush=True)
 

@@ -92,8 +92,8 @@ class _Cell:
         together = -(-samples // -(-samples // rows))
         # Quantized, a row is rounded with the others of its batch: these must be the cell's own.
         quantized = "quantization" in self.experiment.spec["compute"]
-        own = {**self.condition.coordinates(), "draw": self.condition.draw}
-        alone = canonical_json(own) if quantized else None
+        coordinates = {**self.condition.coordinates(), "draw": self.condition.draw}
+        alone = canonical_json(coordinates) if quantized else None
         return _Kind(
             padded_width(max(map(len, contexts))),
             together,

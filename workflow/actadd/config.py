@@ -132,8 +132,8 @@ def _runners(config: dict[str, Any]) -> list[str]:
     """run_on, but for models whose terms nobody has accepted; says which and how to."""
     left_out = unaccepted(config, config["run_on"])
     if left_out:
-        said = f"run_on: left out until their terms are accepted: {terms(config, left_out)}"
-        print(said, file=sys.stderr)
+        message = f"run_on: left out until their terms are accepted: {terms(config, left_out)}"
+        print(message, file=sys.stderr)
     return [name for name in config["run_on"] if name not in left_out]
 
 

@@ -321,8 +321,8 @@ def _split(
             )
     for rows, what in ((moved, "go to the split of the one before"), (left, "are in no split")):
         if rows:
-            said = f"rows are near-duplicates of one in an earlier split and {what}"
-            _say(table["origin"].iloc[rows], said, key)
+            message = f"rows are near-duplicates of one in an earlier split and {what}"
+            _say(table["origin"].iloc[rows], message, key)
     counts["near_duplicates_moved"] += len(moved)
     counts["near_duplicates_left_out"] += len(left)
     table = table.assign(split=pd.array(names, dtype="string"))
@@ -335,8 +335,8 @@ def _on_one_side(table: pd.DataFrame, key: str, counts: Counter) -> pd.DataFrame
     first = table["split"].groupby(pd.Series(alike, index=table.index)).transform("first")
     moved = first != table["split"]
     if moved.any():
-        said = "rows are near-duplicates of one in another split and go to that split"
-        _say(table["origin"][moved], said, key)
+        message = "rows are near-duplicates of one in another split and go to that split"
+        _say(table["origin"][moved], message, key)
         counts["near_duplicates_moved"] += int(moved.sum())
     return table.assign(split=first.astype("string"))
 

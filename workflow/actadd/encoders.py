@@ -112,22 +112,22 @@ def _pooled(hidden: "Tensor", mask: "Tensor", encoder: Encoder) -> "Tensor":
     mask[:, : encoder.skipped] = 0
     total = (hidden * mask[..., None]).sum(1)
     count = mask.sum(1, keepdim=True)
-    found = []
+    vectors = []
     for mode in encoder.modes:
         if mode == "mean":
-            found.append(total / count.clamp(min=1))
+            vectors.append(total / count.clamp(min=1))
         elif mode == "mean_sqrt_len_tokens":
-            found.append(total / count.clamp(min=1).sqrt())
+            vectors.append(total / count.clamp(min=1).sqrt())
         elif mode == "cls":
-            found.append(hidden[rows, mask.argmax(1)])
+            vectors.append(hidden[rows, mask.argmax(1)])
         elif mode == "max":
-            found.append(hidden.masked_fill(mask[..., None] == 0, float("-inf")).amax(1))
+            vectors.append(hidden.masked_fill(mask[..., None] == 0, float("-inf")).amax(1))
         elif mode == "lasttoken":
-            found.append(hidden[rows, last])
+            vectors.append(hidden[rows, last])
         elif mode == "weightedmean":
             weighted = (mask * weights)[..., None].float()
-            found.append((hidden * weighted).sum(1) / weighted.sum(1).clamp(min=1e-9))
-    return torch.cat(found, dim=-1)
+            vectors.append((hidden * weighted).sum(1) / weighted.sum(1).clamp(min=1e-9))
+    return torch.cat(vectors, dim=-1)
 
 
 @lru_cache(maxsize=1)
@@ -305,8 +305,8 @@ def _plain_mode(folder: Path, config: Any, tokenizer: Any) -> str:
         raise _refused(folder, "modules.json", "is missing, and its texts would be chat messages")
     architecture = (config.architectures or [""])[0]
     causal = architecture.endswith("ForCausalLM") and getattr(config, "is_causal", True)
-    said = "last token" if causal else "tokens' mean"
-    print(f"sources.{folder.name}: no modules.json, so a text is its {said}", flush=True)
+    pooling = "last token" if causal else "tokens' mean"
+    print(f"sources.{folder.name}: no modules.json, so a text is its {pooling}", flush=True)
     return "lasttoken" if causal else "mean"
 
 

@@ -113,14 +113,14 @@ def _form(path: Path, layout: dict) -> str:
 def _missing(role: str, name: str, there: list, path: Path, key: str) -> str:
     """That a file lacks a column, and what its header looks like instead."""
     listed = ", ".join(map(str, there))[:200] or "none"
-    said = f"{key}.columns.{role}: {path} has no column {name!r}, it has {listed}"
+    message = f"{key}.columns.{role}: {path} has no column {name!r}, it has {listed}"
     alike = [str(other) for other in there if str(other).strip().lower() == name.lower()]
     separators = [sep for sep in SEPARATORS if any(sep in str(other) for other in there)]
     if alike:
-        return f"{said}; write columns: {{ {role}: {alike[0]!r} }}"
+        return f"{message}; write columns: {{ {role}: {alike[0]!r} }}"
     if len(there) == 1 and separators:
-        return f"{said}; write table: {{ separator: {json.dumps(separators[0])} }}"
-    return f"{said}; name the column in columns, or those of a file without a header in table"
+        return f"{message}; write table: {{ separator: {json.dumps(separators[0])} }}"
+    return f"{message}; name the column in columns, or those of a file without a header in table"
 
 
 def _say_unread(raw: pd.DataFrame, names: dict, path: Path, key: str) -> None:
@@ -177,8 +177,8 @@ def _only_member(data: bytes) -> bytes:
         if "[Content_Types].xml" in names or "mimetype" in names:
             raise Misread("it is a sheet of Excel or LibreOffice; save it as CSV UTF-8")
         if len(names) != 1:
-            there = ", ".join(names[:5])
-            raise Misread(f"it is a zip archive of {len(names)} files ({there}); unpack it")
+            members = ", ".join(names[:5])
+            raise Misread(f"it is a zip archive of {len(names)} files ({members}); unpack it")
         return archive.read(names[0])
 
 
@@ -384,15 +384,15 @@ def _by_a_program(text: str, separator: str, header: bool) -> bool:
     pattern = r'(?:"((?:[^"]|"")*)"|([^"SEP\r\n]*))(SEP|\r\n|\r|\n|\Z)'
     one = re.compile(pattern.replace("SEP", separator))
     rows: list[list[tuple[str, bool]]] = [[]]
-    place = 0
-    while place < len(text):
-        cell = one.match(text, place)
+    offset = 0
+    while offset < len(text):
+        cell = one.match(text, offset)
         if cell is None:
             return False
         rows[-1].append((cell[1] or cell[2] or "", cell[1] is not None))
         if cell[3] != separator:
             rows.append([])
-        place = cell.end()
+        offset = cell.end()
     rows = [row for row in rows if row]
     special = re.compile(f'[{separator}"\r\n]')
     writers: tuple[Callable[[str], Any], ...] = (
@@ -506,8 +506,8 @@ def _listed(whole: Any, records: str | None) -> Any:
     its columns."""
     for part in records.split(".") if records else ():
         if not isinstance(whole, dict) or part not in whole:
-            there = ", ".join(map(str, whole))[:200] if isinstance(whole, dict) else "a list"
-            raise Misread(f"records: there is no key {part!r}; there are: {there}")
+            keys = ", ".join(map(str, whole))[:200] if isinstance(whole, dict) else "a list"
+            raise Misread(f"records: there is no key {part!r}; there are: {keys}")
         whole = whole[part]
     if not isinstance(whole, dict):
         return whole
@@ -518,14 +518,14 @@ def _listed(whole: Any, records: str | None) -> Any:
     sizes = set(map(len, lists.values()))
     if lists and len(lists) == len(whole) and len(sizes) == 1 and not of_objects:
         return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-    there = ", ".join(map(str, of_objects or whole))[:200] or "none"
+    keys = ", ".join(map(str, of_objects or whole))[:200] or "none"
     # By pandas, if it is not told otherwise, each column is an object of its cells.
     remedy = "save a list of objects (pandas: to_json with orient='records')"
     if of_objects or any(
         isinstance(value, dict) and _holds_a_list(value) for value in whole.values()
     ):
         remedy = f"write records: KEY for the one with the rows, or {remedy}"
-    raise Misread(f"it is no list of objects, but an object with the keys {there}; {remedy}")
+    raise Misread(f"it is no list of objects, but an object with the keys {keys}; {remedy}")
 
 
 def _holds_a_list(part: dict) -> bool:

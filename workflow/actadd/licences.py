@@ -25,13 +25,13 @@ def terms(config: dict[str, Any], models: Iterable[str]) -> str:
     It keeps those that are accepted already.
     """
     models = list(models)
-    said = (
+    licences = (
         f"{name} ({config['models'][name]['licence']}, {config['models'][name]['licence_terms']})"
         for name in models
     )
     accepted = accepting(config, models)
     return (
-        f"{', '.join(said)}.\n"
+        f"{', '.join(licences)}.\n"
         "Read the terms; if you accept them, write as one line at the end of the last config file\n"
         f"  licences_accepted: [{accepted}]\n"
         f"or add to the command snakemake: --config 'licences_accepted=[{accepted}]'"

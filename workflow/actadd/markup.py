@@ -130,8 +130,8 @@ _MARKED = re.compile(r"[\\`*~$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|^[#>+=-]|(
 
 def markdown_text(text: str) -> str:
     """A text in Markdown that says just that, on one line; a line end is <br>."""
-    shown = visible(text.replace("\r\n", " \n"))
-    text = re.sub(r"&(?=#?\w+;)", "&amp;", shown).replace("<", "&lt;")
+    plain = visible(text.replace("\r\n", " \n"))
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", plain).replace("<", "&lt;")
     return _MARKED.sub(r"\\\g<0>", text).replace("\n", "<br>")
 
 

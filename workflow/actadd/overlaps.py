@@ -79,10 +79,10 @@ def check(spec: dict, files: list[Path], record: Path) -> dict[str, Any]:
     for pair, found in zip(spec["pairs"], compared, strict=True):
         if not found["overlapping"]:
             continue
-        said = _said(pair, found)
+        message = _said(pair, found)
         if pair["refused"]:
-            raise UserError(f"{said}; {pair['remedy']}")
-        print(said, flush=True)
+            raise UserError(f"{message}; {pair['remedy']}")
+        print(message, flush=True)
     write_json(record, {"pairs": compared})
     return {"overlapping": sum(found["overlapping"] for found in compared)}
 

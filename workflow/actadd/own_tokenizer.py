@@ -73,21 +73,21 @@ def load(name: str, source: Path, trusted: bool, **options: Any) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trusted, **options)
     except Exception as error:
-        said = " ".join(str(error).split())
-        if not trusted and "trust_remote_code" in said:
+        message = " ".join(str(error).split())
+        if not trusted and "trust_remote_code" in message:
             raise UserError(
                 f"{key}: its tokenizer needs Python code of its own; read its .py files, and if "
                 f"you trust them write {key}.trust_remote_code: true, and *.py in the source's "
                 "files"
             ) from error
-        if isinstance(error, ImportError) or "pip install" in said:
+        if isinstance(error, ImportError) or "pip install" in message:
             remedy = (
                 "run pip install sentencepiece tiktoken protobuf, or put a tokenizer.json there"
             )
         else:
             remedy = "get it anew, or put a tokenizer.json there"
-        said = f"the tokenizer in {source} cannot be read ({said[:200]})"
-        raise UserError(f"{key}: {said}; {remedy}") from error
+        message = f"the tokenizer in {source} cannot be read ({message[:200]})"
+        raise UserError(f"{key}: {message}; {remedy}") from error
     files = {*type(tokenizer).vocab_files_names.values(), *ALSO_READ}
     if not options and not any((source / file).is_file() for file in files):
         raise UserError(
@@ -118,16 +118,16 @@ def write(tokenizer: Any, folder: Path) -> None:
     """Leaves in a folder a tokenizer.json that says all that a loaded tokenizer came to."""
     from tokenizers import Tokenizer
 
-    own = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    own.no_truncation()
-    own.no_padding()
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
     path = folder / "tokenizer.json"
     if path.exists():
         # As it is, if that says the same: its digest is part of what determines a cell.
-        if _deciding(Tokenizer.from_file(str(path))) == _deciding(own):
+        if _deciding(Tokenizer.from_file(str(path))) == _deciding(backend):
             return
         path.unlink()
-    own.save(str(path))
+    backend.save(str(path))
 
 
 def _deciding(tokenizer: Any) -> dict[str, Any]:
@@ -169,10 +169,10 @@ def facts(spec: dict, folder: Path, tokenizer: Any, config: Any, rows: int) -> t
         stops = sorted(single("stop", text) for text in spec["stop"])
         others = [backend.id_to_token(i) for i in own_stops if i not in stops]
         if others:
-            said = ", ".join(map(repr, others))
+            tokens = ", ".join(map(repr, others))
             print(
-                f"warning: {key}.stop: the model's files let a text end at {said} too; add it, or "
-                "remove the key to take those of the files",
+                f"warning: {key}.stop: the model's files let a text end at {tokens} too; add it, "
+                "or remove the key to take those of the files",
                 flush=True,
             )
     template = _chat(spec, folder, tokenizer)
@@ -212,12 +212,12 @@ def _check_rows(key: str, backend: Any, rows: int) -> None:
 def stop_ids(folder: Path, tokenizer: Any, config: Any) -> list[int]:
     """Ids at which a model's own files let a text end: all that they name, in rising order."""
     generation = folder / "generation_config.json"
-    said = [
+    values = [
         read_json(generation).get("eos_token_id") if generation.is_file() else None,
         getattr(config, "eos_token_id", None),
         None if tokenizer is None else tokenizer.eos_token_id,
     ]
-    ends = [end for value in said for end in (value if isinstance(value, list) else [value])]
+    ends = [end for value in values for end in (value if isinstance(value, list) else [value])]
     return sorted({end for end in ends if end is not None})
 
 
@@ -234,21 +234,23 @@ def _chat(spec: dict, folder: Path, tokenizer: Any) -> dict[str, Any] | None:
     templates = _templates(folder, tokenizer)
     name = wanted if isinstance(wanted, str) else "default"
     if name not in templates:
-        there = ", ".join(sorted(templates))
-        said = f"templates of other names; write one of {there}" if there else "no chat template"
+        names = ", ".join(sorted(templates))
+        alternatives = (
+            f"templates of other names; write one of {names}" if names else "no chat template"
+        )
         if wanted:
             raise UserError(
-                f"{key}.chat_template: {json.dumps(wanted)}, but the model carries {said}"
+                f"{key}.chat_template: {json.dumps(wanted)}, but the model carries {alternatives}"
             )
         for field in ("chat_variables", "chat_date"):
             if field in spec:
                 raise UserError(
-                    f"{key}.{field}: it is given, but the model carries {said}; remove it"
+                    f"{key}.{field}: it is given, but the model carries {alternatives}; remove it"
                 )
         return None
     template = templates[name]
-    own = {} if tokenizer is None else tokenizer.special_tokens_map
-    variables = {**own, **spec.get("chat_variables", {})}
+    special_tokens = {} if tokenizer is None else tokenizer.special_tokens_map
+    variables = {**special_tokens, **spec.get("chat_variables", {})}
     told = {"template": template, "variables": variables}
     if "strftime_now" not in template:
         if "chat_date" in spec:
@@ -270,13 +272,15 @@ def _chat(spec: dict, folder: Path, tokenizer: Any) -> dict[str, Any] | None:
 
 def _templates(folder: Path, tokenizer: Any) -> dict[str, str]:
     """Chat templates by name, as the tokenizer has them; those of a processor, if it has none."""
-    own = getattr(tokenizer, "chat_template", None)
+    templates = getattr(tokenizer, "chat_template", None)
     beside = folder / "chat_template.json"
-    if own is None and beside.is_file():
-        own = read_json(beside).get("chat_template")
-    if isinstance(own, list):
-        own = {entry["name"]: entry["template"] for entry in own}
-    return own if isinstance(own, dict) else {} if own is None else {"default": own}
+    if templates is None and beside.is_file():
+        templates = read_json(beside).get("chat_template")
+    if isinstance(templates, list):
+        templates = {entry["name"]: entry["template"] for entry in templates}
+    if templates is None:
+        return {}
+    return templates if isinstance(templates, dict) else {"default": templates}
 
 
 def check(spec: dict, folder: Path, tokenizer: Any) -> None:

@@ -159,15 +159,15 @@ class Plan:
         self, texts: dict[str, Any], scorer: str, entry: dict[str, Any], key: str
     ) -> dict[str, Any]:
         """A comparison with what a scorer is fitted on; entry, key: what may allow an overlap."""
-        place = f"scorers.{scorer}.fit"
-        others = {**self.config["scorers"][scorer]["fit"], "key": place}
+        fit = f"scorers.{scorer}.fit"
+        others = {**self.config["scorers"][scorer]["fit"], "key": fit}
         return {
             "texts": texts,
             "others": {**others, "use": f"scorers.{scorer} is fitted on"},
             # Prompts are often the beginnings of texts, labelled texts are whole.
             "beginnings": texts["key"].startswith("experiments."),
             "refused": not entry.get("allow_overlap"),
-            "remedy": f"take another split there or in {place}, or write {key}.allow_overlap: true",
+            "remedy": f"take another split there or in {fit}, or write {key}.allow_overlap: true",
         }
 
     def overlaps(self, section: str, name: str) -> Job:
@@ -333,8 +333,9 @@ class Plan:
             "source": lambda: self.source(entry["source"]),
         }
         needs = KINDS[entry["kind"]]
-        own = needs == "model"
-        more = self.verification(entry["model"]) | self.batch_shape(entry["model"]) if own else {}
+        more = {}
+        if needs == "model":
+            more = self.verification(entry["model"]) | self.batch_shape(entry["model"])
         return {needs: makers[needs](), **more} if needs else {}
 
     def judges(self, name: str) -> bool:
@@ -605,23 +606,23 @@ class Plan:
     def explorer_inputs(self, experiments: list[str]) -> dict[str, dict[str, Job]]:
         """Completions, scores and summaries of experiments: path -> job, in order."""
         kinds = ("completions", "scores", "summaries", "verifications")
-        found: dict[str, dict[str, Job]] = {kind: {} for kind in kinds}
+        jobs: dict[str, dict[str, Job]] = {kind: {} for kind in kinds}
         for name in experiments:
             entry = self.experiment(name)
             for model in entry["models"]:
                 place = f"{model}/{name}"
                 summary = f"results/summaries/{place}.parquet"
-                found["summaries"][summary] = self.summary(model, name)
+                jobs["summaries"][summary] = self.summary(model, name)
                 record, job = self.verification_record(model)
-                found["verifications"][record] = job
+                jobs["verifications"][record] = job
                 if entry["measure"] != "completions":
                     continue
                 cells = f"results/completions/{place}.parquet"
-                found["completions"][cells] = self.cells(model, name)
+                jobs["completions"][cells] = self.cells(model, name)
                 for scorer in entry.get("scorers", []):
                     scores = f"results/scores/{place}/{scorer}.parquet"
-                    found["scores"][scores] = self.scores(model, name, scorer)
-        return found
+                    jobs["scores"][scores] = self.scores(model, name, scorer)
+        return jobs
 
     def explorer(self, experiments: list[str]) -> Job:
         """A page that shows experiments, and what a report says of them first."""

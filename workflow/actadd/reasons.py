@@ -60,8 +60,8 @@ def remedy(said: str) -> str:
 def refusal(said: str) -> str:
     """A batch system's message with what to change, if that is known, below it."""
     # The whole call of sbatch follows, which may be long.
-    shown = said.split("sbatch call:")[0].split("sbatch script:")[0].strip()
-    return "\n".join(filter(None, [shown, (change := remedy(shown)) and f"remedy: {change}"]))
+    message = said.split("sbatch call:")[0].split("sbatch script:")[0].strip()
+    return "\n".join(filter(None, [message, (change := remedy(message)) and f"remedy: {change}"]))
 
 
 def ended_by(said: str) -> str:

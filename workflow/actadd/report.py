@@ -49,9 +49,9 @@ def write_table_page(path: Path, *, title: str, csv: Path, caption: str) -> None
     table = pd.read_csv(csv, dtype=str, keep_default_na=False).map(visible).rename(columns=visible)
     # pandas would cut long texts off.
     with pd.option_context("display.max_colwidth", None):
-        shown = table.to_html(index=False, border=0, justify="left")
+        html_table = table.to_html(index=False, border=0, justify="left")
     page = TABLE.substitute(
-        title=html.escape(visible(title)), table=shown, caption=html.escape(visible(caption))
+        title=html.escape(visible(title)), table=html_table, caption=html.escape(visible(caption))
     )
     write_text(path, page)
 
@@ -80,13 +80,13 @@ def describe(
     spec: experiments, models {name: source}, seed, device. records: the provenance of results.
     verifications: of each model its folder, or the record that lies beside it.
     """
-    found = [record for path in records if (record := provenance.read(path))]
+    contents = [record for path in records if (record := provenance.read(path))]
     commits = Counter(
         (record["git"]["commit"] or "none") + (", changed" if record["git"]["dirty"] else "")
-        for record in found
+        for record in contents
     )
     packages: dict[str, set[str]] = {}
-    for record in found:
+    for record in contents:
         for name, version in record["versions"].items():
             packages.setdefault(name, set()).add(version)
     facts = {
@@ -109,4 +109,4 @@ def describe(
         *(f":{rst(name)}: {rst(text)}" for name, text in map(_verified, verifications)),
     ]
     write_text(output, "\n".join(lines) + "\n")
-    return {"records": len(found)}
+    return {"records": len(contents)}

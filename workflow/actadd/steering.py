@@ -177,11 +177,11 @@ def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
 
 def takes(model: nn.Module, name: str) -> bool:
     """Whether a keyword argument of this name reaches the language model's own forward."""
-    given = inspect.signature(model.forward).parameters
-    passed_on = any(each.kind is each.VAR_KEYWORD for each in given.values())
+    parameters = inspect.signature(model.forward).parameters
+    passed_on = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     # A subclass may name what it changes and pass on the rest.
     kinds = [kind for kind in type(language_model(model)).__mro__ if "forward" in vars(kind)]
-    return (name in given or passed_on) and any(name in _parameters(kind) for kind in kinds)
+    return (name in parameters or passed_on) and any(name in _parameters(kind) for kind in kinds)
 
 
 def cache_name(model: nn.Module) -> str | None:
@@ -328,9 +328,9 @@ def _columns_before(inputs: Mapping[str, Any], read: int, counted: dict[int, int
 
     counted: columns read so far with each cache, by its id, for caches that do not count.
     """
-    place = inputs.get("cache_position")
-    if place is not None:
-        return int(place[0])
+    positions = inputs.get("cache_position")
+    if positions is not None:
+        return int(positions[0])
     held = next((inputs[name] for name in CACHES if inputs.get(name) is not None), None)
     if held is None or inputs.get("use_cache") is False:
         return 0
@@ -419,8 +419,8 @@ def steer(
     done: set[int] = set()
 
     def begin_pass(module, args, kwargs):
-        given = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
-        inputs = {**given.pop("kwargs", {}), **given}
+        arguments = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
+        inputs = {**arguments.pop("kwargs", {}), **arguments}
         read = next(
             inputs[name].shape[1]
             for name in ("input_ids", "inputs_embeds")

@@ -76,8 +76,8 @@ def summarise_completions(
                 _, place = next(control.iterrows())
                 keys = [(place["condition"], cell) for cell in control["cell"]]
                 baseline = _baseline(cells, place, by_cell)
-                own = pd.concat([by_cell[key] for key in keys], axis=1)
-                for group, part in _by_group(own, groups):
+                draw_values = pd.concat([by_cell[key] for key in keys], axis=1)
+                for group, part in _by_group(draw_values, groups):
                     values = _units(part)
                     before = None if baseline is None else _units(baseline.reindex(part.index))
                     rows.append(
@@ -207,38 +207,38 @@ def summarise_logprobs(spec: dict, *, logprobs: Path, csv: Path, parquet: Path) 
     unsteered = pd.DataFrame()
     rows, failed = [], []
     for draws in _draws_together(read_cells(logprobs)):
-        place = _cells(draws[0]).iloc[0]
+        condition = _cells(draws[0]).iloc[0]
         reason = _reason([cell["failed"].iloc[0] for cell in draws])
-        if pd.isna(reason) and place["method"] != "unsteered" and unsteered.empty:
+        if pd.isna(reason) and condition["method"] != "unsteered" and unsteered.empty:
             reason = "the unsteered cell that it is compared with failed"
         if pd.notna(reason):
-            failed.append((place, reason))
+            failed.append((condition, reason))
             continue
         parts: dict[str, list[pd.DataFrame]] = {}
         for cell in draws:
             cell["document"] = cell["document"].fillna(cell["text_id"].astype("string"))
             targeted = not cell["target"].all()
-            own = cell.set_index(index)
-            if place["method"] == "unsteered":
-                unsteered = pd.concat([unsteered, own[baseline]])
-            own = own.join(unsteered, rsuffix="_unsteered", validate="one_to_one")
-            own = own[own["target"]]
+            tokens = cell.set_index(index)
+            if condition["method"] == "unsteered":
+                unsteered = pd.concat([unsteered, tokens[baseline]])
+            tokens = tokens.join(unsteered, rsuffix="_unsteered", validate="one_to_one")
+            tokens = tokens[tokens["target"]]
             if targeted:
                 # Before masking: where the first target token is masked, the next is no substitute.
-                own = own[own.index.isin(_first_tokens(own))]
+                tokens = tokens[tokens.index.isin(_first_tokens(tokens))]
             if spec.get("mask", True):
-                own = own[~own["modified"] & ~own["modified_unsteered"]]
-            by_group = dict(list(own.groupby("group", sort=True)))
-            if targeted or own["group"].isna().any():
-                by_group["all"] = own
+                tokens = tokens[~tokens["modified"] & ~tokens["modified_unsteered"]]
+            by_group = dict(list(tokens.groupby("group", sort=True)))
+            if targeted or tokens["group"].isna().any():
+                by_group["all"] = tokens
             for group, part in by_group.items():
                 parts.setdefault(group, []).append(part)
         for group, part in parts.items():
-            found = _targets(part, spec["ranks"]) if targeted else _perplexity_ratio(part)
-            for metric, values in found.items():
-                if place["method"] == "unsteered":
+            metrics = _targets(part, spec["ranks"]) if targeted else _perplexity_ratio(part)
+            for metric, values in metrics.items():
+                if condition["method"] == "unsteered":
                     values |= {**_interval("difference", NOTHING), "p_value": np.nan}
-                coordinates = place[COORDINATES].to_dict()
+                coordinates = condition[COORDINATES].to_dict()
                 rows.append({**coordinates, "group": group, "metric": metric, **values})
     return _write([*rows, *_failed(failed, rows, "perplexity_ratio")], csv, parquet)
 
@@ -332,13 +332,13 @@ def summarise_divergence(
             table[(table["cell"] == one.cell) & (table["condition"] == one.condition)]
             for one in control.itertuples()
         ]
-        reason = _reason([own["failed"].iloc[0] for own in draws])
+        reason = _reason([draw["failed"].iloc[0] for draw in draws])
         if pd.notna(reason):
             failed.append((place, reason))
             continue
-        found = [_moved(own) for own in draws]
-        for metric, (_, baseline) in found[0].items():
-            values = pd.concat([own[metric][0] for own in found], axis=1)
+        metrics = [_moved(draw) for draw in draws]
+        for metric, (_, baseline) in metrics[0].items():
+            values = pd.concat([draw[metric][0] for draw in metrics], axis=1)
             rows.append(
                 {
                     **place[COORDINATES].to_dict(),
@@ -355,7 +355,7 @@ def summarise_divergence(
 def _moved(own: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series | None]]:
     """Metric -> (its value by text, the unsteered value if it is compared) of a cell."""
     texts = own[~own["modified"]].groupby("text_id")[["kl", "entropy"]].mean()
-    found = {
+    metrics = {
         "kl": (texts["kl"], None),
         "kl_over_entropy": (texts["kl"] / texts["entropy"], None),
     }
@@ -367,9 +367,9 @@ def _moved(own: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series | None]]:
     for token, part in watched.groupby("tokens", sort=True):
         name = token.strip() if short.count(token.strip()) == 1 else repr(token)
         before, after = part["before"].astype(float), part["after"].astype(float)
-        found[f"probability {name}"] = after, before
-        found[f"ratio {name}"] = after / before, None
-    return found
+        metrics[f"probability {name}"] = after, before
+        metrics[f"ratio {name}"] = after / before, None
+    return metrics
 
 
 def _failed(

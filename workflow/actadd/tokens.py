@@ -323,8 +323,8 @@ class Tokens:
         for token_id in map(int, ids):
             has_name = token_id >= 0 and self._reader.name_of(token_id) is not None
             if not (0 <= token_id < self._rows if self._rows else has_name):
-                there = f"from 0 to {self._rows - 1}" if self._rows else "of its tokenizer"
-                raise UserError(f"{token_id} is no token id of {self.model}; write ids {there}")
+                domain = f"from 0 to {self._rows - 1}" if self._rows else "of its tokenizer"
+                raise UserError(f"{token_id} is no token id of {self.model}; write ids {domain}")
         return [int(token_id) for token_id in ids]
 
     def split(self, text: str, continuation: str, prefix: str = "") -> tuple[list[int], list[int]]:

@@ -47,13 +47,13 @@ def derive(
     if kind == "random":
         pair = streams["0.positive"] - streams["0.negative"]
         norms = np.linalg.norm(pair.astype(np.float64), axis=1, keepdims=True)
-        found = []
+        controls = []
         for draw in range(draws):
             generator = np.random.Generator(np.random.Philox(key=seed).jumped(draw))
             noise = generator.standard_normal(pair.shape)
             noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-            found.append((noise * norms).astype(np.float32))
-        return found[0] if draws == 1 else np.stack(found)
+            controls.append((noise * norms).astype(np.float32))
+        return controls[0] if draws == 1 else np.stack(controls)
     raise UserError(f"vector kind {kind!r} is unknown; write pair, single, mean_difference, random")
 
 
@@ -160,19 +160,19 @@ def derive_all_layers(
         write_vector(target, vector, vector=entry, layer=layer)
         if len(vector):
             # All draws of a random vector have the same norms.
-            own = vector if vector.ndim == 2 else vector[0]
-            rows.append(norms_beside(own, reference, layer))
+            matrix = vector if vector.ndim == 2 else vector[0]
+            rows.append(norms_beside(matrix, reference, layer))
     norms = pd.concat(rows, ignore_index=True)
     with safe_open(layer_files[0], "numpy") as opened:
         about = json.loads(opened.metadata()["actadd"])
     tokens = about["tokens"]
     norms.insert(2, "token", norms["position"].map(lambda place: _tokens_at(tokens, entry, place)))
     write_with(norms_file, lambda path: norms.to_csv(path, index=False, float_format="%.6g"))
-    said = dwarfing(norms)
+    messages = dwarfing(norms)
     if entry["kind"] in ("pair", "random"):
         prompts = {name: ids for name, ids in about["token_ids"].items() if name != "reference"}
-        said = [*late(prompts, tokens["0.positive"]), *said]
-    lines = [f"vectors.{entry['name']}: {line}" for line in said]
+        messages = [*late(prompts, tokens["0.positive"]), *messages]
+    lines = [f"vectors.{entry['name']}: {line}" for line in messages]
     for line in lines:
         print(f"warning: {line}", flush=True)
     return {"warnings": lines, "positions": int(norms["position"].max()) + 1}

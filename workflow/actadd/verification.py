@@ -184,19 +184,19 @@ def examine(model: nn.Module) -> dict[str, Any]:
         "noise": None,
         "properties": {},
     }
-    found = record["properties"]
+    properties = record["properties"]
     try:
         checks = _Checks(model)
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        found["stream"] = _raised(error)
+        properties["stream"] = _raised(error)
         return record
     with torch.no_grad():
         for name in PROPERTIES:
             try:
                 difference, bound = getattr(checks, name)()
-                found[name] = {
+                properties[name] = {
                     "difference": difference,
                     "bound": bound,
                     # NaN passes nothing.
@@ -205,16 +205,16 @@ def examine(model: nn.Module) -> dict[str, Any]:
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
-                found[name] = _raised(error)
+                properties[name] = _raised(error)
             record["noise"] = checks.noise
-            if not found[name]["passed"]:
+            if not properties[name]["passed"]:
                 break
     return record
 
 
 def _raised(error: Exception) -> dict[str, Any]:
-    said = str(error).strip().splitlines() or [""]
-    reason = said[0] if isinstance(error, UserError) else f"{type(error).__name__}: {said[0]}"
+    lines = str(error).strip().splitlines() or [""]
+    reason = lines[0] if isinstance(error, UserError) else f"{type(error).__name__}: {lines[0]}"
     return {"difference": None, "bound": None, "passed": False, "error": reason[:200]}
 
 
@@ -357,8 +357,8 @@ class _Checks:
         with self.watched() as seen:
             inputs = model_inputs(self.model, self.texts[row], None)
             logits = self.model(**inputs, use_cache=False).logits
-        found = (_stacked(seen, self.depth), logits)
-        return self._worst([(row, 0, _off(found, self.alone[row], 0))])
+        outputs = (_stacked(seen, self.depth), logits)
+        return self._worst([(row, 0, _off(outputs, self.alone[row], 0))])
 
     def padding(self) -> tuple[float, float]:
         return self._worst(self._against(self.padded, self.alone))
@@ -459,9 +459,9 @@ class _Checks:
 
     def _places(self) -> list[dict[int, list[tuple[int, Tensor]]]]:
         """The same by hand: of each row, layer -> (column from BOS, vector)."""
-        places: list[dict[int, list[tuple[int, Tensor]]]] = []
+        rows: list[dict[int, list[tuple[int, Tensor]]]] = []
         for length, row in zip(LENGTHS, self.planned, strict=True):
-            own: dict[int, list[tuple[int, Tensor]]] = {}
+            by_layer: dict[int, list[tuple[int, Tensor]]] = {}
             for addition in row:
                 vector = addition.coefficient * addition.vector
                 first = {"front": 0, "middle": length // 2 - 1, "back": length - 2}
@@ -469,9 +469,9 @@ class _Checks:
                 columns = [(start + index, vector[index]) for index in range(2)]
                 if addition.phase == "every_step":
                     columns += [(length + step, vector[1]) for step in range(FOLLOWING)]
-                own.setdefault(addition.layer, []).extend(columns)
-            places.append(own)
-        return places
+                by_layer.setdefault(addition.layer, []).extend(columns)
+            rows.append(by_layer)
+        return rows
 
     def _rounding(self, ids: Tensor, own: Pass, change: Change | None = None) -> Tensor:
         """How far a text is taken from its own pass where all that its blocks read is rounded anew.
@@ -518,10 +518,10 @@ class _Checks:
 
     def _worst(self, offs: Offs) -> tuple[float, float]:
         """The distance, and what is allowed there, at the position where they are worst."""
-        found = torch.cat([off.flatten() for _, _, off in offs])
+        distances = torch.cat([off.flatten() for _, _, off in offs])
         bounds = torch.cat([self.bounds[row][at : at + len(off)] for row, at, off in offs])
-        worst = int((found / bounds).nan_to_num(nan=float("inf")).argmax())
-        return float(found[worst]), float(bounds[worst])
+        worst = int((distances / bounds).nan_to_num(nan=float("inf")).argmax())
+        return float(distances[worst]), float(bounds[worst])
 
 
 def _added(places: dict[int, list[tuple[int, Tensor]]]) -> Change:
@@ -587,19 +587,19 @@ def _off(found: Pass, wanted: Pass, row: int) -> Tensor:
     return torch.maximum(streams.amax(0), _apart(found[1][row, :tokens], wanted[1][0, :tokens]))
 
 
-def _apart(found: Tensor, wanted: Tensor) -> Tensor:
+def _apart(logits: Tensor, wanted: Tensor) -> Tensor:
     """The distance of logits, less what no probability depends on.
 
     Tokens that a model never predicts have logits of minus infinity, or the lowest number.
     """
-    never = (found == wanted) & (wanted <= torch.finfo(wanted.dtype).min / 2)
-    found, wanted = (each.cpu().double().masked_fill(never.cpu(), 0) for each in (found, wanted))
-    return _distance(*(each - each.mean(-1, keepdim=True) for each in (found, wanted)))
+    never = (logits == wanted) & (wanted <= torch.finfo(wanted.dtype).min / 2)
+    logits, wanted = (each.cpu().double().masked_fill(never.cpu(), 0) for each in (logits, wanted))
+    return _distance(*(each - each.mean(-1, keepdim=True) for each in (logits, wanted)))
 
 
-def _distance(found: Tensor, wanted: Tensor) -> Tensor:
-    found, wanted = found.cpu().double(), wanted.cpu().double()
-    apart = (found - wanted).norm(dim=-1)
+def _distance(values: Tensor, wanted: Tensor) -> Tensor:
+    values, wanted = values.cpu().double(), wanted.cpu().double()
+    apart = (values - wanted).norm(dim=-1)
     # Vectors of zero, such as embeddings that were never trained, are equal.
     return torch.where(apart == 0, apart, apart / wanted.norm(dim=-1))
 

@@ -106,12 +106,12 @@ def visible(text: str) -> str:
     text = text.replace("\r\n", "\n")
     if text.isascii() and text.isprintable():
         return text
-    found = []
+    characters = []
     for place, char in enumerate(text):
         joins = char in "\u200c\u200d" and unicodedata.category(text[place - 1]) in JOINED
         unseen = unicodedata.category(char) in UNSEEN and char != "\n" and not (joins and place)
-        found.append(escape(char) if unseen else char)
-    return "".join(found)
+        characters.append(escape(char) if unseen else char)
+    return "".join(characters)
 
 
 def label(spec: dict, metric: str) -> str:
@@ -143,7 +143,7 @@ def draws(spec: dict, rows: pd.DataFrame) -> str:
     """What there is to say of controls with several draws, after how intervals are made."""
     if "draws" not in rows:
         return ""
-    found = []
+    clauses = []
     for name, own in rows[rows["draws"].notna()].groupby("condition", sort=False):
         several = ", ".join(f"{count:g}" for count in sorted(own["draws"].unique()))
         spread = (
@@ -153,12 +153,12 @@ def draws(spec: dict, rows: pd.DataFrame) -> str:
                 f"{label(spec, row.metric)} {row.spread:.2g}" for row in own.itertuples()
             )
         )
-        found.append(
+        clauses.append(
             f"; {name} is the mean over {several} random vectors, with an interval by Student's t "
             f"that takes vectors and {spec['about']['unit']} for crossed random effects"
             + (f" (standard deviation of the vectors' means: {spread})" if spread else "")
         )
-    return "".join(found)
+    return "".join(clauses)
 
 
 def said(name: str, value: Any) -> str:

@@ -7,12 +7,12 @@ from actadd.vectors import derive_all_layers
 
 def work(spec, inputs, outputs):
     file, activations = inputs["file"], inputs["activations"]
-    given = load_vectors(file, spec["vector"].get("format")) if file else None
-    rows = given.rows if given else None
-    made = derive_all_layers(spec, activations, outputs["layers"], outputs["norms"], rows)
-    if given and given.rounded:
+    vectors = load_vectors(file, spec["vector"].get("format")) if file else None
+    rows = vectors.rows if vectors else None
+    summary = derive_all_layers(spec, activations, outputs["layers"], outputs["norms"], rows)
+    if vectors and vectors.rounded:
         print(f"{file}: numbers of more digits than float32 keeps were rounded to it", flush=True)
-    return made
+    return summary
 
 
 if __name__ == "__main__":

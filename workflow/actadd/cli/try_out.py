@@ -69,25 +69,25 @@ def model_folder(model: str, results: Path, bos: str | None = None) -> Iterator[
 
 def _unknown(model: str, results: Path) -> str:
     """What to name instead of something that is no model, or how that is made ready."""
-    there = sorted(path.parent.name for path in results.glob("models/*/model.json"))
-    said = [
+    names = sorted(path.parent.name for path in results.glob("models/*/model.json"))
+    lines = [
         f"--model: {model!r} is neither a prepared model nor a Hugging Face folder.",
-        f"prepared in {results / 'models'}: {', '.join(there) or 'none'}",
+        f"prepared in {results / 'models'}: {', '.join(names) or 'none'}",
     ]
     try:
         config = configured()
     except UserError:
         # Not in the workflow's folder, or its config has a mistake: no name of it helps here.
-        return "\n".join([*said, "models of a config are made ready in the workflow's folder"])
+        return "\n".join([*lines, "models of a config are made ready in the workflow's folder"])
     if model not in config["models"]:
-        return "\n".join([*said, f"models of the config: {', '.join(config['models'])}"])
+        return "\n".join([*lines, f"models of the config: {', '.join(config['models'])}"])
     command = f"snakemake --cores all {Path('results/models') / model}"
     if missing := unaccepted(config, [model]):
         command += f" --config 'licences_accepted=[{accepting(config, missing)}]'"
         entry = config["models"][model]
-        said.append(f"its terms ({entry['licence']}) stand at {entry['licence_terms']}")
-        return "\n".join([*said, f"if you accept them, this makes it ready: {command}"])
-    return "\n".join([*said, f"this makes {model} ready: {command}"])
+        lines.append(f"its terms ({entry['licence']}) stand at {entry['licence_terms']}")
+        return "\n".join([*lines, f"if you accept them, this makes it ready: {command}"])
+    return "\n".join([*lines, f"this makes {model} ready: {command}"])
 
 
 def _entry(folder: Path, bos: str | None) -> dict[str, Any]:
@@ -123,21 +123,23 @@ def _bos(folder: Path, tokenizer: Any, config: Any) -> str:
     if tokenizer.bos_token is not None:
         return tokenizer.bos_token
     ends = own_tokenizer.stop_ids(folder, tokenizer, config)
-    there = [tokenizer.convert_ids_to_tokens(i) for i in ends]
-    if len(there) != 1:
-        said = (
-            f"{len(there)} that end a text, {', '.join(map(repr, there))}" if there else "no other"
+    tokens = [tokenizer.convert_ids_to_tokens(i) for i in ends]
+    if len(tokens) != 1:
+        alternatives = (
+            f"{len(tokens)} that end a text, {', '.join(map(repr, tokens))}"
+            if tokens
+            else "no other"
         )
         raise UserError(
-            f"--model: the files of {folder} name no BOS token (bos_token_id), and {said}; write "
-            f"--bos with the token that shall stand in front of every text"
+            f"--model: the files of {folder} name no BOS token (bos_token_id), and {alternatives}; "
+            f"write --bos with the token that shall stand in front of every text"
         )
     typer.echo(
-        f"{folder} names no BOS token: {there[0]!r}, which ends a text, stands in front of every "
+        f"{folder} names no BOS token: {tokens[0]!r}, which ends a text, stands in front of every "
         "text; --bos names another",
         err=True,
     )
-    return there[0]
+    return tokens[0]
 
 
 def as_entry(text: str, chat: bool, token_ids: bool) -> str | dict[str, Any]:

@@ -89,15 +89,15 @@ def check(results: Path) -> Checked:
 def _of_record(record: Path, listed: set[Path]) -> Iterator[Fault]:
     """What is wrong with a record and the files that it lists, which are added to `listed`."""
     try:
-        found = read(record)
+        content = read(record)
     except DamagedFile as error:
         yield Fault(record, str(error).removeprefix(f"{record} "), record)
         return
-    if found is None:
+    if content is None:
         yield Fault(record, "is no record of a job", record)
         return
-    outputs = dict.fromkeys(record.parent / Path(name).parts[0] for name in found["outputs"])
-    for name, wanted in found["outputs"].items():
+    outputs = dict.fromkeys(record.parent / Path(name).parts[0] for name in content["outputs"])
+    for name, wanted in content["outputs"].items():
         file = record.parent / name
         listed.add(file)
         if not file.is_file():

@@ -116,10 +116,10 @@ _missing: set[str] = set()
 
 def literal(text: str) -> str:
     """A text as it is drawn: what has no glyph or cannot be seen is an escape, such as \\u200b."""
-    shown = visible(text)
-    lacking = {char for char in shown if ord(char) not in _drawable()} - {"\n"}
+    characters = visible(text)
+    lacking = {char for char in characters if ord(char) not in _drawable()} - {"\n"}
     _missing.update(lacking)
-    return "".join(escape(char) if char in lacking else char for char in shown)
+    return "".join(escape(char) if char in lacking else char for char in characters)
 
 
 @contextmanager
@@ -308,21 +308,21 @@ def wrapped(text: str, inches: float, size: float = NORMAL) -> str:
 
 def legend(figure: Figure, axes: Iterable[Axes]) -> None:
     """One legend for all panels, below them in as many columns as fit."""
-    found: dict[str, Any] = {}
+    handles: dict[str, Any] = {}
     for axis in axes:
         for handle, text in zip(*axis.get_legend_handles_labels(), strict=True):
-            found.setdefault(text, handle)
-    if not found:
+            handles.setdefault(text, handle)
+    if not handles:
         return
     # A line of a legend is as long as the figure is wide, at most.
     room = figure.get_figwidth() - 0.6
-    found = {
+    handles = {
         entry(wrapped(text.removeprefix(UNHIDDEN), room, SMALL)): handle
-        for text, handle in found.items()
+        for text, handle in handles.items()
     }
-    columns = legend_columns(found, figure.get_figwidth())
+    columns = legend_columns(handles, figure.get_figwidth())
     options = {"loc": "lower center", "borderaxespad": 0, "ncols": columns}
-    figure.legend(found.values(), found.keys(), **options).set_in_layout(False)
+    figure.legend(handles.values(), handles.keys(), **options).set_in_layout(False)
 
 
 def legend_columns(labels: Collection[str], inches: float) -> int:
@@ -366,14 +366,14 @@ def _settle(figure: Figure) -> None:
 
 def _paragraph(figure: Figure, text: str, **style: Any) -> Text:
     """A text wrapped to the figure's width."""
-    found = figure.text(0, 0, text, ha="left", va="top", **style)
-    found.set_in_layout(False)
+    paragraph = figure.text(0, 0, text, ha="left", va="top", **style)
+    paragraph.set_in_layout(False)
     room = figure.dpi * (figure.get_figwidth() - 2 * GAP)
     length = len(text)
-    while found.get_window_extent(figure.canvas.get_renderer()).width > room:
+    while paragraph.get_window_extent(figure.canvas.get_renderer()).width > room:
         length = min(length - 1, int(length * 0.98))
-        found.set_text(textwrap.fill(text, length, break_on_hyphens=False))
-    return found
+        paragraph.set_text(textwrap.fill(text, length, break_on_hyphens=False))
+    return paragraph
 
 
 def _height(figure: Figure, artist: Any) -> float:

@@ -82,13 +82,13 @@ def _yes(spec: dict, prompt: str, completion: str) -> tuple[float | None, str]:
         harmless=_body(spec, HARMLESS),
         remedy=lambda refusal: _remedy(spec, refusal),
     )
-    said = kept["answer"]
+    reply = kept["answer"]
     if kept.get("gap"):
         return None, kept["gap"]
-    found = verdict(said or "")
-    if found is None and kept.get("cut"):
-        return None, f"{_cut(spec)}: {excerpt(said or '', 60)!r}"
-    return found, f"neither yes nor no: {excerpt(said or '', 60)!r}"
+    value = verdict(reply or "")
+    if value is None and kept.get("cut"):
+        return None, f"{_cut(spec)}: {excerpt(reply or '', 60)!r}"
+    return value, f"neither yes nor no: {excerpt(reply or '', 60)!r}"
 
 
 def _body(spec: dict, texts: dict[str, str]) -> dict[str, Any]:
@@ -217,8 +217,8 @@ def _of_json(value: Any) -> float | None:
         value = list(value.values())
     if isinstance(value, list):
         plain = [item for item in value if isinstance(item, bool) or _whole(item)]
-        found = {_of_json(item) for item in plain}
-        return found.pop() if len(found) == 1 else None
+        verdicts = {_of_json(item) for item in plain}
+        return verdicts.pop() if len(verdicts) == 1 else None
     return None
 
 
