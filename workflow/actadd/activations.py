@@ -43,8 +43,8 @@ def contrast_ids(spec: dict, tokens: Tokens) -> dict[str, list[int]]:
         pad_id = pieces[0]
 
     def encode(entry: str | dict[str, Any] | Prompt) -> list[int]:
-        # A text is raw, also for a chat model: it steers the stream, it is not something that a
-        # user says. What is said can be written as such.
+        # A text is raw, also for a chat model: it steers the stream and is not a user's
+        # message. The config can write a message as such.
         with named(f"{place}prompt {shown(entry)}"):
             ids = tokens.prompt(as_prompt(entry))
             tokens.check_length(len(ids))
@@ -82,8 +82,8 @@ def late(prompts: dict[str, list[int]], tokens: list[str]) -> list[str]:
     """One sentence if both prompts of a pair go on with the same tokens after BOS.
 
     prompts: as `contrast_ids` returns them. tokens: those of the positive prompt as text. The
-    vector's rows are zero there, so that what differs acts later than one who reads the texts
-    thinks: so it is with " weddings" and " things" in LLaMA's tokens, which begin with a space.
+    vector's rows are zero there, so that the difference acts later than a reader of the texts
+    thinks. " weddings" and " things" are an example: LLaMA's tokens of both begin with a space.
     """
     if prompts.keys() != {"0.positive", "0.negative"}:
         return []

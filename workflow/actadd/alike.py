@@ -31,7 +31,7 @@ UNSPACED = re.compile(
 
 
 def words(text: str) -> list[str]:
-    """A text's words in lower case, without punctuation; those that are nothing else are none.
+    """A text's words in lower case, without punctuation; a word of nothing else is left out.
 
     Characters of scripts that put no spaces between words stand each by itself.
     """
@@ -40,5 +40,5 @@ def words(text: str) -> list[str]:
 
 
 def key_of(text: str) -> str:
-    """What near-duplicates share; of a text without letters, numbers or symbols, itself."""
+    """The key that near-duplicates share; the text itself if it has no letter, number or symbol."""
     return _folded(text).translate(_BARE) or text

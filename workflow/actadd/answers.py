@@ -110,7 +110,7 @@ def answer(
                 raise UserError(f"{_where(spec)} answered {error}. {remedy(str(error))}") from error
             record = {"answer": None, "gap": f"{REFUSED}: {error}"}
         if isinstance(record["answer"], str):
-            # Half of a character can be in a reply, and in no file.
+            # A reply can hold half of a character, a file cannot.
             record["answer"] = record["answer"].encode("utf-8", "replace").decode()
             if key:
                 record["answer"] = record["answer"].replace(key, "***")

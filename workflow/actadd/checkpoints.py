@@ -496,7 +496,7 @@ def _loading(key: str, folder: Path) -> Iterator[None]:
 
 
 def last_hidden_state(model: Any) -> "torch.Tensor":
-    """What an encoder is used for, of a short made-up text: [1, tokens, width]."""
+    """An encoder's output for a short made-up text: [1, tokens, width]."""
     import torch
 
     ids = torch.arange(4)[None] % model.config.vocab_size
@@ -504,7 +504,7 @@ def last_hidden_state(model: Any) -> "torch.Tensor":
 
 
 def _unused(model: Any, names: set[str], output: "Callable[[Any], torch.Tensor]") -> set[str]:
-    """Those of the named parameters that the output does not depend on."""
+    """The names of the parameters that the output does not depend on."""
     import torch
 
     parameters = dict(model.named_parameters())

@@ -100,7 +100,7 @@ def _settle(config: dict[str, Any], root: Path) -> None:
     for entry in config["vectors"].values():
         if entry["kind"] == "random":
             entry.setdefault("seed", config["seed"])
-            # One draw is what there is without the key, to the byte.
+            # One draw and no key give the same bytes.
             if entry.get("draws") == 1:
                 del entry["draws"]
     for addition in _all_additions(config):

@@ -73,7 +73,7 @@ def _shallow(text: str, file: Path | str) -> None:
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> None:
     whole = below.keys() <= above.keys()
     for key, value in above.items():
-        # Taken out and put in again, a key comes last.
+        # A key that is taken out and put in again comes last.
         under = below.pop(key, None) if whole else below.get(key)
         if isinstance(value, dict) and isinstance(under, dict):
             _merge(under, value)

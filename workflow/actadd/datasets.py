@@ -92,7 +92,7 @@ def chosen(table: pd.DataFrame, wanted: dict, key: str) -> pd.DataFrame:
     if wanted.get("group"):
         table = table[table["group"].isin(wanted["group"])]
     if wanted.get("limit"):
-        # Of documents cut into sentences, the first of each come before any second one.
+        # The first sentence of each document comes before any second one.
         spread = table.groupby(table["document"].fillna(table["id"].astype("string"))).cumcount()
         rows = table.loc[spread.sort_values(kind="stable").index]
         if wanted.get("each_group"):
@@ -257,7 +257,7 @@ def _hash(text: str) -> str:
 
 def _in_hash_order(table: pd.DataFrame) -> pd.DataFrame:
     hashed = table.assign(hash=table["text"].map(_hash))
-    # Equal texts by all else that tells them apart, not by their place in the file.
+    # Equal texts are in the order of their other columns, not in that of the file.
     return hashed.sort_values(["hash", "target", "group", "label", "split"]).drop(columns="hash")
 
 

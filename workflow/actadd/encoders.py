@@ -276,7 +276,7 @@ def _normalize(folder: Path, path: Path) -> "nn.Module":
 def _dropout(folder: Path, path: Path) -> "nn.Module":
     from torch import nn
 
-    # Only in training does it change anything.
+    # It changes something only in training.
     return nn.Identity()
 
 
@@ -289,7 +289,7 @@ AFTER = {
 
 
 def _modes(folder: Path, pooling: dict[str, Any]) -> list[str]:
-    """How tokens become one vector; of several ways the vectors are joined."""
+    """How tokens become one vector; the vectors of several modes are joined."""
     modes = pooling.get("pooling_mode")
     if modes is None:
         modes = [mode for key, mode in MODES.items() if pooling.get(key)] or ["mean"]

@@ -177,7 +177,7 @@ class Experiment:
     def _behind(self, prefix: str, text: str, target: str = "") -> tuple[str, str, str]:
         """What is read as one text, its target, and the prefix whose tokens stand before it.
 
-        A prompt behind a prefix that ends in a space is read with it: of "Be kind. " and "The sea"
+        A prompt behind a prefix that ends in a space is read with it: in "Be kind. " and "The sea"
         the space belongs to " The", as in PREADD's own code. Given texts keep their own tokens, as
         those are compared one by one.
         """

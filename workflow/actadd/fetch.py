@@ -326,7 +326,7 @@ def _from_cache(
 ) -> dict | None:
     """Links a repository's snapshot out of the hub client's cache; None if it is not there whole.
 
-    What others have loaded from it may be fewer files than we had: those of the lock file decide.
+    Others may have loaded fewer files from it than we had: the lock file decides.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError

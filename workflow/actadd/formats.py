@@ -289,7 +289,7 @@ def _rows_of(text: str, separator: str, quoting: str) -> Iterator[tuple[int, lis
     style = csv.QUOTE_NONE if quoting == "none" else csv.QUOTE_MINIMAL
     escape = "\\" if quoting == "backslash" else None
     if escape:
-        # Before any other character it is text: not all writers double it.
+        # A backslash before any other character is text: not all writers double it.
         other = re.compile(rf'\\(?:(["\\\r\n]|{re.escape(separator)})|)')
         text = other.sub(lambda found: found[0] if found[1] else r"\\", text)
     stream = io.StringIO(text, newline="")
@@ -353,10 +353,10 @@ def _misquoted(text: str, start: int, end: int, why: str) -> str:
 
 
 def _quoting(text: str, separator: str, header: bool) -> str:
-    """How a table of which the config does not say it is quoted: double or none.
+    """How a table is quoted if the config does not say: double or none.
 
-    With another separator than a tab, a text in double quotes is what stands between them. Files
-    with tabs come raw, quotes being text, or as programs write them that quote.
+    With another separator than a tab, double quotes enclose a text. Files with tabs are raw, so
+    that quotes are text, or come from a program that quotes.
     """
     if separator != "\t" or '"' not in text:
         return "double"
@@ -376,10 +376,10 @@ def _quoting(text: str, separator: str, header: bool) -> str:
 
 
 def _by_a_program(text: str, separator: str, header: bool) -> bool:
-    """Whether a program that quotes has written `text`: just the cells that it encloses are.
+    """Whether a program that quotes has written `text`, by the cells that are enclosed.
 
-    Those are, by pandas and Python, what holds a separator, quote or line end; by Excel, commas
-    too; or every cell; or, by R, a whole column and the header.
+    pandas and Python enclose a cell with a separator, quote or line end, and Excel one with a comma
+    too. Other programs enclose every cell, and R whole columns and the header.
     """
     pattern = r'(?:"((?:[^"]|"")*)"|([^"SEP\r\n]*))(SEP|\r\n|\r|\n|\Z)'
     one = re.compile(pattern.replace("SEP", separator))
@@ -519,7 +519,7 @@ def _listed(whole: Any, records: str | None) -> Any:
     if lists and len(lists) == len(whole) and len(sizes) == 1 and not of_objects:
         return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
     keys = ", ".join(map(str, of_objects or whole))[:200] or "none"
-    # By pandas, if it is not told otherwise, each column is an object of its cells.
+    # pandas writes each column as an object of its cells unless it is told otherwise.
     remedy = "save a list of objects (pandas: to_json with orient='records')"
     if of_objects or any(
         isinstance(value, dict) and _holds_a_list(value) for value in whole.values()

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def unaccepted(config: dict[str, Any], models: Iterable[str]) -> list[str]:
-    """Those of some models, in the order of the config, whose licence terms nobody has accepted."""
+    """The models whose licence terms nobody has accepted, in the order of the config."""
     wanted = set(models) - set(config["licences_accepted"])
     return [
         name
@@ -20,9 +20,9 @@ def accepting(config: dict[str, Any], models: Iterable[str]) -> str:
 
 
 def terms(config: dict[str, Any], models: Iterable[str]) -> str:
-    """What there is to read of some models' licences, and the one line that accepts them all.
+    """Where to read the terms of some models, and the one line that accepts them all.
 
-    It keeps those that are accepted already.
+    The line keeps the models that are accepted already.
     """
     models = list(models)
     licences = (

@@ -123,8 +123,8 @@ def _numeric(column: pd.Series) -> bool:
 # --- Markdown ---
 
 
-# What stands for something else, but not where it is plain: brackets of an interval, an underscore
-# within a name, an ampersand alone.
+# Characters that Markdown reads as markup. They are left alone where they are plain: brackets of an
+# interval, an underscore within a name, an ampersand alone.
 _MARKED = re.compile(r"[\\`*~$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|^[#>+=-]|(?<=^\d)[.)](?= )")
 
 

@@ -62,7 +62,7 @@ def _link(spec: dict, source: Path, folder: Path) -> None:
 
 
 def _link_weights(spec: dict, source: Path, folder: Path) -> None:
-    """Links the weights that a loader reads, and of two sets of them the first that is whole."""
+    """Links the weights that a loader reads, the first set that is whole if there are two."""
     failed: list[UserError] = []
     sets = candidates(source)
     for first in sets:

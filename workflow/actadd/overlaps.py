@@ -29,7 +29,7 @@ def overlapping(
     Takes time in proportion to the number of words.
     """
     keys = {text: key_of(text) for text in texts}
-    # Of equal ones, the first.
+    # The first of equal texts.
     whole = {key_of(other): other for other in reversed(list(others))}
     met = {key: whole[key] for key in keys.values() if key in whole}
     if beginnings:

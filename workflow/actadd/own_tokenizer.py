@@ -19,7 +19,7 @@ from actadd.tokens import Tokens, single_token
 FILES = ("tokenizer.json", "vocab*", "tekken.json", "*.model", "*.tiktoken", "*.vocab", "*.bpe")
 # Read whatever the class.
 ALSO_READ = ("tokenizer.json", "tekken.json", "tiktoken.model")
-# What of a tokenizer.json decides a text's ids, and an id's text.
+# Parts of a tokenizer.json that decide a text's ids, and an id's text.
 DECIDING = ("normalizer", "pre_tokenizer", "model", "decoder", "added_tokens")
 # Texts on which tokenizers of different settings differ.
 TEXTS = (
@@ -115,7 +115,7 @@ def load(name: str, source: Path, trusted: bool, **options: Any) -> Any:
 
 
 def write(tokenizer: Any, folder: Path) -> None:
-    """Leaves in a folder a tokenizer.json that says all that a loaded tokenizer came to."""
+    """Writes a loaded tokenizer into a folder, as one complete tokenizer.json."""
     from tokenizers import Tokenizer
 
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
@@ -123,7 +123,7 @@ def write(tokenizer: Any, folder: Path) -> None:
     backend.no_padding()
     path = folder / "tokenizer.json"
     if path.exists():
-        # As it is, if that says the same: its digest is part of what determines a cell.
+        # A file that says the same stays as it is: its digest is part of what determines a cell.
         if _deciding(Tokenizer.from_file(str(path))) == _deciding(backend):
             return
         path.unlink()
@@ -190,7 +190,7 @@ def facts(spec: dict, folder: Path, tokenizer: Any, config: Any, rows: int) -> t
 
 
 def _check_rows(key: str, backend: Any, rows: int) -> None:
-    """A head that is larger than the tokenizer is said, one that is smaller refused."""
+    """Prints that a head is larger than the tokenizer; raises UserError if it is smaller."""
     words = backend.get_vocab(with_added_tokens=False)
     beyond = [word for word, token_id in words.items() if token_id >= rows]
     added = {token.content for token in backend.get_added_tokens_decoder().values()}

@@ -102,7 +102,7 @@ def tail(log: Path, since: float) -> list[str]:
 
 
 def reason(rule: str, logs: Iterable[str], ended: str, since: float) -> str:
-    """What is to be said of a failed job: how it ended, and the last lines of its logs."""
+    """The message about a failed job: how it ended, and the last lines of its logs."""
     parts = [f"{rule}: {ended}"] if ended else []
     for log in logs:
         if lines := tail(Path(log), since):

@@ -100,8 +100,8 @@ def paired_p_value(differences: np.ndarray, ranked: bool = False) -> float:
 
 
 # --- one control of several draws -----------------------------------------------------------------
-# Each random vector meets each prompt, so both are random effects, crossed. Of five draws a
-# bootstrap's interval would be much too narrow.
+# Each random vector meets each prompt, so both are random effects, crossed. A
+# bootstrap's interval over five draws would be much too narrow.
 
 
 @dataclass(frozen=True)

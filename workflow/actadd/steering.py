@@ -335,7 +335,7 @@ def _columns_before(inputs: Mapping[str, Any], read: int, counted: dict[int, int
     if held is None or inputs.get("use_cache") is False:
         return 0
     try:
-        # At once a number: a static cache's own counter goes on while the pass runs.
+        # Read as a number now: a static cache's own counter goes on while the pass runs.
         return int(held.get_seq_length())
     except (AttributeError, TypeError, ValueError):
         mask = inputs.get("attention_mask")

@@ -300,8 +300,8 @@ class Tokens:
     def _check_written(self, messages: Sequence[Message], ids: list[int]) -> None:
         """Raises UserError if a template leaves out the last message's text.
 
-        So do those that read a list of parts, as of texts and images: nothing in a plain text is a
-        part.
+        Templates that read a list of parts, such as texts and images, leave it out: a plain text
+        has no parts.
         """
         content = messages[-1].get("content")
         if not isinstance(content, str):
@@ -309,7 +309,7 @@ class Tokens:
         try:
             other = self._reader.chat([*messages[:-1], {**messages[-1], "content": f"{content} x"}])
         except UserError:
-            # What is refused has been read.
+            # A template that refuses a text has read it.
             return
         if other == ids:
             raise UserError(

@@ -47,15 +47,15 @@ LENGTHS, FOLLOWING, WIDTH = (5, 3, 8), 2, 9
 SINGLE, OWN = 8, 2
 # Copies of a row whose streams are rounded otherwise.
 ROUNDED = 4
-# How often the noise a property may be off.
+# A property may be off by this many times the noise.
 FACTOR = 4
-# What is allowed in float64; of a model that computes a part in float32 all the same, what float32
-# is allowed. It shows in noise larger than this.
+# The bound in float64. A model that computes a part in float32 all the same has the bound of
+# float32; noise larger than the second number shows that it does.
 FLOAT64, PURE = 1e-9, 1e-11
 # Where another shape alone moves a position this far, nothing can be told from it. Rounding anew
 # counts as this much at most, so that a fault still shows.
 UNSTEADY = 0.1
-# How large a vector is that is added, of the residual stream's usual norm there.
+# Norm of an added vector, as a share of the residual stream's usual norm there.
 SHARE = 0.5
 
 # Property -> what is wrong if it does not hold.
@@ -426,7 +426,7 @@ class _Checks:
     def steering(self) -> tuple[float, float]:
         changes = [_added(places) for places in self._places()]
         alone = [self.plain(*each) for each in zip(self.texts, changes, strict=True)]
-        # What is steered may lie at other ties.
+        # A steered stream may lie at other ties.
         for row, each in enumerate(zip(self.texts, alone, changes, strict=True)):
             self.bounds[row] = torch.maximum(self.bounds[row], FACTOR * self._rounding(*each))
         with steer(self.model, self.planned, self.mask, prompt_lengths=LENGTHS, verify=False):

@@ -101,7 +101,7 @@ def escape(char: str) -> str:
 def visible(text: str) -> str:
     """A text in which everything can be seen: what leaves no mark is an escape, but for line ends.
 
-    So names that differ, look different, and no character turns the direction of what follows.
+    Names that differ look different, and no character turns the direction of what follows.
     """
     text = text.replace("\r\n", "\n")
     if text.isascii() and text.isprintable():

@@ -11,7 +11,7 @@ from actadd.verification import verified
 
 def work(spec, inputs, outputs):
     entry, folder = spec["model"], outputs["folder"]
-    # Whatever asked for the model.
+    # This holds for every job that asks for the model.
     if "terms" in entry:
         raise UserError(f"licences_accepted: not accepted yet: {entry['terms']}")
     facts = prepare(entry, inputs["source"], folder)

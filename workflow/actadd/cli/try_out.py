@@ -68,7 +68,7 @@ def model_folder(model: str, results: Path, bos: str | None = None) -> Iterator[
 
 
 def _unknown(model: str, results: Path) -> str:
-    """What to name instead of something that is no model, or how that is made ready."""
+    """The models to name instead of an unknown one, or the command that makes it ready."""
     names = sorted(path.parent.name for path in results.glob("models/*/model.json"))
     lines = [
         f"--model: {model!r} is neither a prepared model nor a Hugging Face folder.",

@@ -136,7 +136,7 @@ def _unlisted(results: Path, listed: set[Path], known: set[Path | None]) -> Iter
 
 
 def show(checked: Checked, config: dict[str, Any], configs: list[Path]) -> None:
-    """Prints the faults, one a line, and the command that makes anew what they are faults of."""
+    """Prints the faults, one a line, and the command that makes the faulty files anew."""
     for fault in checked.faults[:SHOWN]:
         typer.echo(f"{fault.path}: {fault.what}")
     if len(checked.faults) > SHOWN:

@@ -124,7 +124,7 @@ def literal(text: str) -> str:
 
 @contextmanager
 def literal_texts() -> Iterator[set[str]]:
-    """Within it, every text of matplotlib is drawn literally; yields what no font has, so far."""
+    """In the block, matplotlib draws all texts literally; yields the characters that fonts lack."""
     set_text = Text.set_text
 
     def set_literally(self: Text, text: Any) -> None:

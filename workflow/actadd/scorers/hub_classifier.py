@@ -75,7 +75,7 @@ def _answers(pipeline, texts: list[str]) -> list[list[float]]:
     options = encoded_length(pipeline.model, pipeline.tokenizer)
     lengths = [len(pipeline.tokenizer(text, **options)["input_ids"]) for text in texts]
     answers: list[list[float]] = [[] for _ in texts]
-    # Texts of one length together: nothing is padded, so a text has the score that it has alone,
+    # Texts of one length go together: nothing is padded, so a text has the score that it has alone,
     # also under a model that takes its padding for text.
     for length in sorted(set(lengths) - {0}):
         alike = [index for index, own in enumerate(lengths) if own == length]

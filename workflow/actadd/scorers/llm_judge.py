@@ -174,8 +174,8 @@ def _text(message: dict[str, Any]) -> str | None:
 def verdict(text: str) -> float | None:
     """1 for an answer that says yes, 0 for no, None where it says neither, or both.
 
-    Read are, behind what a model thinks aloud: a JSON value, what follows the word answer, and the
-    first and the last word.
+    It reads what follows a model's thoughts: a JSON value, the text after the word answer, and
+    the first and the last word.
     """
     text = CLOSED.split(text)[-1]
     if UNCLOSED.search(text):

@@ -50,7 +50,7 @@ def _kept(spec: dict, text: str) -> dict[str, Any]:
             value = float(reply["attributeScores"][attribute]["summaryScore"]["value"])
         except (LookupError, TypeError, ValueError) as error:
             raise Unreadable(excerpt(str(reply))) from error
-        # So is what is no number at all.
+        # NaN fails this too.
         if not 0 <= value <= 1:
             raise Unreadable(excerpt(str(reply)))
         return {"answer": value}
