@@ -9,7 +9,7 @@ import pytest
 from docutils.core import publish_parts
 
 import tiny
-from actadd import report
+from actadd import provenance, report
 from actadd.config import checked
 from actadd.plan import Plan, listed
 from browser import needs_chromium, opening
@@ -49,7 +49,8 @@ def test_the_first_page_says_what_made_it(tmp_path):
     records = []
     for number, (commit, torch) in enumerate((("c0ffee", "2.1"), ("c0ffee", "2.2"), (None, "2.2"))):
         git = {"commit": commit, "dirty": number == 1}
-        record = {"git": git, "versions": {"python": "3.11", "torch": torch}}
+        record = {**dict.fromkeys(provenance.KEYS), "git": git}
+        record["versions"] = {"python": "3.11", "torch": torch}
         records.append(tmp_path / f"{number}.json")
         records[-1].write_text(json.dumps(record))
     experiment = {"title": "A *sweep*", "models": ["tiny"], "data": "prompts"}
