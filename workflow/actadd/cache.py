@@ -1,9 +1,16 @@
-"""A key-value cache with room, since transformers' own copies itself at each token."""
+"""Passes over a batch that grows, with a key-value cache that has room.
 
+Transformers' own copies itself at each token.
+"""
+
+import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from actadd.steering import language_model
+from actadd.steering import cache_name, input_device, language_model, model_inputs, takes
+
+# The cache of models without attention, which take a mask of the columns that are read alone.
+RECURRENT = "cache_params"
 
 
 class RoomyLayer(DynamicLayer):
@@ -63,3 +70,40 @@ def roomy_cache(model: nn.Module, room: int) -> Cache:
         RoomyLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers
     ]
     return cache
+
+
+class Reading:
+    """Forward passes over a batch that grows by a column at a time: prefill, then decode steps."""
+
+    def __init__(self, model: nn.Module, room: int, use_cache: bool = True):
+        """room: tokens of a row that the cache holds in the end."""
+        self.model = model
+        self.name = cache_name(model) if use_cache else None
+        # Some models know no cache but their own, which the first pass then makes.
+        self.own = has_own_cache(model)
+        self.cache = roomy_cache(model, room) if self.name and not self.own else None
+        self.options = {"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}
+        self.seen = 0
+
+    def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The last column's logits [rows, vocabulary]; ids, mask: [rows, width], all columns."""
+        inputs = model_inputs(self.model, ids[:, self.seen :], mask, self.seen)
+        if self.cache is not None:
+            inputs[self.name] = self.cache
+        if self.name == RECURRENT:
+            inputs["attention_mask"] = mask[:, self.seen :]
+        output = self.model(**inputs, use_cache=self.name is not None, **self.options)
+        if self.name and self.own:
+            self.cache = getattr(output, self.name, None)
+        if self.cache is not None:
+            self.seen = ids.shape[1]
+        return output.logits[:, -1]
+
+    def repeat(self, rows: int, samples: int) -> None:
+        """From here on each of the rows stands `samples` times in succession."""
+        if self.own and samples > 1:
+            # Not every class repeats its rows right: the next pass reads them all again.
+            self.cache, self.seen = None, 0
+        elif self.cache is not None:
+            numbers = torch.arange(rows, device=input_device(self.model))
+            self.cache.reorder_cache(numbers.repeat_interleave(samples))

@@ -7,59 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actadd.cache import has_own_cache, roomy_cache
+from actadd.cache import Reading
 from actadd.sampling import Sampling, draws, next_tokens
-from actadd.steering import (
-    Addition,
-    Touch,
-    cache_name,
-    input_device,
-    model_inputs,
-    steer,
-    takes,
-)
+from actadd.steering import Addition, Touch, input_device, steer
 
 FINISHED, BROKEN = -1, -2
-# The cache of models without attention, which take a mask of the columns that are read alone.
-RECURRENT = "cache_params"
 GREEDY = Sampling(temperature=0)
-
-
-class Reading:
-    """Forward passes over a batch that grows by a column at a time: prefill, then decode steps."""
-
-    def __init__(self, model: nn.Module, room: int, use_cache: bool = True):
-        """room: tokens of a row that the cache holds in the end."""
-        self.model = model
-        self.name = cache_name(model) if use_cache else None
-        # Some models know no cache but their own, which the first pass then makes.
-        self.own = has_own_cache(model)
-        self.cache = roomy_cache(model, room) if self.name and not self.own else None
-        self.options = {"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}
-        self.seen = 0
-
-    def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """The last column's logits [rows, vocabulary]; ids, mask: [rows, width], all columns."""
-        inputs = model_inputs(self.model, ids[:, self.seen :], mask, self.seen)
-        if self.cache is not None:
-            inputs[self.name] = self.cache
-        if self.name == RECURRENT:
-            inputs["attention_mask"] = mask[:, self.seen :]
-        output = self.model(**inputs, use_cache=self.name is not None, **self.options)
-        if self.name and self.own:
-            self.cache = getattr(output, self.name, None)
-        if self.cache is not None:
-            self.seen = ids.shape[1]
-        return output.logits[:, -1]
-
-    def repeat(self, rows: int, samples: int) -> None:
-        """From here on each of the rows stands `samples` times in succession."""
-        if self.own and samples > 1:
-            # Not every class repeats its rows right: the next pass reads them all again.
-            self.cache, self.seen = None, 0
-        elif self.cache is not None:
-            numbers = torch.arange(rows, device=input_device(self.model))
-            self.cache.reorder_cache(numbers.repeat_interleave(samples))
 
 
 @torch.inference_mode()

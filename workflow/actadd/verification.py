@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from actadd.batching import is_out_of_memory, left_pad
+from actadd.cache import Reading
 from actadd.errors import UserError, named
 from actadd.files import remove, write_json
-from actadd.generation import Reading
 from actadd.resume import outputs_below, resumed_at
 from actadd.steering import (
     Addition,
