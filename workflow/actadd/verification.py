@@ -429,6 +429,11 @@ class _Checks:
         # A steered stream may lie at other ties.
         for row, each in enumerate(zip(self.texts, alone, changes, strict=True)):
             self.bounds[row] = torch.maximum(self.bounds[row], FACTOR * self._rounding(*each))
+        if getattr(self.base, "is_quantized", False):
+            # Rows are rounded with those beside them, the more so where a vector makes outliers.
+            offs = [off for _, _, off in self._against(self._by_hand(changes), alone)]
+            noise = float(torch.cat(offs).max().clamp(max=UNSTEADY))
+            self.bounds = [bound.clamp(min=FACTOR * noise) for bound in self.bounds]
         with steer(self.model, self.planned, self.mask, prompt_lengths=LENGTHS, verify=False):
             whole = self.batch()
         return self._worst(self._steps(self.steered, alone) + self._against(whole, alone))
@@ -472,6 +477,24 @@ class _Checks:
                 by_layer.setdefault(addition.layer, []).extend(columns)
             rows.append(by_layer)
         return rows
+
+    def _by_hand(self, changes: Sequence[Change]) -> Pass:
+        """The left-padded batch, each row steered by a hook of its own."""
+
+        def change(layer: int, read: Tensor) -> Tensor:
+            rows = []
+            for row, (length, steered) in enumerate(zip(LENGTHS, changes, strict=True)):
+                start = WIDTH - length
+                rows.append(
+                    torch.cat(
+                        [read[row : row + 1, :start], steered(layer, read[row : row + 1, start:])],
+                        dim=1,
+                    )
+                )
+            return torch.cat(rows)
+
+        inputs = model_inputs(self.model, self.whole, self.mask)
+        return self.plain(inputs.pop("input_ids"), change, **inputs)
 
     def _rounding(self, ids: Tensor, own: Pass, change: Change | None = None) -> Tensor:
         """How far a text is taken from its own pass where all that its blocks read is rounded anew.
