@@ -1,8 +1,6 @@
 """What a message names as the remedy is typed here, and then it works."""
 
 import re
-import subprocess
-import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -14,33 +12,11 @@ from actadd.errors import UserError
 from actadd.fetch import fetch
 from actadd.files import read_json, write_json
 from actadd.provenance import sealed
+from tiny import actadd, typed
 
 pytestmark = pytest.mark.workflow
 
 TRIAL = ("--positive", "Love", "--negative", "Hate", "--layer", "1", "--tokens", "3")
-
-
-def actadd(space, *arguments: str, code: int = 0) -> str:
-    command = [sys.executable, "-m", "actadd", *arguments]
-    environment = {**space.environment(), "PYTHONPATH": "workflow"}
-    done = subprocess.run(
-        command, cwd=space.folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def typed(space, command: str) -> None:
-    """Runs a command of the shell that a message names, in a workspace."""
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=space.folder,
-        env=space.environment(),
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_terms_of_a_model_are_asked_for_whatever_asks_for_it(tmp_path, tiny_model):

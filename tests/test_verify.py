@@ -4,7 +4,6 @@ import os
 import random
 import re
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from actadd import provenance
 from actadd.cli import verify
 from actadd.errors import DamagedFile, UserError
 from actadd.files import read_json, write_json
+from tiny import actadd, typed
 
 pytestmark = pytest.mark.workflow
 
@@ -25,29 +25,6 @@ def flip(path: Path, place: int, bit: int) -> None:
     content[place] ^= 1 << bit
     path.write_bytes(bytes(content))
     os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
-
-
-def actadd(space, *arguments: str, code: int = 0) -> str:
-    command = [*space.command()[:1], "-m", "actadd", *arguments]
-    environment = {**space.environment(), "PYTHONPATH": "workflow"}
-    done = subprocess.run(
-        command, cwd=space.folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def typed(space, command: str) -> None:
-    """Runs a command of the shell that a message names, in a workspace."""
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=space.folder,
-        env=space.environment(),
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # --- records ---

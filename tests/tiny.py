@@ -300,3 +300,27 @@ class Workspace:
             and "store" not in path.parts
             and path.name != ".snakemake_timestamp"
         }
+
+
+def actadd(space: Workspace, *arguments: str, code: int = 0) -> str:
+    """What the command line prints in a workspace; fails the test at another exit code."""
+    command = [sys.executable, "-m", "actadd", *arguments]
+    environment = {**space.environment(), "PYTHONPATH": "workflow"}
+    done = subprocess.run(
+        command, cwd=space.folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def typed(space: Workspace, command: str) -> None:
+    """Runs a command of the shell that a message names, in a workspace."""
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=space.folder,
+        env=space.environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
