@@ -21,11 +21,11 @@ shell.prefix(
     "${{PYTHONPATH:+:$PYTHONPATH}}; "
 )
 
-from actadd import runs
-from actadd.config import checked
-from actadd.configfiles import in_order, load
-from actadd.errors import UserError, print_anything
-from actadd.plan import Plan
+from actadd.pipeline import run_lock
+from actadd.config.checks import checked
+from actadd.config.files import in_order, load
+from actadd.base.errors import UserError, print_anything
+from actadd.pipeline.plan import Plan
 
 print_anything()
 
@@ -56,7 +56,7 @@ RUNNING = Path(".snakemake/running")
 
 try:
     if "--unlock" in sys.argv:
-        runs.refuse_if_running(RUNNING)
+        run_lock.refuse_if_running(RUNNING)
     config = checked(in_order(config, written), Path.cwd())
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -74,7 +74,7 @@ onstart:
     say_refusals()
     refuse_unaccepted()
     try:
-        runs.begin(RUNNING, Path("results"))
+        run_lock.begin(RUNNING, Path("results"))
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
@@ -86,7 +86,7 @@ onerror:
 onsuccess:
     say_what_was_done(STARTED)
     # Jobs with failed cells succeed, so that all others go on; the run as a whole has not.
-    if failed := failed_cells(STARTED):
+    if failed := failed_cells_message(STARTED):
         raise WorkflowError(failed)
 
 

@@ -120,9 +120,9 @@ def per_completion(found: dict) -> float:
 
 def ours(setup: Setup, settings: list[tuple[int, float]], name: str) -> None:
     """The grid as an experiment of the pipeline, from its vectors to the written table."""
-    from actadd.datasets import prepare
-    from actadd.measures import measure
-    from actadd.vectors import write_vector
+    from actadd.data.datasets import prepare
+    from actadd.measure.measurement import measure
+    from actadd.vectors.derivation import write_vector
 
     folder = setup.scratch / "grid"
     prompts = folder / "prompts.parquet"

@@ -15,7 +15,7 @@ def run(setup: Setup) -> list[Result]:
     import torch
     from transformers import LogitsProcessorList
 
-    from actadd.batching import left_pad, padded_width
+    from actadd.engine.batching import left_pad, padded_width
     from benchmarks.peers.common import FrequencyPenalty
 
     model, tokens = setup.load(), setup.tokens()

@@ -13,14 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from actadd.activations import contrast_ids
-from actadd.batching import left_pad
-from actadd.generation import generate
-from actadd.models import load
-from actadd.sampling import Sampling
-from actadd.steering import Addition, blocks, record_activations
-from actadd.tokens import Tokens
-from actadd.vectors import derive
+from actadd.engine.batching import left_pad
+from actadd.engine.generation import generate
+from actadd.engine.sampling import Sampling
+from actadd.engine.steering import Addition, blocks, record_activations
+from actadd.engine.tokens import Tokens
+from actadd.models.loading import load
+from actadd.vectors.activations import contrast_ids
+from actadd.vectors.derivation import derive
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIR = {"name": "love-hate", "kind": "pair", "positive": "Love", "negative": "Hate"}

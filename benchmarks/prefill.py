@@ -8,9 +8,9 @@ SAMPLES, STEPS = 16, 30
 
 def run(setup: Setup) -> list[Result]:
     """16 samples of 8 prompts x 30 tokens: one prefill of each prompt, or one of each row."""
-    from actadd.batching import left_pad, padded_width
-    from actadd.resume import outputs_below, resumed_at
-    from actadd.steering import model_inputs, steer
+    from actadd.engine.batching import left_pad, padded_width
+    from actadd.engine.shared_layers import outputs_below, resumed_at
+    from actadd.engine.steering import model_inputs, steer
 
     model, tokens = setup.load(), setup.tokens()
     encoded = [tokens.encode(prompt) for prompt in PROMPTS]

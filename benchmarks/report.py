@@ -10,7 +10,7 @@ from benchmarks.common import Result
 
 def write(results: list[Result], machine: dict[str, str], folder: Path) -> None:
     """benchmark.csv, benchmark.md and benchmark.png in `folder`."""
-    from actadd.files import write_json, write_text, write_with
+    from actadd.base.files import write_json, write_text, write_with
 
     table = pd.DataFrame([result.row() for result in results])
     write_with(folder / "benchmark.csv", lambda path: table.to_csv(path, index=False))
@@ -41,7 +41,7 @@ def draw(results: list[Result], machine: dict[str, str], path: Path) -> None:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    from actadd.files import whole_file
+    from actadd.base.files import whole_file
 
     # A figure that is not a number is one that could not be taken; the table says why.
     shown = [

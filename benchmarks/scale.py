@@ -23,7 +23,7 @@ def run(setup: Setup) -> list[Result]:
     """Each point in a process of its own; then the workflow on 1,000 cells, and once more."""
     sys.path.insert(0, str(ROOT / "tests"))
     import tiny
-    from actadd.models import prepare
+    from actadd.models.loading import prepare
 
     folder = setup.scratch / "scale"
     shutil.rmtree(folder, ignore_errors=True)
@@ -104,10 +104,10 @@ def point(folder: Path, axis: str, count: int) -> dict[str, float]:
     """Seconds and peak megabytes of one experiment of so many cells, prompts or samples."""
     import numpy as np
 
-    from actadd.datasets import prepare
-    from actadd.measures import measure
-    from actadd.models import load
-    from actadd.vectors import write_vector
+    from actadd.data.datasets import prepare
+    from actadd.measure.measurement import measure
+    from actadd.models.loading import load
+    from actadd.vectors.derivation import write_vector
 
     here = folder / f"{axis}-{count}"
     number = {name: count if name == axis else 1 for name in AXES}

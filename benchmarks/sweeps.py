@@ -16,11 +16,11 @@ def run(setup: Setup) -> list[Result]:
     """40 coefficients at layer 16 of 30 on sentences; the numbers of all arms are compared too."""
     import torch
 
-    from actadd import sizes
-    from actadd.batching import by_length, left_pad
-    from actadd.logprobs import TOGETHER, swept_logprobs
-    from actadd.logprobs import _measured as measured
-    from actadd.steering import blocks, model_inputs, steer
+    from actadd.engine.batching import by_length, left_pad
+    from actadd.engine.steering import blocks, model_inputs, steer
+    from actadd.measure.logprobs import TOGETHER, swept_logprobs
+    from actadd.measure.logprobs import _measured as measured
+    from actadd.models import batch_rows
 
     model, tokens = setup.load(), setup.tokens()
     device = model.get_input_embeddings().weight.device
@@ -28,7 +28,7 @@ def run(setup: Setup) -> list[Result]:
     rows = [tokens.encode(text) for text in texts]
     layer = round(LAYER_SHARE * len(blocks(model)))
     additions = [setup.addition(layer, coefficient) for coefficient in COEFFICIENTS]
-    batches = list(by_length([len(row) for row in rows], 128 // sizes.ROWS_PER_TEXT))
+    batches = list(by_length([len(row) for row in rows], 128 // batch_rows.ROWS_PER_TEXT))
 
     def shared() -> list[dict]:
         found = []

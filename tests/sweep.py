@@ -174,8 +174,8 @@ class Tries:
         import torch
 
         import reference
-        from actadd.batching import left_pad
-        from actadd.steering import Addition, blocks
+        from actadd.engine.batching import left_pad
+        from actadd.engine.steering import Addition, blocks
 
         self.model = model
         self.ids, self.mask = left_pad(PROMPTS, 1)
@@ -258,8 +258,8 @@ TRIES = ("draws", "wrapper", "dynamic", "static", "chunks")
 
 def outcome(family: str) -> dict:
     """{"outcome": right, refused, wrong or not built; "why", and what each of TRIES gave}."""
-    from actadd.errors import UserError
-    from actadd.verification import verify
+    from actadd.base.errors import UserError
+    from actadd.models.verification import verify
 
     why = ""
     for dtype in ("float64", "float32"):

@@ -15,14 +15,13 @@ import pytest
 import yaml
 
 import tiny
-from actadd import scores
-from actadd.answers import Unreadable
-from actadd.config import checked
-from actadd.errors import CellError, UserError
-from actadd.files import canonical, read_json, write_json
-from actadd.plan import Plan
-from actadd.scorers import llm_judge, perspective
+from actadd.base.errors import CellError, UserError
+from actadd.base.files import canonical, read_json, write_json
+from actadd.config.checks import checked
+from actadd.pipeline.plan import Plan
+from actadd.scorers import llm_judge, perspective, scores
 from actadd.scorers.llm_judge import verdict
+from actadd.scorers.remote import Unreadable
 
 KEY = "sk-very-secret"
 

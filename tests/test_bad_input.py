@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 import tiny
-from actadd import datasets
-from actadd.activations import contrast_ids
-from actadd.config import checked
-from actadd.configfiles import load
-from actadd.errors import UserError
-from actadd.experiment import Experiment
-from actadd.tokens import Tokens
+from actadd.base.errors import UserError
+from actadd.config.checks import checked
+from actadd.config.files import load
+from actadd.data import datasets
+from actadd.engine.tokens import Tokens
+from actadd.measure.experiment import Experiment
+from actadd.vectors.activations import contrast_ids
 
 DEFAULT = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
 DELETE = object()

@@ -13,11 +13,12 @@ from transformers import AutoTokenizer
 import chats
 import tiny
 import zoo
-from actadd import models, prompt_batch
-from actadd.activations import contrast_ids, late
-from actadd.errors import UserError
-from actadd.files import read_json
-from actadd.tokens import Tokens
+from actadd import prompt_batch
+from actadd.base.errors import UserError
+from actadd.base.files import read_json
+from actadd.engine.tokens import Tokens
+from actadd.models import loading
+from actadd.vectors.activations import contrast_ids, late
 
 ENTRY = {
     "name": "m",
@@ -55,7 +56,7 @@ def source(base, tmp_path):
 
 
 def prepared(source, tmp_path, **changes) -> Tokens:
-    models.prepare({**ENTRY, **changes}, source, tmp_path / "out")
+    loading.prepare({**ENTRY, **changes}, source, tmp_path / "out")
     return Tokens(tmp_path / "out")
 
 

@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 
 import test_models
 import tiny
-from actadd import checkpoints, models, sizes
-from actadd.errors import UserError
-from actadd.fetch import fetch
-from actadd.tokens import Tokens
+from actadd.base.errors import UserError
+from actadd.data.fetch import fetch
+from actadd.engine.tokens import Tokens
+from actadd.models import batch_rows, checkpoints, loading
 from families import FAMILIES
 
 ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
@@ -43,7 +43,7 @@ def add_tokenizer(tiny_model, folder):
 def prepared_from(folder, **changes):
     target = folder.parent / "out"
     shutil.rmtree(target, ignore_errors=True)
-    return models.prepare({**ENTRY, **changes}, folder, target)
+    return loading.prepare({**ENTRY, **changes}, folder, target)
 
 
 def refused(folder, *parts, **changes):
@@ -118,7 +118,7 @@ def test_names_without_the_base_models_prefix_are_what_they_are(folder, tmp_path
     save_file(new, folder / SINGLE, {"format": "pt"})
     after = prepared_from(folder)
     assert after["weights"] != before["weights"]
-    loaded = models.load(tmp_path / "out", dtype="float32", device="cpu", threads=1)
+    loaded = loading.load(tmp_path / "out", dtype="float32", device="cpu", threads=1)
     assert torch.equal(loaded.transformer.h[1].mlp.c_fc.weight, old[BLOCK])
 
 
@@ -216,7 +216,7 @@ def test_a_tied_head_that_is_stored_twice_counts_once_if_it_is_the_same(folder, 
     prepared_from(folder, parameters=55_072 + (0 if equal else numbers))
     if equal:
         return
-    loaded = models.load(folder.parent / "out", dtype="float32", device="cpu", threads=1)
+    loaded = loading.load(folder.parent / "out", dtype="float32", device="cpu", threads=1)
     assert torch.equal(loaded.lm_head.weight, head["lm_head.weight"])
 
 
@@ -242,7 +242,7 @@ def test_every_family_is_loaded_whole_or_not_at_all(tiny_model, tmp_path, family
         refused(source, "lacks", parameters=None)
         return
     prepared_from(source, parameters=model.num_parameters())
-    loaded = models.load(tmp_path / "out", dtype="float32", device="cpu", threads=1)
+    loaded = loading.load(tmp_path / "out", dtype="float32", device="cpu", threads=1)
     ids = torch.arange(9)[None]
     with torch.no_grad():
         assert torch.equal(loaded(ids).logits, model.float().eval()(ids).logits)
@@ -266,7 +266,7 @@ def test_a_dtype_that_needs_scales_is_refused(folder, dtype):
 
 
 def test_digest_and_count_of_one_file_are_those_of_its_bytes(folder):
-    from actadd.files import digest, sha256_file
+    from actadd.base.files import digest, sha256_file
 
     facts = prepared_from(folder, parameters=55_072)
     assert facts["weights"] == digest({SINGLE: sha256_file(folder / SINGLE)})
@@ -276,7 +276,9 @@ def test_digest_and_count_of_one_file_are_those_of_its_bytes(folder):
     assert len(names) > 2
     assert sharded["weights"] == digest({name: sha256_file(folder / name) for name in names})
     out = folder.parent / "out"
-    assert sizes.size_of(out, "float32").weights == sum((out / n).stat().st_size for n in names)
+    assert batch_rows.size_of(out, "float32").weights == sum(
+        (out / n).stat().st_size for n in names
+    )
 
 
 @pytest.mark.parametrize("sharded", [False, True])
@@ -303,7 +305,7 @@ def test_a_file_that_no_loader_reads_changes_nothing(folder, capsys, sharded, st
     assert stray in capsys.readouterr().out
     out = folder.parent / "out"
     assert not (out / stray).exists() and not (out / "adapter_config.json").exists()
-    loaded = models.load(out, dtype="float32", device="cpu", threads=1)
+    loaded = loading.load(out, dtype="float32", device="cpu", threads=1)
     assert loaded.num_parameters() == 55_072
 
 
@@ -469,7 +471,7 @@ def test_a_folder_that_is_no_checkpoint_is_named_for_what_it_is(folder, kind):
         fetch("m", {"type": "path", "path": str(folder)}, links, folder.parent / "lock")
         target = folder.parent / "out"
         with pytest.raises(UserError, match=r"^models\.tiny"):
-            models.prepare(ENTRY, links, target)
+            loading.prepare(ENTRY, links, target)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import yaml
 from tokenizers import Tokenizer
 
 import tiny
-from actadd.config import checked
-from actadd.errors import UserError
+from actadd.base.errors import UserError
+from actadd.config.checks import checked
 from actadd.scorers import hub_classifier
 
 WIDTH, CONTEXT = 16, 64

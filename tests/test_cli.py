@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 
 import tiny
 from actadd import SteeringVectors, save_vectors
+from actadd.base.files import read_json
 from actadd.cli import app, project, shown
 from actadd.cli import plan as planning
 from actadd.cli.project import configured
-from actadd.configfiles import load
-from actadd.files import read_json
-from actadd.plan import Plan
-from actadd.tokens import Tokens
+from actadd.config.files import load
+from actadd.engine.tokens import Tokens
+from actadd.pipeline.plan import Plan
 
 TRIAL = ("--positive", "Love", "--negative", "Hate", "--layer", "1", "--samples", "2")
 PROMPT = "I went up to my friend and said"
@@ -213,7 +213,7 @@ def test_a_hugging_face_folder_needs_no_preparing(tiny_model, prepared):
 
 
 def test_a_vector_that_dwarfs_the_stream_is_warned_of(prepared, monkeypatch):
-    monkeypatch.setattr("actadd.vectors.DWARFS", 0.1)
+    monkeypatch.setattr("actadd.vectors.derivation.DWARFS", 0.1)
     printed = actadd("try", "--model", str(prepared), *TRIAL, "--tokens", "2", PROMPT)
     assert "warning: at position 1 the vector is up to" in printed and "(layer 1)" in printed
 
@@ -277,7 +277,8 @@ def test_stop_tokens_of_all_the_models_files(tiny_model, tmp_path, monkeypatch):
     )
     asked = []
     monkeypatch.setattr(
-        "actadd.generation.generate", lambda *_, stop_ids, **__: asked.append(stop_ids) or 1 / 0
+        "actadd.engine.generation.generate",
+        lambda *_, stop_ids, **__: asked.append(stop_ids) or 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):
         CliRunner().invoke(

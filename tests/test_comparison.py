@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from actadd.comparison import compare, read_published
-from actadd.errors import UserError
+from actadd.base.errors import UserError
+from actadd.results.comparison import compare, read_published
 from tiny import ROOT
 
 PUBLISHED = ROOT / "workflow" / "data" / "published.csv"

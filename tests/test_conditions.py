@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 
 import tiny
-from actadd import conditions, datasets
-from actadd.config import checked
-from actadd.errors import UserError
-from actadd.experiment import Experiment
-from actadd.plan import Plan
-from actadd.tokens import Tokens
+from actadd.base.errors import UserError
+from actadd.config.checks import checked
+from actadd.data import datasets
+from actadd.engine.tokens import Tokens
+from actadd.measure import conditions
+from actadd.measure.experiment import Experiment
+from actadd.pipeline.plan import Plan
 from test_lens import write
 
 
@@ -200,7 +201,7 @@ def test_match_norm_scales_by_the_geometric_mean_of_the_ratios(prepared, tmp_pat
     assert np.allclose(addition.vector, factor * source)
     assert np.allclose(addition.scaled(), 2 * factor * source)
     assert np.array_equal(plain.vector(plain.conditions[0].additions[0]), source)
-    keys = [e.determinants("actadd.completions", e.conditions[0]) for e in (plain, matched)]
+    keys = [e.determinants("actadd.measure.completions", e.conditions[0]) for e in (plain, matched)]
     assert keys[0]["additions"] != keys[1]["additions"]
 
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 import tiny
-from actadd.config import checked
-from actadd.errors import UserError
-from actadd.plan import Plan
+from actadd.base.errors import UserError
+from actadd.config.checks import checked
+from actadd.pipeline.plan import Plan
 
 FOLDER = "copies"
 TERMS = "https://example.org/terms"

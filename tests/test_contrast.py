@@ -8,13 +8,14 @@ import torch
 
 import reference
 import tiny
-from actadd import datasets, models
-from actadd.batching import left_pad
-from actadd.experiment import Experiment
-from actadd.generation import FINISHED, generate
-from actadd.measures import measure
-from actadd.sampling import Sampling, draws
-from actadd.tokens import Tokens
+from actadd.data import datasets
+from actadd.engine.batching import left_pad
+from actadd.engine.generation import FINISHED, generate
+from actadd.engine.sampling import Sampling, draws
+from actadd.engine.tokens import Tokens
+from actadd.measure.experiment import Experiment
+from actadd.measure.measurement import measure
+from actadd.models import loading
 from families import tiny as tiny_family
 
 STEPS = 7
@@ -184,7 +185,7 @@ def completed(prepared, folder, **changes) -> pd.DataFrame:
 
 def test_completions_of_a_contrasted_condition(prepared, tmp_path):
     table = completed(prepared, tmp_path)
-    model = models.load(prepared, dtype="float64", device="cpu", threads=1)
+    model = loading.load(prepared, dtype="float64", device="cpu", threads=1)
     tokens = Tokens(prepared)
     rows = table[table["method"] == "preadd"]
     assert len(rows) == 8 and set(rows["prefix"]) == {PREFIX}

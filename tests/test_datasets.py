@@ -22,9 +22,9 @@ from nltk.tokenize.punkt import (
 )
 
 import tiny
-from actadd import datasets
-from actadd.config import checked
-from actadd.errors import UserError
+from actadd.base.errors import UserError
+from actadd.config.checks import checked
+from actadd.data import datasets
 
 PUBLISHED = Path(
     os.environ.get("ACTADD_DATA_DIR", Path(__file__).resolve().parents[2] / "shared" / "data")

@@ -12,16 +12,16 @@ from types import SimpleNamespace
 import pytest
 
 import tiny
-from actadd import devices
-from actadd.config import checked
-from actadd.errors import UserError
-from actadd.plan import Plan
+from actadd.base.errors import UserError
+from actadd.config.checks import checked
+from actadd.pipeline import devices
+from actadd.pipeline.plan import Plan
 
 # Takes devices and leaves a mark of each for as long as it has them: whoever finds one there
 # already fails. Then it says what it has, and keeps it until its input ends.
 JOB = """
 import os, pathlib, sys, time
-from actadd.devices import taken
+from actadd.pipeline.devices import taken
 count, name, marks, seconds = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]), sys.argv[4]
 with taken(count, name) as held:
     assert held == os.environ["CUDA_VISIBLE_DEVICES"].split(",")
@@ -210,7 +210,7 @@ def test_where_no_device_can_be_found_nothing_is_changed(alone):
 PROGRAM = '''
 """A program that says what it may use."""
 import os, sys
-from actadd.program import run
+from actadd.pipeline.program import run
 
 def work(spec, inputs, outputs, shard):
     assert "torch" not in sys.modules

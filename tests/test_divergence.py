@@ -7,10 +7,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import tiny
-from actadd import datasets, divergence, summaries
-from actadd.measures import measure
-from actadd.steering import blocks
-from actadd.tokens import Tokens
+from actadd.data import datasets
+from actadd.engine.steering import blocks
+from actadd.engine.tokens import Tokens
+from actadd.measure import divergence
+from actadd.measure.measurement import measure
+from actadd.results import summaries
 from test_lens import write
 
 TEXTS = ["The ship left the port with its cargo", "The bride went home"]

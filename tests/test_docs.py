@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from actadd.config import checked
-from actadd.configfiles import load
+from actadd.config.checks import checked
+from actadd.config.files import load
 from tiny import ROOT
 
 PAGES = sorted(

@@ -9,14 +9,15 @@ from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
 import tiny
-from actadd import UserError, explorer, figures, load_vectors, tables
-from actadd.choice import choose
-from actadd.conditions import expand, grid_size
-from actadd.config import checked
-from actadd.files import read_json
-from actadd.plan import Plan
-from actadd.statistics import crossed, crossed_mean, mean_interval, signed_ranks
-from actadd.vectors import derive, read_vector
+from actadd import UserError, load_vectors
+from actadd.base.files import read_json
+from actadd.base.intervals import crossed, crossed_mean, mean_interval, signed_ranks
+from actadd.config.checks import checked
+from actadd.measure.choice import choose
+from actadd.measure.conditions import expand, grid_size
+from actadd.pipeline.plan import Plan
+from actadd.results import explorer, figures, tables
+from actadd.vectors.derivation import derive, read_vector
 
 STREAMS = dict(
     zip(

@@ -86,7 +86,7 @@ def test_the_installed_library_is_complete(tmp_path):
     pip = [sys.executable, "-m", "pip", "install", *options, str(source)]
     subprocess.run(pip, check=True, timeout=600)
     for kind in ("html", "css", "js"):
-        assert (site / f"actadd/explorer/page.{kind}").stat().st_size
+        assert (site / f"actadd/results/explorer/page.{kind}").stat().st_size
 
     folder.mkdir()
     (folder / "texts.csv").write_text(tiny.TEXTS)

@@ -18,10 +18,10 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 import tiny
-from actadd import encoders
-from actadd.encoders import embed
-from actadd.errors import UserError
-from actadd.fetch import fetch
+from actadd.base.errors import UserError
+from actadd.data.fetch import fetch
+from actadd.models import encoders
+from actadd.models.encoders import embed
 from actadd.scorers import similarity, topics
 from test_exchange import installed
 

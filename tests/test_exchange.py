@@ -29,8 +29,8 @@ from safetensors.torch import save_file as save_tensors
 from transformers import GPT2LMHeadModel
 
 from actadd import Addition, SteeringVectors, UserError, load_vectors, save_vectors, steer
-from actadd.exchange import FORMATS, from_steering_vectors, to_steering_vectors
-from actadd.vectors import write_vector
+from actadd.vectors.derivation import write_vector
+from actadd.vectors.file_formats import FORMATS, from_steering_vectors, to_steering_vectors
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 HERE = Path(__file__).parent

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 import tiny
-from actadd import codedigest, explorer
+from actadd.results import explorer
+from actadd.store import digests
 from browser import needs_chromium, opening
 
 HOSTILE = "</script><img src=x onerror=\"window.broken = true\"><b>bold</b> <!-- ${title} & 'x'"
@@ -191,19 +192,19 @@ def test_what_one_scorer_failed_on_has_other_scores(tmp_path):
 def test_a_changed_part_of_the_page_is_another_digest(tmp_path, monkeypatch):
     copied = tmp_path / "workflow"
     ignored = shutil.ignore_patterns("__pycache__")
-    for package in codedigest.PACKAGES:
-        shutil.copytree(codedigest.ROOT / package, copied / package, ignore=ignored)
-    monkeypatch.setattr(codedigest, "ROOT", copied)
-    digests = []
+    for package in digests.PACKAGES:
+        shutil.copytree(digests.ROOT / package, copied / package, ignore=ignored)
+    monkeypatch.setattr(digests, "ROOT", copied)
+    sums = []
     for part in ("page.html", "page.css", "page.js", "__init__.py"):
-        codedigest._imports.cache_clear()
-        codedigest.code_digest.cache_clear()
-        digests.append(codedigest.code_digest("programs.explorer"))
-        changed = copied / "actadd" / "explorer" / part
+        digests._imports.cache_clear()
+        digests.code_digest.cache_clear()
+        sums.append(digests.code_digest("programs.explorer"))
+        changed = copied / "actadd" / "results" / "explorer" / part
         changed.write_text(changed.read_text() + "\n")
-    assert len(set(digests)) == 4
-    codedigest._imports.cache_clear()
-    codedigest.code_digest.cache_clear()
+    assert len(set(sums)) == 4
+    digests._imports.cache_clear()
+    digests.code_digest.cache_clear()
 
 
 # --- in a browser ---------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pytest
 
 import tiny
-from actadd import attempts, datasets
-from actadd.cells import CellStore, fill
-from actadd.choice import choose
-from actadd.errors import CellError, UserError
-from actadd.measures import measure, shard_of
-from actadd.vectors import write_vector
+from actadd.base.errors import CellError, UserError
+from actadd.data import datasets
+from actadd.measure.choice import choose
+from actadd.measure.measurement import measure, shard_of
+from actadd.store import failed_cells
+from actadd.store.cells import CellStore, fill
+from actadd.vectors.derivation import write_vector
 
 # Overflows in float16.
 HUGE = 1e9
@@ -94,7 +95,7 @@ def test_the_next_run_tries_it_again_and_the_run_after_success_has_nothing_to_do
 
     # What passes by itself, as a fault of a device does: the third attempt succeeds.
     record = space.folder / "results/failures/logprobs/tiny/ratio.json"
-    assert attempts.attempt(record) == 2
+    assert failed_cells.attempt(record) == 2
     settings = huge(tiny.config(), experiments=("sweep", "moved"))
     space.configure(settings)
     space.run("--", "results/logprobs/tiny/ratio.parquet")
@@ -132,17 +133,17 @@ def test_shards_give_the_bytes_of_one_job(finished, tmp_path, tiny_model):
 
 def test_attempts_are_counted_only_while_something_fails(tmp_path):
     record = tmp_path / "r.json"
-    attempts.note(record, 0, {})
-    assert attempts.attempt(record) == 0 and not record.exists()
-    attempts.note(record, "0", {"a": "why"})
-    assert attempts.attempt(record) == 1
-    assert attempts.failed_since([record], 0) == {record: {"a": "why"}}
-    attempts.note(record, "1", {})
-    assert attempts.attempt(record) == 1 and attempts.failed_since([record], 0) == {}
+    failed_cells.note(record, 0, {})
+    assert failed_cells.attempt(record) == 0 and not record.exists()
+    failed_cells.note(record, "0", {"a": "why"})
+    assert failed_cells.attempt(record) == 1
+    assert failed_cells.failed_since([record], 0) == {record: {"a": "why"}}
+    failed_cells.note(record, "1", {})
+    assert failed_cells.attempt(record) == 1 and failed_cells.failed_since([record], 0) == {}
     # Damaged, it counts as none.
     for content in ('{"attempt": ', "{}", "[]", '{"attempt": "x"}'):
         record.write_text(content)
-        assert attempts.attempt(record) == 0
+        assert failed_cells.attempt(record) == 0
 
 
 def test_a_shard_is_a_part_of_a_whole():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tiny
-from actadd import reasons
+from actadd.pipeline import reasons
 
 RULES = tiny.ROOT / "workflow/rules"
 PREFIXES = ("", "set -euo pipefail; ", "source /dev/null; export A=b; ", "set +eu; ")

@@ -27,10 +27,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import tiny
-from actadd.cells import CellStore
-from actadd.errors import UserError
-from actadd.files import ABANDONED_SECONDS, read_json, whole_file, whole_folder, write_json
-from actadd.provenance import sealed
+from actadd.base.errors import UserError
+from actadd.base.files import ABANDONED_SECONDS, read_json, whole_file, whole_folder, write_json
+from actadd.store.cells import CellStore
+from actadd.store.provenance import sealed
 
 HERE = socket.gethostname().replace(".", "-")
 # Long enough to be killed in the middle: five cells of 80 completions each.
@@ -255,7 +255,7 @@ def test_cells_that_are_gone_are_filled_again_by_their_shard(run, space, kind):
 
 
 def test_a_file_beside_somebody_elses_record_is_the_users_own(tmp_path):
-    from actadd.provenance import check_fresh
+    from actadd.store.provenance import check_fresh
 
     (tmp_path / "texts.csv").write_text("text")
     for foreign in ({"made by": "me"}, ["a list"]):
@@ -265,7 +265,7 @@ def test_a_file_beside_somebody_elses_record_is_the_users_own(tmp_path):
 
 def test_a_result_without_a_record_is_not_read(tmp_path, monkeypatch):
     """But the record of a shard is one itself."""
-    from actadd.provenance import check_fresh
+    from actadd.store.provenance import check_fresh
 
     monkeypatch.chdir(tmp_path)
     table, shard = (
@@ -295,7 +295,7 @@ def test_records_name_weights_device_and_dtype_wherever_a_model_computes(finishe
 
 
 def test_records_hold_the_sum_of_every_file_of_the_results(finished):
-    from actadd.files import sha256_file
+    from actadd.base.files import sha256_file
 
     results = finished.folder / "results"
     summed = {
@@ -499,7 +499,7 @@ def test_what_dead_processes_left_is_removed_and_what_live_ones_write_is_not(tmp
 
 
 def test_a_folder_is_not_unlocked_as_long_as_its_run_is_alive(tmp_path):
-    from actadd import runs
+    from actadd.pipeline import run_lock
 
     (tmp_path / "results").mkdir()
     code = (
@@ -515,10 +515,10 @@ def test_a_folder_is_not_unlocked_as_long_as_its_run_is_alive(tmp_path):
     )
     assert process.stdout.readline() == "held\n"
     with pytest.raises(UserError, match="a run is going on"):
-        runs.refuse_if_running(tmp_path / "running")
+        run_lock.refuse_if_running(tmp_path / "running")
     process.kill()
     process.wait()
-    runs.refuse_if_running(tmp_path / "running")
+    run_lock.refuse_if_running(tmp_path / "running")
 
 
 # --- kills -------------------------------------------------------------------------------------

@@ -16,10 +16,10 @@ from typing import ClassVar
 
 import pytest
 
-from actadd import fetch as fetching
-from actadd.errors import UserError
-from actadd.fetch import fetch
-from actadd.files import read_json
+from actadd.base.errors import UserError
+from actadd.base.files import read_json
+from actadd.data import fetch as fetching
+from actadd.data.fetch import fetch
 
 BODY = b"some weights, " * 10_000
 COMMIT = "c" * 40
@@ -378,7 +378,7 @@ def test_a_member_of_a_published_source_archive(get, tmp_path):
 
 @pytest.mark.parametrize("network", [True, False])
 def test_only_a_program_with_a_network_asks_the_hub(network, tmp_path, monkeypatch):
-    from actadd import program
+    from actadd.pipeline import program
 
     monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path), "PATH": os.environ["PATH"]})
     record = str(tmp_path / "provenance.json")

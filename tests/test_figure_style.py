@@ -12,8 +12,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 import tiny
-from actadd import displays, figures
-from actadd.figures import common
+from actadd.results import displays, figures
+from actadd.results.figures import common
 from test_figures import ABOUT, row, unsteered
 from test_paper_figures import comparison_rows, cosine_rows, divergence_rows, precision_rows
 from test_tables import FAILED, lens_rows, overhead_rows, pair_sources, shift_rows

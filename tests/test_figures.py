@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from actadd import figures
-from actadd.errors import UserError
+from actadd.base.errors import UserError
+from actadd.results import figures
 
 ABOUT = {"data": "made-up prompts", "unit": "prompts", "notes": ["words: counted."]}
 

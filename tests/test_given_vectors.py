@@ -8,9 +8,9 @@ import pytest
 
 import tiny
 from actadd import SteeringVectors, UserError, load_vectors, save_vectors
-from actadd.config import checked
-from actadd.plan import Plan
-from actadd.vectors import derive_all_layers
+from actadd.config.checks import checked
+from actadd.pipeline.plan import Plan
+from actadd.vectors.derivation import derive_all_layers
 
 NOISE = np.random.default_rng(0).standard_normal((3, 32)).astype(np.float32)
 MINE = {"kind": "file", "file": "mine.gguf"}

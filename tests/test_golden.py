@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel
 
-from actadd.batching import left_pad
-from actadd.steering import Addition, record_activations, steer
+from actadd.engine.batching import left_pad
+from actadd.engine.steering import Addition, record_activations, steer
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN = json.loads((FOLDER / "golden.json").read_text())

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 import reference
-from actadd.alignment import aligned
-from actadd.batching import left_pad
-from actadd.errors import UserError
-from actadd.generation import generate
-from actadd.sampling import Sampling
-from actadd.steering import Addition, blocks, record_activations, steer
+from actadd.base.errors import UserError
+from actadd.engine.alignment import aligned
+from actadd.engine.batching import left_pad
+from actadd.engine.generation import generate
+from actadd.engine.sampling import Sampling
+from actadd.engine.steering import Addition, blocks, record_activations, steer
 from families import FAMILIES, LAYERS, VOCABULARY, block_list, tiny
 
 GREEDY = Sampling(temperature=0)

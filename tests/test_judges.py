@@ -14,13 +14,12 @@ import pytest
 import yaml
 
 import tiny
-from actadd import scores
-from actadd.config import checked
-from actadd.errors import UserError
-from actadd.fetch import fetch
-from actadd.files import read_json
-from actadd.plan import Plan
-from actadd.scorers import is_share, llm_judge, metrics, perspective, probabilities, topics
+from actadd.base.errors import UserError
+from actadd.base.files import read_json
+from actadd.config.checks import checked
+from actadd.data.fetch import fetch
+from actadd.pipeline.plan import Plan
+from actadd.scorers import is_share, llm_judge, metrics, perspective, probabilities, scores, topics
 
 DEFAULT = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
 KEY = "sk-very-secret"
@@ -316,7 +315,7 @@ def test_perspective(toxic, capsys):
 
 def test_perspective_is_asked_no_faster_than_allowed(toxic, monkeypatch):
     pauses = []
-    monkeypatch.setattr("actadd.answers.time.sleep", pauses.append)
+    monkeypatch.setattr("actadd.scorers.remote.time.sleep", pauses.append)
     perspective.score(table("a", "b"), {**toxic, "per_second": 0.01}, None)
     assert len(pauses) == 2 and all(90 < pause <= 100 for pause in pauses)
 

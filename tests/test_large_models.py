@@ -16,18 +16,20 @@ from transformers import AutoModelForCausalLM
 
 import reference
 import tiny
-from actadd import datasets, measures, models, sizes
-from actadd.activations import cache_activations
-from actadd.batching import left_pad
-from actadd.config import checked
-from actadd.errors import UserError
-from actadd.generation import generate
-from actadd.lens import readout
-from actadd.logprobs import swept_logprobs
-from actadd.plan import MEASURES, Plan
-from actadd.sampling import Sampling
+from actadd.base.errors import UserError
+from actadd.config.checks import checked
+from actadd.data import datasets
+from actadd.engine.batching import left_pad
+from actadd.engine.generation import generate
+from actadd.engine.sampling import Sampling
+from actadd.engine.steering import Addition, device_of, input_device, record_activations, steer
+from actadd.measure import measurement
+from actadd.measure.logprobs import swept_logprobs
+from actadd.models import batch_rows, loading
+from actadd.pipeline.plan import MEASURES, Plan
 from actadd.scorers import perplexity
-from actadd.steering import Addition, device_of, input_device, record_activations, steer
+from actadd.vectors.activations import cache_activations
+from actadd.vectors.logit_lens import readout
 from families import FAMILIES, block_list
 from families import tiny as tiny_of
 from test_lens import write
@@ -161,7 +163,7 @@ def measured(spec: dict, prepared, vector_file, folder) -> list[pd.DataFrame]:
     datasets.prepare({"name": "t", "title": "t", "texts": texts}, None, folder / "t.parquet")
     tables = []
     for kind in MEASURES:
-        measures.measure(
+        measurement.measure(
             {**spec, "measure": kind},
             model_dir=prepared,
             texts_file=folder / "t.parquet",
@@ -183,7 +185,7 @@ def test_every_stage_is_the_same_wherever_the_modules_lie(
     prepared, vector_file, tmp_path, device_map
 ):
     compute = {**CPU, "device_map": device_map}
-    loaded = models.load(prepared, dtype="float32", **compute)
+    loaded = loading.load(prepared, dtype="float32", **compute)
     assert any(p.is_meta for p in loaded.parameters()) == (device_map != "auto")
     there = measured(spec_of(compute), prepared, vector_file, tmp_path / "there")
     here = measured(spec_of(CPU), prepared, vector_file, tmp_path / "here")
@@ -199,7 +201,7 @@ def test_every_stage_is_the_same_wherever_the_modules_lie(
 
 def test_a_module_that_is_not_there_is_an_error_of_the_config(prepared):
     with pytest.raises(UserError, match=r"models\.tiny: device_map: .*transformer.*does not work"):
-        models.load(prepared, dtype="float32", **CPU, device_map={"transformer.h": "disk"})
+        loading.load(prepared, dtype="float32", **CPU, device_map={"transformer.h": "disk"})
 
 
 # --- 16 bit ---
@@ -230,7 +232,7 @@ def test_in_16_bit_a_steered_run_is_that_of_the_reference_hooks(family_16, dtype
 
 @pytest.fixture(scope="module")
 def quantized(prepared):
-    return models.load(prepared, dtype="float32", **CPU, quantization="8bit")
+    return loading.load(prepared, dtype="float32", **CPU, quantization="8bit")
 
 
 def test_in_8_bit_the_blocks_hold_bytes_and_the_logits_stay_close(prepared, quantized):
@@ -363,7 +365,7 @@ def own_code(tiny_model, tmp_path, monkeypatch):
 def test_a_checkpoints_own_code_does_not_run_unless_it_is_trusted(own_code, tmp_path):
     (own_code / "own_config.py").write_text("raise SystemExit('it ran')")
     with pytest.raises(UserError, match=r"models\.tiny\.trust_remote_code: true"):
-        models.prepare(ENTRY, own_code, tmp_path / "out")
+        loading.prepare(ENTRY, own_code, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -371,22 +373,22 @@ def test_a_trusted_checkpoint_runs_and_its_code_is_part_of_its_identity(
     own_code, tiny_model, tmp_path
 ):
     trusted = {**ENTRY, "trust_remote_code": True}
-    facts = models.prepare(trusted, own_code, tmp_path / "out")
-    loaded = models.load(tmp_path / "out", dtype="float32", **CPU, trust_remote_code=True)
+    facts = loading.prepare(trusted, own_code, tmp_path / "out")
+    loaded = loading.load(tmp_path / "out", dtype="float32", **CPU, trust_remote_code=True)
     assert type(loaded).__name__ == "OwnModel"
     plain = AutoModelForCausalLM.from_pretrained(tiny_model).eval()
     ids = torch.tensor([PROMPTS[0]])
     assert torch.equal(record_activations(loaded, ids), record_activations(plain, ids))
     (own_code / "own_model.py").write_text(MODEL_CODE + "\n# another version\n")
-    changed = models.prepare(trusted, own_code, tmp_path / "changed")
+    changed = loading.prepare(trusted, own_code, tmp_path / "changed")
     assert changed["weights"] == facts["weights"] and changed["identity"] != facts["identity"]
 
 
 def test_a_model_folder_has_code_only_if_it_is_trusted(tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model, tmp_path / "source")
     (folder / "own.py").write_text("")
-    models.prepare(ENTRY, folder, tmp_path / "plain")
-    models.prepare({**ENTRY, "trust_remote_code": True}, folder, tmp_path / "trusted")
+    loading.prepare(ENTRY, folder, tmp_path / "plain")
+    loading.prepare({**ENTRY, "trust_remote_code": True}, folder, tmp_path / "trusted")
     assert not (tmp_path / "plain/own.py").exists()
     assert (tmp_path / "trusted/own.py").is_symlink()
 
@@ -491,7 +493,7 @@ def test_a_device_map_may_name_what_the_job_has(settings):
 
 
 def test_weights_in_8_bit_take_a_byte_each(prepared):
-    full, half = (sizes.size_of(prepared, dtype) for dtype in ("float32", "float16"))
-    bytes_each = sizes.size_of(prepared, "float16", "8bit")
+    full, half = (batch_rows.size_of(prepared, dtype) for dtype in ("float32", "float16"))
+    bytes_each = batch_rows.size_of(prepared, "float16", "8bit")
     assert full.weights == 2 * half.weights == 4 * bytes_each.weights
     assert bytes_each.token == half.token

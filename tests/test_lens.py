@@ -8,10 +8,11 @@ from safetensors.numpy import save_file
 
 import families
 import tiny
-from actadd import lens, models, vectors
-from actadd.errors import UserError
-from actadd.files import canonical_json
-from actadd.tokens import Tokens
+from actadd.base.errors import UserError
+from actadd.base.files import canonical_json
+from actadd.engine.tokens import Tokens
+from actadd.models import loading
+from actadd.vectors import derivation, logit_lens
 
 SPEC = {
     "name": "reading",
@@ -44,7 +45,7 @@ FINAL = {
 def write(folder, name: str, layer: int, vector: np.ndarray):
     path = folder / name / f"layer_{layer:02d}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"sha256": vectors.tensor_digest(vector)}
+    about = {"sha256": derivation.tensor_digest(vector)}
     save_file({"vector": vector}, path, {"actadd": canonical_json(about)})
     return path
 
@@ -53,7 +54,7 @@ def write(folder, name: str, layer: int, vector: np.ndarray):
 def read(prepared, tmp_path_factory):
     """(readings, cosines) of a vector that is one token's unembedding row, and of a longer one."""
     folder = tmp_path_factory.mktemp("vectors")
-    model = models.load(prepared, dtype="float32", device="cpu", threads=1)
+    model = loading.load(prepared, dtype="float32", device="cpu", threads=1)
     row = model.lm_head.weight[RAISED].detach().numpy()
     row = 0.7 * (row - row.mean())
     rng = np.random.default_rng(0)
@@ -65,7 +66,9 @@ def read(prepared, tmp_path_factory):
         files.append(write(folder, "other", layer, noise))
     files.append(write(folder, "unasked", 0, np.ones((2, 32), np.float32)))
     table, cosines = folder / "table.parquet", folder / "cosines.parquet"
-    lens.read_vectors(SPEC, model_dir=prepared, vector_files=files, table=table, cosines=cosines)
+    logit_lens.read_vectors(
+        SPEC, model_dir=prepared, vector_files=files, table=table, cosines=cosines
+    )
     return pd.read_parquet(table), pd.read_parquet(cosines)
 
 
@@ -110,7 +113,7 @@ def test_every_family_is_read_as_by_hand(family):
         expected = expected * (norm.weight + family.startswith("gemma"))
         for name in after:
             expected = expected @ model.get_submodule(name).weight.T
-    found = lens.readout(model)(rows)
+    found = logit_lens.readout(model)(rows)
     assert found.dtype == torch.float32
     assert torch.allclose(found, expected.float(), atol=1e-3)
     assert not any(module._forward_hooks for module in model.modules()), "hooks are removed"
@@ -121,7 +124,7 @@ def test_cosines_by_hand():
     two = {0: np.array([[9, 9], [0, 2.0], [0, 0]]), 1: np.array([[9, 9], [2.0, 2], [0, 0]])}
     zero = {0: np.zeros((2, 2))}
     last = {0: np.array([[3.0, 0]])}
-    table = lens.cosine_table({"one": one, "two": two, "zero": zero, "last": last})
+    table = logit_lens.cosine_table({"one": one, "two": two, "zero": zero, "last": last})
     key = ["kind", "vector", "other", "layer", "other_layer"]
     cosine = table.set_index(key)["cosine"]
     compared = table.set_index(key)["compared"]
@@ -155,7 +158,7 @@ def test_cosines_are_symmetric_with_ones_on_the_diagonal(read):
 
 def test_mistakes_are_named(prepared, tmp_path):
     def attempt(**changes):
-        lens.read_vectors(
+        logit_lens.read_vectors(
             {**SPEC, "vectors": ["a"], **changes},
             model_dir=prepared,
             vector_files=[write(tmp_path, "a", 0, np.ones((2, 8), np.float32))],

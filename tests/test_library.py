@@ -10,15 +10,19 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import tiny
-from actadd import conditions, datasets, models, summaries, vectors
-from actadd.activations import cache_activations, contrast_ids
-from actadd.errors import UserError
-from actadd.files import canonical_json, digest, whole_file
-from actadd.logprobs import token_logprobs
-from actadd.measures import measure
-from actadd.statistics import mean_interval, ratio_interval
-from actadd.steering import Addition
-from actadd.tokens import Tokens
+from actadd.base.errors import UserError
+from actadd.base.files import canonical_json, digest, whole_file
+from actadd.base.intervals import mean_interval, ratio_interval
+from actadd.data import datasets
+from actadd.engine.steering import Addition
+from actadd.engine.tokens import Tokens
+from actadd.measure import conditions
+from actadd.measure.logprobs import token_logprobs
+from actadd.measure.measurement import measure
+from actadd.models import loading
+from actadd.results import summaries
+from actadd.vectors import derivation
+from actadd.vectors.activations import cache_activations, contrast_ids
 
 SPEC = {"dtype": "float32", "compute": {"device": "cpu", "threads": 1}}
 
@@ -95,7 +99,7 @@ def test_a_chat_model_gets_its_template_and_one_bos(tiny_model, prepared, tmp_pa
     template = "{{ bos_token }}user: {{ messages[0]['content'] }}\nme:"
     (source / "chat_template.jinja").write_text(template)
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": True}
-    models.prepare(entry, source, tmp_path / "chat")
+    loading.prepare(entry, source, tmp_path / "chat")
     chat, plain = Tokens(tmp_path / "chat"), Tokens(prepared)
     assert chat.encode("We said") == plain.encode("user: We said\nme:")
 
@@ -118,14 +122,14 @@ def test_the_activations_are_the_models(cached, prepared):
 
 def test_pair_single_and_random(cached):
     streams = load_file(cached[1])
-    pair = vectors.derive("pair", streams)
+    pair = derivation.derive("pair", streams)
     assert np.array_equal(pair, streams["0.positive"] - streams["0.negative"])
     assert not pair[0].any() and np.linalg.norm(pair[1:], axis=1).min() > 0
-    assert np.array_equal(vectors.derive("single", streams), streams["0.positive"])
-    random = vectors.derive("random", streams, seed=3)
+    assert np.array_equal(derivation.derive("single", streams), streams["0.positive"])
+    random = derivation.derive("random", streams, seed=3)
     assert np.allclose(np.linalg.norm(random, axis=1), np.linalg.norm(pair, axis=1), rtol=1e-5)
-    assert np.array_equal(random, vectors.derive("random", streams, seed=3))
-    assert not np.allclose(random, vectors.derive("random", streams, seed=4))
+    assert np.array_equal(random, derivation.derive("random", streams, seed=3))
+    assert not np.allclose(random, derivation.derive("random", streams, seed=4))
     cosine = (random[1:] * pair[1:]).sum(1) / np.linalg.norm(pair[1:], axis=1) ** 2
     assert np.abs(cosine).max() < 0.7
 
@@ -144,7 +148,7 @@ def test_mean_difference_is_the_mean_over_last_tokens(prepared, tmp_path):
         streams["0.positive"][-1] - streams["0.negative"][-1],
         streams["1.positive"][-1] - streams["1.negative"][-1],
     ]
-    vector = vectors.derive("mean_difference", streams)
+    vector = derivation.derive("mean_difference", streams)
     assert vector.shape == (1, 32)
     assert np.allclose(vector[0], np.mean(by_hand, axis=0), atol=1e-6)
 
@@ -154,28 +158,28 @@ def test_norms_beside_the_vector_and_a_warning_where_one_dwarfs_the_stream(
 ):
     targets = [tmp_path / path.name for path in cached]
     spec = {"vector": {"name": "x", "kind": "pair"}}
-    vectors.derive_all_layers(spec, cached, targets, tmp_path / "norms.csv")
+    derivation.derive_all_layers(spec, cached, targets, tmp_path / "norms.csv")
     norms = pd.read_csv(tmp_path / "norms.csv")
     assert list(norms.columns[:2]) == ["layer", "position"]
     assert (norms[norms["position"] == 0]["vector_norm"] == 0).all()
-    vector = vectors.read_vector(targets[1])
+    vector = derivation.read_vector(targets[1])
     row = norms[(norms["layer"] == 1) & (norms["position"] == 2)].iloc[0]
     assert row["vector_norm"] == pytest.approx(np.linalg.norm(vector[2]), rel=1e-4)
     capsys.readouterr()
     loud = norms.assign(ratio=np.where(norms["position"] == 2, 9.0, 0.5))
-    [warning] = vectors.dwarfing(loud)
+    [warning] = derivation.dwarfing(loud)
     assert "position 2" in warning and "9 times" in warning
 
 
 def test_a_changed_vector_file_is_refused(cached, tmp_path):
     targets = [tmp_path / path.name for path in cached]
     spec = {"vector": {"name": "x", "kind": "pair"}}
-    vectors.derive_all_layers(spec, cached, targets, tmp_path / "norms.csv")
+    derivation.derive_all_layers(spec, cached, targets, tmp_path / "norms.csv")
     content = bytearray(targets[0].read_bytes())
     content[-5] ^= 1
     targets[0].write_bytes(bytes(content))
     with pytest.raises(UserError, match=r"layer_00\.safetensors is damaged"):
-        vectors.read_vector(targets[0])
+        derivation.read_vector(targets[0])
 
 
 # --- log-probabilities ---
@@ -381,7 +385,7 @@ def test_a_prefix_is_no_part_of_the_text_that_is_measured(prepared, tmp_path):
     plain = table[table["method"] == "unsteered"][columns].reset_index(drop=True)
     prefixed = table[table["method"] == "prompting"].reset_index(drop=True)
     assert prefixed[columns].equals(plain)
-    model = models.load(prepared, dtype="float32", device="cpu", threads=1)
+    model = loading.load(prepared, dtype="float32", device="cpu", threads=1)
     tokens = Tokens(prepared)
     ids = tokens.encode("The ship left the port", " wedding")
     by_hand, _ = token_logprobs(model, [ids])[0]
@@ -431,7 +435,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 
 def test_batches_by_length_hold_every_text_once_and_little_padding():
-    from actadd.batching import by_length
+    from actadd.engine.batching import by_length
 
     lengths = [5, 190, 6, 7, 30, 31, 5, 28, 6]
     batches = list(by_length(lengths, 3))

@@ -10,8 +10,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 import tiny
-from actadd import figures
-from actadd.figures import common
+from actadd.results import figures
+from actadd.results.figures import common
 from test_figure_style import texts
 from test_figures import ABOUT, row, unsteered
 

@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import tiny
-from actadd import locks
-from actadd.errors import UserError
+from actadd.base import locks
+from actadd.base.errors import UserError
 
 SHIM = """
 #include <errno.h>
@@ -58,7 +58,7 @@ def python(code: str, *arguments, env: dict, **options) -> subprocess.CompletedP
 # Counts in a file, which no two processes may read and write at the same time.
 COUNT = """
 import pathlib, sys
-from actadd import locks
+from actadd.base import locks
 count = pathlib.Path(sys.argv[1])
 for _ in range(20):
     with locks.held(count.with_suffix(".lock")):
@@ -80,15 +80,15 @@ def test_two_processes_take_turns(without_locks, tmp_path, kind):
 
 HOLD = """
 import sys, time
-from actadd import locks
+from actadd.base import locks
 with locks.held(sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)
 """
 TRY = """
 import sys
-from actadd import locks
-from actadd.errors import UserError
+from actadd.base import locks
+from actadd.base.errors import UserError
 locks.TOLD = 0.1
 try:
     with locks.held(sys.argv[1], patience=0.5):
@@ -160,7 +160,7 @@ def address():
 FETCH = """
 import sys
 from pathlib import Path
-from actadd.fetch import fetch
+from actadd.data.fetch import fetch
 fetch("x", {"type": "url", "url": sys.argv[1]}, Path("got"), Path("sources.lock.json"))
 """
 
@@ -176,7 +176,7 @@ def test_a_source_is_fetched_once_and_its_pins_recorded(without_locks, tmp_path,
 
 
 def test_a_lock_that_cannot_be_had_stops_before_the_download(tmp_path, address, monkeypatch):
-    from actadd.fetch import fetch
+    from actadd.data.fetch import fetch
 
     monkeypatch.setattr(locks, "TOLD", 0.1)
     monkeypatch.setattr(locks, "PATIENCE", 0.2)
@@ -196,15 +196,15 @@ def test_a_lock_that_cannot_be_had_stops_before_the_download(tmp_path, address, 
 RUN = """
 import sys, time
 from pathlib import Path
-from actadd import runs
+from actadd.pipeline import run_lock
 runs.begin(Path("running"), Path("results"))
 print("held", flush=True)
 time.sleep(600)
 """
 UNLOCK = """
 from pathlib import Path
-from actadd import runs
-from actadd.errors import UserError
+from actadd.pipeline import run_lock
+from actadd.base.errors import UserError
 try:
     runs.refuse_if_running(Path("running"))
     print("free")

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 import tiny
-from actadd.config import checked
-from actadd.configfiles import in_order, load
-from actadd.errors import UserError
-from actadd.overlaps import check, overlapping
-from actadd.plan import Plan
+from actadd.base.errors import UserError
+from actadd.config.checks import checked
+from actadd.config.files import in_order, load
+from actadd.data.overlaps import check, overlapping
+from actadd.pipeline.plan import Plan
 
 CHINESE = "我上周和我的朋友一起去了北京。"
 FITTED = ["I think that it was rather good, really.", "Short one", "It is what it is", CHINESE]

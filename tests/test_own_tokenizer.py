@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 import zoo
-from actadd import models, own_tokenizer
-from actadd.activations import contrast_ids, late
-from actadd.errors import UserError
-from actadd.tokens import Tokens
+from actadd.base.errors import UserError
+from actadd.engine.tokens import Tokens
+from actadd.models import loading, own_tokenizer
+from actadd.vectors.activations import contrast_ids, late
 
 ENTRY = {
     "name": "m",
@@ -66,7 +66,7 @@ def folders(request, bases, tmp_path_factory):
     case = zoo.CASES[request.param]
     folder = tmp_path_factory.mktemp("zoo")
     source = zoo.write(bases[case[0]], case, folder / "source")
-    models.prepare(ENTRY, source, folder / "out")
+    loading.prepare(ENTRY, source, folder / "out")
     return source, folder / "out"
 
 
@@ -122,7 +122,7 @@ def folder(bases, tmp_path):
 
 
 def prepared(source, **changes):
-    models.prepare({**ENTRY, **changes}, source, source.parent / "out")
+    loading.prepare({**ENTRY, **changes}, source, source.parent / "out")
     return Tokens(source.parent / "out")
 
 

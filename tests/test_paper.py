@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import tiny
-from actadd import displays
+from actadd.results import displays
 
 pytestmark = pytest.mark.workflow
 

@@ -12,10 +12,10 @@ import yaml
 from snakemake.utils import update_config
 
 import tiny
-from actadd.conditions import at_depth, expand
-from actadd.config import checked
-from actadd.errors import UserError
-from actadd.plan import Plan
+from actadd.base.errors import UserError
+from actadd.config.checks import checked
+from actadd.measure.conditions import at_depth, expand
+from actadd.pipeline.plan import Plan
 
 TERMS = {"licences_accepted": ["opt-6-7b", "llama-3-8b", "llama-13b"]}
 COPIES = Path(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import tiny
-from actadd import figures
-from actadd.overhead import ARMS, STEERED
+from actadd.measure.overhead import ARMS, STEERED
+from actadd.results import figures
 from test_figures import ABOUT, lines, row, unsteered
 from test_tables import lens_rows, overhead_rows, pair_sources, shift_rows
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import tiny
-from actadd import datasets
-from actadd.conditions import Condition, at_depth, expand
-from actadd.plan import Plan
+from actadd.data import datasets
+from actadd.measure.conditions import Condition, at_depth, expand
+from actadd.pipeline.plan import Plan
 from test_paper_config import COPIES, TERMS, loaded
 
 WEDDING_WORDS = [

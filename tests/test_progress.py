@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from actadd.progress import EVERY, begin, progress, readable, worked
-from actadd.runsummary import summary
+from actadd.base.progress import EVERY, begin, progress, readable, worked
+from actadd.pipeline.run_summary import summary
 from tiny import ROOT
 
 
@@ -72,7 +72,7 @@ def test_durations_are_readable(seconds, said):
 
 def test_a_bar_on_a_terminal_with_the_same_lines():
     code = (
-        "from actadd.progress import progress, worked\n"
+        "from actadd.base.progress import progress, worked\n"
         "with progress(2) as shown:\n"
         "    worked(7)\n"
         "    shown.finish('[love] - [hate]', 'done')\n"

@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tiny
-from actadd import datasets
-from actadd.alignment import aligned
-from actadd.conditions import SWEPT, expand, grid_size
-from actadd.config import checked
-from actadd.configfiles import read
-from actadd.errors import UserError
-from actadd.files import canonical, canonical_json
-from actadd.plan import Plan
+from actadd.base.errors import UserError
+from actadd.base.files import canonical, canonical_json
+from actadd.config.checks import checked
+from actadd.config.files import read
+from actadd.data import datasets
+from actadd.engine.alignment import aligned
+from actadd.measure.conditions import SWEPT, expand, grid_size
+from actadd.pipeline.plan import Plan
 
 # The same examples every time; the deadline is off since other work may hold a machine up.
 settings.register_profile(

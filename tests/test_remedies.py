@@ -8,10 +8,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import tiny
-from actadd.errors import UserError
-from actadd.fetch import fetch
-from actadd.files import read_json, write_json
-from actadd.provenance import sealed
+from actadd.base.errors import UserError
+from actadd.base.files import read_json, write_json
+from actadd.data.fetch import fetch
+from actadd.store.provenance import sealed
 from tiny import actadd, typed
 
 pytestmark = pytest.mark.workflow

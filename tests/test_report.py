@@ -9,9 +9,10 @@ import pytest
 from docutils.core import publish_parts
 
 import tiny
-from actadd import provenance, report
-from actadd.config import checked
-from actadd.plan import Plan, listed
+from actadd.config.checks import checked
+from actadd.pipeline.plan import Plan, listed
+from actadd.results import report
+from actadd.store import provenance
 from browser import needs_chromium, opening
 
 HOSTILE = "<img src=x onerror=alert(1)> *all* `of` |it| word_ .. raw:: html\n\n\\ 1. & \"'\u2028"

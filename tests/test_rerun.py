@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import tiny
-from actadd.files import read_json
+from actadd.base.files import read_json
 
 pytestmark = pytest.mark.workflow
 
@@ -79,7 +79,7 @@ def test_git_switch_away_and_back(space):
     git(space.folder, "add", "-A")
     git(space.folder, "commit", "-m", "one")
     git(space.folder, "switch", "-c", "other")
-    for name in ("workflow/actadd/vectors.py", "config.yaml", "texts.csv"):
+    for name in ("workflow/actadd/vectors/derivation.py", "config.yaml", "texts.csv"):
         path = space.folder / name
         path.write_text(path.read_text() + "\n# changed\n")
     git(space.folder, "commit", "-am", "two")
@@ -151,10 +151,10 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
 @pytest.mark.parametrize(
     ("module", "first", "untouched"),
     [
-        ("figures/sweeps.py", {"figure"}, {"summary", "scores", "completions", "logprobs"}),
-        ("sampling.py", {"completions"}, {"logprobs", "vectors_tiny", "activations_tiny"}),
+        ("results/figures/sweeps.py", {"figure"}, {"summary", "scores", "completions", "logprobs"}),
+        ("engine/sampling.py", {"completions"}, {"logprobs", "vectors_tiny", "activations_tiny"}),
         ("scorers/words.py", {"scores"}, {"completions", "completions_gather", "choice"}),
-        ("llama2c.py", {"model"}, {"fetch", "dataset"}),
+        ("models/llama2c.py", {"model"}, {"fetch", "dataset"}),
     ],
 )
 def test_an_edited_module_reruns_the_rules_that_use_it(space, module, first, untouched):
@@ -167,8 +167,8 @@ def test_an_edited_module_reruns_the_rules_that_use_it(space, module, first, unt
 
 def test_digests_cover_every_module_that_a_job_loads(finished):
     """The imports are read from the syntax tree; here they are compared with what really loads."""
-    from actadd.codedigest import modules_used
-    from actadd.displays import FIGURE_MODULES
+    from actadd.results.displays import FIGURE_MODULES
+    from actadd.store.digests import modules_used
 
     seen = set()
     for path in (finished.folder / "imports").glob("*.json"):
@@ -178,9 +178,9 @@ def test_digests_cover_every_module_that_a_job_loads(finished):
         if record["program"] in ("programs.scores", "programs.validation"):
             modules.append(f"actadd.scorers.{spec['scorer']['kind']}")
         if record["program"] == "programs.cells":
-            modules.append(f"actadd.{spec['measure']}")
+            modules.append(f"actadd.measure.{spec['measure']}")
         if record["program"] == "programs.figure":
-            modules.append(f"actadd.figures.{FIGURE_MODULES[spec['kind']]}")
+            modules.append(f"actadd.results.figures.{FIGURE_MODULES[spec['kind']]}")
         used = {*modules_used(*modules), "programs", "actadd", "actadd.scorers"}
         assert set(record["modules"]) <= used, record["program"]
         seen.add(record["program"])
@@ -316,7 +316,8 @@ def test_the_catalogs_entry_point_plans_the_same(space):
 
 def test_parsing_imports_no_torch_and_no_pandas():
     code = (
-        "import sys; sys.path.insert(0, 'workflow'); import actadd.config, actadd.plan; "
+        "import sys; sys.path.insert(0, 'workflow'); "
+        "import actadd.config.checks, actadd.pipeline.plan; "
         "print([m for m in ('torch', 'transformers', 'pandas', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -3,8 +3,8 @@
 import pytest
 
 import tiny
-from actadd.config import checked
-from actadd.resources import (
+from actadd.config.checks import checked
+from actadd.pipeline.resources import (
     DOCUMENT,
     PROGRAM,
     PROMPT,

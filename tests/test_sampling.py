@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from actadd import sampling
-from actadd.sampling import Sampling, draws, next_tokens
+from actadd.engine import sampling
+from actadd.engine.sampling import Sampling, draws, next_tokens
 
 
 def kept_distribution(logits, text, settings):

@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 import tiny
-from actadd import models
-from actadd.errors import UserError, without_secrets
-from actadd.fetch import fetch
-from actadd.files import read_json
+from actadd.base.errors import UserError, without_secrets
+from actadd.base.files import read_json
+from actadd.data.fetch import fetch
+from actadd.models import loading
 from actadd.scorers import classifier, hub_classifier, similarity
 
 ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
@@ -60,7 +60,7 @@ def test_a_pickled_model_is_refused_and_not_read(tiny_model, tmp_path, bomb):
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(bomb[0])
     with pytest.raises(UserError, match="weights in pickle form"):
-        models.prepare(ENTRY, folder, tmp_path / "out")
+        loading.prepare(ENTRY, folder, tmp_path / "out")
     assert not bomb[1].exists()
 
 
@@ -123,7 +123,7 @@ def test_code_that_comes_with_a_model_is_not_run(tiny_model, tmp_path, monkeypat
         if tokenizer is None:
             (folder / "tokenizer.json").unlink()
         with pytest.raises(UserError, match=r"models\.tiny: .*trust_remote_code: true"):
-            models.prepare(ENTRY, folder, tmp_path / "out")
+            loading.prepare(ENTRY, folder, tmp_path / "out")
         assert not made.exists() and not (tmp_path / "out").exists()
 
 
@@ -189,8 +189,8 @@ def serve():
 FETCH = """
 import sys
 from pathlib import Path
-from actadd.errors import UserError
-from actadd.fetch import fetch
+from actadd.base.errors import UserError
+from actadd.data.fetch import fetch
 try:
     fetch("x", {"type": "hub", "repository": "me/data"}, Path(sys.argv[1]), Path("lock.json"))
 except UserError as error:

@@ -12,21 +12,22 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
 import tiny
-from actadd import batching, datasets, generation
-from actadd.batching import halving, left_pad, padded_width
-from actadd.cache import RoomyLayer, roomy_cache
-from actadd.errors import UserError
-from actadd.files import read_json, sha256_file
-from actadd.generation import BROKEN, generate
-from actadd.logprobs import swept_logprobs, token_logprobs
-from actadd.measures import measure
-from actadd.models import load, prepare
-from actadd.provenance import sealed
-from actadd.resume import outputs_below, resumed_at
-from actadd.sampling import Sampling
-from actadd.steering import Addition, blocks, model_inputs, record_activations
-from actadd.tokens import Tokens
-from actadd.vectors import write_vector
+from actadd.base.errors import UserError
+from actadd.base.files import read_json, sha256_file
+from actadd.data import datasets
+from actadd.engine import batching, generation
+from actadd.engine.batching import halving, left_pad, padded_width
+from actadd.engine.generation import BROKEN, generate
+from actadd.engine.kv_cache import RoomyLayer, roomy_cache
+from actadd.engine.sampling import Sampling
+from actadd.engine.shared_layers import outputs_below, resumed_at
+from actadd.engine.steering import Addition, blocks, model_inputs, record_activations
+from actadd.engine.tokens import Tokens
+from actadd.measure.logprobs import swept_logprobs, token_logprobs
+from actadd.measure.measurement import measure
+from actadd.models.loading import load, prepare
+from actadd.store.provenance import sealed
+from actadd.vectors.derivation import write_vector
 from families import FAMILIES, LAYERS
 from families import tiny as tiny_family
 
@@ -114,7 +115,7 @@ def test_the_trace_names_every_sample(model, additions):
 def test_the_models_own_generate_with_several_sequences_of_a_prompt_is_steered_alike(
     model, additions
 ):
-    from actadd.steering import steer
+    from actadd.engine.steering import steer
 
     ids, mask = left_pad(PROMPTS, pad_id=1)
     with steer(model, additions, mask):
@@ -188,7 +189,7 @@ def test_conditions_share_what_lies_below_them_bit_by_bit(model, additions):
 
 def test_the_shared_pass_equals_passes_of_the_whole_model(model, additions):
     """Against a plain hooked pass, since all of ours go through the same code."""
-    from actadd.steering import steer
+    from actadd.engine.steering import steer
 
     ids, mask = left_pad(PROMPTS)
     inputs = model_inputs(model, ids, mask)
@@ -457,7 +458,7 @@ def test_one_row_that_does_not_fit_is_an_error_and_others_pass():
 
 
 def test_sizes_are_those_of_the_model(prepared):
-    from actadd.sizes import size_of
+    from actadd.models.batch_rows import size_of
 
     size = size_of(prepared, "float32")
     model = load(prepared, dtype="float32", device="cpu", threads=1)
@@ -477,7 +478,7 @@ def test_sizes_are_those_of_the_model(prepared):
     [(10**12, "cpu", 128), (10**12, "cuda", 512), (1000 + 10 * 700, "cpu", 4), (2300, "cpu", 1)],
 )
 def test_the_proposed_rows_are_the_largest_power_of_two_that_fits(memory, device, rows):
-    from actadd.sizes import Size, proposed_rows
+    from actadd.models.batch_rows import Size, proposed_rows
 
     size = Size(weights=1000, token=10, logits=100)
     # To draw takes 10 * 10 + 6 * 100, to measure given texts an eighth of 10 * (10 + 300).
@@ -486,7 +487,7 @@ def test_the_proposed_rows_are_the_largest_power_of_two_that_fits(memory, device
 
 
 def test_a_model_without_room_is_refused():
-    from actadd.sizes import Size, proposed_rows
+    from actadd.models.batch_rows import Size, proposed_rows
 
     with pytest.raises(UserError, match=r"take another device, dtype or model, or set compute"):
         proposed_rows(Size(10**9, 10, 100), 10, 10**9, "cpu")

@@ -1,5 +1,6 @@
 """Style checks, and what must agree with what."""
 
+import os
 import re
 import subprocess
 import sys
@@ -34,6 +35,17 @@ def test_formatted_and_linted(command):
 def test_snakemake_lint():
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rooms_import_from_the_rooms_below_them_only():
+    done = subprocess.run(
+        [BIN / "lint-imports"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "workflow"},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

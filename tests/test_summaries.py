@@ -6,14 +6,14 @@ import pytest
 from scipy.stats import ttest_rel, wilcoxon
 
 import tiny
-from actadd import summaries
-from actadd.statistics import (
+from actadd.base.intervals import (
     crossed,
     difference_interval,
     mean_interval,
     paired_p_value,
     ratio_interval,
 )
+from actadd.results import summaries
 
 EMPTY = dict.fromkeys(summaries.COORDINATES)
 DRAWN = {"temperature": 1.0, "top_p": 0.3, "frequency_penalty": 1.0, "seed": 0}

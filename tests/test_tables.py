@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 import tiny
-from actadd import tables
-from actadd.comparison import COLUMNS
-from actadd.errors import UserError
-from actadd.overhead import ARMS, STEERED, UNSTEERED
+from actadd.base.errors import UserError
+from actadd.measure.overhead import ARMS, STEERED, UNSTEERED
+from actadd.results import tables
+from actadd.results.comparison import COLUMNS
 from test_figures import ABOUT, row, unsteered
 
 WORDS = "words.any"

@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 
 import tiny
-from actadd import datasets, measures, summaries
-from actadd.config import checked
-from actadd.errors import UserError
-from actadd.plan import Plan
-from actadd.tokens import Tokens
+from actadd.base.errors import UserError
+from actadd.config.checks import checked
+from actadd.data import datasets
+from actadd.engine.tokens import Tokens
+from actadd.measure import measurement
+from actadd.pipeline.plan import Plan
+from actadd.results import summaries
 from test_lens import write
 
 # In the tiny model's tokens " the", " and" and " we" are one, longer words several; "T" is one too.
@@ -50,7 +52,7 @@ def measured(prepared, items, tmp_path):
                 "actadd": {"method": "actadd", "additions": [STEERED]},
             },
         }
-        facts = measures.measure(
+        facts = measurement.measure(
             spec,
             model_dir=prepared,
             texts_file=file,

@@ -13,11 +13,11 @@ from torch import nn
 import sweep
 import tiny
 from actadd import Addition, UserError, generate, record_activations, steer
-from actadd.batching import left_pad
-from actadd.config import checked
-from actadd.plan import Plan
-from actadd.steering import blocks, language_model
-from actadd.verification import PROPERTIES, examine, verify
+from actadd.config.checks import checked
+from actadd.engine.batching import left_pad
+from actadd.engine.steering import blocks, language_model
+from actadd.models.verification import PROPERTIES, examine, verify
+from actadd.pipeline.plan import Plan
 from families import tiny as tiny_family
 from programs import model as model_program
 
@@ -282,7 +282,7 @@ def test_a_fault_shows_in_every_dtype(kind, dtype):
 
 @pytest.mark.parametrize("off", [-1, 1])
 def test_an_addition_at_another_column_is_noticed(llama, monkeypatch, off):
-    from actadd import steering
+    from actadd.engine import steering
 
     right = steering._columns_before
     monkeypatch.setattr(steering, "_columns_before", lambda *a: right(*a) + off)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import tiny
-from actadd import provenance
+from actadd.base.errors import DamagedFile, UserError
+from actadd.base.files import read_json, write_json
 from actadd.cli import verify
-from actadd.errors import DamagedFile, UserError
-from actadd.files import read_json, write_json
+from actadd.store import provenance
 from tiny import actadd, typed
 
 pytestmark = pytest.mark.workflow

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actadd import datasets
-from actadd.alike import key_of
-from actadd.errors import UserError
+from actadd.base.errors import UserError
+from actadd.data import datasets
+from actadd.data.text_equality import key_of
 
 
 def prepared(source: Path | None, folder: Path, **spec) -> tuple[pd.DataFrame, dict]:

@@ -19,18 +19,18 @@ from typing import Any
 
 # Name -> the module that holds it.
 _PUBLIC = {
-    "Addition": "steering",
-    "Sampling": "sampling",
-    "SteeringVectors": "exchange",
-    "Touch": "steering",
-    "UserError": "errors",
-    "generate": "generation",
-    "load_vectors": "exchange",
-    "prompt_batch": "batching",
-    "record_activations": "steering",
-    "save_vectors": "exchange",
-    "steer": "steering",
-    "steering_vector": "vectors",
+    "Addition": "engine.steering",
+    "Sampling": "engine.sampling",
+    "SteeringVectors": "vectors.file_formats",
+    "Touch": "engine.steering",
+    "UserError": "base.errors",
+    "generate": "engine.generation",
+    "load_vectors": "vectors.file_formats",
+    "prompt_batch": "engine.batching",
+    "record_activations": "engine.steering",
+    "save_vectors": "vectors.file_formats",
+    "steer": "engine.steering",
+    "steering_vector": "vectors.derivation",
 }
 __all__ = sorted(_PUBLIC)
 

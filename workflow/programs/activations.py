@@ -1,7 +1,7 @@
 """Cache the residual stream of a contrast's prompts at every layer."""
 
-from actadd.activations import cache_activations
-from actadd.program import run
+from actadd.pipeline.program import run
+from actadd.vectors.activations import cache_activations
 
 
 def work(spec, inputs, outputs):

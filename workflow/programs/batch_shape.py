@@ -1,7 +1,7 @@
 """Propose the rows of a batch for a model on this machine, once."""
 
-from actadd.program import run
-from actadd.sizes import propose
+from actadd.models.batch_rows import propose
+from actadd.pipeline.program import run
 
 
 def work(spec, inputs, outputs):

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from actadd import attempts, measures
-from actadd.program import run
-from actadd.sizes import resolved
+from actadd.measure import measurement
+from actadd.models.batch_rows import resolved
+from actadd.pipeline.program import run
+from actadd.store import failed_cells
 
 
 def work(spec, inputs, outputs, store, shard, attempt, failures):
-    facts = measures.measure(
+    facts = measurement.measure(
         resolved(spec, inputs["shape"]),
         model_dir=inputs["model"],
         texts_file=inputs["prompts"],
@@ -17,9 +18,9 @@ def work(spec, inputs, outputs, store, shard, attempt, failures):
         store=Path(store),
         output=outputs["table"],
         shards=inputs["shards"],
-        shard=measures.shard_of(shard),
+        shard=measurement.shard_of(shard),
     )
-    attempts.note(failures, attempt, facts["failed"])
+    failed_cells.note(failures, attempt, facts["failed"])
     return facts
 
 

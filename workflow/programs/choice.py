@@ -1,7 +1,7 @@
 """Choose layer and coefficient on the development split."""
 
-from actadd.choice import choose
-from actadd.program import run
+from actadd.measure.choice import choose
+from actadd.pipeline.program import run
 
 
 def work(spec, inputs, outputs):

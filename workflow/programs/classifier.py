@@ -1,7 +1,7 @@
 """Fit a scorer's classifier on labelled texts."""
 
-from actadd import datasets
-from actadd.program import run
+from actadd.data import datasets
+from actadd.pipeline.program import run
 from actadd.scorers.classifier import fit
 
 

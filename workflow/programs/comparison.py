@@ -1,7 +1,7 @@
 """Compare our tables with the published numbers and the paper's claims."""
 
-from actadd.comparison import compare
-from actadd.program import run
+from actadd.pipeline.program import run
+from actadd.results.comparison import compare
 
 
 def work(spec, inputs, outputs):

@@ -1,7 +1,7 @@
 """Bring a dataset into one plain table of texts with splits."""
 
-from actadd.datasets import prepare
-from actadd.program import run
+from actadd.data.datasets import prepare
+from actadd.pipeline.program import run
 
 
 def work(spec, inputs, outputs):

@@ -1,9 +1,9 @@
 """Make the page by which completions are read."""
 
-from actadd.explorer import build
-from actadd.program import run
-from actadd.provenance import record_beside
-from actadd.report import describe
+from actadd.pipeline.program import run
+from actadd.results.explorer import build
+from actadd.results.report import describe
+from actadd.store.provenance import record_beside
 
 
 def work(spec, inputs, outputs):

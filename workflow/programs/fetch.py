@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actadd.fetch import fetch
-from actadd.program import run
+from actadd.data.fetch import fetch
+from actadd.pipeline.program import run
 
 
 def work(spec, inputs, outputs):

@@ -1,8 +1,8 @@
 """Draw one figure."""
 
-from actadd.figures import draw
-from actadd.program import run
-from actadd.report import write_caption
+from actadd.pipeline.program import run
+from actadd.results.figures import draw
+from actadd.results.report import write_caption
 
 
 def work(spec, inputs, outputs):

@@ -1,7 +1,7 @@
 """Read vectors through a model's unembedding, and compare them with each other."""
 
-from actadd.lens import read_vectors
-from actadd.program import run
+from actadd.pipeline.program import run
+from actadd.vectors.logit_lens import read_vectors
 
 
 def work(spec, inputs, outputs):

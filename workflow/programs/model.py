@@ -3,10 +3,10 @@
 On a CPU it is verified here; where that takes a GPU, programs.verification does it.
 """
 
-from actadd.errors import UserError
-from actadd.models import prepare
-from actadd.program import run
-from actadd.verification import verified
+from actadd.base.errors import UserError
+from actadd.models.loading import prepare
+from actadd.models.verification import verified
+from actadd.pipeline.program import run
 
 
 def work(spec, inputs, outputs):

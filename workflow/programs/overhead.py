@@ -1,7 +1,7 @@
 """Time forward passes with and without steering."""
 
-from actadd.overhead import measure
-from actadd.program import run
+from actadd.measure.overhead import measure
+from actadd.pipeline.program import run
 
 
 def work(spec, inputs, outputs):

@@ -1,7 +1,7 @@
 """Compare what an experiment or a validation measures on with what scorers are fitted on."""
 
-from actadd.overlaps import check
-from actadd.program import run
+from actadd.data.overlaps import check
+from actadd.pipeline.program import run
 
 
 def work(spec, inputs, outputs):

@@ -1,8 +1,8 @@
 """Tabulate how well each scorer agrees with people."""
 
-from actadd.program import run
-from actadd.report import write_table_page
-from actadd.scorer_card import CAPTION, TITLE, scorer_card
+from actadd.pipeline.program import run
+from actadd.results.report import write_table_page
+from actadd.results.scorer_card import CAPTION, TITLE, scorer_card
 
 
 def work(spec, inputs, outputs):

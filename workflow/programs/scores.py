@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from actadd import attempts
-from actadd.measures import shard_of
-from actadd.program import run
-from actadd.scores import score_completions
-from actadd.sizes import resolved
+from actadd.measure.measurement import shard_of
+from actadd.models.batch_rows import resolved
+from actadd.pipeline.program import run
+from actadd.scorers.scores import score_completions
+from actadd.store import failed_cells
 
 
 def work(spec, inputs, outputs, store, shard, attempt, failures):
@@ -19,7 +19,7 @@ def work(spec, inputs, outputs, store, shard, attempt, failures):
         shards=inputs["shards"],
         shard=shard_of(shard),
     )
-    attempts.note(failures, attempt, facts["failed"])
+    failed_cells.note(failures, attempt, facts["failed"])
     return facts
 
 

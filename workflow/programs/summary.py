@@ -1,7 +1,7 @@
 """Summarise an experiment: each condition's metrics with intervals."""
 
-from actadd.program import run
-from actadd.summaries import summarise_completions, summarise_divergence, summarise_logprobs
+from actadd.pipeline.program import run
+from actadd.results.summaries import summarise_completions, summarise_divergence, summarise_logprobs
 
 
 def work(spec, inputs, outputs):

@@ -1,8 +1,8 @@
 """Tabulate results to be read."""
 
-from actadd.program import run
-from actadd.report import write_caption, write_table_page
-from actadd.tables import tabulate
+from actadd.pipeline.program import run
+from actadd.results.report import write_caption, write_table_page
+from actadd.results.tables import tabulate
 
 
 def work(spec, inputs, outputs):

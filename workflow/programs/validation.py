@@ -1,8 +1,8 @@
 """Compare a scorer with human labels."""
 
-from actadd.program import run
-from actadd.scores import validate
-from actadd.sizes import resolved
+from actadd.models.batch_rows import resolved
+from actadd.pipeline.program import run
+from actadd.scorers.scores import validate
 
 
 def work(spec, inputs, outputs):

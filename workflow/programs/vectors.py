@@ -1,8 +1,8 @@
 """Derive a steering vector at every layer from cached activations, or read it from a file."""
 
-from actadd.exchange import load_vectors
-from actadd.program import run
-from actadd.vectors import derive_all_layers
+from actadd.pipeline.program import run
+from actadd.vectors.derivation import derive_all_layers
+from actadd.vectors.file_formats import load_vectors
 
 
 def work(spec, inputs, outputs):

@@ -1,7 +1,7 @@
 """Verify on its own device that a model is steered right."""
 
-from actadd.program import run
-from actadd.verification import verified
+from actadd.models.verification import verified
+from actadd.pipeline.program import run
 
 
 def work(spec, inputs, outputs):

@@ -3,12 +3,14 @@
 import logging
 import threading
 
-from actadd import attempts, licences, reasons
-from actadd.config import home
-from actadd.displays import KINDS
-from actadd.plan import MEASURES
-from actadd.resources import Needs
-from actadd.runsummary import summary
+from actadd.config import licences
+from actadd.pipeline import reasons
+from actadd.store import failed_cells
+from actadd.config.checks import home
+from actadd.results.displays import KINDS
+from actadd.pipeline.plan import MEASURES
+from actadd.pipeline.resources import Needs
+from actadd.pipeline.run_summary import summary
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
@@ -166,12 +168,12 @@ def score_shards(wildcards):
 
 def attempt_of(record: str):
     """A param: the number of a job's attempt, so that failed cells are tried again."""
-    return lambda wildcards: attempts.attempt(record.format(**wildcards))
+    return lambda wildcards: failed_cells.attempt(record.format(**wildcards))
 
 
-def failed_cells(since: float) -> str:
+def failed_cells_message(since: float) -> str:
     """What is to be said of cells that failed in this run; nothing if none did."""
-    found = attempts.failed_since(Path("results/failures").rglob("*.json"), since)
+    found = failed_cells.failed_since(Path("results/failures").rglob("*.json"), since)
     cells = [
         f"{record.relative_to('results/failures').with_suffix('')}: {label}: {reason}"
         for record, failed in found.items()
@@ -432,7 +434,7 @@ def gpus(model: str | None) -> int:
 
 
 def memory(job: str, **given: str):
-    """A resource function: megabytes of main memory of a job, see actadd/resources.py.
+    """A resource function: megabytes of main memory of a job, see actadd/pipeline/resources.py.
 
     given: what stands for wildcards that the rule does not have.
     """

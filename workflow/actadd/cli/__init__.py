@@ -13,9 +13,9 @@ from typing import Annotated, Literal
 import typer
 from typer.core import TyperGroup
 
-from actadd.alignment import Position
-from actadd.errors import UserError, print_anything
-from actadd.files import REMEDIES, system_error
+from actadd.base.errors import UserError, print_anything
+from actadd.base.files import REMEDIES, system_error
+from actadd.engine.alignment import Position
 
 # The command line of the copy of the workflow in whose folder it is called.
 OWN = Path("workflow/actadd/__main__.py")
@@ -234,7 +234,7 @@ def import_vector(
 ) -> None:
     """Show what a vector's file holds, and how a config names it; -o keeps a copy of it."""
     from actadd.cli.exchanged import show, show_entry
-    from actadd.exchange import load_vectors, save_vectors
+    from actadd.vectors.file_formats import load_vectors, save_vectors
 
     vectors = load_vectors(file, format)
     if output is not None:
@@ -272,7 +272,7 @@ def show_plan(
     """
     from actadd.cli import plan, rates
     from actadd.cli.project import configured
-    from actadd.plan import Plan
+    from actadd.pipeline.plan import Plan
 
     planned = Plan(configured(configs), Path.cwd())
     runs = plan.runs(planned, paper)
@@ -308,7 +308,7 @@ def show_store(
     """
     from actadd.cli import store
     from actadd.cli.project import configured
-    from actadd.plan import Plan
+    from actadd.pipeline.plan import Plan
 
     folder = Path("results/store")
     if dry_run and not prune:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from actadd.base.errors import UserError
 from actadd.cli.shown import table
-from actadd.errors import UserError
-from actadd.exchange import FORMATS, SteeringVectors, load_vectors, save_vectors
+from actadd.vectors.file_formats import FORMATS, SteeringVectors, load_vectors, save_vectors
 
 
 def export(

@@ -7,20 +7,20 @@ from typing import Any
 
 import typer
 
-from actadd.cells import CellStore
+from actadd.base.errors import UserError
+from actadd.base.files import digest
+from actadd.base.progress import readable
 from actadd.cli import rates
 from actadd.cli.project import conditions
 from actadd.cli.shown import size, table
-from actadd.errors import UserError
-from actadd.experiment import Experiment
-from actadd.files import digest
-from actadd.measures import Measure, cells_of
-from actadd.plan import Job, Plan
-from actadd.progress import readable
-from actadd.provenance import job_of
+from actadd.measure.experiment import Experiment
+from actadd.measure.measurement import Measure, cells_of
+from actadd.models.batch_rows import ROWS_PER_TEXT, resolved
+from actadd.pipeline.plan import Job, Plan
 from actadd.scorers import KINDS
-from actadd.scores import keyed
-from actadd.sizes import ROWS_PER_TEXT, resolved
+from actadd.scorers.scores import keyed
+from actadd.store.cells import CellStore
+from actadd.store.provenance import job_of
 
 RESULTS = Path("results")
 # Bytes that a token drawn, or a token read, leaves in the store and in the table together.
@@ -203,7 +203,7 @@ def _completions(experiment: Experiment, cells: Measure, wanted: list[int]) -> W
 
 
 def _logprobs(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work:
-    from actadd.batching import by_length
+    from actadd.engine.batching import by_length
 
     rows = max(1, experiment.spec["batch_rows"] // ROWS_PER_TEXT)
     passes = read = 0

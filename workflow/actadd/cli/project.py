@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from actadd.conditions import Condition, at_depth, expand
-from actadd.config import checked
-from actadd.configfiles import load
-from actadd.errors import UserError
+from actadd.base.errors import UserError
+from actadd.config.checks import checked
+from actadd.config.files import load
+from actadd.measure.conditions import Condition, at_depth, expand
 
 # As the Snakefile reads them, each on top of the one before.
 ALWAYS = (Path("config/paper_small.yaml"), Path("config.yaml"))

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from actadd.files import canonical_json, read_json, write_json
+from actadd.base.files import canonical_json, read_json, write_json
 
 FILE = Path("results/benchmark/rates.json")
 # What a rate holds for; another number of rows, threads or GPUs has another one.
@@ -34,13 +34,13 @@ def measure(model_dir: Path, *, dtype: str, compute: dict[str, Any], rows: int) 
     """
     import torch
 
-    from actadd.batching import left_pad, padded_width
-    from actadd.generation import generate
-    from actadd.logprobs import token_logprobs
-    from actadd.models import load
-    from actadd.sampling import Sampling
-    from actadd.sizes import ROWS_PER_TEXT
-    from actadd.tokens import Tokens
+    from actadd.engine.batching import left_pad, padded_width
+    from actadd.engine.generation import generate
+    from actadd.engine.sampling import Sampling
+    from actadd.engine.tokens import Tokens
+    from actadd.measure.logprobs import token_logprobs
+    from actadd.models.batch_rows import ROWS_PER_TEXT
+    from actadd.models.loading import load
 
     with redirect_stdout(sys.stderr):
         model = load(model_dir, dtype=dtype, **compute)

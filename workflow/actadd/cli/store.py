@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
+from actadd.base.errors import DamagedFile, UserError
+from actadd.base.files import remove
 from actadd.cli.plan import RESULTS, cell_keys, score_cells
 from actadd.cli.shown import size
-from actadd.errors import DamagedFile, UserError
-from actadd.files import remove
-from actadd.plan import MEASURES, Plan
-from actadd.provenance import recorded
+from actadd.pipeline.plan import MEASURES, Plan
+from actadd.store.provenance import recorded
 
 # Tables name a cell by so much of its key.
 SHORT = 16

@@ -12,15 +12,15 @@ from typing import Any
 
 import typer
 
-from actadd import own_tokenizer
-from actadd.activations import REFERENCE, as_prompt, contrast_ids, late
-from actadd.alignment import Position, aligned
+from actadd.base.errors import UserError, shown
+from actadd.base.files import read_json
 from actadd.cli.project import configured
 from actadd.cli.shown import on_terminal
-from actadd.errors import UserError, shown
-from actadd.files import read_json
-from actadd.licences import accepting, unaccepted
-from actadd.tokens import Tokens
+from actadd.config.licences import accepting, unaccepted
+from actadd.engine.alignment import Position, aligned
+from actadd.engine.tokens import Tokens
+from actadd.models import own_tokenizer
+from actadd.vectors.activations import REFERENCE, as_prompt, contrast_ids, late
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ def model_folder(model: str, results: Path, bos: str | None = None) -> Iterator[
             return
     if not (given / "config.json").is_file():
         if given.exists():
-            from actadd.checkpoints import check_folder
+            from actadd.models.checkpoints import check_folder
 
             check_folder(given, "--model")
         raise UserError(_unknown(model, results))
-    from actadd.models import prepare
+    from actadd.models.loading import prepare
 
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / given.resolve().name
@@ -92,7 +92,7 @@ def _unknown(model: str, results: Path) -> str:
 
 def _entry(folder: Path, bos: str | None) -> dict[str, Any]:
     """What the config would say of a Hugging Face folder, from its own files."""
-    from actadd.models import read_config, readable
+    from actadd.models.loading import read_config, readable
 
     own_tokenizer.check_there("--model", folder)
     with readable(f"--model: {folder / 'config.json'}"):
@@ -212,13 +212,13 @@ def compare(
     import numpy as np
     import torch
 
-    from actadd.batching import left_pad, padded_width
-    from actadd.experiment import TOO_LARGE
-    from actadd.generation import BROKEN, FINISHED, generate
-    from actadd.models import load
-    from actadd.sampling import Sampling, draws
-    from actadd.steering import Addition, input_device, record_activations
-    from actadd.vectors import derive, dwarfing, norms_beside
+    from actadd.engine.batching import left_pad, padded_width
+    from actadd.engine.generation import BROKEN, FINISHED, generate
+    from actadd.engine.sampling import Sampling, draws
+    from actadd.engine.steering import Addition, input_device, record_activations
+    from actadd.measure.experiment import TOO_LARGE
+    from actadd.models.loading import load
+    from actadd.vectors.derivation import derive, dwarfing, norms_beside
 
     with redirect_stdout(sys.stderr):
         model = load(model_dir, dtype=dtype, device=device, threads=threads)

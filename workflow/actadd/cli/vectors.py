@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actadd.base.errors import DamagedFile, UserError
 from actadd.cli.shown import table
-from actadd.errors import DamagedFile, UserError
-from actadd.provenance import recorded
+from actadd.store.provenance import recorded
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 import typer
 
-from actadd.cells import sealed
+from actadd.base.errors import DamagedFile
+from actadd.base.files import sha256_file
 from actadd.cli.store import files, is_cell
-from actadd.errors import DamagedFile
-from actadd.files import sha256_file
-from actadd.plan import MEASURES
-from actadd.provenance import read, record_beside
+from actadd.pipeline.plan import MEASURES
+from actadd.store.cells import sealed
+from actadd.store.provenance import read, record_beside
 
 # Folders of results whose files all have a record, or are in one, and the sections of the config
 # whose names their folders and files have, one below the other.

@@ -76,22 +76,3 @@ def probabilities(values, spec: dict[str, Any], index):
     return pd.DataFrame(
         {"probability": probability, "positive": positive.where(probability.notna())}
     )
-
-
-def encoded_length(model, tokenizer) -> dict[str, Any]:
-    """How a tokenizer is told to cut a text at what its model reads: truncation and max_length.
-
-    The bound is the tokenizer's, and at most the rows of the model's table of positions, some of
-    which keep rows for padding, as RoBERTa's does. Without any there is no cut.
-    """
-    from torch import nn
-
-    longest = tokenizer.model_max_length
-    rows = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Embedding) and ("position" in name or name.endswith("wpe")):
-            reserved = 0 if module.padding_idx is None else module.padding_idx + 1
-            longest = min(longest, min(module.num_embeddings, rows or longest) - reserved)
-    # transformers' number for a tokenizer that states no bound is far above any.
-    bounded = longest < 10**9
-    return {"truncation": bounded, **({"max_length": int(longest)} if bounded else {})}

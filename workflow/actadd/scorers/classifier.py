@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from actadd.errors import UserError
-from actadd.files import read_json, whole_folder, write_json
+from actadd.base.errors import UserError
+from actadd.base.files import read_json, whole_folder, write_json
 from actadd.scorers import probabilities
 
 TOKEN = r"(?u)\b\w[\w']*\b"

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from actadd.checkpoints import check_folder, load_whole
-from actadd.errors import UserError, shown
-from actadd.scorers import encoded_length, probabilities
+from actadd.base.errors import UserError, shown
+from actadd.models.checkpoints import check_folder, load_whole
+from actadd.models.encoders import encoded_length
+from actadd.scorers import probabilities
 
 BATCH = 32
 
@@ -48,7 +49,7 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
     """
     import torch
 
-    from actadd.batching import is_out_of_memory
+    from actadd.engine.batching import is_out_of_memory
 
     torch.set_num_threads(spec["compute"]["threads"])
     allowed = spec.get("allow_pickle", False)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from actadd.answers import REFUSED, Unreadable, answer, counted, excerpt
+from actadd.scorers.remote import REFUSED, Unreadable, answer, counted, excerpt
 
 HARMLESS = {"prompt": "It was a sunny", "completion": " day and we went for a walk."}
 # finish_reason of a reply that was cut by the number of tokens, or by a filter.

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from actadd.errors import CellError
-from actadd.progress import worked
-from actadd.sizes import ROWS_PER_TEXT
-from actadd.tokens import Tokens
+from actadd.base.errors import CellError
+from actadd.base.progress import worked
+from actadd.engine.tokens import Tokens
+from actadd.models.batch_rows import ROWS_PER_TEXT
 
 
 def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
@@ -18,9 +18,9 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
     The judge reads text, not the generator's token ids: it may have another tokenizer.
     Raises CellError if the judge cannot read so long a text, or its logits are not numbers.
     """
-    from actadd.batching import by_length
-    from actadd.logprobs import token_logprobs
-    from actadd.models import load
+    from actadd.engine.batching import by_length
+    from actadd.measure.logprobs import token_logprobs
+    from actadd.models.loading import load
 
     # Generated text may spell out a special token; to the judge it is text like any other.
     tokens = Tokens(inputs, literal=True)

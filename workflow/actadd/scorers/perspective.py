@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from actadd.answers import Unreadable, answer, counted, excerpt
 from actadd.scorers import probabilities
+from actadd.scorers.remote import Unreadable, answer, counted, excerpt
 
 URL = "https://commentanalyzer.googleapis.com/v1alpha1/comments:analyze"
 # The API's error types for a text that it has no score for.

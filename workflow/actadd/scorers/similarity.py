@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from actadd.encoders import embed
+from actadd.models.encoders import embed
 
 
 def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:

@@ -1,0 +1,181 @@
+"""Kinds that declare themselves: one file holds all that is known of a scorer or a figure kind.
+
+A file declares its options as a dataclass of `option` fields and its function under a decorator of
+its family (`actadd.scorers.scorer`, ...). Config keys, checks, documentation, digests and jobs are
+derived from that declaration; no list elsewhere names the kind.
+"""
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from actadd.base.errors import UserError
+
+# Plugins are modules of this name, which no package on a disk has.
+PLUGINS = "actadd_plugins"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What a value must meet beyond its type.
+
+    Stands in `option` for the whole value, and in `typing.Annotated` for the items of a list or the
+    keys and values of a mapping. title: what to write, for messages. section: the value names an
+    entry of this section of the config. secret: no message repeats the value.
+    """
+
+    title: str | None = None
+    minimum: float | None = None
+    exclusive_minimum: float | None = None
+    maximum: float | None = None
+    pattern: str | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    unique: bool = False
+    section: str | None = None
+    secret: bool = False
+
+
+def option(description: str, default: Any = dataclasses.MISSING, **rule: Any) -> Any:
+    """A field of a dataclass of options: a config key with its description, default and rule.
+
+    default: none for a key that has to be written; None for one that may be left out. A list or a
+    mapping is copied for every instance. rule: fields of `Rule`.
+    """
+    metadata = {"description": description, "rule": Rule(**rule)}
+    if isinstance(default, (list, dict)):
+        copy = type(default)
+        return dataclasses.field(default_factory=lambda: copy(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+T = TypeVar("T")
+
+
+def build(options: type[T], values: Mapping[str, Any]) -> T:
+    """An instance of a dataclass of options from checked config values; other keys are ignored.
+
+    Nested dataclasses, also in lists and mappings, are built from the mappings that stand for them.
+    """
+    hints = typing.get_type_hints(options)
+    fields = [field.name for field in dataclasses.fields(options)]  # type: ignore[arg-type]
+    return options(**{name: _built(hints[name], values[name]) for name in fields if name in values})
+
+
+def _built(hint: Any, value: Any) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return build(typing.cast(type, hint), value)
+    if origin in (typing.Union, types.UnionType):
+        classes = [each for each in arguments if dataclasses.is_dataclass(each)]
+        return _built(classes[0], value) if classes and isinstance(value, Mapping) else value
+    if origin is list:
+        return [_built(arguments[0], item) for item in value]
+    if origin is dict:
+        return {key: _built(arguments[1], item) for key, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of a family. Families add what the workflow has to know besides."""
+
+    name: str
+    function: Callable[..., Any]
+    options: type
+
+    @property
+    def description(self) -> str:
+        """The first paragraph of the function's docstring, in one line."""
+        text = inspect.getdoc(self.function) or ""
+        return " ".join(text.split("\n\n")[0].split())
+
+    @property
+    def module(self) -> str:
+        """The module that declares the kind; its code digest stands for the kind."""
+        return self.function.__module__
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return self.function(*arguments, **named)
+
+
+K = TypeVar("K", bound=Kind)
+
+
+class Kinds(Mapping[str, K], Generic[K]):
+    """The kinds of one family by name: those in its package, and plugins'."""
+
+    families: typing.ClassVar[list["Kinds[Any]"]] = []
+
+    def __init__(self, family: type[K], package: str, what: str) -> None:
+        """package: modules below it declare kinds. what: a kind of it in words, for messages."""
+        self.family, self.package, self.what = family, package, what
+        Kinds.families.append(self)
+
+    @cached_property
+    def _kinds(self) -> dict[str, K]:
+        kinds: dict[str, K] = {}
+        package = importlib.import_module(self.package)
+        for module in pkgutil.walk_packages(package.__path__, f"{self.package}."):
+            self._collect(importlib.import_module(module.name), kinds)
+        return dict(sorted(kinds.items()))
+
+    def _collect(self, module: types.ModuleType, kinds: dict[str, K]) -> None:
+        for value in vars(module).values():
+            if isinstance(value, self.family) and value.module == module.__name__:
+                if value.name in kinds and kinds[value.name] is not value:
+                    raise UserError(
+                        f"plugins: {module.__name__.removeprefix(PLUGINS + '.')} declares the "
+                        f"{self.what} {value.name!r}, which there is already; rename it"
+                    )
+                kinds[value.name] = value
+
+    def add(self, module: types.ModuleType) -> None:
+        """Add the kinds that a plugin declares. Raises UserError for a name that is taken."""
+        self._collect(module, self._kinds)
+
+    def __getitem__(self, name: str) -> K:
+        return self._kinds[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+
+def load_plugin(path: Path) -> types.ModuleType:
+    """Import a user's file and add the kinds that it declares to their families, once.
+
+    Raises UserError if the file cannot be imported, or declares no kind.
+    """
+    name = f"{PLUGINS}.{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise UserError(f"plugins: {str(path)!r} is not a Python file; name one that ends in .py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+        if not any(isinstance(value, Kind) for value in vars(module).values()):
+            raise UserError(f"plugins: {str(path)!r} declares no kind; decorate a function of it")
+        for family in Kinds.families:
+            family.add(module)
+    except Exception as error:
+        del sys.modules[name]
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"plugins: {str(path)!r} cannot be imported: {error!r}; mend it") from error
+    return module

@@ -1,0 +1,1 @@
+"""The config: read, checked, completed with defaults, before anything runs."""

@@ -1,0 +1,1 @@
+"""One model in memory: text to tokens, additions to the residual stream, prefill and decode."""

@@ -1,0 +1,1 @@
+"""What is measured of a condition: completions, log-probabilities, divergence, choices, time."""

@@ -1,0 +1,87 @@
+"""Layer and coefficient, chosen on a development split by a rule that the config states."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from actadd.base.errors import UserError
+from actadd.base.files import write_json
+
+
+def choose(spec: dict, *, summaries: dict[str, Path], output: Path) -> dict[str, Any]:
+    """Writes, for each choice of an experiment, the setting that its rule picks.
+
+    spec: {name, choices}; a choice has experiment (the sweep), condition, metric, direction (max
+    or min) and optionally cap {metric, factor}: settings whose mean exceeds factor times the
+    unsteered one's are out. summaries: the sweep's table, by experiment; its rows of all prompts
+    count, not those of a group.
+    The output also lists every candidate, so that a reader can see what was not taken.
+    Raises UserError if every setting failed, or none keeps under the cap.
+    """
+    chosen = {}
+    for name, rule in spec["choices"].items():
+        table = pd.read_parquet(summaries[rule["experiment"]])
+        table = table[table["group"] == "all"]
+        key = f"experiments.{spec['name']}.choices.{name}"
+        metrics = [rule["metric"]] + ([rule["cap"]["metric"]] if rule.get("cap") else [])
+        missing = set(metrics) - set(table["metric"])
+        if missing:
+            raise UserError(
+                f"{key}: {rule['experiment']} has no metric {missing.pop()!r}; it has "
+                f"{sorted(set(table['metric']))}"
+            )
+        means = table.pivot_table(
+            index=["condition", "method", "source_layer", "layer", "coefficient"],
+            columns="metric",
+            values="mean",
+            dropna=False,
+        ).reset_index()
+        candidates = means[
+            (means["condition"] == rule["condition"]) & means["layer"].notna()
+        ].copy()
+        candidates = candidates.dropna(subset=[rule["metric"]])
+        if candidates.empty:
+            raise UserError(
+                f"{key}: no setting of {rule['experiment']} has a {rule['metric']}, {_why(table)}; "
+                "sweep smaller coefficients"
+            )
+        candidates["allowed"] = True
+        if rule.get("cap"):
+            metric = rule["cap"]["metric"]
+            baseline = table[(table["method"] == "unsteered") & (table["metric"] == metric)]["mean"]
+            if baseline.isna().all():
+                raise UserError(
+                    f"{key}.cap: the unsteered cell of {rule['experiment']} has no {metric}, "
+                    f"{_why(table[table['method'] == 'unsteered'])}; run again"
+                )
+            limit = rule["cap"]["factor"] * float(baseline.iloc[0])
+            candidates["allowed"] = candidates[metric] <= limit
+        allowed = candidates[candidates["allowed"]]
+        if allowed.empty:
+            raise UserError(
+                f"{key}.cap: no setting of {rule['experiment']} keeps under it; raise factor, or "
+                "sweep smaller coefficients"
+            )
+        ascending = rule["direction"] == "min"
+        # Ties go to the smaller coefficient and the lower layer.
+        allowed = allowed.assign(size=allowed["coefficient"].abs())
+        best = allowed.sort_values(
+            [rule["metric"], "size", "layer"], ascending=[ascending, True, True]
+        ).iloc[0]
+        shown = ["layer", "coefficient", *metrics, "allowed"]
+        chosen[name] = {
+            "layer": int(best["layer"]),
+            "source_layer": int(best["source_layer"]),
+            "coefficient": float(best["coefficient"]),
+            "rule": rule,
+            "candidates": candidates[shown].round(6).to_dict("records"),
+        }
+    write_json(output, chosen)
+    return {name: [item["layer"], item["coefficient"]] for name, item in chosen.items()}
+
+
+def _why(rows: pd.DataFrame) -> str:
+    """Why some rows of a summary have no numbers."""
+    reasons = rows["failed"].dropna()
+    return f"since cells failed: {reasons.iloc[0]}" if len(reasons) else "as none was scored"

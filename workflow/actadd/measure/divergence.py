@@ -1,0 +1,153 @@
+"""How steering moves the next-token distribution, position by position (paper, random control)."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from actadd.base.errors import CellError
+from actadd.base.files import digest
+from actadd.base.progress import worked
+from actadd.measure.conditions import Condition
+from actadd.measure.experiment import TOO_LARGE, Experiment
+from actadd.store.cells import Made, cell_key
+
+# Tokens kept of the last position's distributions: likeliest, and most moved, of each side.
+KEPT = 20
+COLUMNS = (
+    *("text", "position_index", "entropy", "kl", "modified"),
+    *("token_ids", "tokens", "before", "after", "watched"),
+)
+
+
+class Cells:
+    """How far a condition moves next-token distributions: a row for each position of a text.
+
+    Columns: text_id, group, position_index (0 = BOS), entropy (nats, of the unsteered next-token
+    distribution), kl (nats, unsteered from steered), modified (changed directly, so it means
+    nothing). At each text's last position also token_ids, tokens, before and after: probabilities
+    without and with steering of the tokens that are likeliest on either side, that contribute most
+    to kl, or that are watched; watched says which are. The experiment's spec holds `watch`: texts
+    of single tokens whose probability is kept.
+    """
+
+    TYPES: ClassVar = {
+        "token_ids": pa.list_(pa.int32()),
+        "tokens": pa.list_(pa.string()),
+        "before": pa.list_(pa.float64()),
+        "after": pa.list_(pa.float64()),
+        "watched": pa.list_(pa.bool_()),
+    }
+
+    def __init__(self, experiment: Experiment, texts: pd.DataFrame):
+        self.experiment, self.texts = experiment, texts
+        self.watched = [_single(experiment, text) for text in experiment.spec.get("watch", [])]
+        self.plain = [
+            ids for ids, _ in experiment.encode(Condition("", "unsteered"), texts["text"].tolist())
+        ]
+        self.encoded = [
+            [ids for ids, _ in experiment.encode(condition, texts["text"].tolist())]
+            for condition in experiment.conditions
+        ]
+        self.keys = [
+            cell_key(
+                **experiment.determinants("actadd.measure.divergence", condition),
+                texts=digest([self.plain, rows]),
+                watched=self.watched,
+            )
+            for condition, rows in zip(experiment.conditions, self.encoded, strict=True)
+        ]
+
+    def compute(self, wanted: list[int]) -> Iterator[Made]:
+        for index in wanted:
+            condition, encoded = self.experiment.conditions[index], self.encoded[index]
+            table = _cell(self.experiment, condition, self.plain, encoded, self.watched)
+            finite = np.isfinite(table["kl"].to_numpy()).all()
+            yield index, table if finite else CellError(TOO_LARGE)
+
+    def failed(self, index: int) -> pa.Table:
+        """One row for each text, of a position that is none."""
+        columns: dict[str, list] = {name: [None] * len(self.texts) for name in COLUMNS}
+        columns["text"] = list(range(len(self.texts)))
+        columns["position_index"] = [-1] * len(self.texts)
+        columns["modified"] = [True] * len(self.texts)
+        return _typed(columns)
+
+    def placed(self, index: int, table: pd.DataFrame) -> pd.DataFrame:
+        place = table.pop("text").to_numpy()
+        for name, column in (("text_id", "id"), ("group", "group")):
+            before = table.columns.get_loc("position_index")
+            table.insert(before, name, self.texts[column].to_numpy()[place])
+        return table.astype({"group": "string"})
+
+
+def _single(experiment: Experiment, text: str) -> int:
+    """The token that a watched text is, or begins with in this model's tokenizer."""
+    return experiment.tokens.pieces(text)[0]
+
+
+def _cell(
+    experiment: Experiment,
+    condition: Condition,
+    plain: list[list[int]],
+    encoded: list[list[int]],
+    watched: list[int],
+) -> pa.Table:
+    """One condition on all texts. One text at a time: its whole vocabulary is held twice."""
+    import torch
+
+    from actadd.engine.steering import input_device, model_inputs, steer
+
+    model, additions = experiment.model(), experiment.additions(condition)
+    device = input_device(model)
+
+    def log_probabilities(ids: list[int], added: list, count: int):
+        row = torch.tensor([ids], device=device)
+        with torch.inference_mode(), steer(model, [added], torch.ones_like(row), verify=False):
+            logits = model(**model_inputs(model, row, None), use_cache=False).logits[0]
+        return logits[-count:].double().log_softmax(-1).cpu()
+
+    columns: dict[str, list] = {name: [] for name in COLUMNS}
+    for index, (own, ids) in enumerate(zip(plain, encoded, strict=True)):
+        before = log_probabilities(own, [], len(own))
+        after = log_probabilities(ids, additions, len(own))
+        worked(len(own) + len(ids))
+        share = before.exp() * (before - after)
+        # A prefix is no part of the text: its positions are compared from the text's end.
+        shift = len(ids) - len(own)
+        changed = experiment.changed(condition, len(ids))
+        count = len(own)
+        last = torch.cat(
+            [
+                before[-1].topk(KEPT).indices,
+                after[-1].topk(KEPT).indices,
+                share[-1].abs().topk(KEPT).indices,
+                torch.tensor(watched, dtype=torch.long),
+            ]
+        ).unique()
+        empty = [None] * (count - 1)
+        columns["text"] += [index] * count
+        columns["position_index"] += range(count)
+        columns["entropy"] += (-(before.exp() * before).sum(-1)).tolist()
+        columns["kl"] += share.sum(-1).tolist()
+        columns["modified"] += [place + shift in changed or place == 0 for place in range(count)]
+        columns["token_ids"] += [*empty, last.tolist()]
+        columns["tokens"] += [*empty, [experiment.tokens.token(i) for i in last.tolist()]]
+        columns["before"] += [*empty, before[-1, last].exp().tolist()]
+        columns["after"] += [*empty, after[-1, last].exp().tolist()]
+        columns["watched"] += [*empty, [i in watched for i in last.tolist()]]
+    return _typed(columns)
+
+
+def _typed(columns: dict[str, list]) -> pa.Table:
+    types = {
+        "entropy": pa.float64(),
+        "kl": pa.float64(),
+        "modified": pa.bool_(),
+        **Cells.TYPES,
+    }
+    return pa.table(
+        {name: pa.array(values, types.get(name, pa.int32())) for name, values in columns.items()}
+    )

@@ -1,0 +1,311 @@
+"""What completions and log-probabilities share: an experiment's conditions, ready to be run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from actadd.base.errors import UserError, named, shown
+from actadd.base.files import read_json
+from actadd.data import datasets
+from actadd.engine.alignment import aligned
+from actadd.engine.tokens import Tokens
+from actadd.measure.conditions import SAMPLING, Condition, expand
+from actadd.store.digests import code_digest
+from actadd.vectors.derivation import read_vector, tensor_digest
+
+# What says, beside the vector itself, how it is added.
+ADDED = ("layer", "coefficient", "position", "dimensions", "phase")
+# Why a cell fails whose logits are NaN or infinite.
+TOO_LARGE = (
+    "the logits are not numbers any more: the addition is too large for the model's dtype; take a "
+    "smaller coefficient, or dtype float32"
+)
+
+
+class Experiment:
+    """The conditions of one experiment on one model, their vectors, and what determines a cell.
+
+    spec: name, prompts, conditions, sampling and seed (of completions), dtype, compute. Reads
+    tokenizer and vectors, not the weights, so that mistakes show before a model is loaded.
+    """
+
+    def __init__(
+        self, spec: dict, model_dir: Path, vector_files: list[Path], choice: Path | None
+    ) -> None:
+        self.spec = spec
+        self.model_dir = model_dir
+        self.facts: dict[str, Any] = read_json(model_dir / "model.json")
+        self.tokens = Tokens(model_dir)
+        # Text -> where it stands, for messages.
+        self._origins: dict[str, str] = {}
+        # Texts that prompts.targets left out.
+        self.left_out = 0
+        self._pieces: dict[tuple[str, str, str], tuple[list[int], list[int]]] = {}
+        self.conditions: list[Condition] = expand(
+            spec["conditions"],
+            read_json(choice) if choice else None,
+            spec.get("sampling"),
+            spec.get("seed"),
+        )
+        # Tables have a column of draws only where some condition has several.
+        self.drawn = any(condition.draw is not None for condition in self.conditions)
+        files = {(path.parent.name, int(path.stem.split("_")[1])): path for path in vector_files}
+        self.vectors: dict[tuple[str, int], np.ndarray] = {
+            key: read_vector(path) for key, path in files.items()
+        }
+
+    @property
+    def key(self) -> str:
+        """Where the experiment stands in the config."""
+        return f"experiments.{self.spec['name']}"
+
+    def texts(self, file: Path) -> pd.DataFrame:
+        """The experiment's rows of a prepared dataset: its split, groups, limit and cut.
+
+        prompts.targets leaves out those whose target this model reads as several tokens;
+        prompts.first_tokens cuts each text to so many of the model's own tokens, BOS included.
+        Raises UserError if no row is left.
+        """
+        wanted = self.spec["prompts"]
+        table = datasets.read(file, wanted["split"], f"{self.key}.prompts.split")
+        if wanted.get("targets") == "single_token":
+            table = self._single_token(table)
+        table = datasets.chosen(table, wanted, f"{self.key}.prompts")
+        if wanted.get("first_tokens"):
+            cut = [self.tokens.cut(text, wanted["first_tokens"]) for text in table["text"]]
+            table = table.assign(text=pd.Series(cut, dtype="string"))
+        if "origin" in table:
+            self._origins |= dict(zip(table["text"], table["origin"], strict=True))
+        return table
+
+    def _single_token(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows with a target of one token (the paper's code, ConceptNet); counts the others."""
+        kept = []
+        for text, target in zip(table["text"], table["target"].fillna(""), strict=True):
+            with named(f"{self.key}: prompt {shown(text)}"):
+                kept.append(len(self._split(text, target, "")[1]) == 1)
+        self.left_out = kept.count(False)
+        if self.left_out:
+            print(
+                f"{self.key}.prompts.targets: {self.left_out} of {len(kept)} texts are left out: "
+                f"{self.tokens.model} does not read their target as a single token",
+                flush=True,
+            )
+        return table[np.array(kept, bool)]
+
+    def rows(self, condition: Condition, texts: pd.DataFrame) -> list[int]:
+        """Numbers of the texts that a condition is run on: all, or those of its group."""
+        if condition.group is None:
+            return list(range(len(texts)))
+        found = np.flatnonzero(texts["group"] == condition.group).tolist()
+        if not found:
+            there = ", ".join(sorted(set(texts["group"].dropna()))) or "none"
+            raise UserError(
+                f"{self.key}.conditions.{condition.name}.group: no text has the group "
+                f"{condition.group!r}; there are: {there}"
+            )
+        return found
+
+    def vector(self, addition: dict[str, Any], draw: int | None = None) -> np.ndarray:
+        """An addition's vector, scaled to the injection layer's norm if it says so.
+
+        draw: which one of a random vector with several draws.
+        The factor is the geometric mean, over positions but BOS, of the norms' ratios, as in the
+        paper's transplant of embeddings.
+        """
+        vector = self._at(addition, "source_layer", draw)
+        if not addition.get("match_norm"):
+            return vector
+        # A vector of one row has none of BOS.
+        first = 1 if len(vector) > 1 else 0
+        norms = [
+            np.linalg.norm(self._at(addition, layer, draw)[first:].astype(np.float64), axis=1)
+            for layer in ("layer", "source_layer")
+        ]
+        # Rows that are zero, where both prompts have the same token, have no ratio.
+        there = (norms[0] > 0) & (norms[1] > 0)
+        if not there.any():
+            raise UserError(
+                f"{self.key}: match_norm: vectors.{addition['vector']} is zero at layer "
+                f"{addition['layer']} or {addition['source_layer']}, so there is no norm to scale "
+                "to; take other layers, or remove match_norm"
+            )
+        return vector * np.float32(np.exp(np.mean(np.log(norms[0][there] / norms[1][there]))))
+
+    def _at(self, addition: dict[str, Any], layer: str, draw: int | None) -> np.ndarray:
+        """An addition's vector at its `layer` or `source_layer`.
+
+        Raises UserError if it is of a file that lacks that layer: nothing would be added.
+        """
+        vector = self.vectors[addition["vector"], addition[layer]]
+        if not len(vector):
+            raise UserError(
+                f"{self.key}: vectors.{addition['vector']}.file does not hold layer "
+                f"{addition[layer]}, at which it is to be added; take a layer that it holds"
+            )
+        return vector if vector.ndim == 2 else vector[draw]
+
+    def encode(
+        self, condition: Condition, texts: list[str], targets: list[str] | None = None
+    ) -> list[tuple[list[int], list[int]]]:
+        """(prompt ids, target ids) of each text under a condition.
+
+        The condition's prefix, if any, is put before each prompt, see `_behind`; PREADD's is not,
+        see `contrast`. Raises UserError, naming the prompt, if a vector is longer than it.
+        """
+        rows = []
+        prefix = "" if condition.method == "preadd" else condition.prefix
+        if condition.prefix:
+            with named(f"{self.key}.conditions.{condition.name}.prefix"):
+                self.tokens.pieces(condition.prefix)
+        targets = targets or [""] * len(texts)
+        for text, target in zip(texts, targets, strict=True):
+            origin = self._origins.get(text)
+            place = f"{self.key}: prompt {shown(text)}" + (f" ({origin})" if origin else "")
+            with named(place):
+                ids, target_ids = self._split(*self._behind(prefix, text, target))
+                self._check_length(len(ids) + len(target_ids), text, targets)
+            for addition in condition.additions:
+                vector = self.vector(addition, condition.draw)
+                with named(place, f" (vector {addition['vector']})"):
+                    aligned(addition["position"], len(vector), len(ids))
+            rows.append((ids, target_ids))
+        return rows
+
+    def _behind(self, prefix: str, text: str, target: str = "") -> tuple[str, str, str]:
+        """What is read as one text, its target, and the prefix whose tokens stand before it.
+
+        A prompt behind a prefix that ends in a space is read with it: in "Be kind. " and "The sea"
+        the space belongs to " The", as in PREADD's own code. Given texts keep their own tokens, as
+        those are compared one by one.
+        """
+        if prefix.endswith(" ") and self.spec["measure"] == "completions":
+            return prefix + text, target, ""
+        return text, target, prefix
+
+    def _check_length(self, count: int, text: str, targets: list[str]) -> None:
+        """Raises UserError if a text, of so many tokens with what stands around it, is too long.
+
+        The message names a length to which all texts can be cut.
+        """
+        new, context = self.spec.get("max_new_tokens", 0), self.tokens.context
+        if not context or count + new <= context:
+            return
+        # BOS or the chat template, the longest prefix and the longest target.
+        around = len(self.tokens.encode(text)) - len(self.tokens.pieces(text)) + new
+        prefixes = [len(self.tokens.pieces(c.prefix)) for c in self.conditions if c.prefix]
+        around += max(prefixes, default=0) + max(len(self.tokens.pieces(t)) for t in {"", *targets})
+        fitting = context - around + 1
+        remedy = "take a model that reads more, or a shorter prefix, target or completion"
+        if fitting >= 2:
+            remedy = f"shorten it, or write {self.key}.prompts.first_tokens: {fitting}"
+        self.tokens.check_length(count + new, remedy)
+
+    def _split(self, text: str, target: str, prefix: str) -> tuple[list[int], list[int]]:
+        """`Tokens.split`, once for all conditions: they share the lists."""
+        key = (text, target, prefix)
+        if key not in self._pieces:
+            self._pieces[key] = self.tokens.split(text, target, prefix)
+        return self._pieces[key]
+
+    def changed(self, condition: Condition, prompt: int, total: int | None = None) -> set[int]:
+        """Positions that are changed in a text of `total` tokens, its first `prompt` the prompt."""
+        found: set[int] = set()
+        for addition in condition.additions:
+            found.update(
+                aligned(addition["position"], len(self.vector(addition, condition.draw)), prompt)
+            )
+            if addition["phase"] == "every_step":
+                found.update(range(prompt, total or prompt))
+        return found
+
+    def contrast(self, condition: Condition, texts: list[str]) -> list[list[int]]:
+        """Token ids of PREADD's contrasted context of each text: its prefix, then the text."""
+        if condition.method != "preadd":
+            return []
+        contexts = []
+        for text in texts:
+            whole, _, prefix = self._behind(condition.prefix, text)
+            ids = self.tokens.encode(whole, prefix)
+            with named(f"{self.key}.conditions.{condition.name}.prefix, before {shown(text)}"):
+                self._check_length(len(ids), text, [])
+            contexts.append(ids)
+        return contexts
+
+    def determinants(self, module: str, condition: Condition) -> dict[str, Any]:
+        """What a cell's bytes depend on, but for its texts and how they are run.
+
+        module: the library module that computes the cell; its digest stands for the code.
+        """
+        additions = [
+            {
+                **{name: addition[name] for name in ADDED},
+                "vector": tensor_digest(self.vector(addition, condition.draw)),
+            }
+            for addition in condition.additions
+        ]
+        return {
+            "code": code_digest(module),
+            "model": self.facts["identity"],
+            "dtype": self.spec["dtype"],
+            "compute": self.spec["compute"],
+            "additions": additions,
+        }
+
+    def spelled_out(self, index: int, key: str, cell: pd.DataFrame) -> pd.DataFrame:
+        """A cell's rows, with every coordinate of its condition in each of them.
+
+        index: of the condition; key: the cell's.
+        """
+        draw = ("draw",) if self.drawn else ()
+        integers = dict.fromkeys(("source_layer", "layer", "seed", *draw), "Int32")
+        strings = dict.fromkeys(("vector", "position", "phase"), "string")
+        floats = dict.fromkeys(("coefficient", "dimensions", *SAMPLING), "float64")
+        shared = {
+            "model": self.spec["model"],
+            "experiment": self.spec["name"],
+            **self.conditions[index].coordinates(),
+            **({"draw": self.conditions[index].draw} if self.drawn else {}),
+            "cell": key[:16],
+        }
+        table = pd.concat([pd.DataFrame(shared, index=cell.index), cell], axis=1)
+        return table.astype({**integers, **strings, **floats})
+
+    def prefix_length(self, condition: Condition) -> int:
+        """Tokens of the condition's prefix; they stand right after BOS."""
+        if condition.prefix and self.tokens.chat_template is not None:
+            raise UserError(
+                f"{self.key}.conditions.{condition.name}: log-probabilities after a prefix are not "
+                "defined inside a chat template; use chat_template: false"
+            )
+        return len(self.tokens.pieces(condition.prefix)) if condition.prefix else 0
+
+    def model(self):
+        """The weights, loaded at the first call: a job whose cells are all stored needs none."""
+        from actadd.models.loading import load
+
+        return load(self.model_dir, dtype=self.spec["dtype"], **self.spec["compute"])
+
+    def _dimensions(self, share: float | None) -> int | None:
+        return None if share is None else round(share * self.facts["d_model"])
+
+    def additions(self, condition: Condition) -> list:
+        """The condition as `steering.Addition`s."""
+        import torch
+
+        from actadd.engine.steering import Addition
+
+        return [
+            Addition(
+                torch.from_numpy(self.vector(addition, condition.draw)),
+                addition["layer"],
+                # A large whole number is an int here, which no tensor takes as a factor.
+                float(addition["coefficient"]),
+                addition["position"],
+                self._dimensions(addition["dimensions"]),
+                addition["phase"],
+            )
+            for addition in condition.additions
+        ]

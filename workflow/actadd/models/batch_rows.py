@@ -1,0 +1,121 @@
+"""How much memory a model's work takes: arithmetic on its config, and a batch shape that fits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actadd.base.errors import UserError
+from actadd.base.files import read_json, write_json
+
+BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+QUANTIZED = {"8bit": 1}
+# Beyond so many rows a batch gains little speed, and a cell alone still fills a whole batch.
+ENOUGH = {"cpu": 128, "cuda": 512}
+# Of the memory that the weights leave; the rest is for the allocator and what comes and goes.
+USED = 0.6
+# Arrays of vocabulary size, in float32, that a row needs while its next token is drawn, and that a
+# text's tokens need while their log-probabilities are measured.
+DRAWING, MEASURING = 6, 3
+# Tokens of the row that a shape is proposed for. Batches of longer ones are halved if need be.
+TOKENS = 256
+# A given text takes the place of so many rows that are drawn: all its logits are held at once.
+ROWS_PER_TEXT = 8
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes of a model's weights, of what one token leaves in the cache, and of its logits."""
+
+    weights: int
+    token: int
+    logits: int
+
+    def row(self, tokens: int) -> int:
+        """Bytes that a batch's row of so many tokens takes at most, drawn or given."""
+        drawn = tokens * self.token + DRAWING * self.logits
+        given = tokens * (self.token + MEASURING * self.logits) // ROWS_PER_TEXT
+        return max(drawn, given)
+
+
+def size_of(
+    model_dir: Path, dtype: str, quantization: str | None = None, trust_remote_code: bool = False
+) -> Size:
+    """The size of a prepared model when it is run in a dtype, its weights quantized or not."""
+    from actadd.models.checkpoints import weight_files
+    from actadd.models.loading import read_config
+
+    config = read_config(model_dir, trust_remote_code, model_dir.name)
+    stored = sum(path.stat().st_size for path in weight_files(model_dir))
+    kept = getattr(config, "dtype", None)
+    before = BYTES.get(str(kept).removeprefix("torch."), 4)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return Size(
+        stored * (QUANTIZED[quantization] if quantization else BYTES[dtype]) // before,
+        2 * config.num_hidden_layers * heads * head * BYTES[dtype],
+        config.vocab_size * BYTES["float32"],
+    )
+
+
+def proposed_rows(size: Size, tokens: int, memory: int, device: str) -> int:
+    """Rows of a batch: the largest power of two that fits, at most `ENOUGH`.
+
+    tokens: of the longest row; memory: bytes that one job may use.
+    Raises UserError if not even the weights and one row fit.
+    """
+    room = USED * (memory - size.weights)
+    rows = int(room // size.row(tokens))
+    if rows < 1:
+        raise UserError(
+            f"the weights take {size.weights / 1e9:.1f} GB and a row of {tokens} tokens "
+            f"{size.row(tokens) / 1e9:.2f} GB, but {memory / 1e9:.1f} GB of memory are there; take "
+            "another device, dtype or model, or set compute.batch_rows yourself"
+        )
+    return min(1 << (rows.bit_length() - 1), ENOUGH[device])
+
+
+def memory(device: str, threads: int, gpus: int = 1) -> int:
+    """Bytes that one job may use: its GPUs' free ones, or its share of the free main memory."""
+    import psutil
+
+    if device == "cuda":
+        import torch
+
+        from actadd.models.loading import check_devices
+
+        check_devices(device, gpus)
+        return sum(torch.cuda.mem_get_info(gpu)[0] for gpu in range(gpus))
+    jobs = max(1, (psutil.cpu_count() or 1) // threads)
+    return psutil.virtual_memory().available // jobs
+
+
+def propose(spec: dict, model_dir: Path, output: Path) -> dict[str, Any]:
+    """Writes the batch shape for a model on this machine: what `batch_rows: auto` stands for.
+
+    spec: dtype, compute. The file is made once and read ever after, so
+    that a cell does not change with what else happened to use the memory.
+    """
+    compute = spec["compute"]
+    trusted = compute.get("trust_remote_code", False)
+    size = size_of(model_dir, spec["dtype"], compute.get("quantization"), trusted)
+    there = memory(compute["device"], compute["threads"], compute.get("gpus", 1))
+    rows = proposed_rows(size, TOKENS, there, compute["device"])
+    found = {
+        "batch_rows": rows,
+        "memory_bytes": there,
+        "weights_bytes": size.weights,
+        "row_bytes": size.row(TOKENS),
+        "row_tokens": TOKENS,
+    }
+    write_json(output, found)
+    return found
+
+
+def resolved(spec: dict, shape: Path | None) -> dict:
+    """A job's spec with the proposed batch shape where it says auto."""
+    if shape is None:
+        return spec
+    rows = read_json(shape)["batch_rows"]
+    if "scorer" in spec:
+        return {**spec, "scorer": {**spec["scorer"], "batch_rows": rows}}
+    return {**spec, "batch_rows": rows}

@@ -1,0 +1,333 @@
+"""A checkpoint's own tokenizer: as transformers loads it, made one file that says all of it.
+
+What AutoTokenizer makes of a folder is more than its tokenizer.json: classes rebuild it, and
+settings and tokens stand in files beside it. So the tokenizer that it comes to is written, and
+compared with AutoTokenizer's on texts of many kinds before anything is made with it.
+"""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+from actadd.base.errors import UserError, named, shown
+from actadd.base.files import digest, read_json
+from actadd.engine import chat
+from actadd.engine.tokens import Tokens, single_token
+
+# What a tokenizer is read from.
+FILES = ("tokenizer.json", "vocab*", "tekken.json", "*.model", "*.tiktoken", "*.vocab", "*.bpe")
+# Read whatever the class.
+ALSO_READ = ("tokenizer.json", "tekken.json", "tiktoken.model")
+# Parts of a tokenizer.json that decide a text's ids, and an id's text.
+DECIDING = ("normalizer", "pre_tokenizer", "model", "decoder", "added_tokens")
+# Texts on which tokenizers of different settings differ.
+TEXTS = (
+    "",
+    " ",
+    "   ",
+    "\n",
+    "\n\n  \n",
+    "\t tab\tand\r\nline\rends\n",
+    "I went up to my friend and said",
+    " a space first",
+    "  two spaces first, and last  ",
+    "It's Anna's, they'll say: don't! (WE'RE)",
+    "Upper CASE, lower case, camelCase, snake_case",
+    "1 12 123 1234 12345 3.14159 1,000,000 9/11 2024-07-26",
+    "naïve café Ångström, ﬁne ½ ² Ⅷ ＡＢＣ",
+    "e\u0301 and é, a\u030a and å, \ufeff\u200b\u200d\u00a0\u3000\u2028.",
+    "中文字符，日本語のテキスト、한국어",
+    "Привет, мир. Ελληνικά. עברית. العربية. हिन्दी",
+    "🙂 👩\u200d👩\u200d👧 🇫🇷 👍🏽",
+    "\x00\x01\x1b\x7f\x85\ufffd\U000e0001",
+    "def f(x):\n    return {'a': [x ** 2, \"b\"]}  # <tag> &amp; \\n ▁ Ġ Ċ ## @@",
+    "a" * 40 + " " * 20 + "é" * 20 + "\n" * 10,
+    "http://example.org/a?b=c&d=e#f user@example.org $5.00 100%",
+)
+# Added tokens that are tried too, in a text and alone.
+TRIED = 40
+
+
+def check_there(where: str, folder: Path) -> None:
+    """Raises UserError, with `where` in front, if a folder has no file that holds a tokenizer."""
+    if not any(path for pattern in FILES for path in folder.glob(pattern)):
+        raise UserError(
+            f"{where}: {folder} holds no tokenizer.json and no other file of a tokenizer; put the "
+            "model's there"
+        )
+
+
+def load(name: str, source: Path, trusted: bool, **options: Any) -> Any:
+    """What AutoTokenizer loads from a folder.
+
+    name: of the model, for messages. Raises UserError if it cannot be loaded, or is none whose
+    tokens a file can say.
+    """
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer
+
+    key = f"models.{name}"
+    if not options:
+        check_there(key, source)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trusted, **options)
+    except Exception as error:
+        message = " ".join(str(error).split())
+        if not trusted and "trust_remote_code" in message:
+            raise UserError(
+                f"{key}: its tokenizer needs Python code of its own; read its .py files, and if "
+                f"you trust them write {key}.trust_remote_code: true, and *.py in the source's "
+                "files"
+            ) from error
+        if isinstance(error, ImportError) or "pip install" in message:
+            remedy = (
+                "run pip install sentencepiece tiktoken protobuf, or put a tokenizer.json there"
+            )
+        else:
+            remedy = "get it anew, or put a tokenizer.json there"
+        message = f"the tokenizer in {source} cannot be read ({message[:200]})"
+        raise UserError(f"{key}: {message}; {remedy}") from error
+    files = {*type(tokenizer).vocab_files_names.values(), *ALSO_READ}
+    if not options and not any((source / file).is_file() for file in files):
+        raise UserError(
+            f"{key}: {type(tokenizer).__name__} reads no file of {source}; put the model's "
+            "tokenizer.json there"
+        )
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise UserError(
+            f"{key}: its tokenizer, {type(tokenizer).__name__}, is made of Python code and has no "
+            "fast form; take a model with a tokenizer.json"
+        )
+    if getattr(backend.model, "dropout", None):
+        raise UserError(
+            f"{key}: its tokenizer cuts texts at random (dropout {backend.model.dropout:g} in "
+            'tokenizer.json); write "dropout": null there'
+        )
+    added = {token.content for token in backend.get_added_tokens_decoder().values()}
+    if len(backend.get_vocab(with_added_tokens=False).keys() - added) < 2:
+        raise UserError(
+            f"{key}: the tokenizer in {source} has no vocabulary but its special tokens; put the "
+            "model's tokenizer.json there"
+        )
+    return tokenizer
+
+
+def write(tokenizer: Any, folder: Path) -> None:
+    """Writes a loaded tokenizer into a folder, as one complete tokenizer.json."""
+    from tokenizers import Tokenizer
+
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
+    path = folder / "tokenizer.json"
+    if path.exists():
+        # A file that says the same stays as it is: its digest is part of what determines a cell.
+        if _deciding(Tokenizer.from_file(str(path))) == _deciding(backend):
+            return
+        path.unlink()
+    backend.save(str(path))
+
+
+def _deciding(tokenizer: Any) -> dict[str, Any]:
+    whole = json.loads(tokenizer.to_str())
+    # An affix that is empty and none are the same.
+    model = {key: None if value == "" else value for key, value in whole["model"].items()}
+    return {**{part: whole[part] for part in DECIDING}, "model": model}
+
+
+def facts(spec: dict, folder: Path, tokenizer: Any, config: Any, rows: int) -> tuple[dict, dict]:
+    """What model.json says of a model's tokens: what its identity holds, and what it does not.
+
+    spec: as `loading.prepare` takes it. folder: has tokenizer.json. tokenizer: as `load`
+    returns it, or None where there is none but that file. config: the text part of transformers'.
+    rows: token ids that the model has.
+    Raises UserError if a token is none, or the model has no embedding of it.
+    """
+    from tokenizers import Tokenizer
+
+    key = f"models.{spec['name']}"
+    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+    def single(field: str, text: str) -> int:
+        token_id = single_token(backend, f"{key}.{field}", text)
+        if token_id >= rows:
+            raise UserError(
+                f"{key}.{field}: {text!r} is token {token_id}, and the model has embeddings of "
+                f"{rows} tokens; name another token"
+            )
+        return token_id
+
+    _check_rows(key, backend, rows)
+    own_stops = stop_ids(folder, tokenizer, config)
+    if spec.get("stop") is None:
+        if not own_stops:
+            raise UserError(f"{key}.stop: the model's files name no token that ends a text; add it")
+        stops = own_stops
+    else:
+        stops = sorted(single("stop", text) for text in spec["stop"])
+        others = [backend.id_to_token(i) for i in own_stops if i not in stops]
+        if others:
+            tokens = ", ".join(map(repr, others))
+            print(
+                f"warning: {key}.stop: the model's files let a text end at {tokens} too; add it, "
+                "or remove the key to take those of the files",
+                flush=True,
+            )
+    template = _chat(spec, folder, tokenizer)
+    within = {
+        "bos_id": single("bos", spec["bos"]),
+        "pad_id": single("pad", spec["pad"]),
+        "stop_ids": stops,
+        "chat_template": digest(template) if spec.get("chat_template") else None,
+    }
+    if tokenizer is not None and tokenizer.split_special_tokens:
+        within["split_special_tokens"] = True
+    if tokenizer is not None and _cleans_up(tokenizer):
+        within["clean_up_tokenization_spaces"] = True
+    return within, {"chat": template, "rows": rows}
+
+
+def _check_rows(key: str, backend: Any, rows: int) -> None:
+    """Prints that a head is larger than the tokenizer; raises UserError if it is smaller."""
+    words = backend.get_vocab(with_added_tokens=False)
+    beyond = [word for word, token_id in words.items() if token_id >= rows]
+    added = {token.content for token in backend.get_added_tokens_decoder().values()}
+    beyond = sorted(set(beyond) - added, key=words.__getitem__)
+    if beyond:
+        raise UserError(
+            f"{key}: its tokenizer has token {words[beyond[0]]}, {shown(beyond[0])}, and the model "
+            f"embeddings of {rows} tokens; get the tokenizer that belongs to the weights"
+        )
+    unnamed = rows - len({i for i in backend.get_vocab().values() if i < rows})
+    if unnamed:
+        print(
+            f"{key}: {unnamed} of the model's {rows} ids have no token; where they are drawn or "
+            "ranked, tables show <id NUMBER> and texts leave them out",
+            flush=True,
+        )
+
+
+def stop_ids(folder: Path, tokenizer: Any, config: Any) -> list[int]:
+    """Ids at which a model's own files let a text end: all that they name, in rising order."""
+    generation = folder / "generation_config.json"
+    values = [
+        read_json(generation).get("eos_token_id") if generation.is_file() else None,
+        getattr(config, "eos_token_id", None),
+        None if tokenizer is None else tokenizer.eos_token_id,
+    ]
+    ends = [end for value in values for end in (value if isinstance(value, list) else [value])]
+    return sorted({end for end in ends if end is not None})
+
+
+def _cleans_up(tokenizer: Any) -> bool:
+    """Whether decoding takes spaces before punctuation out, as transformers decides it."""
+    forced = tokenizer.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output
+    is_bpe = type(tokenizer.backend_tokenizer.model).__name__ == "BPE"
+    return bool(tokenizer.clean_up_tokenization_spaces and (forced or not is_bpe))
+
+
+def _chat(spec: dict, folder: Path, tokenizer: Any) -> dict[str, Any] | None:
+    """The chat template that the config asks for, or else the default one, if there is any."""
+    key, wanted = f"models.{spec['name']}", spec.get("chat_template")
+    templates = _templates(folder, tokenizer)
+    name = wanted if isinstance(wanted, str) else "default"
+    if name not in templates:
+        names = ", ".join(sorted(templates))
+        alternatives = (
+            f"templates of other names; write one of {names}" if names else "no chat template"
+        )
+        if wanted:
+            raise UserError(
+                f"{key}.chat_template: {json.dumps(wanted)}, but the model carries {alternatives}"
+            )
+        for field in ("chat_variables", "chat_date"):
+            if field in spec:
+                raise UserError(
+                    f"{key}.{field}: it is given, but the model carries {alternatives}; remove it"
+                )
+        return None
+    template = templates[name]
+    special_tokens = {} if tokenizer is None else tokenizer.special_tokens_map
+    variables = {**special_tokens, **spec.get("chat_variables", {})}
+    told = {"template": template, "variables": variables}
+    if "strftime_now" not in template:
+        if "chat_date" in spec:
+            print(
+                f"warning: {key}.chat_date: its chat template does not ask for the date; what it "
+                "reads by a name of its own stands in chat_variables",
+                flush=True,
+            )
+    else:
+        told["date"] = spec.get("chat_date") or datetime.date.today().isoformat()
+        if wanted and not spec.get("chat_date"):
+            print(
+                f"warning: {key}.chat_date: its chat template writes the date, and {told['date']} "
+                f'is kept; write chat_date: "{told["date"]}" to have it on every machine and day',
+                flush=True,
+            )
+    return told
+
+
+def _templates(folder: Path, tokenizer: Any) -> dict[str, str]:
+    """Chat templates by name, as the tokenizer has them; those of a processor, if it has none."""
+    templates = getattr(tokenizer, "chat_template", None)
+    beside = folder / "chat_template.json"
+    if templates is None and beside.is_file():
+        templates = read_json(beside).get("chat_template")
+    if isinstance(templates, list):
+        templates = {entry["name"]: entry["template"] for entry in templates}
+    if templates is None:
+        return {}
+    return templates if isinstance(templates, dict) else {"default": templates}
+
+
+def check(spec: dict, folder: Path, tokenizer: Any) -> None:
+    """Raises UserError unless a prepared folder's tokens are those of the loaded tokenizer."""
+    tokens = Tokens(folder)
+    key = f"models.{spec['name']}"
+    added = list(tokenizer.added_tokens_decoder.values())[:TRIED]
+    with_added = {f"a{token.content} b {token.content} c": token for token in added}
+    for text in [*TEXTS, *with_added]:
+        try:
+            theirs = tokenizer.encode(text, add_special_tokens=False)
+            ours = tokens.raw(text)
+        except Exception as error:
+            if text in with_added and with_added[text].special:
+                # As Code Llama's <FILL_ME>; in a text of ours no special token is taken.
+                continue
+            raise UserError(
+                f"{key}: {type(tokenizer).__name__} cannot read {shown(text)} ({error}); put the "
+                "tokenizer's files there that belong to the model"
+            ) from error
+        if ours != theirs:
+            raise UserError(
+                f"{key}: {type(tokenizer).__name__} reads {shown(text)} as {shown(theirs)}, and "
+                f"its tokenizer.json as {shown(ours)}; such a tokenizer is not supported"
+            )
+        if tokens.decode(ours) != tokenizer.decode(theirs, skip_special_tokens=True):
+            raise UserError(
+                f"{key}: {type(tokenizer).__name__} writes {shown(ours)} in another way than its "
+                "tokenizer.json; such a tokenizer is not supported"
+            )
+    if not spec.get("chat_template"):
+        return
+    told = read_json(folder / "model.json")["chat"]
+    for content in ("Hello", " What is 2 + 2?\nTell me.  "):
+        messages = [{"role": "user", "content": content}]
+        with named(f"{key}.chat_template"):
+            ours = tokens.encode(content)
+            with chat.refusals_said(messages), chat.told_date(told["template"], told.get("date")):
+                theirs = tokenizer.apply_chat_template(
+                    messages,
+                    chat_template=told["template"],
+                    add_generation_prompt=True,
+                    return_dict=False,
+                    **told["variables"],
+                )
+            if theirs not in (ours, ours[1:]):
+                raise UserError(
+                    f"{type(tokenizer).__name__} writes {messages} in another way than its "
+                    "template; write false"
+                )

@@ -1,0 +1,1 @@
+"""The workflow seen from Python: jobs and what they depend on, resources, programs, runs."""

@@ -1,0 +1,120 @@
+"""The shape that every program in workflow/programs has: arguments in, one library call."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from actadd.base.errors import UserError, print_anything
+from actadd.base.files import REMEDIES, digest, system_error
+from actadd.pipeline import devices
+from actadd.store import provenance
+
+Paths = dict[str, Any]
+
+
+def job_digest(spec: dict, code: str) -> str:
+    """Identity of a job: what it is asked to do and the code that does it; 16 hex characters."""
+    return digest({"spec": spec, "code": code}, 16)
+
+
+def run(
+    doc: str,
+    work: Callable[..., dict | None],
+    *,
+    inputs: str = "",
+    outputs: str = "",
+    options: str = "",
+    network: bool = False,
+) -> None:
+    """Parses arguments, checks the inputs, calls `work(spec, inputs, outputs)`, records provenance.
+
+    inputs, outputs, options: names separated by spaces, each an argument `--name`; `name*` takes
+    any number of values, `name?` may be missing. `work` gets inputs and outputs as dictionaries of
+    Path, list[Path] or None, options as keyword arguments, and returns facts for the record.
+
+    Without `network` the model hub is never asked, which saves seconds where there is one and
+    minutes of waiting on a compute node that has none.
+
+    A UserError ends the program with its message alone; so does what the system refuses and
+    somebody can put right, such as a full disk.
+    """
+    # Logs are read as UTF-8, whatever the locale is.
+    print_anything("utf-8")
+    stage = Path(sys.argv[0]).stem
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--spec", required=True, type=json.loads, help="the job's config, JSON")
+    parser.add_argument("--code", required=True, help="digest of the code that does it")
+    parser.add_argument("--provenance", required=True, type=Path, help="where to write the record")
+    kinds = ((inputs, Path), (outputs, Path), (options, str))
+    for names, kind in kinds:
+        for name in names.split():
+            extra: dict[str, Any] = {"required": True}
+            if name.endswith("*"):
+                extra = {"nargs": "*", "default": []}
+            elif name.endswith("?"):
+                extra = {"nargs": "?", "default": None}
+            parser.add_argument(f"--{name.rstrip('*?')}", type=kind, **extra)
+    arguments = vars(parser.parse_args())
+
+    def chosen(names: str) -> Paths:
+        return {name.rstrip("*?"): arguments[name.rstrip("*?")] for name in names.split()}
+
+    spec, code = arguments["spec"], arguments["code"]
+    # Before numpy and torch are imported: two jobs with two threads each on two cores are up to
+    # ten times slower than with one each. The number is the config's, not what Snakemake has left
+    # to give, since another number of threads can give other bytes.
+    compute = spec.get("compute") or spec.get("scorer", {}).get("compute") or {}
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(compute.get("threads", 1))
+    if not network:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Torch then asks for large pages: new logits are otherwise a page fault for each 4 kB.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    try:
+        expected = set(spec.get("upstream", {}).values())
+        read, written = (_paths(chosen(names)) for names in (inputs, outputs))
+        for path in read:
+            provenance.check_fresh(path, expected)
+        # A job that gathers what others computed needs no GPU.
+        gathers = arguments.get("shard") == "none"
+        gpus = compute.get("gpus", 1) if compute.get("device") == "cuda" and not gathers else 0
+        with devices.taken(gpus, stage):
+            facts = work(spec, chosen(inputs), chosen(outputs), **chosen(options))
+        provenance.write(
+            arguments["provenance"],
+            stage=stage,
+            spec=spec,
+            code=code,
+            job=job_digest(spec, code),
+            facts=provenance.weights(read) | (facts or {}),
+            outputs=written,
+        )
+        # From the process's start, so with its imports; the run's summary adds these up.
+        print(f"took {time.time() - psutil.Process().create_time():.1f} s", flush=True)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted; what is finished is kept, run again to go on")
+    except Exception as error:
+        number = system_error(error)
+        if number is None:
+            raise
+        where = getattr(error, "filename", None) or f"the job {stage}"
+        sys.exit(
+            f"error: {where}: {os.strerror(number)}; {REMEDIES[number]}, then run again: what is "
+            "finished is kept, and no half file is left"
+        )
+
+
+def _paths(named: Paths) -> list[Path]:
+    """The paths among a program's inputs or outputs, in order."""
+    values = [value if isinstance(value, list) else [value] for value in named.values()]
+    return [path for value in values for path in value if path is not None]

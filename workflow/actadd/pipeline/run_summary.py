@@ -1,0 +1,52 @@
+"""What a run of the workflow did, read from the logs that it wrote."""
+
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from actadd.base.progress import readable
+
+COUNTS = re.compile(r"^cells: (\d+) computed, (\d+) reused(?:, (\d+) failed)?", re.MULTILINE)
+TOOK = re.compile(r"^took ([\d.]+) s$", re.MULTILINE)
+
+
+def written_since(paths, started: float) -> list[Path]:
+    """Those of some files that were written to since a time (of `time.time`), sorted."""
+    # Times of files are coarser than the clock on some file systems.
+    return sorted(path for path in paths if path.stat().st_mtime >= started - 0.1)
+
+
+def summary(results: Path, started: float) -> str:
+    """A few lines: cells computed, reused and failed, time of each stage, where figures are.
+
+    results: the folder of results; started: when the run began (`time.time`). Times are those of
+    the jobs' programs, added up; jobs that were killed have none.
+    """
+    cells: Counter[str] = Counter()
+    stages: dict[str, list[float]] = defaultdict(list)
+    for path in written_since(results.glob("logs/**/*.log"), started):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        stage = path.relative_to(results / "logs").parts[0].removesuffix(".log")
+        stages[stage] += map(float, TOOK.findall(text))
+        for computed, reused, failed in COUNTS.findall(text):
+            cells["computed"] += int(computed)
+            cells["reused"] += int(reused)
+            cells["failed"] += int(failed or 0)
+    lines = []
+    if cells.total():
+        failed = f", {cells['failed']} failed" if cells["failed"] else ""
+        lines.append(f"cells: {cells['computed']} computed, {cells['reused']} reused{failed}")
+        if cells["reused"] == cells.total():
+            lines.append("all from the store; actadd store --forget EXPERIMENT has them computed")
+    shown = [
+        f"{stage} {readable(sum(took))}" + (f" ({len(took)} jobs)" if len(took) > 1 else "")
+        for stage, took in sorted(stages.items(), key=lambda item: (-sum(item[1]), item[0]))
+        if took
+    ]
+    if shown:
+        lines.append(f"time of jobs, added up by stage: {', '.join(shown)}")
+    for section, kind in (("figures", "*.png"), ("tables", "*.csv")):
+        new = written_since((results / section).glob(kind), started)
+        if new:
+            lines.append(f"{section}: {len(new)} in {results / section}/")
+    return "\n".join(lines)

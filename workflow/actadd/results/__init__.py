@@ -1,0 +1,1 @@
+"""What a reader sees: summaries, figures, tables, comparison with the paper, explorer."""

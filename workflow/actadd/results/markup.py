@@ -1,0 +1,283 @@
+"""A table as text to be read: one number of decimals in a column, Markdown, LaTeX.
+
+The index of a table names its rows; its columns are what is told of them. Cells are numbers, texts
+or missing. Texts may hold anything, line ends too.
+"""
+
+import math
+import re
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pylatexenc.latexencode import (
+    RULE_DICT,
+    UnicodeToLatexConversionRule,
+    UnicodeToLatexEncoder,
+)
+from tabulate import tabulate
+
+from actadd.base.files import write_text, write_with
+from actadd.results.labels import visible
+
+# What a LaTeX document needs to \input a table.
+PREAMBLE = r"\usepackage{array,booktabs,longtable}"
+# Font sizes, and how many characters fit beside each other on 5.5 inches, gaps of GAP among them.
+SIZES = {"footnotesize": 92, "scriptsize": 106}
+SMALLEST = "scriptsize"
+GAP = 2
+# A column whose texts are longer is wrapped if it must be, and gets at least so much.
+TEXT = 14
+# Longer words may be broken.
+WORD = 10
+# More lines do not fit on one page, with a caption.
+LONG = 42
+# A number, an estimate with or without its interval, and what may stand in its place.
+NUMBER = re.compile(r"([-+]?[\d.]+(e[-+]?\d+)?( \[.*\])?|failed|)")
+
+_MINUS = re.compile(r"(?<!\{)-(?=[\d.])")
+_POWER = re.compile(r"e([-+]\d+)")
+_encode = UnicodeToLatexEncoder(
+    # In the fonts that LaTeX starts with, a bar is printed as a dash, a grave accent as a quote.
+    conversion_rules=[
+        UnicodeToLatexConversionRule(
+            RULE_DICT, {ord("|"): r"{\textbar}", ord("`"): r"{\textasciigrave}"}
+        ),
+        "defaults",
+    ],
+    unknown_char_policy="unihex",
+    unknown_char_warning=False,
+).unicode_to_latex
+
+
+def write_table(
+    table: pd.DataFrame,
+    *,
+    title: str,
+    caption: str,
+    label: str,
+    csv: Path,
+    markdown: Path,
+    latex: Path,
+    digits: int = 6,
+) -> None:
+    """Writes one table as CSV with that many digits, as Markdown and as LaTeX to be \\input."""
+    plain = flat(table)
+    write_with(csv, lambda path: plain.to_csv(path, index=False, float_format=f"%.{digits}g"))
+    lines = [f"# {markdown_text(title)}", markdown_table(table), markdown_text(caption)]
+    write_text(markdown, "\n\n".join(lines) + "\n")
+    write_text(latex, latex_table(table, caption=f"{title}. {caption}", label=label))
+
+
+def flat(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table with what names its rows in columns, if anything does."""
+    return table.reset_index(drop=table.index.names == [None])
+
+
+# --- numbers ---
+
+
+def decimals(values: Iterable[float], digits: int = 3) -> int:
+    """As many decimals as show `digits` significant digits of a middle value, six at most."""
+    sizes = np.abs(np.asarray(list(values), np.float64))
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    if not len(sizes):
+        return 0
+    # Of an even number the larger one, so that one small value does not lengthen all.
+    middle = np.sort(sizes)[len(sizes) // 2]
+    return int(np.clip(digits - 1 - math.floor(math.log10(middle)), 0, 6))
+
+
+def fixed(value: float, places: int) -> str:
+    """A number with that many decimals, and no minus before a zero."""
+    text = f"{value:.{places}f}"
+    return text.removeprefix("-") if not text.strip("-0.") else text
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table as text: in a column of numbers, points stand under each other."""
+    return pd.DataFrame({name: _texts(table[name]) for name in table}, index=table.index)
+
+
+def _texts(column: pd.Series) -> list[str]:
+    if not pd.api.types.is_float_dtype(column):
+        return ["" if pd.isna(value) else str(value) for value in column]
+    sizes = column.abs()[column != 0].dropna()
+    whole = bool((sizes == sizes.round()).all())
+    # Over several orders of magnitude no one number of decimals serves.
+    wide = len(sizes) > 0 and sizes.max() / sizes.min() > 1e4
+    places = 0 if whole else decimals(sizes, 4)
+    return [
+        "" if pd.isna(value) else f"{value:.3g}" if wide else fixed(value, places)
+        for value in column
+    ]
+
+
+def _numeric(column: pd.Series) -> bool:
+    return bool(column.map(lambda text: NUMBER.fullmatch(text) is not None).all())
+
+
+# --- Markdown ---
+
+
+# Characters that Markdown reads as markup. They are left alone where they are plain: brackets of an
+# interval, an underscore within a name, an ampersand alone.
+_MARKED = re.compile(r"[\\`*~$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|^[#>+=-]|(?<=^\d)[.)](?= )")
+
+
+def markdown_text(text: str) -> str:
+    """A text in Markdown that says just that, on one line; a line end is <br>."""
+    plain = visible(text.replace("\r\n", " \n"))
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", plain).replace("<", "&lt;")
+    return _MARKED.sub(r"\\\g<0>", text).replace("\n", "<br>")
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    """A pipe table; what would end a cell or a line in it is escaped, and so is all markup."""
+
+    def cell(text: str) -> str:
+        return text if NUMBER.fullmatch(text) else markdown_text(text).replace("|", "\\|")
+
+    shown = readable(flat(table))
+    return tabulate(
+        [[cell(text) for text in line] for line in shown.to_numpy().tolist()],
+        headers=[cell(str(name)) for name in shown],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["right" if _numeric(shown[name]) else "left" for name in shown],
+    )
+
+
+# --- LaTeX ---
+
+
+def latex_table(table: pd.DataFrame, *, caption: str, label: str) -> str:
+    """A table to be \\input, in booktabs' style: a float, or a longtable if a page is too short.
+
+    Columns without content are left out; of what names the rows, what is the same everywhere goes
+    into the caption. Long texts are wrapped. If the columns are too many for a page's width they
+    are cut into several blocks under each other, each with what names the rows.
+    """
+    shown = readable(flat(table))
+    shown = shown[[name for name in shown if (shown[name] != "").any()]]
+    keys = [name for name in table.index.names if name in shown]
+    same = [name for name in keys if len(shown) > 1 and shown[name].nunique() == 1]
+    if same:
+        said = ", ".join(f"{name} {shown[name].iloc[0]}" for name in same)
+        caption = f"{caption} Everywhere: {said}."
+        shown, keys = shown.drop(columns=same), [name for name in keys if name not in same]
+    fitting = [size for size, page in SIZES.items() if len(_cut(shown, keys, page)) == 1]
+    size = fitting[0] if fitting else SMALLEST
+    page = SIZES[size]
+    blocks = [shown[names] for names in _cut(shown, keys, page)]
+    styled = [_styled(block, page) for block in blocks]
+    caption, long = _cell(caption), sum(lines for *_, lines in styled) > LONG
+    font = [rf"\{size}", r"\setlength{\tabcolsep}{3.5pt}"]
+    lines = [f"% {PREAMBLE}"]
+    if long:
+        lines += ["{", *font]
+    else:
+        lines += [r"\begin{table}[htbp]", r"\centering", *font]
+        lines += [rf"\caption{{{caption}}}", rf"\label{{{label}}}", r"\smallskip"]
+    for number, (styler, columns, _) in enumerate(styled):
+        if not long:
+            lines += [r"\par\medskip"] if number else []
+            lines.append(styler.to_latex(hrules=True, column_format=columns).rstrip())
+            continue
+        # A page that goes on, and a block that does, belong to the same table, counted once.
+        lines += [r"\addtocounter{table}{-1}"] if number else []
+        text = styler.to_latex(
+            hrules=True,
+            column_format=columns,
+            environment="longtable",
+            caption="CAPTION",
+            label=None if number else label,
+        )
+        text = text.replace(r"\caption[]{CAPTION}", r"\caption[]{(continued)}")
+        first = r"\caption[]{(continued)}" if number else rf"\caption{{{caption}}}"
+        lines.append(text.replace(r"\caption{CAPTION}", first).rstrip())
+    lines.append("}" if long else r"\end{table}")
+    return "\n".join(lines) + "\n"
+
+
+def _width(name: str, column: pd.Series) -> int:
+    """Characters that a column takes if no text of it is wrapped; headings are."""
+    cells = max((len(line) for text in column for line in text.split("\n")), default=0)
+    return max(cells, *(len(word) for word in str(name).split(" ")))
+
+
+def _cut(shown: pd.DataFrame, keys: list[str], page: int) -> list[list[str]]:
+    """Column names of each block that fits a page's width."""
+    least = {name: GAP + _width(name, shown[name]) for name in shown}
+    least |= {name: min(TEXT + GAP, least[name]) for name in shown if not _numeric(shown[name])}
+    room = page - sum(least[name] for name in keys)
+    blocks: list[list[str]] = [[]]
+    for name in shown.columns.drop(keys):
+        if blocks[-1] and sum(least[n] for n in blocks[-1]) + least[name] > room:
+            blocks.append([])
+        blocks[-1].append(name)
+    return [[*keys, *names] for names in blocks]
+
+
+def _styled(block: pd.DataFrame, page: int) -> tuple[Any, str, int]:
+    """pandas' writer for a block, its column format, and how many lines it takes about."""
+    widths = {name: _width(name, block[name]) for name in block}
+    room = page - GAP * len(widths)
+    wrapped = [name for name, width in widths.items() if width > TEXT and not _numeric(block[name])]
+    if sum(widths.values()) <= room:
+        wrapped = []
+    room -= sum(TEXT if name in wrapped else width for name, width in widths.items())
+    # Columns share what is left by how much there is to read in them.
+    amount = {name: block[name].str.len().mean() for name in wrapped}
+    for name in wrapped:
+        widths[name] = TEXT + int(room * amount[name] / sum(amount.values()))
+    formats, cells, lines = [], {}, pd.Series(1, block.index)
+    for name in block:
+        right = _numeric(block[name])
+        if name in wrapped:
+            width = widths[name]
+            needed = block[name].map(lambda text, w=width: _lines(text, w))
+            lines = lines.combine(needed, max)
+            formats.append(rf">{{\raggedright\arraybackslash}}p{{{width / page:.3f}\linewidth}}")
+        else:
+            formats.append("r" if right else "l")
+        heading = _heading(str(name), widths[name], right, name in wrapped)
+        cells[heading] = [_cell(text, name in wrapped, right) for text in block[name]]
+    return pd.DataFrame(cells).style.hide(axis="index"), "".join(formats), int(lines.sum()) + 3
+
+
+def _lines(text: str, width: int) -> int:
+    return sum(max(1, math.ceil(len(line) / width)) for line in text.split("\n"))
+
+
+def _power(found: re.Match) -> str:
+    return rf"$\times10^{{{int(found[1])}}}$"
+
+
+def _heading(name: str, width: int, right: bool, wrapped: bool) -> str:
+    lines = textwrap.wrap(name, max(width, 8), break_long_words=False)
+    if wrapped or len(lines) < 2:
+        return _cell(name)
+    stacked = r" \\ ".join(_cell(line) for line in lines)
+    return rf"\begin{{tabular}}[b]{{@{{}}{'r' if right else 'l'}@{{}}}}{stacked}\end{{tabular}}"
+
+
+def _cell(text: str, wrapped: bool = False, number: bool = False) -> str:
+    """A text in LaTeX, in ASCII alone."""
+    if number:
+        return _MINUS.sub("$-$", _POWER.sub(_power, text))
+    found = []
+    for line in visible(text).split("\n"):
+        size = WORD if wrapped else max(1, len(line))
+        words = [
+            r"\allowbreak{}".join(_encode(word[at : at + size]) for at in range(0, len(word), size))
+            for word in line.split(" ")
+        ]
+        # Hyphens in a row would become one dash.
+        found.append(re.sub("-(?=-)", "-{}", " ".join(words)))
+    joined = (r"\newline " if wrapped else " ").join(found)
+    # After the end of a row, these would be arguments.
+    return "{}" + joined if joined.lstrip().startswith(("[", "*")) else joined

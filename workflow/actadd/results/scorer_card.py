@@ -1,0 +1,50 @@
+"""How well each scorer agrees with people, in one table."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from actadd.base.files import read_json
+from actadd.results.markup import write_table
+
+TITLE = "Agreement of the scorers with people"
+CAPTION = (
+    "Agreement with people's labels on rows that no scorer was fitted on. accuracy: of the score, "
+    "cut in its own middle; auc: area under the ROC curve; spearman: rank correlation with the "
+    "label as it is. all: every row; other groups are named by the data."
+)
+
+
+def scorer_card(
+    spec: dict, *, validations: list[Path], csv: Path, markdown: Path, latex: Path
+) -> dict[str, Any]:
+    """One table that states for each scorer how well it agrees with people, and on what.
+
+    spec: {scorers: entries in order}. A scorer without human labels has a row that says so.
+    """
+    found = {path.stem: read_json(path) for path in validations}
+    rows = []
+    for entry in spec["scorers"]:
+        shared = {"scorer": entry["name"], "kind": entry["kind"]}
+        if entry["name"] not in found:
+            note = "no human labels: " + entry.get("note", "not validated here")
+            rows.append({**shared, "note": note})
+            continue
+        check = entry["validate"]
+        for group, figures in found[entry["name"]].items():
+            note = f"held-out rows of {check['dataset']}, label above {check['threshold']:g}"
+            rows.append({**shared, "group": group, **figures, "note": note})
+    columns = ["scorer", "kind", "group", "n", "accuracy", "auc", "spearman", "note"]
+    card = pd.DataFrame(rows).reindex(columns=columns).astype({"n": "Int64"})
+    write_table(
+        card.set_index(["scorer", "kind", "group"]),
+        title=TITLE,
+        caption=CAPTION,
+        label="tab:scorer-card",
+        csv=csv,
+        markdown=markdown,
+        latex=latex,
+        digits=4,
+    )
+    return {"scorers": len(spec["scorers"])}

@@ -1,0 +1,166 @@
+"""Scores of an experiment's completions, and how well each scorer agrees with people."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from actadd.base.errors import CellError
+from actadd.base.files import (
+    digest,
+    read_cells,
+    read_json,
+    sha256_file,
+    write_frames,
+    write_json,
+)
+from actadd.data import datasets
+from actadd.scorers import KINDS, metrics, scorer
+from actadd.store.cells import CellStore, Made, cell_key, check_filled, fill
+from actadd.store.digests import code_digest
+
+# Keys of a scorer's entry that change no score. The name of its model or source is left out too:
+# what these hold is in the key of its cells.
+LABELS = ("name", "note", "validate", "fit", "answers", "key_env", "per_second", "timeout")
+
+
+def _inputs_digest(inputs: Path | None) -> str | None:
+    """What a scorer's own files are, for the key of its cells."""
+    if inputs is None:
+        return None
+    record = inputs / "model.json"
+    if record.exists():
+        return read_json(record)["identity"]
+    files = sorted(path for path in inputs.rglob("*") if path.is_file())
+    return digest({path.relative_to(inputs).as_posix(): sha256_file(path) for path in files})
+
+
+# Columns of a table of completions that are scored.
+TEXTS = ("prompt", "completion", "failed")
+
+
+def keyed(
+    entry: dict, completions: Path, inputs: Path | None
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each cell of completions, with the key under which a scorer's scores of it are stored.
+
+    entry: the scorer's config entry. inputs: what it reads besides.
+    """
+    given = _inputs_digest(inputs)
+    code = code_digest("actadd.scorers.scores", f"actadd.scorers.{entry['kind']}")
+    labels = {*LABELS, KINDS[entry["kind"]]}
+    determinant = {name: value for name, value in entry.items() if name not in labels}
+    for group in read_cells(completions, ["condition", "cell", *TEXTS]):
+        texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
+        yield cell_key(code=code, scorer=determinant, inputs=given, texts=digest(texts)), group
+
+
+def score_completions(
+    spec: dict,
+    *,
+    completions: Path,
+    inputs: Path | None,
+    store: Path,
+    output: Path | None,
+    shard: tuple[int, int] | None = (0, 1),
+    shards: Sequence[Path] = (),
+) -> dict[str, Any]:
+    """Scores every completion with one scorer, cell by cell, and writes one Parquet table.
+
+    spec: {scorer: its config entry}. shard, shards, output: as for `measurement.measure`.
+    Rows are those of `completions`, in order: condition, cell, prompt_id, sample, the scorer's
+    metrics, and `failed`: why there are none, be it the completions' fault or the scorer's.
+    Returns facts; `failed` among them holds the cells that this scorer failed on, and `gaps` says
+    of others how many texts have no score, and why.
+    """
+    rows = ["condition", "cell", "prompt_id", "sample"]
+    columns = [*rows, *TEXTS]
+    entry = spec["scorer"]
+    keys, shown, broken = [], [], {}
+    for index, (key, group) in enumerate(keyed(entry, completions, inputs)):
+        keys.append(key)
+        shown.append(f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}")
+        if pd.notna(group["failed"].iloc[0]):
+            broken[index] = str(group["failed"].iloc[0])
+
+    def compute(wanted: list[int]) -> Iterator[Made]:
+        chosen = set(wanted)
+        for index, group in enumerate(read_cells(completions, columns)):
+            if index in chosen:
+                try:
+                    scored = scorer(entry["kind"])(group, entry, inputs)
+                    yield index, pa.Table.from_pandas(scored, preserve_index=False)
+                except CellError as error:
+                    yield index, error
+
+    cell_store = CellStore(store)
+    whole = [index for index in range(len(keys)) if index not in broken]
+    if shard is not None:
+        first, count = shard
+        failed = fill(cell_store, keys, shown, compute, whole[first::count])
+    else:
+        check_filled(cell_store, [keys[index] for index in whole], shards)
+        failed = {i: why for i in whole if (why := cell_store.failure(keys[i]))}
+
+    gaps: dict[str, dict[str, int]] = {}
+
+    def frames() -> Iterator[pd.DataFrame]:
+        for index, group in enumerate(read_cells(completions, rows)):
+            reason = broken.get(index) or cell_store.failure(keys[index])
+            if reason:
+                made = pd.DataFrame(np.nan, group.index, list(metrics(entry)))
+            else:
+                made = cell_store.found(keys[index]).to_pandas()
+                if missing := made.attrs.pop("gaps", None):
+                    gaps[shown[index]] = missing
+            yield pd.concat([group, made], axis=1).assign(
+                failed=pd.Series(reason, group.index, dtype="string")
+            )
+
+    facts = {"failed": {shown[index]: reason for index, reason in failed.items()}}
+    if output is not None:
+        facts["rows"] = write_frames(output, frames(), {"failed": pa.string()})
+        facts |= {"gaps": gaps} if gaps else {}
+    return facts
+
+
+def validate(spec: dict, *, texts_file: Path, inputs: Path | None, output: Path) -> dict[str, Any]:
+    """Compares a scorer with human labels on a held-out split and writes the figures as JSON.
+
+    spec: {scorer}, whose `validate` names dataset, split, metric and the label's threshold.
+    accuracy cuts the metric at its own middle (`cut`), auc and spearman need no cut; all three are
+    given over all texts and for each group of them.
+    """
+    from scipy.stats import spearmanr
+    from sklearn.metrics import roc_auc_score
+
+    entry = spec["scorer"]
+    check = entry["validate"]
+    texts = datasets.read(texts_file, check["split"], f"scorers.{entry['name']}.validate.split")
+    if check.get("limit"):
+        texts = texts.head(check["limit"])
+    table = pd.DataFrame({"prompt": "", "completion": texts["text"]})
+    metric = scorer(entry["kind"])(table, entry, inputs)[check["metric"]]
+
+    def figures(rows: np.ndarray) -> dict[str, Any]:
+        label, value = texts["label"].to_numpy()[rows], metric.to_numpy()[rows]
+        positive = label > check["threshold"]
+        both = positive.any() and not positive.all()
+        varied = len(set(label)) > 1 and len(set(value)) > 1
+        return {
+            "n": int(rows.sum()),
+            "accuracy": float(((value > check["cut"]) == positive).mean()),
+            "auc": float(roc_auc_score(positive, value)) if both else None,
+            "spearman": float(spearmanr(label, value).statistic) if varied else None,
+        }
+
+    # A judge may have no answer for a text.
+    scored = metric.notna().to_numpy()
+    found = {"all": figures(scored)}
+    for group in sorted(texts["group"].dropna().unique()):
+        found[str(group)] = figures((texts["group"] == group).to_numpy() & scored)
+    write_json(output, found)
+    return {"rows": len(texts)}

@@ -1,0 +1,274 @@
+"""What an output was made from, written beside it."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NoReturn
+
+from actadd.base.errors import DamagedFile, UserError
+from actadd.base.files import digest, json_text, read_json, remove, sha256_file, write_text
+
+# Packages whose version can change a number; what is not installed is left out.
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "matplotlib",
+    "seaborn",
+    "vaderSentiment",
+    "syntok",
+    "nltk",
+    "gguf",
+    "huggingface_hub",
+)
+
+
+# The folder that holds the outputs, see Snakefile.
+RESULTS = "results"
+KEYS = {"stage", "job", "code", "spec", "facts", "outputs", "git", "versions"}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages above that are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def git_state() -> dict[str, Any]:
+    """Commit of the pipeline and whether its tree differs from it; nulls outside a checkout."""
+
+    def git(*arguments: str) -> str | None:
+        folder = Path(__file__).parent
+        try:
+            run = subprocess.run(
+                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return run.stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
+
+
+def sums(paths: Iterable[Path], folder: Path) -> dict[str, str]:
+    """Hex sha256 of files, and of every file in folders, by name relative to `folder`.
+
+    A link counts as what it leads to.
+    """
+    files = [
+        file
+        for path in paths
+        for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
+        if file.is_file()
+    ]
+    return {Path(os.path.relpath(file, folder)).as_posix(): sha256_file(file) for file in files}
+
+
+def write(
+    path: Path, *, stage: str, spec: dict, code: str, job: str, facts: dict, outputs: Iterable[Path]
+) -> None:
+    """Writes one job's record. It holds no time, host or absolute path, so it is reproducible.
+
+    outputs: the files and folders that the job wrote; the record keeps the sum of each file, by its
+    name relative to the record's own folder.
+    """
+    record = {
+        "stage": stage,
+        "job": job,
+        "code": code,
+        "spec": spec,
+        "facts": facts,
+        "outputs": sums(outputs, path.parent),
+        "git": git_state(),
+        "versions": versions(),
+    }
+    write_text(path, sealed(record))
+
+
+def sealed(record: dict[str, Any]) -> str:
+    """A record's text, with the sum of all its other bytes in it."""
+    content = {key: value for key, value in record.items() if key != "sum"}
+    return json_text({**content, "sum": digest(content)})
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A job's record; None if the file is something else, of somebody else.
+
+    Raises DamagedFile, which names the file, if it is not what was written. A record of an earlier
+    version has no sum: all of its keys have to be there.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        record = json.loads(text)
+    except ValueError as error:
+        raise DamagedFile(f"{path} is damaged, it is no JSON") from error
+    if not isinstance(record, dict) or len(KEYS & record.keys()) < len(KEYS) / 2:
+        return None
+    if record.keys() - {"sum"} != KEYS or ("sum" in record and text != sealed(record)):
+        raise DamagedFile(f"{path} is damaged, its sum is not that of its content")
+    return record
+
+
+def recorded(path: Path) -> dict[str, Any]:
+    """A record of ours, for who looks at results; raises DamagedFile, which says what to do."""
+    try:
+        record = read(path)
+    except DamagedFile as error:
+        raise DamagedFile(f"{error}; actadd verify says what makes it anew") from error
+    if record is None:
+        raise DamagedFile(f"{path} is no record of a job; actadd verify says what makes it anew")
+    return record
+
+
+def weights(paths: Iterable[Path]) -> dict[str, str]:
+    """The digest of the weights of the prepared model among some inputs, as a fact; or nothing."""
+    for path in paths:
+        if (path / "model.json").is_file():
+            return {"weights": read_json(path / "model.json")["weights"]}
+    return {}
+
+
+def record_beside(path: Path) -> Path | None:
+    """The provenance of one of our outputs: its own, or else its folder's."""
+    for candidate in (
+        path.with_name(f"{path.stem}.provenance.json"),
+        (path if path.is_dir() else path.parent) / "provenance.json",
+    ):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def job_of(path: Path) -> str | None:
+    """The job that made an output, by its record; None if there is none that can be read."""
+    beside = record_beside(path)
+    return _content(beside).get("job") if beside else None
+
+
+def check_fresh(path: Path, expected: set[str]) -> None:
+    """Raises UserError if `path` was made by another job than one of `expected`, or is damaged.
+
+    The third defence against a stale file, after Snakemake's own and the digests in its params;
+    it holds also when Snakemake's records are lost. Files without a record are the user's own, but
+    for those in results: nothing says what they hold.
+
+    Every byte is compared with the sums in the record. What is damaged and our own is removed, with
+    its record, so that the next run makes it again; a file of the user's is never touched.
+    """
+    beside = record_beside(path)
+    if beside is None:
+        # A shard's record is an input itself.
+        if path.parts[0] == RESULTS and not path.name.endswith("provenance.json"):
+            raise UserError(
+                f"{path}: no record says what it was made from; delete it and run again, and it is "
+                "made anew"
+            )
+        return
+    try:
+        record = read(beside)
+    except DamagedFile as error:
+        if path.parts[0] != RESULTS:
+            # A file of the user's, beside something that is no record.
+            return
+        # Nothing says any more what the output was made from.
+        discard(path, beside)
+        raise UserError(
+            f"{error}: removed, with {path}; run again and both are made anew"
+        ) from error
+    if record is None:
+        return
+    if record["job"] not in expected:
+        raise UserError(
+            f"{path} was made from another config or code (job {record['job']}); delete it and "
+            "run again, and it is made anew"
+        )
+    listed = _listed(path, beside, record)
+    if not listed:
+        discard(path, beside)
+        raise UserError(
+            f"{beside} says nothing of {path}: removed, both; run again and they are made anew"
+        )
+    for name, wanted in listed.items():
+        file = beside.parent / name
+        found = sha256_file(file) if file.is_file() else None
+        if found != wanted:
+            _refuse(file, beside, found, wanted)
+
+
+def discard(path: Path, beside: Path) -> None:
+    """Removes an output and its record, so that the next run makes both.
+
+    Of a folder that one job made, all of it goes: Snakemake knows no part of it.
+    """
+    remove(beside.parent / path.relative_to(beside.parent).parts[0])
+    remove(beside)
+
+
+def _listed(path: Path, beside: Path, record: dict) -> dict[str, str]:
+    """What a record says of a path: the sums of the file, or of those in the folder, by name."""
+    name = path.relative_to(beside.parent).as_posix()
+    return {
+        listed: wanted
+        for listed, wanted in record.get("outputs", {}).items()
+        if listed == name or listed.startswith(f"{name}/")
+    }
+
+
+def _refuse(file: Path, beside: Path, found: str | None, wanted: str) -> NoReturn:
+    """Removes a damaged file of ours, and what it is a link to if that is ours; then UserError."""
+    state = f"sha256 {found}" if found else "it is gone"
+    real = file.resolve()
+    linked = real != beside.parent.resolve() / file.relative_to(beside.parent)
+    owner = _owner(real, beside.parent.parent.resolve()) if linked else None
+    if linked and owner is None:
+        raise UserError(
+            f"{real}, your own file behind {file}, is not what it was when it was fetched "
+            f"({state}, expected {wanted}). Put the right one back; or, if the change is wanted, "
+            "touch it (the command `touch`) and run again"
+        )
+    for place, record in ((file, beside), *([(real, owner)] if owner else [])):
+        discard(place, record)
+    raise UserError(
+        f"{file} is damaged ({state}, expected {wanted}): removed; run again and it is made anew"
+    )
+
+
+def _owner(real: Path, results: Path) -> Path | None:
+    """The record, somewhere in `results`, of the job that wrote a file; None if there is none."""
+    for folder in real.parents:
+        if not folder.is_relative_to(results):
+            break
+        for record in (
+            folder / "provenance.json",
+            folder.with_name(f"{folder.name}.provenance.json"),
+        ):
+            if record.is_file() and _listed(real, record, _content(record)):
+                return record
+    return None
+
+
+def _content(record: Path) -> dict[str, Any]:
+    """What a record holds, as far as it can be read."""
+    try:
+        return read(record) or {}
+    except DamagedFile:
+        return {}

@@ -1,0 +1,1 @@
+"""Steering vectors: cached activations, derivation, logit lens, files of other programs."""

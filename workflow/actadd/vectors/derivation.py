@@ -1,0 +1,266 @@
+"""Steering vectors from cached activations (paper, Algorithm 1 and section 3)."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from actadd.base.errors import UserError
+from actadd.base.files import canonical_json, whole_file, write_with
+from actadd.vectors.activations import late
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from actadd.engine.tokens import Prompt
+
+# Above this many times the usual norm of the residual stream, a position drowns out the text.
+DWARFS = 3.0
+
+
+def derive(
+    kind: str, streams: dict[str, np.ndarray], seed: int | None = None, draws: int = 1
+) -> np.ndarray:
+    """One layer's steering vector, float32 [positions, d_model], from the prompts' streams.
+
+    kind pair: positive minus negative, position by position; row 0 is BOS and exactly zero.
+    kind single: the prompt's own stream. kind mean_difference: the mean over pairs of the
+    difference at the last token, one row. kind random: Gaussian rows with the norm of the pair's
+    at each position (paper, appendix: random control); `streams` are those of that pair. Of several
+    draws, [draws, positions, d_model]: the first is that of one draw, and no two seeds share any.
+    """
+    if kind == "single":
+        return streams["0.positive"]
+    if kind == "pair":
+        return streams["0.positive"] - streams["0.negative"]
+    if kind == "mean_difference":
+        count = sum(name.endswith(".positive") for name in streams)
+        rows = [streams[f"{i}.positive"][-1] - streams[f"{i}.negative"][-1] for i in range(count)]
+        return np.mean(rows, axis=0, dtype=np.float32)[None]
+    if kind == "random":
+        pair = streams["0.positive"] - streams["0.negative"]
+        norms = np.linalg.norm(pair.astype(np.float64), axis=1, keepdims=True)
+        controls = []
+        for draw in range(draws):
+            generator = np.random.Generator(np.random.Philox(key=seed).jumped(draw))
+            noise = generator.standard_normal(pair.shape)
+            noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+            controls.append((noise * norms).astype(np.float32))
+        return controls[0] if draws == 1 else np.stack(controls)
+    raise UserError(f"vector kind {kind!r} is unknown; write pair, single, mean_difference, random")
+
+
+def steering_vector(
+    model: Any,
+    tokenizer: Any,
+    positive: "Prompt | Sequence[Prompt]",
+    negative: "Prompt | Sequence[Prompt]",
+    *,
+    layer: int | None = None,
+    bos: str | None = None,
+    pad: str = " ",
+) -> "Tensor":
+    """The steering vector of a contrast pair (paper, Algorithm 1, steps 1 and 2).
+
+    model: any Hugging Face causal language model. tokenizer: its own, as `transformers.
+    AutoTokenizer` loads it. positive, negative: one prompt each; "" is BOS alone. A prompt is a
+    text, or the messages of a chat, or token ids, as for `prompt_batch`. BOS is put in
+    front of both, and the shorter is filled on the right with the token `pad` until both have as
+    many. Two equally long lists of prompts instead give one row, the mean difference at their last
+    tokens, to be added with position "back" or "all".
+    bos: the text of the token to put in front, if it is not the tokenizer's own BOS.
+
+    Returns float [layers, positions, d_model] on the CPU, or [positions, d_model] of one layer, in
+    float32, or in float64 for a model in float64. Row 0 of a pair's vector is BOS and exactly zero.
+    Raises UserError if the tokenizer has no BOS, `pad` is not one token, a prompt holds a special
+    token's text, the lists differ in length, both prompts are the same tokens, a token is none of
+    the model's, or the layer does not exist. Warns if both prompts go on alike after BOS.
+
+    >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
+    >>> vector.shape[1] == model.config.hidden_size, bool(vector[0].any())
+    (True, False)
+    >>> steering_vector(model, tokenizer, ["good", "happy"], ["bad", "sad"], layer=1).shape[0]
+    1
+    """
+    import torch
+
+    from actadd.engine.tokens import Tokens, is_prompt
+    from actadd.vectors.activations import contrast_ids, contrast_streams
+
+    one = is_prompt(positive)
+    if one != is_prompt(negative) or (not one and len(positive) != len(negative)):
+        raise UserError(
+            "positive and negative: write one prompt for both, or two lists of one length"
+        )
+    if not positive and not negative:
+        raise UserError("positive and negative are both empty; write the texts to be contrasted")
+    kind = "pair" if one else "mean_difference"
+    contrast = {"kind": kind, "positive": positive, "negative": negative}
+    tokens = Tokens.of(tokenizer, bos, pad)
+    prompts = contrast_ids(contrast, tokens)
+    rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    beyond = [i for ids in prompts.values() for i in ids if rows and i >= rows]
+    if beyond:
+        raise UserError(
+            f"{tokens.token(beyond[0])!r} is token {beyond[0]}, and the model has embeddings of "
+            f"{rows} tokens; take the tokenizer that belongs to the model"
+        )
+    for line in late(prompts, [tokens.token(i) for i in prompts["0.positive"]]):
+        warnings.warn(line, stacklevel=2)
+    streams = contrast_streams(model, prompts)
+    depth = len(next(iter(streams.values())))
+    if layer is not None and not 0 <= layer < depth:
+        raise UserError(f"layer {layer} does not exist: the model has 0 to {depth - 1}")
+    single = {
+        name: stream.to(torch.promote_types(stream.dtype, torch.float32)).numpy()
+        for name, stream in streams.items()
+    }
+    wanted = range(depth) if layer is None else [layer]
+    vectors = [
+        torch.from_numpy(derive(kind, {name: stream[place] for name, stream in single.items()}))
+        for place in wanted
+    ]
+    return torch.stack(vectors) if layer is None else vectors[0]
+
+
+def derive_all_layers(
+    spec: dict,
+    layer_files: list[Path],
+    vector_files: list[Path],
+    norms_file: Path,
+    given: dict[int, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Derives a vector at every layer and tabulates its norm beside the residual stream's.
+
+    spec: {vector: the config entry}. layer_files, vector_files: activations and results by layer.
+    norms_file: CSV of layer, position, token, vector_norm, residual_norm and ratio. given: the
+    vector by layer, if it was read and not made; a layer that is not there gets a vector of no
+    rows, which nothing uses. Prints a warning for each position whose norm dwarfs the residual
+    stream's. Raises UserError if a given vector does not fit the model.
+    """
+    entry = spec["vector"]
+    rows = []
+    if given is not None:
+        _check_fit(entry, given, layer_files)
+        nothing = np.zeros_like(next(iter(given.values()))[:0])
+    for layer, (source, target) in enumerate(zip(layer_files, vector_files, strict=True)):
+        streams = load_file(source)
+        reference = streams.pop("reference")
+        if given is None:
+            vector = derive(entry["kind"], streams, entry.get("seed"), entry.get("draws", 1))
+        else:
+            vector = given.get(layer, nothing)
+        write_vector(target, vector, vector=entry, layer=layer)
+        if len(vector):
+            # All draws of a random vector have the same norms.
+            matrix = vector if vector.ndim == 2 else vector[0]
+            rows.append(norms_beside(matrix, reference, layer))
+    norms = pd.concat(rows, ignore_index=True)
+    with safe_open(layer_files[0], "numpy") as opened:
+        about = json.loads(opened.metadata()["actadd"])
+    tokens = about["tokens"]
+    norms.insert(2, "token", norms["position"].map(lambda place: _tokens_at(tokens, entry, place)))
+    write_with(norms_file, lambda path: norms.to_csv(path, index=False, float_format="%.6g"))
+    messages = dwarfing(norms)
+    if entry["kind"] in ("pair", "random"):
+        prompts = {name: ids for name, ids in about["token_ids"].items() if name != "reference"}
+        messages = [*late(prompts, tokens["0.positive"]), *messages]
+    lines = [f"vectors.{entry['name']}: {line}" for line in messages]
+    for line in lines:
+        print(f"warning: {line}", flush=True)
+    return {"warnings": lines, "positions": int(norms["position"].max()) + 1}
+
+
+def _check_fit(entry: dict, given: dict[int, np.ndarray], layer_files: list[Path]) -> None:
+    with safe_open(layer_files[0], "numpy") as opened:
+        d_model = opened.get_slice("reference").get_shape()[1]
+    width = next(iter(given.values())).shape[1]
+    if width != d_model:
+        raise UserError(
+            f"vectors.{entry['name']}.file: {entry['file']} has rows of {width} numbers, and the "
+            f"model's residual stream {d_model}; take a file made on this model"
+        )
+    if not given.keys() & set(range(len(layer_files))):
+        raise UserError(
+            f"vectors.{entry['name']}.file: {entry['file']} holds layers from {min(given)} on, and "
+            f"the model has 0 to {len(layer_files) - 1}; take a file made on this model"
+        )
+
+
+def _tokens_at(tokens: dict[str, list[str]], entry: dict, position: int) -> str:
+    """What stands at a position of the contrast, "positive / negative"."""
+    if entry["kind"] == "mean_difference":
+        return "last tokens"
+    if entry["kind"] == "file":
+        return entry["file"]
+    sides = [tokens[name] for name in ("0.positive", "0.negative") if name in tokens]
+    return " / ".join(repr(side[position]) for side in sides)
+
+
+def norms_beside(vector: np.ndarray, reference: np.ndarray, layer: int) -> pd.DataFrame:
+    """A vector's norm at each position beside the residual stream's at its layer.
+
+    vector: [positions, d_model]; reference: the stream of `activations.REFERENCE`,
+    [tokens, d_model]. Columns: layer, position, vector_norm, residual_norm (the median over the
+    reference's positions, BOS left out) and their ratio.
+    """
+    usual = float(np.median(np.linalg.norm(reference[1:], axis=1)))
+    norms = np.linalg.norm(vector, axis=1).astype(np.float64)
+    about = {"layer": layer, "position": range(len(norms))}
+    return pd.DataFrame(
+        {**about, "vector_norm": norms, "residual_norm": usual, "ratio": norms / usual}
+    )
+
+
+def dwarfing(norms: pd.DataFrame) -> list[str]:
+    """One sentence for each position whose norm dwarfs the residual stream's at some layers."""
+    found = []
+    for position, group in norms[norms["ratio"] > DWARFS].groupby("position"):
+        worst = group.loc[group["ratio"].idxmax()]
+        low, high = group["layer"].min(), group["layer"].max()
+        layers = f"layer {low}" if low == high else f"layers {low} to {high}"
+        found.append(
+            f"at position {position} the vector is up to {worst['ratio']:.0f} times the residual "
+            f"stream's norm ({layers}): a token there is an attention sink in this model, often a "
+            "lone pad space; prefer a pair of equal token counts"
+        )
+    return found
+
+
+def tensor_digest(vector: np.ndarray) -> str:
+    """Hex sha256 of a vector's shape and float32 values."""
+    values = np.ascontiguousarray(vector, dtype=np.float32)
+    return hashlib.sha256(str(values.shape).encode() + values.tobytes()).hexdigest()
+
+
+def write_vector(path: Path, values: np.ndarray, **about: Any) -> None:
+    """A vector file: float32 [positions, d_model], with its digest and what `about` says of it.
+
+    Several draws of a random vector are one file, [draws, positions, d_model].
+    """
+    record = canonical_json({**about, "sha256": tensor_digest(values)})
+    with whole_file(path) as temporary:
+        save_file({"vector": values}, temporary, {"actadd": record})
+
+
+def read_vector(path: Path) -> np.ndarray:
+    """A vector file's float32 values, see `write_vector`.
+
+    Raises UserError if its bytes were changed.
+    """
+    try:
+        with safe_open(path, "numpy") as opened:
+            vector = opened.get_tensor("vector")
+            expected = json.loads(opened.metadata()["actadd"])["sha256"]
+    except Exception as error:
+        raise UserError(f"{path} cannot be read ({error}); delete it and run again") from error
+    if expected != tensor_digest(vector):
+        raise UserError(f"{path} is damaged: its digest does not fit; delete it and run again")
+    return vector
