@@ -3,6 +3,9 @@
 import itertools
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -196,15 +199,35 @@ def test_a_changed_part_of_the_page_is_another_digest(tmp_path, monkeypatch):
         shutil.copytree(digests.ROOT / package, copied / package, ignore=ignored)
     monkeypatch.setattr(digests, "ROOT", copied)
     sums = []
-    for part in ("page.html", "page.css", "page.js", "__init__.py"):
+    parts = ("page.html", "page.css", "state.js", "charts.js", "__init__.py")
+    for part in parts:
         digests._imports.cache_clear()
         digests.code_digest.cache_clear()
         sums.append(digests.code_digest("programs.explorer"))
         changed = copied / "actadd" / "results" / "explorer" / part
         changed.write_text(changed.read_text() + "\n")
-    assert len(set(sums)) == 4
+    assert len(set(sums)) == len(parts)
     digests._imports.cache_clear()
     digests.code_digest.cache_clear()
+
+
+def test_the_script_is_linted_and_formatted():
+    """The parts are one script: what one of them declares, others use."""
+    biome = Path(sys.executable).with_name("biome")
+    rules = ["noUndeclaredVariables", "noUnusedVariables", "noUnusedFunctionParameters"]
+    only = [f"--only=correctness/{rule}" for rule in rules]
+    # Plotly's own script declares it.
+    script = f"const Plotly = undefined;\n{explorer.page_script()}"
+    style = ["--line-width=100", "--indent-style=space"]
+    for command, text in (
+        (["lint", *only, "--error-on-warnings", "--stdin-file-path=page.cjs"], script),
+        (["lint", "--error-on-warnings", "--stdin-file-path=page.cjs"], explorer.page_script()),
+        (["format", *style, *(f"{name}.js" for name in explorer.SCRIPTS)], None),
+    ):
+        done = subprocess.run(
+            [biome, *command], input=text, cwd=explorer.ASSETS, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 # --- in a browser ---------------------------------------------------------------------------------
