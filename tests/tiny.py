@@ -225,7 +225,8 @@ class Workspace:
         for name in ("Snakefile", "environment.yml"):
             shutil.copy2(ROOT / name, folder / name)
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=ignored)
+        for name in ("workflow", "profiles"):
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         shutil.copytree(model, folder / "tiny-model")
         (folder / "texts.csv").write_text(TEXTS)
         rows = [f"a {word} day {n},{sign}" for n in range(20) for word, sign in LABELS]

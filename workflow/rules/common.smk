@@ -13,7 +13,7 @@ from actadd.pipeline.run_summary import summary
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-CONDA = "../../environment.yml"
+CONDA = "../envs/runtime.yml"
 NEEDS = Needs(config, Path.cwd())
 # What no name of a config is: a wildcard constraint that nothing meets.
 NOTHING = "_"
