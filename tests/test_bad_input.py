@@ -20,6 +20,8 @@ from actadd.measure.experiment import Experiment
 from actadd.vectors.activations import contrast_ids
 
 DEFAULT = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
+# It is written elsewhere here.
+del DEFAULT["builds_on"]
 DELETE = object()
 ADDITION = "experiments.topic-sweep.conditions.actadd.additions.0"
 SOURCE = "sources.new"
@@ -368,8 +370,8 @@ MISTAKES = [
     ("datasets.openings.file", "a.csv\n", ["datasets.openings.file", r"'a.csv\n'"]),
     ("datasets.openings.file", "a" * 300, ["datasets.openings.file", "300 characters"]),
     ("data_dir", "~nobody-of-this-name/x", ["data_dir", "no such home"]),
-    ("data_dir", "a" * 300, ["data_dir", "no folder"]),
-    ("data_dir", "/dev/null", ["data_dir", "no folder"]),
+    ("data_dir", "a" * 300, ["data_dir", "not a folder"]),
+    ("data_dir", "/dev/null", ["data_dir", "not a folder"]),
     ("data_dir", "", ["data_dir", "empty"]),
     (SOURCE, {"type": "path", "path": "."}, [f"{SOURCE}.path", "'.'", "results"]),
     (SOURCE, {"type": "path", "path": "/"}, [f"{SOURCE}.path", "'/'", "results"]),
@@ -631,11 +633,6 @@ MISTAKES = [
             ),
         )
     ],
-    (
-        "comparison",
-        {"claims": {"long": {"title": "x" * 200_000, "source": "x", "test": {"above": 0}}}},
-        ["comparison", "bytes", "100,000"],
-    ),
 ]
 
 TEXT = (tiny.ROOT / "config.yaml").read_text(encoding="utf-8")
@@ -645,16 +642,16 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 # What is in the file, what the message must name beside the file.
 WRITTEN = [
-    (TEXT + "\nseed: 1\n", ["seed", "line 5", "remove one"]),
+    (TEXT + "\nseed: 1\n", ["seed", "line 8", "remove one"]),
     ("a:\n  b: 1\n  c: 2\n  'b': 1\n", ["line 4", "a.b", "line 2"]),
     ('{"seed": 1,\n "seed": 2}', ["line 2", "seed", "line 1"]),
     ("figures: {}\ntables: {}\nfigures: {}\n", ["line 3", "figures", "line 1"]),
     ("a: {<<: {b: 1}, <<: {b: 2}}\n", ["line 1", "a.<<"]),
-    ("seed: [1\n", ["line 2", "no YAML", "brackets"]),
+    ("seed: [1\n", ["line 2", "not valid YAML", "brackets"]),
     ("a:\n\tb: 1\n", ["line 2", "spaces, not tabs"]),
     ("title: a: b\n", ["line 1", "quotes"]),
     ("title: @b\n", ["line 1", "quotes"]),
-    ("title: 'it's\n", ["no YAML", "quotes"]),
+    ("title: 'it's\n", ["not valid YAML", "quotes"]),
     ("a: *b\n", ["line 1", "undefined alias"]),
     ("seed: 1\n---\nseed: 2\n", ["line 2", "another document"]),
     ("just a sentence\n", ["line 1", "keys at its top"]),
@@ -679,7 +676,7 @@ WRITTEN = [
     ("a: 12:30\n", ["line 1", "a", "12:30", "base 60"]),
     ("a: 010\n", ["line 1", "a", "010", "octal"]),
     ("a: " + "9" * 5000 + "\n", ["line 1", "a", "5000 digits"]),
-    ("seed: 1\nb: \x01\n", ["no YAML", "control"]),
+    ("seed: 1\nb: \x01\n", ["not valid YAML", "control"]),
     ('a: "\\ud800"\n', ["line 1", "escape"]),
     ("seed: 1\ntitle: é\n".encode("latin-1"), ["line 2", "0xe9", "UTF-8"]),
     (TEXT.encode("utf-16"), ["line 1", "UTF-8"]),
@@ -802,7 +799,7 @@ def tiny_with(path: str, value) -> str:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("seed: [1\n", "config.yaml, line 2, column 1: this is no YAML"),
+        ("seed: [1\n", "config.yaml, line 2, column 1: not valid YAML"),
         ("just a sentence\n", "config.yaml, line 1: a config has keys at its top"),
         (yaml.safe_dump(tiny.CONFIG) + "seed: 1\n", "seed: this key stands already on line"),
         ("a: !!python/object/apply:os.system ['touch made']\n", "a: !!python/object/apply"),

@@ -14,7 +14,7 @@ from actadd.base.errors import UserError, shown
 from actadd.base.files import canonical
 from actadd.base.kinds import Rule, build, load_plugin
 from actadd.config import files
-from actadd.config.kinds import bare, forget_models, inside, model
+from actadd.config.kinds import bare, forget_models, inside, model, plain
 from actadd.config.licences import terms, unaccepted
 from actadd.config.messages import Lines, explained, located
 from actadd.config.sections import (
@@ -58,7 +58,7 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
         valid = model(Config).model_validate(config)
     except ValidationError as error:
         raise explained(error, Config, lines) from None
-    config = canonical(valid.model_dump(by_alias=True, exclude_none=True))
+    config = canonical(plain(valid))
     for check in (_references, apply_overrides, _problems):
         for key, sentence in check(config, root):
             raise located(key, sentence, lines)

@@ -203,6 +203,16 @@ def _typed(hint: Any, rule: Rule | None = None) -> Any:
     return Annotated[hint, AfterValidator(_unique)] if rule.unique else hint
 
 
+def plain(value: Any) -> Any:
+    """A validated config as mappings and lists, without keys that are left out."""
+    if isinstance(value, BaseModel):
+        fields = {name.removesuffix("_"): each for name, each in value}
+        return {name: plain(each) for name, each in fields.items() if each is not None}
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, list) else value
+
+
 def _annotated(hint: Any, *marks: Any) -> Any:
     return Annotated[hint, *marks] if marks else hint
 

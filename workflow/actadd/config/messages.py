@@ -71,7 +71,7 @@ def explained(error: ValidationError, declaration: type, lines: Lines) -> UserEr
     """The error that is nearest to the top of a config, as one sentence."""
     found = []
     for detail in error.errors(include_url=False):
-        path, hint, mark = _place(declaration, detail["loc"])
+        path, hint, mark = _place(declaration, detail["loc"], detail["input"])
         # A misspelt key is unknown, and the right one is missing.
         rank = (len(path), detail["type"] != "extra_forbidden")
         found.append((rank, path, hint, mark, detail))
@@ -85,7 +85,9 @@ def explained(error: ValidationError, declaration: type, lines: Lines) -> UserEr
     return located(key, sentence, lines)
 
 
-def _place(declaration: type, location: tuple[int | str, ...]) -> tuple[list[str], Any, Any]:
+def _place(
+    declaration: type, location: tuple[int | str, ...], value: Any
+) -> tuple[list[str], Any, Mark | None]:
     """(path in the config, hint, mark) of the location of an error.
 
     Of an unknown or a missing key, and of a key that is no name, the path is that of the mapping.
@@ -97,9 +99,11 @@ def _place(declaration: type, location: tuple[int | str, ...]) -> tuple[list[str
         plain, mark = bare(hint)
         last = index == len(location) - 1
         if isinstance(part, str) and part.startswith(BRANCH):
-            kind = part.removeprefix(BRANCH)
-            hint = mark.kinds()[kind] if isinstance(mark, Family) else branches(plain)[part]
-            rule = None
+            if isinstance(mark, Family):
+                hint, rule = mark.kinds()[part.removeprefix(BRANCH)], None
+            else:
+                # What the whole union asks for is said of its scalars.
+                hint, rule = branches(plain)[part], mark or rule
         elif part == "[key]" and last:
             plain, _ = bare(parent)
             key_hint, key_mark = bare(typing.get_args(plain)[0])
@@ -117,6 +121,8 @@ def _place(declaration: type, location: tuple[int | str, ...]) -> tuple[list[str
             hint = arguments[-1] if arguments else Any
             rule = None
     plain, mark = bare(hint)
+    if isinstance(mark, Family) and isinstance(value, dict) and mark.key in value:
+        path.append(mark.key)
     return path, plain, mark or rule
 
 
@@ -141,6 +147,8 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
         case "literal_error":
             allowed = [str(each) for each in typing.get_args(hint)]
             return f"{text} is not known{nearest(value, allowed)}; write one of {', '.join(allowed)}"
+        case "int_type" | "float_type" if title:
+            return f"{text} is {_asked(value, title)}"
         case _ if kind in WRONG_TYPE:
             return f"{text} has the wrong type; write {_typed(value, WRONG_TYPE[kind])}"
         case "not_unique":
@@ -161,11 +169,16 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
             name, words = LIMITS[kind]
             return f"{text} is {words} of {context[name]:g}; write another number"
         case "union_tag_not_found" | "union_tag_invalid":
-            number = _number(value) if isinstance(value, str) else None
-            if number is not None and "number" in str(title or branches(hint)):
-                return f"{text} is a text; write {title}: {number}, without quotes"
-            return f"{text} is not allowed; write {title or _alternatives(hint)}"
+            return f"{text} is {_asked(value, title or _alternatives(hint))}"
     return f"{text} is not allowed; write {title or 'what the reference of config keys says'}"
+
+
+def _asked(value: Any, title: str) -> str:
+    """What is wrong with a value of another type than those of a title, and what to write."""
+    number = _number(value) if isinstance(value, str) else None
+    if number is not None and "number" in title:
+        return f"a text; write {title}: {number}, without quotes"
+    return f"not allowed; write {title}"
 
 
 def _kind(value: dict[str, Any], family: Family) -> str:
