@@ -13,7 +13,7 @@ import pkgutil
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,14 @@ class Rule:
     unique: bool = False
     section: str | None = None
     secret: bool = False
+
+
+# Names of config entries, which become part of file names.
+NAME = Rule(
+    title="lower-case letters a to z, digits and single hyphens (it becomes part of file names)",
+    pattern=r"^[a-z0-9]+(-[a-z0-9]+)*\Z",
+    max_length=60,
+)
 
 
 def option(description: str, default: Any = dataclasses.MISSING, **rule: Any) -> Any:
@@ -117,17 +125,19 @@ class Kinds(Mapping[str, K], Generic[K]):
 
     families: typing.ClassVar[list["Kinds[Any]"]] = []
 
-    def __init__(self, family: type[K], package: str, what: str) -> None:
-        """package: modules below it declare kinds. what: a kind of it in words, for messages."""
-        self.family, self.package, self.what = family, package, what
+    def __init__(self, family: type[K], packages: str | Sequence[str], what: str) -> None:
+        """packages: modules below them declare kinds. what: a kind in words, for messages."""
+        self.packages = (packages,) if isinstance(packages, str) else tuple(packages)
+        self.family, self.what = family, what
         Kinds.families.append(self)
 
     @cached_property
     def _kinds(self) -> dict[str, K]:
         kinds: dict[str, K] = {}
-        package = importlib.import_module(self.package)
-        for module in pkgutil.walk_packages(package.__path__, f"{self.package}."):
-            self._collect(importlib.import_module(module.name), kinds)
+        for name in self.packages:
+            package = importlib.import_module(name)
+            for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+                self._collect(importlib.import_module(module.name), kinds)
         return dict(sorted(kinds.items()))
 
     def _collect(self, module: types.ModuleType, kinds: dict[str, K]) -> None:
