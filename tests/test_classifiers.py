@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 import tiny
 from actadd.base.errors import UserError
 from actadd.config.checks import checked
-from actadd.scorers import hub_classifier
+from actadd.scorers.models.hub_classifier import hub_classifier
 
 WIDTH, CONTEXT = 16, 64
 COMMON = {
@@ -100,7 +100,8 @@ def make(tmp_path_factory, tiny_model):
 
 
 def ours(folder: Path, label: str | int = "angry", texts=TEXTS, **spec) -> np.ndarray:
-    spec = {"name": "mood", "label": label, "compute": {"device": "cpu", "threads": 1}, **spec}
+    compute = {"device": "cpu", "threads": 1}
+    spec = {"name": "mood", "source": "s", "label": label, "compute": compute, **spec}
     found = hub_classifier.score(pd.DataFrame({"completion": texts}), spec, folder)
     return found["probability"].to_numpy()
 

@@ -123,8 +123,8 @@ def answer(
             record = ask(body)
         except Unreadable as error:
             raise UserError(
-                f"{_where(options, job)}: the reply is not of the form that this kind of scorer reads "
-                f"({error}); check the address"
+                f"{_where(options, job)}: the reply is not of the form that this kind of scorer "
+                f"reads ({error}); check the address"
             ) from error
         except _Refused as error:
             if not _about_text(error, unanswerable, lambda: ask(harmless)):
@@ -241,9 +241,9 @@ def _post(
 
     def give_up(state: RetryCallState):
         raise UserError(
-            f"{_where(options, job)} failed {ATTEMPTS} times: {state.outcome.exception()}. Check the "
-            "address and the network (a compute node may have none); the answers so far are kept, "
-            "run again"
+            f"{_where(options, job)} failed {ATTEMPTS} times: {state.outcome.exception()}. Check "
+            "the address and the network (a compute node may have none); the answers so far are "
+            "kept, run again"
         )
 
     def pause(state: RetryCallState) -> float:

@@ -73,23 +73,23 @@ def fit(options: ClassifierOptions, texts: pd.DataFrame, target: Path, job: Job)
 
     if texts["label"].isna().all():
         raise UserError(
-            f"{job.key}.fit: none of the {len(texts)} texts has a label; name the column of labels in "
-            "columns.label of the dataset"
+            f"{job.key}.fit: none of the {len(texts)} texts has a label; name the column of labels "
+            "in columns.label of the dataset"
         )
     distance = texts["label"] - options.threshold
     texts = texts[distance.abs() >= options.margin]
     positive = texts["label"] > options.threshold
     if positive.nunique() != 2:
         raise UserError(
-            f"{job.key}.threshold: all labels lie on one side of {options.threshold}, margin left out; "
-            "write another threshold or a smaller margin"
+            f"{job.key}.threshold: all labels lie on one side of {options.threshold}, margin left "
+            "out; write another threshold or a smaller margin"
         )
     vectorizer = _vectorizer()
     try:
         features = vectorizer.fit_transform(texts["text"])
     except ValueError as error:
         raise UserError(
-            f"{job.key}.fit: no word stands in two of the {len(texts)} texts; name a dataset with more "
+            f"{job.key}.fit: no word is in two of the {len(texts)} texts; name a dataset with more "
             "texts, of words with spaces between them"
         ) from error
     model = LogisticRegression(C=options.regularisation, max_iter=1000)

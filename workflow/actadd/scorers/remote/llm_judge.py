@@ -173,7 +173,7 @@ def _remedy(options: LlmJudgeOptions, job: Job, refusal: str) -> str:
 
 
 def _read(reply: Any) -> dict[str, Any]:
-    """The record of a reply: `answer`, its text; `cut` if it was cut; `gap` if there is no answer."""
+    """The record of a reply: `answer`, its text; `cut` if it was cut; `gap` if it is none."""
     try:
         choice = reply["choices"][0]
         message, reason = choice["message"], choice.get("finish_reason")
