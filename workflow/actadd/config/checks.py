@@ -21,7 +21,7 @@ from actadd.config import files
 from actadd.config.licences import terms, unaccepted
 from actadd.measure.conditions import at_depth, grid_size
 from actadd.results import displays
-from actadd.scorers import KINDS, is_share, metrics
+from actadd.scorers.kinds import metrics, reads
 
 # The largest number that every format of our tables holds.
 LARGEST = 2**63 - 1
@@ -443,7 +443,7 @@ def _models(config: dict[str, Any]) -> Iterator[str]:
     running = [entry for section in sections for entry in config[section].values()]
     running += filter(None, [config["comparison"].get("norms")])
     used = {model for entry in running for model in entry.get("models", [])}
-    judges = (entry for entry in config["scorers"].values() if KINDS[entry["kind"]] == "model")
+    judges = (entry for entry in config["scorers"].values() if reads(entry["kind"]) == "model")
     used |= {entry["model"] for entry in judges}
     for name, entry in config["models"].items():
         key = f"models.{name}"
@@ -627,14 +627,11 @@ def _additions_of(config: dict[str, Any], vector: str) -> Iterator[tuple[str, st
 def _scorers(config: dict[str, Any]) -> Iterator[str]:
     for name, entry in config["scorers"].items():
         key = f"scorers.{name}"
-        needs = KINDS[entry["kind"]]
+        needs = reads(entry["kind"])
         if needs == "model":
             yield from _known(f"{key}.model", entry["model"], config["models"], "model")
         if needs == "source":
             yield from _known(f"{key}.source", entry["source"], config["sources"], "source")
-        for topic in entry.get("topics", {}):
-            if not is_share(topic):
-                yield f"{key}.topics: {topic!r} is also a measure's name; call the topic otherwise"
         for use in ("fit", "validate"):
             if use in entry:
                 place = f"{key}.{use}"

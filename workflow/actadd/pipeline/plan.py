@@ -17,7 +17,7 @@ from actadd.config.licences import terms, unaccepted
 from actadd.measure.conditions import at_depth, expand, vectors_needed
 from actadd.pipeline.program import job_digest
 from actadd.results import displays
-from actadd.scorers import ASKING, KINDS
+from actadd.scorers.kinds import SCORERS, asks, metrics, reads
 from actadd.store.digests import code_digest
 
 # What an experiment may measure: each a library module with a class `Cells`.
@@ -315,12 +315,12 @@ class Plan:
     def scorer_entry(self, name: str) -> dict[str, Any]:
         """A scorer's config entry, with the settings it takes from elsewhere in the config."""
         entry = {**self.config["scorers"][name], "name": name}
-        if KINDS[entry["kind"]] in ("model", "source"):
+        if reads(entry["kind"]) in ("model", "source"):
             entry["compute"] = self._compute(entry.get("model"))
-        if KINDS[entry["kind"]] == "model":
+        if reads(entry["kind"]) == "model":
             entry["dtype"] = self.config["models"][entry["model"]]["dtype"]
             entry["batch_rows"] = self.config["compute"]["batch_rows"]
-        if entry["kind"] in ASKING:
+        if asks(entry["kind"]):
             entry["answers"] = "results/answers"
         return entry
 
@@ -332,7 +332,7 @@ class Plan:
             "model": lambda: self.model(entry["model"]),
             "source": lambda: self.source(entry["source"]),
         }
-        needs = KINDS[entry["kind"]]
+        needs = reads(entry["kind"])
         more = {}
         if needs == "model":
             more = self.verification(entry["model"]) | self.batch_shape(entry["model"])
@@ -340,7 +340,7 @@ class Plan:
 
     def judges(self, name: str) -> bool:
         """Whether a model judges: one of ours, or a fetched one."""
-        return KINDS[self.config["scorers"][name]["kind"]] in ("model", "source")
+        return reads(self.config["scorers"][name]["kind"]) in ("model", "source")
 
     def classifier(self, name: str) -> Job:
         entry = {**self.config["scorers"][name], "name": name}
@@ -348,11 +348,14 @@ class Plan:
             entry.pop(label, None)
         texts = self.dataset(entry["fit"]["dataset"])
         return self._job(
-            ("classifier", name), ("programs.classifier",), {"scorer": entry}, texts=texts
+            ("classifier", name),
+            self._scorer_modules(name, "programs.classifier"),
+            {"scorer": entry},
+            texts=texts,
         )
 
     def _scorer_modules(self, name: str, program: str) -> tuple[str, ...]:
-        return (program, f"actadd.scorers.{self.config['scorers'][name]['kind']}")
+        return (program, SCORERS[self.config["scorers"][name]["kind"]].module)
 
     def scores(self, model: str, experiment: str, scorer: str) -> Job:
         entry = self.scorer_entry(scorer)
@@ -400,7 +403,13 @@ class Plan:
         if entry["measure"] == "logprobs":
             spec["ranks"] = entry["ranks"]
             spec |= {"mask": entry["mask"]} if "mask" in entry else {}
+        if entry["measure"] == "completions":
+            spec["shares"] = {name: self._shares(name) for name in entry.get("scorers", [])}
         return self._job(("summary", model, experiment), ("programs.summary",), spec, **above)
+
+    def _shares(self, scorer: str) -> list[str]:
+        """A scorer's metrics that are shares."""
+        return [name for name, share in metrics(self.config["scorers"][scorer]).items() if share]
 
     # --- reading vectors, timing ----------------------------------------------------------------
 

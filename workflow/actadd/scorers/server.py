@@ -1,8 +1,10 @@
-"""Asking a server about texts, and keeping every answer.
+"""Ask a server about texts and store every answer.
 
-An answer may cost money and a limited rate, so each is written to a file of its own as soon as it
-is there: an interrupted run loses none, and a rerun asks nothing again.
+An answer may cost money and count against a rate limit, so each is written to a file of its own as
+soon as it arrives: an interrupted run loses none, and a rerun asks nothing again.
 """
+
+from __future__ import annotations
 
 import os
 import re
@@ -10,20 +12,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
-
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_exponential
+from typing import TYPE_CHECKING, Any
 
 from actadd.base import locks
 from actadd.base.errors import CellError, UserError, without_secrets
 from actadd.base.files import digest, read_json, write_json
+from actadd.scorers.kinds import ENDPOINT, VARIABLE, Job, ValidatedOptions, option
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 ATTEMPTS = 6
-SECONDS = 120
 # A server that asks for more patience than this is left alone until the next run.
 PATIENCE = 600
 # Statuses of a refusal that may be about the text, not about the address or the key.
@@ -61,53 +64,73 @@ class _Refused(Exception):
         self.status, self.said = status, said
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions(ValidatedOptions):
+    """Keys of every scorer that asks a server."""
+
+    url: str = option("Address of the server.", **ENDPOINT)
+    key_env: str | None = option(
+        "Environment variable with the key; no key is sent if not given.", None, **VARIABLE
+    )
+    timeout: float = option(
+        "Seconds to wait for the server to send something.", 120, exclusive_minimum=0
+    )
+    per_second: float | None = option(
+        "Requests in a second, at most, over all jobs; unlimited if not given.",
+        None,
+        exclusive_minimum=0,
+    )
+
+
 class Unreadable(Exception):
     """A reply that is not of the form that a kind of scorer reads."""
 
 
 def answer(
-    spec: dict,
-    body: dict,
+    options: ServerOptions,
+    job: Job,
+    body: dict[str, Any],
     read: Callable[[Any], dict[str, Any]],
     *,
     headers: Callable[[str], dict[str, str]],
-    harmless: dict,
+    harmless: dict[str, Any],
     remedy: Callable[[str], str],
-    unanswerable: re.Pattern = FILTERED,
+    unanswerable: re.Pattern[str] = FILTERED,
 ) -> dict[str, Any]:
-    """What the server at spec["url"] answers to the JSON `body`, from the kept answers if there.
+    """The record of what the server at options.url answers to the JSON `body`: the stored one, or
+    else a new one.
 
-    spec: the scorer's entry; its `key_env` names the variable with the key, which goes into
-    `headers(key)` and nowhere else; a reply may take `timeout` seconds. read: what of a reply is
-    kept, with the key `answer`; raises Unreadable. unanswerable: words of a refusal that is about
-    the text. harmless: the same request about a text that nobody refuses; where it is refused too,
-    the request is at fault. remedy: what to do about a refusal with such words.
+    The key in the variable `key_env` goes into `headers(key)` and nowhere else. read: the record of
+    a reply, with the key `answer`; raises Unreadable. unanswerable: words of a refusal that is
+    about the text. harmless: the same request about a text that no server refuses; if it is refused
+    too, the request is at fault. remedy: what to do about a refusal with such words.
 
-    Returns what is kept; where the text has been refused, `answer` is None and `gap` says so.
-    Raises UserError if there is no key, if the server refuses the request, or if it fails again and
-    again.
+    `answer` of the record is None if the text has been refused; `gap` then says why. Raises
+    UserError if there is no key, if the server refuses the request, or if it fails again and again.
     """
     # The key is no part of it: another account gets the same answers.
-    name = digest({"url": spec["url"], "body": body})
-    file = Path(spec["answers"]) / name[:2] / f"{name}.json"
-    record = _kept(file)
+    name = digest({"url": options.url, "body": body})
+    file = Path(job.answers) / name[:2] / f"{name}.json"
+    record = _stored(file)
     if record is None:
-        key = _key(spec)
+        key = _key(options, job)
 
-        def asked(body: dict) -> dict[str, Any]:
-            with _turn(spec):
-                return read(_post(spec, body, headers(key) if key else {}, key))
+        def ask(body: dict[str, Any]) -> dict[str, Any]:
+            with _turn(options, job):
+                return read(_post(options, job, body, headers(key) if key else {}, key))
 
         try:
-            record = asked(body)
+            record = ask(body)
         except Unreadable as error:
             raise UserError(
-                f"{_where(spec)}: the reply is not of the form that this kind of scorer reads "
-                f"({error}); check the address"
+                f"{_where(options, job)}: the reply is not of the form that this kind of scorer "
+                f"reads ({error}); check the address"
             ) from error
         except _Refused as error:
-            if not _about_text(error, unanswerable, lambda: asked(harmless)):
-                raise UserError(f"{_where(spec)} answered {error}. {remedy(str(error))}") from error
+            if not _about_text(error, unanswerable, lambda: ask(harmless)):
+                raise UserError(
+                    f"{_where(options, job)} answered {error}. {remedy(str(error))}"
+                ) from error
             record = {"answer": None, "gap": f"{REFUSED}: {error}"}
         if isinstance(record["answer"], str):
             # A reply can hold half of a character, a file cannot.
@@ -119,7 +142,7 @@ def answer(
     return record
 
 
-def _about_text(error: _Refused, words: re.Pattern, probe: Callable[[], Any]) -> bool:
+def _about_text(error: _Refused, words: re.Pattern[str], probe: Callable[[], Any]) -> bool:
     """Whether a refusal is about the text, and not about the request."""
     if error.status not in ABOUT_TEXT:
         return False
@@ -135,18 +158,17 @@ def _about_text(error: _Refused, words: re.Pattern, probe: Callable[[], Any]) ->
     return True
 
 
-def counted(spec: dict, gaps: list[str], asked: int) -> dict[str, Any]:
-    """Says how many of the texts asked about have no answer, and why.
+def count_gaps(job: Job, gaps: list[str], asked: int) -> dict[str, Any]:
+    """Print how many of the texts that were asked about have no answer, and why.
 
-    gaps: for each such text the reason, with an example after a colon. Returns what a scorer puts
-    into the attributes of its frame: {"gaps": {reason: number}}, or nothing. Raises CellError if no
-    text has an answer.
+    gaps: for each such text the reason, with an example after a colon. Returns attributes of the
+    scorer's frame: {"gaps": {reason: number}}, or {}. Raises CellError if no text has an answer.
     """
     reasons = Counter(gap.split(":", 1)[0] for gap in gaps)
     if gaps:
         examples = {gap.split(":", 1)[0]: gap for gap in reversed(gaps)}
         listed = "; ".join(f"{n} {examples[reason]}" for reason, n in reasons.most_common())
-        message = f"scorers.{spec['name']}: {len(gaps)} of {asked} texts have no answer: {listed}"
+        message = f"{job.key}: {len(gaps)} of {asked} texts have no answer: {listed}"
         print(message, flush=True)
         if len(gaps) == asked:
             raise CellError(message)
@@ -159,9 +181,9 @@ def excerpt(text: str, length: int = 200) -> str:
     return line if len(line) <= length else line[: length - 3] + "..."
 
 
-def _kept(file: Path) -> dict | None:
+def _stored(file: Path) -> dict[str, Any] | None:
     try:
-        record = read_json(file)
+        record: dict[str, Any] = read_json(file)
         if "answer" in record:
             return record
         raise ValueError(file)
@@ -172,42 +194,46 @@ def _kept(file: Path) -> dict | None:
         return None
 
 
-def _key(spec: dict) -> str:
-    """The key, or "" if the entry names no variable for one."""
-    variable = spec.get("key_env")
+def _key(options: ServerOptions, job: Job) -> str:
+    """The key, or "" if the options name no variable for one."""
+    variable = options.key_env
     if variable is None:
         return ""
     key = os.environ.get(variable, "").strip()
-    # What cannot stand in a header would be quoted in somebody's error message.
+    # requests would quote an invalid header value in its error message.
     if not key or not key.isascii() or not key.isprintable():
         raise UserError(
-            f"scorers.{spec['name']}.key_env: the environment variable {variable} holds no key; "
+            f"{job.key}.key_env: the environment variable {variable} holds no key; "
             "set it to the key of your account, or take this scorer out of the experiments"
         )
     return key
 
 
 @contextmanager
-def _turn(spec: dict) -> Iterator[None]:
-    """Lasts at least 1 / per_second seconds, one at a time over all jobs, if the entry says so."""
-    if not spec.get("per_second"):
+def _turn(options: ServerOptions, job: Job) -> Iterator[None]:
+    """One request at a time over all jobs, each at least 1 / per_second seconds; else no limit."""
+    if not options.per_second:
         yield
         return
-    with locks.held(Path(spec["answers"]) / "turn.lock", TURN):
-        end = time.monotonic() + 1 / spec["per_second"]
+    with locks.held(Path(job.answers) / "turn.lock", TURN):
+        end = time.monotonic() + 1 / options.per_second
         try:
             yield
         finally:
             time.sleep(max(0.0, end - time.monotonic()))
 
 
-def _where(spec: dict) -> str:
-    return f"scorers.{spec['name']}.url: {without_secrets(spec['url'])}"
+def _where(options: ServerOptions, job: Job) -> str:
+    return f"{job.key}.url: {without_secrets(options.url)}"
 
 
-def _post(spec: dict, body: dict, headers: dict, key: str) -> Any:
+def _post(
+    options: ServerOptions, job: Job, body: dict[str, Any], headers: dict[str, str], key: str
+) -> Any:
     """The server's JSON reply. Raises _Refused where asking again is of no use."""
     import requests
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+    from tenacity.wait import wait_exponential
 
     def shown(text: str) -> str:
         # A server may quote the key that it refuses.
@@ -215,9 +241,9 @@ def _post(spec: dict, body: dict, headers: dict, key: str) -> Any:
 
     def give_up(state: RetryCallState):
         raise UserError(
-            f"{_where(spec)} failed {ATTEMPTS} times: {state.outcome.exception()}. Check the "
-            "address and the network (a compute node may have none); the answers so far are kept, "
-            "run again"
+            f"{_where(options, job)} failed {ATTEMPTS} times: {state.outcome.exception()}. Check "
+            "the address and the network (a compute node may have none); the answers so far are "
+            "kept, run again"
         )
 
     def pause(state: RetryCallState) -> float:
@@ -233,10 +259,10 @@ def _post(spec: dict, body: dict, headers: dict, key: str) -> Any:
         with attempt:
             try:
                 reply = requests.post(
-                    spec["url"],
+                    options.url,
                     json=body,
                     headers=headers,
-                    timeout=spec.get("timeout", SECONDS),
+                    timeout=options.timeout,
                     # A redirect would carry the key to another place.
                     allow_redirects=False,
                     # Else a login of ~/.netrc would take the key's place.
@@ -246,7 +272,7 @@ def _post(spec: dict, body: dict, headers: dict, key: str) -> Any:
                     moved = shown(reply.headers.get("Location", "another address"))
                     raise _Refused(reply.status_code, f"it has moved to {moved}")
                 if reply.status_code != 200:
-                    _fail(spec, reply.status_code, shown(reply.text), _wait(reply))
+                    _fail(options, job, reply.status_code, shown(reply.text), _wait(reply))
                 try:
                     value = reply.json()
                 except (ValueError, RecursionError) as error:
@@ -257,21 +283,21 @@ def _post(spec: dict, body: dict, headers: dict, key: str) -> Any:
                 if inner and "choices" not in value:
                     code = inner.get("code") if isinstance(inner, dict) else None
                     status = int(code) if str(code).isdecimal() else 400
-                    _fail(spec, status, shown(reply.text), 0)
+                    _fail(options, job, status, shown(reply.text), 0)
                 return value
             except requests.RequestException as error:
                 raise _Passing(shown(str(error))) from error
 
 
-def _fail(spec: dict, status: int, said: str, wait: float) -> None:
+def _fail(options: ServerOptions, job: Job, status: int, said: str, wait: float) -> None:
     """Raises what a reply with an error's status amounts to."""
     if status in UNPAID and SPENT.search(said):
         raise _Refused(status, said)
     if status in PASSING or status >= 500 or (status == 403 and RATE.search(said)):
         if wait > PATIENCE:
             raise UserError(
-                f"{_where(spec)} answered {status} and asks for a pause of {wait:.0f} s; run again "
-                "after it, the answers so far are kept"
+                f"{_where(options, job)} answered {status} and asks for a pause of {wait:.0f} s; "
+                "run again after it, the answers so far are kept"
             )
         raise _Passing(f"{status} {said}", wait)
     raise _Refused(status, said)

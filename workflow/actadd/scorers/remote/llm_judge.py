@@ -3,14 +3,53 @@
 Each text is one question, to be answered with yes or no.
 """
 
+from __future__ import annotations
+
 import json
 import re
 import unicodedata
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
+from actadd.scorers.kinds import ENDPOINT, Job, Rule, option, scorer
+from actadd.scorers.server import (
+    REFUSED,
+    ServerOptions,
+    Unreadable,
+    answer,
+    count_gaps,
+    excerpt,
+)
 
-from actadd.scorers.remote import REFUSED, Unreadable, answer, counted, excerpt
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARAMETER = Rule(
+    title="a parameter's name, but not model, messages or stream",
+    pattern=r"^(?!(model|messages|stream)\Z)[A-Za-z_][A-Za-z0-9_.-]*\Z",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlmJudgeOptions(ServerOptions):
+    url: str = option("Address of the server's chat completions.", **ENDPOINT)
+    model: str = option("The judge's name on that server.", min_length=1)
+    question: str = option(
+        "What the judge is asked about each completion.",
+        title="a question with {completion} in it, and {prompt} if you like, to be answered yes or "
+        "no",
+        pattern=r"\{completion\}",
+    )
+    temperature: float = option("Temperature of the judge.", 0, minimum=0)
+    max_tokens: int = option(
+        "Tokens that an answer may have; a judge that thinks first needs hundreds.", 5, minimum=1
+    )
+    parameters: dict[Annotated[str, PARAMETER], Any] = option(
+        "Additional parameters of a request, which replace those of the same name; null removes "
+        "one, as in {max_tokens: null, max_completion_tokens: 64}.",
+        {},
+    )
+
 
 HARMLESS = {"prompt": "It was a sunny", "completion": " day and we went for a walk."}
 # finish_reason of a reply that was cut by the number of tokens, or by a filter.
@@ -52,86 +91,89 @@ DENIAL = re.compile(
 )
 
 
-def score(table: pd.DataFrame, spec: dict, inputs) -> pd.DataFrame:
-    """yes: 1 or 0; NaN for an empty completion, which is not asked about, for a text that the
-    server refuses, and for an answer without yes or no.
+@scorer(LlmJudgeOptions, metrics={"yes": True}, asks=True)
+def llm_judge(table: pd.DataFrame, options: LlmJudgeOptions, job: Job) -> pd.DataFrame:
+    """A language model as judge. yes: 1 or 0.
 
-    How many of these there are, and why, is printed and stands in the frame's `attrs["gaps"]`.
-    Raises CellError if texts were asked about and none of them has an answer.
+    NaN for an empty completion, which is not sent, for a text that the server refuses, and for an
+    answer without yes or no. Their number and the reasons are printed and are in the frame's
+    `attrs["gaps"]`. Raises CellError if texts were sent and none of them has an answer.
     """
+    import pandas as pd
+
     values, gaps, asked = [], [], 0
     for prompt, completion in zip(table["prompt"], table["completion"], strict=True):
         value = None
         if completion.strip():
             asked += 1
-            value, gap = _yes(spec, prompt, completion)
+            value, gap = _yes(options, job, prompt, completion)
             gaps += [gap] if value is None else []
         values.append(value)
     frame = pd.DataFrame({"yes": pd.Series(values, index=table.index, dtype="float64")})
-    frame.attrs |= counted(spec, gaps, asked)
+    frame.attrs |= count_gaps(job, gaps, asked)
     return frame
 
 
-def _yes(spec: dict, prompt: str, completion: str) -> tuple[float | None, str]:
+def _yes(
+    options: LlmJudgeOptions, job: Job, prompt: str, completion: str
+) -> tuple[float | None, str]:
     """The judge's answer, or None and the reason."""
-    kept = answer(
-        spec,
-        _body(spec, {"prompt": prompt, "completion": completion}),
+    record = answer(
+        options,
+        job,
+        _body(options, {"prompt": prompt, "completion": completion}),
         _read,
         headers=lambda key: {"Authorization": f"Bearer {key}"},
-        harmless=_body(spec, HARMLESS),
-        remedy=lambda refusal: _remedy(spec, refusal),
+        harmless=_body(options, HARMLESS),
+        remedy=lambda refusal: _remedy(options, job, refusal),
     )
-    reply = kept["answer"]
-    if kept.get("gap"):
-        return None, kept["gap"]
+    reply = record["answer"]
+    if record.get("gap"):
+        return None, record["gap"]
     value = verdict(reply or "")
-    if value is None and kept.get("cut"):
-        return None, f"{_cut(spec)}: {excerpt(reply or '', 60)!r}"
+    if value is None and record.get("cut"):
+        return None, f"{_cut(options, job)}: {excerpt(reply or '', 60)!r}"
     return value, f"neither yes nor no: {excerpt(reply or '', 60)!r}"
 
 
-def _body(spec: dict, texts: dict[str, str]) -> dict[str, Any]:
+def _body(options: LlmJudgeOptions, texts: dict[str, str]) -> dict[str, Any]:
     # In one pass: a text may itself spell out a placeholder.
-    question = re.sub(r"\{(prompt|completion)\}", lambda name: texts[name[1]], spec["question"])
+    question = re.sub(r"\{(prompt|completion)\}", lambda name: texts[name[1]], options.question)
     body = {
-        "model": spec["model"],
+        "model": options.model,
         "messages": [{"role": "user", "content": question}],
-        "temperature": spec.get("temperature", 0),
-        "max_tokens": spec.get("max_tokens", 5),
-        **spec.get("parameters", {}),
+        "temperature": options.temperature,
+        "max_tokens": options.max_tokens,
+        **options.parameters,
     }
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _cut(spec: dict) -> str:
+def _cut(options: LlmJudgeOptions, job: Job) -> str:
     """Which key has to be larger where an answer is cut before yes or no."""
-    of_tokens = [name for name in spec.get("parameters", {}) if name.endswith("_tokens")]
-    chosen = [f"parameters.{name}" for name in of_tokens if spec["parameters"][name] is not None]
-    key = f"scorers.{spec['name']}.{(chosen or ['max_tokens'])[0]}"
+    of_tokens = [name for name in options.parameters if name.endswith("_tokens")]
+    chosen = [f"parameters.{name}" for name in of_tokens if options.parameters[name] is not None]
+    key = f"{job.key}.{(chosen or ['max_tokens'])[0]}"
     return f"cut before yes or no (write a larger {key})"
 
 
-def _remedy(spec: dict, refusal: str) -> str:
+def _remedy(options: LlmJudgeOptions, job: Job, refusal: str) -> str:
     """What to write where the server refuses a request, by the parameters that it names."""
     check = "check the address, the model's name and the key"
     if not refusal.startswith(("400", "422")):
         return check.capitalize()
-    sent = set(_body(spec, HARMLESS)) - {"model", "messages"}
-    parameters = dict(spec.get("parameters", {}))
+    sent = set(_body(options, HARMLESS)) - {"model", "messages"}
+    parameters = dict(options.parameters)
     named = {name: None for name in sorted(sent) if re.search(rf"\b{name}\b", refusal)}
     if "max_tokens" in named or "max_completion_tokens" in refusal:
         named |= {"max_tokens": None, "max_completion_tokens": 64}
     parameters |= named or {"temperature": None}
     listed = ", ".join(f"{name}: {json.dumps(value)}" for name, value in parameters.items())
-    return (
-        f"Leave out or rename a parameter by scorers.{spec['name']}.parameters: {{{listed}}}; "
-        f"else {check}"
-    )
+    return f"Leave out or rename a parameter by {job.key}.parameters: {{{listed}}}; else {check}"
 
 
 def _read(reply: Any) -> dict[str, Any]:
-    """What is kept of a reply: `answer`, its text; `cut` if it had to end; `gap` if it is none."""
+    """The record of a reply: `answer`, its text; `cut` if it was cut; `gap` if it is none."""
     try:
         choice = reply["choices"][0]
         message, reason = choice["message"], choice.get("finish_reason")
@@ -142,12 +184,12 @@ def _read(reply: Any) -> dict[str, Any]:
         if re.search(r"block.?reason|content.?filter", json.dumps(reply), re.IGNORECASE):
             return {"answer": None, "gap": f"{REFUSED}: {excerpt(json.dumps(reply))}"}
         raise Unreadable(excerpt(json.dumps(reply))) from error
-    kept: dict[str, Any] = {"answer": text}
+    record: dict[str, Any] = {"answer": text}
     if refusal or str(reason).lower() in FILTERED:
-        kept["gap"] = f"{REFUSED}: {excerpt(str(refusal or reason))}"
+        record["gap"] = f"{REFUSED}: {excerpt(str(refusal or reason))}"
     if str(reason).lower() in CUT:
-        kept["cut"] = True
-    return kept
+        record["cut"] = True
+    return record
 
 
 def _text(message: dict[str, Any]) -> str | None:
@@ -192,13 +234,13 @@ def verdict(text: str) -> float | None:
     marks = list(MARKED.finditer(text))[-1:]
     if not marks:
         marks = [mark for mark in (STARTS.match(text), ENDS.search(text[-TAIL:])) if mark]
-    if any(_is_turned(mark) for mark in marks):
+    if any(_is_negated(mark) for mark in marks):
         return None
     words = [mark[1] for mark in marks]
     return float(words[0] == "yes") if len(set(words)) == 1 else None
 
 
-def _is_turned(mark: re.Match) -> bool:
+def _is_negated(mark: re.Match[str]) -> bool:
     """Whether the clause of a yes or no denies it."""
     before, after = mark.string[: mark.end(1)][-TAIL:], mark.string[mark.end(1) :][:TAIL]
     clause = re.split(r"[.!?,;:\n]|\b(?:so|thus|hence|therefore)\b", before)[-1]

@@ -4,22 +4,45 @@ The numbers are those of transformers' own text-classification pipeline: its tok
 its choice of sigmoid, softmax or neither.
 """
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from actadd.base.errors import UserError, shown
-from actadd.models.checkpoints import check_folder, load_whole
-from actadd.models.encoders import encoded_length
-from actadd.scorers import probabilities
+from actadd.scorers.kinds import (
+    CUT,
+    PROBABILITIES,
+    Job,
+    ValidatedOptions,
+    option,
+    probabilities,
+    scorer,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BATCH = 32
 
 
+@dataclass(frozen=True, kw_only=True)
+class HubClassifierOptions(ValidatedOptions):
+    source: str = option("Source with the classifier.", section="sources")
+    label: str | int = option(
+        "Label of the classifier whose probability is measured, by its name or its number.",
+        title="a label's name, or its number",
+    )
+    allow_pickle: bool = option(
+        "Read pickled weights, which can run code when they are read.", False
+    )
+    cut: float = option("Probabilities above it count as positive.", 0.5, **CUT)
+
+
 @lru_cache(maxsize=1)
-def _classifier(name: str, inputs: Path, device: str, allow_pickle: bool):
+def _classifier(key: str, path: Path, device: str, allow_pickle: bool) -> Any:
     """The pipeline, loaded once for all cells of a job."""
     from transformers import (
         AutoModelForSequenceClassification,
@@ -28,20 +51,23 @@ def _classifier(name: str, inputs: Path, device: str, allow_pickle: bool):
     )
     from transformers.utils import logging
 
+    from actadd.models.checkpoints import check_folder, load_whole
+
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    key = f"scorers.{name}"
     trusted = "" if allow_pickle else "If you trust them, write allow_pickle: true"
-    check_folder(inputs, key, pickled=trusted)
-    tokenizer = AutoTokenizer.from_pretrained(inputs, trust_remote_code=False)
+    check_folder(path, key, pickled=trusted)
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     # Pickled weights can run code when they are read, so they need the user's word.
     safetensors = None if allow_pickle else True
-    model = load_whole(AutoModelForSequenceClassification, inputs, key, use_safetensors=safetensors)
+    model = load_whole(AutoModelForSequenceClassification, path, key, use_safetensors=safetensors)
     return TextClassificationPipeline(model=model.eval(), tokenizer=tokenizer, device=device)
 
 
-def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
-    """probability: of the label `label`, 0 to 1, of the completion alone; positive: above `cut`.
+@scorer(HubClassifierOptions, metrics=PROBABILITIES, reads="source")
+def hub_classifier(table: pd.DataFrame, options: HubClassifierOptions, job: Job) -> pd.DataFrame:
+    """A sequence classifier from the hub, or a local folder. probability: of the label `label` in
+    the completion alone, 0 to 1; positive: 1 if it is above `cut`, else 0.
 
     It is the score that `pipeline("text-classification", top_k=None, truncation=True)` gives for
     the text alone: of a regression head, the number as it is. NaN for a completion that is no token
@@ -51,10 +77,9 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
 
     from actadd.engine.batching import is_out_of_memory
 
-    torch.set_num_threads(spec["compute"]["threads"])
-    allowed = spec.get("allow_pickle", False)
-    pipeline = _classifier(spec["name"], inputs, spec["compute"]["device"], allowed)
-    label = _label(spec, pipeline.model.config.id2label)
+    torch.set_num_threads(job.compute["threads"])
+    pipeline = _classifier(job.key, job.path, job.compute["device"], options.allow_pickle)
+    label = _label(options.label, pipeline.model.config.id2label, job.key)
     texts = sorted(set(table["completion"]))
     try:
         known = dict(zip(texts, _answers(pipeline, texts), strict=True))
@@ -63,16 +88,18 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UserError(
-            f"scorers.{spec['name']}.source: transformers' own text-classification pipeline cannot "
-            f"run {inputs.name} ({reason}); mend its config.json and tokenizer files, or take "
+            f"{job.key}.source: transformers' own text-classification pipeline cannot "
+            f"run {job.path.name} ({reason}); mend its config.json and tokenizer files, or take "
             "another classifier"
         ) from error
     values = [known[text][label] if known[text] else float("nan") for text in table["completion"]]
-    return probabilities(values, spec, table.index)
+    return probabilities(values, options.cut, table.index)
 
 
-def _answers(pipeline, texts: list[str]) -> list[list[float]]:
+def _answers(pipeline: Any, texts: list[str]) -> list[list[float]]:
     """For each text, the pipeline's score of each label by its id; none for one without tokens."""
+    from actadd.models.encoders import encoded_length
+
     options = encoded_length(pipeline.model, pipeline.tokenizer)
     lengths = [len(pipeline.tokenizer(text, **options)["input_ids"]) for text in texts]
     answers: list[list[float]] = [[] for _ in texts]
@@ -90,15 +117,14 @@ def _answers(pipeline, texts: list[str]) -> list[list[float]]:
     return answers
 
 
-def _rows(pipeline) -> int:
+def _rows(pipeline: Any) -> int:
     """Texts in a batch: one where the model names no pad token, as some then refuse more."""
     return 1 if pipeline.model.config.get_text_config().pad_token_id is None else BATCH
 
 
-def _label(spec: dict[str, Any], id2label: dict[int, Any]) -> int:
-    """The id of the label that the entry means: its name, in any case, or the id itself."""
+def _label(label: str | int, id2label: dict[int, Any], key: str) -> int:
+    """The id of a label that is given by its name, in any case, or by the id itself."""
     names = {index: str(name) for index, name in id2label.items()}
-    label = spec["label"]
     ways = (
         lambda index: names[index] == label,
         lambda index: names[index].lower() == str(label).lower(),
@@ -113,6 +139,6 @@ def _label(spec: dict[str, Any], id2label: dict[int, Any]) -> int:
     listed = ", ".join(f"{index}: {shown(names[index])}" for index in sorted(names)[:20])
     problem = "no label" if not matching else "several labels"
     raise UserError(
-        f"scorers.{spec['name']}.label: the classifier has {problem} {label!r}, it has {listed}; "
+        f"{key}.label: the classifier has {problem} {label!r}, it has {listed}; "
         "write one of these names, or its number"
     )
