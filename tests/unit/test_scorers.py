@@ -21,6 +21,7 @@ from actadd.scorers.models.similarity import similarity
 from actadd.scorers.text.distinct import distinct
 from actadd.scorers.text.vader import vader
 from actadd.scorers.text.words import words
+from builders import tiny
 
 MOOD = {
     "name": "mood",
@@ -28,7 +29,6 @@ MOOD = {
     "fit": {"dataset": "x", "split": "fit"},
     "threshold": 0,
 }
-from builders import tiny
 
 
 def table(*completions, prompt="We said"):

@@ -1,22 +1,24 @@
-"""The figure of what steering costs."""
+"""What steering costs in time."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from actadd.results.displays.kinds import OverheadOptions, Sources, figure
 
-from actadd.results.figures.common import LEVEL, legend, panels, series
-from actadd.measure.overhead import UNSTEERED, summarise
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
-def overhead(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
-    """Premium in inference time against model size, one series for each steered arm.
+@figure(OverheadOptions, reads=("overhead",))
+def overhead(options: OverheadOptions, sources: Sources) -> "tuple[Figure, str]":
+    """Premium in inference time against model size, one series for each steered arm."""
+    import numpy as np
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    sources: the repeats' times, as `overhead.measure` writes them, of any number of models.
-    """
-    summary = summarise(sources)
+    from actadd.measure.overhead import UNSTEERED, summarise
+    from actadd.results.drawing import LEVEL, legend, panels, series
+
+    summary = summarise(sources.paths["overhead"])
     figure, [axis] = panels(1, 2.2)
     axis.axhline(0, **LEVEL)
     steered = summary[summary["arm"] != UNSTEERED]
@@ -24,10 +26,10 @@ def overhead(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     for index, arm in enumerate(arms):
         part = steered[steered["arm"] == arm].sort_values("parameters")
         # A little to the left and right of the model's size, so that bars do not hide each other.
-        place = part["parameters"] * 1.03 ** (index - (len(arms) - 1) / 2)
+        sizes_apart = part["parameters"] * 1.03 ** (index - (len(arms) - 1) / 2)
         below, above = part["premium"] - part["low"], part["high"] - part["premium"]
         axis.errorbar(
-            place,
+            sizes_apart,
             100 * part["premium"],
             yerr=[100 * below.fillna(0), 100 * above.fillna(0)],
             **series(index, len(arms)),
@@ -46,7 +48,7 @@ def overhead(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     axis.set_xlabel("parameters")
     axis.set_ylabel("premium in time of a forward pass")
     legend(figure, [axis])
-    return figure, _caption(summary)
+    return figure, _caption(summary, UNSTEERED)
 
 
 def _size(parameters: int) -> str:
@@ -62,8 +64,8 @@ def _milliseconds(seconds: float) -> str:
     return f"{float(f'{1000 * seconds:.3g}'):g} ms"
 
 
-def _caption(summary: pd.DataFrame) -> str:
-    base = summary[summary["arm"] == UNSTEERED].sort_values("parameters")
+def _caption(summary: "pd.DataFrame", unsteered: str) -> str:
+    base = summary[summary["arm"] == unsteered].sort_values("parameters")
     models = ", ".join(
         f"{row.model} ({_size(row.parameters)}, {_milliseconds(row.seconds)} unsteered)"
         for row in base.itertuples()
@@ -71,15 +73,15 @@ def _caption(summary: pd.DataFrame) -> str:
     shapes = list(dict.fromkeys(base.loc[base["random_weights"], "model"]))
     drawn = f" Random weights in that model's shape: {', '.join(shapes)}." if shapes else ""
 
-    def said(column: str) -> str:
+    def values(column: str) -> str:
         return ", ".join(str(value) for value in dict.fromkeys(base[column]))
 
     return (
-        f"Models, by size: {models}.{drawn} A forward pass over {said('rows')} rows of "
-        f"{said('tokens')} random tokens; {said('n')} timed repeats after warm-up, the arms' order "
-        f"drawn at random in each repeat, the device waited for; {said('dtype')} on "
-        f"{said('device')}, threads: {said('threads')}. Premium: median over repeats of the time "
-        "over the same repeat's unsteered time, minus 1; bars are 95 % percentile bootstrap "
+        f"Models, by size: {models}.{drawn} A forward pass over {values('rows')} rows of "
+        f"{values('tokens')} random tokens; {values('n')} timed repeats after warm-up, the arms' "
+        f"order drawn at random in each repeat, the device waited for; {values('dtype')} on "
+        f"{values('device')}, threads: {values('threads')}. Premium: median over repeats of the "
+        "time over the same repeat's unsteered time, minus 1; bars are 95 % percentile bootstrap "
         "intervals over repeats. With its vector's passes: the contrast pair's own forward pass "
         "is timed too."
     )

@@ -1,16 +1,14 @@
-"""The figure of the published numbers beside ours."""
+"""The published numbers beside ours."""
 
 import textwrap
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from actadd.results.displays.kinds import Options, Sources, figure
 
-from actadd.results.figures.common import PAGE, SMALL, legend, series, wrapped
-from actadd.results.labels import read
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMNS = 4
 # Inches of a panel with its title, and of a line of a claim.
@@ -29,12 +27,17 @@ MARKS = {
 }
 
 
-def comparison(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
+@figure(Options, reads=("comparison",))
+def comparison(options: Options, sources: Sources) -> "tuple[Figure, str]":
     """Each published series beside ours, and the verdicts of the claims below.
 
-    sources: what `comparison.compare` writes. Series of which nothing is ours are left out.
+    Series of which nothing is ours are left out.
     """
-    table = read(sources)
+    import matplotlib.pyplot as plt
+
+    from actadd.results.drawing import PAGE, legend
+
+    table = sources.read("comparison")
     numbers = table[table["kind"] == "number"]
     numbers = numbers[numbers["name"] != ""]
     parts = [
@@ -65,7 +68,12 @@ def comparison(spec: dict, sources: list[Path]) -> tuple[Figure, str]:
     return figure, caption
 
 
-def _panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
+def _panel(axis: "Axes", part: "pd.DataFrame", models: list[str]) -> None:
+    import numpy as np
+    import pandas as pd
+
+    from actadd.results.drawing import SMALL, series, wrapped
+
     numeric = pd.to_numeric(part["x"], errors="coerce")
     named = numeric.isna().any()
     names = list(dict.fromkeys(part["x"]))
@@ -117,25 +125,31 @@ def _panel(axis: Axes, part: pd.DataFrame, models: list[str]) -> None:
     axis.set_ylabel(first["y_name"].replace("_", " "))
 
 
-def _comparable(model: str, own: pd.DataFrame) -> str:
+def _comparable(model: str, rows: "pd.DataFrame") -> str:
     """Whether a model's numbers may be compared, in a few words."""
-    reasons = own.loc[own["verdict"] == "not comparable", "reason"]
+    reasons = rows.loc[rows["verdict"] == "not comparable", "reason"]
     if reasons.empty:
-        return f"{model}: {(own['verdict'] == 'matches').sum()} of {len(own)} match"
+        return f"{model}: {(rows['verdict'] == 'matches').sum()} of {len(rows)} match"
     words = [part.split(":")[0] for part in reasons.iloc[0].split("; ")]
     return f"{model}: not comparable: {', '.join(words)}"
 
 
-def _line(row: dict) -> tuple[str, str, str]:
+def _line(row: dict[str, Any]) -> tuple[str, str, str]:
     """(mark, its colour, text) of a claim."""
+    import pandas as pd
+
+    from actadd.results.drawing import PAGE, SMALL, wrapped
+
     estimate = "" if pd.isna(row["ours"]) else f", {row['ours']:.2g}"
     model = f" [{row['model']}{estimate}]" if row["model"] else ""
     text = f"{row['title']} ({row['source']}){model}: {row['verdict']}"
     return *MARKS[row["verdict"]], wrapped(text, PAGE - 0.5, SMALL)
 
 
-def _strip(axis: Axes, lines: list[tuple[str, str, str]], height: float) -> None:
+def _strip(axis: "Axes", lines: list[tuple[str, str, str]], height: float) -> None:
     """The claims under each other, from the top of an axis so many inches high."""
+    from actadd.results.drawing import SMALL
+
     down = 0.0
     # The axis is as high as its text, which is set in inches.
     for mark, colour, text in lines:
