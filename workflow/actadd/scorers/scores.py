@@ -20,7 +20,6 @@ from actadd.base.files import (
 from actadd.data import datasets
 from actadd.scorers import KINDS, metrics, scorer
 from actadd.store.cells import CellStore, Made, cell_key, check_filled, fill
-from actadd.store.digests import code_digest
 
 # Keys of a scorer's entry that change no score. The name of its model or source is left out too:
 # what these hold is in the key of its cells.
@@ -50,12 +49,12 @@ def keyed(
     entry: the scorer's config entry. inputs: what it reads besides.
     """
     given = _inputs_digest(inputs)
-    code = code_digest("actadd.scorers.scores", f"actadd.scorers.{entry['kind']}")
+    module = f"actadd.scorers.{entry['kind']}"
     labels = {*LABELS, KINDS[entry["kind"]]}
     determinant = {name: value for name, value in entry.items() if name not in labels}
     for group in read_cells(completions, ["condition", "cell", *TEXTS]):
         texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
-        yield cell_key(code=code, scorer=determinant, inputs=given, texts=digest(texts)), group
+        yield cell_key((module,), scorer=determinant, inputs=given, texts=digest(texts)), group
 
 
 def score_completions(
