@@ -6,10 +6,9 @@ import signal
 import subprocess
 import time
 
-import cluster
 import pytest
 
-import tiny
+from builders import cluster, tiny
 
 pytestmark = pytest.mark.slurm
 

@@ -14,7 +14,7 @@ from actadd.base.errors import UserError, shown
 from actadd.base.files import canonical
 from actadd.base.kinds import Rule, build, load_plugin
 from actadd.config import files
-from actadd.config.kinds import bare, forget_models, inside, model, plain
+from actadd.config.kinds import bare, forget_models, inside, model, options, plain
 from actadd.config.licences import terms, unaccepted
 from actadd.config.messages import Lines, explained, located
 from actadd.config.sections import (
@@ -32,6 +32,7 @@ from actadd.config.sections.config import Config
 from actadd.config.sections.datasets import holds
 from actadd.config.sections.rules import Problem, known, listed
 from actadd.config.sections.sources import expanded
+from actadd.results.displays import needs
 
 # The largest number that every format of our tables holds.
 LARGEST = 2**63 - 1
@@ -127,8 +128,8 @@ def apply_overrides(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     for section in ("experiments", "lenses", "overheads"):
         for entry in config[section].values():
             entry.setdefault("models", runners)
-    norms = (entry for entry in config["figures"].values() if entry["kind"] == "norms")
-    for entry in (*norms, *filter(None, [config["comparison"].get("norms")])):
+    shown = [entry for s in ("figures", "tables") for entry in config[s].values() if _models(s, entry)]
+    for entry in (*shown, *filter(None, [config["comparison"].get("norms")])):
         entry.setdefault("models", runners)
     for entry in config["vectors"].values():
         if entry["kind"] == "random":
@@ -164,6 +165,11 @@ def _local_copies(config: dict[str, Any], root: Path) -> Iterator[Problem]:
             sums = {"sha256": entry["sha256"]} if "sha256" in entry else {}
             entry.clear()
             entry |= {"type": "path", "path": str(folder / local), **sums}
+
+
+def _models(section: str, entry: dict[str, Any]) -> bool:
+    """Whether a figure or table is of models that it names itself."""
+    return "models" in options(needs.kind_of(section, entry).options)
 
 
 def _all_additions(config: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 from pydantic_core import PydanticCustomError
 
-from actadd.base.kinds import Rule
+from actadd.base.kinds import Kind, Rule
 
 # Values of an option that is swept.
 SWEPT = Rule(min_length=1, unique=True)
@@ -34,6 +34,11 @@ class Family:
     key: str
     kinds: Callable[[], Mapping[str, type]]
     description: str
+
+
+def declarations(kinds: Mapping[str, Kind]) -> Callable[[], dict[str, type]]:
+    """The dataclasses of options of a registry's kinds."""
+    return lambda: {name: kind.options for name, kind in kinds.items()}
 
 
 @dataclass(frozen=True)

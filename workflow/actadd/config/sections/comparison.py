@@ -9,7 +9,7 @@ from actadd.base.kinds import Rule, option
 from actadd.config.kinds import Selector
 from actadd.config.sections.datasets import own_file
 from actadd.config.sections.rules import MODELS, FileName, ModelName, Problem, VectorName, known
-from actadd.results import displays
+from actadd.results.displays import needs
 
 OURS = "Column -> value, of the rows of a summary of ours that are meant."
 NonNegative = Annotated[float, Rule(minimum=0)]
@@ -106,9 +106,9 @@ TEST_KEYS = {"increasing": ("ours", "x"), "decreasing": ("ours", "x"), "ordered"
 
 def problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     entry = config["comparison"]
-    shown = [each for section in ("figures", "tables") for each in config[section].values()]
+    kinds = [needs.kind_of(s, each) for s in ("figures", "tables") for each in config[s].values()]
     compared = entry["comparisons"] or entry["claims"]
-    if any(each["kind"] == "comparison" for each in shown) and not compared:
+    if any("comparison" in kind.reads for kind in kinds) and not compared:
         yield (
             "comparison",
             "a figure or table shows it, but it compares nothing; add comparisons",
@@ -133,6 +133,6 @@ def problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     experiments = {*config["experiments"], *(["norms"] if "norms" in entry else [])}
     for section in ("comparisons", "claims"):
         for name, item in entry[section].items():
-            for selector in displays.selectors(item):
+            for selector in needs.selectors(item):
                 key = f"comparison.{section}.{name}.ours.experiment"
                 yield from known(key, selector["experiment"], experiments, "experiment")

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from actadd.base.errors import shown
-from actadd.base.kinds import Rule, option
+from actadd.base.kinds import NAME, Rule, option
 from actadd.config.kinds import OneOf
 from actadd.config.sections.rules import (
-    NAME_RULE,
     FileName,
     OwnFile,
     Problem,
@@ -29,9 +28,9 @@ Group = Annotated[
 SplitName = Annotated[
     str,
     Rule(
-        title=f"another name than all, which stands for every split: {NAME_RULE.title}",
-        pattern=rf"^(?!all\Z){(NAME_RULE.pattern or '').removeprefix('^')}",
-        max_length=NAME_RULE.max_length,
+        title=f"another name than all, which stands for every split: {NAME.title}",
+        pattern=rf"^(?!all\Z){(NAME.pattern or '').removeprefix('^')}",
+        max_length=NAME.max_length,
     ),
 ]
 LowerCase = Annotated[str, Rule(title="a word in lower case", pattern=r"^[^A-Z\s]+\Z")]

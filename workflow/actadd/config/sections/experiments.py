@@ -18,6 +18,7 @@ from actadd.config.sections.rules import (
     listed,
 )
 from actadd.measure.conditions import at_depth, grid_size
+from actadd.scorers.kinds import metrics
 
 MOST_CELLS = 100_000
 
@@ -304,8 +305,6 @@ def metric_problems(
     config: dict[str, Any], key: str, metric: str, used: list[str]
 ) -> Iterator[Problem]:
     """A metric is scorer.column; the scorer must be used and have that column."""
-    from actadd.scorers import metrics
-
     scorer, _, column = metric.partition(".")
     if scorer not in used:
         yield (

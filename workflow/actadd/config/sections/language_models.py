@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from actadd.base.kinds import Rule, option
 from actadd.config.licences import terms, unaccepted
 from actadd.config.sections.rules import Filled, Natural, Problem
+from actadd.scorers.kinds import reads
 
 TEMPLATE = "true or false, or the name of one of the model's templates"
 
@@ -107,7 +108,8 @@ def _used(config: dict[str, Any]) -> set[str]:
     sections = ("experiments", "lenses", "overheads", "figures")
     running = [entry for section in sections for entry in config[section].values()]
     running += filter(None, [config["comparison"].get("norms")])
-    judges = {e["model"] for e in config["scorers"].values() if e["kind"] == "perplexity"}
+    scorers = config["scorers"].values()
+    judges = {entry["model"] for entry in scorers if reads(entry["kind"]) == "model"}
     return judges | {model for entry in running for model in entry.get("models", [])}
 
 

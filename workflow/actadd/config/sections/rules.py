@@ -3,16 +3,11 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from actadd.base.kinds import Rule
+from actadd.base.kinds import NAME, Rule
 
 # (key, what is wrong and what to write instead)
 Problem = tuple[str, str]
 
-NAME_RULE = Rule(
-    title="lower-case letters a to z, digits and single hyphens (it becomes part of file names)",
-    pattern=r"^[a-z0-9]+(-[a-z0-9]+)*\Z",
-    max_length=60,
-)
 INSIDE = (
     r"^(?![/~\s-])(?!(.*/)?\.{1,2}(/|\Z))(?!.*//)"
     "[^\\\\\n\r{}]*[^\\\\\n\r{}/\\s]\\Z"
@@ -20,7 +15,7 @@ INSIDE = (
 RELATIVE = "a relative path that stays in its folder, without ~ in front or / at its end"
 FILE_RULE = Rule(title=RELATIVE, pattern=INSIDE, max_length=200)
 
-Name = Annotated[str, NAME_RULE]
+Name = Annotated[str, NAME]
 FileName = Annotated[str, FILE_RULE]
 OwnFile = Annotated[
     str,
