@@ -167,11 +167,6 @@ MISTAKES = [
         ["scorers.about.source", "'minilm'"],
     ),
     (
-        "scorers.about",
-        {"kind": "topics", "source": "all-minilm-l6-v2", "topics": {"count": ["about counts"]}},
-        ["scorers.about.topics", "'count'"],
-    ),
-    (
         "scorers.judge",
         {"kind": "llm_judge", "url": "http://x/v1", "model": "m", "question": "Is it nice?"},
         ["scorers.judge.question", "{completion}"],
@@ -585,9 +580,9 @@ MISTAKES = [
     ),
     ("figures.topic.colour", "red", ["figures.topic", "'colour'"]),
     ("figures.topic-sweep.x", "time", ["figures.topic-sweep.x", "'time'", "coefficient"]),
-    ("figures.topic.log", "yes", ["figures.topic.log", "'yes'", "true or false"]),
+    ("figures.topic-sweep.log", "yes", ["figures.topic-sweep.log", "'yes'", "true or false"]),
     ("figures.norms.relative_to", "joy", ["figures.norms.relative_to", "'joy'"]),
-    ("figures.norms.depth", 2, ["figures.norms.depth", "2"]),
+    ("figures.norms.depth", 0.5, ["figures.norms", "'depth'", "vectors"]),
     ("figures.topic-sweep.condition", "none", ["figures.topic-sweep.condition", "'none'"]),
     (
         "lenses",

@@ -34,9 +34,7 @@ class Loaded(dict[str, Any]):
         self.lines: dict[str, tuple[str, int]] = {}
 
 
-def load(
-    files: Iterable[Path | str], above: Mapping[str, Any] | None = None
-) -> Loaded:
+def load(files: Iterable[Path | str], above: Mapping[str, Any] | None = None) -> Loaded:
     """The config that several files make, each on top of those before it, as Snakemake merges them.
 
     What a file builds on lies right below it; a file counts once, where it comes first. The keys of
@@ -107,7 +105,7 @@ def _read(file: Path | str) -> tuple[dict[str, Any], dict[str, int]]:
             node = loader.get_single_node()
             for line, problem in _problems(node):
                 raise UserError(f"{file}, line {line}: {problem}")
-            lines = dict(_lines(node, ()))
+            lines = dict(_lines(node, ())) if node else {}
             return loader.construct_document(node), lines
         finally:
             loader.dispose()
@@ -137,7 +135,7 @@ def _shallow(text: str, file: Path | str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MOST_DEEP:
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 0
             raise UserError(
                 f"{file}, line {line}: more than {MOST_DEEP} lists and mappings in one another; "
                 "write it flatter"
@@ -243,7 +241,10 @@ def _looked_at(
             if key.tag == PREFIX + "merge":
                 name = "<<"
             elif key.tag != PREFIX + "str":
-                yield _line(key), f"{_key(path)}: the key {name[:60]} is not a text; put it in quotes"
+                yield (
+                    _line(key),
+                    f"{_key(path)}: the key {name[:60]} is not a text; put it in quotes",
+                )
             place = (*path, name)
             if name in seen:
                 yield (

@@ -5,11 +5,12 @@ union of these, or `Annotated` with a `Rule`, `Family` or `OneOf` for what a typ
 """
 
 import dataclasses
+import functools
+import operator
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
@@ -80,7 +81,7 @@ def bare(hint: Any) -> tuple[Any, Mark | None]:
         if typing.get_origin(hint) is Annotated:
             hint, mark = arguments[0], mark or arguments[1]
         elif is_union(hint) and type(None) in arguments:
-            hint = Union[tuple(each for each in arguments if each is not type(None))]
+            hint = _union(each for each in arguments if each is not type(None))
         else:
             return hint, mark
 
@@ -89,7 +90,7 @@ def is_union(hint: Any) -> bool:
     return typing.get_origin(hint) in (Union, types.UnionType)
 
 
-@cache
+@functools.cache
 def options(declaration: type) -> dict[str, Option]:
     """The keys of a dataclass of options."""
     hints = typing.get_type_hints(declaration, include_extras=True)
@@ -99,10 +100,19 @@ def options(declaration: type) -> dict[str, Option]:
         default = field.default if factory is dataclasses.MISSING else factory()
         hint, rule = hints[field.name], field.metadata["rule"]
         if field.metadata.get("swept"):
-            one = Annotated[bare(hint)[0], rule]
-            hint = one | Annotated[list[one], SWEPT]
+            hint = _swept(bare(hint)[0], rule)
         found[field.name] = Option(hint, rule, field.metadata["description"], default)
     return found
+
+
+def _union(hints: Iterable[Any]) -> Any:
+    return functools.reduce(operator.or_, hints)
+
+
+def _swept(hint: Any, rule: Rule) -> Any:
+    """One value, or a list of different ones."""
+    one: Any = Annotated[hint, rule]
+    return _union([one, Annotated[list[one], SWEPT]])
 
 
 # JSON's name of each type that a scalar, list or mapping of a config has.
@@ -123,7 +133,8 @@ def branches(union: Any) -> dict[str, Any]:
         plain, _ = bare(hint)
         origin = typing.get_origin(plain)
         if dataclasses.is_dataclass(plain):
-            needed = [k for k, o in options(plain).items() if o.default is dataclasses.MISSING]
+            keys = options(typing.cast(type, plain))
+            needed = [name for name, key in keys.items() if key.default is dataclasses.MISSING]
             name = f"object with {needed[0]}" if needed else "object"
         elif origin is Literal:
             name = JSON_TYPES[type(typing.get_args(plain)[0])]
@@ -148,11 +159,15 @@ def kind_of(value: Any, family: Family) -> str | None:
     return BRANCH + kind if isinstance(kind, str) and kind in family.kinds() else None
 
 
-SETTINGS = ConfigDict(extra="forbid", strict=True, regex_engine="python-re", protected_namespaces=())
+SETTINGS = ConfigDict(
+    extra="forbid", strict=True, regex_engine="python-re", protected_namespaces=()
+)
 _MODELS: dict[tuple[type, str, str], type[BaseModel]] = {}
 
 
-def model(declaration: type, key: str = "", kind: str = "", description: str = "") -> type[BaseModel]:
+def model(
+    declaration: type, key: str = "", kind: str = "", description: str = ""
+) -> type[BaseModel]:
     """The pydantic model of a dataclass of options; of an entry of a family, with its kind.
 
     Its fields end in an underscore, since keys such as `validate` are names that pydantic has.
@@ -163,12 +178,13 @@ def model(declaration: type, key: str = "", kind: str = "", description: str = "
             fields[f"{key}_"] = (Literal[kind], Field(alias=key, description=description))
         for name, option in options(declaration).items():
             typed = _typed(option.hint, option.rule)
-            about = {"alias": name, "description": option.description, "title": option.rule.title}
+            about: Any = {"description": option.description, "title": option.rule.title}
+            field = Field(alias=name, **about)
             if option.default is None:
-                typed = typed | None if isinstance(typed, type) else Union[typed, None]
-            if option.default is not dataclasses.MISSING:
-                about |= {"default": option.default, "validate_default": option.default is not None}
-            fields[f"{name}_"] = (typed, Field(**about))
+                typed, field = typed | None, Field(None, alias=name, **about)
+            elif option.default is not dataclasses.MISSING:
+                field = Field(option.default, alias=name, validate_default=True, **about)
+            fields[f"{name}_"] = (typed, field)
         name = f"{declaration.__name__}-{kind}" if kind else declaration.__name__
         made = create_model(name, __config__=SETTINGS, __doc__="", **fields)
         _MODELS[declaration, key, kind] = made
@@ -183,15 +199,13 @@ def _typed(hint: Any, rule: Rule | None = None) -> Any:
     rule = mark if isinstance(mark, Rule) else rule or Rule()
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if is_union(hint):
-        tagged = (Annotated[_typed(each), Tag(name)] for name, each in branches(hint).items())
-        return Annotated[
-            Union[tuple(tagged)], Discriminator(lambda value, union=hint: branch_of(value, union))
-        ]
+        tagged = [Annotated[_typed(each), Tag(name)] for name, each in branches(hint).items()]
+        return Annotated[_union(tagged), Discriminator(functools.partial(branch_of, union=hint))]
     if dataclasses.is_dataclass(hint):
         return _annotated(model(typing.cast(type, hint)), *_checks(mark, rule))
     if isinstance(mark, Selector):
         return Annotated[dict[str, Any], AfterValidator(_having(mark.key))]
-    limits = {
+    limits: dict[str, Any] = {
         "ge": rule.minimum,
         "gt": rule.exclusive_minimum,
         "le": rule.maximum,
@@ -252,11 +266,11 @@ def _checks(mark: Mark | None, rule: Rule) -> Iterator[Any]:
 
     if isinstance(mark, OneOf):
         yield AfterValidator(one_of)
-        either = [{"required": sorted(keys)} for keys in mark.keys]
+        either: Any = [{"required": sorted(keys)} for keys in mark.keys]
         yield Field(title=mark.title, json_schema_extra={"anyOf": either})
     if rule.min_length is not None:
         ends = {"minProperties": rule.min_length, "maxProperties": rule.max_length}
-        written = {name: end for name, end in ends.items() if end is not None}
+        written: Any = {name: end for name, end in ends.items() if end is not None}
         yield AfterValidator(counted)
         yield Field(json_schema_extra=written)
 
@@ -275,11 +289,11 @@ def _having(key: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def _entry(family: Family) -> Any:
-    entries = tuple(
+    entries = [
         Annotated[model(declaration, family.key, kind, family.description), Tag(BRANCH + kind)]
         for kind, declaration in family.kinds().items()
-    )
-    return Annotated[Union[entries], Discriminator(lambda value: kind_of(value, family))]
+    ]
+    return Annotated[_union(entries), Discriminator(functools.partial(kind_of, family=family))]
 
 
 def inside(hint: Any, value: Any) -> Iterator[tuple[str | int, Any, Rule | None, Any]]:

@@ -53,7 +53,7 @@ LIMITS = {
 
 
 def nearest(name: object, names: Iterable[str]) -> str:
-    """"; did you mean NAME?" with the nearest of some names; empty if none is near."""
+    """ "; did you mean NAME?" with the nearest of some names; empty if none is near."""
     near = difflib.get_close_matches(str(name), [str(each) for each in names], n=1, cutoff=0.7)
     return f"; did you mean {near[0]!r}?" if near else ""
 
@@ -95,12 +95,14 @@ def _place(
     path: list[str] = []
     hint: Any = declaration
     rule: Mark | None = None
+    family: Family | None = None
+    parent: Any = None
     for index, part in enumerate(location):
         plain, mark = bare(hint)
         last = index == len(location) - 1
         if isinstance(part, str) and part.startswith(BRANCH):
             if isinstance(mark, Family):
-                hint, rule = mark.kinds()[part.removeprefix(BRANCH)], None
+                hint, rule, family = mark.kinds()[part.removeprefix(BRANCH)], None, mark
             else:
                 # What the whole union asks for is said of its scalars.
                 hint, rule = branches(plain)[part], mark or rule
@@ -111,7 +113,8 @@ def _place(
         elif dataclasses.is_dataclass(plain):
             known = options(typing.cast(type, plain))
             if part not in known:
-                return path, plain, None
+                return path, plain, family
+            family = None
             path.append(str(part))
             hint, rule = known[str(part)].hint, known[str(part)].rule
         else:
@@ -123,6 +126,8 @@ def _place(
     plain, mark = bare(hint)
     if isinstance(mark, Family) and isinstance(value, dict) and mark.key in value:
         path.append(mark.key)
+    if isinstance(mark, Rule) and isinstance(rule, Rule):
+        mark = dataclasses.replace(mark, title=mark.title or rule.title)
     return path, plain, mark or rule
 
 
@@ -133,9 +138,10 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
     text = _shown(value, mark, ascii_only=kind in ("string_pattern_mismatch", "literal_error"))
     match kind:
         case "extra_forbidden":
-            known = sorted(options(hint)) if dataclasses.is_dataclass(hint) else []
+            known = [*options(hint), *([mark.key] if isinstance(mark, Family) else [])]
             unknown = ascii(key)[:80]
-            return f"unknown key {unknown}{nearest(key, known)}; known keys are {', '.join(known)}"
+            names = ", ".join(sorted(known))
+            return f"unknown key {unknown}{nearest(key, known)}; known keys are {names}"
         case "missing":
             return f"the key {key!r} is missing; add it"
         case "having":
@@ -146,7 +152,8 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
             return _kind(value, mark)
         case "literal_error":
             allowed = [str(each) for each in typing.get_args(hint)]
-            return f"{text} is not known{nearest(value, allowed)}; write one of {', '.join(allowed)}"
+            remedy = title or f"one of {', '.join(allowed)}"
+            return f"{text} is not known{nearest(value, allowed)}; write {remedy}"
         case "int_type" | "float_type" if title:
             return f"{text} is {_asked(value, title)}"
         case _ if kind in WRONG_TYPE:
@@ -154,8 +161,8 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
         case "not_unique":
             return f"{text} names something twice; write each once"
         case "too_short" | "string_too_short" if not value:
-            some = {list: "at least one entry", dict: "at least one key"}
-            return f"it is empty; write {some.get(type(value), 'a text')}"
+            some = {"[]": "at least one entry", "{}": "at least one key"}
+            return f"it is empty; write {some.get(str(value), 'a text')}"
         case "too_short":
             return f"{text} has {len(value)} entries; write {context['min_length']}"
         case "too_long" | "string_too_long":
@@ -191,7 +198,9 @@ def _kind(value: dict[str, Any], family: Family) -> str:
 
 
 def _alternatives(hint: Any) -> str:
-    return " or ".join(name.removeprefix(BRANCH) for name in branches(hint)) if is_union(hint) else ""
+    return (
+        " or ".join(name.removeprefix(BRANCH) for name in branches(hint)) if is_union(hint) else ""
+    )
 
 
 def _shown(value: Any, mark: Mark | None, ascii_only: bool) -> str:

@@ -1,1 +1,1 @@
-"""Sections of the config: the keys of each as dataclasses of options, and what must hold of them."""
+"""Sections of the config: their keys as dataclasses of options, and checks of their entries."""

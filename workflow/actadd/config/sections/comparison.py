@@ -45,9 +45,7 @@ class Series:
         "Which number of a row is compared; difference is the paired one from unsteered.", "mean"
     )
     models: list[str] = option("Models whose numbers can be compared with the published ones.")
-    data: str | None = option(
-        "Name or title of the dataset that the published numbers need.", None
-    )
+    data: str | None = option("Name or title of the dataset that the published numbers need.", None)
     neutral: float | None = option("The value that stands for no effect.", None)
     tolerance: Tolerance = option(
         "How far from the published number ours may be to match; the wider of the two counts.",
@@ -81,9 +79,7 @@ class Claim:
         "what it needs",
     )
     ours: Rows | None = option(OURS, None)
-    x: str | None = option(
-        "Column along which ours increases or decreases.", None, min_length=1
-    )
+    x: str | None = option("Column along which ours increases or decreases.", None, min_length=1)
     y: Literal["mean", "difference"] = option(
         "Which number of a row is tested; difference is the paired one from unsteered.", "mean"
     )

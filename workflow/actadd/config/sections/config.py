@@ -20,9 +20,7 @@ from actadd.config.sections.vectors import Vector
 class Size:
     cells: int | None = option("Conditions that its grid may have.", None, minimum=1)
     prompts: int | None = option("Prompts or texts that are used.", None, minimum=1)
-    samples: int | None = option(
-        "Completions of each prompt.", None, minimum=1, maximum=100_000
-    )
+    samples: int | None = option("Completions of each prompt.", None, minimum=1, maximum=100_000)
     tokens: int | None = option("Tokens of each completion.", None, minimum=1, maximum=100_000)
 
 
@@ -87,9 +85,7 @@ class Config:
     scorers: dict[Name, Scorer] = option("Measures of a completion.")
     experiments: dict[Name, Experiment] = option("Conditions on prompts, and what is measured.")
     figures: dict[Name, Figure] = option("What is drawn from the experiments' tables.")
-    tables: dict[Name, Table] = option(
-        "What is tabulated, to be read, from the experiments.", {}
-    )
+    tables: dict[Name, Table] = option("What is tabulated, to be read, from the experiments.", {})
     lenses: dict[Name, Lens] = option(
         "Vectors to be read through the unembedding and compared with each other.", {}
     )

@@ -74,7 +74,9 @@ class Columns:
     text: str | None = option("Column with the prompts or texts.", None)
     split: str | None = option("Column with the name of the split that a row belongs to.", None)
     target: str | None = option("Column with the continuation that is to be predicted.", None)
-    group: str | None = option("Column with the name of a group that gets numbers of its own.", None)
+    group: str | None = option(
+        "Column with the name of a group that gets numbers of its own.", None
+    )
     label: str | None = option("Column with a number, such as people's rating of the text.", None)
 
 
@@ -102,9 +104,7 @@ class Dataset:
     texts: list[ShortText] | None = option(
         "The texts themselves, in place of a file.", None, min_length=1, max_length=200
     )
-    source: str | None = option(
-        "Source in which file or files lie.", None, section="sources"
-    )
+    source: str | None = option("Source in which file or files lie.", None, section="sources")
     stand_in: str | None = option(
         "The dataset that takes its place where npm, which its source needs, is missing.",
         None,
@@ -254,7 +254,7 @@ def problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
 
 
 def _ranges(key: str, groups: dict[str, list[float]]) -> Iterator[Problem]:
-    ranges = sorted((*ends, group) for group, ends in groups.items())
+    ranges = sorted((low, high, group) for group, (low, high) in groups.items())
     for low, high, group in ranges:
         if low > high:
             yield f"{key}.{group}", f"{low:g} is above {high:g}; write the lower end first"

@@ -86,9 +86,7 @@ class Cap:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    experiment: str = option(
-        "The sweep to choose on, with other prompts.", section="experiments"
-    )
+    experiment: str = option("The sweep to choose on, with other prompts.", section="experiments")
     condition: str = option("Its condition with the one addition to choose a setting of.")
     metric: str = option("scorer.metric whose mean decides.")
     direction: Literal["max", "min"] = option("Which mean is the best.", "max")
@@ -106,7 +104,9 @@ class Addition:
     source_layer: Layers | None = option(
         "Layer that it is taken from; layer if not given.", None, **LAYERS
     )
-    depth: Shares | None = option("In place of layer, a share of the model's blocks.", None, **SHARES)
+    depth: Shares | None = option(
+        "In place of layer, a share of the model's blocks.", None, **SHARES
+    )
     source_depth: Shares | None = option(
         "In place of source_layer, a share of the model's blocks.", None, **SHARES
     )
@@ -250,9 +250,7 @@ def _experiment(
         yield from _condition(config, f"{key}.conditions.{condition}", entry, details)
 
 
-def _grid(
-    config: dict[str, Any], key: str, name: str, entry: dict[str, Any]
-) -> Iterator[Problem]:
+def _grid(config: dict[str, Any], key: str, name: str, entry: dict[str, Any]) -> Iterator[Problem]:
     cells = config["budget"].get(name, {}).get("cells")
     most = cells or MOST_CELLS
     for model in entry["models"]:
@@ -288,7 +286,9 @@ def _choice(
                 f"{field} is swept, but only layer and coefficient chosen; write one {field}",
             )
     swept = sweep["prompts"]
-    if swept["dataset"] == prompts["dataset"] and datasets.overlap(swept["split"], prompts["split"]):
+    if swept["dataset"] == prompts["dataset"] and datasets.overlap(
+        swept["split"], prompts["split"]
+    ):
         yield (
             f"{key}.experiment",
             f"{other} uses the same prompts as this experiment; choose on another split than the "

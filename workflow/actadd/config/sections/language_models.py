@@ -60,7 +60,8 @@ class LanguageModel:
         "Run the Python code that the checkpoint brings along. Read it first.", False
     )
     chat_template: (
-        bool | Annotated[str, Rule(title=TEMPLATE, pattern=r"^(?!(yes|no|on|off|true|false)\Z).+\Z")]
+        bool
+        | Annotated[str, Rule(title=TEMPLATE, pattern=r"^(?!(yes|no|on|off|true|false)\Z).+\Z")]
     ) = option(
         "Wrap each prompt in the model's own chat template, or in the one of this name where it "
         "has several; false is raw completion.",
@@ -87,7 +88,10 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
     for section in ("experiments", "lenses", "overheads"):
         for name, entry in config[section].items():
             if not entry["models"] and not entry.get("shapes"):
-                yield f"{section}.{name}", "the key 'models' is missing; write it, or run_on for all"
+                yield (
+                    f"{section}.{name}",
+                    "the key 'models' is missing; write it, or run_on for all",
+                )
     for name, entry in config["models"].items():
         key = f"models.{name}"
         yield from _placement(key, entry, config["compute"]["device"])

@@ -29,9 +29,7 @@ OwnFile = Annotated[
 Sum = Annotated[str, Rule(title="64 hexadecimal digits, lower case", pattern=r"^[0-9a-f]{64}\Z")]
 Filled = Annotated[str, Rule(min_length=1)]
 NotBlank = Annotated[str, Rule(title="a text that is not blank", pattern=r"\S")]
-ShortText = Annotated[
-    str, Rule(title="a text that is not blank", pattern=r"\S", max_length=300)
-]
+ShortText = Annotated[str, Rule(title="a text that is not blank", pattern=r"\S", max_length=300)]
 Probability = Annotated[float, Rule(minimum=0, maximum=1)]
 Natural = Annotated[int, Rule(minimum=0)]
 ModelName = Annotated[str, Rule(section="models")]

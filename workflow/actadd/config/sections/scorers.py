@@ -17,9 +17,7 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
         for use in ("fit", "validate"):
             if use in entry:
                 texts = entry[use]
-                yield from datasets.split(
-                    config, f"{key}.{use}", texts["dataset"], texts["split"]
-                )
+                yield from datasets.split(config, f"{key}.{use}", texts["dataset"], texts["split"])
         if "validate" in entry:
             check = entry["validate"]
             if check["metric"] not in metrics(entry):
@@ -29,7 +27,9 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
                     f"{', '.join(metrics(entry))}",
                 )
             fit = entry.get("fit", {"dataset": None, "split": ""})
-            if check["dataset"] == fit["dataset"] and datasets.overlap(check["split"], fit["split"]):
+            if check["dataset"] == fit["dataset"] and datasets.overlap(
+                check["split"], fit["split"]
+            ):
                 yield (
                     f"{key}.validate.split",
                     f"{check['split']!r} is what the scorer is fitted on; name a split that was "

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from actadd.base.errors import UserError, without_secrets
+from actadd.base.errors import without_secrets
 from actadd.base.kinds import Rule, option
 from actadd.config.kinds import Family
-from actadd.config.sections.rules import FILE_RULE, FileName, Problem, Sum
+from actadd.config.sections.rules import FileName, Problem, Sum
 
 # Words in the name of a query's value by which that value is a secret.
 SECRETS = {"token", "key", "apikey", "auth", "password", "passwd", "pwd", "secret", "sig"}

@@ -141,7 +141,7 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
 
 
 def file_problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
-    """Vectors that are read from files have the layers at which they are used, and rows to align."""
+    """Vectors read from files need the layers at which they are used, and rows to align."""
     for name, entry in config["vectors"].items():
         if entry["kind"] == "file":
             yield from _file_problems(config, f"vectors.{name}", name, root)
@@ -199,9 +199,7 @@ def _chosen_layers(
     return [layer for field in fields for layer in listed(swept[field])]
 
 
-def _additions_of(
-    config: dict[str, Any], vector: str
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _additions_of(config: dict[str, Any], vector: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(key, model, addition with its layers there) of a vector's additions."""
     for experiment, entry in config["experiments"].items():
         for model in entry["models"]:
