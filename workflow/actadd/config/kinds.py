@@ -200,7 +200,7 @@ def _typed(hint: Any, rule: Rule | None = None) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if is_union(hint):
         tagged = [Annotated[_typed(each), Tag(name)] for name, each in branches(hint).items()]
-        return Annotated[_union(tagged), Discriminator(functools.partial(branch_of, union=hint))]
+        return Annotated[_union(tagged), Discriminator(_chooser(branch_of, hint))]
     if dataclasses.is_dataclass(hint):
         return _annotated(model(typing.cast(type, hint)), *_checks(mark, rule))
     if isinstance(mark, Selector):
@@ -230,6 +230,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: plain(each) for name, each in value.items()}
     return [plain(each) for each in value] if isinstance(value, list) else value
+
+
+def _chooser(choose: Callable[[Any, Any], str | None], among: Any) -> Callable[[Any], str | None]:
+    return lambda value: choose(value, among)
 
 
 def _annotated(hint: Any, *marks: Any) -> Any:
@@ -293,7 +297,7 @@ def _entry(family: Family) -> Any:
         Annotated[model(declaration, family.key, kind, family.description), Tag(BRANCH + kind)]
         for kind, declaration in family.kinds().items()
     ]
-    return Annotated[_union(entries), Discriminator(functools.partial(kind_of, family=family))]
+    return Annotated[_union(entries), Discriminator(_chooser(kind_of, family))]
 
 
 def inside(hint: Any, value: Any) -> Iterator[tuple[str | int, Any, Rule | None, Any]]:
