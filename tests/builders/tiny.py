@@ -324,3 +324,11 @@ def typed(space: Workspace, command: str) -> None:
         timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def fake_program(folder: Path, name: str, script: str) -> Path:
+    """A program of this name that goes before others on PATH; returns its folder."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/bash\n{script}\n")
+    (folder / name).chmod(0o755)
+    return folder

@@ -294,15 +294,6 @@ def test_two_samplings_that_are_the_same_are_refused(settings):
         checked(settings)
 
 
-@pytest.mark.workflow
-def test_an_experiment_may_be_called_none(tmp_path, tiny_model):
-    settings = tiny.config()
-    del settings["experiments"]["chosen"], settings["figures"]["sweep"]
-    settings["experiments"]["none"] = settings["experiments"].pop("sweep")
-    space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
-    assert space.planned("--", "results/completions/tiny/none.parquet")["completions"] == 1
-
-
 DISTINCT = "distinct.distinct_1"
 
 
