@@ -60,6 +60,15 @@ def opened(chromium):
 
 
 @pytest.fixture
+def draw(tmp_path, monkeypatch):
+    """Draws figures of made-up rows, see builders.figures.drawing."""
+    from builders import figures
+
+    with figures.drawing(tmp_path, monkeypatch) as draw:
+        yield draw
+
+
+@pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("ACTADD_RETRY_SECONDS", "0")
     monkeypatch.setenv("JUDGE_KEY", KEY)

@@ -15,15 +15,7 @@ from actadd.models import loading
 from actadd.vectors.activations import contrast_ids, late
 from builders import chats, zoo
 
-ENTRY = {
-    "name": "m",
-    "format": "transformers",
-    "layers": 1,
-    "parameters": None,
-    "bos": "<s>",
-    "pad": "</s>",
-    "chat_template": True,
-}
+ENTRY = {**zoo.ENTRY, "chat_template": True}
 SETTINGS = {"tokenizer_class": "PreTrainedTokenizerFast", **zoo.NAMED}
 TEXTS = ("Hello", "  two\n\nparagraphs\r\nand ends \n", 'It\'s "é" <b> & 🙂 {{ x }} {% y %}', "")
 

@@ -25,8 +25,7 @@ PROMPT = "I went up to my friend and said"
 @pytest.fixture
 def configs(tmp_path, monkeypatch):
     """A folder with nothing but a config and what it names, and we are in it."""
-    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    (tmp_path / "labelled.csv").write_text("text,label\ngood,1\nbad,-1\n")
+    tiny.write_data(tmp_path)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tiny.config()))
     monkeypatch.chdir(tmp_path)
     return tmp_path

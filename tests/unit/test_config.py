@@ -19,8 +19,7 @@ TERMS = "https://example.org/terms"
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     """A config in whose folder the datasets' files are."""
-    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    (tmp_path / "labelled.csv").write_text("text,label\na b,1\nc d,-1\n")
+    tiny.write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tiny.config()
 

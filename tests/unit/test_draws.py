@@ -36,8 +36,7 @@ def test_more_draws_keep_the_first_and_no_seed_shares_any():
 @pytest.fixture
 def check(tmp_path):
     """Checks a config in a folder with the texts that it names."""
-    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    (tmp_path / "labelled.csv").write_text("text,label\na,1\nb,-1\n")
+    tiny.write_data(tmp_path)
     return lambda config: checked(config, tmp_path)
 
 

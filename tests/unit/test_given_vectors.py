@@ -15,8 +15,7 @@ NOISE = np.random.default_rng(0).standard_normal((3, 32)).astype(np.float32)
 @pytest.fixture
 def folder(tmp_path):
     """A folder with what the tiny config names, and a vector of one row at layer 2."""
-    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    (tmp_path / "labelled.csv").write_text("text,label\na,1\nb,-1\n")
+    tiny.write_data(tmp_path)
     save_vectors(tmp_path / "mine.gguf", SteeringVectors({2: NOISE[:1]}, position="all"))
     save_vectors(tmp_path / "long.safetensors", SteeringVectors({0: NOISE, 1: NOISE}))
     return tmp_path

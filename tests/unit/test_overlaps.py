@@ -115,8 +115,7 @@ def test_the_check_is_no_part_of_what_a_cell_is(tmp_path):
 
 
 def test_other_data_of_choices_and_validations_are_compared_too(tmp_path):
-    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    (tmp_path / "labelled.csv").write_text("text,label\na,1\n")
+    tiny.write_data(tmp_path)
     config = copy.deepcopy(tiny.CONFIG)
     config["datasets"]["other"] = {"title": "other", "texts": ["a b c d"]}
     plan = Plan(checked(copy.deepcopy(config), tmp_path), tmp_path)

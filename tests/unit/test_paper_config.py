@@ -1,21 +1,17 @@
 """The configs that lie on top of the small one: the paper's own settings, and more models."""
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 import yaml
-from snakemake.utils import update_config
 
 from actadd.base.errors import UserError
-from actadd.config.checks import checked
 from actadd.measure.conditions import at_depth, expand
 from actadd.pipeline.plan import Plan
 from builders import tiny
+from builders.paper import COPIES, TERMS, paper_config
 
-TERMS = {"licences_accepted": ["opt-6-7b", "llama-3-8b", "llama-13b"]}
-COPIES = Path(os.environ.get("ACTADD_DATA_DIR", tiny.ROOT.parent / "shared" / "data"))
 # Layers that the paper gives for its qualitative cases.
 LAYERS = {
     "love": {6},
@@ -37,18 +33,9 @@ LAYERS = {
 }
 
 
-def loaded(overlay: str, changes: dict | None = None) -> dict:
-    """The config as Snakemake puts it together: two files, the overlay, what --config says."""
-    config: dict = {}
-    for name in ("config/paper_small.yaml", "config.yaml", f"config/{overlay}.yaml"):
-        update_config(config, yaml.safe_load((tiny.ROOT / name).read_text(encoding="utf-8")))
-    update_config(config, changes or {})
-    return checked(config, tiny.ROOT)
-
-
 @pytest.fixture
 def paper() -> dict:
-    return loaded("paper", TERMS)
+    return paper_config("paper", TERMS)
 
 
 def cells(config: dict, experiment: str) -> list:
@@ -118,22 +105,22 @@ def test_published_numbers_are_compared_on_the_data_they_need(paper):
 
 def test_terms_have_to_be_accepted():
     with pytest.raises(UserError) as caught:
-        loaded("paper")
+        paper_config("paper")
     said = str(caught.value)
     [line] = re.findall(r"^  (licences_accepted: .*)$", said, re.MULTILINE)
     assert set(yaml.safe_load(line)["licences_accepted"]) == set(TERMS["licences_accepted"])
     assert all(
-        loaded("paper", TERMS)["models"][name]["licence_terms"] in said
+        paper_config("paper", TERMS)["models"][name]["licence_terms"] in said
         for name in TERMS["licences_accepted"]
     )
-    loaded("paper", yaml.safe_load(line))
+    paper_config("paper", yaml.safe_load(line))
 
 
 def test_more_models_with_and_without_their_terms(capsys):
-    without = loaded("models_offline")
+    without = paper_config("models_offline")
     assert without["experiments"]["topics"]["models"] == ["smollm2-135m", "stories15m"]
     assert "left out until their terms are accepted: gemma-3-270m" in capsys.readouterr().err
-    accepted = loaded("models_offline", {"licences_accepted": ["gemma-3-270m"]})
+    accepted = paper_config("models_offline", {"licences_accepted": ["gemma-3-270m"]})
     assert accepted["experiments"]["topics"]["models"][-1] == "gemma-3-270m"
     assert capsys.readouterr().err == ""
 
@@ -142,7 +129,7 @@ def test_local_copies_take_the_place_of_what_would_be_fetched(tmp_path):
     for file in ("essays/prompts.txt", "rtp/random_prompts.jsonl", "conceptnet/test.jsonl"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("")
-    sources = loaded("paper", {**TERMS, "data_dir": str(tmp_path)})["sources"]
+    sources = paper_config("paper", {**TERMS, "data_dir": str(tmp_path)})["sources"]
     local = {name for name, entry in sources.items() if entry["type"] == "path"}
     assert local == {"authors-texts", "rtp-random", "lama"}
     assert sources["rtp-random"]["path"] == str(tmp_path / "rtp/random_prompts.jsonl")
@@ -153,7 +140,7 @@ def test_local_copies_take_the_place_of_what_would_be_fetched(tmp_path):
 def test_the_published_data_where_it_lies():
     if not COPIES.is_dir():
         pytest.skip(f"no {COPIES}: set ACTADD_DATA_DIR to a folder with the published data files")
-    sources = loaded("paper", {**TERMS, "data_dir": str(COPIES)})["sources"]
+    sources = paper_config("paper", {**TERMS, "data_dir": str(COPIES)})["sources"]
     for name in ("authors-texts", "rtp-random", "rtp-toxic", "openwebtext-sample", "lama"):
         assert sources[name]["type"] == "path"
         assert Path(sources[name]["path"]).exists()
