@@ -20,7 +20,7 @@ from actadd.base.files import canonical
 from actadd.config import files
 from actadd.config.licences import terms, unaccepted
 from actadd.measure.conditions import at_depth, grid_size
-from actadd.results import displays
+from actadd.results.displays import needs
 from actadd.scorers.kinds import metrics, reads
 
 # The largest number that every format of our tables holds.
@@ -837,51 +837,18 @@ def _display(config: dict, key: str, section: str, entry: dict) -> Iterator[str]
         return
     yield from _known(f"{key}.experiment", entry["experiment"], config["experiments"], "experiment")
     experiment = config["experiments"][entry["experiment"]]
-    wanted = displays.MEASURES.get(entry["kind"], experiment["measure"])
-    if experiment["measure"] != wanted:
-        yield (
-            f"{key}.kind: {entry['kind']} is made from {wanted}, but experiments."
-            f"{entry['experiment']} measures {experiment['measure']}"
-        )
     if experiment["measure"] == "completions":
         for metric in entry.get("metrics", []):
             metric = metric.partition("@")[0]
             yield from _metric(config, f"{key}.metrics", metric, experiment.get("scorers", []))
-    if "condition" in entry:
-        name = entry["condition"]
-        yield from _known(f"{key}.condition", name, experiment["conditions"], "condition")
-        if "additions" not in experiment["conditions"][name]:
-            yield f"{key}.condition: {name!r} adds no vector, so there is nothing to sweep"
-    yield from _drawable(key, entry, experiment["conditions"])
-
-
-def _drawable(key: str, entry: dict, conditions: dict[str, dict]) -> Iterator[str]:
-    """Whether a figure of a kind that needs certain conditions or metrics has them."""
-    kind, metrics = entry["kind"], entry.get("metrics", [])
-    if kind == "dose_response" and len(metrics) != 2:
-        yield f"{key}.metrics: there are {len(metrics)}; write two, the effect and then the cost"
-    for metric in metrics if kind == "topics" else []:
-        topic = metric.partition(".")[2]
-        if "additions" not in conditions.get(topic, {}):
-            yield (
-                f"{key}.metrics: {metric!r} needs a condition {topic!r} that adds the topic's "
-                "vector; add it, or remove the metric"
-            )
-    if kind in ("sweep", "perplexity_ratio"):
-        x = entry.get("x", "coefficient")
-        chosen = [entry["condition"]] if "condition" in entry else conditions
-        added = [conditions[name].get("additions", []) for name in chosen]
-        alone = [additions[0] for additions in added if len(additions) == 1]
-        if not any(x != "dimensions" or x in addition for addition in alone):
-            with_it = " with dimensions" if x == "dimensions" else ""
-            yield f"{key}.x: no condition has one addition{with_it} to sweep; add one"
+    yield from needs.problems(section, key, entry, config)
 
 
 def _comparison(config: dict, root: Path) -> Iterator[str]:
     entry = config["comparison"]
     wanted = entry["comparisons"] or entry["claims"]
-    displayed = [d for s in ("figures", "tables") for d in config[s].values()]
-    if any(display["kind"] == "comparison" for display in displayed) and not wanted:
+    kinds = [needs.kind_of(s, d) for s in ("figures", "tables") for d in config[s].values()]
+    if any("comparison" in kind.reads for kind in kinds) and not wanted:
         yield "comparison: a figure or table shows it, but it compares nothing; add comparisons"
     if entry["comparisons"] and "published" not in entry:
         yield "comparison: the key 'published' is missing; write the file of published numbers"
@@ -896,13 +863,13 @@ def _comparison(config: dict, root: Path) -> Iterator[str]:
         yield from _known("comparison.norms.relative_to", reference, config["vectors"], "vector")
     for name, claim in entry["claims"].items():
         test = next(iter(claim["test"])) if isinstance(claim["test"], dict) else claim["test"]
-        needs = {"increasing": ("ours", "x"), "decreasing": ("ours", "x"), "ordered": ()}
-        for field in needs.get(test, ("ours",)):
+        fields = {"increasing": ("ours", "x"), "decreasing": ("ours", "x"), "ordered": ()}
+        for field in fields.get(test, ("ours",)):
             if field not in claim:
                 yield f"comparison.claims.{name}: the test {test} needs the key {field!r}; add it"
     for section in ("comparisons", "claims"):
         for name, item in entry[section].items():
-            for selector in displays.selectors(item):
+            for selector in needs.selectors(item):
                 key = f"comparison.{section}.{name}.ours.experiment"
                 known = {**config["experiments"], **({"norms": 0} if "norms" in entry else {})}
                 yield from _known(key, selector["experiment"], known, "experiment")

@@ -1,5 +1,6 @@
 """What completions and log-probabilities share: an experiment's conditions, ready to be run."""
 
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,44 @@ from actadd.data import datasets
 from actadd.engine.alignment import aligned
 from actadd.engine.tokens import Tokens
 from actadd.measure.conditions import SAMPLING, Condition, expand
-from actadd.store.digests import code_digest
+from actadd.store.cells import cell_key
 from actadd.vectors.derivation import read_vector, tensor_digest
 
-# What says, beside the vector itself, how it is added.
-ADDED = ("layer", "coefficient", "position", "dimensions", "phase")
+# What does not enter a cell's key under its own name, and why: all else does, so that a new field
+# cannot be forgotten. Of an experiment's spec:
+UNKEYED_SPEC = {
+    "name": "a label",
+    "model": "a label; the model's identity is in the key",
+    "measure": "the measure's code is in the key",
+    "conditions": "each of them has a cell of its own",
+    "prompts": "the texts that they choose are in the key",
+    "sampling": "each condition's own is in the key",
+    "seed": "each condition's own is in the key",
+    "watch": "its token ids are in the key",
+    "upstream": "what those jobs made is in the key",
+}
+# Of a condition:
+UNKEYED_CONDITION = {
+    "name": "a label",
+    "additions": "each is in the key, but for what follows",
+    "group": "the texts that it chooses are in the key",
+    "draw": "the numbers of the vectors that it chooses are in the key",
+}
+# Of an addition:
+UNKEYED_ADDITION = {
+    "vector": "a label; its numbers are in the key",
+    "source_layer": "the numbers of the vector at that layer are in the key",
+    "match_norm": "the vector's numbers are scaled by it",
+}
 # Why a cell fails whose logits are NaN or infinite.
 TOO_LARGE = (
     "the logits are not numbers any more: the addition is too large for the model's dtype; take a "
     "smaller coefficient, or dtype float32"
 )
+
+
+def _without(names: Container[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 class Experiment:
@@ -234,25 +263,30 @@ class Experiment:
             contexts.append(ids)
         return contexts
 
-    def determinants(self, module: str, condition: Condition) -> dict[str, Any]:
-        """What a cell's bytes depend on, but for its texts and how they are run.
+    def cell_key(
+        self, module: str, condition: Condition, unkeyed: Iterable[str] = (), **read: Any
+    ) -> str:
+        """The key of a cell: the digest of all that its bytes depend on.
 
-        module: the library module that computes the cell; its digest stands for the code.
+        module: the measure's, which computes the cell. unkeyed: entries of the spec that its
+        numbers do not depend on. read: token ids, and whatever else stands for entries that are
+        not in the key.
         """
         additions = [
             {
-                **{name: addition[name] for name in ADDED},
+                **_without(UNKEYED_ADDITION, addition),
                 "vector": tensor_digest(self.vector(addition, condition.draw)),
             }
             for addition in condition.additions
         ]
-        return {
-            "code": code_digest(module),
-            "model": self.facts["identity"],
-            "dtype": self.spec["dtype"],
-            "compute": self.spec["compute"],
-            "additions": additions,
-        }
+        return cell_key(
+            (__name__, module),
+            spec=_without({*UNKEYED_SPEC, *unkeyed}, self.spec),
+            model=self.facts["identity"],
+            condition=_without(UNKEYED_CONDITION, vars(condition)),
+            additions=additions,
+            read=read,
+        )
 
     def spelled_out(self, index: int, key: str, cell: pd.DataFrame) -> pd.DataFrame:
         """A cell's rows, with every coordinate of its condition in each of them.

@@ -21,7 +21,6 @@ from actadd.base.kinds import build
 from actadd.data import datasets
 from actadd.scorers.kinds import SCORERS, Validation, metrics
 from actadd.store.cells import CellStore, Made, cell_key, check_filled, fill
-from actadd.store.digests import code_digest
 
 # Keys of a scorer's entry that change no score. The name of its model or source is left out too:
 # what these hold is in the key of its cells.
@@ -52,12 +51,12 @@ def keyed(
     """
     kind = SCORERS[entry["kind"]]
     read = _inputs_digest(inputs)
-    code = code_digest("actadd.scorers.scores", kind.module)
     labels = {*LABELS, kind.reads}
     determinant = {name: value for name, value in entry.items() if name not in labels}
     for group in read_cells(completions, ["condition", "cell", *TEXTS]):
         texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
-        yield cell_key(code=code, scorer=determinant, inputs=read, texts=digest(texts)), group
+        key = cell_key((kind.module,), scorer=determinant, inputs=read, texts=digest(texts))
+        yield key, group
 
 
 def score_completions(
