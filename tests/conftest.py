@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import browser
-import tiny
+from builders import browser, tiny
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 import tiny
+
 from actadd.store import digests, syntax
 
 BEFORE = '''

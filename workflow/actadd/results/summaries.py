@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 
 from actadd.measure.conditions import SAMPLING
 from actadd.base.files import read_cells, write_with
-from actadd.scorers import is_share
 from actadd.base.intervals import (
     crossed,
     crossed_mean,
@@ -51,7 +50,8 @@ def summarise_completions(
 ) -> dict[str, Any]:
     """One row for each condition, group of prompts and metric: n, mean, 95 % interval.
 
-    scores: one table for each scorer; a metric is called scorer.column. A prompt's samples are
+    spec: {shares: scorer -> its metrics that are shares: yes or no for one completion}. scores: one
+    table for each scorer; a metric is called scorer.column. A prompt's samples are
     averaged and intervals bootstrapped over prompts, or over the samples of a single prompt.
     `difference` is the mean of steered minus unsteered with the same sampling and seed, p_value
     that of a paired t-test. Group "all" holds every prompt. failed: why a cell has no numbers.
@@ -71,7 +71,7 @@ def summarise_completions(
                 key: part.set_index(["prompt_id", "sample"])[metric]
                 for key, part in scored.groupby(["condition", "cell"], sort=False)
             }
-            share = is_share(metric)
+            share = metric in spec["shares"][path.stem]
             for control in _controls(cells):
                 _, place = next(control.iterrows())
                 keys = [(place["condition"], cell) for cell in control["cell"]]
