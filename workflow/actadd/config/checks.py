@@ -60,6 +60,9 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
     except ValidationError as error:
         raise explained(error, Config, lines) from None
     config = canonical(plain(valid))
+    if base := config.get(files.BUILDS_ON):
+        sentence = f"{shown(base)} was not read; read the config with actadd.config.files.load"
+        raise located(files.BUILDS_ON, sentence, lines)
     for check in (_references, apply_overrides, _problems):
         for key, sentence in check(config, root):
             raise located(key, sentence, lines)
