@@ -129,7 +129,7 @@ def test_every_package_of_the_library_is_installed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     folders = [path.parent for path in (ROOT / "workflow/actadd").rglob("__init__.py")]
     names = {".".join(folder.relative_to(ROOT / "workflow").parts) for folder in folders}
-    assert set(project["tool"]["setuptools"]["packages"]) == {*names, "actadd.schemas"}
+    assert set(project["tool"]["setuptools"]["packages"]) == names
 
 
 def test_the_library_does_not_know_snakemake():
