@@ -14,8 +14,8 @@ from test_figures import ABOUT, row, unsteered
 from test_paper_figures import comparison_rows, cosine_rows, divergence_rows, precision_rows
 from test_tables import FAILED, lens_rows, overhead_rows, pair_sources, shift_rows
 
-from actadd.results import displays, figures
-from actadd.results.figures import common
+from actadd.results import drawing, figures
+from actadd.results.displays.kinds import FIGURES
 from builders import tiny
 
 WORDS, COST = "words.any", "fluency.perplexity"
@@ -103,7 +103,15 @@ def draw(tmp_path, monkeypatch):
     def run(kind: str, failing: bool = False):
         sources, more = material(kind, failing)
         paths = tiny.written(sources, tmp_path)
-        entry = {"name": "f", "kind": kind, "title": "A title " * 9, "about": ABOUT, **more}
+        needs = {"experiment": "e", "lens": "l", "overhead": "o"}
+        entry = {
+            "name": "f",
+            "kind": kind,
+            "title": "A title " * 9,
+            "about": ABOUT,
+            **needs,
+            **more,
+        }
         files = {name: tmp_path / f"f.{name}" for name in ("png", "svg", "pdf")}
         caption = figures.draw(entry, sources=paths, **files)["caption"]
         return kept[-1], caption, {name: path.read_bytes() for name, path in files.items()}
@@ -139,11 +147,11 @@ def texts(figure) -> list[Text]:
     return [text for text in found if text.get_text().strip() and text not in hidden]
 
 
-@pytest.mark.parametrize("kind", displays.FIGURES)
+@pytest.mark.parametrize("kind", sorted(FIGURES))
 def test_every_kind_can_be_printed(draw, kind, tmp_path):
     figure, caption, files = draw(kind)
     width, height = figure.get_size_inches()
-    assert width in (common.COLUMN, common.PAGE)
+    assert width in (drawing.COLUMN, drawing.PAGE)
     with Image.open(tmp_path / "f.png") as image:
         assert image.width == pytest.approx(width * 300, abs=1)
         assert image.height == pytest.approx(height * 300, abs=1)
@@ -171,7 +179,7 @@ def test_every_kind_can_be_printed(draw, kind, tmp_path):
 
 @pytest.mark.parametrize("ordered", [False, True])
 def test_forty_series_differ_without_colour(ordered):
-    found = [common.series(index, 40, ordered) for index in range(40)]
+    found = [drawing.series(index, 40, ordered) for index in range(40)]
     assert len({(one["marker"], str(one["linestyle"])) for one in found}) == 40
 
 

@@ -10,7 +10,12 @@ import pytest
 from actadd.base.errors import UserError
 from actadd.results import figures
 
-ABOUT = {"data": "made-up prompts", "unit": "prompts", "notes": ["words: counted."]}
+ABOUT = {
+    "data": "made-up prompts",
+    "unit": "prompts",
+    "notes": ["words: counted."],
+    "controls": ["random"],
+}
 
 
 def row(**values) -> dict:
@@ -60,7 +65,8 @@ def draw(tmp_path, monkeypatch):
 
     def run(kind: str, rows: list[dict], **spec):
         pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
-        entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **spec}
+        needs = {"experiment": "e", "lens": "l", "overhead": "o"}
+        entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **needs, **spec}
         files = {kind: tmp_path / f"f.{kind}" for kind in ("png", "svg", "pdf")}
         caption = figures.draw(entry, sources=[tmp_path / "t.parquet"], **files)["caption"]
         assert files["png"].stat().st_size > 5000

@@ -6,7 +6,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from test_figures import ABOUT, lines, row, unsteered
-from test_tables import lens_rows, overhead_rows, pair_sources, shift_rows
+from test_tables import (
+    STEERED_TEXT,
+    UNSTEERED_TEXT,
+    lens_rows,
+    overhead_rows,
+    pair_sources,
+    shift_rows,
+)
 
 from actadd.measure.overhead import ARMS, STEERED
 from actadd.results import figures
@@ -23,7 +30,8 @@ def draw(tmp_path, monkeypatch):
 
     def run(kind: str, sources: dict[str, list[dict]], **spec):
         paths = tiny.written(sources, tmp_path)
-        entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **spec}
+        needs = {"experiment": "e", "lens": "l", "overhead": "o"}
+        entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **needs, **spec}
         files = {kind: tmp_path / f"f.{kind}" for kind in ("png", "svg", "pdf")}
         caption = figures.draw(entry, sources=paths, **files)["caption"]
         assert files["png"].stat().st_size > 5000
@@ -165,10 +173,10 @@ def test_few_tokens_are_drawn_once(draw):
     """Fewer than twenty: none stands both among the raised and among the lowered."""
     rows = []
     for number in range(12):
-        for method, shift in (("unsteered", 0.0), ("actadd", float(number) - 5)):
+        for method, shift in ((UNSTEERED_TEXT, 0.0), (STEERED_TEXT, float(number) - 5)):
             rows.append(
                 {
-                    **{"model": "one", "method": method, "text_id": 0, "token_index": number},
+                    **{"model": "one", **method, "text_id": 0, "token_index": number},
                     **{"token": f"t{number:02d}", "logprob": -3 + shift, "modified": False},
                 }
             )
@@ -177,20 +185,19 @@ def test_few_tokens_are_drawn_once(draw):
     assert named == [f"t{number:02d}" for number in reversed(range(12))]
 
 
-def divergence_rows() -> list[dict]:
+def divergence_rows(conditions=("actadd", "random"), coefficients=(1.0, 2.0)) -> list[dict]:
+    """A condition's vector is named like it; the first one's KL grows with the text's number."""
     rows = []
     for text in (0, 1, 2):
-        for coefficient in (1.0, 2.0):
-            for condition, kl in (("actadd", 0.1 + text), ("random", 1.0)):
-                shared = {
-                    **{"model": "one", "condition": condition, "vector": condition},
-                    **{"coefficient": coefficient, "text_id": text, "entropy": 4.0},
-                }
+        for coefficient in coefficients:
+            for number, condition in enumerate(conditions):
+                kl = 1.0 if number else 0.1 + text
+                shared = row(condition=condition, vector=condition, coefficient=coefficient)
+                shared |= {"text_id": text, "entropy": 4.0}
                 rows.append({**shared, "kl": 99.0, "modified": True})
                 for part in (0.5, 1.5):
                     rows.append({**shared, "kl": kl * part * coefficient, "modified": False})
-        nothing = {"condition": "unsteered", "vector": None, "coefficient": np.nan}
-        rows.append({**rows[-1], **nothing, "kl": 0.0})
+        rows.append(unsteered(text_id=text, entropy=4.0, kl=0.0, modified=False))
     return rows
 
 
@@ -204,6 +211,31 @@ def test_divergence_has_a_point_for_each_text(draw):
             (pytest.approx(share), pytest.approx((0.1 + text) * share)) for text in (0, 1, 2)
         ]
     assert "steering below random on 33% of 3 texts" in caption
+
+
+def test_divergence_of_any_names_goes_by_which_vectors_are_random(draw):
+    rows = divergence_rows(("love", "random"))
+    figure, caption = draw("divergence", {"d.parquet": rows})
+    assert points(figure.axes[0]) == points(
+        draw("divergence", {"d.parquet": divergence_rows()})[0].axes[0]
+    )
+    assert "steering below random on 33% of 3 texts" in caption
+    rows += [r for r in divergence_rows(("hate", "random")) if r["condition"] == "hate"]
+    figure, _ = draw("divergence", {"d.parquet": rows})
+    assert labels(figure) == [f"{name}, c = {c}" for name in ("hate", "love") for c in (1, 2)]
+
+
+@pytest.mark.parametrize("controls", [(), ("random",)])
+def test_divergence_without_a_control_to_match_goes_by_entropy(draw, controls):
+    """None, or one of other coefficients: everything is drawn all the same."""
+    rows = divergence_rows(("love", "hate"))
+    rows += [r for r in divergence_rows(controls, (5.0,)) if r["condition"] != "unsteered"]
+    figure, caption = draw("divergence", {"d.parquet": rows})
+    named = {(name, c) for name in ("love", "hate") for c in (1, 2)} | {(c, 5) for c in controls}
+    assert {tuple(text.split(", ")) for text in labels(figure)} >= {
+        (name, f"c = {c}") for name, c in named
+    }
+    assert len(points(figure.axes[0])) == len(named) and "entropy" in caption
 
 
 def test_pairs_by_effect_and_against_each_predictor(draw):
@@ -321,12 +353,15 @@ def test_a_note_ends_the_caption_and_dollars_are_no_formulas(draw):
 
 
 def test_a_composite_is_told_apart_in_a_sweeps_caption(draw):
-    """Conditions without one coefficient are no part of a sweep, and do not break it."""
+    """Conditions without one coefficient are levels beside a sweep."""
     composite = dict.fromkeys(("layer", "source_layer", "coefficient"), np.nan)
     rows = [row(metric=WORDS, coefficient=c, mean=c) for c in (1.0, 2.0)]
     rows.append(row(metric=WORDS, additions=json.dumps([{}, {}]), condition="both", **composite))
+    rows[-1]["mean"] = 0.77
     figure, _ = draw("sweep", {"s.parquet": [*rows, unsteered(metric=WORDS)]}, metrics=[WORDS])
     assert lines(figure.axes[0]) == [[1.0, 2.0]]
+    [level] = [line for line in figure.axes[0].lines if line.get_label() == "both"]
+    assert list(level.get_ydata()) == [0.77, 0.77]
 
 
 @pytest.mark.parametrize("x", ["layer", "dimensions"])

@@ -43,7 +43,8 @@ def tabulate(tmp_path):
 
     def run(kind: str, sources: dict[str, list[dict]], **spec):
         paths = tiny.written(sources, tmp_path)
-        entry = {"name": "t", "kind": kind, "title": "Title", "about": ABOUT, **spec}
+        needs = {"experiment": "e", "lens": "l", "overhead": "o"}
+        entry = {"name": "t", "kind": kind, "title": "Title", "about": ABOUT, **needs, **spec}
         csv, markdown, latex = (tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex"))
         files = {"csv": csv, "markdown": markdown, "latex": latex}
         found = tables.tabulate(entry, sources=paths, **files)
@@ -265,6 +266,13 @@ def test_no_text_breaks_a_row(tabulate, text):
     assert table["steered"].tolist() == [text.replace("\r\n", "\n")] or "\r" in text
 
 
+UNSTEERED_TEXT = {"method": "unsteered", "condition": "unsteered", "additions": "[]"}
+STEERED_TEXT = {
+    **{"method": "actadd", "condition": "actadd"},
+    "additions": json.dumps([{"vector": "v", "layer": 3, "coefficient": 1}]),
+}
+
+
 def shift_rows() -> list[dict]:
     """Tokens a (4 instances, +1), b (3, -2), c (2, +5; one changed directly), d (1)."""
     rows = []
@@ -273,11 +281,9 @@ def shift_rows() -> list[dict]:
             modified = token == "c" and index == 0
             place = {"model": "one", "text_id": ord(token[0]), "token_index": index}
             shared = {**place, "token": token}
-            rows.append(
-                {**shared, "method": "unsteered", "logprob": -3.0 - index, "modified": False}
-            )
+            rows.append({**shared, **UNSTEERED_TEXT, "logprob": -3.0 - index, "modified": False})
             steered = -3.0 - index + (99 if modified else change)
-            rows.append({**shared, "method": "actadd", "logprob": steered, "modified": modified})
+            rows.append({**shared, **STEERED_TEXT, "logprob": steered, "modified": modified})
     return rows
 
 

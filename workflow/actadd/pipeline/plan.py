@@ -482,10 +482,10 @@ class Plan:
         return jobs
 
     def display_models(self, entry: dict[str, Any]) -> tuple[str, ...]:
-        return needs.models(entry, self.config)
+        return needs.models_of(entry, self.config)
 
     def display_vectors(self, entry: dict[str, Any]) -> tuple[str, ...]:
-        return needs.vectors(entry, self.config)
+        return needs.vectors_of(entry, self.config)
 
     def display(self, section: str, name: str) -> Job:
         """A figure (section "figures") or a table to read (section "tables")."""
