@@ -863,8 +863,8 @@ def _comparison(config: dict, root: Path) -> Iterator[str]:
         yield from _known("comparison.norms.relative_to", reference, config["vectors"], "vector")
     for name, claim in entry["claims"].items():
         test = next(iter(claim["test"])) if isinstance(claim["test"], dict) else claim["test"]
-        needs = {"increasing": ("ours", "x"), "decreasing": ("ours", "x"), "ordered": ()}
-        for field in needs.get(test, ("ours",)):
+        fields = {"increasing": ("ours", "x"), "decreasing": ("ours", "x"), "ordered": ()}
+        for field in fields.get(test, ("ours",)):
             if field not in claim:
                 yield f"comparison.claims.{name}: the test {test} needs the key {field!r}; add it"
     for section in ("comparisons", "claims"):
