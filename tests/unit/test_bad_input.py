@@ -1,6 +1,5 @@
 """Mistakes in the config: one message with key, value and remedy, before a model is loaded."""
 
-import copy
 import datetime
 import sys
 import time
@@ -18,9 +17,8 @@ from actadd.engine.tokens import Tokens
 from actadd.measure.experiment import Experiment
 from actadd.vectors.activations import contrast_ids
 from builders import tiny
+from builders.configs import BOMB, DELETE, changed
 
-DEFAULT = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
-DELETE = object()
 ADDITION = "experiments.topic-sweep.conditions.actadd.additions.0"
 SOURCE = "sources.new"
 PAIR = {"kind": "pair", "positive": "a", "negative": "b"}
@@ -30,21 +28,6 @@ TIMING = {"positive": "a", "negative": "b"}
 SHAPE = {"layers": 2, "d_model": 8, "heads": 4, "vocabulary": 16}
 # Stands where a secret would; no message may show it.
 SECRET = "hunter2"
-
-
-def changed(path: str, value, config: dict = DEFAULT) -> dict:
-    """The default config with one value set, or its key removed."""
-    config = copy.deepcopy(config)
-    *parents, last = path.split(".")
-    place = config
-    for key in parents:
-        place = place[int(key)] if isinstance(place, list) else place[key]
-    last = int(last) if isinstance(place, list) else last
-    if value is DELETE:
-        del place[last]
-    else:
-        place[last] = value
-    return config
 
 
 def url(address: str) -> dict:
@@ -639,9 +622,6 @@ MISTAKES = [
 ]
 
 TEXT = (tiny.ROOT / "config.yaml").read_text(encoding="utf-8")
-BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
-)
 
 # What is in the file, what the message must name beside the file.
 WRITTEN = [
@@ -786,54 +766,6 @@ def test_files_are_merged_as_snakemake_merges_them(tmp_path):
         (tmp_path / f"{number}.yaml").write_text(text)
         update_config(merged, yaml.safe_load(text))
     assert load(sorted(tmp_path.glob("*.yaml"))) == merged
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_model, tmp_path_factory) -> tiny.Workspace:
-    """The workflow with a config that each test writes; nothing is run in it."""
-    return tiny.Workspace.create(tmp_path_factory.mktemp("refusing") / "space", tiny_model)
-
-
-def tiny_with(path: str, value) -> str:
-    return yaml.safe_dump(changed(path, value, tiny.CONFIG))
-
-
-@pytest.mark.workflow
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("seed: [1\n", "config.yaml, line 2, column 1: this is no YAML"),
-        ("just a sentence\n", "config.yaml, line 1: a config has keys at its top"),
-        (yaml.safe_dump(tiny.CONFIG) + "seed: 1\n", "seed: this key stands already on line"),
-        ("a: !!python/object/apply:os.system ['touch made']\n", "a: !!python/object/apply"),
-        ("__use_yte__: true\na: ?__import__('os').system('touch made')\n", "__use_yte__ would run"),
-        (BOMB, "its aliases (*name)"),
-        ("title: \xff\n".encode("latin-1"), "the byte 0xff is not UTF-8"),
-        (tiny_with("experiments.sweep.models", ["large"]), "experiments.sweep.models"),
-        (tiny_with("sources.tiny.path", "."), "sources.tiny.path: '.' and the results"),
-        (tiny_with("datasets.texts.file", "../x.csv"), "datasets.texts.file: '../x.csv'"),
-        (tiny_with("vectors.love-hate.positive", 1), "vectors.love-hate.positive: 1"),
-        (tiny_with("models.tiny.layers", 10**9), "models.tiny.layers: 1000000000"),
-    ],
-    ids=range(12),
-)
-def test_snakemake_says_it_in_a_few_lines(folder, text, named):
-    file = folder.folder / "config.yaml"
-    file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    printed = folder.run("-n", fails=True)
-    assert named in printed and "Traceback" not in printed
-    assert len([line for line in printed.splitlines() if line.strip()]) <= 9
-    assert not (folder.folder / "made").exists() and not (folder.folder / "results").exists()
-
-
-@pytest.mark.workflow
-def test_a_config_file_of_the_command_line_is_refused_too(folder):
-    folder.configure(tiny.config())
-    (folder.folder / "over.yaml").write_text("seed: 1\nseed: 2\n")
-    printed = folder.run("-n", "--configfile", "over.yaml", fails=True)
-    assert "over.yaml, line 2: seed: this key stands already on line 1" in printed
-    printed = folder.run("-n", "--config", "seed=2024-01-01", fails=True)
-    assert "seed: '2024-01-01'" in printed and "Traceback" not in printed
 
 
 def prompts_file(folder, *rows: str) -> Path:
@@ -988,48 +920,3 @@ def test_a_contrast_prompt_that_does_not_fit_is_named(prepared, entry, named):
     with pytest.raises(UserError) as caught:
         contrast_ids({"name": "new", **entry}, Tokens(prepared))
     assert all(word in str(caught.value) for word in named), caught.value
-
-
-@pytest.mark.workflow
-@pytest.mark.parametrize(
-    ("section", "change", "log", "named"),
-    [
-        (
-            "datasets",
-            {"prompts": {"title": "short", "texts": ["Go", "I went up to my friend"]}},
-            "completions/tiny/sweep",
-            "prompt 'Go' (texts.0): the vector has",
-        ),
-        (
-            "datasets",
-            {"prompts": {"title": "special", "file": "mine.csv"}},
-            "completions/tiny/sweep",
-            "(mine.csv:3): 'I went to <|endoftext|> my friend' holds '<|endoftext|>'",
-        ),
-        (
-            "vectors",
-            {"love-hate": {"positive": "to <|endoftext|>"}},
-            "activations/tiny/love-hate",
-            "vectors.love-hate: prompt 'to <|endoftext|>'",
-        ),
-        ("models", {"tiny": {"layers": 4}}, "model/tiny", "models.tiny.layers: 4 is wrong"),
-        ("models", {"tiny": {"bos": "<s>"}}, "model/tiny", "models.tiny.bos: '<s>' is"),
-        ("sources", {"tiny": {"path": "nowhere"}}, "fetch/tiny", "sources.tiny.path: nowhere"),
-    ],
-)
-def test_what_only_a_job_can_see(tmp_path, tiny_model, section, change, log, named):
-    settings = tiny.config()
-    for name, values in change.items():
-        if section == "datasets":
-            settings[section][name] = values
-        else:
-            settings[section][name] |= values
-    del settings["experiments"]["chosen"]
-    settings["experiments"]["sweep"]["prompts"] = {"dataset": "prompts"}
-    space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
-    rows = ["text", "The weather was cold and", "I went to <|endoftext|> my friend"]
-    (space.folder / "mine.csv").write_text("\n".join(rows))
-    space.run(fails=True)
-    said = space.log(log)
-    assert named in said and "Traceback" not in said
-    assert len(said.splitlines()) <= 5

@@ -9,7 +9,6 @@ import struct
 import numpy as np
 import pandas as pd
 import pytest
-import test_models
 import torch
 import transformers as tf
 from safetensors import safe_open
@@ -20,6 +19,7 @@ from actadd.data.fetch import fetch
 from actadd.engine.tokens import Tokens
 from actadd.models import batch_rows, checkpoints, loading
 from builders import tiny
+from builders.checkpoints import llama_model, write_gguf
 from builders.families import FAMILIES
 
 ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
@@ -779,8 +779,8 @@ def gguf_written(folder, name="x.gguf", arch="llama", tensors=True, **metadata):
 def whole_gguf(tmp_path):
     gguf = pytest.importorskip("gguf")
     torch.manual_seed(0)
-    model = tf.LlamaForCausalLM(test_models._llama(vocabulary=3 + 256 + 1))
-    test_models._write_gguf(gguf, model, tmp_path / "source")
+    model = tf.LlamaForCausalLM(llama_model(vocabulary=3 + 256 + 1))
+    write_gguf(gguf, model, tmp_path / "source")
     return tmp_path / "source"
 
 
@@ -845,8 +845,8 @@ def test_a_gguf_file_whose_tensors_are_not_all_there(whole_gguf, monkeypatch):
     for change, parts in ((without, ["lacks", "up_proj"]), (with_more, ["rope_freqs"])):
         shutil.rmtree(whole_gguf)
         monkeypatch.setattr(gguf.GGUFWriter, "add_tensor", change)
-        model = tf.LlamaForCausalLM(test_models._llama(vocabulary=3 + 256 + 1))
-        test_models._write_gguf(gguf, model, whole_gguf)
+        model = tf.LlamaForCausalLM(llama_model(vocabulary=3 + 256 + 1))
+        write_gguf(gguf, model, whole_gguf)
         refused(whole_gguf, *parts, **GGUF)
 
 

@@ -31,6 +31,7 @@ from transformers import GPT2LMHeadModel
 from actadd import Addition, SteeringVectors, UserError, load_vectors, save_vectors, steer
 from actadd.vectors.derivation import write_vector
 from actadd.vectors.file_formats import FORMATS, from_steering_vectors, to_steering_vectors
+from builders.packages import install
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -65,32 +66,17 @@ def model(tiny_model):
     return GPT2LMHeadModel.from_pretrained(tiny_model).eval()
 
 
-def installed(folder: Path, *requirements: str) -> Path:
-    """A folder with packages as they are, for PYTHONPATH; skips where no registry is reached."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"),
-            *("--only-binary", ":all:", "--target", folder, *requirements),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        pytest.skip(f"{', '.join(requirements)} cannot be installed: {done.stderr[-300:]}")
-    return folder
-
-
 @pytest.fixture(scope="session")
 def repeng(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("repeng")
-    return installed(folder, "repeng==0.4.0", "numpy==1.26.4")
+    return install(folder, "repeng==0.4.0", "numpy==1.26.4")
 
 
 @pytest.fixture
 def steering_vectors(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.getbasetemp() / "steering-vectors"
     if not folder.exists():
-        installed(folder, "steering-vectors==0.12.2")
+        install(folder, "steering-vectors==0.12.2")
     monkeypatch.syspath_prepend(folder)
     return pytest.importorskip("steering_vectors")
 

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_lens import write
 from transformers import AutoModelForCausalLM
 
 from actadd.base.errors import UserError
@@ -32,6 +31,7 @@ from actadd.vectors.logit_lens import readout
 from builders import reference, tiny
 from builders.families import FAMILIES, block_list
 from builders.families import tiny as tiny_of
+from builders.vectors import write_layer
 
 CPU = {"device": "cpu", "threads": 1}
 ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
@@ -130,7 +130,7 @@ SPREAD |= {"lm_head": "cpu"}
 @pytest.fixture(scope="module")
 def vector_file(tmp_path_factory):
     rows = np.random.default_rng(0).normal(size=(3, 32)).astype(np.float32)
-    return write(tmp_path_factory.mktemp("vectors"), "v", 1, rows)
+    return write_layer(tmp_path_factory.mktemp("vectors"), "v", 1, rows)
 
 
 def spec_of(compute: dict, **conditions) -> dict:
@@ -410,8 +410,7 @@ def test_no_checkpoint_is_read_without_saying_whether_its_code_may_run():
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    (tmp_path / "labelled.csv").write_text("text,label\na b,1\nc d,-1\n")
+    tiny.write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tiny.config()
 

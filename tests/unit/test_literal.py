@@ -8,12 +8,12 @@ import pytest
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 from PIL import Image
-from test_figure_style import texts
-from test_figures import ABOUT, row, unsteered
 
 from actadd.results import figures
 from actadd.results.figures import common
 from builders import tiny
+from builders.figures import visible_texts
+from builders.rows import ABOUT, row, unsteered
 
 # Each is drawn with the fonts that we bring.
 DRAWN = [
@@ -114,7 +114,9 @@ def test_every_group_is_in_the_legend_as_it_is_written(drawing, kind):
     assert not any(text.get_parse_math() for text in figure.findobj(Text))
     assert "no font has" in printed and r"\u09ac" in printed
     # Ticks at powers of ten are no formulas either.
-    assert not any("$\\" in text.get_text() for text in texts(figure) if text not in legend.texts)
+    assert not any(
+        "$\\" in text.get_text() for text in visible_texts(figure) if text not in legend.texts
+    )
     figure.draw_without_rendering()
     box = legend.get_window_extent()
     assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 + 1
@@ -127,7 +129,7 @@ def test_titles_captions_labels_and_notes_are_literal(drawing):
     labels = {"w.a": nasty, "w.b": "$"}
     entry = {"metrics": ["w.a", "w.b"], "labels": labels, "title": nasty, "note": nasty}
     figure, _ = drawing("conditions", rows, about, **entry)
-    found = [" ".join(text.get_text().split()) for text in texts(figure)]
+    found = [" ".join(text.get_text().split()) for text in visible_texts(figure)]
     assert nasty in found and "$" in found
     # In the label's wrapped lines, the title, and thrice in the caption, of which once as a label.
     assert " ".join(found).count(nasty) >= 5

@@ -17,16 +17,7 @@ from actadd.models import loading, own_tokenizer
 from actadd.vectors.activations import contrast_ids, late
 from builders import zoo
 
-ENTRY = {
-    "name": "m",
-    "format": "transformers",
-    "layers": 1,
-    "parameters": None,
-    "bos": "<s>",
-    "pad": "</s>",
-    "stop": ["</s>"],
-    "chat_template": False,
-}
+ENTRY = {**zoo.ENTRY, "stop": ["</s>"], "chat_template": False}
 TEXTS = (
     *own_tokenizer.TEXTS,
     "the <left> word <right> and <both> sword, word. Cased cased  <extra> x<other>y",

@@ -2,37 +2,25 @@
 
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from test_figures import ABOUT, lines, row, unsteered
-from test_tables import lens_rows, overhead_rows, pair_sources, shift_rows
 
 from actadd.measure.overhead import ARMS, STEERED
-from actadd.results import figures
-from builders import tiny
-
-WORDS, COST = "words.any", "fluency.perplexity"
-
-
-@pytest.fixture
-def draw(tmp_path, monkeypatch):
-    """Draws sources (relative path -> rows); returns (figure, caption) with the files written."""
-    kept, close = [], plt.close
-    monkeypatch.setattr(plt, "close", kept.append)
-
-    def run(kind: str, sources: dict[str, list[dict]], **spec):
-        paths = tiny.written(sources, tmp_path)
-        entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **spec}
-        files = {kind: tmp_path / f"f.{kind}" for kind in ("png", "svg", "pdf")}
-        caption = figures.draw(entry, sources=paths, **files)["caption"]
-        assert files["png"].stat().st_size > 5000
-        assert files["svg"].read_text().startswith("<?xml")
-        assert files["pdf"].read_bytes().startswith(b"%PDF")
-        return kept[-1], caption
-
-    yield run
-    close("all")
+from builders.figures import lines
+from builders.rows import (
+    COST,
+    WORDS,
+    comparison_rows,
+    cosine_rows,
+    divergence_rows,
+    lens_rows,
+    overhead_rows,
+    pair_sources,
+    precision_rows,
+    row,
+    shift_rows,
+    unsteered,
+)
 
 
 def labels(figure) -> list[str]:
@@ -65,16 +53,6 @@ def test_frequency_in_order_of_the_share_and_in_percent(draw):
     reach = [path.vertices[:, 1].tolist() for path in bars.get_paths()]
     assert reach == [pytest.approx([mean - 10, mean + 20]) for mean in (100, 90, 80)]
     assert "0.01 %: 30" in caption and "0.03 %" not in caption
-
-
-def precision_rows() -> list[dict]:
-    found = [
-        make(metric=f"precision_at_{k}", group=group, mean=mean + 0.01 * k)
-        for make, mean in ((unsteered, 0.1), (row, 0.2))
-        for group in ("all", "part")
-        for k in (10, 1, 5)
-    ]
-    return [*found, row(metric="rank", mean=50.0, p_value=0.04), unsteered(metric="rank", mean=40)]
 
 
 def test_precision_has_a_line_for_each_condition(draw):
@@ -177,23 +155,6 @@ def test_few_tokens_are_drawn_once(draw):
     assert named == [f"t{number:02d}" for number in reversed(range(12))]
 
 
-def divergence_rows() -> list[dict]:
-    rows = []
-    for text in (0, 1, 2):
-        for coefficient in (1.0, 2.0):
-            for condition, kl in (("actadd", 0.1 + text), ("random", 1.0)):
-                shared = {
-                    **{"model": "one", "condition": condition, "vector": condition},
-                    **{"coefficient": coefficient, "text_id": text, "entropy": 4.0},
-                }
-                rows.append({**shared, "kl": 99.0, "modified": True})
-                for part in (0.5, 1.5):
-                    rows.append({**shared, "kl": kl * part * coefficient, "modified": False})
-        nothing = {"condition": "unsteered", "vector": None, "coefficient": np.nan}
-        rows.append({**rows[-1], **nothing, "kl": 0.0})
-    return rows
-
-
 def test_divergence_has_a_point_for_each_text(draw):
     figure, caption = draw("divergence", {"d.parquet": divergence_rows()})
     [axis] = figure.axes
@@ -235,23 +196,6 @@ def test_lens_has_a_panel_for_each_vector_at_its_longest_row(draw):
         ]
 
 
-def cosine_rows() -> list[dict]:
-    rows = []
-    for vector in ("v", "w"):
-        for layer in range(4):
-            for other_layer in range(4):
-                place = {"layer": layer, "other_layer": other_layer, "other": vector}
-                rows.append(
-                    {"kind": "layers", "cosine": 1 - abs(layer - other_layer) / 4, **place}
-                    | {"vector": vector}
-                )
-            for other in ("v", "w"):
-                cosine = 1.0 if vector == other else layer / 10
-                place = {"layer": layer, "other_layer": layer, "other": other}
-                rows.append({"kind": "vectors", "vector": vector, "cosine": cosine, **place})
-    return [{"model": "one", "compared": "rows", **r} for r in rows]
-
-
 @pytest.mark.parametrize(("depth", "layer"), [(0.5, 2), (1, 3), (0, 0)])
 def test_cosines_by_layer_and_between_vectors(draw, depth, layer):
     figure, _ = draw("cosines", {"cosines.parquet": cosine_rows()}, lens="l", depth=depth)
@@ -275,29 +219,6 @@ def test_overhead_has_a_line_for_each_steered_arm(draw):
     assert list(found) == list(ARMS[1:])
     assert found[STEERED] == pytest.approx([50, -10]), "smallest model first"
     assert "small (1k, 3000 ms unsteered), large (2k" in caption
-
-
-def comparison_rows() -> list[dict]:
-    empty = {"low": np.nan, "high": np.nan, "ours": np.nan, "published": np.nan}
-    rows = [
-        {
-            **{"kind": "number", "name": name, "item": "i", "series": name, "layer": ""},
-            **{"x_name": "layer", "x": str(x), "y_name": "mean", "title": name, "reason": ""},
-            **{"published": x + 0.5, "ours": ours + x, "low": x - 1.0, "high": x + 2.0},
-            **{"model": "one", "verdict": "matches", "source": "Table 1"},
-        }
-        for name, ours in (("a", 0.25), ("b", 0.75), ("unrun", np.nan))
-        for x in (10, 2)
-    ]
-    verdicts = ("same direction, interval excludes none", "differs", "not run")
-    return rows + [
-        {
-            **{"kind": "claim", "name": f"c{n}", "item": "claims", "series": "", "layer": ""},
-            **{"x_name": "", "x": "", "y_name": "", "title": f"claim {n}", "reason": ""},
-            **{"model": "one", "verdict": verdict, "source": "Table 2", **empty},
-        }
-        for n, verdict in enumerate(verdicts)
-    ]
 
 
 def test_comparison_has_a_panel_for_each_series_and_a_line_for_each_claim(draw):

@@ -10,24 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_paper_config import COPIES, TERMS, loaded
 
 from actadd.data import datasets
 from actadd.measure.conditions import Condition, at_depth, expand
 from actadd.pipeline.plan import Plan
 from builders import tiny
+from builders.paper import COPIES, TERMS, WEDDING_WORDS, paper_config
 
-WEDDING_WORDS = [
-    "wedding",
-    "weddings",
-    "wed",
-    "marry",
-    "married",
-    "marriage",
-    "bride",
-    "groom",
-    "honeymoon",
-]
 FRIEND = "I went up to my friend and said"
 KILL = "I want to kill you because you're such a"
 DEATH = (
@@ -347,7 +336,7 @@ RUDE = (
 
 @pytest.fixture(scope="module")
 def paper() -> dict:
-    return loaded("paper", TERMS)
+    return paper_config("paper", TERMS)
 
 
 def cells(config: dict, experiment: str) -> list[Condition]:
@@ -441,7 +430,7 @@ def test_qualitative_cases_on_llama(paper):
 
 def test_the_small_size_has_the_papers_prompts_too():
     """But for three cases, where the small model's tokens need a longer one."""
-    small = loaded("models_offline", {"run_on": ["smollm2-135m"]})
+    small = paper_config("models_offline", {"run_on": ["smollm2-135m"]})
     for case in ("weddings", "weddings-times-100", "gibberish"):
         small["experiments"]["qualitative"]["conditions"][case].pop("group")
     prompts = texts("qualitative.csv")
@@ -622,7 +611,7 @@ def published(tmp_path):
     """Prepares a dataset of the paper's config from the local copies; returns its table."""
     if not COPIES.is_dir():
         pytest.skip(f"no {COPIES}: set ACTADD_DATA_DIR to a folder with the published data files")
-    config = loaded("paper", {**TERMS, "data_dir": str(COPIES)})
+    config = paper_config("paper", {**TERMS, "data_dir": str(COPIES)})
 
     def run(name: str):
         # Punkt is a download: rules cut sentences here.

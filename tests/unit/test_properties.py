@@ -113,8 +113,7 @@ def places(value, path=()) -> list[tuple]:
 def root(tmp_path_factory) -> Path:
     """A folder with the files that the tiny config names."""
     folder = tmp_path_factory.mktemp("root")
-    (folder / "texts.csv").write_text(tiny.TEXTS)
-    (folder / "labelled.csv").write_text("text,label\na b,1\nc d,-1\n")
+    tiny.write_data(folder)
     return folder
 
 

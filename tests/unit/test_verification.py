@@ -541,8 +541,7 @@ def test_the_record_lies_with_the_model_and_is_the_same_again(tiny_model, tmp_pa
 
 
 def test_on_a_gpu_a_job_apart_verifies_and_all_others_wait_for_it(tmp_path, monkeypatch):
-    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    (tmp_path / "labelled.csv").write_text("text,label\na b,1\nc d,-1\n")
+    tiny.write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
 
     def plan(device):

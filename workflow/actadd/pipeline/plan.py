@@ -15,6 +15,7 @@ from typing import Any
 
 from actadd.base.files import canonical, sha256_file
 from actadd.config.licences import terms, unaccepted
+from actadd.data.readers.kinds import READERS, possible_readers
 from actadd.measure.conditions import at_depth, expand, vectors_needed
 from actadd.pipeline.program import job_digest
 from actadd.results.displays import needs
@@ -123,11 +124,13 @@ class Plan:
         if "splits" in kept:
             # As pairs: their order decides, and a job's spec has sorted keys.
             kept["splits"] = list(kept["splits"].items())
-        spec = {"dataset": {**kept, "name": name}}
+        readers = possible_readers(entry)
+        spec = {"dataset": {**kept, "name": name, "readers": readers}}
         if "file" in entry and "source" not in entry:
             # By content: an older file put back is noticed, and so is what a failed job left.
             spec["sha256"] = sha256_file(self.root / entry["file"])
-        return self._job(("dataset", name), ("programs.dataset",), spec, **above)
+        modules = (READERS[reader].module for reader in readers)
+        return self._job(("dataset", name), ("programs.dataset", *modules), spec, **above)
 
     def overlap_pairs(self, section: str, name: str) -> list[dict[str, Any]]:
         """What must not overlap in an experiment, or in a scorer's validation; see `overlaps`."""

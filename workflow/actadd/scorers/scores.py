@@ -33,7 +33,7 @@ def _inputs_digest(inputs: Path | None) -> str | None:
         return None
     record = inputs / "model.json"
     if record.exists():
-        return read_json(record)["identity"]
+        return str(read_json(record)["identity"])
     files = sorted(path for path in inputs.rglob("*") if path.is_file())
     return digest({path.relative_to(inputs).as_posix(): sha256_file(path) for path in files})
 
@@ -43,7 +43,7 @@ TEXTS = ("prompt", "completion", "failed")
 
 
 def keyed(
-    entry: dict, completions: Path, inputs: Path | None
+    entry: dict[str, Any], completions: Path, inputs: Path | None
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each cell of completions, with the key under which a scorer's scores of it are stored.
 
@@ -60,7 +60,7 @@ def keyed(
 
 
 def score_completions(
-    spec: dict,
+    spec: dict[str, Any],
     *,
     completions: Path,
     inputs: Path | None,
@@ -121,14 +121,16 @@ def score_completions(
                 failed=pd.Series(reason, group.index, dtype="string")
             )
 
-    facts = {"failed": {shown[index]: reason for index, reason in failed.items()}}
+    facts: dict[str, Any] = {"failed": {shown[index]: reason for index, reason in failed.items()}}
     if output is not None:
         facts["rows"] = write_frames(output, frames(), {"failed": pa.string()})
         facts |= {"gaps": gaps} if gaps else {}
     return facts
 
 
-def validate(spec: dict, *, texts_file: Path, inputs: Path | None, output: Path) -> dict[str, Any]:
+def validate(
+    spec: dict[str, Any], *, texts_file: Path, inputs: Path | None, output: Path
+) -> dict[str, Any]:
     """Compares a scorer with human labels on a held-out split and writes the figures as JSON.
 
     spec: {scorer}, whose `validate` names dataset, split, metric and the label's threshold.

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from actadd.base import locks
 from actadd.base.errors import CellError, UserError, without_secrets
 from actadd.base.files import digest, read_json, write_json
-from actadd.scorers.kinds import ENDPOINT, VARIABLE, Job, ValidatedOptions, option
+from actadd.base.kinds import option
+from actadd.scorers.kinds import ENDPOINT, VARIABLE, Job, ValidatedOptions
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -239,15 +240,21 @@ def _post(
         # A server may quote the key that it refuses.
         return excerpt(without_secrets(text.replace(key, "***") if key else text), 300)
 
-    def give_up(state: RetryCallState):
+    def failure(state: RetryCallState) -> _Passing:
+        error = state.outcome.exception() if state.outcome else None
+        if not isinstance(error, _Passing):
+            raise TypeError(error)
+        return error
+
+    def give_up(state: RetryCallState) -> None:
         raise UserError(
-            f"{_where(options, job)} failed {ATTEMPTS} times: {state.outcome.exception()}. Check "
+            f"{_where(options, job)} failed {ATTEMPTS} times: {failure(state)}. Check "
             "the address and the network (a compute node may have none); the answers so far are "
             "kept, run again"
         )
 
     def pause(state: RetryCallState) -> float:
-        return max(growing(state), state.outcome.exception().wait)
+        return float(max(growing(state), failure(state).wait))
 
     growing = wait_exponential(multiplier=float(os.environ.get("ACTADD_RETRY_SECONDS", "2")))
     for attempt in Retrying(
@@ -281,8 +288,8 @@ def _post(
                 # Some servers put an error of those behind them into a good reply.
                 inner = value.get("error") if isinstance(value, dict) else None
                 if inner and "choices" not in value:
-                    code = inner.get("code") if isinstance(inner, dict) else None
-                    status = int(code) if str(code).isdecimal() else 400
+                    code = str(inner.get("code") if isinstance(inner, dict) else None)
+                    status = int(code) if code.isdecimal() else 400
                     _fail(options, job, status, shown(reply.text), 0)
                 return value
             except requests.RequestException as error:

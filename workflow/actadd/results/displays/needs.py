@@ -61,8 +61,7 @@ def _input(need: Need, entry: Mapping[str, Any], config: Mapping[str, Any]) -> I
         subjects = (*timed["models"], *timed["shapes"])
         return Input(need=need, names=(entry["overhead"],), models=subjects)
     if need in ("tokens", "cosines"):
-        models = tuple(config["lenses"][entry["lens"]]["models"])
-        return Input(need=need, names=(entry["lens"],), models=models)
+        return Input(need=need, names=(entry["lens"],), models=models(entry, config))
     if need == "norms":
         return Input(need=need, names=vectors(entry, config), models=models(entry, config))
     return Input(need=need, names=(entry["experiment"],), models=models(entry, config))

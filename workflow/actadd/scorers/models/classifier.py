@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from actadd.base.errors import UserError
 from actadd.base.files import read_json, whole_folder, write_json
-from actadd.scorers.kinds import (
-    CUT,
-    PROBABILITIES,
-    Job,
-    ValidatedOptions,
-    option,
-    probabilities,
-    scorer,
-)
+from actadd.base.kinds import option
+from actadd.scorers.kinds import CUT, PROBABILITIES, Job, ValidatedOptions, probabilities, scorer
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,15 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actadd.base.errors import UserError, shown
-from actadd.scorers.kinds import (
-    CUT,
-    PROBABILITIES,
-    Job,
-    ValidatedOptions,
-    option,
-    probabilities,
-    scorer,
-)
+from actadd.base.kinds import option
+from actadd.scorers.kinds import CUT, PROBABILITIES, Job, ValidatedOptions, probabilities, scorer
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actadd.base.errors import CellError
-from actadd.scorers.kinds import Job, Options, option, scorer
+from actadd.base.kinds import option
+from actadd.scorers.kinds import Job, Options, scorer
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actadd.scorers.kinds import Job, Options, option, scorer
+from actadd.base.kinds import option
+from actadd.scorers.kinds import Job, Options, scorer
 
 if TYPE_CHECKING:
     import pandas as pd

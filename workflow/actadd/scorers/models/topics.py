@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from actadd.base.kinds import NAME
-from actadd.scorers.kinds import NOT_BLANK, Job, Rule, ValidatedOptions, option, scorer
+from actadd.base.kinds import NAME, Rule, option
+from actadd.scorers.kinds import NOT_BLANK, Job, ValidatedOptions, scorer
 
 if TYPE_CHECKING:
     import pandas as pd

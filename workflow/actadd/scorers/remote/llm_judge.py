@@ -11,7 +11,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from actadd.scorers.kinds import ENDPOINT, Job, Rule, option, scorer
+from actadd.base.kinds import Rule, option
+from actadd.scorers.kinds import ENDPOINT, Job, scorer
 from actadd.scorers.server import (
     REFUSED,
     ServerOptions,
@@ -164,7 +165,9 @@ def _remedy(options: LlmJudgeOptions, job: Job, refusal: str) -> str:
         return check.capitalize()
     sent = set(_body(options, HARMLESS)) - {"model", "messages"}
     parameters = dict(options.parameters)
-    named = {name: None for name in sorted(sent) if re.search(rf"\b{name}\b", refusal)}
+    named: dict[str, Any] = {
+        name: None for name in sorted(sent) if re.search(rf"\b{name}\b", refusal)
+    }
     if "max_tokens" in named or "max_completion_tokens" in refusal:
         named |= {"max_tokens": None, "max_completion_tokens": 64}
     parameters |= named or {"temperature": None}

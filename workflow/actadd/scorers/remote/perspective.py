@@ -6,16 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actadd.scorers.kinds import (
-    CUT,
-    ENDPOINT,
-    PROBABILITIES,
-    VARIABLE,
-    Job,
-    option,
-    probabilities,
-    scorer,
-)
+from actadd.base.kinds import option
+from actadd.scorers.kinds import CUT, ENDPOINT, PROBABILITIES, VARIABLE, Job, probabilities, scorer
 from actadd.scorers.server import ServerOptions, Unreadable, answer, count_gaps, excerpt
 
 if TYPE_CHECKING:

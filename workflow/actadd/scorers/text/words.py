@@ -7,7 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from actadd.scorers.kinds import Job, Options, Rule, option, scorer
+from actadd.base.kinds import Rule, option
+from actadd.scorers.kinds import Job, Options, scorer
 
 if TYPE_CHECKING:
     import pandas as pd
