@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 from actadd.store import digests, syntax
 from builders import tiny
 
