@@ -174,8 +174,9 @@ class Tries:
         import torch
 
         import reference
+        from actadd.engine.additions import Addition
         from actadd.engine.batching import left_pad
-        from actadd.engine.steering import Addition, blocks
+        from actadd.engine.structure import blocks
 
         self.model = model
         self.ids, self.mask = left_pad(PROMPTS, 1)

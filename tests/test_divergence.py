@@ -8,10 +8,10 @@ from transformers import AutoModelForCausalLM
 
 import tiny
 from actadd.data import datasets
-from actadd.engine.steering import blocks
+from actadd.engine.structure import blocks
 from actadd.engine.tokens import Tokens
-from actadd.measure import divergence
 from actadd.measure.measurement import measure
+from actadd.measure.measures import divergence
 from actadd.results import summaries
 from test_lens import write
 

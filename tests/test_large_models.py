@@ -19,12 +19,15 @@ import tiny
 from actadd.base.errors import UserError
 from actadd.config.checks import checked
 from actadd.data import datasets
+from actadd.engine.additions import Addition
 from actadd.engine.batching import left_pad
 from actadd.engine.generation import generate
+from actadd.engine.hooks import record_activations
+from actadd.engine.logprobs import swept_logprobs
 from actadd.engine.sampling import Sampling
-from actadd.engine.steering import Addition, device_of, input_device, record_activations, steer
+from actadd.engine.steering import steer
+from actadd.engine.structure import device_of, input_device
 from actadd.measure import measurement
-from actadd.measure.logprobs import swept_logprobs
 from actadd.models import batch_rows, loading
 from actadd.pipeline.plan import MEASURES, Plan
 from actadd.scorers import perplexity

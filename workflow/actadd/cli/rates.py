@@ -36,9 +36,9 @@ def measure(model_dir: Path, *, dtype: str, compute: dict[str, Any], rows: int) 
 
     from actadd.engine.batching import left_pad, padded_width
     from actadd.engine.generation import generate
+    from actadd.engine.logprobs import token_logprobs
     from actadd.engine.sampling import Sampling
     from actadd.engine.tokens import Tokens
-    from actadd.measure.logprobs import token_logprobs
     from actadd.models.batch_rows import ROWS_PER_TEXT
     from actadd.models.loading import load
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from actadd.engine.steering import cache_name, input_device, language_model, model_inputs, takes
+from actadd.engine.structure import cache_name, input_device, language_model, model_inputs, takes
 
 # The cache of models without attention, which take a mask of the columns that are read alone.
 RECURRENT = "cache_params"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actadd.engine.steering import blocks, language_model
+from actadd.engine.structure import blocks, language_model
 
 
 class _Enough(Exception):

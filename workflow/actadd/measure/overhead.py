@@ -45,14 +45,10 @@ def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, An
     """
     import torch
 
-    from actadd.engine.steering import (
-        Addition,
-        blocks,
-        input_device,
-        model_inputs,
-        record_activations,
-        steer,
-    )
+    from actadd.engine.additions import Addition
+    from actadd.engine.hooks import record_activations
+    from actadd.engine.steering import steer
+    from actadd.engine.structure import blocks, input_device, model_inputs
 
     rng = np.random.Generator(np.random.Philox(key=spec["seed"]))
     model, pair = _model_and_pair(spec, model_dir, rng)
@@ -79,7 +75,7 @@ def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, An
         inputs["logits_to_keep"] = 1
 
     def pair_vector() -> torch.Tensor:
-        positive, negative = record_activations(model, pair_ids, verify=False)[layer]
+        positive, negative = record_activations(model, pair_ids)[layer]
         return positive - negative
 
     at_hand = pair_vector()
@@ -88,9 +84,7 @@ def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, An
         steering: Any = nullcontext()
         if arm != UNSTEERED:
             vector = at_hand if arm == STEERED else pair_vector()
-            steering = steer(
-                model, [[Addition(vector, layer, 1.0)]] * len(batch), mask, verify=False
-            )
+            steering = steer(model, [[Addition(vector, layer, 1.0)]] * len(batch), mask)
         with steering:
             model(**inputs, use_cache=False)
 

@@ -15,13 +15,11 @@ from typing import Any
 from actadd.base.files import canonical, sha256_file
 from actadd.config.licences import terms, unaccepted
 from actadd.measure.conditions import at_depth, expand, vectors_needed
+from actadd.measure.measures import MEASURES
 from actadd.pipeline.program import job_digest
 from actadd.results import displays
 from actadd.scorers import ASKING, KINDS
 from actadd.store.digests import code_digest
-
-# What an experiment may measure: each a library module with a class `Cells`.
-MEASURES = ("completions", "logprobs", "divergence")
 
 
 @dataclass(frozen=True)
@@ -222,10 +220,10 @@ class Plan:
             sweep = self.conditions(model, rule["experiment"])[rule["condition"]]
             spelled = expand({rule["condition"]: sweep})
             layers = {
-                a[field]
+                layer
                 for condition in spelled
-                for a in condition.additions
-                for field in ("source_layer", *(["layer"] if a["match_norm"] else []))
+                for addition in condition.additions
+                for layer in addition.layers
             }
             candidates[choice] = sorted(layers)
         return candidates
@@ -299,7 +297,7 @@ class Plan:
             spec["watch"] = entry.get("watch", [])
         return self._job(
             ("cells", model, experiment),
-            ("programs.cells", f"actadd.measure.{entry['measure']}"),
+            ("programs.cells", MEASURES[entry["measure"]].module),
             spec,
             **self._above_experiment(model, experiment),
         )

@@ -19,7 +19,7 @@ def score(table: pd.DataFrame, spec: dict, inputs: Path) -> pd.DataFrame:
     Raises CellError if the judge cannot read so long a text, or its logits are not numbers.
     """
     from actadd.engine.batching import by_length
-    from actadd.measure.logprobs import token_logprobs
+    from actadd.engine.logprobs import token_logprobs
     from actadd.models.loading import load
 
     # Generated text may spell out a special token; to the judge it is text like any other.

@@ -14,7 +14,12 @@ from safetensors.numpy import load_file, save_file
 
 from actadd.base.errors import UserError
 from actadd.base.files import canonical_json, whole_file, write_with
+from actadd.base.kinds import build
 from actadd.vectors.activations import late
+from actadd.vectors.kinds import VECTOR_KINDS, VectorKind
+from actadd.vectors.kinds.mean_difference import mean_difference
+from actadd.vectors.kinds.pair import pair
+from actadd.vectors.prompts import Reader
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,38 +28,6 @@ if TYPE_CHECKING:
 
 # Above this many times the usual norm of the residual stream, a position drowns out the text.
 DWARFS = 3.0
-
-
-def derive(
-    kind: str, streams: dict[str, np.ndarray], seed: int | None = None, draws: int = 1
-) -> np.ndarray:
-    """One layer's steering vector, float32 [positions, d_model], from the prompts' streams.
-
-    kind pair: positive minus negative, position by position; row 0 is BOS and exactly zero.
-    kind single: the prompt's own stream. kind mean_difference: the mean over pairs of the
-    difference at the last token, one row. kind random: Gaussian rows with the norm of the pair's
-    at each position (paper, appendix: random control); `streams` are those of that pair. Of several
-    draws, [draws, positions, d_model]: the first is that of one draw, and no two seeds share any.
-    """
-    if kind == "single":
-        return streams["0.positive"]
-    if kind == "pair":
-        return streams["0.positive"] - streams["0.negative"]
-    if kind == "mean_difference":
-        count = sum(name.endswith(".positive") for name in streams)
-        rows = [streams[f"{i}.positive"][-1] - streams[f"{i}.negative"][-1] for i in range(count)]
-        return np.mean(rows, axis=0, dtype=np.float32)[None]
-    if kind == "random":
-        pair = streams["0.positive"] - streams["0.negative"]
-        norms = np.linalg.norm(pair.astype(np.float64), axis=1, keepdims=True)
-        controls = []
-        for draw in range(draws):
-            generator = np.random.Generator(np.random.Philox(key=seed).jumped(draw))
-            noise = generator.standard_normal(pair.shape)
-            noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-            controls.append((noise * norms).astype(np.float32))
-        return controls[0] if draws == 1 else np.stack(controls)
-    raise UserError(f"vector kind {kind!r} is unknown; write pair, single, mean_difference, random")
 
 
 def steering_vector(
@@ -92,7 +65,8 @@ def steering_vector(
     import torch
 
     from actadd.engine.tokens import Tokens, is_prompt
-    from actadd.vectors.activations import contrast_ids, contrast_streams
+    from actadd.models.verification import ensure
+    from actadd.vectors.activations import contrast_streams
 
     one = is_prompt(positive)
     if one != is_prompt(negative) or (not one and len(positive) != len(negative)):
@@ -101,10 +75,10 @@ def steering_vector(
         )
     if not positive and not negative:
         raise UserError("positive and negative are both empty; write the texts to be contrasted")
-    kind = "pair" if one else "mean_difference"
-    contrast = {"kind": kind, "positive": positive, "negative": negative}
+    kind: VectorKind = pair if one else mean_difference
+    options = kind.options(positive=positive, negative=negative)
     tokens = Tokens.of(tokenizer, bos, pad)
-    prompts = contrast_ids(contrast, tokens)
+    prompts = kind.prompts(options, Reader(tokens)) if kind.prompts else {}
     rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
     beyond = [i for ids in prompts.values() for i in ids if rows and i >= rows]
     if beyond:
@@ -114,6 +88,7 @@ def steering_vector(
         )
     for line in late(prompts, [tokens.token(i) for i in prompts["0.positive"]]):
         warnings.warn(line, stacklevel=2)
+    ensure(model)
     streams = contrast_streams(model, prompts)
     depth = len(next(iter(streams.values())))
     if layer is not None and not 0 <= layer < depth:
@@ -122,16 +97,15 @@ def steering_vector(
         name: stream.to(torch.promote_types(stream.dtype, torch.float32)).numpy()
         for name, stream in streams.items()
     }
-    wanted = range(depth) if layer is None else [layer]
     vectors = [
-        torch.from_numpy(derive(kind, {name: stream[place] for name, stream in single.items()}))
-        for place in wanted
+        torch.from_numpy(kind({name: stream[at] for name, stream in single.items()}, options))
+        for at in (range(depth) if layer is None else [layer])
     ]
     return torch.stack(vectors) if layer is None else vectors[0]
 
 
 def derive_all_layers(
-    spec: dict,
+    spec: dict[str, Any],
     layer_files: list[Path],
     vector_files: list[Path],
     norms_file: Path,
@@ -146,6 +120,8 @@ def derive_all_layers(
     stream's. Raises UserError if a given vector does not fit the model.
     """
     entry = spec["vector"]
+    kind = VECTOR_KINDS[entry["kind"]]
+    options = build(kind.options, entry)
     rows = []
     if given is not None:
         _check_fit(entry, given, layer_files)
@@ -153,10 +129,7 @@ def derive_all_layers(
     for layer, (source, target) in enumerate(zip(layer_files, vector_files, strict=True)):
         streams = load_file(source)
         reference = streams.pop("reference")
-        if given is None:
-            vector = derive(entry["kind"], streams, entry.get("seed"), entry.get("draws", 1))
-        else:
-            vector = given.get(layer, nothing)
+        vector = kind(streams, options) if given is None else given.get(layer, nothing)
         write_vector(target, vector, vector=entry, layer=layer)
         if len(vector):
             # All draws of a random vector have the same norms.

@@ -34,11 +34,11 @@ from safetensors.numpy import save_file
 
 from actadd.base.errors import UserError
 from actadd.base.files import canonical_json, whole_file, write_text
-from actadd.engine.alignment import Position
+from actadd.engine.placement import Position
 from actadd.vectors.derivation import read_vector, tensor_digest
 
 if TYPE_CHECKING:
-    from actadd.engine.steering import Addition
+    from actadd.engine.additions import Addition
 
 # How each type of numbers that is read is called in a safetensors file, and what it is in bytes;
 # bfloat16 is the upper half of float32.
@@ -141,7 +141,7 @@ class SteeringVectors:
         """
         import torch
 
-        from actadd.engine.steering import Addition
+        from actadd.engine.additions import Addition
 
         coefficient = self.coefficient if coefficient is None else coefficient
         if coefficient is None:

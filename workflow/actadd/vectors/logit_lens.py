@@ -111,7 +111,7 @@ def readout(model):
     """
     import torch
 
-    from actadd.engine.steering import blocks, device_of, input_device
+    from actadd.engine.structure import blocks, device_of, input_device
 
     head = model.get_output_embeddings()
     inside = {module for block in blocks(model) for module in block.modules()}

@@ -1,18 +1,22 @@
 """How steering moves the next-token distribution, position by position (paper, random control)."""
 
 from collections.abc import Iterator
-from typing import ClassVar
-
-import numpy as np
-import pandas as pd
-import pyarrow as pa
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from actadd.base.errors import CellError
 from actadd.base.files import digest
+from actadd.base.kinds import Rule, option
 from actadd.base.progress import worked
 from actadd.measure.conditions import Condition
-from actadd.measure.experiment import TOO_LARGE, Experiment
-from actadd.store.cells import Made, cell_key
+from actadd.measure.measures import TOO_LARGE, measure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from actadd.measure.experiment import Experiment
+    from actadd.store.cells import Made
 
 # Tokens kept of the last position's distributions: likeliest, and most moved, of each side.
 KEPT = 20
@@ -22,7 +26,20 @@ COLUMNS = (
 )
 
 
-class Cells:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    watch: list[Annotated[str, Rule(min_length=1)]] = option(
+        "Texts of single tokens whose probability is followed.", []
+    )
+
+
+@measure(Options, batched=False)
+def divergence(experiment: "Experiment", texts: "pd.DataFrame") -> "_Divergence":
+    """How far steering moves next-token distributions in given texts."""
+    return _Divergence(experiment, texts)
+
+
+class _Divergence:
     """How far a condition moves next-token distributions: a row for each position of a text.
 
     Columns: text_id, group, position_index (0 = BOS), entropy (nats, of the unsteered next-token
@@ -33,15 +50,10 @@ class Cells:
     of single tokens whose probability is kept.
     """
 
-    TYPES: ClassVar = {
-        "token_ids": pa.list_(pa.int32()),
-        "tokens": pa.list_(pa.string()),
-        "before": pa.list_(pa.float64()),
-        "after": pa.list_(pa.float64()),
-        "watched": pa.list_(pa.bool_()),
-    }
+    def __init__(self, experiment: "Experiment", texts: "pd.DataFrame"):
+        from actadd.store.cells import cell_key
 
-    def __init__(self, experiment: Experiment, texts: pd.DataFrame):
+        self.types = _list_types()
         self.experiment, self.texts = experiment, texts
         self.watched = [_single(experiment, text) for text in experiment.spec.get("watch", [])]
         self.plain = [
@@ -53,63 +65,66 @@ class Cells:
         ]
         self.keys = [
             cell_key(
-                **experiment.determinants("actadd.measure.divergence", condition),
+                **experiment.determinants(__name__, condition),
                 texts=digest([self.plain, rows]),
                 watched=self.watched,
             )
             for condition, rows in zip(experiment.conditions, self.encoded, strict=True)
         ]
 
-    def compute(self, wanted: list[int]) -> Iterator[Made]:
+    def compute(self, wanted: list[int]) -> "Iterator[Made]":
+        import numpy as np
+
         for index in wanted:
             condition, encoded = self.experiment.conditions[index], self.encoded[index]
             table = _cell(self.experiment, condition, self.plain, encoded, self.watched)
             finite = np.isfinite(table["kl"].to_numpy()).all()
             yield index, table if finite else CellError(TOO_LARGE)
 
-    def failed(self, index: int) -> pa.Table:
+    def failed(self, index: int) -> "pa.Table":
         """One row for each text, of a position that is none."""
-        columns: dict[str, list] = {name: [None] * len(self.texts) for name in COLUMNS}
+        columns: dict[str, list[Any]] = {name: [None] * len(self.texts) for name in COLUMNS}
         columns["text"] = list(range(len(self.texts)))
         columns["position_index"] = [-1] * len(self.texts)
         columns["modified"] = [True] * len(self.texts)
         return _typed(columns)
 
-    def placed(self, index: int, table: pd.DataFrame) -> pd.DataFrame:
+    def placed(self, index: int, table: "pd.DataFrame") -> "pd.DataFrame":
         place = table.pop("text").to_numpy()
         for name, column in (("text_id", "id"), ("group", "group")):
-            before = table.columns.get_loc("position_index")
+            before = list(table.columns).index("position_index")
             table.insert(before, name, self.texts[column].to_numpy()[place])
         return table.astype({"group": "string"})
 
 
-def _single(experiment: Experiment, text: str) -> int:
+def _single(experiment: "Experiment", text: str) -> int:
     """The token that a watched text is, or begins with in this model's tokenizer."""
     return experiment.tokens.pieces(text)[0]
 
 
 def _cell(
-    experiment: Experiment,
+    experiment: "Experiment",
     condition: Condition,
     plain: list[list[int]],
     encoded: list[list[int]],
     watched: list[int],
-) -> pa.Table:
+) -> "pa.Table":
     """One condition on all texts. One text at a time: its whole vocabulary is held twice."""
     import torch
 
-    from actadd.engine.steering import input_device, model_inputs, steer
+    from actadd.engine.steering import steer
+    from actadd.engine.structure import input_device, model_inputs
 
     model, additions = experiment.model(), experiment.additions(condition)
     device = input_device(model)
 
     def log_probabilities(ids: list[int], added: list, count: int):
         row = torch.tensor([ids], device=device)
-        with torch.inference_mode(), steer(model, [added], torch.ones_like(row), verify=False):
+        with torch.inference_mode(), steer(model, [added], torch.ones_like(row)):
             logits = model(**model_inputs(model, row, None), use_cache=False).logits[0]
         return logits[-count:].double().log_softmax(-1).cpu()
 
-    columns: dict[str, list] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for index, (own, ids) in enumerate(zip(plain, encoded, strict=True)):
         before = log_probabilities(own, [], len(own))
         after = log_probabilities(ids, additions, len(own))
@@ -141,12 +156,27 @@ def _cell(
     return _typed(columns)
 
 
-def _typed(columns: dict[str, list]) -> pa.Table:
+def _list_types() -> "dict[str, pa.DataType]":
+    """Types of the columns that only the last position of a text fills."""
+    import pyarrow as pa
+
+    return {
+        "token_ids": pa.list_(pa.int32()),
+        "tokens": pa.list_(pa.string()),
+        "before": pa.list_(pa.float64()),
+        "after": pa.list_(pa.float64()),
+        "watched": pa.list_(pa.bool_()),
+    }
+
+
+def _typed(columns: dict[str, list[Any]]) -> "pa.Table":
+    import pyarrow as pa
+
     types = {
         "entropy": pa.float64(),
         "kl": pa.float64(),
         "modified": pa.bool_(),
-        **Cells.TYPES,
+        **_list_types(),
     }
     return pa.table(
         {name: pa.array(values, types.get(name, pa.int32())) for name, values in columns.items()}

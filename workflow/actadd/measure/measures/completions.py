@@ -9,57 +9,79 @@ row may round differently in a batch of another shape, but not beside other rows
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
-
-import numpy as np
-import pandas as pd
-import pyarrow as pa
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from actadd.base.errors import CellError
 from actadd.base.files import canonical_json, digest
+from actadd.base.kinds import option
 from actadd.base.progress import begin, worked
 from actadd.engine.sampling import Sampling, draws
 from actadd.measure.conditions import Condition
-from actadd.measure.experiment import TOO_LARGE, Experiment
-from actadd.store.cells import Made, cell_key
+from actadd.measure.measures import TOO_LARGE, measure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from actadd.measure.experiment import Experiment
+    from actadd.store.cells import Made
 
 
-class Cells:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    samples: int = option("Completions of each prompt.", 1, minimum=1, maximum=100_000)
+    max_new_tokens: int = option(
+        "Tokens that a completion may have.", 40, minimum=1, maximum=100_000
+    )
+    sampling: Sampling = option("How the tokens of completions are drawn.", Sampling())
+
+
+@measure(Options, draws=True)
+def completions(experiment: "Experiment", texts: "pd.DataFrame") -> "_Completions":
+    """Completions of prompts, which are drawn and scored."""
+    return _Completions(experiment, texts)
+
+
+class _Completions:
     """An experiment's completions: a row for each prompt and sample of a condition.
 
     Columns: prompt_id, what the method put before the user's prompt (prefix), the prompt, its
     group, sample, token_ids, completion, and whether it ended by itself (ended).
-    The experiment's spec holds samples, max_new_tokens, sampling, seed and batch_rows.
+    The experiment's spec holds the options, seed and batch_rows.
     """
 
-    TYPES: ClassVar = {"token_ids": pa.list_(pa.int32()), "completion": pa.large_string()}
+    def __init__(self, experiment: "Experiment", texts: "pd.DataFrame"):
+        import pyarrow as pa
 
-    def __init__(self, experiment: Experiment, texts: pd.DataFrame):
+        self.types = {"token_ids": pa.list_(pa.int32()), "completion": pa.large_string()}
         self.experiment, self.prompts = experiment, texts
         self.cells = [_Cell(experiment, condition, texts) for condition in experiment.conditions]
         self.keys = [cell.key() for cell in self.cells]
 
-    def compute(self, wanted: list[int]) -> Iterator[Made]:
+    def compute(self, wanted: list[int]) -> "Iterator[Made]":
         return _compute(self.experiment, self.cells, wanted)
 
-    def failed(self, index: int) -> pa.Table:
+    def failed(self, index: int) -> "pa.Table":
         return self.cells[index].failed()
 
-    def placed(self, index: int, table: pd.DataFrame) -> pd.DataFrame:
+    def placed(self, index: int, table: "pd.DataFrame") -> "pd.DataFrame":
         prompts, condition = self.prompts, self.experiment.conditions[index]
-        place = table.pop("prompt").to_numpy()
-        before = table.columns.get_loc("sample")
-        table.insert(before, "prompt_id", prompts["id"].to_numpy()[place])
+        rows = table.pop("prompt").to_numpy()
+        before = list(table.columns).index("sample")
+        table.insert(before, "prompt_id", prompts["id"].to_numpy()[rows])
         table.insert(before + 1, "prefix", condition.prefix)
-        table.insert(before + 2, "prompt", prompts["text"].to_numpy()[place])
-        table.insert(before + 3, "group", prompts["group"].astype("string").to_numpy()[place])
+        table.insert(before + 2, "prompt", prompts["text"].to_numpy()[rows])
+        table.insert(before + 3, "group", prompts["group"].astype("string").to_numpy()[rows])
         return table.astype({"group": "string"})
 
 
 class _Cell:
     """One condition on all its prompts and samples."""
 
-    def __init__(self, experiment: Experiment, condition: Condition, prompts: pd.DataFrame):
+    def __init__(
+        self, experiment: "Experiment", condition: Condition, prompts: "pd.DataFrame"
+    ) -> None:
         self.experiment, self.condition = experiment, condition
         self.numbers = experiment.rows(condition, prompts)
         self.texts = [prompts["text"].iloc[number] for number in self.numbers]
@@ -67,11 +89,13 @@ class _Cell:
         self.contrast = experiment.contrast(condition, self.texts)
 
     def key(self) -> str:
+        from actadd.store.cells import cell_key
+
         spec, condition = self.experiment.spec, self.condition
         return cell_key(
-            **self.experiment.determinants("actadd.measure.completions", condition),
+            **self.experiment.determinants(__name__, condition),
             prompts=digest([self.texts, self.encoded, self.numbers]),
-            contrast=digest([self.contrast, condition.strength]),
+            contrast=digest([self.contrast, condition.contexts.strength]),
             stop=self.experiment.tokens.stop_ids,
             sampling=condition.sampling,
             seed=condition.seed,
@@ -98,14 +122,16 @@ class _Cell:
             padded_width(max(map(len, contexts))),
             together,
             max(1, rows // together),
-            self.condition.strength,
+            self.condition.contexts.strength,
             canonical_json(self.condition.sampling),
             alone,
         )
 
-    def table(self, written: dict[tuple[int, int], list[int]], batch_rows: int) -> pa.Table:
+    def table(self, written: dict[tuple[int, int], list[int]], batch_rows: int) -> "pa.Table":
         """written: token ids of each (place, sample). batch_rows: of the batches it was drawn in,
         which are smaller than the config's where memory ran out."""
+        import pyarrow as pa
+
         rows = sorted(written)
         tokens = self.experiment.tokens
         stops = set(tokens.stop_ids)
@@ -123,8 +149,10 @@ class _Cell:
         )
         return table.replace_schema_metadata({"batch_rows": str(batch_rows)})
 
-    def failed(self) -> pa.Table:
+    def failed(self) -> "pa.Table":
         """Rows without a completion for every prompt and sample."""
+        import pyarrow as pa
+
         samples = range(self.experiment.spec["samples"])
         rows = [(number, sample) for number in self.numbers for sample in samples]
         return pa.table(
@@ -157,13 +185,13 @@ class _Unit(NamedTuple):
     samples: range
 
 
-def _compute(experiment: Experiment, cells: list[_Cell], wanted: list[int]) -> Iterator[Made]:
+def _compute(experiment: "Experiment", cells: list[_Cell], wanted: list[int]) -> "Iterator[Made]":
     """The wanted cells, each as soon as its last completion is drawn."""
     from actadd.engine.batching import halving
 
     spent = {"generating": 0.0}
 
-    def draw(batch_rows: int, left: list[int]) -> Iterator[Made]:
+    def draw(batch_rows: int, left: list[int]) -> "Iterator[Made]":
         return _draw(experiment, {index: cells[index] for index in left}, batch_rows, spent)
 
     # Its loading is no part of generating.
@@ -176,8 +204,8 @@ def _compute(experiment: Experiment, cells: list[_Cell], wanted: list[int]) -> I
 
 
 def _draw(
-    experiment: Experiment, cells: dict[int, _Cell], batch_rows: int, spent: dict[str, float]
-) -> Iterator[Made]:
+    experiment: "Experiment", cells: dict[int, _Cell], batch_rows: int, spent: dict[str, float]
+) -> "Iterator[Made]":
     """Takes the cells in order; what their batches have room for comes from the cells behind."""
     waiting: dict[_Kind, deque[_Unit]] = {}
     open_units: dict[int, Counter[_Kind]] = {}
@@ -212,13 +240,14 @@ def _draw(
 
 
 def _batch(
-    experiment: Experiment, cells: dict[int, _Cell], units: list[_Unit], kind: _Kind
+    experiment: "Experiment", cells: dict[int, _Cell], units: list[_Unit], kind: _Kind
 ) -> list[dict[int, list[int] | None]]:
     """Token ids by sample of each unit; None where the logits were not numbers.
 
     Where fewer prompts or samples are left than the batch has, the last ones are drawn again and
     thrown away.
     """
+    import numpy as np
     import torch
 
     from actadd.engine.batching import left_pad
@@ -243,13 +272,12 @@ def _batch(
         ids,
         mask,
         additions=additions * len(texts[0]),
-        contrast=condition.strength,
+        contrast=condition.contexts.strength,
         sampling=Sampling(**condition.sampling),
         uniforms=torch.from_numpy(np.stack(noise)),
         max_new_tokens=steps,
         stop_ids=experiment.tokens.stop_ids,
         samples=kind.samples,
-        verify=False,
     ).tolist()
     found: list[dict[int, list[int] | None]] = []
     for number, unit in enumerate(units):
