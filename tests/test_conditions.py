@@ -230,7 +230,7 @@ def test_match_norm_of_a_vector_of_one_row_counts_it(prepared, tmp_path):
 
 
 def test_a_layer_that_a_vectors_file_lacks_is_not_added_as_nothing(prepared, tmp_path):
-    file = write(tmp_path, "v", 1, np.zeros((0, 32), np.float32))
+    file = write(tmp_path, "v", 0, np.ones((1, 32), np.float32))
     found = experiment(prepared, steered(layer=1), [file])
     with pytest.raises(UserError, match=r"vectors\.v\.file does not hold layer 1"):
         found.vector(found.conditions[0].additions[0])

@@ -17,8 +17,8 @@ from actadd.measure.choice import choose
 from actadd.measure.conditions import expand, grid_size
 from actadd.pipeline.plan import Plan
 from actadd.results import explorer, figures, tables
-from actadd.vectors.derivation import read_vector
 from actadd.vectors.kinds.random import Options, random
+from actadd.vectors.vector_files import read_vector
 
 STREAMS = dict(
     zip(
@@ -232,7 +232,7 @@ def summary(space: tiny.Workspace, name: str) -> pd.DataFrame:
 @pytest.mark.workflow
 def test_several_draws_are_one_control(drawn):
     results = drawn.folder / "results"
-    vector = read_vector(results / "vectors/tiny/random/layer_01.safetensors")
+    vector = read_vector(results / "vectors/tiny/random/vector.safetensors")[1]
     assert vector.shape[0] == DRAWS and vector.ndim == 3
     cells = pd.read_parquet(results / "completions/tiny/sweep.parquet")
     drawn_of = cells.groupby("condition")["draw"].unique().map(lambda one: one.dropna().tolist())

@@ -125,11 +125,14 @@ def test_a_depth_that_is_there_is_fine(folder):
 @pytest.mark.workflow
 def test_a_vector_of_another_model_is_refused(finished, tmp_path, given, named):
     layers = sorted((finished.folder / "results/activations/tiny/calm").glob("layer_*"))
-    outputs = [tmp_path / path.name for path in layers]
+    file = tmp_path / "mine.gguf"
+    save_vectors(file, SteeringVectors(given))
     spec = {"vector": {**MINE, "name": "mine"}}
     with pytest.raises(UserError, match=f"vectors.mine.file: mine.gguf .*{named}"):
-        derive_all_layers(spec, layers, outputs, tmp_path / "norms.csv", given)
-    assert not list(tmp_path.iterdir())
+        derive_all_layers(
+            spec, layers, tmp_path / "vector.safetensors", tmp_path / "norms.csv", file
+        )
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.workflow

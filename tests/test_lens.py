@@ -4,15 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.numpy import save_file
 
 import families
 import tiny
 from actadd.base.errors import UserError
-from actadd.base.files import canonical_json
 from actadd.engine.tokens import Tokens
 from actadd.models import loading
-from actadd.vectors import derivation, logit_lens
+from actadd.vectors import logit_lens
+from actadd.vectors.vector_files import read_vector, write_vector
 
 SPEC = {
     "name": "reading",
@@ -43,10 +42,10 @@ FINAL = {
 
 
 def write(folder, name: str, layer: int, vector: np.ndarray):
-    path = folder / name / f"layer_{layer:02d}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"sha256": derivation.tensor_digest(vector)}
-    save_file({"vector": vector}, path, {"actadd": canonical_json(about)})
+    """The vector's file, with the vector at one layer more."""
+    path = folder / name / "vector.safetensors"
+    rows = read_vector(path) if path.exists() else {}
+    write_vector(path, {**rows, layer: vector})
     return path
 
 

@@ -25,6 +25,7 @@ from actadd.vectors import derivation
 from actadd.vectors.activations import cache_activations, contrast_ids
 from actadd.vectors.kinds import VECTOR_KINDS
 from actadd.vectors.kinds.random import Options as Random
+from actadd.vectors.vector_files import read_vector
 
 SPEC = {"dtype": "float32", "compute": {"device": "cpu", "threads": 1}}
 CONTRAST = {"name": "x", "kind": "pair", "positive": "Love", "negative": "I hate the ship"}
@@ -158,13 +159,13 @@ def test_mean_difference_is_the_mean_over_last_tokens(prepared, tmp_path):
 def test_norms_beside_the_vector_and_a_warning_where_one_dwarfs_the_stream(
     cached, tmp_path, capsys
 ):
-    targets = [tmp_path / path.name for path in cached]
+    target = tmp_path / "vector.safetensors"
     spec = {"vector": CONTRAST}
-    derivation.derive_all_layers(spec, cached, targets, tmp_path / "norms.csv")
+    derivation.derive_all_layers(spec, cached, target, tmp_path / "norms.csv")
     norms = pd.read_csv(tmp_path / "norms.csv")
     assert list(norms.columns[:2]) == ["layer", "position"]
     assert (norms[norms["position"] == 0]["vector_norm"] == 0).all()
-    vector = derivation.read_vector(targets[1])
+    vector = read_vector(target)[1]
     row = norms[(norms["layer"] == 1) & (norms["position"] == 2)].iloc[0]
     assert row["vector_norm"] == pytest.approx(np.linalg.norm(vector[2]), rel=1e-4)
     capsys.readouterr()
@@ -174,14 +175,14 @@ def test_norms_beside_the_vector_and_a_warning_where_one_dwarfs_the_stream(
 
 
 def test_a_changed_vector_file_is_refused(cached, tmp_path):
-    targets = [tmp_path / path.name for path in cached]
+    target = tmp_path / "vector.safetensors"
     spec = {"vector": CONTRAST}
-    derivation.derive_all_layers(spec, cached, targets, tmp_path / "norms.csv")
-    content = bytearray(targets[0].read_bytes())
+    derivation.derive_all_layers(spec, cached, target, tmp_path / "norms.csv")
+    content = bytearray(target.read_bytes())
     content[-5] ^= 1
-    targets[0].write_bytes(bytes(content))
-    with pytest.raises(UserError, match=r"layer_00\.safetensors is damaged"):
-        derivation.read_vector(targets[0])
+    target.write_bytes(bytes(content))
+    with pytest.raises(UserError, match=r"vector\.safetensors is damaged"):
+        read_vector(target)
 
 
 # --- log-probabilities ---

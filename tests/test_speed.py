@@ -29,7 +29,7 @@ from actadd.engine.tokens import Tokens
 from actadd.measure.measurement import measure
 from actadd.models.loading import load, prepare
 from actadd.store.provenance import sealed
-from actadd.vectors.derivation import write_vector
+from actadd.vectors.vector_files import write_vector
 from families import FAMILIES, LAYERS
 from families import tiny as tiny_family
 
@@ -303,11 +303,8 @@ def completed(subject, tmp_path):
     texts = texts_of(subject)
     datasets.prepare({"name": "p", "title": "p", "texts": texts}, None, tmp_path / "p.parquet")
     generator = torch.Generator().manual_seed(0)
-    files = []
-    for layer in (1, 2):
-        path = tmp_path / "wedding" / f"layer_{layer:02d}.safetensors"
-        write_vector(path, torch.randn(3, 32, generator=generator).numpy())
-        files.append(path)
+    file = tmp_path / "wedding" / "vector.safetensors"
+    write_vector(file, {n: torch.randn(3, 32, generator=generator).numpy() for n in (1, 2)})
 
     def make(name: str, shard=(0, 1), **changes) -> dict[str, bytes]:
         """The cells' bytes by file name; the table is at tmp_path / name / o.parquet."""
@@ -316,7 +313,7 @@ def completed(subject, tmp_path):
             spec(**changes),
             model_dir=subject,
             texts_file=tmp_path / "p.parquet",
-            vector_files=files,
+            vector_files=[file],
             choice=None,
             store=folder / "store",
             output=folder / "o.parquet" if shard == (0, 1) else None,

@@ -21,7 +21,7 @@ from typing import Any
 _PUBLIC = {
     "Addition": "engine.additions",
     "Sampling": "engine.sampling",
-    "SteeringVectors": "vectors.file_formats",
+    "SteeringVectors": "vectors.steering_vectors",
     "TraceEntry": "engine.additions",
     "UserError": "base.errors",
     "generate": "models.verified",

@@ -14,7 +14,7 @@ from actadd.engine.tokens import Tokens
 from actadd.measure.conditions import Addition, Condition, column_types, expand
 from actadd.measure.measures import MEASURES
 from actadd.store.digests import code_digest
-from actadd.vectors.derivation import read_vector, tensor_digest
+from actadd.vectors.vector_files import read_vector, tensor_digest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,9 +52,15 @@ class Experiment:
         )
         # Tables have a column of draws only where some condition has several.
         self.drawn = any(condition.draw is not None for condition in self.conditions)
-        files = {(path.parent.name, int(path.stem.split("_")[1])): path for path in vector_files}
-        self.vectors: dict[tuple[str, int], np.ndarray] = {
-            key: read_vector(path) for key, path in files.items()
+        # Vector -> the layers of it that some condition reads.
+        read: dict[str, set[int]] = {}
+        for condition in self.conditions:
+            for addition in condition.additions:
+                read.setdefault(addition.vector, set()).update(addition.layers)
+        self.vectors: dict[str, dict[int, np.ndarray]] = {
+            path.parent.name: read_vector(path, read[path.parent.name])
+            for path in vector_files
+            if path.parent.name in read
         }
 
     @property
@@ -140,8 +146,8 @@ class Experiment:
 
         Raises UserError if it is of a file that lacks that layer: nothing would be added.
         """
-        vector = self.vectors[addition.vector, layer]
-        if not len(vector):
+        vector = self.vectors[addition.vector].get(layer)
+        if vector is None:
             raise UserError(
                 f"{self.key}: vectors.{addition.vector}.file does not hold layer "
                 f"{layer}, at which it is to be added; take a layer that it holds"

@@ -16,18 +16,18 @@ import pandas as pd
 from actadd.base.errors import UserError
 from actadd.base.files import read_json, write_with
 from actadd.engine.tokens import Tokens
-from actadd.vectors.derivation import read_vector
+from actadd.vectors.vector_files import read_vector
 
 Vectors = dict[str, dict[int, np.ndarray]]
 
 
 def read_vectors(
-    spec: dict, *, model_dir: Path, vector_files: list[Path], table: Path, cosines: Path
+    spec: dict[str, Any], *, model_dir: Path, vector_files: list[Path], table: Path, cosines: Path
 ) -> dict[str, Any]:
     """Tabulates the tokens that each vector raises and lowers most, and cosines between vectors.
 
     spec: name, model, vectors (names), top (tokens of each direction), dtype, compute.
-    vector_files: .../{vector}/layer_NN.safetensors, see `derivation`; only those of the named
+    vector_files: .../{vector}/vector.safetensors, see `vector_files`; only those of the named
     vectors are read.
 
     table: Parquet, one row for each model, vector, layer, position, direction ("up" or "down") and
@@ -65,14 +65,13 @@ def read_vectors(
             if not len(positions):
                 continue
             logits = read_out(torch.from_numpy(vector[positions])).numpy()
-            for place, row in zip(positions.tolist(), logits, strict=True):
+            for position, row in zip(positions.tolist(), logits, strict=True):
+                at = (name, layer, position, float(norms[position]))
                 for direction, sign in (("up", -1), ("down", 1)):
                     best = np.argsort(sign * row, kind="stable")[: spec["top"]]
                     for rank, token_id in enumerate(best.tolist()):
-                        found = (token_id, tokens.token(token_id), float(row[token_id]))
-                        rows.append(
-                            (name, layer, place, float(norms[place]), direction, rank, *found)
-                        )
+                        token = (token_id, tokens.token(token_id), float(row[token_id]))
+                        rows.append((*at, direction, rank, *token))
     columns = ["vector", "layer", "position", "norm", "direction", "rank"]
     read = pd.DataFrame(rows, columns=[*columns, "token_id", "token", "logit"])
     alike = cosine_table(vectors)
@@ -82,21 +81,16 @@ def read_vectors(
     return {"readings": len(read), "cosines": len(alike)}
 
 
-def _by_layer(spec: dict, files: list[Path]) -> Vectors:
+def _by_layer(spec: dict[str, Any], files: list[Path]) -> Vectors:
     """The named vectors in the config's order, float32 [positions, d_model] by layer."""
-    named: dict[str, dict[int, Path]] = {}
-    for path in files:
-        named.setdefault(path.parent.name, {})[int(path.stem.split("_")[1])] = path
-    missing = [name for name in spec["vectors"] if name not in named]
+    by_name = {path.parent.name: path for path in files}
+    missing = [name for name in spec["vectors"] if name not in by_name]
     if missing:
         raise UserError(
             f"lenses.{spec['name']}.vectors: no vector {missing[0]!r} was made; there are "
-            f"{', '.join(sorted(named)) or 'none'}"
+            f"{', '.join(sorted(by_name)) or 'none'}"
         )
-    return {
-        name: {layer: read_vector(path) for layer, path in sorted(named[name].items())}
-        for name in spec["vectors"]
-    }
+    return {name: read_vector(by_name[name]) for name in spec["vectors"]}
 
 
 def readout(model):

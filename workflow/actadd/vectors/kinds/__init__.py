@@ -30,15 +30,15 @@ class VectorKind(Kind):
     of a kind in `lenders`; or its rows are in a file, which its option `file` names, and
     function(path, options) returns them, layer -> float32 [positions, d_model].
 
-    aligned: the vector's positions are those of the first prompt; else it has one row, which
-    belongs to no token, unless it is of a file. control: it steers nowhere on purpose.
+    row: what the vector's one row stands for, as a column of norms.csv says it; "" if its positions
+    are those of its prompts, or a file's. control: it steers nowhere on purpose.
     """
 
     prompts: "Callable[[Any, Reader], Prompts] | None" = None
     borrows: str | None = None
     lenders: tuple[str, ...] = ()
     file: str | None = None
-    aligned: bool = True
+    row: str = ""
     control: bool = False
 
 

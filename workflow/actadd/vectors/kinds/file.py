@@ -19,7 +19,7 @@ class Options:
     )
 
 
-@vector_kind(Options, file="file", aligned=False)
+@vector_kind(Options, file="file")
 def file(path: Path, options: Options) -> "dict[int, np.ndarray]":
     """Rows that are read from a file of another program."""
     from actadd.vectors.file_formats import load_vectors

@@ -39,7 +39,7 @@ def prompts(options: Options, reader: Reader) -> Prompts:
     }
 
 
-@vector_kind(Options, prompts=prompts, aligned=False)
+@vector_kind(Options, prompts=prompts, row="last tokens")
 def mean_difference(streams: "Streams", options: Options) -> "np.ndarray":
     """The mean over pairs of the difference at the last token, one row."""
     import numpy as np
