@@ -91,10 +91,10 @@ def inputs(plan: Plan, model: str, experiment: str, fresh: bool = True) -> dict[
         "texts_file": there(RESULTS / "datasets" / f"{name}.parquet", plan.dataset(name)),
         "vector_files": [
             there(
-                RESULTS / "vectors" / model / vector / f"layer_{layer:02d}.safetensors",
+                RESULTS / "vectors" / model / vector / "vector.safetensors",
                 plan.vectors(model, vector),
             )
-            for vector, layer in plan.vectors_of(model, experiment)
+            for vector in dict(plan.vectors_of(model, experiment))
         ],
         "choice": None,
     }
