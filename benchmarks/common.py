@@ -15,9 +15,9 @@ import numpy as np
 
 from actadd.engine.additions import Addition
 from actadd.engine.batching import left_pad
-from actadd.engine.generation import generate
+from actadd.engine.drawing.generation import generate
+from actadd.engine.drawing.sampling import Sampling
 from actadd.engine.hooks import record_activations
-from actadd.engine.sampling import Sampling
 from actadd.engine.structure import blocks
 from actadd.engine.tokens import Tokens
 from actadd.models.loading import load

@@ -7,10 +7,10 @@ import reference
 from actadd.base.errors import UserError
 from actadd.engine.additions import Addition
 from actadd.engine.batching import left_pad
-from actadd.engine.generation import generate
+from actadd.engine.drawing.generation import generate
+from actadd.engine.drawing.sampling import Sampling
 from actadd.engine.hooks import record_activations
 from actadd.engine.placement import aligned
-from actadd.engine.sampling import Sampling
 from actadd.engine.steering import steer
 from actadd.engine.structure import blocks
 from families import FAMILIES, LAYERS, VOCABULARY, block_list, tiny

@@ -152,7 +152,11 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
     ("module", "first", "untouched"),
     [
         ("results/figures/sweeps.py", {"figure"}, {"summary", "scores", "completions", "logprobs"}),
-        ("engine/sampling.py", {"completions"}, {"logprobs", "vectors_tiny", "activations_tiny"}),
+        (
+            "engine/drawing/sampler.py",
+            {"completions"},
+            {"logprobs", "vectors_tiny", "activations_tiny"},
+        ),
         ("scorers/words.py", {"scores"}, {"completions", "completions_gather", "choice"}),
         ("models/llama2c.py", {"model"}, {"fetch", "dataset"}),
     ],

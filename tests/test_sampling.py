@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from actadd.engine import sampling
-from actadd.engine.sampling import Sampling, draws, next_tokens
+from actadd.engine.drawing.sampling import Sampling, draws, next_tokens
 
 
 def kept_distribution(logits, text, settings):

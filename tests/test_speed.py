@@ -18,11 +18,11 @@ from actadd.data import datasets
 from actadd.engine import batching, generation
 from actadd.engine.additions import Addition
 from actadd.engine.batching import halving, left_pad, padded_width
-from actadd.engine.generation import BROKEN, generate
+from actadd.engine.drawing.generation import BROKEN, generate
+from actadd.engine.drawing.kv_cache import RoomyLayer, roomy_cache
+from actadd.engine.drawing.sampling import Sampling
 from actadd.engine.hooks import record_activations
-from actadd.engine.kv_cache import RoomyLayer, roomy_cache
 from actadd.engine.logprobs import swept_logprobs, token_logprobs
-from actadd.engine.sampling import Sampling
 from actadd.engine.shared_layers import outputs_below, resumed_at
 from actadd.engine.structure import blocks, model_inputs
 from actadd.engine.tokens import Tokens

@@ -83,7 +83,7 @@ def hooks_on_inputs(
                 return None
             if args:
                 return (changed, *args[1:]), kwargs
-            return args, {**kwargs, name: changed}
+            return args, {**kwargs, name or "": changed}
 
         return hook
 

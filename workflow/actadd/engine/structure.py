@@ -43,6 +43,12 @@ def language_model(model: nn.Module) -> nn.Module:
     return outermost[0]
 
 
+def text_config(model: nn.Module) -> Any:
+    """The part of a causal language model's config that is of its text decoder."""
+    config: Any = language_model(model).config
+    return config.get_text_config()
+
+
 def blocks(model: nn.Module) -> nn.ModuleList:
     """The decoder blocks of a causal language model, in order.
 
@@ -51,7 +57,7 @@ def blocks(model: nn.Module) -> nn.ModuleList:
     Raises UserError if there is no such list, or more than one.
     """
     model = language_model(model)
-    config = model.config.get_text_config()
+    config = text_config(model)
     depths = {getattr(config, name, None) for name in DEPTHS}
     candidates = [
         module
@@ -61,7 +67,8 @@ def blocks(model: nn.Module) -> nn.ModuleList:
         and all(_is_block(child) for child in module)
     ]
     if len(candidates) > 1 and isinstance(model, PreTrainedModel):
-        inside = set(model.get_decoder().modules())
+        whole: Any = model
+        inside = set(whole.get_decoder().modules())
         candidates = [module for module in candidates if module in inside]
     if len(candidates) != 1:
         raise UserError(
@@ -89,8 +96,13 @@ def reader(model: nn.Module, modules: nn.ModuleList) -> nn.Module:
     return readers[-1] if readers else model
 
 
+def forward_parameters(kind: Any) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a class's forward, by name."""
+    return _parameters(kind)
+
+
 @cache
-def forward_parameters(kind: type[nn.Module]) -> Mapping[str, inspect.Parameter]:
+def _parameters(kind: Any) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(kind.forward).parameters
 
 
@@ -126,7 +138,8 @@ def device_of(module: nn.Module) -> torch.device:
 
 def input_device(model: nn.Module) -> torch.device:
     """Where a causal language model takes its token ids, however it is spread over devices."""
-    return device_of(language_model(model).get_input_embeddings())
+    base: Any = language_model(model)
+    return device_of(base.get_input_embeddings())
 
 
 def model_inputs(

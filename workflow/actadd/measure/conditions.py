@@ -8,9 +8,9 @@ from typing import Any
 
 from actadd.base.files import canonical, canonical_json
 from actadd.base.kinds import option
+from actadd.engine.drawing.sampling import SAMPLING
 from actadd.engine.operations import OPERATIONS
 from actadd.engine.placement import Phase, Position
-from actadd.engine.sampling import SAMPLING
 from actadd.measure.methods import METHODS, Contexts
 
 DEFAULT_OPERATION = "add"

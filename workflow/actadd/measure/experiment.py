@@ -19,7 +19,7 @@ from actadd.vectors.vector_files import read_vector, tensor_digest
 if TYPE_CHECKING:
     from torch import nn
 
-    from actadd.engine import steering
+    from actadd.engine import additions
 
 # Of an addition, what its vector stands for in a cell's key.
 UNREAD = ("source_layer", "match_norm")
@@ -292,14 +292,14 @@ class Experiment:
 
         return load(self.model_dir, dtype=self.spec["dtype"], **self.spec["compute"])
 
-    def additions(self, condition: Condition) -> "list[steering.Addition]":
-        """The condition as `steering.Addition`s."""
+    def additions(self, condition: Condition) -> "list[additions.Addition]":
+        """The condition as the engine's additions."""
         import torch
 
-        from actadd.engine import steering
+        from actadd.engine import additions
 
         return [
-            steering.Addition(
+            additions.Addition(
                 torch.from_numpy(self.vector(addition, condition.draw)),
                 addition.layer,
                 # A large whole number is an int here, which no tensor takes as a factor.

@@ -25,8 +25,8 @@ WITH_PASSES = "steered with its vector's passes"
 ARMS = (UNSTEERED, STEERED, WITH_PASSES)
 
 
-def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, Any]:
-    """Times forward passes over one batch of random token ids and tabulates every repeat.
+def measure(spec: dict[str, Any], *, model_dir: Path | None, output: Path) -> dict[str, Any]:
+    """Time forward passes over one batch of random token ids and tabulates every repeat.
 
     spec: name, shape, rows and tokens of the batch, repeats, warmup (untimed rounds), layer (a
     number, or "middle": half the depth), positive and negative (the contrast pair), seed, dtype,
@@ -70,7 +70,7 @@ def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, An
     batch = torch.from_numpy(rng.integers(0, config.vocab_size, size)).to(device)
     mask = torch.ones_like(batch)
     pair_ids = torch.tensor(pair, device=device)
-    inputs = model_inputs(model, batch, mask)
+    inputs: dict[str, Any] = model_inputs(model, batch, mask)
     if "logits_to_keep" in inspect.signature(type(model).forward).parameters:
         inputs["logits_to_keep"] = 1
 
@@ -126,16 +126,18 @@ def _nothing() -> None:
     """A CPU is done when the call returns."""
 
 
-def _model_and_pair(spec: dict, model_dir: Path | None, rng: np.random.Generator):
+def _model_and_pair(
+    spec: dict[str, Any], model_dir: Path | None, rng: np.random.Generator
+) -> tuple[Any, list[list[int]]]:
     """The model, ready for inference, and the pair's token ids: two lists of one length."""
     from actadd.models import loading
 
-    shape = spec.get("shape")
+    shape: Any = spec.get("shape")
     if (shape is None) == (model_dir is None):
         raise UserError(
             f"overheads: {spec['name']} must be a prepared model or a shape, one of the two"
         )
-    if shape is None:
+    if shape is None and model_dir is not None:
         from actadd.engine.tokens import Tokens
         from actadd.vectors.activations import contrast_ids
 

@@ -27,8 +27,8 @@ from actadd.base.errors import UserError, named
 from actadd.base.files import remove, write_json
 from actadd.engine.additions import Addition, TraceEntry
 from actadd.engine.batching import is_out_of_memory, left_pad
+from actadd.engine.drawing.kv_cache import Reading
 from actadd.engine.hooks import is_hooked, record_activations
-from actadd.engine.kv_cache import Reading
 from actadd.engine.shared_layers import outputs_below, resumed_at
 from actadd.engine.steering import steer
 from actadd.engine.structure import (

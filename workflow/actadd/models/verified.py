@@ -6,10 +6,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from actadd.engine import generation, hooks, steering
+from actadd.engine import hooks, steering
 from actadd.engine.additions import TraceEntry
-from actadd.engine.generation import GREEDY
-from actadd.engine.sampling import Sampling
+from actadd.engine.drawing import generation
+from actadd.engine.drawing.generation import GREEDY
+from actadd.engine.drawing.sampling import Sampling
 from actadd.engine.steering import Additions
 from actadd.models.verification import ensure
 

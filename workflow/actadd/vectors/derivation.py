@@ -201,11 +201,11 @@ def dwarfing(norms: pd.DataFrame) -> list[str]:
     """One sentence for each position whose norm dwarfs the residual stream's at some layers."""
     sentences = []
     for position, group in norms[norms["ratio"] > DWARFS].groupby("position"):
-        worst = group.loc[group["ratio"].idxmax()]
+        worst = float(group["ratio"].max())
         low, high = group["layer"].min(), group["layer"].max()
         layers = f"layer {low}" if low == high else f"layers {low} to {high}"
         sentences.append(
-            f"at position {position} the vector is up to {worst['ratio']:.0f} times the residual "
+            f"at position {position} the vector is up to {worst:.0f} times the residual "
             f"stream's norm ({layers}): a token there is an attention sink in this model, often a "
             "lone pad space; prefer a pair of equal token counts"
         )

@@ -6,9 +6,10 @@ its logits tell a direction, not a size), and every bias on the way to the logit
 it would have cancelled.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ from actadd.base.errors import UserError
 from actadd.base.files import read_json, write_with
 from actadd.engine.tokens import Tokens
 from actadd.vectors.vector_files import read_vector
+
+if TYPE_CHECKING:
+    import torch
 
 Vectors = dict[str, dict[int, np.ndarray]]
 
@@ -77,7 +81,7 @@ def read_vectors(
     alike = cosine_table(vectors)
     for frame, path in ((read, table), (alike, cosines)):
         frame.insert(0, "model", facts["model"])
-        write_with(path, lambda temporary, frame=frame: frame.to_parquet(temporary, index=False))
+        write_with(path, partial(frame.to_parquet, index=False))
     return {"readings": len(read), "cosines": len(alike)}
 
 
@@ -93,15 +97,15 @@ def _by_layer(spec: dict[str, Any], files: list[Path]) -> Vectors:
     return {name: read_vector(by_name[name]) for name in spec["vectors"]}
 
 
-def readout(model):
+def readout(model: Any) -> "Callable[[torch.Tensor], torch.Tensor]":
     """A function from rows of a vector to logits, float32 [rows, vocabulary] on the CPU.
 
-    What stands between the last block and the logits (a norm, in some models a projection, the
-    unembedding) is found by watching a forward pass over one token, so that no architecture's names
-    are needed. All of it but the norm is affine, and the norm of -v is that of v with the sign of
-    all but its bias turned; so half the difference of what comes out for v and -v is the norm's
+    The modules between the last block and the logits (a norm, in some models a projection, the
+    unembedding) are recorded in a forward pass over one token, so that no architecture's names are
+    needed. All of it but the norm is affine, and the norm of -v is that of v with the sign of
+    all but its bias turned; so half the difference of the outputs for v and -v is the norm's
     scale, the projection and the unembedding without any bias.
-    Raises UserError if the unembedding is not what comes last.
+    Raises UserError if the unembedding is not the last module.
     """
     import torch
 
@@ -109,7 +113,7 @@ def readout(model):
 
     head = model.get_output_embeddings()
     inside = {module for block in blocks(model) for module in block.modules()}
-    after: list = []
+    after: list[Any] = []
     handles = [blocks(model)[-1].register_forward_hook(lambda *_: after.clear())]
     for module in model.modules():
         if module not in inside and not list(module.children()):

@@ -16,7 +16,7 @@ from actadd.base.errors import CellError
 from actadd.base.files import canonical_json, digest
 from actadd.base.kinds import option
 from actadd.base.progress import begin, worked
-from actadd.engine.sampling import Sampling, draws
+from actadd.engine.drawing.sampling import Sampling, draws
 from actadd.measure.conditions import Condition
 from actadd.measure.measures import TOO_LARGE, measure
 
@@ -102,15 +102,15 @@ class _Cell:
             **{name: spec[name] for name in ("samples", "max_new_tokens", "batch_rows")},
         )
 
-    def contexts(self, place: int) -> list[list[int]]:
+    def contexts(self, prompt: int) -> list[list[int]]:
         """Token ids of a prompt and, under PREADD, of its contrasted context."""
-        return [self.encoded[place], *([self.contrast[place]] if self.contrast else [])]
+        return [self.encoded[prompt], *([self.contrast[prompt]] if self.contrast else [])]
 
-    def kind(self, place: int, batch_rows: int) -> "_Kind":
+    def batch_kind(self, prompt: int, batch_rows: int) -> "_BatchKind":
         """The kind of batch that a prompt is drawn in; it depends on nothing outside the cell."""
         from actadd.engine.batching import padded_width
 
-        contexts = self.contexts(place)
+        contexts = self.contexts(prompt)
         rows = max(1, batch_rows // len(contexts))
         samples = self.experiment.spec["samples"]
         together = -(-samples // -(-samples // rows))
@@ -118,7 +118,7 @@ class _Cell:
         quantized = "quantization" in self.experiment.spec["compute"]
         coordinates = {**self.condition.coordinates(), "draw": self.condition.draw}
         alone = canonical_json(coordinates) if quantized else None
-        return _Kind(
+        return _BatchKind(
             padded_width(max(map(len, contexts))),
             together,
             max(1, rows // together),
@@ -128,7 +128,7 @@ class _Cell:
         )
 
     def table(self, written: dict[tuple[int, int], list[int]], batch_rows: int) -> "pa.Table":
-        """written: token ids of each (place, sample). batch_rows: of the batches it was drawn in,
+        """written: token ids of each (prompt, sample). batch_rows: of the batches it was drawn in,
         which are smaller than the config's where memory ran out."""
         import pyarrow as pa
 
@@ -137,12 +137,12 @@ class _Cell:
         stops = set(tokens.stop_ids)
         table = pa.table(
             {
-                "prompt": pa.array([self.numbers[place] for place, _ in rows], pa.int32()),
+                "prompt": pa.array([self.numbers[prompt] for prompt, _ in rows], pa.int32()),
                 "sample": pa.array([sample for _, sample in rows], pa.int32()),
                 "token_ids": pa.array([written[row] for row in rows], pa.list_(pa.int32())),
                 "completion": [
-                    tokens.continuation(self.encoded[place], written[place, sample])
-                    for place, sample in rows
+                    tokens.continuation(self.encoded[prompt], written[prompt, sample])
+                    for prompt, sample in rows
                 ],
                 "ended": [bool(written[row]) and written[row][-1] in stops for row in rows],
             }
@@ -166,7 +166,7 @@ class _Cell:
         )
 
 
-class _Kind(NamedTuple):
+class _BatchKind(NamedTuple):
     """What decides a batch's shape and how it is drawn; only units of one kind share batches."""
 
     width: int
@@ -181,7 +181,7 @@ class _Unit(NamedTuple):
     """What is read once: a prompt of a cell, and those of its samples that share a batch."""
 
     cell: int
-    place: int
+    prompt: int
     samples: range
 
 
@@ -207,15 +207,15 @@ def _draw(
     experiment: "Experiment", cells: dict[int, _Cell], batch_rows: int, spent: dict[str, float]
 ) -> "Iterator[Made]":
     """Takes the cells in order; what their batches have room for comes from the cells behind."""
-    waiting: dict[_Kind, deque[_Unit]] = {}
-    open_units: dict[int, Counter[_Kind]] = {}
+    waiting: dict[_BatchKind, deque[_Unit]] = {}
+    open_units: dict[int, Counter[_BatchKind]] = {}
     for index, cell in cells.items():
-        kinds = [cell.kind(place, batch_rows) for place in range(len(cell.texts))]
+        kinds = [cell.batch_kind(prompt, batch_rows) for prompt in range(len(cell.texts))]
         open_units[index] = Counter()
-        for place, kind in enumerate(kinds):
+        for prompt, kind in enumerate(kinds):
             for start in range(0, experiment.spec["samples"], kind.samples):
-                drawn = range(start, min(experiment.spec["samples"], start + kind.samples))
-                waiting.setdefault(kind, deque()).append(_Unit(index, place, drawn))
+                some = range(start, min(experiment.spec["samples"], start + kind.samples))
+                waiting.setdefault(kind, deque()).append(_Unit(index, prompt, some))
                 open_units[index][kind] += 1
     written: dict[int, dict[tuple[int, int], list[int]]] = {index: {} for index in cells}
     broken: set[int] = set()
@@ -231,7 +231,7 @@ def _draw(
             for unit, drawn in zip(units, rows, strict=True):
                 open_units[unit.cell] -= Counter([kind])
                 for sample, tokens in drawn.items():
-                    written[unit.cell][unit.place, sample] = tokens or []
+                    written[unit.cell][unit.prompt, sample] = tokens or []
                     if tokens is None:
                         broken.add(unit.cell)
             for done in dict.fromkeys(unit.cell for unit in units if not open_units[unit.cell]):
@@ -240,7 +240,7 @@ def _draw(
 
 
 def _batch(
-    experiment: "Experiment", cells: dict[int, _Cell], units: list[_Unit], kind: _Kind
+    experiment: "Experiment", cells: dict[int, _Cell], units: list[_Unit], kind: _BatchKind
 ) -> list[dict[int, list[int] | None]]:
     """Token ids by sample of each unit; None where the logits were not numbers.
 
@@ -251,20 +251,20 @@ def _batch(
     import torch
 
     from actadd.engine.batching import left_pad
-    from actadd.engine.generation import BROKEN, FINISHED, generate
+    from actadd.engine.drawing.generation import BROKEN, FINISHED, generate
 
     steps = experiment.spec["max_new_tokens"]
-    shown = [*units, *[units[-1]] * (kind.contexts - len(units))]
+    filled = [*units, *[units[-1]] * (kind.contexts - len(units))]
     condition = cells[units[0].cell].condition
-    texts = [cells[unit.cell].contexts(unit.place) for unit in shown]
+    texts = [cells[unit.cell].contexts(unit.prompt) for unit in filled]
     # PREADD's contrasted contexts are the batch's second half.
     ids, mask = left_pad(
         [row for half in zip(*texts, strict=True) for row in half], width=kind.width
     )
-    additions = [experiment.additions(cells[unit.cell].condition) for unit in shown]
+    additions = [experiment.additions(cells[unit.cell].condition) for unit in filled]
     noise = [
-        draws(cells[u.cell].condition.seed, cells[u.cell].texts[u.place], sample, steps)
-        for u in shown
+        draws(cells[u.cell].condition.seed, cells[u.cell].texts[u.prompt], sample, steps)
+        for u in filled
         for sample in (*u.samples, *[u.samples[-1]] * (kind.samples - len(u.samples)))
     ]
     tokens = generate(
@@ -279,13 +279,13 @@ def _batch(
         stop_ids=experiment.tokens.stop_ids,
         samples=kind.samples,
     ).tolist()
-    found: list[dict[int, list[int] | None]] = []
+    drawn: list[dict[int, list[int] | None]] = []
     for number, unit in enumerate(units):
         rows = tokens[number * kind.samples :][: len(unit.samples)]
-        found.append(
+        drawn.append(
             {
                 sample: None if BROKEN in row else [token for token in row if token != FINISHED]
                 for sample, row in zip(unit.samples, rows, strict=True)
             }
         )
-    return found
+    return drawn

@@ -90,10 +90,10 @@ class _Divergence:
         return _typed(columns)
 
     def placed(self, index: int, table: "pd.DataFrame") -> "pd.DataFrame":
-        place = table.pop("text").to_numpy()
+        rows = table.pop("text").to_numpy()
         for name, column in (("text_id", "id"), ("group", "group")):
             before = list(table.columns).index("position_index")
-            table.insert(before, name, self.texts[column].to_numpy()[place])
+            table.insert(before, name, self.texts[column].to_numpy()[rows])
         return table.astype({"group": "string"})
 
 
@@ -118,22 +118,22 @@ def _cell(
     model, additions = experiment.model(), experiment.additions(condition)
     device = input_device(model)
 
-    def log_probabilities(ids: list[int], added: list, count: int):
+    def log_probabilities(ids: list[int], added: list[Any], count: int) -> torch.Tensor:
         row = torch.tensor([ids], device=device)
         with torch.inference_mode(), steer(model, [added], torch.ones_like(row)):
             logits = model(**model_inputs(model, row, None), use_cache=False).logits[0]
         return logits[-count:].double().log_softmax(-1).cpu()
 
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    for index, (own, ids) in enumerate(zip(plain, encoded, strict=True)):
-        before = log_probabilities(own, [], len(own))
-        after = log_probabilities(ids, additions, len(own))
-        worked(len(own) + len(ids))
+    for index, (text, ids) in enumerate(zip(plain, encoded, strict=True)):
+        count = len(text)
+        before = log_probabilities(text, [], count)
+        after = log_probabilities(ids, additions, count)
+        worked(count + len(ids))
         share = before.exp() * (before - after)
         # A prefix is no part of the text: its positions are compared from the text's end.
-        shift = len(ids) - len(own)
+        shift = len(ids) - count
         changed = experiment.changed(condition, len(ids))
-        count = len(own)
         last = torch.cat(
             [
                 before[-1].topk(KEPT).indices,
@@ -147,7 +147,7 @@ def _cell(
         columns["position_index"] += range(count)
         columns["entropy"] += (-(before.exp() * before).sum(-1)).tolist()
         columns["kl"] += share.sum(-1).tolist()
-        columns["modified"] += [place + shift in changed or place == 0 for place in range(count)]
+        columns["modified"] += [at + shift in changed or at == 0 for at in range(count)]
         columns["token_ids"] += [*empty, last.tolist()]
         columns["tokens"] += [*empty, [experiment.tokens.token(i) for i in last.tolist()]]
         columns["before"] += [*empty, before[-1, last].exp().tolist()]

@@ -1,6 +1,6 @@
 """Log-probabilities of given texts under steering, token by token."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +58,7 @@ class _Logprobs:
     def __init__(self, experiment: "Experiment", texts: "pd.DataFrame"):
         from actadd.store.cells import cell_key
 
-        self.types: dict[str, pa.DataType] = {}
+        self.types: Mapping[str, pa.DataType] = {}
         self.experiment, self.texts = experiment, texts
         targets = texts["target"].fillna("").tolist()
         self.encoded: list[Encoded] = [
@@ -96,10 +96,10 @@ class _Logprobs:
         ).select(COLUMNS)
 
     def placed(self, index: int, table: "pd.DataFrame") -> "pd.DataFrame":
-        place = table.pop("text").to_numpy()
+        rows = table.pop("text").to_numpy()
         for name, column in (("text_id", "id"), ("document", "document"), ("group", "group")):
             before = list(table.columns).index("token_index")
-            table.insert(before, name, self.texts[column].to_numpy()[place])
+            table.insert(before, name, self.texts[column].to_numpy()[rows])
         for token in set(table["token_id"]) - self._names.keys():
             self._names[token] = self.experiment.tokens.token(token) if token >= 0 else ""
         tokens = table["token_id"].map(self._names)
@@ -150,14 +150,14 @@ def _cells(
             [[own] * len(batch) for own in additions],
             [len(encoded[i][0]) for i in batch],
         )
-        for found, result in zip(measured, results, strict=True):
-            found.update(zip(batch, result, strict=True))
+        for texts, result in zip(measured, results, strict=True):
+            texts.update(zip(batch, result, strict=True))
             worked(sum(len(whole[i]) for i in batch))
-    for index, condition, found in zip(indices, conditions, measured, strict=True):
-        if not all(bool(logprob.isfinite().all()) for logprob, _ in found.values()):
+    for index, condition, texts in zip(indices, conditions, measured, strict=True):
+        if not all(bool(logprob.isfinite().all()) for logprob, _ in texts.values()):
             yield index, CellError(TOO_LARGE)
             continue
-        table = _table(experiment, condition, encoded, found)
+        table = _table(experiment, condition, encoded, texts)
         yield index, table.replace_schema_metadata({"batch_rows": str(rows * ROWS_PER_TEXT)})
 
 
@@ -178,14 +178,14 @@ def _table(
         # A prefix is not part of the text: left out, and the text's own tokens keep their index.
         positions = range(1 + shift, len(ids))
         columns["text"] += [index] * len(positions)
-        columns["token_index"] += [place - shift for place in positions]
+        columns["token_index"] += [position - shift for position in positions]
         columns["token_id"] += ids[1 + shift :]
         columns["logprob"] += logprob[shift:].tolist()
         columns["rank"] += rank[shift:].tolist()
         masked = changed | (set(range(1 + shift)) if shift else set())
-        columns["modified"] += [place - 1 in masked for place in positions]
+        columns["modified"] += [position - 1 in masked for position in positions]
         first = len(prompt) if target else 1
-        columns["target"] += [place >= first for place in positions]
+        columns["target"] += [position >= first for position in positions]
     types = {"logprob": pa.float32(), "modified": pa.bool_(), "target": pa.bool_()}
     return pa.table(
         {name: pa.array(values, types.get(name, pa.int32())) for name, values in columns.items()}

@@ -46,4 +46,5 @@ def mean_difference(streams: "Streams", options: Options) -> "np.ndarray":
 
     count = sum(name.endswith(".positive") for name in streams)
     rows = [streams[f"{i}.positive"][-1] - streams[f"{i}.negative"][-1] for i in range(count)]
-    return np.mean(rows, axis=0, dtype=np.float32)[None]
+    mean: np.ndarray = np.asarray(np.mean(rows, axis=0, dtype=np.float32))
+    return mean[None]

@@ -43,7 +43,7 @@ class Sampling:
 SAMPLING = tuple(field.name for field in fields(Sampling))
 
 
-def draws(seed: int, prompt: str, sample: int, steps: int) -> "np.ndarray":
+def draws(seed: int | None, prompt: str, sample: int, steps: int) -> "np.ndarray":
     """Uniform numbers in [0, 1), float64 [steps], that depend on (seed, prompt, sample) alone.
 
     So a prompt's i-th sample meets the same noise under every condition, which makes comparisons
