@@ -23,7 +23,7 @@ def run(setup: Setup) -> list[Result]:
     """Each point in a process of its own; then the workflow on 1,000 cells, and once more."""
     sys.path.insert(0, str(ROOT / "tests"))
     import tiny
-    from actadd.models.loading import prepare
+    from actadd.models.preparation import prepare
 
     folder = setup.scratch / "scale"
     shutil.rmtree(folder, ignore_errors=True)

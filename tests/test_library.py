@@ -19,7 +19,7 @@ from actadd.engine.logprobs import token_logprobs
 from actadd.engine.tokens import Tokens
 from actadd.measure import conditions
 from actadd.measure.measurement import measure
-from actadd.models import loading
+from actadd.models import loading, preparation
 from actadd.results import summaries
 from actadd.vectors import derivation
 from actadd.vectors.activations import cache_activations, contrast_ids
@@ -102,7 +102,7 @@ def test_a_chat_model_gets_its_template_and_one_bos(tiny_model, prepared, tmp_pa
     template = "{{ bos_token }}user: {{ messages[0]['content'] }}\nme:"
     (source / "chat_template.jinja").write_text(template)
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": True}
-    loading.prepare(entry, source, tmp_path / "chat")
+    preparation.prepare(entry, source, tmp_path / "chat")
     chat, plain = Tokens(tmp_path / "chat"), Tokens(prepared)
     assert chat.encode("We said") == plain.encode("user: We said\nme:")
 

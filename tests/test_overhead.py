@@ -9,7 +9,7 @@ from actadd.base.errors import UserError
 from actadd.engine import hooks, steering
 from actadd.measure import overhead
 from actadd.measure.overhead import ARMS, STEERED, UNSTEERED, WITH_PASSES
-from actadd.models import loading
+from actadd.models import preparation
 
 SPEC = {
     "name": "small",
@@ -85,7 +85,7 @@ def test_steered_arms_really_add_and_the_unsteered_does_not(tmp_path, monkeypatc
 
 def test_a_prepared_model_is_timed(tiny_model, tmp_path):
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
-    loading.prepare(entry, tiny_model, tmp_path / "tiny")
+    preparation.prepare(entry, tiny_model, tmp_path / "tiny")
     spec = {**SPEC, "shape": None, "tokens": 40, "repeats": 2, "layer": 2}
     overhead.measure(spec, model_dir=tmp_path / "tiny", output=tmp_path / "times.parquet")
     table = pd.read_parquet(tmp_path / "times.parquet")

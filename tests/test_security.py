@@ -18,7 +18,7 @@ import tiny
 from actadd.base.errors import UserError, without_secrets
 from actadd.base.files import read_json
 from actadd.data.fetch import fetch
-from actadd.models import loading
+from actadd.models import preparation
 from actadd.scorers import classifier, hub_classifier, similarity
 
 ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
@@ -60,7 +60,7 @@ def test_a_pickled_model_is_refused_and_not_read(tiny_model, tmp_path, bomb):
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(bomb[0])
     with pytest.raises(UserError, match="weights in pickle form"):
-        loading.prepare(ENTRY, folder, tmp_path / "out")
+        preparation.prepare(ENTRY, folder, tmp_path / "out")
     assert not bomb[1].exists()
 
 
@@ -123,7 +123,7 @@ def test_code_that_comes_with_a_model_is_not_run(tiny_model, tmp_path, monkeypat
         if tokenizer is None:
             (folder / "tokenizer.json").unlink()
         with pytest.raises(UserError, match=r"models\.tiny: .*trust_remote_code: true"):
-            loading.prepare(ENTRY, folder, tmp_path / "out")
+            preparation.prepare(ENTRY, folder, tmp_path / "out")
         assert not made.exists() and not (tmp_path / "out").exists()
 
 

@@ -27,7 +27,8 @@ from actadd.engine.shared_layers import outputs_below, resumed_at
 from actadd.engine.structure import blocks, model_inputs
 from actadd.engine.tokens import Tokens
 from actadd.measure.measurement import measure
-from actadd.models.loading import load, prepare
+from actadd.models.loading import load
+from actadd.models.preparation import prepare
 from actadd.store.provenance import sealed
 from actadd.vectors.vector_files import write_vector
 from families import FAMILIES, LAYERS

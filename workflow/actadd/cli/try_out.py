@@ -55,11 +55,11 @@ def model_folder(model: str, results: Path, bos: str | None = None) -> Iterator[
             return
     if not (given / "config.json").is_file():
         if given.exists():
-            from actadd.models.checkpoints import check_folder
+            from actadd.models.folders import check_folder
 
             check_folder(given, "--model")
         raise UserError(_unknown(model, results))
-    from actadd.models.loading import prepare
+    from actadd.models.preparation import prepare
 
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / given.resolve().name
@@ -93,7 +93,7 @@ def _unknown(model: str, results: Path) -> str:
 
 def _entry(folder: Path, bos: str | None) -> dict[str, Any]:
     """What the config would say of a Hugging Face folder, from its own files."""
-    from actadd.models.loading import read_config, readable
+    from actadd.models.configs import read_config, readable
 
     own_tokenizer.check_there("--model", folder)
     with readable(f"--model: {folder / 'config.json'}"):

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from actadd.base.errors import UserError, shown
-from actadd.models.checkpoints import check_folder, load_whole
 from actadd.models.encoders import encoded_length
+from actadd.models.folders import check_folder
+from actadd.models.weights import load_whole
 from actadd.scorers import probabilities
 
 BATCH = 32
