@@ -22,8 +22,8 @@ STEPS = 8
 def run(setup: Setup) -> list[Result]:
     """Each point in a process of its own; then the workflow on 1,000 cells, and once more."""
     sys.path.insert(0, str(ROOT / "tests"))
-    import tiny
     from actadd.models.preparation import prepare
+    from builders import tiny
 
     folder = setup.scratch / "scale"
     shutil.rmtree(folder, ignore_errors=True)

@@ -13,9 +13,10 @@ import pkgutil
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +24,8 @@ from actadd.base.errors import UserError
 
 # Plugins are modules of this name, which no package on a disk has.
 PLUGINS = "actadd_plugins"
+# Entry points of installed packages: each names a module that declares kinds.
+GROUP = "actadd.kinds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,14 @@ class Rule:
     unique: bool = False
     section: str | None = None
     secret: bool = False
+
+
+# Names of config entries, which become part of file names.
+NAME = Rule(
+    title="lower-case letters a to z, digits and single hyphens (it becomes part of file names)",
+    pattern=r"^[a-z0-9]+(-[a-z0-9]+)*\Z",
+    max_length=60,
+)
 
 
 def option(
@@ -141,41 +152,67 @@ class Kinds(Mapping[str, K], Generic[K]):
 
     families: typing.ClassVar[list["Kinds[Any]"]] = []
 
-    def __init__(self, family: type[K], package: str, what: str) -> None:
-        """package: modules below it declare kinds. what: a kind of it in words, for messages."""
-        self.family, self.package, self.what = family, package, what
+    def __init__(self, family: type[K], packages: str | Sequence[str], what: str) -> None:
+        """packages: modules below them declare kinds, each best in a module of the kind's name,
+        since `[name]` then imports no other. what: a kind in words, for messages.
+        """
+        self.packages = (packages,) if isinstance(packages, str) else tuple(packages)
+        self.family, self.what = family, what
+        self._loaded: dict[str, K] = {}
         Kinds.families.append(self)
 
     @cached_property
-    def _kinds(self) -> dict[str, K]:
-        kinds: dict[str, K] = {}
-        package = importlib.import_module(self.package)
-        for module in pkgutil.walk_packages(package.__path__, f"{self.package}."):
-            self._collect(importlib.import_module(module.name), kinds)
-        return dict(sorted(kinds.items()))
+    def _modules(self) -> list[str]:
+        """Modules below the packages, without importing them."""
+        packages = [(name, importlib.import_module(name)) for name in self.packages]
+        return [
+            module.name
+            for name, package in packages
+            for module in pkgutil.walk_packages(package.__path__, f"{name}.")
+        ]
 
-    def _collect(self, module: types.ModuleType, kinds: dict[str, K]) -> None:
+    @cached_property
+    def _all(self) -> dict[str, K]:
+        """Every kind: of our own modules, of installed packages and of plugins."""
+        for name in self._modules:
+            self._collect(importlib.import_module(name))
+        for entry in entry_points(group=GROUP):
+            self._collect(entry.load())
+        return self._loaded
+
+    def _collect(self, module: types.ModuleType) -> None:
         for value in vars(module).values():
-            if isinstance(value, self.family) and value.module == module.__name__:
-                if value.name in kinds and kinds[value.name] is not value:
-                    raise UserError(
-                        f"plugins: {module.__name__.removeprefix(PLUGINS + '.')} declares the "
-                        f"{self.what} {value.name!r}, which there is already; rename it"
-                    )
-                kinds[value.name] = value
+            if not isinstance(value, self.family) or value.module != module.__name__:
+                continue
+            if self._loaded.setdefault(value.name, value) is not value:
+                raise UserError(
+                    f"plugins: {module.__name__.removeprefix(PLUGINS + '.')} declares the "
+                    f"{self.what} {value.name!r}, but one of that name exists; rename it"
+                )
+
+    def _load(self, name: str) -> None:
+        """Import the modules of this name, so that a job imports no kind that it does not use."""
+        if name not in self._loaded:
+            for module in self._modules:
+                if module.rpartition(".")[2] == name:
+                    self._collect(importlib.import_module(module))
 
     def add(self, module: types.ModuleType) -> None:
         """Add the kinds that a plugin declares. Raises UserError for a name that is taken."""
-        self._collect(module, self._kinds)
+        for value in vars(module).values():
+            if isinstance(value, self.family):
+                self._load(value.name)
+        self._collect(module)
 
     def __getitem__(self, name: str) -> K:
-        return self._kinds[name]
+        self._load(name)
+        return self._loaded[name] if name in self._loaded else self._all[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._kinds)
+        return iter(sorted(self._all))
 
     def __len__(self) -> int:
-        return len(self._kinds)
+        return len(self._all)
 
 
 def load_plugin(path: Path) -> types.ModuleType:

@@ -1,5 +1,7 @@
 """What completions and log-probabilities share: an experiment's conditions, ready to be run."""
 
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +11,13 @@ import pandas as pd
 from actadd.base.errors import UserError, named, shown
 from actadd.base.files import read_json
 from actadd.data import datasets
+from actadd.engine.operations import OPERATIONS
 from actadd.engine.placement import aligned
 from actadd.engine.tokens import Tokens
 from actadd.measure.conditions import Addition, Condition, column_types, expand
 from actadd.measure.measures import MEASURES
-from actadd.store.digests import code_digest
+from actadd.measure.methods import METHODS
+from actadd.store.cells import cell_key
 from actadd.vectors.vector_files import read_vector, tensor_digest
 
 if TYPE_CHECKING:
@@ -21,8 +25,36 @@ if TYPE_CHECKING:
 
     from actadd.engine import additions
 
-# Of an addition, what its vector stands for in a cell's key.
-UNREAD = ("source_layer", "match_norm")
+# What does not enter a cell's key under its own name, and why: all else does, so that a new field
+# cannot be forgotten. Of an experiment's spec:
+UNKEYED_SPEC = {
+    "name": "a label",
+    "model": "a label; the model's identity is in the key",
+    "measure": "the measure's code is in the key",
+    "conditions": "each of them has a cell of its own",
+    "prompts": "the texts that they choose are in the key",
+    "sampling": "each condition's own is in the key",
+    "seed": "each condition's own is in the key",
+    "watch": "its token ids are in the key",
+    "upstream": "what those jobs made is in the key",
+}
+# Of a condition:
+UNKEYED_CONDITION = {
+    "name": "a label",
+    "additions": "each is in the key, but for what follows",
+    "group": "the texts that it chooses are in the key",
+    "draw": "the numbers of the vectors that it chooses are in the key",
+}
+# Of an addition:
+UNKEYED_ADDITION = {
+    "vector": "a label; its numbers are in the key",
+    "source_layer": "the numbers of the vector at that layer are in the key",
+    "match_norm": "the vector's numbers are scaled by it",
+}
+
+
+def _without(names: Container[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 class Experiment:
@@ -242,25 +274,31 @@ class Experiment:
             contexts.append(ids)
         return contexts
 
-    def determinants(self, module: str, condition: Condition) -> dict[str, Any]:
-        """What a cell's bytes depend on, but for its texts and how they are run.
+    def cell_key(
+        self, module: str, condition: Condition, unkeyed: Iterable[str] = (), **read: Any
+    ) -> str:
+        """The key of a cell: the digest of all that its bytes depend on.
 
-        module: the library module that computes the cell; its digest stands for the code.
+        module: the measure's, which computes the cell. unkeyed: entries of the spec that its
+        numbers do not depend on. read: token ids, and whatever else stands for entries that are
+        not in the key.
         """
         additions = [
             {
-                **{k: v for k, v in addition.record().items() if k not in UNREAD},
+                **_without(UNKEYED_ADDITION, addition.record()),
                 "vector": tensor_digest(self.vector(addition, condition.draw)),
             }
             for addition in condition.additions
         ]
-        return {
-            "code": code_digest(module),
-            "model": self.facts["identity"],
-            "dtype": self.spec["dtype"],
-            "compute": self.spec["compute"],
-            "additions": additions,
-        }
+        operations = {OPERATIONS[addition.operation].module for addition in condition.additions}
+        return cell_key(
+            (__name__, module, METHODS[condition.method].module, *sorted(operations)),
+            spec=_without({*UNKEYED_SPEC, *unkeyed}, self.spec),
+            model=self.facts["identity"],
+            condition=_without(UNKEYED_CONDITION, asdict(condition)),
+            additions=additions,
+            read=read,
+        )
 
     def spelled_out(self, index: int, key: str, cell: pd.DataFrame) -> pd.DataFrame:
         """A cell's rows, with every coordinate of its condition in each of them.

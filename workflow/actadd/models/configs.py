@@ -90,8 +90,8 @@ def _other_tasks() -> set[str]:
     """Names of the classes that transformers has for classifying and labelling text."""
     from transformers.models.auto import modeling_auto as tables
 
-    tasks = ("SEQUENCE_CLASSIFICATION", "TOKEN_CLASSIFICATION", "QUESTION_ANSWERING")
-    tasks += ("MULTIPLE_CHOICE", "MASKED_LM", "NEXT_SENTENCE_PREDICTION")
+    tasks = ["SEQUENCE_CLASSIFICATION", "TOKEN_CLASSIFICATION", "QUESTION_ANSWERING"]
+    tasks += ["MULTIPLE_CHOICE", "MASKED_LM", "NEXT_SENTENCE_PREDICTION"]
     mappings = [getattr(tables, f"MODEL_FOR_{task}_MAPPING_NAMES") for task in tasks]
     causal = set(tables.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
     return {name for table in mappings for name in table.values()} - causal

@@ -45,7 +45,7 @@ def check_folder(folder: Path, key: str, pickled: str | None = None) -> None:
     if not any(folder.iterdir()):
         raise UserError(f"{key}: {folder} is empty; name the folder of a checkpoint")
     where = origin(folder)
-    if pointers := sorted(path.name for path in files if _is_pointer(path)):
+    if pointers := sorted(path.name for path in files if is_pointer(path)):
         raise UserError(
             f"{key}: {where} holds git-lfs pointers in place of {some(pointers)}; run "
             f"`git lfs pull` in it"
@@ -77,7 +77,7 @@ def check_folder(folder: Path, key: str, pickled: str | None = None) -> None:
     raise UserError(f"{key}: {where} holds {_other_weights(folder)}")
 
 
-def _is_pointer(path: Path) -> bool:
+def is_pointer(path: Path) -> bool:
     return path.stat().st_size < 1024 and path.read_bytes().startswith(LFS)
 
 

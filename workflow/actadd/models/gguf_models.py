@@ -6,7 +6,7 @@ from typing import Any
 
 from actadd.base.errors import UserError
 from actadd.models.configs import check_causal
-from actadd.models.folders import origin, some
+from actadd.models.folders import is_pointer, origin, some
 from actadd.models.weights import load_whole
 
 SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
@@ -33,7 +33,7 @@ def gguf_file(folder: Path, key: str) -> tuple[Path, str, dict[str, int]]:
             f"{some({path.name for path in paths})}; name one of them as the source's path"
         )
     path = paths[0]
-    if _is_pointer(path):
+    if is_pointer(path):
         raise UserError(f"{key}: {path.name} is a git-lfs pointer; run `git lfs pull` in {where}")
     metadata, elements = _gguf_header(path, key)
     parts = metadata.get("split.count", 0)

@@ -13,7 +13,8 @@ from typing import Any
 from actadd.base.errors import UserError, named, shown
 from actadd.base.files import digest, read_json
 from actadd.engine import chat
-from actadd.engine.tokens import Tokens, single_token
+from actadd.engine.tokenizers import single_token
+from actadd.engine.tokens import Tokens
 
 # What a tokenizer is read from.
 FILES = ("tokenizer.json", "vocab*", "tekken.json", "*.model", "*.tiktoken", "*.vocab", "*.bpe")

@@ -89,17 +89,12 @@ class _Cell:
         self.contrast = experiment.contrast(condition, self.texts)
 
     def key(self) -> str:
-        from actadd.store.cells import cell_key
-
-        spec, condition = self.experiment.spec, self.condition
-        return cell_key(
-            **self.experiment.determinants(__name__, condition),
+        return self.experiment.cell_key(
+            __name__,
+            self.condition,
             prompts=digest([self.texts, self.encoded, self.numbers]),
-            contrast=digest([self.contrast, condition.contexts.strength]),
+            contrast=digest(self.contrast),
             stop=self.experiment.tokens.stop_ids,
-            sampling=condition.sampling,
-            seed=condition.seed,
-            **{name: spec[name] for name in ("samples", "max_new_tokens", "batch_rows")},
         )
 
     def contexts(self, prompt: int) -> list[list[int]]:

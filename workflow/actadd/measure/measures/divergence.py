@@ -51,8 +51,6 @@ class _Divergence:
     """
 
     def __init__(self, experiment: "Experiment", texts: "pd.DataFrame"):
-        from actadd.store.cells import cell_key
-
         self.types = _list_types()
         self.experiment, self.texts = experiment, texts
         self.watched = [_single(experiment, text) for text in experiment.spec.get("watch", [])]
@@ -64,9 +62,12 @@ class _Divergence:
             for condition in experiment.conditions
         ]
         self.keys = [
-            cell_key(
-                **experiment.determinants(__name__, condition),
-                texts=digest([self.plain, rows]),
+            experiment.cell_key(
+                __name__,
+                condition,
+                # Texts are read one at a time.
+                unkeyed=("batch_rows",),
+                rows=digest([self.plain, rows]),
                 watched=self.watched,
             )
             for condition, rows in zip(experiment.conditions, self.encoded, strict=True)

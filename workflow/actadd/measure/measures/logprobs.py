@@ -56,8 +56,6 @@ class _Logprobs:
     """
 
     def __init__(self, experiment: "Experiment", texts: "pd.DataFrame"):
-        from actadd.store.cells import cell_key
-
         self.types: Mapping[str, pa.DataType] = {}
         self.experiment, self.texts = experiment, texts
         targets = texts["target"].fillna("").tolist()
@@ -66,11 +64,11 @@ class _Logprobs:
             for condition in experiment.conditions
         ]
         self.keys = [
-            cell_key(
-                **experiment.determinants(__name__, condition),
-                texts=digest(rows),
+            experiment.cell_key(
+                __name__,
+                condition,
+                rows=digest(rows),
                 prefix=experiment.prefix_length(condition),
-                batch_rows=experiment.spec["batch_rows"],
             )
             for condition, rows in zip(experiment.conditions, self.encoded, strict=True)
         ]
