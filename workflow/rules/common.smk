@@ -102,8 +102,8 @@ def experiment_prompts(wildcards):
 
 def experiment_vectors(wildcards):
     return [
-        f"results/vectors/{wildcards.model}/{vector}/layer_{layer:02d}.safetensors"
-        for vector, layer in PLAN.vectors_of(wildcards.model, wildcards.experiment)
+        f"results/vectors/{wildcards.model}/{vector}/vector.safetensors"
+        for vector in dict(PLAN.vectors_of(wildcards.model, wildcards.experiment))
     ]
 
 
@@ -298,9 +298,8 @@ def display_inputs(section: str):
 
 def lens_vectors(wildcards) -> list[str]:
     return [
-        file
+        f"results/vectors/{wildcards.model}/{vector}/vector.safetensors"
         for vector in config["lenses"][wildcards.lens]["vectors"]
-        for file in layer_files(f"results/vectors/{wildcards.model}/{vector}", wildcards.model)
     ]
 
 

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from actadd.base.errors import UserError, print_anything
 from actadd.base.files import REMEDIES, system_error
-from actadd.engine.alignment import Position
+from actadd.engine.placement import Position
 
 # The command line of the copy of the workflow in whose folder it is called.
 OWN = Path("workflow/actadd/__main__.py")
