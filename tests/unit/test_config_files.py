@@ -14,9 +14,9 @@ from actadd.base.errors import UserError
 from actadd.base.kinds import Kinds
 from actadd.config import schema
 from actadd.config.checks import checked
+from actadd.config.declaration import Config
 from actadd.config.files import load
 from actadd.config.kinds import Family, bare, forget_models, options
-from actadd.config.sections.config import Config
 from builders import tiny
 from builders.configs import DELETE, changed
 

@@ -190,7 +190,7 @@ def _asked(value: Any, title: str) -> str:
 
 def _kind(value: dict[str, Any], family: Family) -> str:
     """A family's entry without a kind, or with an unknown one."""
-    if family.key not in value:
+    if family.key not in value and family.default is None:
         return f"the key {family.key!r} is missing; add it"
     kinds = list(family.kinds())
     kind = value[family.key]

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from actadd.config.declaration import Config
 from actadd.config.kinds import model
-from actadd.config.sections.config import Config
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 
