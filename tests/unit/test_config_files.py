@@ -92,7 +92,7 @@ def test_what_was_not_read_is_not_passed_over(settings):
     ("path", "value", "line", "named"),
     [
         ("models.tiny.layers", "x", "    layers: x", ["models.tiny.layers", "'x'"]),
-        ("models.tiny.layer", 3, "    layer: 3", ["unknown key 'layer'; did you mean 'layers'?"]),
+        ("models.tiny.layer", 3, "    layer: 3", ["unknown key 'layer' (did you mean 'layers'?)"]),
         ("models.tiny.bos", DELETE, "  tiny:", ["models.tiny: the key 'bos' is missing"]),
         (
             "vectors.random.like",
