@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 from actadd.store import digests, syntax
 from builders import tiny
 
@@ -68,6 +67,7 @@ def tree(content: str) -> dict:
         ("values: list[float], key: str", "values, key"),
         ("total: float = ", "total = "),
         ('option("How many."', 'option("How many there are."'),
+        ("minimum=1", 'title="a number from 1 on", minimum=1'),
         ("np.float32(total) / LIMIT", "(\n        np.float32(total)\n        / LIMIT\n    )"),
         ("import math\n", "import math\nimport os\n"),
     ],
