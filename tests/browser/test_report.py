@@ -83,8 +83,7 @@ def test_numbers_in_words(numbers, words):
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory) -> Plan:
     folder = tmp_path_factory.mktemp("plan")
-    (folder / "texts.csv").write_text(tiny.TEXTS)
-    (folder / "labelled.csv").write_text("text,label\na,1\n")
+    tiny.write_data(folder)
     settings = tiny.config()
     settings["figures"] |= {
         "chosen": {

@@ -138,14 +138,13 @@ CONFIG = {
         "ratio": {"kind": "perplexity_ratio", "title": "Ratio", "experiment": "ratio"},
     },
 }
+
 TEXTS = """text,group
 The wedding was held in the old church and the guests were happy,a
 They danced until the morning and then the bride went home,a
 The ship left the port with its cargo and sailed to the north,b
 The crane lifted the heavy container from the deck of the vessel,b
 """
-
-
 LABELS = (("good", 1), ("bad", -1))
 
 
@@ -213,6 +212,14 @@ def written(sources: dict[str, list[dict]], folder: Path) -> list[Path]:
     return paths
 
 
+def write_data(folder: Path) -> Path:
+    """The files that the config's datasets name; returns their folder."""
+    (folder / "texts.csv").write_text(TEXTS)
+    rows = [f"a {word} day {n},{sign}" for n in range(20) for word, sign in LABELS]
+    (folder / "labelled.csv").write_text("\n".join(["text,label", *rows]))
+    return folder
+
+
 class Workspace:
     """A copy of the workflow with a config of its own, and a way to run it."""
 
@@ -228,9 +235,7 @@ class Workspace:
         for name in ("workflow", "profiles"):
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         shutil.copytree(model, folder / "tiny-model")
-        (folder / "texts.csv").write_text(TEXTS)
-        rows = [f"a {word} day {n},{sign}" for n in range(20) for word, sign in LABELS]
-        (folder / "labelled.csv").write_text("\n".join(["text,label", *rows]))
+        write_data(folder)
         space = cls(folder)
         space.configure(settings or config())
         return space
@@ -325,3 +330,11 @@ def typed(space: Workspace, command: str) -> None:
         timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def fake_program(folder: Path, name: str, script: str) -> Path:
+    """A program of this name that goes before others on PATH; returns its folder."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/bash\n{script}\n")
+    (folder / name).chmod(0o755)
+    return folder

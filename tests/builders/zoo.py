@@ -32,6 +32,17 @@ ROWS = 700
 PUNCTUATION = Regex(r"'s|'t| ?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
 
 
+# What a config says of the model of `make_base`.
+ENTRY = {
+    "name": "m",
+    "format": "transformers",
+    "layers": 1,
+    "parameters": None,
+    "bos": "<s>",
+    "pad": "</s>",
+}
+
+
 def make_base(folder: Path, kind: str) -> Path:
     """A model of one block with room for every tokenizer here; kind: gpt2 or llama."""
     import transformers as tf

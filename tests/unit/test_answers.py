@@ -3,10 +3,8 @@
 import gzip
 import json
 import re
-import threading
 import time
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -23,78 +21,7 @@ from actadd.scorers.remote.llm_judge import _read, llm_judge, verdict
 from actadd.scorers.remote.perspective import perspective
 from actadd.scorers.server import Unreadable
 from builders import tiny
-
-KEY = "sk-very-secret"
-
-
-class Server:
-    """A server of OpenAI's form. respond: the request's JSON -> a reply's content (a JSON value or
-    bytes), or (status, content), or (status, content, headers); None closes the connection."""
-
-    def __init__(self):
-        self.respond = lambda body: said("Yes")
-        self.bodies, self.keys = [], []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                server.bodies.append(body)
-                server.keys.append(self.headers.get("Authorization"))
-                reply = server.respond(body)
-                if reply is None:
-                    return
-                status, content, *headers = reply if isinstance(reply, tuple) else (200, reply)
-                data = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                for name, value in (headers[0] if headers else {}).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *arguments):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def once(self, *replies):
-        """These replies first, and then yes."""
-        left = list(replies)
-        self.respond = lambda body: left.pop(0) if left else said("Yes")
-
-
-def said(content, finish="stop", **message) -> dict:
-    message = {"role": "assistant", "content": content, **message}
-    return {"choices": [{"index": 0, "message": message, "finish_reason": finish}]}
-
-
-def asked(body: dict) -> str:
-    return body["messages"][0]["content"]
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("ACTADD_RETRY_SECONDS", "0")
-    monkeypatch.setenv("JUDGE_KEY", KEY)
-    started = Server()
-    yield started
-    started.http.shutdown()
-    started.http.server_close()
-
-
-@pytest.fixture
-def judge(server, tmp_path):
-    return {
-        "kind": "llm_judge",
-        "name": "judge",
-        "url": f"http://127.0.0.1:{server.http.server_port}/v1",
-        "model": "m",
-        "key_env": "JUDGE_KEY",
-        "question": "Is this happy? {completion}",
-        "answers": str(tmp_path / "answers"),
-    }
+from builders.judge import KEY, prompt_of, reply_of
 
 
 def table(*completions):
@@ -220,17 +147,17 @@ def test_a_long_answer_is_read_in_a_moment(part):
 
 CALL = {"type": "function", "function": {"name": "judge", "arguments": '{"answer": "yes"}'}}
 STRUCTURED = [
-    said([{"type": "text", "text": "Yes"}]),
-    said(["Y", "es"]),
-    said([{"type": "thinking", "thinking": [{"type": "text", "text": "no"}]}, {"text": "Yes"}]),
-    said([{"type": "reasoning", "text": "no"}, {"type": "output_text", "text": "Yes"}]),
-    said(None, tool_calls=[CALL]),
-    said("", function_call={"arguments": {"answer": True}}),
-    said("Yes", reasoning_content="No, it is not."),
-    said("Yes", reasoning="no", tool_calls=None, refusal=None),
-    said({"answer": "yes"}),
-    said("Yes, because", finish="length"),
-    {"id": "1", "usage": {}, **said("Yes")},
+    reply_of([{"type": "text", "text": "Yes"}]),
+    reply_of(["Y", "es"]),
+    reply_of([{"type": "thinking", "thinking": [{"type": "text", "text": "no"}]}, {"text": "Yes"}]),
+    reply_of([{"type": "reasoning", "text": "no"}, {"type": "output_text", "text": "Yes"}]),
+    reply_of(None, tool_calls=[CALL]),
+    reply_of("", function_call={"arguments": {"answer": True}}),
+    reply_of("Yes", reasoning_content="No, it is not."),
+    reply_of("Yes", reasoning="no", tool_calls=None, refusal=None),
+    reply_of({"answer": "yes"}),
+    reply_of("Yes, because", finish="length"),
+    {"id": "1", "usage": {}, **reply_of("Yes")},
 ]
 
 
@@ -243,16 +170,19 @@ def test_replies_in_parts_calls_and_beside_their_thoughts(server, judge, reply):
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (said("Maybe"), "neither yes nor no: 'Maybe'"),
-        (said(None), "neither yes nor no"),
-        (said([]), "neither yes nor no"),
-        (said(None, reasoning_content="yes"), "neither yes nor no"),
-        (said("<think>so yes", finish="length"), r"write a larger scorers\.judge\.max_tokens"),
-        (said("It seems", finish="MAX_TOKENS"), r"write a larger scorers\.judge\.max_tokens"),
-        (said(None, "length", reasoning_content="I"), r"larger scorers\.judge\.max_tokens"),
-        (said(None, refusal="I cannot"), "refused by the server: I cannot"),
-        (said("Yes", finish="content_filter"), "refused by the server"),
-        (said("", finish="content_filter"), "refused by the server"),
+        (reply_of("Maybe"), "neither yes nor no: 'Maybe'"),
+        (reply_of(None), "neither yes nor no"),
+        (reply_of([]), "neither yes nor no"),
+        (reply_of(None, reasoning_content="yes"), "neither yes nor no"),
+        (
+            reply_of("<think>so yes", finish="length"),
+            r"write a larger scorers\.judge\.max_tokens",
+        ),
+        (reply_of("It seems", finish="MAX_TOKENS"), r"write a larger scorers\.judge\.max_tokens"),
+        (reply_of(None, "length", reasoning_content="I"), r"larger scorers\.judge\.max_tokens"),
+        (reply_of(None, refusal="I cannot"), "refused by the server: I cannot"),
+        (reply_of("Yes", finish="content_filter"), "refused by the server"),
+        (reply_of("", finish="content_filter"), "refused by the server"),
         ({"choices": [], "promptFeedback": {"blockReason": "SAFETY"}}, "refused by the server"),
         ((400, {"error": {"code": "content_filter"}}), "refused by the server: 400"),
     ],
@@ -268,7 +198,7 @@ def test_a_cell_of_empty_completions_asks_nothing(server, judge):
 
 
 def test_half_of_a_character_in_a_reply_is_kept_as_a_question_mark(server, judge):
-    server.respond = lambda body: json.dumps(said("Yes \ud83d")).encode()
+    server.respond = lambda body: json.dumps(reply_of("Yes \ud83d")).encode()
     assert yes(judge, "glad") == yes(judge, "glad") == [1] and len(server.bodies) == 1
 
 
@@ -278,7 +208,7 @@ def test_a_larger_number_of_tokens_is_named_by_the_key_that_sets_it(server, judg
 
     def respond(body):
         words = re.findall(r"\S+\s*", long)[: body["max_completion_tokens"]]
-        return said("".join(words), "length" if len(words) < 51 else "stop")
+        return reply_of("".join(words), "length" if len(words) < 51 else "stop")
 
     server.respond = respond
     judge["parameters"] = {"max_tokens": None, "max_completion_tokens": 5}
@@ -303,13 +233,13 @@ def test_a_larger_number_of_tokens_is_named_by_the_key_that_sets_it(server, judg
         (413, b"too large"),
         (422, {"detail": "this text is not for me"}),
         (451, b""),
-        said(None, finish="content_filter"),
-        said(None, refusal="I am sorry"),
+        reply_of(None, finish="content_filter"),
+        reply_of(None, refusal="I am sorry"),
         {"error": {"code": 400, "message": "no such text, please"}},
     ],
 )
 def test_one_refused_text_of_ten_is_a_gap_that_is_counted(server, judge, capsys, refusal):
-    server.respond = lambda body: refusal if "bad" in asked(body) else said("No")
+    server.respond = lambda body: refusal if "bad" in prompt_of(body) else reply_of("No")
     texts = [f"text {n}" for n in range(9)] + ["a bad one"]
     found = llm_judge.score(table(*texts), judge, None)
     assert found["yes"].tolist()[:9] == [0] * 9 and np.isnan(found["yes"][9])
@@ -341,7 +271,7 @@ def test_a_refused_parameter_is_named_with_the_key_that_helps(
 ):
     def respond(body):
         missing = [name for name, value in parameters.items() if (value is None) == (name in body)]
-        return (status, {"error": {"message": refusal}}) if missing else said("Yes")
+        return (status, {"error": {"message": refusal}}) if missing else reply_of("Yes")
 
     server.respond = respond
     with pytest.raises(UserError, match=r"scorers\.judge\.url: .* answered 4") as caught:
@@ -403,7 +333,7 @@ def test_what_may_pass_is_asked_again(server, judge, failure):
 
 
 def test_a_compressed_reply_is_read(server, judge):
-    packed = gzip.compress(json.dumps(said("Yes")).encode())
+    packed = gzip.compress(json.dumps(reply_of("Yes")).encode())
     server.once((200, packed, {"Content-Encoding": "gzip"}))
     assert yes(judge, "glad") == [1]
 
@@ -468,7 +398,7 @@ def test_what_does_not_pass_is_said_truly(server, judge, reply, message):
 def test_a_slow_server_is_waited_for_as_long_as_the_config_says(server, judge):
     def slow(body):
         time.sleep(0.5)
-        return said("Yes")
+        return reply_of("Yes")
 
     server.respond = slow
     assert yes({**judge, "timeout": 30}, "glad") == [1]
@@ -484,9 +414,8 @@ def test_a_login_of_netrc_does_not_take_the_keys_place(server, judge, tmp_path, 
 
 def test_the_key_is_written_nowhere(server, judge, tmp_path, capsys):
     """Also where the server repeats it in a refusal or an answer."""
-    server.respond = lambda body: (
-        (400, {"error": f"content_filter {KEY}"}) if "bad" in asked(body) else said(f"Yes {KEY}")
-    )
+    refusal = 400, {"error": f"content_filter {KEY}"}
+    server.respond = lambda body: refusal if "bad" in prompt_of(body) else reply_of(f"Yes {KEY}")
     assert yes(judge, "glad") == [1]
     with pytest.raises(CellError) as caught:
         yes(judge, "bad")
@@ -529,7 +458,7 @@ def test_gaps_stand_in_the_record_and_a_cell_without_answers_fails_alone(server,
     frame = pd.DataFrame(rows, columns=["cell", "condition", "completion"])
     frame = frame.assign(prompt_id=0, sample=range(len(rows)), prompt="We said")
     tiny.none_failed(frame).to_parquet(tmp_path / "completions.parquet")
-    server.respond = lambda body: said(None if "bad" in asked(body) else "Yes")
+    server.respond = lambda body: reply_of(None if "bad" in prompt_of(body) else "Yes")
 
     def scored() -> dict:
         return scores.score_completions(
@@ -560,42 +489,6 @@ def test_perspective_fails_a_cell_without_any_score(server, judge):
         server.respond = lambda body, given=scores_of: {"attributeScores": given}
         with pytest.raises(UserError, match="not of the form"):
             perspective.score(table("trois"), toxic, None)
-
-
-@pytest.mark.workflow
-def test_a_judge_in_a_run(server, judge, tmp_path, tiny_model):
-    """Its parameters, nulls too, reach the server; a gap stands in the record; the key nowhere."""
-    settings = tiny.config()
-    parameters = {"max_tokens": None, "max_completion_tokens": 9, "temperature": None}
-    entry = {key: value for key, value in judge.items() if key not in ("name", "answers")}
-    entry |= {"question": "{prompt}|{completion}", "parameters": parameters}
-    settings["scorers"]["judge"] = entry
-    settings["experiments"]["sweep"]["scorers"] += ["judge"]
-    space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
-    first = []
-
-    def respond(body):
-        prompt = asked(body).split("|")[0]
-        first.append(prompt)
-        refused = (400, {"error": {"code": "content_filter"}})
-        return refused if prompt == first[0] else said("No")
-
-    server.respond = respond
-    target = "results/scores/tiny/sweep/judge.parquet"
-    space.run("--", target)
-    body = server.bodies[-1]
-    assert body.keys() == {"model", "messages", "max_completion_tokens"}
-    table = pd.read_parquet(space.folder / target)
-    refused = table.groupby("prompt_id")["yes"].apply(lambda values: values.isna().all())
-    assert sorted(refused) == [False, True] and (table["yes"].dropna() == 0).all()
-    record = read_json(space.folder / target.replace(".parquet", ".provenance.json"))
-    cells = table.groupby("cell").ngroups
-    assert list(record["facts"]["gaps"].values()) == [{"refused by the server": 2}] * cells
-    assert "2 of 4 texts have no answer: 2 refused by the server" in space.log(
-        "scores/tiny/sweep/judge"
-    )
-    for path in (space.folder / "results").rglob("*"):
-        assert not path.is_file() or KEY.encode() not in path.read_bytes()
 
 
 def test_a_reply_that_is_none_is_unreadable():

@@ -1,6 +1,5 @@
 """Mistakes in the config: one message with key, value and remedy, before a model is loaded."""
 
-import copy
 import datetime
 import sys
 import time
@@ -18,9 +17,8 @@ from actadd.engine.tokens import Tokens
 from actadd.measure.experiment import Experiment
 from actadd.vectors.activations import contrast_ids
 from builders import tiny
+from builders.configs import BOMB, DELETE, changed
 
-DEFAULT = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
-DELETE = object()
 ADDITION = "experiments.topic-sweep.conditions.actadd.additions.0"
 SOURCE = "sources.new"
 PAIR = {"kind": "pair", "positive": "a", "negative": "b"}
@@ -30,21 +28,6 @@ TIMING = {"positive": "a", "negative": "b"}
 SHAPE = {"layers": 2, "d_model": 8, "heads": 4, "vocabulary": 16}
 # Stands where a secret would; no message may show it.
 SECRET = "hunter2"
-
-
-def changed(path: str, value, config: dict = DEFAULT) -> dict:
-    """The default config with one value set, or its key removed."""
-    config = copy.deepcopy(config)
-    *parents, last = path.split(".")
-    place = config
-    for key in parents:
-        place = place[int(key)] if isinstance(place, list) else place[key]
-    last = int(last) if isinstance(place, list) else last
-    if value is DELETE:
-        del place[last]
-    else:
-        place[last] = value
-    return config
 
 
 def url(address: str) -> dict:
@@ -163,11 +146,6 @@ MISTAKES = [
         "scorers.about",
         {"kind": "topics", "source": "minilm", "topics": {"art": ["about art"]}},
         ["scorers.about.source", "'minilm'"],
-    ),
-    (
-        "scorers.about",
-        {"kind": "topics", "source": "all-minilm-l6-v2", "topics": {"count": ["about counts"]}},
-        ["scorers.about.topics", "'count'"],
     ),
     (
         "scorers.judge",
@@ -368,8 +346,8 @@ MISTAKES = [
     ("datasets.openings.file", "a.csv\n", ["datasets.openings.file", r"'a.csv\n'"]),
     ("datasets.openings.file", "a" * 300, ["datasets.openings.file", "300 characters"]),
     ("data_dir", "~nobody-of-this-name/x", ["data_dir", "no such home"]),
-    ("data_dir", "a" * 300, ["data_dir", "no folder"]),
-    ("data_dir", "/dev/null", ["data_dir", "no folder"]),
+    ("data_dir", "a" * 300, ["data_dir", "not a folder"]),
+    ("data_dir", "/dev/null", ["data_dir", "not a folder"]),
     ("data_dir", "", ["data_dir", "empty"]),
     (SOURCE, {"type": "path", "path": "."}, [f"{SOURCE}.path", "'.'", "results"]),
     (SOURCE, {"type": "path", "path": "/"}, [f"{SOURCE}.path", "'/'", "results"]),
@@ -583,9 +561,9 @@ MISTAKES = [
     ),
     ("figures.topic.colour", "red", ["figures.topic", "'colour'"]),
     ("figures.topic-sweep.x", "time", ["figures.topic-sweep.x", "'time'", "coefficient"]),
-    ("figures.topic.log", "yes", ["figures.topic.log", "'yes'", "true or false"]),
+    ("figures.topic-sweep.log", "yes", ["figures.topic-sweep.log", "'yes'", "true or false"]),
     ("figures.norms.relative_to", "joy", ["figures.norms.relative_to", "'joy'"]),
-    ("figures.norms.depth", 2, ["figures.norms.depth", "2"]),
+    ("figures.norms.depth", 0.5, ["figures.norms", "'depth'", "vectors"]),
     ("figures.topic-sweep.condition", "none", ["figures.topic-sweep.condition", "'none'"]),
     (
         "lenses",
@@ -631,30 +609,22 @@ MISTAKES = [
             ),
         )
     ],
-    (
-        "comparison",
-        {"claims": {"long": {"title": "x" * 200_000, "source": "x", "test": {"above": 0}}}},
-        ["comparison", "bytes", "100,000"],
-    ),
 ]
 
 TEXT = (tiny.ROOT / "config.yaml").read_text(encoding="utf-8")
-BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
-)
 
 # What is in the file, what the message must name beside the file.
 WRITTEN = [
-    (TEXT + "\nseed: 1\n", ["seed", "line 5", "remove one"]),
+    (TEXT + "\nseed: 1\n", ["seed", "line 8", "remove one"]),
     ("a:\n  b: 1\n  c: 2\n  'b': 1\n", ["line 4", "a.b", "line 2"]),
     ('{"seed": 1,\n "seed": 2}', ["line 2", "seed", "line 1"]),
     ("figures: {}\ntables: {}\nfigures: {}\n", ["line 3", "figures", "line 1"]),
     ("a: {<<: {b: 1}, <<: {b: 2}}\n", ["line 1", "a.<<"]),
-    ("seed: [1\n", ["line 2", "no YAML", "brackets"]),
+    ("seed: [1\n", ["line 2", "not valid YAML", "brackets"]),
     ("a:\n\tb: 1\n", ["line 2", "spaces, not tabs"]),
     ("title: a: b\n", ["line 1", "quotes"]),
     ("title: @b\n", ["line 1", "quotes"]),
-    ("title: 'it's\n", ["no YAML", "quotes"]),
+    ("title: 'it's\n", ["not valid YAML", "quotes"]),
     ("a: *b\n", ["line 1", "undefined alias"]),
     ("seed: 1\n---\nseed: 2\n", ["line 2", "another document"]),
     ("just a sentence\n", ["line 1", "keys at its top"]),
@@ -679,7 +649,7 @@ WRITTEN = [
     ("a: 12:30\n", ["line 1", "a", "12:30", "base 60"]),
     ("a: 010\n", ["line 1", "a", "010", "octal"]),
     ("a: " + "9" * 5000 + "\n", ["line 1", "a", "5000 digits"]),
-    ("seed: 1\nb: \x01\n", ["no YAML", "control"]),
+    ("seed: 1\nb: \x01\n", ["not valid YAML", "control"]),
     ('a: "\\ud800"\n', ["line 1", "escape"]),
     ("seed: 1\ntitle: é\n".encode("latin-1"), ["line 2", "0xe9", "UTF-8"]),
     (TEXT.encode("utf-16"), ["line 1", "UTF-8"]),
@@ -786,54 +756,6 @@ def test_files_are_merged_as_snakemake_merges_them(tmp_path):
         (tmp_path / f"{number}.yaml").write_text(text)
         update_config(merged, yaml.safe_load(text))
     assert load(sorted(tmp_path.glob("*.yaml"))) == merged
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_model, tmp_path_factory) -> tiny.Workspace:
-    """The workflow with a config that each test writes; nothing is run in it."""
-    return tiny.Workspace.create(tmp_path_factory.mktemp("refusing") / "space", tiny_model)
-
-
-def tiny_with(path: str, value) -> str:
-    return yaml.safe_dump(changed(path, value, tiny.CONFIG))
-
-
-@pytest.mark.workflow
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("seed: [1\n", "config.yaml, line 2, column 1: this is no YAML"),
-        ("just a sentence\n", "config.yaml, line 1: a config has keys at its top"),
-        (yaml.safe_dump(tiny.CONFIG) + "seed: 1\n", "seed: this key stands already on line"),
-        ("a: !!python/object/apply:os.system ['touch made']\n", "a: !!python/object/apply"),
-        ("__use_yte__: true\na: ?__import__('os').system('touch made')\n", "__use_yte__ would run"),
-        (BOMB, "its aliases (*name)"),
-        ("title: \xff\n".encode("latin-1"), "the byte 0xff is not UTF-8"),
-        (tiny_with("experiments.sweep.models", ["large"]), "experiments.sweep.models"),
-        (tiny_with("sources.tiny.path", "."), "sources.tiny.path: '.' and the results"),
-        (tiny_with("datasets.texts.file", "../x.csv"), "datasets.texts.file: '../x.csv'"),
-        (tiny_with("vectors.love-hate.positive", 1), "vectors.love-hate.positive: 1"),
-        (tiny_with("models.tiny.layers", 10**9), "models.tiny.layers: 1000000000"),
-    ],
-    ids=range(12),
-)
-def test_snakemake_says_it_in_a_few_lines(folder, text, named):
-    file = folder.folder / "config.yaml"
-    file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    printed = folder.run("-n", fails=True)
-    assert named in printed and "Traceback" not in printed
-    assert len([line for line in printed.splitlines() if line.strip()]) <= 9
-    assert not (folder.folder / "made").exists() and not (folder.folder / "results").exists()
-
-
-@pytest.mark.workflow
-def test_a_config_file_of_the_command_line_is_refused_too(folder):
-    folder.configure(tiny.config())
-    (folder.folder / "over.yaml").write_text("seed: 1\nseed: 2\n")
-    printed = folder.run("-n", "--configfile", "over.yaml", fails=True)
-    assert "over.yaml, line 2: seed: this key stands already on line 1" in printed
-    printed = folder.run("-n", "--config", "seed=2024-01-01", fails=True)
-    assert "seed: '2024-01-01'" in printed and "Traceback" not in printed
 
 
 def prompts_file(folder, *rows: str) -> Path:
@@ -988,48 +910,3 @@ def test_a_contrast_prompt_that_does_not_fit_is_named(prepared, entry, named):
     with pytest.raises(UserError) as caught:
         contrast_ids({"name": "new", **entry}, Tokens(prepared))
     assert all(word in str(caught.value) for word in named), caught.value
-
-
-@pytest.mark.workflow
-@pytest.mark.parametrize(
-    ("section", "change", "log", "named"),
-    [
-        (
-            "datasets",
-            {"prompts": {"title": "short", "texts": ["Go", "I went up to my friend"]}},
-            "completions/tiny/sweep",
-            "prompt 'Go' (texts.0): the vector has",
-        ),
-        (
-            "datasets",
-            {"prompts": {"title": "special", "file": "mine.csv"}},
-            "completions/tiny/sweep",
-            "(mine.csv:3): 'I went to <|endoftext|> my friend' holds '<|endoftext|>'",
-        ),
-        (
-            "vectors",
-            {"love-hate": {"positive": "to <|endoftext|>"}},
-            "activations/tiny/love-hate",
-            "vectors.love-hate: prompt 'to <|endoftext|>'",
-        ),
-        ("models", {"tiny": {"layers": 4}}, "model/tiny", "models.tiny.layers: 4 is wrong"),
-        ("models", {"tiny": {"bos": "<s>"}}, "model/tiny", "models.tiny.bos: '<s>' is"),
-        ("sources", {"tiny": {"path": "nowhere"}}, "fetch/tiny", "sources.tiny.path: nowhere"),
-    ],
-)
-def test_what_only_a_job_can_see(tmp_path, tiny_model, section, change, log, named):
-    settings = tiny.config()
-    for name, values in change.items():
-        if section == "datasets":
-            settings[section][name] = values
-        else:
-            settings[section][name] |= values
-    del settings["experiments"]["chosen"]
-    settings["experiments"]["sweep"]["prompts"] = {"dataset": "prompts"}
-    space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
-    rows = ["text", "The weather was cold and", "I went to <|endoftext|> my friend"]
-    (space.folder / "mine.csv").write_text("\n".join(rows))
-    space.run(fails=True)
-    said = space.log(log)
-    assert named in said and "Traceback" not in said
-    assert len(said.splitlines()) <= 5

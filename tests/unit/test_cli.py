@@ -8,50 +8,24 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from actadd import SteeringVectors, save_vectors
-from actadd.base.files import read_json
 from actadd.cli import app, project, shown
-from actadd.cli import plan as planning
-from actadd.cli.project import configured
 from actadd.config.files import load
 from actadd.engine.tokens import Tokens
-from actadd.pipeline.plan import Plan
 from builders import tiny
+from builders.commands import TRIAL, actadd, plan_rows
 
-TRIAL = ("--positive", "Love", "--negative", "Hate", "--layer", "1", "--samples", "2")
 PROMPT = "I went up to my friend and said"
-
-
-def actadd(*arguments: str, code: int = 0) -> str:
-    """What a command prints; both streams. Fails the test if its exit code surprises."""
-    done = CliRunner().invoke(app, list(arguments))
-    assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
-    return done.output
-
-
-def table(printed: str) -> list[dict[str, str]]:
-    """The tab-separated lines at the beginning of what was printed, as rows."""
-    lines = [line.split("\t") for line in printed.splitlines() if "\t" in line]
-    return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
-
-
-@pytest.fixture
-def here(space, monkeypatch):
-    """A finished workspace, and we are in it."""
-    monkeypatch.chdir(space.folder)
-    return space
 
 
 @pytest.fixture
 def configs(tmp_path, monkeypatch):
     """A folder with nothing but a config and what it names, and we are in it."""
-    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    (tmp_path / "labelled.csv").write_text("text,label\ngood,1\nbad,-1\n")
+    tiny.write_data(tmp_path)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tiny.config()))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -186,21 +160,6 @@ def test_coefficient_0_changes_nothing_and_another_does(prepared):
     assert trial(prepared, "--coefficient", "4", "--tokens", "8", "--seed", "1") != other
 
 
-@pytest.mark.workflow
-def test_it_draws_what_the_workflow_draws(here):
-    table = pd.read_parquet("results/completions/tiny/sweep.parquet")
-    prompt = table["prompt"].iloc[0]
-    given = ["--model", "tiny", *TRIAL, "--coefficient", "2", "--tokens", "5", prompt]
-    printed = actadd("try", *given)
-    rows = table[table["prompt"] == prompt]
-    steered = rows[(rows["layer"] == 1) & (rows["coefficient"] == 2)]
-    unsteered = rows[rows["method"] == "unsteered"]
-    for name, own in (("unsteered", unsteered), ("steered", steered)):
-        for sample, text in zip(own["sample"], own["completion"], strict=True):
-            line = f"{prompt}{text}".replace("\n", "\\n")
-            assert f"{name} {sample + 1}\t{line}\n" in printed
-
-
 def test_on_a_terminal_they_stand_side_by_side(prepared, monkeypatch):
     monkeypatch.setattr("actadd.cli.try_out.on_terminal", lambda: True)
     printed = actadd("try", "--model", str(prepared), *TRIAL, "--tokens", "4", PROMPT)
@@ -277,7 +236,7 @@ def test_stop_tokens_of_all_the_models_files(tiny_model, tmp_path, monkeypatch):
     )
     asked = []
     monkeypatch.setattr(
-        "actadd.engine.generation.generate",
+        "actadd.engine.drawing.generation.generate",
         lambda *_, stop_ids, **__: asked.append(stop_ids) or 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):
@@ -401,24 +360,6 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path):
         assert said.startswith(f"error: {tmp_path}") and "or name another" in said
 
 
-@pytest.mark.workflow
-def test_vectors_are_listed_with_their_norms(here):
-    rows = table(actadd("vectors"))
-    assert [row["vector"] for row in rows] == ["calm", "love-hate", "random"]
-    norms = pd.read_csv("results/vectors/tiny/calm/norms.csv")
-    largest = norms.groupby("layer")["ratio"].max()
-    assert rows[0] == {
-        "model": "tiny",
-        "vector": "calm",
-        "kind": "pair",
-        "layers": str(tiny.LAYERS),
-        "positions": str(norms["position"].max() + 1),
-        "norm / stream's": f"{largest.min():.2g} to {largest.max():.2g}",
-        "prompts": "'Calm' - 'Anger'",
-    }
-    assert rows[2]["prompts"] == "like love-hate, seed 0"
-
-
 def test_no_vectors_is_said(tmp_path):
     assert "there are no vectors" in actadd("vectors", "--results", str(tmp_path), code=1)
 
@@ -426,87 +367,8 @@ def test_no_vectors_is_said(tmp_path):
 # --- plan ---
 
 
-def planned(*arguments: str) -> dict[str, dict[str, str]]:
-    return {row["experiment"]: row for row in table(actadd("plan", *arguments))}
-
-
-@pytest.mark.workflow
-def test_after_a_run_nothing_is_to_compute(here):
-    rows = planned()
-    assert {name: row["cells"] for name, row in rows.items()} == {
-        "sweep": "5",
-        "chosen": "3",
-        "ratio": "3",
-    }
-    for row in rows.values():
-        assert row["in store"] == row["cells"] and row["to compute"] == "0"
-        assert row["passes"] == row["tokens"] == "0" and row["time"] == "0 s"
-
-
-@pytest.mark.workflow
-def test_a_plan_tells_the_cells_that_a_change_asks_for(here):
-    settings = tiny.config()
-    changed = settings["experiments"]["ratio"]["conditions"]["actadd"]["additions"][0]
-    changed["coefficient"] = [1, 2, 3, -1]
-    settings["experiments"]["sweep"]["samples"] = 3
-    here.configure(settings)
-    rows = planned()
-    assert (rows["ratio"]["in store"], rows["ratio"]["to compute"]) == ("3", "2")
-    # 4 texts on both new conditions, each read once.
-    texts = pd.read_parquet("results/logprobs/tiny/ratio.parquet")
-    once = texts[texts["method"] == "unsteered"].groupby("text_id")["token_index"].max() + 1
-    assert rows["ratio"]["tokens"] == f"{2 * once.sum():,}"
-    # 2 prompts, 3 samples and 5 tokens a cell; what is read comes on top.
-    assert (rows["sweep"]["in store"], rows["sweep"]["to compute"]) == ("0", "5")
-    drawn = 5 * 2 * 3 * 5
-    assert drawn < int(rows["sweep"]["tokens"]) < 3 * drawn
-    assert rows["sweep"]["time"] == "?"
-    # The choice is made on the sweep, so what it leads to is not known yet.
-    assert rows["chosen"]["in store"] == "?" and rows["chosen"]["to compute"] == "<= 3"
-    assert "results/choices/tiny/chosen.json will be made again: chosen on" in actadd("plan")
-
-
-@pytest.mark.workflow
-def test_time_comes_from_what_this_machine_has_shown(here):
-    settings = tiny.config()
-    settings["experiments"]["sweep"]["samples"] = 3
-    here.configure(settings)
-    assert planned("--calibrate")["sweep"]["time"].endswith(" s")
-    file = here.folder / "results/benchmark/rates.json"
-    [rate] = read_json(file)["rates"]
-    assert rate["model"] == "tiny" and rate["batch_rows"] == 4
-    assert rate["drawn"] > 0 and rate["read"] > 0
-    # It is kept for later plans, of this machine and of nothing else.
-    assert planned()["sweep"]["time"] != "?"
-    file.write_text(file.read_text().replace('"cores": ', '"cores": 9'))
-    assert planned()["sweep"]["time"] == "?"
-
-
-@pytest.mark.workflow
-def test_the_time_of_a_judge_is_that_of_reading_what_it_has_not_read(here):
-    settings = tiny.config()
-    settings["experiments"]["sweep"]["scorers"] = ["distinct", "fluency"]
-
-    def forecast():
-        here.configure(settings)
-        plan = Plan(configured([]), Path.cwd())
-        conditions = planning.rate_conditions("tiny", plan.cells("tiny", "sweep").slice)
-        # A second for each token that is read.
-        return planning.forecast(plan, "tiny", "sweep", [{**conditions, "drawn": 1e9, "read": 1}])
-
-    drawn = 5 * 2 * 2 * 5
-    found = forecast()
-    assert found.missing == 0 and drawn < found.seconds < 5 * drawn
-    here.run("--", "results/scores/tiny/sweep/fluency.parquet")
-    assert forecast().seconds == 0
-    settings["experiments"]["sweep"]["samples"] = 3
-    found = forecast()
-    assert found.missing == 5 and found.work.judged > 5 * 2 * 3 * 5
-    assert found.seconds == pytest.approx(found.work.read + found.work.judged)
-
-
 def test_before_anything_is_made_a_plan_gives_limits(configs):
-    rows = planned()
+    rows = plan_rows()
     assert rows["sweep"]["in store"] == "?" and rows["sweep"]["to compute"] == "<= 5"
     # 5 conditions on 2 prompts with 2 samples of 5 tokens.
     assert rows["sweep"]["tokens"] == "<= 100"
@@ -517,48 +379,6 @@ def test_before_anything_is_made_a_plan_gives_limits(configs):
 
 
 # --- store ---
-
-
-@pytest.mark.workflow
-def test_what_tables_and_config_use_is_kept_and_the_rest_removed(here):
-    store = here.folder / "results/store"
-    used = set(store.rglob("*.parquet"))
-    stale = store / "ab" / f"{'ab' * 32}.parquet"
-    stale.parent.mkdir(exist_ok=True)
-    stale.write_bytes(b"x" * 2000)
-    failed = stale.with_name(f"{'ab' * 32}.failed.json")
-    failed.write_text("{}")
-    assert f"{len(used) + 1} cells" in actadd("store")
-    printed = actadd("store", "--prune", "--dry-run")
-    assert stale.exists() and str(stale.relative_to(here.folder)) in printed
-    assert "2 files with 2.0 kB would be removed" in printed
-    printed = actadd("store", "--prune")
-    assert "2 files with 2.0 kB removed" in printed
-    assert set(store.rglob("*.parquet")) == used and not failed.exists()
-
-
-@pytest.mark.workflow
-def test_cells_without_a_table_are_kept_for_the_config_and_go_with_it(here):
-    """A killed run has finished cells that no table holds yet."""
-    store = here.folder / "results/store"
-    used = set(store.rglob("*.parquet"))
-    for folder in ("completions", "logprobs", "scores"):
-        for path in (here.folder / "results" / folder).rglob("ratio.parquet"):
-            path.unlink()
-    actadd("store", "--prune")
-    assert set(store.rglob("*.parquet")) == used
-    settings = tiny.config()
-    del settings["experiments"]["ratio"], settings["figures"]["ratio"]
-    here.configure(settings)
-    assert "3 files" in actadd("store", "--prune")
-    assert len(set(store.rglob("*.parquet"))) == len(used) - 3
-
-
-@pytest.mark.workflow
-def test_nothing_is_pruned_while_the_workflow_runs(here):
-    (here.folder / ".snakemake/locks").mkdir(exist_ok=True)
-    (here.folder / ".snakemake/locks/0.input.lock").touch()
-    assert "the workflow is running here" in actadd("store", "--prune", code=1)
 
 
 def test_dry_run_alone_is_a_mistake(configs):

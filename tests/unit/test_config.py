@@ -19,8 +19,7 @@ TERMS = "https://example.org/terms"
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     """A config in whose folder the datasets' files are."""
-    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    (tmp_path / "labelled.csv").write_text("text,label\na b,1\nc d,-1\n")
+    tiny.write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tiny.config()
 
@@ -228,7 +227,7 @@ def test_an_absolute_data_dir(settings, tmp_path):
 
 def test_a_data_dir_that_is_no_folder_is_an_error(settings, tmp_path):
     settings["data_dir"] = "nowhere"
-    with pytest.raises(UserError, match=r"data_dir: 'nowhere' is no folder"):
+    with pytest.raises(UserError, match=r"data_dir: 'nowhere' is not a folder"):
         checked(settings, tmp_path)
 
 
@@ -292,15 +291,6 @@ def test_two_samplings_that_are_the_same_are_refused(settings):
     settings["experiments"]["sweep"]["conditions"]["unsteered"]["sampling"] = drawn
     with pytest.raises(UserError, match=r"conditions\.unsteered\.sampling: .*write each once"):
         checked(settings)
-
-
-@pytest.mark.workflow
-def test_an_experiment_may_be_called_none(tmp_path, tiny_model):
-    settings = tiny.config()
-    del settings["experiments"]["chosen"], settings["figures"]["sweep"]
-    settings["experiments"]["none"] = settings["experiments"].pop("sweep")
-    space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
-    assert space.planned("--", "results/completions/tiny/none.parquet")["completions"] == 1
 
 
 DISTINCT = "distinct.distinct_1"

@@ -7,7 +7,6 @@ beside this repository); without them those tests are skipped.
 import copy
 import io
 import json
-import os
 import tarfile
 from pathlib import Path
 
@@ -25,20 +24,9 @@ from actadd.base.errors import UserError
 from actadd.config.checks import checked
 from actadd.data import datasets
 from builders import tiny
+from builders.paper import COPIES, WEDDING_WORDS
 
-PUBLISHED = Path(os.environ.get("ACTADD_DATA_DIR", tiny.ROOT.parent / "shared" / "data"))
 DATA = tiny.ROOT / "workflow" / "data"
-WEDDING = [
-    "wedding",
-    "weddings",
-    "wed",
-    "marry",
-    "married",
-    "marriage",
-    "bride",
-    "groom",
-    "honeymoon",
-]
 
 
 def prepared(source: Path, learned: Path | None = None, **spec) -> pd.DataFrame:
@@ -65,7 +53,7 @@ def written(path: Path, content) -> Path:
 
 
 def published(folder: str) -> Path:
-    path = PUBLISHED / folder
+    path = COPIES / folder
     if not path.is_dir():
         pytest.skip(f"no {path}: set ACTADD_DATA_DIR to a folder with the published data files")
     return path
@@ -240,7 +228,7 @@ DOCUMENTS = [
 
 
 def test_documents_by_the_share_of_their_words(tmp_path):
-    rule = {"words": WEDDING, "bin": 0.005}
+    rule = {"words": WEDDING_WORDS, "bin": 0.005}
     forward = written(tmp_path / "a.json", [{"text": text} for text in DOCUMENTS])
     back = written(tmp_path / "b.json", [{"text": text} for text in reversed(DOCUMENTS)])
     table = prepared(forward, frequency=rule)
@@ -260,7 +248,7 @@ def test_documents_by_the_share_of_their_words(tmp_path):
 
 def test_wide_shares_get_groups_of_one_width(tmp_path):
     source = written(tmp_path / "x.txt", "wed wed\nwed " + "a " * 99 + "\na b\n")
-    table = prepared(source, frequency={"words": WEDDING, "bin": 0.01})
+    table = prepared(source, frequency={"words": WEDDING_WORDS, "bin": 0.01})
     assert sorted(table["group"]) == ["000", "001", "100"]
 
 
@@ -434,10 +422,10 @@ def test_the_open_web_text_sample(tmp_path):
     source = copied("openwebtext", tmp_path)
     spec = {"file": "openwebtext_1.xz", "format": "documents"}
     assert len(prepared(source, **spec)) == 149
-    rule = {"words": WEDDING, "bin": 0.0001}
+    rule = {"words": WEDDING_WORDS, "bin": 0.0001}
     table = prepared(source, frequency=rule | {"unrelated": 1}, **spec)
     assert len(table) == 10, "nine documents with a keyword, and one without"
-    rule = {"words": WEDDING, "bin": 0.005}
+    rule = {"words": WEDDING_WORDS, "bin": 0.005}
     table = prepared(source, frequency=rule, sentences=True, at_least_words=6, **spec)
     assert set(table["group"]) == {"0.0", "1.0"} and not table["text"].str.contains("\0").any()
 

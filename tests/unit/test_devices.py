@@ -253,8 +253,7 @@ def test_a_program_sees_the_devices_that_its_job_needs(tmp_path, spec, visible):
 
 @pytest.mark.parametrize(("device", "found"), [("cuda", (2, 1, 3, 1, 0)), ("cpu", (0,) * 5)])
 def test_jobs_ask_snakemake_for_as_many_as_their_model_needs(tmp_path, monkeypatch, device, found):
-    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    (tmp_path / "labelled.csv").write_text("text,label\na b,1\nc d,-1\n")
+    tiny.write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
     settings = tiny.config(compute={"device": device})
     settings["models"]["judge"] = {**settings["models"]["tiny"], "gpus": 3}

@@ -4,16 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_lens import write
 from transformers import AutoModelForCausalLM
 
 from actadd.data import datasets
-from actadd.engine.steering import blocks
+from actadd.engine.structure import blocks
 from actadd.engine.tokens import Tokens
-from actadd.measure import divergence
 from actadd.measure.measurement import measure
+from actadd.measure.measures import divergence
 from actadd.results import summaries
 from builders import tiny
+from builders.vectors import write_layer
 
 TEXTS = ["The ship left the port with its cargo", "The bride went home"]
 WATCH = [" wedding", "the"]
@@ -53,7 +53,7 @@ def files(prepared, vector, tmp_path_factory):
         spec,
         model_dir=prepared,
         texts_file=folder / "t.parquet",
-        vector_files=[write(folder, "v", 1, vector)],
+        vector_files=[write_layer(folder, "v", 1, vector)],
         choice=None,
         store=folder / "store",
         output=folder / "d.parquet",

@@ -89,8 +89,7 @@ def test_the_installed_library_is_complete(tmp_path):
         assert (site / f"actadd/results/explorer/page.{kind}").stat().st_size
 
     folder.mkdir()
-    (folder / "texts.csv").write_text(tiny.TEXTS)
-    (folder / "labelled.csv").write_text("text,label\ngood,1\nbad,-1\n")
+    tiny.write_data(folder)
     (folder / "config.yaml").write_text(json.dumps(tiny.config()))
 
     def printed(*command: str) -> str:

@@ -14,7 +14,6 @@ import torch
 import transformers as tf
 import yaml
 from safetensors.torch import save_file
-from test_exchange import installed
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
@@ -25,6 +24,7 @@ from actadd.models.encoders import embed
 from actadd.scorers.models.similarity import similarity
 from actadd.scorers.models.topics import topics
 from builders import tiny
+from builders.packages import install
 
 TOOLS = Path(__file__).parents[1] / "tools"
 WIDTH, CONTEXT = 16, 64
@@ -313,7 +313,7 @@ def test_both_scorers_take_the_encoder_as_its_files_say(zoo):
 @pytest.mark.network
 def test_sentence_transformers_embeds_as_we_do(zoo, tmp_path):
     """Every family, pooling and kind of file, and the encoder of the default run."""
-    library = installed(tmp_path / "library", "sentence-transformers==6.2.0")
+    library = install(tmp_path / "library", "sentence-transformers==6.2.0")
     described = {"prompts": {"query": "Query: "}, "default_prompt_name": "query"}
     folders = [zoo.make(f"st-{mode}", modules=(pooling(mode),)) for mode in MODES]
     for mode in MODES:

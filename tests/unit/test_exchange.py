@@ -29,8 +29,10 @@ from safetensors.torch import save_file as save_tensors
 from transformers import GPT2LMHeadModel
 
 from actadd import Addition, SteeringVectors, UserError, load_vectors, save_vectors, steer
-from actadd.vectors.derivation import write_vector
-from actadd.vectors.file_formats import FORMATS, from_steering_vectors, to_steering_vectors
+from actadd.vectors.file_formats import FORMATS
+from actadd.vectors.formats.steering_vectors import from_steering_vectors, to_steering_vectors
+from actadd.vectors.vector_files import write_vector
+from builders.packages import install
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -65,32 +67,17 @@ def model(tiny_model):
     return GPT2LMHeadModel.from_pretrained(tiny_model).eval()
 
 
-def installed(folder: Path, *requirements: str) -> Path:
-    """A folder with packages as they are, for PYTHONPATH; skips where no registry is reached."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"),
-            *("--only-binary", ":all:", "--target", folder, *requirements),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        pytest.skip(f"{', '.join(requirements)} cannot be installed: {done.stderr[-300:]}")
-    return folder
-
-
 @pytest.fixture(scope="session")
 def repeng(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("repeng")
-    return installed(folder, "repeng==0.4.0", "numpy==1.26.4")
+    return install(folder, "repeng==0.4.0", "numpy==1.26.4")
 
 
 @pytest.fixture
 def steering_vectors(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.getbasetemp() / "steering-vectors"
     if not folder.exists():
-        installed(folder, "steering-vectors==0.12.2")
+        install(folder, "steering-vectors==0.12.2")
     monkeypatch.syspath_prepend(folder)
     return pytest.importorskip("steering_vectors")
 
@@ -187,15 +174,13 @@ def test_bare_tensors_are_read(tmp_path):
 
 def test_the_workflows_own_files_are_read(tmp_path):
     folder = tmp_path / "vectors" / "tiny" / "love"
-    for layer in range(3):
-        path = folder / f"layer_{layer:02d}.safetensors"
-        write_vector(path, NOISE[layer], vector={**CONTRAST, "name": "love"}, layer=layer)
-    write_vector(folder / "layer_03.safetensors", NOISE[0, :0], vector={"kind": "file"}, layer=3)
+    rows = dict(enumerate(NOISE[:3]))
+    write_vector(folder / "vector.safetensors", rows, vector={**CONTRAST, "name": "love"})
     found = load_vectors(folder)
     assert found.layers == [0, 1, 2] and found.model == "tiny" and found.position == "front"
     assert found.contrast == {**CONTRAST, "name": "love"}
     assert found.rows[1].tobytes() == NOISE[1].tobytes()
-    assert same(load_vectors(folder / "layer_02.safetensors"), found.only([2]))
+    assert same(load_vectors(folder / "vector.safetensors"), found)
 
 
 def test_a_loaded_vector_steers_as_the_one_that_was_saved(tmp_path, model):
@@ -302,7 +287,7 @@ def test_a_pickle_is_never_loaded(tmp_path, format):
 def test_files_that_are_something_else_are_named(tmp_path, tiny_model):
     with pytest.raises(UserError, match=r"none\.gguf does not exist"):
         load_vectors(tmp_path / "none.gguf")
-    with pytest.raises(UserError, match="holds no layer_NN"):
+    with pytest.raises(UserError, match=r"holds no vector\.safetensors"):
         load_vectors(tmp_path)
     with pytest.raises(UserError, match=r"'\.pt' is no known format; name one of safetensors"):
         (tmp_path / "vector.pt").touch()
@@ -623,12 +608,10 @@ def command(tmp_path, monkeypatch):
     from actadd.cli import app
 
     monkeypatch.chdir(tmp_path)
-    for layer in range(3):
-        values = np.concatenate([np.zeros((1, 32), np.float32), NOISE[layer, :1]])
-        about = {"vector": {**CONTRAST, "name": "love"}, "layer": layer}
-        write_vector(
-            Path(f"results/vectors/tiny/love/layer_{layer:02d}.safetensors"), values, **about
-        )
+    bos = np.zeros((1, 32), np.float32)
+    rows = {layer: np.concatenate([bos, NOISE[layer, :1]]) for layer in range(3)}
+    about = {"vector": {**CONTRAST, "name": "love"}}
+    write_vector(Path("results/vectors/tiny/love/vector.safetensors"), rows, **about)
     return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
 
 

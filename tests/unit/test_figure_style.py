@@ -4,21 +4,30 @@ import colorsys
 import itertools
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
-from matplotlib.text import Text
 from PIL import Image
-from test_figures import ABOUT, row, unsteered
-from test_paper_figures import comparison_rows, cosine_rows, divergence_rows, precision_rows
-from test_tables import FAILED, lens_rows, overhead_rows, pair_sources, shift_rows
 
-from actadd.results import displays, figures
-from actadd.results.figures import common
-from builders import tiny
+from actadd.results import drawing
+from actadd.results.displays.kinds import FIGURES
+from builders.figures import visible_texts
+from builders.rows import (
+    COST,
+    FAILED,
+    WORDS,
+    comparison_rows,
+    cosine_rows,
+    divergence_rows,
+    lens_rows,
+    overhead_rows,
+    pair_sources,
+    precision_rows,
+    row,
+    shift_rows,
+    unsteered,
+)
 
-WORDS, COST = "words.any", "fluency.perplexity"
 METRICS = {"metrics": [WORDS, COST]}
 
 
@@ -95,21 +104,19 @@ def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], d
 
 
 @pytest.fixture
-def draw(tmp_path, monkeypatch):
+def draw_kind(draw, tmp_path):
     """Draws a kind; returns (figure, caption, format -> bytes)."""
-    kept, close = [], plt.close
-    monkeypatch.setattr(plt, "close", kept.append)
 
     def run(kind: str, failing: bool = False):
-        sources, more = material(kind, failing)
-        paths = tiny.written(sources, tmp_path)
-        entry = {"name": "f", "kind": kind, "title": "A title " * 9, "about": ABOUT, **more}
-        files = {name: tmp_path / f"f.{name}" for name in ("png", "svg", "pdf")}
-        caption = figures.draw(entry, sources=paths, **files)["caption"]
-        return kept[-1], caption, {name: path.read_bytes() for name, path in files.items()}
+        sources, options = material(kind, failing)
+        figure, caption = draw(kind, sources, title="A title " * 9, **options)
+        return (
+            figure,
+            caption,
+            {n: (tmp_path / f"f.{n}").read_bytes() for n in ("png", "svg", "pdf")},
+        )
 
-    yield run
-    close("all")
+    return run
 
 
 def looks(figure) -> list[tuple[float, str, str]]:
@@ -128,26 +135,15 @@ def looks(figure) -> list[tuple[float, str, str]]:
     ]
 
 
-def texts(figure) -> list[Text]:
-    """All that is to be read; ticks beyond an axis' ends are not drawn."""
-    hidden = set()
-    for one in (side for axis in figure.axes for side in (axis.xaxis, axis.yaxis)):
-        low, high = sorted(one.get_view_interval())
-        ticks = [*one.get_major_ticks(), *one.get_minor_ticks()]
-        hidden |= {tick.label1 for tick in ticks if not low <= tick.get_loc() <= high}
-    found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
-    return [text for text in found if text.get_text().strip() and text not in hidden]
-
-
-@pytest.mark.parametrize("kind", displays.FIGURES)
-def test_every_kind_can_be_printed(draw, kind, tmp_path):
-    figure, caption, files = draw(kind)
+@pytest.mark.parametrize("kind", sorted(FIGURES))
+def test_every_kind_can_be_printed(draw_kind, kind, tmp_path):
+    figure, caption, files = draw_kind(kind)
     width, height = figure.get_size_inches()
-    assert width in (common.COLUMN, common.PAGE)
+    assert width in (drawing.COLUMN, drawing.PAGE)
     with Image.open(tmp_path / "f.png") as image:
         assert image.width == pytest.approx(width * 300, abs=1)
         assert image.height == pytest.approx(height * 300, abs=1)
-    shown = texts(figure)
+    shown = visible_texts(figure)
     assert min(text.get_fontsize() for text in shown) >= 6.5
     # A text is no formula, and no tick is written as one.
     assert not any(text.get_parse_math() or "mathdefault" in text.get_text() for text in shown)
@@ -165,13 +161,13 @@ def test_every_kind_can_be_printed(draw, kind, tmp_path):
     series = looks(figure)
     assert len(set(series)) == len(series)
     assert b"CreationDate" not in files["pdf"] and b"/Type3" not in files["pdf"]
-    again = draw(kind)[2]
+    again = draw_kind(kind)[2]
     assert {name for name in files if files[name] != again[name]} == set()
 
 
 @pytest.mark.parametrize("ordered", [False, True])
 def test_forty_series_differ_without_colour(ordered):
-    found = [common.series(index, 40, ordered) for index in range(40)]
+    found = [drawing.series(index, 40, ordered) for index in range(40)]
     assert len({(one["marker"], str(one["linestyle"])) for one in found}) == 40
 
 
@@ -183,18 +179,20 @@ def test_heat_maps_get_steadily_lighter(name):
 
 
 @pytest.mark.parametrize("kind", ["sweep", "perplexity_ratio", "frequency", "topics"])
-def test_a_cross_marks_what_failed(draw, kind):
-    figure, caption, _ = draw(kind, failing=True)
+def test_a_cross_marks_what_failed(draw_kind, kind):
+    figure, caption, _ = draw_kind(kind, failing=True)
     crosses = [line for axis in figure.axes for line in axis.lines if line.get_marker() == "x"]
     assert crosses and "non-finite numbers" in caption and "(×)" in caption
     if kind != "frequency":
         assert all(line.get_xdata() == pytest.approx([8], abs=0.5) for line in crosses)
-    assert not any(line.get_marker() == "x" for axis in draw(kind)[0].axes for line in axis.lines)
+    assert not any(
+        line.get_marker() == "x" for axis in draw_kind(kind)[0].axes for line in axis.lines
+    )
 
 
 @pytest.mark.parametrize("kind", ["conditions", "accuracy", "dose_response"])
-def test_the_word_failed_stands_in_a_marks_place(draw, kind):
-    figure, caption, _ = draw(kind, failing=True)
+def test_the_word_failed_stands_in_a_marks_place(draw_kind, kind):
+    figure, caption, _ = draw_kind(kind, failing=True)
     told = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert sum("× failed" in text for text in told) == (1 if kind == "dose_response" else 2)
     assert "1 of 13 conditions failed" in caption and "c = 8" in caption

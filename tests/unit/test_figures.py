@@ -2,78 +2,12 @@
 
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 
 from actadd.base.errors import UserError
-from actadd.results import figures
-
-ABOUT = {"data": "made-up prompts", "unit": "prompts", "notes": ["words: counted."]}
-
-
-def row(**values) -> dict:
-    shared = {
-        "model": "one",
-        "experiment": "e",
-        "condition": "actadd",
-        "method": "actadd",
-        "vector": "v",
-        "source_layer": 3.0,
-        "layer": 3.0,
-        "coefficient": 1.0,
-        "position": "front",
-        "dimensions": np.nan,
-        "phase": "prefill",
-        "additions": "[]",
-        "temperature": 1.0,
-        "top_p": 0.3,
-        "frequency_penalty": 1.0,
-        "seed": 0,
-        "p_value": 0.01,
-        "group": "all",
-        "n_prompts": 7,
-        "n_completions": 14,
-        "n_tokens": 99,
-        "mean": 0.5,
-        "low": 0.4,
-        "high": 0.6,
-        "difference": 0.2,
-        "difference_low": 0.1,
-        "difference_high": 0.3,
-    }
-    return {**shared, **values}
-
-
-def unsteered(**values) -> dict:
-    empty = dict.fromkeys(("vector", "position", "phase"))
-    numbers = dict.fromkeys(("source_layer", "layer", "coefficient", "difference"), np.nan)
-    return row(condition="unsteered", method="unsteered", **{**empty, **numbers, **values})
-
-
-@pytest.fixture
-def draw(tmp_path, monkeypatch):
-    """Draws a table and returns (figure, caption) with the files written."""
-    kept = []
-    monkeypatch.setattr(plt, "close", kept.append)
-
-    def run(kind: str, rows: list[dict], **spec):
-        pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
-        entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **spec}
-        files = {kind: tmp_path / f"f.{kind}" for kind in ("png", "svg", "pdf")}
-        caption = figures.draw(entry, sources=[tmp_path / "t.parquet"], **files)["caption"]
-        assert files["png"].stat().st_size > 5000
-        assert files["svg"].read_text().startswith("<?xml")
-        assert files["pdf"].read_bytes().startswith(b"%PDF")
-        return kept[-1], caption
-
-    return run
-
-
-def lines(axis) -> list[list[float]]:
-    """The y values of each line with error bars."""
-    return [container[0].get_ydata().tolist() for container in axis.containers]
+from builders.figures import lines
+from builders.rows import row, unsteered
 
 
 def test_a_sweep_has_one_line_for_each_setting(draw):

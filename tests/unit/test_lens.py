@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.numpy import save_file
 
 from actadd.base.errors import UserError
-from actadd.base.files import canonical_json
 from actadd.engine.tokens import Tokens
 from actadd.models import loading
-from actadd.vectors import derivation, logit_lens
+from actadd.vectors import logit_lens
 from builders import families, tiny
+from builders.vectors import write_layer
 
 SPEC = {
     "name": "reading",
@@ -41,14 +40,6 @@ FINAL = {
 }
 
 
-def write(folder, name: str, layer: int, vector: np.ndarray):
-    path = folder / name / f"layer_{layer:02d}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"sha256": derivation.tensor_digest(vector)}
-    save_file({"vector": vector}, path, {"actadd": canonical_json(about)})
-    return path
-
-
 @pytest.fixture(scope="module")
 def read(prepared, tmp_path_factory):
     """(readings, cosines) of a vector that is one token's unembedding row, and of a longer one."""
@@ -60,10 +51,12 @@ def read(prepared, tmp_path_factory):
     files = []
     for layer in range(tiny.LAYERS):
         scaled = np.float32(layer + 1)
-        files.append(write(folder, "token", layer, np.stack([0 * row, scaled * row, -row / 2])))
+        files.append(
+            write_layer(folder, "token", layer, np.stack([0 * row, scaled * row, -row / 2]))
+        )
         noise = rng.normal(size=(4, 32)).astype(np.float32)
-        files.append(write(folder, "other", layer, noise))
-    files.append(write(folder, "unasked", 0, np.ones((2, 32), np.float32)))
+        files.append(write_layer(folder, "other", layer, noise))
+    files.append(write_layer(folder, "unasked", 0, np.ones((2, 32), np.float32)))
     table, cosines = folder / "table.parquet", folder / "cosines.parquet"
     logit_lens.read_vectors(
         SPEC, model_dir=prepared, vector_files=files, table=table, cosines=cosines
@@ -160,7 +153,7 @@ def test_mistakes_are_named(prepared, tmp_path):
         logit_lens.read_vectors(
             {**SPEC, "vectors": ["a"], **changes},
             model_dir=prepared,
-            vector_files=[write(tmp_path, "a", 0, np.ones((2, 8), np.float32))],
+            vector_files=[write_layer(tmp_path, "a", 0, np.ones((2, 8), np.float32))],
             table=tmp_path / "t.parquet",
             cosines=tmp_path / "c.parquet",
         )

@@ -8,12 +8,13 @@ import pytest
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 from PIL import Image
-from test_figure_style import texts
-from test_figures import ABOUT, row, unsteered
 
 from actadd.results import figures
-from actadd.results.figures import common
+from actadd.results.drawing import marks, set_style
+from actadd.results.drawing import texts as fonts
 from builders import tiny
+from builders.figures import visible_texts
+from builders.rows import ABOUT, row, unsteered
 
 # Each is drawn with the fonts that we bring.
 DRAWN = [
@@ -57,22 +58,22 @@ ESCAPED = {
 
 @pytest.fixture(scope="module", autouse=True)
 def style():
-    common.set_style()
+    set_style()
 
 
 @pytest.mark.parametrize("text", DRAWN, ids=ascii)
 def test_what_can_be_drawn_is(text):
-    assert common.literal(text) == text
+    assert fonts.literal(text) == text
 
 
 @pytest.mark.parametrize("text", ESCAPED, ids=ascii)
 def test_what_cannot_be_drawn_or_seen_is_an_escape(text):
-    assert common.literal(text) == ESCAPED[text]
-    assert common.literal(ESCAPED[text]) == ESCAPED[text]
+    assert fonts.literal(text) == ESCAPED[text]
+    assert fonts.literal(ESCAPED[text]) == ESCAPED[text]
 
 
 def test_every_font_is_there_in_each_weight():
-    assert len(common._families()) == 2 + len(common.WIDE_FONTS)
+    assert len(fonts.families()) == 2 + len(fonts.WIDE_FONTS)
 
 
 def by_group(metric: str, names: list[str]) -> list[dict]:
@@ -91,7 +92,14 @@ def drawing(tmp_path, monkeypatch, capsys):
 
     def run(kind: str, rows: list[dict], about=ABOUT, **entry):
         files = {name: tmp_path / f"f.{name}" for name in ("png", "svg", "pdf")}
-        entry = {"name": "f", "kind": kind, "title": "T", "about": about, **entry}
+        entry = {
+            "name": "f",
+            "kind": kind,
+            "title": "T",
+            "about": about,
+            "experiment": "e",
+            **entry,
+        }
         figures.draw(entry, sources=tiny.written({"s.parquet": rows}, tmp_path), **files)
         assert all(path.stat().st_size for path in files.values())
         return kept[-1], capsys.readouterr().out
@@ -114,7 +122,9 @@ def test_every_group_is_in_the_legend_as_it_is_written(drawing, kind):
     assert not any(text.get_parse_math() for text in figure.findobj(Text))
     assert "no font has" in printed and r"\u09ac" in printed
     # Ticks at powers of ten are no formulas either.
-    assert not any("$\\" in text.get_text() for text in texts(figure) if text not in legend.texts)
+    assert not any(
+        "$\\" in text.get_text() for text in visible_texts(figure) if text not in legend.texts
+    )
     figure.draw_without_rendering()
     box = legend.get_window_extent()
     assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 + 1
@@ -127,7 +137,7 @@ def test_titles_captions_labels_and_notes_are_literal(drawing):
     labels = {"w.a": nasty, "w.b": "$"}
     entry = {"metrics": ["w.a", "w.b"], "labels": labels, "title": nasty, "note": nasty}
     figure, _ = drawing("conditions", rows, about, **entry)
-    found = [" ".join(text.get_text().split()) for text in texts(figure)]
+    found = [" ".join(text.get_text().split()) for text in visible_texts(figure)]
     assert nasty in found and "$" in found
     # In the label's wrapped lines, the title, and thrice in the caption, of which once as a label.
     assert " ".join(found).count(nasty) >= 5
@@ -149,11 +159,11 @@ def test_dollars_and_ideographs_leave_ink(drawing, tmp_path):
 
 
 def test_without_the_fonts_ideographs_are_told_apart(monkeypatch):
-    monkeypatch.setattr(common, "WIDE_FONTS", {"no_such_package": "x.otf"})
-    for cached in (common._families, common._drawable):
+    monkeypatch.setattr(fonts, "WIDE_FONTS", {"no_such_package": "x.otf"})
+    for cached in (fonts.families, fonts._drawable):
         cached.cache_clear()
-    assert common.literal("高い") == r"\u9ad8\u3044" != common.literal("安い")
-    for cached in (common._families, common._drawable):
+    assert fonts.literal("高い") == r"\u9ad8\u3044" != fonts.literal("安い")
+    for cached in (fonts.families, fonts._drawable):
         cached.cache_clear()
 
 
@@ -164,7 +174,7 @@ def test_powers_of_ten_are_plain_characters(value):
     _, axis = plt.subplots()
     axis.set_yscale("log")
     axis.set_ylim(1e-9, 1e15)
-    common.powers(axis.yaxis)
+    marks.powers(axis.yaxis)
     text = axis.yaxis.get_major_formatter()(value)
     plain = text.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))
     number, _, rest = plain.partition("10")

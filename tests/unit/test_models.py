@@ -7,19 +7,20 @@ import subprocess
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from actadd.base.errors import UserError
 from actadd.data.fetch import fetch
 from actadd.engine.tokens import Tokens
-from actadd.models import llama2c, loading
+from actadd.models import llama2c, loading, preparation
 from builders import tiny
+from builders.checkpoints import _interleaved, llama_model, write_gguf
 
 ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
 
 
 def test_a_checkpoint_is_linked_and_its_facts_are_written(tiny_model, tmp_path):
-    facts = loading.prepare(ENTRY, tiny_model, tmp_path / "out")
+    facts = preparation.prepare(ENTRY, tiny_model, tmp_path / "out")
     assert (tmp_path / "out/model.safetensors").is_symlink()
     assert facts["d_model"] == 32 and facts["bos_id"] == 0 and len(facts["weights"]) == 64
     model = loading.load(tmp_path / "out", dtype="bfloat16", device="cpu", threads=1)
@@ -32,7 +33,7 @@ def test_pickled_weights_are_not_loaded(tiny_model, tmp_path):
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
     with pytest.raises(UserError, match="weights in pickle form"):
-        loading.prepare(ENTRY, folder, tmp_path / "out")
+        preparation.prepare(ENTRY, folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -42,7 +43,7 @@ def test_other_safetensors_do_not_let_pickled_weights_in(tiny_model, tmp_path):
     (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
     torch.save(weights, folder / "pytorch_model.bin")
     with pytest.raises(UserError, match="weights in pickle form"):
-        loading.prepare(ENTRY, folder, tmp_path / "out")
+        preparation.prepare(ENTRY, folder, tmp_path / "out")
 
 
 def test_a_missing_tokenizer_file_is_made_without_touching_the_source(tiny_model, tmp_path):
@@ -57,23 +58,23 @@ def test_a_missing_tokenizer_file_is_made_without_touching_the_source(tiny_model
     settings = {"tokenizer_class": GPT2Tokenizer.__name__, "mine": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    loading.prepare(ENTRY, folder, tmp_path / "out")
+    preparation.prepare(ENTRY, folder, tmp_path / "out")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    loading.prepare(ENTRY, tiny_model, tmp_path / "new")
+    preparation.prepare(ENTRY, tiny_model, tmp_path / "new")
     text = "I went up to my friend"
     assert Tokens(tmp_path / "out").encode(text) == Tokens(tmp_path / "new").encode(text)
 
 
 def test_identity_is_of_all_that_the_model_computes_with(tiny_model, tmp_path):
-    first = loading.prepare(ENTRY, tiny_model, tmp_path / "first")
-    renamed = loading.prepare({**ENTRY, "name": "other"}, tiny_model, tmp_path / "renamed")
+    first = preparation.prepare(ENTRY, tiny_model, tmp_path / "first")
+    renamed = preparation.prepare({**ENTRY, "name": "other"}, tiny_model, tmp_path / "renamed")
     assert renamed["identity"] == first["identity"]
     folder = shutil.copytree(tiny_model, tmp_path / "edited")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "layer_norm_epsilon": 0.1}))
-    edited = loading.prepare(ENTRY, folder, tmp_path / "second")
+    edited = preparation.prepare(ENTRY, folder, tmp_path / "second")
     assert edited["weights"] == first["weights"] and edited["identity"] != first["identity"]
-    stops = loading.prepare({**ENTRY, "stop": ["a"]}, tiny_model, tmp_path / "third")
+    stops = preparation.prepare({**ENTRY, "stop": ["a"]}, tiny_model, tmp_path / "third")
     assert stops["identity"] != first["identity"]
 
 
@@ -88,7 +89,7 @@ def test_identity_is_of_all_that_the_model_computes_with(tiny_model, tmp_path):
 )
 def test_wrong_facts_are_refused(tiny_model, tmp_path, change, named):
     with pytest.raises(UserError, match=named):
-        loading.prepare({**ENTRY, **change}, tiny_model, tmp_path / "out")
+        preparation.prepare({**ENTRY, **change}, tiny_model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -103,8 +104,8 @@ def test_gguf_is_dequantised_to_the_same_numbers(tmp_path):
     """A tiny LLaMA written as GGUF: what is made ready says what the original says."""
     gguf = pytest.importorskip("gguf")
     torch.manual_seed(0)
-    original = LlamaForCausalLM(_llama(vocabulary=3 + 256 + 1))
-    _write_gguf(gguf, original, tmp_path / "source")
+    original = LlamaForCausalLM(llama_model(vocabulary=3 + 256 + 1))
+    write_gguf(gguf, original, tmp_path / "source")
     entry = {
         **ENTRY,
         "format": "gguf",
@@ -114,90 +115,16 @@ def test_gguf_is_dequantised_to_the_same_numbers(tmp_path):
         "stop": ["<|im_end|>"],
         "pad": "a",
     }
-    loading.prepare(entry, tmp_path / "source", tmp_path / "out")
+    preparation.prepare(entry, tmp_path / "source", tmp_path / "out")
     ready = loading.load(tmp_path / "out", dtype="float32", device="cpu", threads=1)
     ids = torch.randint(0, 256, (2, 9))
     with torch.no_grad():
         assert torch.allclose(ready(ids).logits, original.eval()(ids).logits, atol=1e-4)
 
 
-def _llama(vocabulary: int) -> LlamaConfig:
-    return LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        rms_norm_eps=1e-5,
-        tie_word_embeddings=True,
-        initializer_range=0.3,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-
-
-def _interleaved(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """Half-split rotary rows (transformers) as neighbouring pairs (llama.cpp, llama2.c)."""
-    rows, columns = weight.shape
-    half = rows // heads // 2
-    return weight.view(heads, 2, half, columns).swapaxes(1, 2).reshape(rows, columns)
-
-
-def _write_gguf(gguf, model: LlamaForCausalLM, folder) -> None:
-    folder.mkdir()
-    config, state = model.config, model.state_dict()
-    writer = gguf.GGUFWriter(folder / "tiny.gguf", "llama")
-    writer.add_context_length(64)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_vocab_size(config.vocab_size)
-    writer.add_rope_freq_base(10000.0)
-    from tokenizers.pre_tokenizers import ByteLevel
-
-    names = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *sorted(ByteLevel.alphabet()), "ab"]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(names)
-    writer.add_token_types([3] * 3 + [1] * 257)
-    writer.add_token_merges(["a b"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    kinds = {
-        "input_layernorm": "attn_norm",
-        "self_attn.q_proj": "attn_q",
-        "self_attn.k_proj": "attn_k",
-        "self_attn.v_proj": "attn_v",
-        "self_attn.o_proj": "attn_output",
-        "post_attention_layernorm": "ffn_norm",
-        "mlp.gate_proj": "ffn_gate",
-        "mlp.down_proj": "ffn_down",
-        "mlp.up_proj": "ffn_up",
-    }
-    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
-    writer.add_tensor("token_embd.weight", state["model.embed_tokens.weight"].numpy())
-    writer.add_tensor("output_norm.weight", state["model.norm.weight"].numpy())
-    for layer in range(config.num_hidden_layers):
-        for theirs, name in kinds.items():
-            weight = state[f"model.layers.{layer}.{theirs}.weight"]
-            if theirs[-6:] in heads:
-                weight = _interleaved(weight, heads[theirs[-6:]])
-            writer.add_tensor(f"blk.{layer}.{name}.weight", weight.contiguous().numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
 def test_llama2c_converts_to_the_same_numbers(tmp_path):
     torch.manual_seed(0)
-    original = LlamaForCausalLM(_llama(vocabulary=270)).eval()
+    original = LlamaForCausalLM(llama_model(vocabulary=270)).eval()
     config, state = original.config, original.state_dict()
     order = [
         "input_layernorm",
@@ -291,5 +218,5 @@ def test_gpt2_tokenisations_of_the_paper(tmp_path):
 
 def test_a_fetched_folder_becomes_a_model(tiny_model, tmp_path):
     fetch("m", {"type": "path", "path": str(tiny_model)}, tmp_path / "source", tmp_path / "lock")
-    loading.prepare(ENTRY, tmp_path / "source", tmp_path / "out")
+    preparation.prepare(ENTRY, tmp_path / "source", tmp_path / "out")
     assert Tokens(tmp_path / "out").encode("a")[0] == 0

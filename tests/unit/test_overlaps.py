@@ -14,6 +14,7 @@ from actadd.config.files import in_order, load
 from actadd.data.overlaps import check, overlapping
 from actadd.pipeline.plan import Plan
 from builders import tiny
+from builders.configs import contaminated
 
 CHINESE = "我上周和我的朋友一起去了北京。"
 FITTED = ["I think that it was rather good, really.", "Short one", "It is what it is", CHINESE]
@@ -74,21 +75,6 @@ def test_sixty_thousand_texts_take_a_second():
 # --- what is compared ---
 
 
-def contaminated(**experiment) -> dict:
-    """The tiny config with a sweep of which a prompt begins a text that its scorer is fitted on."""
-    config = copy.deepcopy(tiny.CONFIG)
-    config["datasets"]["labelled"] = {
-        "title": "labelled",
-        "texts": ["Nothing in common here", "The weather was cold and wet."],
-        "splits": {"held-out": 1, "fit": 1},
-        "order": "file",
-    }
-    config["experiments"]["sweep"] |= {"scorers": ["distinct", "mood"], **experiment}
-    config["experiments"]["sweep"]["prompts"] = {"dataset": "prompts"}
-    del config["experiments"]["chosen"]
-    return config
-
-
 def table(folder, name: str, texts: list[str]):
     rows = pd.DataFrame({"text": texts, "split": "fit", "group": None, "document": None})
     rows["id"], rows["origin"] = rows.index, [f"{name}:{number}" for number in rows.index]
@@ -129,8 +115,7 @@ def test_the_check_is_no_part_of_what_a_cell_is(tmp_path):
 
 
 def test_other_data_of_choices_and_validations_are_compared_too(tmp_path):
-    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    (tmp_path / "labelled.csv").write_text("text,label\na,1\n")
+    tiny.write_data(tmp_path)
     config = copy.deepcopy(tiny.CONFIG)
     config["datasets"]["other"] = {"title": "other", "texts": ["a b c d"]}
     plan = Plan(checked(copy.deepcopy(config), tmp_path), tmp_path)
@@ -189,44 +174,3 @@ def test_a_later_file_that_writes_all_splits_gives_their_order(tmp_path):
     dataset = load([tmp_path / "a.yaml", tmp_path / "b.yaml"])["datasets"]["x"]
     assert list(dataset) == ["title", "splits"]
     assert list(dataset["splits"].items()) == [("rest", 0.2), ("fit", 9)]
-
-
-@pytest.mark.workflow
-def test_the_real_job(tmp_path, tiny_model):
-    """Written order under an overlay, in a locale without UTF-8; a file elsewhere; the refusal."""
-    settings = contaminated()
-    texts = [f"日本 text – {number}" for number in range(10)]
-    settings["datasets"]["ordered"] = {
-        "title": "é",
-        "texts": texts,
-        "order": "file",
-        "splits": {"held-out": 0.2, "fit": 0.8},
-    }
-    elsewhere = tmp_path / "some where" / "own.csv"
-    elsewhere.parent.mkdir()
-    elsewhere.write_text("text\nfirst\n")
-    settings["sources"]["mine"] = {"type": "path", "path": str(elsewhere)}
-    settings["datasets"]["own"] = {"title": "own", "source": "mine", "file": "own.csv"}
-    space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
-    overlay = "datasets: { ordered: { splits: { fit: 0.7, rest: 0.1 } } }\n"
-    (space.folder / "over.yaml").write_text(overlay)
-    wanted = [f"results/datasets/{name}.parquet" for name in ("ordered", "own")]
-    plain = space.environment()
-    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    space.environment = lambda: plain | ascii_only
-    space.run("--configfile", "over.yaml", "--", *wanted)
-    table = pd.read_parquet(space.folder / wanted[0])
-    sizes = {name: list(part["text"]) for name, part in table.groupby("split")}
-    assert sizes == {"held-out": texts[:2], "fit": texts[2:9], "rest": texts[9:]}
-    space.environment = lambda: plain
-    assert space.planned("--configfile", "over.yaml", "--", *wanted) == {}
-    elsewhere.write_text("text\nsecond\n")
-    assert space.planned("--configfile", "over.yaml", "--", wanted[1]) == {"fetch": 1, "dataset": 1}
-    record, cells = "results/overlaps/experiments/sweep.json", "results/completions/tiny/sweep"
-    assert space.planned("--", f"{cells}.parquet")["overlaps"] == 1
-    space.run("--", record, fails=True)
-    said = space.log("overlaps/experiments/sweep")
-    assert "experiments.sweep.allow_overlap: true" in said and "Traceback" not in said
-    space.configure(settings | {"experiments": contaminated(allow_overlap=True)["experiments"]})
-    space.run("--", record)
-    assert json.loads((space.folder / record).read_text())["pairs"][0]["overlapping"] == 1

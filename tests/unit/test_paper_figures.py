@@ -2,37 +2,27 @@
 
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from test_figures import ABOUT, lines, row, unsteered
-from test_tables import lens_rows, overhead_rows, pair_sources, shift_rows
 
 from actadd.measure.overhead import ARMS, STEERED
-from actadd.results import figures
-from builders import tiny
-
-WORDS, COST = "words.any", "fluency.perplexity"
-
-
-@pytest.fixture
-def draw(tmp_path, monkeypatch):
-    """Draws sources (relative path -> rows); returns (figure, caption) with the files written."""
-    kept, close = [], plt.close
-    monkeypatch.setattr(plt, "close", kept.append)
-
-    def run(kind: str, sources: dict[str, list[dict]], **spec):
-        paths = tiny.written(sources, tmp_path)
-        entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **spec}
-        files = {kind: tmp_path / f"f.{kind}" for kind in ("png", "svg", "pdf")}
-        caption = figures.draw(entry, sources=paths, **files)["caption"]
-        assert files["png"].stat().st_size > 5000
-        assert files["svg"].read_text().startswith("<?xml")
-        assert files["pdf"].read_bytes().startswith(b"%PDF")
-        return kept[-1], caption
-
-    yield run
-    close("all")
+from builders.figures import lines
+from builders.rows import (
+    COST,
+    STEERED_TEXT,
+    UNSTEERED_TEXT,
+    WORDS,
+    comparison_rows,
+    cosine_rows,
+    divergence_rows,
+    lens_rows,
+    overhead_rows,
+    pair_sources,
+    precision_rows,
+    row,
+    shift_rows,
+    unsteered,
+)
 
 
 def labels(figure) -> list[str]:
@@ -65,16 +55,6 @@ def test_frequency_in_order_of_the_share_and_in_percent(draw):
     reach = [path.vertices[:, 1].tolist() for path in bars.get_paths()]
     assert reach == [pytest.approx([mean - 10, mean + 20]) for mean in (100, 90, 80)]
     assert "0.01 %: 30" in caption and "0.03 %" not in caption
-
-
-def precision_rows() -> list[dict]:
-    found = [
-        make(metric=f"precision_at_{k}", group=group, mean=mean + 0.01 * k)
-        for make, mean in ((unsteered, 0.1), (row, 0.2))
-        for group in ("all", "part")
-        for k in (10, 1, 5)
-    ]
-    return [*found, row(metric="rank", mean=50.0, p_value=0.04), unsteered(metric="rank", mean=40)]
 
 
 def test_precision_has_a_line_for_each_condition(draw):
@@ -165,33 +145,16 @@ def test_few_tokens_are_drawn_once(draw):
     """Fewer than twenty: none stands both among the raised and among the lowered."""
     rows = []
     for number in range(12):
-        for method, shift in (("unsteered", 0.0), ("actadd", float(number) - 5)):
+        for method, shift in ((UNSTEERED_TEXT, 0.0), (STEERED_TEXT, float(number) - 5)):
             rows.append(
                 {
-                    **{"model": "one", "method": method, "text_id": 0, "token_index": number},
+                    **{"model": "one", **method, "text_id": 0, "token_index": number},
                     **{"token": f"t{number:02d}", "logprob": -3 + shift, "modified": False},
                 }
             )
     figure, _ = draw("token_shift", {"l.parquet": rows}, at_least=1)
     named = [tick.get_text() for tick in figure.axes[1].get_yticklabels()]
     assert named == [f"t{number:02d}" for number in reversed(range(12))]
-
-
-def divergence_rows() -> list[dict]:
-    rows = []
-    for text in (0, 1, 2):
-        for coefficient in (1.0, 2.0):
-            for condition, kl in (("actadd", 0.1 + text), ("random", 1.0)):
-                shared = {
-                    **{"model": "one", "condition": condition, "vector": condition},
-                    **{"coefficient": coefficient, "text_id": text, "entropy": 4.0},
-                }
-                rows.append({**shared, "kl": 99.0, "modified": True})
-                for part in (0.5, 1.5):
-                    rows.append({**shared, "kl": kl * part * coefficient, "modified": False})
-        nothing = {"condition": "unsteered", "vector": None, "coefficient": np.nan}
-        rows.append({**rows[-1], **nothing, "kl": 0.0})
-    return rows
 
 
 def test_divergence_has_a_point_for_each_text(draw):
@@ -204,6 +167,28 @@ def test_divergence_has_a_point_for_each_text(draw):
             (pytest.approx(share), pytest.approx((0.1 + text) * share)) for text in (0, 1, 2)
         ]
     assert "steering below random on 33% of 3 texts" in caption
+
+
+def test_divergence_of_any_names_goes_by_which_vectors_are_random(draw):
+    rows = divergence_rows(("love", "random"))
+    figure, caption = draw("divergence", {"d.parquet": rows})
+    usual, _ = draw("divergence", {"d.parquet": divergence_rows()})
+    assert points(figure.axes[0]) == points(usual.axes[0])
+    assert "steering below random on 33% of 3 texts" in caption
+    rows += [r for r in divergence_rows(("hate", "random")) if r["condition"] == "hate"]
+    figure, _ = draw("divergence", {"d.parquet": rows})
+    assert labels(figure) == [f"{n}, {n}, c = {c}" for n in ("hate", "love") for c in (1, 2)]
+
+
+@pytest.mark.parametrize("controls", [(), ("random",)])
+def test_divergence_without_a_control_to_match_goes_by_entropy(draw, controls):
+    """None, or one of other coefficients: everything is drawn all the same."""
+    rows = divergence_rows(("love", "hate"))
+    rows += [r for r in divergence_rows(controls, (5.0,)) if r["condition"] != "unsteered"]
+    figure, caption = draw("divergence", {"d.parquet": rows})
+    drawn = {(name, c) for name in ("love", "hate") for c in (1, 2)} | {(c, 5) for c in controls}
+    assert set(labels(figure)) == {f"{name}, {name}, c = {c}" for name, c in drawn}
+    assert len(points(figure.axes[0])) == len(drawn) and "placed by its entropy" in caption
 
 
 def test_pairs_by_effect_and_against_each_predictor(draw):
@@ -235,23 +220,6 @@ def test_lens_has_a_panel_for_each_vector_at_its_longest_row(draw):
         ]
 
 
-def cosine_rows() -> list[dict]:
-    rows = []
-    for vector in ("v", "w"):
-        for layer in range(4):
-            for other_layer in range(4):
-                place = {"layer": layer, "other_layer": other_layer, "other": vector}
-                rows.append(
-                    {"kind": "layers", "cosine": 1 - abs(layer - other_layer) / 4, **place}
-                    | {"vector": vector}
-                )
-            for other in ("v", "w"):
-                cosine = 1.0 if vector == other else layer / 10
-                place = {"layer": layer, "other_layer": layer, "other": other}
-                rows.append({"kind": "vectors", "vector": vector, "cosine": cosine, **place})
-    return [{"model": "one", "compared": "rows", **r} for r in rows]
-
-
 @pytest.mark.parametrize(("depth", "layer"), [(0.5, 2), (1, 3), (0, 0)])
 def test_cosines_by_layer_and_between_vectors(draw, depth, layer):
     figure, _ = draw("cosines", {"cosines.parquet": cosine_rows()}, lens="l", depth=depth)
@@ -277,29 +245,6 @@ def test_overhead_has_a_line_for_each_steered_arm(draw):
     assert "small (1k, 3000 ms unsteered), large (2k" in caption
 
 
-def comparison_rows() -> list[dict]:
-    empty = {"low": np.nan, "high": np.nan, "ours": np.nan, "published": np.nan}
-    rows = [
-        {
-            **{"kind": "number", "name": name, "item": "i", "series": name, "layer": ""},
-            **{"x_name": "layer", "x": str(x), "y_name": "mean", "title": name, "reason": ""},
-            **{"published": x + 0.5, "ours": ours + x, "low": x - 1.0, "high": x + 2.0},
-            **{"model": "one", "verdict": "matches", "source": "Table 1"},
-        }
-        for name, ours in (("a", 0.25), ("b", 0.75), ("unrun", np.nan))
-        for x in (10, 2)
-    ]
-    verdicts = ("same direction, interval excludes none", "differs", "not run")
-    return rows + [
-        {
-            **{"kind": "claim", "name": f"c{n}", "item": "claims", "series": "", "layer": ""},
-            **{"x_name": "", "x": "", "y_name": "", "title": f"claim {n}", "reason": ""},
-            **{"model": "one", "verdict": verdict, "source": "Table 2", **empty},
-        }
-        for n, verdict in enumerate(verdicts)
-    ]
-
-
 def test_comparison_has_a_panel_for_each_series_and_a_line_for_each_claim(draw):
     figure, _ = draw("comparison", {"comparison.parquet": comparison_rows()})
     *panels, strip = figure.axes
@@ -321,12 +266,16 @@ def test_a_note_ends_the_caption_and_dollars_are_no_formulas(draw):
 
 
 def test_a_composite_is_told_apart_in_a_sweeps_caption(draw):
-    """Conditions without one coefficient are no part of a sweep, and do not break it."""
+    """Conditions without one coefficient are levels beside a sweep."""
     composite = dict.fromkeys(("layer", "source_layer", "coefficient"), np.nan)
     rows = [row(metric=WORDS, coefficient=c, mean=c) for c in (1.0, 2.0)]
-    rows.append(row(metric=WORDS, additions=json.dumps([{}, {}]), condition="both", **composite))
+    both = {"additions": json.dumps([{}, {}]), "condition": "both", "mean": 0.77}
+    rows.append(row(metric=WORDS, **both, **composite))
     figure, _ = draw("sweep", {"s.parquet": [*rows, unsteered(metric=WORDS)]}, metrics=[WORDS])
-    assert lines(figure.axes[0]) == [[1.0, 2.0]]
+    [axis] = figure.axes
+    assert lines(axis) == [[1.0, 2.0]]
+    [level] = [line for line in axis.lines if "both" in str(line.get_label())]
+    assert list(level.get_ydata()) == [0.77, 0.77]
 
 
 @pytest.mark.parametrize("x", ["layer", "dimensions"])

@@ -95,8 +95,7 @@ def test_preparing_converts_in_memory_but_links_a_checkpoint():
 @pytest.fixture(scope="module")
 def needs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("needs")
-    (folder / "texts.csv").write_text(tiny.TEXTS)
-    (folder / "labelled.csv").write_text("text,label\n" + "a,1\n" * 40)
+    tiny.write_data(folder)
     return Needs(checked(tiny.config(), folder), folder)
 
 

@@ -5,31 +5,25 @@ import pickle
 import shutil
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
 import pytest
-import yaml
 
 from actadd.base.errors import UserError, without_secrets
 from actadd.base.files import read_json
 from actadd.data.fetch import fetch
-from actadd.models import encoders, loading
+from actadd.models import encoders, preparation
 from actadd.scorers.models.classifier import classifier
 from actadd.scorers.models.hub_classifier import hub_classifier
 from builders import tiny
+from builders.secrets import CANARIES, assert_no_secret
 
 ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
 TABLE = pd.DataFrame({"prompt": ["a"], "completion": ["b"]})
 COMPUTE = {"device": "cpu", "threads": 1}
-CANARIES = {
-    "JUDGE_KEY": "sk-canary-of-the-judge",
-    "HF_TOKEN": "hf_canaryofthehub",
-    "PIP_INDEX_URL": "http://me:canary-of-the-index@127.0.0.1:9/simple",
-}
 
 
 # --- weights and code that come with them --------------------------------------------------------
@@ -61,7 +55,7 @@ def test_a_pickled_model_is_refused_and_not_read(tiny_model, tmp_path, bomb):
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(bomb[0])
     with pytest.raises(UserError, match="weights in pickle form"):
-        loading.prepare(ENTRY, folder, tmp_path / "out")
+        preparation.prepare(ENTRY, folder, tmp_path / "out")
     assert not bomb[1].exists()
 
 
@@ -128,7 +122,7 @@ def test_code_that_comes_with_a_model_is_not_run(tiny_model, tmp_path, monkeypat
         if tokenizer is None:
             (folder / "tokenizer.json").unlink()
         with pytest.raises(UserError, match=r"models\.tiny: .*trust_remote_code: true"):
-            loading.prepare(ENTRY, folder, tmp_path / "out")
+            preparation.prepare(ENTRY, folder, tmp_path / "out")
         assert not made.exists() and not (tmp_path / "out").exists()
 
 
@@ -175,22 +169,6 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def serve():
-    """Starts servers, and stops them at the end."""
-    servers = []
-
-    def start(handler) -> str:
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{servers[-1].server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
 FETCH = """
 import sys
 from pathlib import Path
@@ -232,7 +210,7 @@ def test_an_unpinned_repository_is_pinned_at_first_use_and_must_stay_so(serve, t
     assert third.returncode == 1 and "differs from lock.json in sha256" in third.stderr
     assert not (tmp_path / "three").exists()
     assert f"Bearer {CANARIES['HF_TOKEN']}" in Hub.tokens
-    assert_nowhere(tmp_path, first.stdout + first.stderr + third.stdout + third.stderr)
+    assert_no_secret(tmp_path, first.stdout + first.stderr + third.stdout + third.stderr)
 
 
 def test_the_password_of_an_index_is_not_in_the_message(tmp_path, monkeypatch, capsys, serve):
@@ -249,7 +227,7 @@ def test_the_password_of_an_index_is_not_in_the_message(tmp_path, monkeypatch, c
     part = {"name": "a", "version": "1", "file": "a-1.whl", "sha256": "0" * 64, "members": {}}
     with pytest.raises(UserError, match="failed 4 times") as caught:
         fetch("x", {"type": "package", "parts": [part]}, tmp_path / "x", tmp_path / "lock.json")
-    assert_nowhere(tmp_path, str(caught.value) + "".join(capsys.readouterr()))
+    assert_no_secret(tmp_path, str(caught.value) + "".join(capsys.readouterr()))
 
 
 @pytest.mark.parametrize(
@@ -266,77 +244,3 @@ def test_addresses_are_shown_without_secrets(text, cleaned):
 
 
 # --- a whole run --------------------------------------------------------------------------------
-
-
-class Judge(BaseHTTPRequestHandler):
-    """Says yes to whoever has the key; refuses the first one, quoting the key."""
-
-    refuse: ClassVar[int] = 1
-    keys: ClassVar[set] = set()
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        key = self.headers.get("Authorization")
-        Judge.keys.add(key)
-        status, body = 200, {"choices": [{"message": {"content": "Yes"}}]}
-        if Judge.refuse:
-            Judge.refuse -= 1
-            status, body = 403, {"error": f"{key} is not allowed"}
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *arguments):
-        pass
-
-
-def assert_nowhere(folder: Path, printed: str) -> None:
-    """No canary in any file below a folder, nor in what was printed."""
-    secrets = [*CANARIES.values(), "canary-of-the-index"]
-    for secret in secrets:
-        assert secret not in printed
-    for path in folder.rglob("*"):
-        if path.is_file():
-            content = path.read_bytes()
-            assert not any(secret.encode() in content for secret in secrets), path
-
-
-@pytest.mark.workflow
-def test_a_run_with_secrets_writes_none_of_them(space, serve, monkeypatch):
-    for name, value in CANARIES.items():
-        monkeypatch.setenv(name, value)
-    settings = tiny.config()
-    settings["scorers"]["judge"] = {
-        "kind": "llm_judge",
-        "url": serve(Judge),
-        "model": "m",
-        "key_env": "JUDGE_KEY",
-        "question": "Is {completion} a text?",
-    }
-    settings["experiments"]["sweep"]["scorers"] = ["judge"]
-    settings["figures"]["sweep"]["metrics"] = ["judge.yes"]
-    settings["experiments"]["chosen"]["choices"]["best"]["metric"] = "judge.yes"
-    space.configure(settings)
-    Judge.refuse, Judge.keys = 1, set()
-    target = "results/figures/sweep.png"
-    printed = space.run("--printshellcmds", "--verbose", target, fails=True)
-    assert "***" in "".join(path.read_text() for path in space.folder.rglob("judge*.log"))
-    printed += space.run("--printshellcmds", "--verbose", target)
-    assert Judge.keys == {f"Bearer {CANARIES['JUDGE_KEY']}"}
-    assert (space.folder / target).exists() and (space.folder / ".snakemake").exists()
-    assert_nowhere(space.folder, printed)
-
-
-@pytest.mark.workflow
-def test_a_password_in_an_address_is_not_repeated(space):
-    settings = tiny.config()
-    address = "https://me:canary-of-the-index@host/x"
-    settings["sources"]["new"] = {"type": "url", "url": address}
-    (space.folder / "config.yaml").unlink()
-    outside = space.folder.parent / "config.yaml"
-    outside.write_text(yaml.safe_dump(settings))
-    printed = space.run("-n", "--configfile", str(outside), fails=True)
-    assert "sources.new.url: https://***@host/x holds a password" in printed
-    assert_nowhere(space.folder, printed)

@@ -1,6 +1,5 @@
 """What makes it fast changes no number: shared prefill, shared batches, shared lower layers."""
 
-import json
 import shutil
 
 import pandas as pd
@@ -12,21 +11,23 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
 from actadd.base.errors import UserError
-from actadd.base.files import read_json, sha256_file
 from actadd.data import datasets
-from actadd.engine import batching, generation
+from actadd.engine import batching
+from actadd.engine.additions import Addition
 from actadd.engine.batching import halving, left_pad, padded_width
-from actadd.engine.generation import BROKEN, generate
-from actadd.engine.kv_cache import RoomyLayer, roomy_cache
-from actadd.engine.sampling import Sampling
+from actadd.engine.drawing import generation
+from actadd.engine.drawing.generation import BROKEN, generate
+from actadd.engine.drawing.kv_cache import RoomyLayer, roomy_cache
+from actadd.engine.drawing.sampling import Sampling
+from actadd.engine.hooks import record_activations
+from actadd.engine.logprobs import swept_logprobs, token_logprobs
 from actadd.engine.shared_layers import outputs_below, resumed_at
-from actadd.engine.steering import Addition, blocks, model_inputs, record_activations
+from actadd.engine.structure import blocks, model_inputs
 from actadd.engine.tokens import Tokens
-from actadd.measure.logprobs import swept_logprobs, token_logprobs
 from actadd.measure.measurement import measure
-from actadd.models.loading import load, prepare
-from actadd.store.provenance import sealed
-from actadd.vectors.derivation import write_vector
+from actadd.models.loading import load
+from actadd.models.preparation import prepare
+from actadd.vectors.vector_files import write_vector
 from builders import tiny
 from builders.families import FAMILIES, LAYERS
 from builders.families import tiny as tiny_family
@@ -301,11 +302,8 @@ def completed(subject, tmp_path):
     texts = texts_of(subject)
     datasets.prepare({"name": "p", "title": "p", "texts": texts}, None, tmp_path / "p.parquet")
     generator = torch.Generator().manual_seed(0)
-    files = []
-    for layer in (1, 2):
-        path = tmp_path / "wedding" / f"layer_{layer:02d}.safetensors"
-        write_vector(path, torch.randn(3, 32, generator=generator).numpy())
-        files.append(path)
+    file = tmp_path / "wedding" / "vector.safetensors"
+    write_vector(file, {n: torch.randn(3, 32, generator=generator).numpy() for n in (1, 2)})
 
     def make(name: str, shard=(0, 1), **changes) -> dict[str, bytes]:
         """The cells' bytes by file name; the table is at tmp_path / name / o.parquet."""
@@ -314,7 +312,7 @@ def completed(subject, tmp_path):
             spec(**changes),
             model_dir=subject,
             texts_file=tmp_path / "p.parquet",
-            vector_files=files,
+            vector_files=[file],
             choice=None,
             store=folder / "store",
             output=folder / "o.parquet" if shard == (0, 1) else None,
@@ -491,38 +489,3 @@ def test_a_model_without_room_is_refused():
 
     with pytest.raises(UserError, match=r"take another device, dtype or model, or set compute"):
         proposed_rows(Size(10**9, 10, 100), 10, 10**9, "cpu")
-
-
-@pytest.mark.workflow
-def test_auto_rows_are_proposed_once_and_kept(tmp_path, tiny_model):
-    experiments = {"sweep": tiny.CONFIG["experiments"]["sweep"]}
-    scorers = {"distinct": {"kind": "distinct"}}
-    settings = tiny.config(
-        compute={"batch_rows": "auto"}, experiments=experiments, figures={}, scorers=scorers
-    )
-    space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
-    space.run()
-    path = space.folder / "results/models/tiny.batch.json"
-    shape = json.loads(path.read_text())
-    assert shape["batch_rows"] == 128 and shape["row_bytes"] > 0
-
-    rows = {
-        pq.read_schema(cell).metadata.get(b"batch_rows")
-        for cell in (space.folder / "results/store").rglob("*.parquet")
-    }
-    assert b"128" in rows
-    assert not space.planned()
-    # What was proposed stays, though the machine may have other memory by now.
-    path.write_text(path.read_text().replace("128", "64"))
-    record = path.with_name("tiny.batch.provenance.json")
-    outputs = {path.name: sha256_file(path)}
-    record.write_text(sealed({**read_json(record), "outputs": outputs}))
-    space.run()
-    rows = {
-        pq.read_schema(cell).metadata.get(b"batch_rows")
-        for cell in (space.folder / "results/store").rglob("*.parquet")
-    }
-    assert {b"64", b"128"} <= rows
-    # Deleted, they are proposed anew.
-    path.unlink()
-    assert "batch_shape" in space.planned()

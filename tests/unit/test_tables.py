@@ -7,15 +7,24 @@ import string
 import numpy as np
 import pandas as pd
 import pytest
-from test_figures import ABOUT, row, unsteered
 
 from actadd.base.errors import UserError
 from actadd.measure.overhead import ARMS, STEERED, UNSTEERED
 from actadd.results import tables
 from actadd.results.comparison import COLUMNS
 from builders import tiny
-
-WORDS = "words.any"
+from builders.rows import (
+    ABOUT,
+    FAILED,
+    READS,
+    WORDS,
+    lens_rows,
+    overhead_rows,
+    pair_sources,
+    row,
+    shift_rows,
+    unsteered,
+)
 
 
 def cells_of(line: str) -> list[str]:
@@ -43,7 +52,7 @@ def tabulate(tmp_path):
 
     def run(kind: str, sources: dict[str, list[dict]], **spec):
         paths = tiny.written(sources, tmp_path)
-        entry = {"name": "t", "kind": kind, "title": "Title", "about": ABOUT, **spec}
+        entry = {"name": "t", "kind": kind, "title": "Title", "about": ABOUT, **READS, **spec}
         csv, markdown, latex = (tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex"))
         files = {"csv": csv, "markdown": markdown, "latex": latex}
         found = tables.tabulate(entry, sources=paths, **files)
@@ -156,12 +165,6 @@ def test_precision_of_conditions_that_differ_in_anything(tabulate):
     assert len(table) == 5
 
 
-FAILED = {
-    **dict.fromkeys(("mean", "low", "high", "difference", "p_value"), np.nan),
-    **{"n_prompts": 0, "failed": "non-finite numbers"},
-}
-
-
 def test_a_failed_condition_says_so_and_is_counted(tabulate):
     rows = [
         make(metric=metric, coefficient=c, **values)
@@ -265,22 +268,6 @@ def test_no_text_breaks_a_row(tabulate, text):
     assert table["steered"].tolist() == [text.replace("\r\n", "\n")] or "\r" in text
 
 
-def shift_rows() -> list[dict]:
-    """Tokens a (4 instances, +1), b (3, -2), c (2, +5; one changed directly), d (1)."""
-    rows = []
-    for token, count, change in (("a", 4, 1.0), ("b", 3, -2.0), ("c", 3, 5.0), ("d|", 1, 9.0)):
-        for index in range(count):
-            modified = token == "c" and index == 0
-            place = {"model": "one", "text_id": ord(token[0]), "token_index": index}
-            shared = {**place, "token": token}
-            rows.append(
-                {**shared, "method": "unsteered", "logprob": -3.0 - index, "modified": False}
-            )
-            steered = -3.0 - index + (99 if modified else change)
-            rows.append({**shared, "method": "actadd", "logprob": steered, "modified": modified})
-    return rows
-
-
 def test_token_shift_ranks_tokens_with_enough_instances(tabulate):
     table, caption, _ = tabulate("token_shift", {"l.parquet": shift_rows()}, at_least=2, top=2)
     found = [tuple(values) for values in table.drop(columns="model").to_numpy()]
@@ -335,39 +322,6 @@ def test_next_tokens_of_several_settings_do_not_mix(tabulate, differs):
 # --- vectors, timings, comparison ---
 
 
-def pair_sources(effects=(0.3, 0.1, 0.2), relative_to="mean") -> dict[str, list[dict]]:
-    """Three pairs whose norms are in the effects' order, and whose cosines in the opposite."""
-    summary, norms, tokens, cosines = [], [], [], []
-    for number, effect in enumerate(effects):
-        name = f"p{number}"
-        bounds = {"difference_low": effect - 0.01, "difference_high": effect + 0.01}
-        shared = {"vector": name, "condition": name}
-        summary.append(row(metric=WORDS, difference=effect, **bounds, **shared))
-        summary.append(row(metric="fluency.perplexity", mean=30 + effect, **shared))
-        norms.append([{"layer": 3, "position": p, "ratio": effect * p} for p in range(3)])
-        norms[-1].append({"layer": 2, "position": 1, "ratio": 77.0})
-        for position in (1, 2):
-            for rank in range(3):
-                logit = 10.0 * (1 + effect) if rank == 0 else 5.0 * position
-                place = {"model": "one", "vector": name, "layer": 3, "position": position}
-                for direction in ("up", "down"):
-                    token = f"{direction} {number}{position}{rank}"
-                    found = {"direction": direction, "rank": rank, "token": token}
-                    tokens.append({**place, **found, "logit": logit})
-        for layer in (2, 3):
-            place = {"model": "one", "kind": "vectors", "vector": name, "other": "mean"}
-            cosine = {"layer": layer, "other_layer": layer, "cosine": -effect * (layer == 3)}
-            cosines.append({**place, **cosine})
-    average = row(metric=WORDS, vector="mean", condition="mean")
-    summary += [average, unsteered(metric=WORDS), unsteered(metric="fluency.perplexity")]
-    return {
-        "summaries/one/e.parquet": summary,
-        **{f"vectors/one/p{n}/norms.csv": rows for n, rows in enumerate(norms)},
-        "lenses/one/l/tokens.parquet": tokens,
-        "lenses/one/l/cosines.parquet": cosines,
-    }
-
-
 def test_pairs_with_what_might_foretell_their_effect(tabulate):
     metrics = [WORDS, "fluency.perplexity"]
     table, caption, _ = tabulate("pairs", pair_sources(), metrics=metrics, relative_to="mean")
@@ -388,40 +342,11 @@ def test_pairs_without_a_mean_to_compare_with(tabulate):
     assert "cosine to mean: rho = +nan" not in caption
 
 
-def lens_rows() -> list[dict]:
-    return [
-        {
-            **{"model": "one", "vector": vector, "layer": layer, "position": position},
-            **{"direction": direction, "rank": rank, "norm": 1.0},
-            "token": f"{vector}{layer}{position}{direction}{rank}",
-            "logit": 1.0 - rank,
-        }
-        for vector in ("v", "w")
-        for layer in (0, 10)
-        for position in (1, 2)
-        for direction in ("up", "down")
-        for rank in (2, 1, 0)
-    ]
-
-
 def test_lens_lists_tokens_by_rank_in_both_directions(tabulate):
     table, _, _ = tabulate("lens", {"tokens.parquet": lens_rows()}, top=2)
     assert len(table) == 2 * 2 * 2
     found = table.set_index(["vector", "layer", "position"]).loc[("w", "10", "2")]
     assert found["up"] == "'w102up0', 'w102up1'" and found["down"] == "'w102down0', 'w102down1'"
-
-
-def overhead_rows(model: str, parameters: int, factor: float) -> list[dict]:
-    return [
-        {
-            **{"model": model, "random_weights": False, "parameters": parameters, "layer": 1},
-            **{"rows": 2, "tokens": 8, "dtype": "float32", "device": "cpu", "threads": 1},
-            **{"repeat": repeat, "order": order, "arm": arm},
-            "seconds": (1.0 + repeat) * (factor if arm == STEERED else 1.0),
-        }
-        for repeat in range(5)
-        for order, arm in enumerate(ARMS)
-    ]
 
 
 def test_overhead_is_the_median_of_each_repeats_ratio(tabulate):

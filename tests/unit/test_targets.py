@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_lens import write
 
 from actadd.base.errors import UserError
 from actadd.config.checks import checked
@@ -13,6 +12,7 @@ from actadd.measure import measurement
 from actadd.pipeline.plan import Plan
 from actadd.results import summaries
 from builders import tiny
+from builders.vectors import write_layer
 
 # In the tiny model's tokens " the", " and" and " we" are one, longer words several; "T" is one too.
 ITEMS = [
@@ -40,7 +40,7 @@ def measured(prepared, items, tmp_path):
     """Measures the items under prompts settings; returns (facts, rows)."""
     rows = np.random.default_rng(0).normal(size=(2, 32)).astype(np.float32)
     rows[0] = 0
-    vector = write(tmp_path, "v", 1, rows)
+    vector = write_layer(tmp_path, "v", 1, rows)
 
     def run(file=items, **prompts):
         spec = {

@@ -13,7 +13,7 @@ from torch import nn
 from actadd import Addition, UserError, generate, record_activations, steer
 from actadd.config.checks import checked
 from actadd.engine.batching import left_pad
-from actadd.engine.steering import blocks, language_model
+from actadd.engine.structure import blocks, language_model
 from actadd.models.verification import PROPERTIES, examine, verify
 from actadd.pipeline.plan import Plan
 from builders import tiny
@@ -284,8 +284,8 @@ def test_a_fault_shows_in_every_dtype(kind, dtype):
 def test_an_addition_at_another_column_is_noticed(llama, monkeypatch, off):
     from actadd.engine import steering
 
-    right = steering._columns_before
-    monkeypatch.setattr(steering, "_columns_before", lambda *a: right(*a) + off)
+    right = steering.columns_before
+    monkeypatch.setattr(steering, "columns_before", lambda *a: right(*a) + off)
     found = examine(llama)["properties"]
     assert list(found)[-1] == "additions" and not found["additions"]["passed"]
 
@@ -541,8 +541,7 @@ def test_the_record_lies_with_the_model_and_is_the_same_again(tiny_model, tmp_pa
 
 
 def test_on_a_gpu_a_job_apart_verifies_and_all_others_wait_for_it(tmp_path, monkeypatch):
-    (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    (tmp_path / "labelled.csv").write_text("text,label\na b,1\nc d,-1\n")
+    tiny.write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
 
     def plan(device):
