@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from actadd.models import loading
+from actadd.models import preparation
 from builders import browser, tiny
 from builders.judge import KEY, Server
 
@@ -28,7 +28,7 @@ def prepared(tiny_model, tmp_path_factory) -> Path:
 
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
     folder = tmp_path_factory.mktemp("prepared") / "tiny"
-    loading.prepare(entry, tiny_model, folder)
+    preparation.prepare(entry, tiny_model, folder)
     return folder
 
 
