@@ -89,7 +89,7 @@ def load_gguf(folder: Path, key: str) -> tuple[Any, Path]:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     path, architecture, elements = gguf_file(folder, key)
-    options = {"gguf_file": path.name, "trust_remote_code": False}
+    options: dict[str, Any] = {"gguf_file": path.name, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(folder, **options)
     except Exception as error:

@@ -7,6 +7,7 @@ layers together. The tokenizer: int32 longest token, then (float32 score, int32 
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,7 @@ def convert(data: Path, target: Path) -> None:
     tokenizer.save(str(target / "tokenizer.json"))
 
 
-def _tokenizer(blob: bytes, vocabulary: int):
+def _tokenizer(blob: bytes, vocabulary: int) -> Any:
     """A byte-fallback BPE tokenizer; merges follow from the scores, best first."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 

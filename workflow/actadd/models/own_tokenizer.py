@@ -138,7 +138,9 @@ def _deciding(tokenizer: Any) -> dict[str, Any]:
     return {**{part: whole[part] for part in DECIDING}, "model": model}
 
 
-def facts(spec: dict, folder: Path, tokenizer: Any, config: Any, rows: int) -> tuple[dict, dict]:
+def facts(
+    spec: dict[str, Any], folder: Path, tokenizer: Any, config: Any, rows: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What model.json says of a model's tokens: what its identity holds, and what it does not.
 
     spec: as `preparation.prepare` takes it. folder: has tokenizer.json. tokenizer: as `load`
@@ -229,7 +231,7 @@ def _cleans_up(tokenizer: Any) -> bool:
     return bool(tokenizer.clean_up_tokenization_spaces and (forced or not is_bpe))
 
 
-def _chat(spec: dict, folder: Path, tokenizer: Any) -> dict[str, Any] | None:
+def _chat(spec: dict[str, Any], folder: Path, tokenizer: Any) -> dict[str, Any] | None:
     """The chat template that the config asks for, or else the default one, if there is any."""
     key, wanted = f"models.{spec['name']}", spec.get("chat_template")
     templates = _templates(folder, tokenizer)
@@ -284,7 +286,7 @@ def _templates(folder: Path, tokenizer: Any) -> dict[str, str]:
     return templates if isinstance(templates, dict) else {"default": templates}
 
 
-def check(spec: dict, folder: Path, tokenizer: Any) -> None:
+def check(spec: dict[str, Any], folder: Path, tokenizer: Any) -> None:
     """Raises UserError unless a prepared folder's tokens are those of the loaded tokenizer."""
     tokens = Tokens(folder)
     key = f"models.{spec['name']}"

@@ -162,4 +162,4 @@ def checked(folder: Path, spec: dict[str, Any]) -> Any:
 
 def parameters_of(folder: Path) -> int:
     """Numbers in a prepared model's weights, tied ones once."""
-    return checked(folder, {"name": folder.name}).num_parameters()
+    return int(checked(folder, {"name": folder.name}).num_parameters())

@@ -80,7 +80,7 @@ def check_whole(auto: Any, folder: Path, key: str, trusted: bool) -> Any:
     Tensors that the model ties and that the files hold twice are compared. The files' headers are
     read and every number is looked at once; memory for the largest tensor is all that it takes.
     """
-    options = {"use_safetensors": True, "trust_remote_code": trusted}
+    options: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": trusted}
     model = load_whole(auto, folder, key, device_map="meta", **options)
     tied = model.all_tied_weights_keys.items()
     if any(model.get_parameter(a) is not model.get_parameter(b) for a, b in tied):
@@ -115,7 +115,10 @@ def last_hidden_state(model: Any) -> "torch.Tensor":
     import torch
 
     ids = torch.arange(4)[None] % model.config.vocab_size
-    return model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+    state: torch.Tensor = model(
+        input_ids=ids, attention_mask=torch.ones_like(ids)
+    ).last_hidden_state
+    return state
 
 
 def _unused(model: Any, names: set[str], output: "Callable[[Any], torch.Tensor]") -> set[str]:
@@ -151,7 +154,7 @@ def _check(
             f"{f' ({len(mismatched)} such tensors)' if len(mismatched) > 1 else ''}; take the "
             "config.json that belongs to the weights"
         )
-    prefixed = unexpected and _prefixed(folder, f"{model.base_model_prefix}.")
+    prefixed = bool(unexpected) and _prefixed(folder, f"{model.base_model_prefix}.")
     strange = {name for name in unexpected if _changes(model, name, prefixed)}
     if strange:
         message = f"{head}: it has no room for {counted(strange)}, such as {some(strange, 2)}."
@@ -224,7 +227,7 @@ def _diagnosis(model: Any, missing: set[str], strange: set[str]) -> str:
 def vocabulary(model: Any) -> int:
     """How many token ids a model both reads and predicts."""
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
-    return min(table.weight.shape[0] for table in tables if table is not None)
+    return min(int(table.weight.shape[0]) for table in tables if table is not None)
 
 
 def _check_numbers(paths: list[Path], key: str) -> None:

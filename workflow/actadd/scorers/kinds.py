@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Rules that several scorers share.
-CUT = {"minimum": 0, "maximum": 1}
-ENDPOINT = {
+CUT: dict[str, Any] = {"minimum": 0, "maximum": 1}
+ENDPOINT: dict[str, Any] = {
     "title": "an http address without a password or key (name the key's variable in key_env)",
     "pattern": r"^https?://[^\s@?#]+\Z",
     "secret": True,
 }
-VARIABLE = {
+VARIABLE: dict[str, Any] = {
     "title": "the name of the environment variable that holds the key, not the key itself",
     "pattern": r"^[A-Z][A-Z0-9_]*\Z",
     "secret": True,
