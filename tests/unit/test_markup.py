@@ -9,9 +9,9 @@ import markdown
 import numpy as np
 import pandas as pd
 import pytest
-from actadd.results.labels import visible
 
 from actadd.results import markup
+from actadd.results.displays.visible import visible
 from actadd.results.report import rst, write_table_page
 
 NASTY = '50 % of _x_ & $5 #1 {a} \\foo ~^ |a|\n--- <b> "q" 中文 é ␣ 🙂'

@@ -6,7 +6,6 @@ import threading
 from actadd.config import licences
 from actadd.pipeline import reasons
 from actadd.store import failed_cells
-from actadd.config.checks import home
 from actadd.results.displays.needs import kind_of
 from actadd.pipeline.plan import MEASURES
 from actadd.pipeline.resources import Needs
@@ -417,7 +416,7 @@ def path_source(wildcards) -> list[str]:
     given = config["sources"][wildcards.source].get("path")
     if given is None:
         return []
-    path = home(given, f"sources.{wildcards.source}.path")
+    path = Path(given).expanduser()
     files = path.rglob("*") if path.is_dir() else [path]
     return sorted(str(file) for file in files if file.is_file())
 

@@ -5,6 +5,7 @@ its family (`actadd.scorers.scorer`, ...). Config keys, checks, documentation, d
 derived from that declaration; no list elsewhere names the kind.
 """
 
+import ast
 import dataclasses
 import importlib
 import importlib.util
@@ -13,7 +14,7 @@ import pkgutil
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -204,6 +205,12 @@ class Kinds(Mapping[str, K], Generic[K]):
                 self._load(value.name)
         self._collect(module)
 
+    def forget_plugins(self) -> None:
+        """Remove what plugins added, for a process that reads another config."""
+        for name, kind in list(self._loaded.items()):
+            if kind.module.startswith(f"{PLUGINS}."):
+                del self._loaded[name]
+
     def __getitem__(self, name: str) -> K:
         self._load(name)
         return self._loaded[name] if name in self._loaded else self._all[name]
@@ -218,25 +225,58 @@ class Kinds(Mapping[str, K], Generic[K]):
 def load_plugin(path: Path) -> types.ModuleType:
     """Import a user's file and add the kinds that it declares to their families, once.
 
-    Raises UserError if the file cannot be imported, or declares no kind.
+    Raises UserError if the file cannot be imported, declares no kind, or imports files beside it.
     """
+    key = f"plugins: {str(path)!r}"
     name = f"{PLUGINS}.{path.stem}"
     if name in sys.modules:
-        return sys.modules[name]
+        loaded = Path(str(sys.modules[name].__file__))
+        if loaded.resolve() == path.resolve():
+            return sys.modules[name]
+        raise UserError(f"{key} has the name of {str(loaded)!r}; rename one of the files")
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
-        raise UserError(f"plugins: {str(path)!r} is not a Python file; name one that ends in .py")
+        raise UserError(f"{key} is not a Python file; name one that ends in .py")
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     try:
+        _refuse_neighbours(path, key)
         specification.loader.exec_module(module)
-        if not any(isinstance(value, Kind) for value in vars(module).values()):
-            raise UserError(f"plugins: {str(path)!r} declares no kind; decorate a function of it")
+        kinds = [value for value in vars(module).values() if isinstance(value, Kind)]
+        if not any(kind.module == name for kind in kinds):
+            raise UserError(f"{key} declares no kind; decorate a function of it")
         for family in Kinds.families:
             family.add(module)
     except Exception as error:
         del sys.modules[name]
         if isinstance(error, UserError):
             raise
-        raise UserError(f"plugins: {str(path)!r} cannot be imported: {error!r}; mend it") from error
+        if isinstance(error, FileNotFoundError) and not path.exists():
+            raise UserError(f"{key} does not exist; write the path of a Python file") from error
+        raise UserError(f"{key} cannot be imported: {error!r}; correct the file") from error
     return module
+
+
+def _refuse_neighbours(path: Path, key: str) -> None:
+    """Raise UserError if a plugin imports a file beside it, whose edits nobody would notice."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or alias.name for alias in node.names]
+        for name in names:
+            neighbour = path.parent / name.split(".")[0]
+            if neighbour.with_suffix(".py").is_file() or (neighbour / "__init__.py").is_file():
+                raise UserError(
+                    f"{key} imports {name!r} beside it, and a plugin is one file; move that code "
+                    "into it, or install it as a package"
+                )
+
+
+def plugin_files(modules: Iterable[str]) -> list[str]:
+    """The files of the plugins among some modules, from the working directory where they can be."""
+    names = sorted({name for name in modules if name.startswith(f"{PLUGINS}.")})
+    files = [Path(str(sys.modules[name].__file__)).resolve() for name in names]
+    here = Path.cwd()
+    return [str(file.relative_to(here) if file.is_relative_to(here) else file) for file in files]

@@ -71,7 +71,7 @@ Configs = Annotated[
     typer.Argument(
         metavar="[CONFIG]...",
         show_default=False,
-        help="Config files on top of config/paper_small.yaml and config.yaml, as --configfile.",
+        help="Config files on top of config.yaml, as --configfile.",
     ),
 ]
 Results = Annotated[Path, typer.Option(help="The folder of results.")]

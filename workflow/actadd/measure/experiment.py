@@ -25,32 +25,50 @@ if TYPE_CHECKING:
 
     from actadd.engine import additions
 
-# What does not enter a cell's key under its own name, and why: all else does, so that a new field
-# cannot be forgotten. Of an experiment's spec:
+# What does not enter a cell's key under its own name, with what stands for it there. All else does,
+# so that a new field cannot be forgotten. Of an experiment's spec:
 UNKEYED_SPEC = {
-    "name": "a label",
-    "model": "a label; the model's identity is in the key",
-    "measure": "the measure's code is in the key",
-    "conditions": "each of them has a cell of its own",
-    "prompts": "the texts that they choose are in the key",
-    "sampling": "each condition's own is in the key",
-    "seed": "each condition's own is in the key",
-    "watch": "its token ids are in the key",
-    "upstream": "what those jobs made is in the key",
+    "name",
+    "model",  # its identity
+    "measure",  # its code
+    "conditions",  # each has a cell of its own
+    "prompts",  # the token ids of the texts that they choose
+    "sampling",  # the condition's
+    "seed",  # the condition's
+    "watch",  # its token ids
+    "upstream",  # what those jobs made
 }
 # Of a condition:
 UNKEYED_CONDITION = {
-    "name": "a label",
-    "additions": "each is in the key, but for what follows",
-    "group": "the texts that it chooses are in the key",
-    "draw": "the numbers of the vectors that it chooses are in the key",
+    "name",
+    "additions",  # each of them, but for what follows
+    "group",  # the texts that it chooses
+    "draw",  # the numbers of the vectors that it chooses
 }
 # Of an addition:
 UNKEYED_ADDITION = {
-    "vector": "a label; its numbers are in the key",
-    "source_layer": "the numbers of the vector at that layer are in the key",
-    "match_norm": "the vector's numbers are scaled by it",
+    "vector",  # its numbers
+    "source_layer",  # the vector's numbers at that layer
+    "match_norm",  # the vector's numbers, scaled
 }
+# Code whose results are in the key.
+KEYED_CODE = ("actadd.data", "actadd.vectors", f"{__name__}.norm_factor")
+
+
+def norm_factor(target: np.ndarray, source: np.ndarray) -> np.float32 | None:
+    """The factor that scales `source` to the norm of `target`; None where one of them is zero.
+
+    target, source: the same vector at two layers, [positions, d_model]. The factor is the geometric
+    mean, over positions but BOS, of the norms' ratios, as in the paper's transplant of embeddings.
+    """
+    # A vector of one row has none of BOS.
+    first = 1 if len(source) > 1 else 0
+    norms = [np.linalg.norm(rows[first:].astype(np.float64), axis=1) for rows in (target, source)]
+    # Rows that are zero, where both prompts have the same token, have no ratio.
+    nonzero = (norms[0] > 0) & (norms[1] > 0)
+    if not nonzero.any():
+        return None
+    return np.float32(np.exp(np.mean(np.log(norms[0][nonzero] / norms[1][nonzero]))))
 
 
 def _without(names: Container[str], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,27 +169,18 @@ class Experiment:
         """An addition's vector, scaled to the injection layer's norm if it says so.
 
         draw: which one of a random vector with several draws.
-        The factor is the geometric mean, over positions but BOS, of the norms' ratios, as in the
-        paper's transplant of embeddings.
         """
         vector = self._at(addition, addition.source, draw)
         if not addition.match_norm:
             return vector
-        # A vector of one row has none of BOS.
-        first = 1 if len(vector) > 1 else 0
-        norms = [
-            np.linalg.norm(self._at(addition, layer, draw)[first:].astype(np.float64), axis=1)
-            for layer in (addition.layer, addition.source)
-        ]
-        # Rows that are zero, where both prompts have the same token, have no ratio.
-        there = (norms[0] > 0) & (norms[1] > 0)
-        if not there.any():
+        factor = norm_factor(self._at(addition, addition.layer, draw), vector)
+        if factor is None:
             raise UserError(
                 f"{self.key}: match_norm: vectors.{addition.vector} is zero at layer "
                 f"{addition.layer} or {addition.source}, so there is no norm to scale "
                 "to; take other layers, or remove match_norm"
             )
-        return vector * np.float32(np.exp(np.mean(np.log(norms[0][there] / norms[1][there]))))
+        return vector * factor
 
     def _at(self, addition: Addition, layer: int, draw: int | None) -> np.ndarray:
         """An addition's vector of a layer.
@@ -293,6 +302,7 @@ class Experiment:
         operations = {OPERATIONS[addition.operation].module for addition in condition.additions}
         return cell_key(
             (__name__, module, METHODS[condition.method].module, *sorted(operations)),
+            KEYED_CODE,
             spec=_without({*UNKEYED_SPEC, *unkeyed}, self.spec),
             model=self.facts["identity"],
             condition=_without(UNKEYED_CONDITION, asdict(condition)),

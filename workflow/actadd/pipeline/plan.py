@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from actadd.base.files import canonical, sha256_file
+from actadd.base.kinds import plugin_files
 from actadd.config.licences import terms, unaccepted
 from actadd.data.readers.kinds import READERS, possible_readers
 from actadd.measure.conditions import at_depth, expand, vectors_needed
@@ -65,6 +66,8 @@ class Plan:
     def _job(self, key: tuple, modules: tuple[str, ...], spec: dict, **upstream: Job) -> Job:
         if key not in self._jobs:
             above = {name: job.digest for name, job in upstream.items()}
+            if plugins := plugin_files(modules):
+                spec = {**spec, "plugins": plugins}
             self._jobs[key] = Job({**spec, "upstream": above}, code_digest(*modules))
         return self._jobs[key]
 
@@ -483,10 +486,10 @@ class Plan:
         return jobs
 
     def display_models(self, entry: dict[str, Any]) -> tuple[str, ...]:
-        return needs.models(entry, self.config)
+        return needs.models_of(entry, self.config)
 
     def display_vectors(self, entry: dict[str, Any]) -> tuple[str, ...]:
-        return needs.vectors(entry, self.config)
+        return needs.vectors_of(entry, self.config)
 
     def display(self, section: str, name: str) -> Job:
         """A figure (section "figures") or a table to read (section "tables")."""

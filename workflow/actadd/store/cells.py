@@ -112,16 +112,19 @@ class CellStore:
             return None
 
 
-def cell_key(modules: Sequence[str], **determinants: Any) -> str:
+def cell_key(modules: Sequence[str], keyed_code: Sequence[str] = (), /, **determinants: Any) -> str:
     """Hex sha256 of everything that determines a cell.
 
     modules: those that compute it; their code and the versions of packages that they use belong to
-    it. determinants: its part of the config, and the content of what it reads.
+    it, but for keyed_code, whose results are among the determinants. determinants: the cell's part
+    of the config, and the content of what it reads.
     """
-    packages = package_versions(*modules)
+    without = tuple(keyed_code)
+    packages = package_versions(*modules, without=without)
     # Cells are computed in others; pandas carries their rows.
     packages.pop("pandas", None)
-    return digest({**determinants, "code": code_digest(*modules), "packages": packages})
+    code = code_digest(*modules, without=without)
+    return digest({**determinants, "code": code, "packages": packages})
 
 
 def check_filled(store: CellStore, keys: Sequence[str], shards: Sequence[Path]) -> None:

@@ -12,14 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from actadd.store import syntax
 from actadd.store.syntax import Definition
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGINS = "actadd_plugins"
-PACKAGES = ("actadd", "programs", PLUGINS)
+PACKAGES = ("actadd", "programs")
 
 # What changes no number, whoever uses it, and why: modules, or definitions in them. A module that
 # is asked for by name counts all the same.
@@ -28,6 +28,8 @@ NO_NUMBERS = {
     "actadd.base.files.REMEDIES": "words what stops a job",
     "actadd.base.files.whole_file": "writes a file whole or not at all, whatever it holds",
     "actadd.base.files.whole_folder": "writes a folder whole or not at all, whatever it holds",
+    "actadd.base.kinds.Kinds": "finds the kinds, whose own files count",
+    "actadd.base.kinds.Rule": "says what is checked of a config",
     "actadd.base.locks": "lets one process wait for another",
     "actadd.base.progress": "prints how far a job is",
     "actadd.models.verification.verify.ensure": "refuses a model that is steered wrongly",
@@ -59,13 +61,10 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 @cache
 def module_file(module: str) -> Path | None:
-    """The file of one of our modules or of a loaded plugin; None if the name is neither."""
-    first = module.split(".")[0]
-    if first == PLUGINS:
-        file = getattr(sys.modules.get(module), "__file__", None)
-        return Path(file) if file else None
-    if first not in PACKAGES:
-        return None
+    """The file of one of our modules, or of a module that is loaded; None if there is none."""
+    if module.split(".")[0] not in PACKAGES:
+        file = getattr(sys.modules.get(module), "__file__", None) or ""
+        return Path(file) if file.endswith(".py") else None
     base = ROOT.joinpath(*module.split("."))
     for candidate in (base.with_suffix(".py"), base / "__init__.py"):
         if candidate.is_file():
@@ -94,28 +93,33 @@ def _in(names: Iterable[str], name: str) -> bool:
 class _Search:
     """Follows imports and uses from some modules on."""
 
-    def __init__(self, entries: tuple[str, ...]) -> None:
+    def __init__(self, entries: tuple[str, ...], without: tuple[str, ...]) -> None:
         self.code = Code()
-        self.entries = entries
+        self.entries, self.without = entries, {*NO_NUMBERS, *without}
+        # Besides ours, the packages of kinds from elsewhere, such as a user's plugins.
+        self.packages = {*PACKAGES, *(module.split(".")[0] for module in entries)}
         self.pending: list[str] = []
         for module in entries:
             if module_file(module) is None:
-                raise ValueError(f"{module} is not a module of this project, nor a loaded plugin")
+                raise ValueError(f"{module} is not a module of this project, nor a loaded one")
             self.load(module)
             self.pending.append(module)
         while self.pending:
             self.use(self.pending.pop())
 
+    def file(self, module: str) -> Path | None:
+        return module_file(module) if module.split(".")[0] in self.packages else None
+
     def counts(self, name: str) -> bool:
         """Whether a dotted name, or what it is a part of, can change a number."""
-        return not _in(NO_NUMBERS, name) or _in(self.entries, name)
+        return not _in(self.without, name) or _in(self.entries, name)
 
     def load(self, name: str) -> None:
         """Takes what runs when the module of a dotted name is imported."""
         parts = name.split(".")
         for end in range(1, len(parts) + 1):
             module = ".".join(parts[:end])
-            path = module_file(module)
+            path = self.file(module)
             if path is None or module in self.code.modules or not self.counts(module):
                 continue
             self.code.modules.add(module)
@@ -128,12 +132,12 @@ class _Search:
 
     def use(self, name: str) -> None:
         """Takes what a dotted name stands for: a definition, or all of a module."""
-        module, path, attribute = name, module_file(name), ""
+        module, path, attribute = name, self.file(name), ""
         while path is None and "." in module:
             module, _, attribute = module.rpartition(".")
-            path = module_file(module)
+            path = self.file(module)
         if path is None:
-            self.code.packages.update({module} - set(PACKAGES))
+            self.code.packages.update({module} - self.packages)
             return
         if not self.counts(f"{module}.{attribute}"):
             return
@@ -157,9 +161,9 @@ class _Search:
 
 
 @cache
-def reached(*modules: str) -> Code:
-    """The code that `modules` reach; of these themselves, all."""
-    code = _Search(modules).code
+def reached(*modules: str, without: tuple[str, ...] = ()) -> Code:
+    """The code that `modules` reach; of these themselves, all. without: modules or definitions."""
+    code = _Search(modules, without).code
     syntax.write_cache()
     return code
 
@@ -167,16 +171,19 @@ def reached(*modules: str) -> Code:
 def _assets(module: str) -> list[Path]:
     """What lies in a module's folder beside modules, as the parts of a page do."""
     path = module_file(module)
-    if path is None or module.split(".")[0] == PLUGINS:
+    if path is None or module.split(".")[0] not in PACKAGES:
         return []
     files = [file for file in path.parent.iterdir() if file.is_file() and file.suffix != ".py"]
     return sorted(file for file in files if not file.name.startswith("."))
 
 
 @cache
-def code_digest(*modules: str) -> str:
-    """Hex digest, 16 characters, of the code that `modules` reach and of the files beside it."""
-    code = reached(*modules)
+def code_digest(*modules: str, without: tuple[str, ...] = ()) -> str:
+    """Hex digest, 16 characters, of the code that `modules` reach and of the files beside it.
+
+    without: modules or definitions that are left out, besides NO_NUMBERS.
+    """
+    code = reached(*modules, without=without)
     trees = [
         [module, name, definition.tree, definition.uses]
         for (module, name), definition in sorted(code.definitions.items())
@@ -196,16 +203,25 @@ def code_digest(*modules: str) -> str:
 
 @cache
 def _version(package: str) -> str | None:
-    """The version of the distribution with an import name; None if none is installed."""
+    """The version of a package by its import name; None if it is not installed.
+
+    Of one without a version, as a plugin's helper beside it, the digest of its source.
+    """
     with suppress(metadata.PackageNotFoundError):
         return metadata.version(DISTRIBUTIONS.get(package, package))
     for name in metadata.packages_distributions().get(package, ()):
         return metadata.version(name)
-    return None
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return None
+    origin = Path(spec.origin)
+    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+    content = b"\0".join(file.read_bytes() for file in files)
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
-def package_versions(*modules: str) -> dict[str, str]:
+def package_versions(*modules: str, without: tuple[str, ...] = ()) -> dict[str, str]:
     """Package -> version, of those that `modules` use and that can change a number."""
-    packages = reached(*modules).packages - PACKAGES_WITHOUT_NUMBERS.keys()
+    packages = reached(*modules, without=without).packages - PACKAGES_WITHOUT_NUMBERS.keys()
     versions = {name: _version(name) for name in sorted(packages - sys.stdlib_module_names)}
     return {name: version for name, version in versions.items() if version}

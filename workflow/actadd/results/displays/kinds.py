@@ -43,7 +43,8 @@ class Experiment:
 
     @property
     def conditions(self) -> Mapping[str, Mapping[str, Any]]:
-        return self.entry["conditions"]
+        conditions: Mapping[str, Mapping[str, Any]] = self.entry["conditions"]
+        return conditions
 
     def additions(self, condition: str | None = None) -> list[list[Mapping[str, Any]]]:
         """The additions of one condition, or of each."""
@@ -136,6 +137,7 @@ class Display(Kind):
     measures: those of an experiment that it can be made from; any, if there are none.
     """
 
+    options: type[Options]
     reads: tuple[Need, ...]
     measures: tuple[Measure, ...] = ()
 

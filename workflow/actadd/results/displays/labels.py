@@ -168,7 +168,7 @@ def settings(
     for values, part in rows.groupby(columns, dropna=False, sort=True):
         texts = [
             coordinate_text(name, value)
-            for name, value in zip(columns, values, strict=True)
+            for name, value in zip(columns, pd.Series(values, dtype=object), strict=True)
             if name in varying and name in columns and pd.notna(value)
         ]
         parts.append((", ".join(texts), part))

@@ -13,7 +13,6 @@ from actadd.results.displays.kinds import (
     Experiment,
     Facts,
     Need,
-    Options,
     Sources,
 )
 
@@ -61,13 +60,14 @@ def _input(need: Need, entry: Mapping[str, Any], config: Mapping[str, Any]) -> I
         subjects = (*timed["models"], *timed["shapes"])
         return Input(need=need, names=(entry["overhead"],), models=subjects)
     if need in ("tokens", "cosines"):
-        return Input(need=need, names=(entry["lens"],), models=models(entry, config))
+        lens = config["lenses"][entry["lens"]]
+        return Input(need=need, names=(entry["lens"],), models=tuple(lens["models"]))
     if need == "norms":
-        return Input(need=need, names=vectors(entry, config), models=models(entry, config))
-    return Input(need=need, names=(entry["experiment"],), models=models(entry, config))
+        return Input(need=need, names=vectors_of(entry, config), models=models_of(entry, config))
+    return Input(need=need, names=(entry["experiment"],), models=models_of(entry, config))
 
 
-def models(entry: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
+def models_of(entry: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
     """The models that an entry shows: those of its experiment, of its lens, or its own."""
     for option, section in (("experiment", "experiments"), ("lens", "lenses")):
         if entry.get(option):
@@ -75,7 +75,7 @@ def models(entry: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ..
     return tuple(entry.get("models") or ())
 
 
-def vectors(entry: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
+def vectors_of(entry: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
     """The vectors that an entry names, itself or by its lens."""
     if entry.get("lens"):
         return tuple(config["lenses"][entry["lens"]]["vectors"])
@@ -105,7 +105,7 @@ def problems(
     kind = kind_of(section, entry)
     options = build(kind.options, entry)
     name = getattr(options, "experiment", None)
-    if not isinstance(options, Options) or name is None:
+    if name is None:
         return
     experiment = experiment_of(name, config)
     measure = experiment.entry["measure"]

@@ -6,8 +6,10 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 from actadd.results.drawing.style import COLUMN, GAP, PAGE
@@ -51,8 +53,9 @@ def legend(figure: Figure, axes: Iterable[Axes]) -> None:
         for text, handle in handles.items()
     }
     columns = legend_columns(handles, figure.get_figwidth())
-    options = {"loc": "lower center", "borderaxespad": 0, "ncols": columns}
-    figure.legend(handles.values(), handles.keys(), **options).set_in_layout(False)
+    options: dict[str, Any] = {"borderaxespad": 0, "ncols": columns}
+    below = figure.legend(handles.values(), handles.keys(), loc="lower center", **options)
+    below.set_in_layout(False)
 
 
 def legend_columns(labels: Collection[str], inches: float) -> int:
@@ -79,7 +82,9 @@ def compose(figure: Figure, title: str, caption: str) -> None:
     if legends:
         legends[0].set_bbox_to_anchor((0.5, below / height))
     bottom = (below + sum(inner)) / height
-    figure.get_layout_engine().set(rect=(0, bottom, 1, body / height), w_pad=GAP / 2, h_pad=0.03)
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine), "see `panels`"
+    engine.set(rect=(0, bottom, 1, body / height), w_pad=GAP / 2, h_pad=0.03)
     _settle(figure)
 
 
@@ -100,12 +105,12 @@ def _paragraph(figure: Figure, text: str, **style: Any) -> Text:
     paragraph.set_in_layout(False)
     room = figure.dpi * (figure.get_figwidth() - 2 * GAP)
     length = len(text)
-    while paragraph.get_window_extent(figure.canvas.get_renderer()).width > room:
+    while paragraph.get_window_extent().width > room:
         length = min(length - 1, int(length * 0.98))
         paragraph.set_text(textwrap.fill(text, length, break_on_hyphens=False))
     return paragraph
 
 
-def _height(figure: Figure, artist: Any) -> float:
+def _height(figure: Figure, artist: Artist) -> float:
     """Inches."""
-    return artist.get_window_extent(figure.canvas.get_renderer()).height / figure.dpi
+    return artist.get_window_extent().height / figure.dpi

@@ -51,7 +51,7 @@ def error_lines(
         axis.set_xticks(places, [f"{value:g}" for value in places])
 
 
-def mark_failed(axis: Axes, values: Sequence[float], colour: Any) -> None:
+def mark_failed(axis: Axes, values: "Sequence[float] | pd.Series[float]", colour: Any) -> None:
     """A cross at the bottom where a condition failed and has no value."""
     if len(values):
         axis.plot(

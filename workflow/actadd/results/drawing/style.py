@@ -22,7 +22,7 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 LINES: list[Any] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 
 # Of levels that are compared with.
-LEVEL = {"color": "0.35", "linestyle": (0, (4, 2)), "linewidth": 0.8}
+LEVEL: dict[str, Any] = {"color": "0.35", "linestyle": (0, (4, 2)), "linewidth": 0.8}
 STYLE = {
     "font.size": NORMAL,
     "axes.titlesize": NORMAL,

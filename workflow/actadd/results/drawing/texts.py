@@ -12,6 +12,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
@@ -77,12 +78,9 @@ def literal_texts() -> Iterator[set[str]]:
     def set_literally(self: Text, text: Any) -> None:
         set_text(self, literal("" if text is None else str(text).removeprefix(UNHIDDEN)))
 
-    Text.set_text = set_literally
     _missing.clear()
-    try:
+    with patch.object(Text, "set_text", set_literally):
         yield _missing
-    finally:
-        Text.set_text = set_text
 
 
 # In front of a label that begins with an underscore, which matplotlib leaves out of legends.

@@ -24,7 +24,6 @@ def tabulate(
     table, caption = kind(options, sources_of("tables", kind, spec, sources))
     if options.note:
         caption = f"{caption} {options.note}"
-    files = {"csv": csv, "markdown": markdown, "latex": latex}
-    label = f"tab:{spec['name']}"
-    write_table(table, title=options.title, caption=caption, label=label, **files)
+    words = {"title": options.title, "caption": caption, "label": f"tab:{spec['name']}"}
+    write_table(table, csv=csv, markdown=markdown, latex=latex, **words)
     return {"caption": caption, "rows": len(table)}

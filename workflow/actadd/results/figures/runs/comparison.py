@@ -46,7 +46,7 @@ def comparison(options: Options, sources: Sources) -> "tuple[Figure, str]":
         if part["ours"].notna().any() and part["published"].notna().any()
     ]
     claims = table[table["kind"] == "claim"]
-    lines = [_line(row) for row in claims.to_dict("records")]
+    lines = [_line(row) for _, row in claims.iterrows()]
     strip = 1.1 * _depth(lines)
     rows = -(-len(parts) // COLUMNS)
     models = sorted(set(numbers.loc[numbers["ours"].notna(), "model"]) | set(claims["model"]))
@@ -95,7 +95,7 @@ def _panel(axis: "Axes", part: "pd.DataFrame", models: list[str]) -> None:
     for shift, (model, own) in enumerate(part[part["ours"].notna()].groupby("model")):
         low = (own["ours"] - own["low"]).clip(lower=0).fillna(0)
         high = (own["high"] - own["ours"]).clip(lower=0).fillna(0)
-        style = series(models.index(model), len(models))
+        style = series(models.index(str(model)), len(models))
         axis.errorbar(
             own["place"] + (0.15 * (shift + 1) if named else 0),
             own["ours"],
@@ -125,7 +125,7 @@ def _panel(axis: "Axes", part: "pd.DataFrame", models: list[str]) -> None:
     axis.set_ylabel(first["y_name"].replace("_", " "))
 
 
-def _comparable(model: str, rows: "pd.DataFrame") -> str:
+def _comparable(model: object, rows: "pd.DataFrame") -> str:
     """Whether a model's numbers may be compared, in a few words."""
     reasons = rows.loc[rows["verdict"] == "not comparable", "reason"]
     if reasons.empty:
@@ -134,7 +134,7 @@ def _comparable(model: str, rows: "pd.DataFrame") -> str:
     return f"{model}: not comparable: {', '.join(words)}"
 
 
-def _line(row: dict[str, Any]) -> tuple[str, str, str]:
+def _line(row: "pd.Series[Any]") -> tuple[str, str, str]:
     """(mark, its colour, text) of a claim."""
     import pandas as pd
 
@@ -153,7 +153,7 @@ def _strip(axis: "Axes", lines: list[tuple[str, str, str]], height: float) -> No
     down = 0.0
     # The axis is as high as its text, which is set in inches.
     for mark, colour, text in lines:
-        options = {"va": "top", "fontsize": SMALL}
+        options: dict[str, Any] = {"va": "top", "fontsize": SMALL}
         axis.text(0.0, -down, mark, color=colour, fontweight="bold", **options)
         axis.text(0.035, -down, text, color="0.15", **options)
         down += _depth([(mark, colour, text)])

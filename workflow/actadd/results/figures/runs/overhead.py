@@ -67,8 +67,8 @@ def _milliseconds(seconds: float) -> str:
 def _caption(summary: "pd.DataFrame", unsteered: str) -> str:
     base = summary[summary["arm"] == unsteered].sort_values("parameters")
     models = ", ".join(
-        f"{row.model} ({_size(row.parameters)}, {_milliseconds(row.seconds)} unsteered)"
-        for row in base.itertuples()
+        f"{row['model']} ({_size(row['parameters'])}, {_milliseconds(row['seconds'])} unsteered)"
+        for _, row in base.iterrows()
     )
     shapes = list(dict.fromkeys(base.loc[base["random_weights"], "model"]))
     drawn = f" Random weights in that model's shape: {', '.join(shapes)}." if shapes else ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actadd.results.displays.kinds import Experiment, MetricsOptions, Sources, figure
 
@@ -62,7 +62,7 @@ def dose_response(options: DoseResponse, sources: Sources) -> "tuple[Figure, str
     for axis, model in zip(axes, models, strict=True):
         here = both[both["model"] == model]
         for _, row in here[unsteered(here)].iterrows():
-            star = {"color": "0.2", "markersize": 8, "label": "unsteered"}
+            star: dict[str, Any] = {"color": "0.2", "markersize": 8, "label": "unsteered"}
             axis.plot(row["mean_cost"], row["mean"], "*", **star)
             axis.axhline(row["mean"], **LEVEL)
         for line, part in steered[steered["model"] == model].groupby(["condition", "layer"]):

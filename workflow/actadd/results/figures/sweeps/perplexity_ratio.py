@@ -48,7 +48,7 @@ def perplexity_ratio(options: PerplexityRatio, sources: Sources) -> "tuple[Figur
         of_model = [(text, part[part["model"] == key[0]]) for text, part in unswept]
         levels(axis, of_model, len(lines))
         titles = [f"layer {key[1]:g}"] if x == "coefficient" else []
-        titles += [key[0]] if several else []
+        titles += [str(key[0])] if several else []
         axis.set(title=wrapped(", ".join(titles), 2), xlabel=AXES[x])
         if options.log:
             axis.set_yscale("log")

@@ -73,11 +73,10 @@ def sweep(options: Sweep, sources: Sources) -> "tuple[Figure, str]":
 def _lines(rows: "pd.DataFrame", x: str, by_group: bool) -> "list[tuple[str, pd.DataFrame]]":
     from actadd.results.displays.labels import settings
 
-    always = ("layer",) if x == "coefficient" else ()
     if not by_group:
-        return settings(rows, x, always)
+        return settings(rows, x, ("layer",) if x == "coefficient" else ())
     return [
         (", ".join(filter(None, [str(group), text])), part)
         for group, members in rows.groupby("group", sort=True)
-        for text, part in settings(members, x, always)
+        for text, part in settings(members, x)
     ]

@@ -54,10 +54,9 @@ def topics(options: Topics, sources: Sources) -> "tuple[Figure, str]":
     changes = pd.concat(parts)
     several = changes["model"].nunique() > 1
     lines = []
-    for (topic, condition, model), part in changes.groupby(
-        ["topic", "condition", "model"], sort=True
-    ):
-        names = [topic, condition if condition != topic else "", model if several else ""]
+    for key, part in changes.groupby(["topic", "condition", "model"], sort=True):
+        name, condition, model = map(str, key)
+        names = [name, condition if condition != name else "", model if several else ""]
         lines.append((", ".join(filter(None, names)), in_percent(part)))
     swept = [(text, part[part["coefficient"].notna()]) for text, part in lines]
     swept = [(text, part) for text, part in swept if len(part)]

@@ -30,13 +30,13 @@ def token_shift(options: TokenShift, sources: Sources) -> "tuple[Figure, str]":
     raised, lowered = series(0, 2)["color"], series(1, 2)["color"]
     counts = []
     for index, ((model, setting), part) in enumerate(settings):
-        name = ", ".join(filter(None, [model, setting]))
+        name = f"{model}, {setting}" if setting else str(model)
         counts.append(f"{len(part)} tokens from {int(part['n'].sum())} places ({name})")
         (theory, ordered), (slope, intercept, _) = probplot(part["difference"], dist="norm")
         axis, bars = axes[2 * index : 2 * index + 2]
         axis.plot(theory, ordered, "o", markersize=2.5, color=raised)
         axis.plot(theory, slope * theory + intercept, **LEVEL)
-        title = wrapped(name, 2.8) if setting else model
+        title = wrapped(name, 2.8) if setting else name
         axis.set(xlabel="normal quantile", ylabel="mean shift of a token (nats)", title=title)
         extremes = part if len(part) <= 20 else pd.concat([part.head(10), part.tail(10)])
         up = (extremes["difference"] > 0).tolist()

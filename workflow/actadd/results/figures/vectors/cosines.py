@@ -74,8 +74,9 @@ def cosines(options: Cosines, sources: Sources) -> "tuple[Figure, str]":
             axis.set_xlabel("layer")
             axis.set_ylabel("layer" if number % columns == 0 else "")
         square = here.pivot(index="vector", columns="other", values="cosine")
-        few = {"annot": True, "fmt": ".2f", "annot_kws": {"size": SMALL}} if len(names) <= 5 else {}
-        _heat(row[-1], square.loc[names, names], **few)
+        numbers = {"annot": True, "fmt": ".2f", "annot_kws": {"size": SMALL}}
+        numbers = numbers if len(names) <= 5 else {}
+        _heat(row[-1], square.loc[names, names], **numbers)
         row[-1].set_title(wrapped(f"{model}: layer {layer}", 2))
         row[-1].set_xlabel("")
         row[-1].set_ylabel("")

@@ -106,4 +106,5 @@ def lens(options: Lens, sources: Sources) -> "tuple[Figure, str]":
 
 
 def _longest(rows: "pd.DataFrame") -> int:
-    return int(rows.groupby("position")["norm"].median().idxmax())
+    norms = rows.groupby("position", as_index=False)["norm"].median()
+    return int(norms["position"].to_numpy()[norms["norm"].argmax()])

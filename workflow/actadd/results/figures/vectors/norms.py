@@ -1,7 +1,7 @@
 """Norms of steering vectors."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from actadd.base.kinds import Rule, option
 from actadd.results.displays.kinds import Options, Sources, figure
@@ -65,9 +65,10 @@ def norms(options: Norms, sources: Sources) -> "tuple[Figure, str]":
         axis.set(title=wrapped(title, 2), xlabel="layer (block input)")
         # Each panel's own, since a position holds another token in another pair.
         below = axis.transAxes + ScaledTranslation(0, -0.38, figure.dpi_scale_trans)
-        anchor = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below}
+        anchor: dict[str, Any] = {"bbox_to_anchor": (0.5, 0), "bbox_transform": below}
         labels = axis.get_legend_handles_labels()[1]
-        axis.legend(**anchor, borderaxespad=0, ncols=legend_columns(labels, room))
+        ncols = legend_columns(labels, room)
+        axis.legend(loc="upper center", **anchor, borderaxespad=0, ncols=ncols)
     axes[0].set_ylabel("vector norm /\nresidual stream norm")
     models = ", ".join(sorted(table["model"].unique()))
     usual = (

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny
 
 from actadd.store import digests, syntax
+from builders import tiny
 
 BEFORE = '''
 """A module."""
@@ -229,7 +229,7 @@ def test_packages_are_those_that_the_code_uses_and_that_can_change_a_number():
     completions = digests.package_versions("actadd.measure.completions")
     assert completions.keys() >= {"torch", "transformers", "tokenizers", "numpy"}
     assert not completions.keys() & {"sklearn", "vaderSentiment", "matplotlib", "json", "actadd"}
-    assert "sklearn" in digests.package_versions("actadd.scorers.classifier")
+    assert "sklearn" in digests.package_versions("actadd.scorers.models.classifier")
     assert digests.package_versions("programs.fetch") == {}
 
 
