@@ -66,7 +66,7 @@ def test_the_partial_searches_and_their_fallback_agree_with_the_full_sort(monkey
     first, second = (mass[:, size - 1] > settings.top_p for size in sampler.PARTIAL)
     assert first.any() and (second & ~first).any() and not second.all(), "all ways should be taken"
     partial = next_tokens(logits, counts, uniforms, settings)
-    monkeypatch.setattr(sampling, "PARTIAL", ())
+    monkeypatch.setattr(sampler, "PARTIAL", ())
     assert torch.equal(partial, next_tokens(logits, counts, uniforms, settings))
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
