@@ -345,6 +345,17 @@ def _spell_out(
         )
 
 
+def modules_of(entries: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    """Modules of the methods and operations that an experiment's `conditions` use, sorted."""
+    methods = {METHODS[entry["method"]].module for entry in entries.values()}
+    operations = {
+        OPERATIONS[addition.get("operation", DEFAULT_OPERATION)].module
+        for entry in entries.values()
+        for addition in entry.get("additions", [])
+    }
+    return tuple(sorted(methods | operations))
+
+
 def vectors_needed(
     entries: dict[str, dict[str, Any]], candidates: dict[str, list[int]]
 ) -> set[tuple[str, int]]:
