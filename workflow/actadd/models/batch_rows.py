@@ -33,8 +33,8 @@ class Size:
     def row(self, tokens: int) -> int:
         """Bytes that a batch's row of so many tokens takes at most, drawn or given."""
         drawn = tokens * self.token + DRAWING * self.logits
-        given = tokens * (self.token + MEASURING * self.logits) // ROWS_PER_TEXT
-        return max(drawn, given)
+        scored = tokens * (self.token + MEASURING * self.logits) // ROWS_PER_TEXT
+        return max(drawn, scored)
 
 
 def size_of(

@@ -38,7 +38,7 @@ def convert(data: Path, target: Path) -> None:
     limits = (1 << 16, 1 << 18, 1 << 10, 1 << 10, 1 << 10, 1 << 20, 1 << 20)
     whole = all(0 < size < limit for size, limit in zip(sizes, limits, strict=True))
     if not whole or dim % heads or heads % kv_heads:
-        raise UserError(f"{data.name} is no llama2.c model: its header reads {sizes}")
+        raise UserError(f"{data.name} is not a llama2.c model: its header reads {sizes}")
     head, kv_dim = dim // heads, dim // heads * kv_heads
     offset = HEADER
 

@@ -149,7 +149,7 @@ def _facts(spec: dict[str, Any], source: Path, folder: Path) -> tuple[dict[str, 
 def checked(folder: Path, spec: dict[str, Any]) -> Any:
     """The model of a folder on the device meta, loaded as `load` does.
 
-    Raises UserError if it is no causal language model or its weights are not whole.
+    Raises UserError if it is not a causal language model or its weights are not whole.
     """
     from transformers import AutoModelForCausalLM
 

@@ -57,20 +57,20 @@ def load_whole(
     options = {"trust_remote_code": False, **options}
     trusted = options.pop("trust_remote_code")
     with _loading(key, folder):
-        model, told = auto.from_pretrained(
+        model, loading = auto.from_pretrained(
             folder,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
             trust_remote_code=trusted,
             **options,
         )
-    missing = set(told["missing_keys"])
+    missing = set(loading["missing_keys"])
     if missing and output is not None:
         unused = _unused(model, missing, output)
         if unused:
             print(f"{key}: {some(unused)} is not in {folder}, and is not used", flush=True)
         missing -= unused
-    _check(model, folder, key, missing, set(told["unexpected_keys"]), told["mismatched_keys"])
+    _check(model, folder, key, missing, set(loading["unexpected_keys"]), loading["mismatched_keys"])
     return model
 
 
@@ -148,9 +148,9 @@ def _check(
         why = _diagnosis(model, missing, unexpected)
         raise UserError(f"{head}: it lacks {counted(missing)}, such as {listed}.\n{why}")
     if mismatched:
-        name, stored, wanted = min(mismatched, key=lambda item: item[0])
+        name, stored, shape = min(mismatched, key=lambda item: item[0])
         raise UserError(
-            f"{head}: {name} has the shape {list(stored)}, and config.json asks for {list(wanted)}"
+            f"{head}: {name} has the shape {list(stored)}, and config.json asks for {list(shape)}"
             f"{f' ({len(mismatched)} such tensors)' if len(mismatched) > 1 else ''}; take the "
             "config.json that belongs to the weights"
         )
@@ -206,9 +206,9 @@ def _diagnosis(model: Any, missing: set[str], strange: set[str]) -> str:
             return f"Their names hold {prefix!r}, as those of {kind} do; {remedy}"
     if any(QUANTIZED.search(name) for name in strange):
         return "They look quantized; take the checkpoint that they were made from"
-    wanted = sorted(missing - {"lm_head.weight"})[:9]
+    expected = sorted(missing - {"lm_head.weight"})[:9]
     for name in sorted(strange):
-        for ending in wanted:
+        for ending in expected:
             if name.endswith(f".{ending}"):
                 prefix = name.removesuffix(ending)
                 return f"Their names begin with {prefix!r}; save the model without what wraps it"

@@ -5,7 +5,7 @@ read whole without a cache, with hooks written out here. The distance of a posit
 ||a - b|| / ||b|| of its vector (of logits: less their mean, which no probability depends on), the
 largest over layers.
 
-What is no matter of rounding is compared bit for bit. For the rest, other passes of the unsteered
+What rounding cannot change is compared bit for bit. For the rest, other passes of the unsteered
 model say how far rounding takes each position: several copies of the row; the row padded on the
 right, where padding changes no position; and copies whose stream is rounded otherwise at each
 block, since some shapes happen to be computed alike, and a router of experts may lie at a tie. A
@@ -155,16 +155,16 @@ class Checks:
         mask = (torch.arange(width, device=self.device) < lengths[:, None]).long()
         padded = self.plain(right, attention_mask=mask)
         shapes = []
-        for row, (ids, own) in enumerate(zip(self.texts, self.alone, strict=True)):
+        for row, (ids, alone) in enumerate(zip(self.texts, self.alone, strict=True)):
             copies = self.plain(ids.expand(len(self.texts), -1))
-            shapes.append(torch.maximum(off_by(copies, own, 0), off_by(padded, own, row)))
+            shapes.append(torch.maximum(off_by(copies, alone, 0), off_by(padded, alone, row)))
         pure = self.base.dtype == torch.float64 and bool((torch.cat(shapes) < PURE).all())
         single, eps = (torch.finfo(each).eps for each in (torch.float32, self.base.dtype))
         self.eps = eps if pure else max(eps, single)
         least = FLOAT64 / FACTOR if pure else SINGLE * single + OWN * eps
         noise = [
-            torch.maximum(each, self._rounding(ids, own))
-            for each, ids, own in zip(shapes, self.texts, self.alone, strict=True)
+            torch.maximum(each, self._rounding(ids, alone))
+            for each, ids, alone in zip(shapes, self.texts, self.alone, strict=True)
         ]
         usual = self.noise = float(torch.cat(noise).median())
         self.bounds = [FACTOR * each.clamp(min=max(usual, least)) for each in noise]
@@ -234,13 +234,13 @@ class Checks:
         wrong = int(touched != expected)
         reads = [(layer, *each) for each in passes for layer in range(self.depth)]
         for (layer, read, first), (_, old), (_, new) in zip(reads, before, behind, strict=True):
-            wanted = old.clone()
+            by_hand = old.clone()
             for row, places in enumerate(self._places()):
                 start = WIDTH - LENGTHS[row] - first
                 for column, vector in places.get(layer, []):
                     if 0 <= start + column < read:
-                        wanted[row, start + column] += vector.to(old)
-            wrong += int(differs(wanted, new).any(-1).sum())
+                        by_hand[row, start + column] += vector.to(old)
+            wrong += int(differs(by_hand, new).any(-1).sum())
         return float(wrong), 0.0
 
     def effect(self) -> tuple[float, float]:
@@ -330,7 +330,7 @@ class Checks:
         inputs = model_inputs(self.model, self.whole, self.mask)
         return self.plain(inputs.pop("input_ids"), change, **inputs)
 
-    def _rounding(self, ids: Tensor, own: Pass, change: Change | None = None) -> Tensor:
+    def _rounding(self, ids: Tensor, alone: Pass, change: Change | None = None) -> Tensor:
         """How far a text is taken from its own pass where all that its blocks read is rounded anew.
 
         Every number is moved by up to `eps` of itself. Returns float64 [tokens], at most UNSTEADY.
@@ -343,7 +343,7 @@ class Checks:
             return change(layer, read) if change else read
 
         copies = self.plain(ids.expand(ROUNDED, -1), rounded)
-        offs = [off_by(copies, own, copy) for copy in range(ROUNDED)]
+        offs = [off_by(copies, alone, copy) for copy in range(ROUNDED)]
         return torch.stack(offs).amax(0).clamp(max=UNSTEADY)
 
     def _decoded(self, samples: int = 1) -> list[Tensor]:
@@ -368,9 +368,9 @@ class Checks:
     def _against(self, batch: Pass, alone: Sequence[Pass]) -> Offs:
         """The left-padded batch from its rows alone."""
         offs: Offs = []
-        for row, own in enumerate(alone):
-            stream, logits = (each[..., -own[1].shape[1] :, :] for each in batch)
-            offs.append((row, 0, off_by((stream, logits), own, row)))
+        for row, single in enumerate(alone):
+            stream, logits = (each[..., -single[1].shape[1] :, :] for each in batch)
+            offs.append((row, 0, off_by((stream, logits), single, row)))
         return offs
 
     def _worst(self, offs: Offs) -> tuple[float, float]:

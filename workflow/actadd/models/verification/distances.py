@@ -79,21 +79,21 @@ def off_by(batch: Pass, alone: Pass, row: int) -> Tensor:
     return torch.maximum(streams.amax(0), apart(batch[1][row, :tokens], alone[1][0, :tokens]))
 
 
-def apart(logits: Tensor, wanted: Tensor) -> Tensor:
+def apart(logits: Tensor, reference: Tensor) -> Tensor:
     """The distance of logits, less what no probability depends on.
 
     Tokens that a model never predicts have logits of minus infinity, or the lowest number.
     """
-    never = (logits == wanted) & (wanted <= torch.finfo(wanted.dtype).min / 2)
-    logits, wanted = (each.cpu().double().masked_fill(never.cpu(), 0) for each in (logits, wanted))
-    return distance(*(each - each.mean(-1, keepdim=True) for each in (logits, wanted)))
+    never = (logits == reference) & (reference <= torch.finfo(reference.dtype).min / 2)
+    both = [each.cpu().double().masked_fill(never.cpu(), 0) for each in (logits, reference)]
+    return distance(*(each - each.mean(-1, keepdim=True) for each in both))
 
 
-def distance(values: Tensor, wanted: Tensor) -> Tensor:
-    values, wanted = values.cpu().double(), wanted.cpu().double()
-    apart = (values - wanted).norm(dim=-1)
+def distance(values: Tensor, reference: Tensor) -> Tensor:
+    values, reference = values.cpu().double(), reference.cpu().double()
+    apart = (values - reference).norm(dim=-1)
     # Vectors of zero, such as embeddings that were never trained, are equal.
-    return torch.where(apart == 0, apart, apart / wanted.norm(dim=-1))
+    return torch.where(apart == 0, apart, apart / reference.norm(dim=-1))
 
 
 def widened(ids: Tensor, width: int, pad: int) -> Tensor:

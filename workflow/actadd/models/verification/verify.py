@@ -48,9 +48,9 @@ def verify(model: nn.Module) -> dict[str, Any]:
     True
     """
     record = examine(model)
-    for name, found in record["properties"].items():
-        if not found["passed"]:
-            raise UserError(_sentence(record, name, found))
+    for name, check in record["properties"].items():
+        if not check["passed"]:
+            raise UserError(_sentence(record, name, check))
     return record
 
 
@@ -102,17 +102,17 @@ def ensure(model: nn.Module) -> None:
 @contextmanager
 def _own_hooks_aside(model: nn.Module) -> Iterator[None]:
     """Hooks of the user's own code do not see the passes; those of packages belong to the model."""
-    kept = []
+    registries = []
     for module in model.modules():
         for hooks in (module._forward_pre_hooks, module._forward_hooks):
-            kept.append((hooks, dict(hooks)))
-            for key, hook in kept[-1][1].items():
+            registries.append((hooks, dict(hooks)))
+            for key, hook in registries[-1][1].items():
                 if str(getattr(hook, "__module__", "")).split(".")[0] not in PACKAGES:
                     del hooks[key]
     try:
         yield
     finally:
-        for hooks, before in kept:
+        for hooks, before in registries:
             hooks.clear()
             hooks.update(before)
 
@@ -179,11 +179,11 @@ def _raised(error: Exception) -> dict[str, Any]:
     return {"difference": None, "bound": None, "passed": False, "error": reason[:200]}
 
 
-def _sentence(record: dict[str, Any], name: str, found: dict[str, Any]) -> str:
+def _sentence(record: dict[str, Any], name: str, check: dict[str, Any]) -> str:
     measured = "{off} (off by {difference:.2g}, allowed {bound:.2g})"
     raised = "the check of its {name} fails: {error}"
-    form = raised if "error" in found else measured
+    form = raised if "error" in check else measured
     return (
         f"{record['model']} ({record['family']}) in {record['dtype']} cannot be steered right: "
-        + form.format(off=PROPERTIES[name], name=name, **found)
+        + form.format(off=PROPERTIES[name], name=name, **check)
     )
