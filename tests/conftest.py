@@ -11,8 +11,8 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from actadd.models import loading
 from builders import browser, tiny
 from builders.judge import KEY, Server
 
@@ -25,6 +25,7 @@ def tiny_model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(tiny_model, tmp_path_factory) -> Path:
     """The tiny model as the workflow makes it ready. Read it; never change it."""
+    from actadd.models import loading
 
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
     folder = tmp_path_factory.mktemp("prepared") / "tiny"
@@ -33,11 +34,19 @@ def prepared(tiny_model, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, tiny_model) -> tiny.Workspace:
-    """A workspace in which everything has been run once. Copy it; never change it."""
-    space = tiny.Workspace.create(tmp_path_factory.mktemp("finished") / "space", tiny_model)
-    space.run()
-    return space
+def finished(tmp_path_factory, tiny_model, worker_id) -> tiny.Workspace:
+    """A workspace in which everything has been run once. Copy it; never change it.
+
+    Processes of pytest-xdist share one run, and each has a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "finished"
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            space = tiny.Workspace.create(base / "unfinished", tiny_model)
+            space.run()
+            space.folder.rename(shared)
+        return tiny.Workspace(shared).copy(base / "space")
 
 
 @pytest.fixture
