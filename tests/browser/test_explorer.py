@@ -2,14 +2,12 @@
 
 import itertools
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from actadd.results import explorer
-from actadd.store import digests
 from builders import tiny
 from builders.browser import needs_chromium, opening
 
@@ -187,24 +185,6 @@ def test_what_one_scorer_failed_on_has_other_scores(tmp_path):
     run = explorer._run(parts["completions"][0], parts["scores"], path)
     assert run["summary"]["failed"] == [[7, "no answer"]]
     assert not any("failed" in cell for cell in run["cells"])
-
-
-def test_a_changed_part_of_the_page_is_another_digest(tmp_path, monkeypatch):
-    copied = tmp_path / "workflow"
-    ignored = shutil.ignore_patterns("__pycache__")
-    for package in digests.PACKAGES:
-        shutil.copytree(digests.ROOT / package, copied / package, ignore=ignored)
-    monkeypatch.setattr(digests, "ROOT", copied)
-    sums = []
-    for part in ("page.html", "page.css", "page.js", "__init__.py"):
-        digests._imports.cache_clear()
-        digests.code_digest.cache_clear()
-        sums.append(digests.code_digest("programs.explorer"))
-        changed = copied / "actadd" / "results" / "explorer" / part
-        changed.write_text(changed.read_text() + "\n")
-    assert len(set(sums)) == 4
-    digests._imports.cache_clear()
-    digests.code_digest.cache_clear()
 
 
 # --- in a browser ---------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from matplotlib.text import Text
 
 from actadd.results import figures
 from builders import tiny
-from builders.rows import ABOUT
+from builders.rows import ABOUT, READS
 
 
 def lines(axis) -> list[list[float]]:
@@ -40,7 +40,7 @@ def drawing(folder: Path, monkeypatch) -> Iterator[Callable]:
     def draw(kind: str, sources: dict[str, list[dict]] | list[dict], **spec):
         if isinstance(sources, list):
             sources = {"t.parquet": sources}
-        entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **spec}
+        entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **READS, **spec}
         files = {suffix: folder / f"f.{suffix}" for suffix in ("png", "svg", "pdf")}
         sources = tiny.written(sources, folder)
         caption = figures.draw(entry, sources=sources, **files)["caption"]

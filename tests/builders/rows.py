@@ -1,12 +1,19 @@
 """Made-up rows of summaries and other tables, which figures and tables are made from."""
 
+import json
+
 import numpy as np
 
 from actadd.measure.overhead import ARMS, STEERED
 
 # Metrics of two scorers.
 WORDS, COST = "words.any", "fluency.perplexity"
-ABOUT = {"data": "made-up prompts", "unit": "prompts", "notes": ["words: counted."]}
+ABOUT = {
+    **{"data": "made-up prompts", "unit": "prompts", "notes": ["words: counted."]},
+    "controls": ["random"],
+}
+# What the entries of all kinds read, whichever do.
+READS = {"experiment": "e", "lens": "l", "overhead": "o"}
 
 
 def row(**values) -> dict:
@@ -54,6 +61,14 @@ FAILED = {
 }
 
 
+# What tells rows of log-probabilities apart.
+UNSTEERED_TEXT = {"method": "unsteered", "condition": "unsteered", "additions": "[]"}
+STEERED_TEXT = {
+    **{"method": "actadd", "condition": "actadd"},
+    "additions": json.dumps([{"vector": "v", "layer": 3, "coefficient": 1}]),
+}
+
+
 def shift_rows() -> list[dict]:
     """Tokens a (4 instances, +1), b (3, -2), c (2, +5; one changed directly), d (1)."""
     rows = []
@@ -62,11 +77,9 @@ def shift_rows() -> list[dict]:
             modified = token == "c" and index == 0
             place = {"model": "one", "text_id": ord(token[0]), "token_index": index}
             shared = {**place, "token": token}
-            rows.append(
-                {**shared, "method": "unsteered", "logprob": -3.0 - index, "modified": False}
-            )
+            rows.append({**shared, **UNSTEERED_TEXT, "logprob": -3.0 - index, "modified": False})
             steered = -3.0 - index + (99 if modified else change)
-            rows.append({**shared, "method": "actadd", "logprob": steered, "modified": modified})
+            rows.append({**shared, **STEERED_TEXT, "logprob": steered, "modified": modified})
     return rows
 
 
@@ -142,20 +155,19 @@ def precision_rows() -> list[dict]:
     return [*found, row(metric="rank", mean=50.0, p_value=0.04), unsteered(metric="rank", mean=40)]
 
 
-def divergence_rows() -> list[dict]:
+def divergence_rows(conditions=("actadd", "random"), coefficients=(1.0, 2.0)) -> list[dict]:
+    """A condition's vector is named like it; the first one's KL grows with the text's number."""
     rows = []
     for text in (0, 1, 2):
-        for coefficient in (1.0, 2.0):
-            for condition, kl in (("actadd", 0.1 + text), ("random", 1.0)):
-                shared = {
-                    **{"model": "one", "condition": condition, "vector": condition},
-                    **{"coefficient": coefficient, "text_id": text, "entropy": 4.0},
-                }
+        for coefficient in coefficients:
+            for number, condition in enumerate(conditions):
+                kl = 1.0 if number else 0.1 + text
+                shared = row(condition=condition, vector=condition, coefficient=coefficient)
+                shared |= {"text_id": text, "entropy": 4.0}
                 rows.append({**shared, "kl": 99.0, "modified": True})
                 for part in (0.5, 1.5):
                     rows.append({**shared, "kl": kl * part * coefficient, "modified": False})
-        nothing = {"condition": "unsteered", "vector": None, "coefficient": np.nan}
-        rows.append({**rows[-1], **nothing, "kl": 0.0})
+        rows.append(unsteered(text_id=text, entropy=4.0, kl=0.0, modified=False))
     return rows
 
 

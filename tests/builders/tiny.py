@@ -236,7 +236,8 @@ class Workspace:
         for name in ("Snakefile", "environment.yml"):
             shutil.copy2(ROOT / name, folder / name)
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=ignored)
+        for name in ("workflow", "profiles"):
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         shutil.copytree(model, folder / "tiny-model")
         write_data(folder)
         space = cls(folder)

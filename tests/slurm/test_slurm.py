@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slurm
 
 # The profile as it is, but for what a cluster without accounting needs, and more impatient.
 ON_SLURM = (
-    *("--workflow-profile", "workflow/profiles/slurm"),
+    *("--workflow-profile", "profiles/slurm"),
     *("--slurm-status-command", "squeue", "--slurm-no-account"),
     *("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"),
 )

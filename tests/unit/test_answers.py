@@ -16,9 +16,10 @@ from actadd.base.errors import CellError, UserError
 from actadd.base.files import canonical, read_json, write_json
 from actadd.config.checks import checked
 from actadd.pipeline.plan import Plan
-from actadd.scorers import llm_judge, perspective, scores
-from actadd.scorers.llm_judge import verdict
-from actadd.scorers.remote import Unreadable
+from actadd.scorers import scores
+from actadd.scorers.remote.llm_judge import _read, llm_judge, verdict
+from actadd.scorers.remote.perspective import perspective
+from actadd.scorers.server import Unreadable
 from builders import tiny
 from builders.judge import KEY, prompt_of, reply_of
 
@@ -493,4 +494,4 @@ def test_perspective_fails_a_cell_without_any_score(server, judge):
 def test_a_reply_that_is_none_is_unreadable():
     for reply in (None, 3, "Yes", [], {}, {"choices": [None]}, {"choices": [{"message": None}]}):
         with pytest.raises(Unreadable):
-            llm_judge._read(reply)
+            _read(reply)

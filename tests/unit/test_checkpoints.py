@@ -735,11 +735,12 @@ def test_a_pooler_that_a_classifier_does_without_is_not_read(tmp_path, kind, cap
 
 
 def test_the_scorers_check_what_they_load(tiny_model, bert, tmp_path):
-    from actadd.scorers import hub_classifier, similarity
+    from actadd.models import encoders
+    from actadd.scorers.models.hub_classifier import hub_classifier
 
     compute = {"device": "cpu", "threads": 1}
     table = pd.DataFrame({"prompt": ["a"], "completion": ["b"]})
-    spec = {"name": "mood", "label": "LABEL_1", "compute": compute}
+    spec = {"name": "mood", "source": "s", "label": "LABEL_1", "compute": compute}
     saved(tf.BertForMaskedLM(bert), tiny_model, tmp_path / "classifier")
     with pytest.raises(UserError, match=r"^scorers\.mood: .*lacks"):
         hub_classifier.score(table, spec, tmp_path / "classifier")
@@ -747,10 +748,10 @@ def test_the_scorers_check_what_they_load(tiny_model, bert, tmp_path):
     saved(short, tiny_model, tmp_path / "encoder")
     edit_config(tmp_path / "encoder", num_hidden_layers=3)
     with pytest.raises(UserError, match=r"^sources\.encoder: .*lacks"):
-        similarity.embed(["a"], tmp_path / "encoder", "cpu")
+        encoders.embed(["a"], tmp_path / "encoder", "cpu")
     (tmp_path / "encoder" / SINGLE).write_bytes(POINTER)
     with pytest.raises(UserError, match=r"^sources\.encoder: .*git lfs pull"):
-        similarity.embed(["b"], tmp_path / "encoder", "cpu")
+        encoders.embed(["b"], tmp_path / "encoder", "cpu")
 
 
 # --- GGUF and llama2.c ---

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from actadd.base.errors import UserError
 from actadd.config.checks import checked
-from actadd.scorers import hub_classifier
+from actadd.scorers.models.hub_classifier import hub_classifier
 from builders import tiny
 
 WIDTH, CONTEXT = 16, 64
@@ -100,7 +100,8 @@ def make(tmp_path_factory, tiny_model):
 
 
 def ours(folder: Path, label: str | int = "angry", texts=TEXTS, **spec) -> np.ndarray:
-    spec = {"name": "mood", "label": label, "compute": {"device": "cpu", "threads": 1}, **spec}
+    compute = {"device": "cpu", "threads": 1}
+    spec = {"name": "mood", "source": "s", "label": label, "compute": compute, **spec}
     found = hub_classifier.score(pd.DataFrame({"completion": texts}), spec, folder)
     return found["probability"].to_numpy()
 

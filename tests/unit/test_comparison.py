@@ -332,7 +332,7 @@ def test_the_stored_summary_of_the_random_vector_is_that_of_its_series():
         (b"", "cannot be read as CSV"),
         (b"\xff\xfe", "cannot be read as CSV"),
         (b"item,x\na,1\n", "has no column 'y'"),
-        (b"item,x,y\na,1,2\na,2,b\n", "row 2: y is 'b', no number"),
+        (b"item,x,y\na,1,2\na,2,b\n", "row 2: y is 'b'"),
     ],
 )
 def test_published_numbers_that_cannot_be_read_are_said(tmp_path, content, said):

@@ -201,8 +201,8 @@ def test_match_norm_scales_by_the_geometric_mean_of_the_ratios(prepared, tmp_pat
     assert np.allclose(addition.vector, factor * source)
     assert np.allclose(addition.scaled(), 2 * factor * source)
     assert np.array_equal(plain.vector(plain.conditions[0].additions[0]), source)
-    keys = [e.determinants("actadd.measure.completions", e.conditions[0]) for e in (plain, matched)]
-    assert keys[0]["additions"] != keys[1]["additions"]
+    keys = [e.cell_key("actadd.measure.completions", e.conditions[0]) for e in (plain, matched)]
+    assert keys[0] != keys[1]
 
 
 def test_match_norm_leaves_out_rows_that_are_zero(prepared, tmp_path):

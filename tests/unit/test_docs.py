@@ -13,6 +13,7 @@ import yaml
 
 from actadd.config.checks import checked
 from actadd.config.files import load
+from builders import plugins
 from builders.tiny import ROOT
 
 PAGES = sorted(
@@ -142,8 +143,11 @@ def test_a_piece_of_config_fits_the_default_one(page, part, tmp_path):
         # Keys beside those that the paper's models have.
         files += [ROOT / "config/paper_small.yaml", ROOT / "config/paper.yaml"]
         part["licences_accepted"] = ["opt-6-7b", "llama-3-8b", "llama-13b"]
+    for name in part.get("plugins", []):
+        (tmp_path / name).write_text(plugins.shown(page))
     (tmp_path / "part.yaml").write_text(yaml.safe_dump(part))
-    checked(load([*files, tmp_path / "part.yaml"]), tmp_path)
+    with plugins.loaded():
+        checked(load([*files, tmp_path / "part.yaml"]), tmp_path)
 
 
 def test_examples_in_python_are_python():

@@ -21,7 +21,8 @@ from actadd.base.errors import UserError
 from actadd.data.fetch import fetch
 from actadd.models import encoders
 from actadd.models.encoders import embed
-from actadd.scorers import similarity, topics
+from actadd.scorers.models.similarity import similarity
+from actadd.scorers.models.topics import topics
 from builders import tiny
 from builders.packages import install
 
@@ -294,11 +295,16 @@ def test_both_scorers_take_the_encoder_as_its_files_say(zoo):
     folder = zoo.make("scored", modules=(pooling("cls"),))
     table = pd.DataFrame({"prompt": TEXTS[0], "completion": [TEXTS[0], TEXTS[1], ""]})
     compute = {"compute": {"device": "cpu", "threads": 1}}
-    cosine = similarity.score(table, {"name": "near", **compute}, folder)["cosine"]
+    cosine = similarity.score(table, {"name": "near", "source": "s", **compute}, folder)["cosine"]
     rows = by_hand(folder, "cls")
     np.testing.assert_allclose(cosine[:2], rows[:2] @ rows[0], atol=1e-5)
     assert np.isnan(cosine[2])
-    spec = {"name": "about", "topics": {"a": [TEXTS[0]], "b": [TEXTS[1]]}, "temperature": 1}
+    spec = {
+        "name": "about",
+        "source": "s",
+        "topics": {"a": [TEXTS[0]], "b": [TEXTS[1]]},
+        "temperature": 1,
+    }
     found = topics.score(table, {**spec, **compute}, folder)
     odds = np.exp(rows[:2] @ rows[0])
     np.testing.assert_allclose(found["a_probability"][0], odds[0] / odds.sum(), atol=1e-5)

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from actadd.results import displays
-from actadd.results.figures import common
+from actadd.results import drawing
+from actadd.results.displays.kinds import FIGURES
 from builders.figures import visible_texts
 from builders.rows import (
     COST,
@@ -135,11 +135,11 @@ def looks(figure) -> list[tuple[float, str, str]]:
     ]
 
 
-@pytest.mark.parametrize("kind", displays.FIGURES)
+@pytest.mark.parametrize("kind", sorted(FIGURES))
 def test_every_kind_can_be_printed(draw_kind, kind, tmp_path):
     figure, caption, files = draw_kind(kind)
     width, height = figure.get_size_inches()
-    assert width in (common.COLUMN, common.PAGE)
+    assert width in (drawing.COLUMN, drawing.PAGE)
     with Image.open(tmp_path / "f.png") as image:
         assert image.width == pytest.approx(width * 300, abs=1)
         assert image.height == pytest.approx(height * 300, abs=1)
@@ -167,7 +167,7 @@ def test_every_kind_can_be_printed(draw_kind, kind, tmp_path):
 
 @pytest.mark.parametrize("ordered", [False, True])
 def test_forty_series_differ_without_colour(ordered):
-    found = [common.series(index, 40, ordered) for index in range(40)]
+    found = [drawing.series(index, 40, ordered) for index in range(40)]
     assert len({(one["marker"], str(one["linestyle"])) for one in found}) == 40
 
 

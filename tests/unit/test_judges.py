@@ -18,7 +18,11 @@ from actadd.base.files import read_json
 from actadd.config.checks import checked
 from actadd.data.fetch import fetch
 from actadd.pipeline.plan import Plan
-from actadd.scorers import is_share, llm_judge, metrics, perspective, probabilities, scores, topics
+from actadd.scorers import scores
+from actadd.scorers.kinds import metrics, probabilities
+from actadd.scorers.models.topics import topics
+from actadd.scorers.remote.llm_judge import llm_judge
+from actadd.scorers.remote.perspective import perspective
 from builders import tiny
 
 DEFAULT = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -30,24 +34,29 @@ def table(*completions, prompt="We said"):
 
 
 def test_positive_is_a_probability_above_the_cut():
-    found = probabilities([0.2, 0.5, 0.7, math.nan], {"cut": 0.5}, range(4))
+    found = probabilities([0.2, 0.5, 0.7, math.nan], 0.5, range(4))
     assert found["positive"].tolist()[:3] == [0, 0, 1] and math.isnan(found["positive"][3])
-    assert probabilities([0.2], {"cut": 0.1}, range(1))["positive"].tolist() == [1]
+    assert probabilities([0.2], 0.1, range(1))["positive"].tolist() == [1]
 
 
 def test_which_metrics_are_shares():
-    entry = {"kind": "topics", "topics": {"art": [], "fine-music": []}}
-    names = ("art", "art_probability", "fine-music", "fine-music_probability")
-    assert metrics(entry) == names
-    assert [is_share(name) for name in names] == [True, False, True, False]
-    assert is_share("any") and is_share("yes") and is_share("positive")
-    assert not is_share("probability") and not is_share("count")
+    entry = {"kind": "topics", "source": "s", "topics": {"art": [], "fine-music": []}}
+    assert dict(metrics(entry)) == {
+        "art": True,
+        "art_probability": False,
+        "fine-music": True,
+        "fine-music_probability": False,
+    }
+    judge = {"kind": "llm_judge", "url": "u", "model": "m", "question": "q"}
+    assert metrics(judge) == {"yes": True}
+    assert metrics({"kind": "words", "words": []}) == {"count": False, "any": True}
 
 
 # --- topics --------------------------------------------------------------------------------------
 
 TOPICS = {
     "kind": "topics",
+    "source": "minilm",
     "name": "about",
     "topics": {
         "art": ["a text about art, painting and museums"],
@@ -72,7 +81,8 @@ def test_the_nearest_description_is_the_topic(monkeypatch):
     places = {"x": (1, 0, 0), "y": (0, 1, 0), "-x": (-1, 0, 0), "none": (0, 0, 1)}
     places |= {"near x": (0.8, 0.6, 0), "far": (0, 0.6, 0.8), "": (1, 0, 0)}
     monkeypatch.setattr(
-        topics, "embed", lambda texts, *_: np.array([places[t] for t in texts], np.float32)
+        "actadd.models.encoders.embed",
+        lambda texts, *_: np.array([places[t] for t in texts], np.float32),
     )
     spec = {**TOPICS, "topics": {"a": ["-x", "x"], "b": ["y"]}, "contrast": ["none"]}
     spec["temperature"] = 1
@@ -315,7 +325,7 @@ def test_perspective(toxic, capsys):
 
 def test_perspective_is_asked_no_faster_than_allowed(toxic, monkeypatch):
     pauses = []
-    monkeypatch.setattr("actadd.scorers.remote.time.sleep", pauses.append)
+    monkeypatch.setattr("actadd.scorers.server.time.sleep", pauses.append)
     perspective.score(table("a", "b"), {**toxic, "per_second": 0.01}, None)
     assert len(pauses) == 2 and all(90 < pause <= 100 for pause in pauses)
 

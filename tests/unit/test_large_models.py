@@ -25,7 +25,7 @@ from actadd.measure import measurement
 from actadd.measure.logprobs import swept_logprobs
 from actadd.models import batch_rows, loading
 from actadd.pipeline.plan import MEASURES, Plan
-from actadd.scorers import perplexity
+from actadd.scorers.models.perplexity import perplexity
 from actadd.vectors.activations import cache_activations
 from actadd.vectors.logit_lens import readout
 from builders import reference, tiny

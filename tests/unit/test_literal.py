@@ -10,7 +10,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from actadd.results import figures
-from actadd.results.figures import common
+from actadd.results.drawing import marks, set_style
+from actadd.results.drawing import texts as fonts
 from builders import tiny
 from builders.figures import visible_texts
 from builders.rows import ABOUT, row, unsteered
@@ -57,22 +58,22 @@ ESCAPED = {
 
 @pytest.fixture(scope="module", autouse=True)
 def style():
-    common.set_style()
+    set_style()
 
 
 @pytest.mark.parametrize("text", DRAWN, ids=ascii)
 def test_what_can_be_drawn_is(text):
-    assert common.literal(text) == text
+    assert fonts.literal(text) == text
 
 
 @pytest.mark.parametrize("text", ESCAPED, ids=ascii)
 def test_what_cannot_be_drawn_or_seen_is_an_escape(text):
-    assert common.literal(text) == ESCAPED[text]
-    assert common.literal(ESCAPED[text]) == ESCAPED[text]
+    assert fonts.literal(text) == ESCAPED[text]
+    assert fonts.literal(ESCAPED[text]) == ESCAPED[text]
 
 
 def test_every_font_is_there_in_each_weight():
-    assert len(common._families()) == 2 + len(common.WIDE_FONTS)
+    assert len(fonts.families()) == 2 + len(fonts.WIDE_FONTS)
 
 
 def by_group(metric: str, names: list[str]) -> list[dict]:
@@ -91,7 +92,14 @@ def drawing(tmp_path, monkeypatch, capsys):
 
     def run(kind: str, rows: list[dict], about=ABOUT, **entry):
         files = {name: tmp_path / f"f.{name}" for name in ("png", "svg", "pdf")}
-        entry = {"name": "f", "kind": kind, "title": "T", "about": about, **entry}
+        entry = {
+            "name": "f",
+            "kind": kind,
+            "title": "T",
+            "about": about,
+            "experiment": "e",
+            **entry,
+        }
         figures.draw(entry, sources=tiny.written({"s.parquet": rows}, tmp_path), **files)
         assert all(path.stat().st_size for path in files.values())
         return kept[-1], capsys.readouterr().out
@@ -151,11 +159,11 @@ def test_dollars_and_ideographs_leave_ink(drawing, tmp_path):
 
 
 def test_without_the_fonts_ideographs_are_told_apart(monkeypatch):
-    monkeypatch.setattr(common, "WIDE_FONTS", {"no_such_package": "x.otf"})
-    for cached in (common._families, common._drawable):
+    monkeypatch.setattr(fonts, "WIDE_FONTS", {"no_such_package": "x.otf"})
+    for cached in (fonts.families, fonts._drawable):
         cached.cache_clear()
-    assert common.literal("高い") == r"\u9ad8\u3044" != common.literal("安い")
-    for cached in (common._families, common._drawable):
+    assert fonts.literal("高い") == r"\u9ad8\u3044" != fonts.literal("安い")
+    for cached in (fonts.families, fonts._drawable):
         cached.cache_clear()
 
 
@@ -166,7 +174,7 @@ def test_powers_of_ten_are_plain_characters(value):
     _, axis = plt.subplots()
     axis.set_yscale("log")
     axis.set_ylim(1e-9, 1e15)
-    common.powers(axis.yaxis)
+    marks.powers(axis.yaxis)
     text = axis.yaxis.get_major_formatter()(value)
     plain = text.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))
     number, _, rest = plain.partition("10")

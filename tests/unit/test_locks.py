@@ -197,7 +197,7 @@ RUN = """
 import sys, time
 from pathlib import Path
 from actadd.pipeline import run_lock
-runs.begin(Path("running"), Path("results"))
+run_lock.begin(Path("running"), Path("results"))
 print("held", flush=True)
 time.sleep(600)
 """
@@ -206,7 +206,7 @@ from pathlib import Path
 from actadd.pipeline import run_lock
 from actadd.base.errors import UserError
 try:
-    runs.refuse_if_running(Path("running"))
+    run_lock.refuse_if_running(Path("running"))
     print("free")
 except UserError as error:
     print(error)

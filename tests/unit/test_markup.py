@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from actadd.results import markup
-from actadd.results.labels import visible
+from actadd.results.displays.visible import visible
 from actadd.results.report import rst, write_table_page
 
 NASTY = '50 % of _x_ & $5 #1 {a} \\foo ~^ |a|\n--- <b> "q" 中文 é ␣ 🙂'

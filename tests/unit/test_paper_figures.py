@@ -9,6 +9,8 @@ from actadd.measure.overhead import ARMS, STEERED
 from builders.figures import lines
 from builders.rows import (
     COST,
+    STEERED_TEXT,
+    UNSTEERED_TEXT,
     WORDS,
     comparison_rows,
     cosine_rows,
@@ -143,10 +145,10 @@ def test_few_tokens_are_drawn_once(draw):
     """Fewer than twenty: none stands both among the raised and among the lowered."""
     rows = []
     for number in range(12):
-        for method, shift in (("unsteered", 0.0), ("actadd", float(number) - 5)):
+        for method, shift in ((UNSTEERED_TEXT, 0.0), (STEERED_TEXT, float(number) - 5)):
             rows.append(
                 {
-                    **{"model": "one", "method": method, "text_id": 0, "token_index": number},
+                    **{"model": "one", **method, "text_id": 0, "token_index": number},
                     **{"token": f"t{number:02d}", "logprob": -3 + shift, "modified": False},
                 }
             )
@@ -165,6 +167,28 @@ def test_divergence_has_a_point_for_each_text(draw):
             (pytest.approx(share), pytest.approx((0.1 + text) * share)) for text in (0, 1, 2)
         ]
     assert "steering below random on 33% of 3 texts" in caption
+
+
+def test_divergence_of_any_names_goes_by_which_vectors_are_random(draw):
+    rows = divergence_rows(("love", "random"))
+    figure, caption = draw("divergence", {"d.parquet": rows})
+    usual, _ = draw("divergence", {"d.parquet": divergence_rows()})
+    assert points(figure.axes[0]) == points(usual.axes[0])
+    assert "steering below random on 33% of 3 texts" in caption
+    rows += [r for r in divergence_rows(("hate", "random")) if r["condition"] == "hate"]
+    figure, _ = draw("divergence", {"d.parquet": rows})
+    assert labels(figure) == [f"{n}, {n}, c = {c}" for n in ("hate", "love") for c in (1, 2)]
+
+
+@pytest.mark.parametrize("controls", [(), ("random",)])
+def test_divergence_without_a_control_to_match_goes_by_entropy(draw, controls):
+    """None, or one of other coefficients: everything is drawn all the same."""
+    rows = divergence_rows(("love", "hate"))
+    rows += [r for r in divergence_rows(controls, (5.0,)) if r["condition"] != "unsteered"]
+    figure, caption = draw("divergence", {"d.parquet": rows})
+    drawn = {(name, c) for name in ("love", "hate") for c in (1, 2)} | {(c, 5) for c in controls}
+    assert set(labels(figure)) == {f"{name}, {name}, c = {c}" for name, c in drawn}
+    assert len(points(figure.axes[0])) == len(drawn) and "placed by its entropy" in caption
 
 
 def test_pairs_by_effect_and_against_each_predictor(draw):
@@ -242,12 +266,16 @@ def test_a_note_ends_the_caption_and_dollars_are_no_formulas(draw):
 
 
 def test_a_composite_is_told_apart_in_a_sweeps_caption(draw):
-    """Conditions without one coefficient are no part of a sweep, and do not break it."""
+    """Conditions without one coefficient are levels beside a sweep."""
     composite = dict.fromkeys(("layer", "source_layer", "coefficient"), np.nan)
     rows = [row(metric=WORDS, coefficient=c, mean=c) for c in (1.0, 2.0)]
-    rows.append(row(metric=WORDS, additions=json.dumps([{}, {}]), condition="both", **composite))
+    both = {"additions": json.dumps([{}, {}]), "condition": "both", "mean": 0.77}
+    rows.append(row(metric=WORDS, **both, **composite))
     figure, _ = draw("sweep", {"s.parquet": [*rows, unsteered(metric=WORDS)]}, metrics=[WORDS])
-    assert lines(figure.axes[0]) == [[1.0, 2.0]]
+    [axis] = figure.axes
+    assert lines(axis) == [[1.0, 2.0]]
+    [level] = [line for line in axis.lines if "both" in str(line.get_label())]
+    assert list(level.get_ydata()) == [0.77, 0.77]
 
 
 @pytest.mark.parametrize("x", ["layer", "dimensions"])

@@ -99,7 +99,14 @@ def test_importing_the_package_imports_no_torch():
 
 
 @pytest.mark.parametrize(
-    "module", ["steering", "generation", "vectors", "batching", "exchange"], ids=lambda name: name
+    "module",
+    [
+        "engine.steering",
+        "engine.generation",
+        "vectors.derivation",
+        "engine.batching",
+        "vectors.file_formats",
+    ],
 )
 def test_the_examples_in_docstrings_run(module, gpt2, tokenizer):
     names = {"model": gpt2, "tokenizer": tokenizer}

@@ -10,28 +10,29 @@ import torch
 from actadd.base.errors import CellError, UserError
 from actadd.base.files import read_json
 from actadd.data import datasets
+from actadd.engine.tokens import Tokens
 from actadd.models import loading
 from actadd.results import scorer_card
-from actadd.scorers import (
-    KINDS,
-    classifier,
-    distinct,
-    hub_classifier,
-    perplexity,
-    scorer,
-    scores,
-    vader,
-    words,
-)
+from actadd.scorers import scores
+from actadd.scorers.models.classifier import classifier
+from actadd.scorers.models.hub_classifier import hub_classifier
+from actadd.scorers.models.perplexity import perplexity
+from actadd.scorers.models.similarity import similarity
+from actadd.scorers.text.distinct import distinct
+from actadd.scorers.text.vader import vader
+from actadd.scorers.text.words import words
 from builders import tiny
+
+MOOD = {
+    "name": "mood",
+    "kind": "classifier",
+    "fit": {"dataset": "x", "split": "fit"},
+    "threshold": 0,
+}
 
 
 def table(*completions, prompt="We said"):
     return pd.DataFrame({"prompt": prompt, "completion": list(completions)})
-
-
-def test_every_kind_has_its_scorer():
-    assert all(callable(scorer(kind)) for kind in KINDS)
 
 
 def test_topic_words_are_counted_as_the_authors_count():
@@ -65,11 +66,11 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("module", [vader, words, distinct])
-def test_odd_texts_have_a_score_or_none(module):
-    found = module.score(table(*ODD), {"words": ["\u9ad8\u3044"]}, None)
-    assert len(found) == len(ODD) and (module is distinct or found.notna().all(axis=None))
-    if module is words:
+@pytest.mark.parametrize("kind", [vader, words, distinct], ids=lambda kind: kind.name)
+def test_odd_texts_have_a_score_or_none(kind):
+    found = kind.score(table(*ODD), {"words": ["\u9ad8\u3044"]}, None)
+    assert len(found) == len(ODD) and (kind is distinct or found.notna().all(axis=None))
+    if kind is words:
         assert found["count"].tolist() == [0] * (len(ODD) - 1) + [1]
 
 
@@ -90,10 +91,11 @@ def test_vader_tells_good_from_bad():
 def test_perplexity_is_of_the_completion_given_the_prompt(tiny_model, tmp_path):
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
     loading.prepare(entry, tiny_model, tmp_path / "tiny")
-    spec = {"dtype": "float32", "compute": {"device": "cpu", "threads": 1}, "batch_rows": 8}
+    spec = {"model": "tiny", "dtype": "float32", "batch_rows": 8}
+    spec |= {"compute": {"device": "cpu", "threads": 1}}
     found = perplexity.score(table(" the ship", " a", "", " the ship"), spec, tmp_path / "tiny")
     model = loading.load(tmp_path / "tiny", dtype="float32", device="cpu", threads=1)
-    tokens = perplexity.Tokens(tmp_path / "tiny")
+    tokens = Tokens(tmp_path / "tiny")
     prompt, completion = tokens.encode("We said"), tokens.pieces(" the ship")
     with torch.no_grad():
         logs = model(torch.tensor([prompt + completion])).logits[0].log_softmax(-1)
@@ -107,7 +109,8 @@ def test_perplexity_is_of_the_completion_given_the_prompt(tiny_model, tmp_path):
 def test_a_special_token_in_generated_text_is_text_to_the_judge(tiny_model, tmp_path):
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
     loading.prepare(entry, tiny_model, tmp_path / "tiny")
-    spec = {"dtype": "float32", "compute": {"device": "cpu", "threads": 1}, "batch_rows": 8}
+    spec = {"model": "tiny", "dtype": "float32", "batch_rows": 8}
+    spec |= {"compute": {"device": "cpu", "threads": 1}}
     found = perplexity.score(table(" <|endoftext|> the"), spec, tmp_path / "tiny")
     assert found["perplexity"].notna().all()
 
@@ -131,9 +134,7 @@ def labelled(tmp_path_factory):
 
 def test_a_fitted_classifier_is_stored_without_pickle_and_validated(labelled, tmp_path):
     entry = {
-        "name": "mood",
-        "kind": "classifier",
-        "threshold": 0,
+        **MOOD,
         "margin": 0.5,
         "validate": {
             "dataset": "x",
@@ -143,7 +144,7 @@ def test_a_fitted_classifier_is_stored_without_pickle_and_validated(labelled, tm
             "cut": 0.5,
         },
     }
-    classifier.fit(entry, datasets.read(labelled, "fit", ""), tmp_path / "mood")
+    classifier.fit_on(datasets.read(labelled, "fit", ""), entry, tmp_path / "mood")
     files = {path.name for path in (tmp_path / "mood").iterdir()}
     assert files == {"classifier.safetensors", "vocabulary.json"}
     found = classifier.score(table("a lovely day", "an awful day"), entry, tmp_path / "mood")
@@ -173,9 +174,9 @@ def test_a_fitted_classifier_is_stored_without_pickle_and_validated(labelled, tm
 
 
 def test_labels_on_one_side_are_refused(labelled, tmp_path):
-    entry = {"name": "mood", "threshold": 5}
+    entry = {**MOOD, "threshold": 5}
     with pytest.raises(UserError, match=r"scorers\.mood\.threshold"):
-        classifier.fit(entry, datasets.read(labelled, "fit", ""), tmp_path / "mood")
+        classifier.fit_on(datasets.read(labelled, "fit", ""), entry, tmp_path / "mood")
 
 
 @pytest.mark.parametrize(
@@ -184,21 +185,21 @@ def test_labels_on_one_side_are_refused(labelled, tmp_path):
         ([("good day", None), ("bad day", None)], {}, r"scorers\.mood\.fit: none of the 2 .*label"),
         ([("good day", 1), ("good night", 1)], {}, r"scorers\.mood\.threshold: .*one side of 0"),
         ([("good day", 1), ("bad day", -1)], {"margin": 5}, r"one side of 0.*smaller margin"),
-        ([("alpha", 1), ("beta", -1)], {}, r"scorers\.mood\.fit: no word stands in two of the 2"),
-        ([("!!!", 1), ("!!!", -1)], {}, r"scorers\.mood\.fit: no word stands in two of the 2"),
+        ([("alpha", 1), ("beta", -1)], {}, r"scorers\.mood\.fit: no word is in two of the 2"),
+        ([("!!!", 1), ("!!!", -1)], {}, r"scorers\.mood\.fit: no word is in two of the 2"),
     ],
 )
 def test_what_a_classifier_cannot_be_fitted_on_is_said(tmp_path, rows, entry, message):
     texts = pd.DataFrame(rows, columns=["text", "label"]).astype({"label": "float64"})
     with pytest.raises(UserError, match=message):
-        classifier.fit({"name": "mood", "threshold": 0, **entry}, texts, tmp_path / "mood")
+        classifier.fit_on(texts, {**MOOD, **entry}, tmp_path / "mood")
     assert not (tmp_path / "mood").exists()
 
 
 def test_a_row_without_a_label_is_left_out_of_the_fit(tmp_path):
     rows = [("good day", 1.0), ("good one", 1.0), ("bad day", -1.0), ("bad one", -1.0)]
     texts = pd.DataFrame([*rows, ("odd day", math.nan)], columns=["text", "label"])
-    facts = classifier.fit({"name": "mood", "threshold": 0}, texts, tmp_path / "mood")
+    facts = classifier.fit_on(texts, MOOD, tmp_path / "mood")
     assert facts == {"rows": 4, "positive": 2, "terms": 4}
 
 
@@ -229,7 +230,12 @@ def bert(tmp_path_factory, tiny_model):
 
 
 def test_a_hub_classifier_scores_one_label(bert):
-    spec = {"name": "hub", "label": "positive", "compute": {"device": "cpu", "threads": 1}}
+    spec = {
+        "name": "hub",
+        "source": "s",
+        "label": "positive",
+        "compute": {"device": "cpu", "threads": 1},
+    }
     texts = table("The ship left", "They danced until the morning", "a")
     positive = hub_classifier.score(texts, spec, bert)["probability"]
     negative = hub_classifier.score(texts, {**spec, "label": "NEGATIVE"}, bert)["probability"]
@@ -241,11 +247,11 @@ def test_a_hub_classifier_scores_one_label(bert):
 
 
 def test_similarity_of_a_text_with_itself_is_one(bert):
-    spec = {"compute": {"device": "cpu", "threads": 1}}
+    spec = {"source": "s", "compute": {"device": "cpu", "threads": 1}}
     texts = pd.DataFrame(
         {"prompt": ["The ship left"] * 3, "completion": ["The ship left", "a", ""]}
     )
-    cosine = scorer("similarity")(texts, spec, bert)["cosine"]
+    cosine = similarity.score(texts, spec, bert)["cosine"]
     assert cosine[0] == pytest.approx(1, abs=1e-5) and cosine[1] < 0.9999 and math.isnan(cosine[2])
 
 

@@ -15,8 +15,9 @@ import pytest
 from actadd.base.errors import UserError, without_secrets
 from actadd.base.files import read_json
 from actadd.data.fetch import fetch
-from actadd.models import loading
-from actadd.scorers import classifier, hub_classifier, similarity
+from actadd.models import encoders, loading
+from actadd.scorers.models.classifier import classifier
+from actadd.scorers.models.hub_classifier import hub_classifier
 from builders import tiny
 from builders.secrets import CANARIES, assert_no_secret
 
@@ -69,7 +70,7 @@ def test_a_pickled_hub_classifier_needs_the_users_word(tiny_model, tmp_path, bom
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, architectures=["x"]
     ).save_pretrained(folder)
     (folder / "pytorch_model.bin").write_bytes(bomb[0])
-    spec = {"name": "hub", "label": "x", "compute": COMPUTE}
+    spec = {"name": "hub", "source": "s", "label": "x", "compute": COMPUTE}
     with pytest.raises(UserError, match=r"scorers\.hub: .*allow_pickle: true"):
         hub_classifier.score(TABLE, spec, folder)
     assert not bomb[1].exists()
@@ -87,7 +88,7 @@ def test_a_pickled_sentence_encoder_is_refused_and_not_read(tiny_model, tmp_path
     shutil.copy(tiny_model / "tokenizer.json", folder)
     (folder / "pytorch_model.bin").write_bytes(bomb[0])
     with pytest.raises(UserError, match="has no safetensors weights"):
-        similarity.embed(["a"], folder, "cpu")
+        encoders.embed(["a"], folder, "cpu")
     assert not bomb[1].exists()
 
 
@@ -95,7 +96,11 @@ def test_a_fitted_classifier_is_never_unpickled(tmp_path, bomb):
     for name in ("classifier.safetensors", "classifier.pkl", "vocabulary.json"):
         (tmp_path / name).write_bytes(bomb[0])
     with pytest.raises(UserError, match=r"classifier\.safetensors cannot be read"):
-        classifier.score(TABLE, {"name": "mood"}, tmp_path)
+        classifier.score(
+            TABLE,
+            {"name": "mood", "fit": {"dataset": "d", "split": "fit"}, "threshold": 0},
+            tmp_path,
+        )
     assert not bomb[1].exists()
 
 

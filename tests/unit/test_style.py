@@ -62,6 +62,14 @@ def test_the_conda_environment_has_the_same_pins():
     assert pins(from_pip) == required
 
 
+def test_the_jobs_environment_has_the_pins_of_the_library():
+    library, _, _ = (ROOT / "requirements.txt").read_text().partition("# For the workflow.")
+    path = ROOT / "workflow/envs/runtime.yml"
+    entries = yaml.safe_load(path.read_text())["dependencies"]
+    [from_pip] = [entry["pip"] for entry in entries if isinstance(entry, dict)]
+    assert pins(from_pip) == pins(library.splitlines())
+
+
 def test_what_is_installed_is_what_is_pinned():
     from importlib.metadata import version
 

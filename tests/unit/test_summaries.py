@@ -49,7 +49,7 @@ def completions(tmp_path):
         tiny.none_failed(scored.iloc[::-1]).to_parquet(tmp_path / "judge.parquet", index=False)
         table.drop(columns=metric).to_parquet(tmp_path / "c.parquet", index=False)
         summaries.summarise_completions(
-            {},
+            {"shares": {"judge": [metric] if metric == "positive" else []}},
             completions=tmp_path / "c.parquet",
             scores=[tmp_path / "judge.parquet"],
             csv=tmp_path / "s.csv",

@@ -16,6 +16,7 @@ from builders import tiny
 from builders.rows import (
     ABOUT,
     FAILED,
+    READS,
     WORDS,
     lens_rows,
     overhead_rows,
@@ -51,7 +52,7 @@ def tabulate(tmp_path):
 
     def run(kind: str, sources: dict[str, list[dict]], **spec):
         paths = tiny.written(sources, tmp_path)
-        entry = {"name": "t", "kind": kind, "title": "Title", "about": ABOUT, **spec}
+        entry = {"name": "t", "kind": kind, "title": "Title", "about": ABOUT, **READS, **spec}
         csv, markdown, latex = (tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex"))
         files = {"csv": csv, "markdown": markdown, "latex": latex}
         found = tables.tabulate(entry, sources=paths, **files)

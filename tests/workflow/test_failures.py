@@ -70,9 +70,9 @@ def test_slurms_refusal_of_a_group_of_jobs_is_on_the_screen(
     environment = space.environment()
     environment["PATH"] = f"{folder}{os.pathsep}{environment['PATH']}"
     monkeypatch.setattr(space, "environment", lambda: environment)
-    profile = ("--workflow-profile", "workflow/profiles/slurm", "--slurm-no-account")
+    profile = ("--workflow-profile", "profiles/slurm", "--slurm-no-account")
     tables = [f"results/datasets/{name}.parquet" for name in ("prompts", "texts")]
     printed = space.run(*profile, "--retries", "0", "--", *tables, fails=True)
     assert all(word in printed for word in words)
-    assert "remedy: write slurm-qos into workflow/profiles/slurm/profile.yaml" in printed
-    assert (space.folder / "workflow/profiles/slurm/profile.yaml").exists()
+    assert "remedy: write slurm-qos into profiles/slurm/profile.yaml" in printed
+    assert (space.folder / "profiles/slurm/profile.yaml").exists()

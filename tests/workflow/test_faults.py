@@ -503,8 +503,9 @@ def test_a_folder_is_not_unlocked_as_long_as_its_run_is_alive(tmp_path):
 
     (tmp_path / "results").mkdir()
     code = (
-        "import sys, time; from pathlib import Path; from actadd import runs; "
-        "runs.begin(Path('running'), Path('results')); print('held', flush=True); time.sleep(600)"
+        "import sys, time; from pathlib import Path; from actadd.pipeline import run_lock; "
+        "run_lock.begin(Path('running'), Path('results')); "
+        "print('held', flush=True); time.sleep(600)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -6,7 +6,7 @@ import re
 import pandas as pd
 import pytest
 
-from actadd.results import displays
+from actadd.results.displays.kinds import SECTIONS
 from builders import tiny
 
 pytestmark = pytest.mark.workflow
@@ -137,7 +137,7 @@ def settings() -> dict:
         "cosines": {"lens": "reading"},
         "overhead": {"overhead": "time"},
     }
-    for section, kinds in displays.KINDS.items():
+    for section, kinds in SECTIONS.items():
         for kind in kinds:
             entry = {"kind": kind, "title": f"The {kind} of {section}", **more.get(kind, {})}
             if kind in experiments:
@@ -204,7 +204,7 @@ def changed(paper, folder, change):
 
 def test_every_figure_and_table_of_the_paper_is_there(paper):
     results = paper.folder / "results"
-    for section, kinds in displays.KINDS.items():
+    for section, kinds in SECTIONS.items():
         for kind in kinds:
             path = results / section / kind.replace("_", "-")
             if section == "figures":
@@ -258,7 +258,7 @@ def test_targets_are_listed_with_their_titles(paper):
     printed = paper.run("--list")
     listed = printed.replace("\n    ", " ")
     for section, prefix in (("figures", "fig"), ("tables", "table")):
-        for kind in displays.KINDS[section]:
+        for kind in SECTIONS[section]:
             assert f"{prefix}_{kind}" in printed
             assert f"The {kind} of {section} (Figure 9)" in listed
     assert "fig_own" in printed and "Not the paper's" in printed

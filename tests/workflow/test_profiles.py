@@ -54,7 +54,7 @@ def test_every_job_says_what_it_needs():
 
 @pytest.mark.parametrize("profile", ["slurm", "generic", "kubernetes"])
 def test_a_dry_run_accepts_the_profile(finished, profile):
-    arguments = ["--workflow-profile", f"workflow/profiles/{profile}", "--forcerun", "summary"]
+    arguments = ["--workflow-profile", f"profiles/{profile}", "--forcerun", "summary"]
     if profile == "kubernetes":
         arguments += ["--default-storage-prefix", str(finished.folder)]
     planned = finished.planned(*arguments)
@@ -70,7 +70,7 @@ def test_any_batch_system_runs_the_jobs_and_a_killed_one_gets_twice_the_memory(
     environment = {**space.environment(), "PATH": path}
     monkeypatch.setattr(space, "environment", lambda: environment)
     tables = [f"results/datasets/{name}.parquet" for name in ("prompts", "texts")]
-    profile = ("--workflow-profile", "workflow/profiles/generic")
+    profile = ("--workflow-profile", "profiles/generic")
     space.run(*profile, "--latency-wait", "5", "--", *tables)
     for table in tables:
         assert (space.folder / table).read_bytes() == (finished.folder / table).read_bytes()

@@ -153,7 +153,7 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
     [
         ("results/figures/sweeps.py", {"figure"}, {"summary", "scores", "completions", "logprobs"}),
         ("engine/sampling.py", {"completions"}, {"logprobs", "vectors_tiny", "activations_tiny"}),
-        ("scorers/words.py", {"scores"}, {"completions", "completions_gather", "choice"}),
+        ("scorers/text/words.py", {"scores"}, {"completions", "completions_gather", "choice"}),
         ("models/llama2c.py", {"model"}, {"fetch", "dataset"}),
     ],
 )

@@ -7,14 +7,14 @@ from actadd.config import licences
 from actadd.pipeline import reasons
 from actadd.store import failed_cells
 from actadd.config.checks import home
-from actadd.results.displays import KINDS
+from actadd.results.displays.needs import kind_of
 from actadd.pipeline.plan import MEASURES
 from actadd.pipeline.resources import Needs
 from actadd.pipeline.run_summary import summary
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-CONDA = "../../environment.yml"
+CONDA = "../envs/runtime.yml"
 NEEDS = Needs(config, Path.cwd())
 # What no name of a config is: a wildcard constraint that nothing meets.
 NOTHING = "_"
@@ -327,8 +327,8 @@ def display_labels(section: str):
 
 def display_category(wildcards) -> str:
     """The part of the report in which a table stands."""
-    kind = config["tables"][wildcards.display]["kind"]
-    return "Paper against ours" if kind == "comparison" else "Tables"
+    kind = kind_of("tables", config["tables"][wildcards.display])
+    return "Paper against ours" if "comparison" in kind.reads else "Tables"
 
 
 def explorer_inputs(experiments: list[str]) -> dict[str, list[str]]:
@@ -364,7 +364,7 @@ def with_intermediates(shown: list[tuple[str, str]], experiments: list[str]) -> 
         entry = config[section][name]
         wanted |= {*target_files(section, name), *PLAN.display_inputs(section, name)}
         for model in PLAN.display_models(entry):
-            if "norms" in KINDS[section][entry["kind"]]:
+            if "norms" in kind_of(section, entry).reads:
                 vectors |= {(model, vector) for vector in PLAN.display_vectors(entry)}
         for model in config["lenses"].get(entry.get("lens"), {}).get("models", []):
             vectors |= {(model, vector) for vector in PLAN.display_vectors(entry)}

@@ -17,7 +17,7 @@ from actadd.measure.experiment import Experiment
 from actadd.measure.measurement import Measure, cells_of
 from actadd.models.batch_rows import ROWS_PER_TEXT, resolved
 from actadd.pipeline.plan import Job, Plan
-from actadd.scorers import KINDS
+from actadd.scorers.kinds import reads
 from actadd.scorers.scores import keyed
 from actadd.store.cells import CellStore
 from actadd.store.provenance import job_of
@@ -133,7 +133,7 @@ def score_cells(
         "model": RESULTS / "models" / str(entry.get("model")),
         "source": RESULTS / "sources" / str(entry.get("source")),
     }
-    folder = folders.get(KINDS[entry["kind"]] or "")
+    folder = folders.get(reads(entry["kind"]) or "")
     shape = None
     if entry.get("batch_rows") == "auto":
         shape = RESULTS / "models" / f"{entry['model']}.batch.json"

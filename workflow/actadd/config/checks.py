@@ -20,8 +20,8 @@ from actadd.base.files import canonical
 from actadd.config import files
 from actadd.config.licences import terms, unaccepted
 from actadd.measure.conditions import at_depth, grid_size
-from actadd.results import displays
-from actadd.scorers import KINDS, is_share, metrics
+from actadd.results.displays import needs
+from actadd.scorers.kinds import metrics, reads
 
 # The largest number that every format of our tables holds.
 LARGEST = 2**63 - 1
@@ -443,7 +443,7 @@ def _models(config: dict[str, Any]) -> Iterator[str]:
     running = [entry for section in sections for entry in config[section].values()]
     running += filter(None, [config["comparison"].get("norms")])
     used = {model for entry in running for model in entry.get("models", [])}
-    judges = (entry for entry in config["scorers"].values() if KINDS[entry["kind"]] == "model")
+    judges = (entry for entry in config["scorers"].values() if reads(entry["kind"]) == "model")
     used |= {entry["model"] for entry in judges}
     for name, entry in config["models"].items():
         key = f"models.{name}"
@@ -627,14 +627,11 @@ def _additions_of(config: dict[str, Any], vector: str) -> Iterator[tuple[str, st
 def _scorers(config: dict[str, Any]) -> Iterator[str]:
     for name, entry in config["scorers"].items():
         key = f"scorers.{name}"
-        needs = KINDS[entry["kind"]]
+        needs = reads(entry["kind"])
         if needs == "model":
             yield from _known(f"{key}.model", entry["model"], config["models"], "model")
         if needs == "source":
             yield from _known(f"{key}.source", entry["source"], config["sources"], "source")
-        for topic in entry.get("topics", {}):
-            if not is_share(topic):
-                yield f"{key}.topics: {topic!r} is also a measure's name; call the topic otherwise"
         for use in ("fit", "validate"):
             if use in entry:
                 place = f"{key}.{use}"
@@ -840,51 +837,18 @@ def _display(config: dict, key: str, section: str, entry: dict) -> Iterator[str]
         return
     yield from _known(f"{key}.experiment", entry["experiment"], config["experiments"], "experiment")
     experiment = config["experiments"][entry["experiment"]]
-    wanted = displays.MEASURES.get(entry["kind"], experiment["measure"])
-    if experiment["measure"] != wanted:
-        yield (
-            f"{key}.kind: {entry['kind']} is made from {wanted}, but experiments."
-            f"{entry['experiment']} measures {experiment['measure']}"
-        )
     if experiment["measure"] == "completions":
         for metric in entry.get("metrics", []):
             metric = metric.partition("@")[0]
             yield from _metric(config, f"{key}.metrics", metric, experiment.get("scorers", []))
-    if "condition" in entry:
-        name = entry["condition"]
-        yield from _known(f"{key}.condition", name, experiment["conditions"], "condition")
-        if "additions" not in experiment["conditions"][name]:
-            yield f"{key}.condition: {name!r} adds no vector, so there is nothing to sweep"
-    yield from _drawable(key, entry, experiment["conditions"])
-
-
-def _drawable(key: str, entry: dict, conditions: dict[str, dict]) -> Iterator[str]:
-    """Whether a figure of a kind that needs certain conditions or metrics has them."""
-    kind, metrics = entry["kind"], entry.get("metrics", [])
-    if kind == "dose_response" and len(metrics) != 2:
-        yield f"{key}.metrics: there are {len(metrics)}; write two, the effect and then the cost"
-    for metric in metrics if kind == "topics" else []:
-        topic = metric.partition(".")[2]
-        if "additions" not in conditions.get(topic, {}):
-            yield (
-                f"{key}.metrics: {metric!r} needs a condition {topic!r} that adds the topic's "
-                "vector; add it, or remove the metric"
-            )
-    if kind in ("sweep", "perplexity_ratio"):
-        x = entry.get("x", "coefficient")
-        chosen = [entry["condition"]] if "condition" in entry else conditions
-        added = [conditions[name].get("additions", []) for name in chosen]
-        alone = [additions[0] for additions in added if len(additions) == 1]
-        if not any(x != "dimensions" or x in addition for addition in alone):
-            with_it = " with dimensions" if x == "dimensions" else ""
-            yield f"{key}.x: no condition has one addition{with_it} to sweep; add one"
+    yield from needs.problems(section, key, entry, config)
 
 
 def _comparison(config: dict, root: Path) -> Iterator[str]:
     entry = config["comparison"]
     wanted = entry["comparisons"] or entry["claims"]
-    displayed = [d for s in ("figures", "tables") for d in config[s].values()]
-    if any(display["kind"] == "comparison" for display in displayed) and not wanted:
+    kinds = [needs.kind_of(s, d) for s in ("figures", "tables") for d in config[s].values()]
+    if any("comparison" in kind.reads for kind in kinds) and not wanted:
         yield "comparison: a figure or table shows it, but it compares nothing; add comparisons"
     if entry["comparisons"] and "published" not in entry:
         yield "comparison: the key 'published' is missing; write the file of published numbers"
@@ -899,13 +863,13 @@ def _comparison(config: dict, root: Path) -> Iterator[str]:
         yield from _known("comparison.norms.relative_to", reference, config["vectors"], "vector")
     for name, claim in entry["claims"].items():
         test = next(iter(claim["test"])) if isinstance(claim["test"], dict) else claim["test"]
-        needs = {"increasing": ("ours", "x"), "decreasing": ("ours", "x"), "ordered": ()}
-        for field in needs.get(test, ("ours",)):
+        fields = {"increasing": ("ours", "x"), "decreasing": ("ours", "x"), "ordered": ()}
+        for field in fields.get(test, ("ours",)):
             if field not in claim:
                 yield f"comparison.claims.{name}: the test {test} needs the key {field!r}; add it"
     for section in ("comparisons", "claims"):
         for name, item in entry[section].items():
-            for selector in displays.selectors(item):
+            for selector in needs.selectors(item):
                 key = f"comparison.{section}.{name}.ours.experiment"
                 known = {**config["experiments"], **({"norms": 0} if "norms" in entry else {})}
                 yield from _known(key, selector["experiment"], known, "experiment")

@@ -21,7 +21,7 @@ from actadd.base.progress import begin, worked
 from actadd.engine.sampling import Sampling, draws
 from actadd.measure.conditions import Condition
 from actadd.measure.experiment import TOO_LARGE, Experiment
-from actadd.store.cells import Made, cell_key
+from actadd.store.cells import Made
 
 
 class Cells:
@@ -67,15 +67,12 @@ class _Cell:
         self.contrast = experiment.contrast(condition, self.texts)
 
     def key(self) -> str:
-        spec, condition = self.experiment.spec, self.condition
-        return cell_key(
-            **self.experiment.determinants("actadd.measure.completions", condition),
+        return self.experiment.cell_key(
+            __name__,
+            self.condition,
             prompts=digest([self.texts, self.encoded, self.numbers]),
-            contrast=digest([self.contrast, condition.strength]),
+            contrast=digest(self.contrast),
             stop=self.experiment.tokens.stop_ids,
-            sampling=condition.sampling,
-            seed=condition.seed,
-            **{name: spec[name] for name in ("samples", "max_new_tokens", "batch_rows")},
         )
 
     def contexts(self, place: int) -> list[list[int]]:

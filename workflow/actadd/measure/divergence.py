@@ -12,7 +12,7 @@ from actadd.base.files import digest
 from actadd.base.progress import worked
 from actadd.measure.conditions import Condition
 from actadd.measure.experiment import TOO_LARGE, Experiment
-from actadd.store.cells import Made, cell_key
+from actadd.store.cells import Made
 
 # Tokens kept of the last position's distributions: likeliest, and most moved, of each side.
 KEPT = 20
@@ -52,9 +52,12 @@ class Cells:
             for condition in experiment.conditions
         ]
         self.keys = [
-            cell_key(
-                **experiment.determinants("actadd.measure.divergence", condition),
-                texts=digest([self.plain, rows]),
+            experiment.cell_key(
+                __name__,
+                condition,
+                # Texts are read one at a time.
+                unkeyed=("batch_rows",),
+                rows=digest([self.plain, rows]),
                 watched=self.watched,
             )
             for condition, rows in zip(experiment.conditions, self.encoded, strict=True)

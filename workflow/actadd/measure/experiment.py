@@ -1,5 +1,6 @@
 """What completions and log-probabilities share: an experiment's conditions, ready to be run."""
 
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,62 @@ from actadd.data import datasets
 from actadd.engine.alignment import aligned
 from actadd.engine.tokens import Tokens
 from actadd.measure.conditions import SAMPLING, Condition, expand
-from actadd.store.digests import code_digest
+from actadd.store.cells import cell_key
 from actadd.vectors.derivation import read_vector, tensor_digest
 
-# What says, beside the vector itself, how it is added.
-ADDED = ("layer", "coefficient", "position", "dimensions", "phase")
+# What does not enter a cell's key under its own name, with what stands for it there. All else does,
+# so that a new field cannot be forgotten. Of an experiment's spec:
+UNKEYED_SPEC = {
+    "name",
+    "model",  # its identity
+    "measure",  # its code
+    "conditions",  # each has a cell of its own
+    "prompts",  # the token ids of the texts that they choose
+    "sampling",  # the condition's
+    "seed",  # the condition's
+    "watch",  # its token ids
+    "upstream",  # what those jobs made
+}
+# Of a condition:
+UNKEYED_CONDITION = {
+    "name",
+    "additions",  # each of them, but for what follows
+    "group",  # the texts that it chooses
+    "draw",  # the numbers of the vectors that it chooses
+}
+# Of an addition:
+UNKEYED_ADDITION = {
+    "vector",  # its numbers
+    "source_layer",  # the vector's numbers at that layer
+    "match_norm",  # the vector's numbers, scaled
+}
+# Code whose results are in the key.
+KEYED_CODE = ("actadd.data", "actadd.vectors", f"{__name__}.norm_factor")
 # Why a cell fails whose logits are NaN or infinite.
 TOO_LARGE = (
     "the logits are not numbers any more: the addition is too large for the model's dtype; take a "
     "smaller coefficient, or dtype float32"
 )
+
+
+def norm_factor(target: np.ndarray, source: np.ndarray) -> np.float32 | None:
+    """The factor that scales `source` to the norm of `target`; None where one of them is zero.
+
+    target, source: the same vector at two layers, [positions, d_model]. The factor is the geometric
+    mean, over positions but BOS, of the norms' ratios, as in the paper's transplant of embeddings.
+    """
+    # A vector of one row has none of BOS.
+    first = 1 if len(source) > 1 else 0
+    norms = [np.linalg.norm(rows[first:].astype(np.float64), axis=1) for rows in (target, source)]
+    # Rows that are zero, where both prompts have the same token, have no ratio.
+    nonzero = (norms[0] > 0) & (norms[1] > 0)
+    if not nonzero.any():
+        return None
+    return np.float32(np.exp(np.mean(np.log(norms[0][nonzero] / norms[1][nonzero]))))
+
+
+def _without(names: Container[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 class Experiment:
@@ -112,27 +159,18 @@ class Experiment:
         """An addition's vector, scaled to the injection layer's norm if it says so.
 
         draw: which one of a random vector with several draws.
-        The factor is the geometric mean, over positions but BOS, of the norms' ratios, as in the
-        paper's transplant of embeddings.
         """
         vector = self._at(addition, "source_layer", draw)
         if not addition.get("match_norm"):
             return vector
-        # A vector of one row has none of BOS.
-        first = 1 if len(vector) > 1 else 0
-        norms = [
-            np.linalg.norm(self._at(addition, layer, draw)[first:].astype(np.float64), axis=1)
-            for layer in ("layer", "source_layer")
-        ]
-        # Rows that are zero, where both prompts have the same token, have no ratio.
-        there = (norms[0] > 0) & (norms[1] > 0)
-        if not there.any():
+        factor = norm_factor(self._at(addition, "layer", draw), vector)
+        if factor is None:
             raise UserError(
                 f"{self.key}: match_norm: vectors.{addition['vector']} is zero at layer "
                 f"{addition['layer']} or {addition['source_layer']}, so there is no norm to scale "
                 "to; take other layers, or remove match_norm"
             )
-        return vector * np.float32(np.exp(np.mean(np.log(norms[0][there] / norms[1][there]))))
+        return vector * factor
 
     def _at(self, addition: dict[str, Any], layer: str, draw: int | None) -> np.ndarray:
         """An addition's vector at its `layer` or `source_layer`.
@@ -234,25 +272,31 @@ class Experiment:
             contexts.append(ids)
         return contexts
 
-    def determinants(self, module: str, condition: Condition) -> dict[str, Any]:
-        """What a cell's bytes depend on, but for its texts and how they are run.
+    def cell_key(
+        self, module: str, condition: Condition, unkeyed: Iterable[str] = (), **read: Any
+    ) -> str:
+        """The key of a cell: the digest of all that its bytes depend on.
 
-        module: the library module that computes the cell; its digest stands for the code.
+        module: the measure's, which computes the cell. unkeyed: entries of the spec that its
+        numbers do not depend on. read: token ids, and whatever else stands for entries that are
+        not in the key.
         """
         additions = [
             {
-                **{name: addition[name] for name in ADDED},
+                **_without(UNKEYED_ADDITION, addition),
                 "vector": tensor_digest(self.vector(addition, condition.draw)),
             }
             for addition in condition.additions
         ]
-        return {
-            "code": code_digest(module),
-            "model": self.facts["identity"],
-            "dtype": self.spec["dtype"],
-            "compute": self.spec["compute"],
-            "additions": additions,
-        }
+        return cell_key(
+            (__name__, module),
+            KEYED_CODE,
+            spec=_without({*UNKEYED_SPEC, *unkeyed}, self.spec),
+            model=self.facts["identity"],
+            condition=_without(UNKEYED_CONDITION, vars(condition)),
+            additions=additions,
+            read=read,
+        )
 
     def spelled_out(self, index: int, key: str, cell: pd.DataFrame) -> pd.DataFrame:
         """A cell's rows, with every coordinate of its condition in each of them.

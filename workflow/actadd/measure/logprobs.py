@@ -12,7 +12,7 @@ from actadd.base.progress import begin, worked
 from actadd.measure.conditions import Condition
 from actadd.measure.experiment import TOO_LARGE, Experiment
 from actadd.models.batch_rows import ROWS_PER_TEXT
-from actadd.store.cells import Made, cell_key
+from actadd.store.cells import Made
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,11 +115,11 @@ class Cells:
             for condition in experiment.conditions
         ]
         self.keys = [
-            cell_key(
-                **experiment.determinants("actadd.measure.logprobs", condition),
-                texts=digest(rows),
+            experiment.cell_key(
+                __name__,
+                condition,
+                rows=digest(rows),
                 prefix=experiment.prefix_length(condition),
-                batch_rows=experiment.spec["batch_rows"],
             )
             for condition, rows in zip(experiment.conditions, self.encoded, strict=True)
         ]

@@ -9,15 +9,18 @@ the config names.
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from actadd.base.files import canonical, sha256_file
+from actadd.base.kinds import plugin_files
 from actadd.config.licences import terms, unaccepted
+from actadd.data.readers.kinds import READERS, possible_readers
 from actadd.measure.conditions import at_depth, expand, vectors_needed
 from actadd.pipeline.program import job_digest
-from actadd.results import displays
-from actadd.scorers import ASKING, KINDS
+from actadd.results.displays import needs
+from actadd.scorers.kinds import SCORERS, asks, metrics, reads
 from actadd.store.digests import code_digest
 
 # What an experiment may measure: each a library module with a class `Cells`.
@@ -65,6 +68,8 @@ class Plan:
     def _job(self, key: tuple, modules: tuple[str, ...], spec: dict, **upstream: Job) -> Job:
         if key not in self._jobs:
             above = {name: job.digest for name, job in upstream.items()}
+            if plugins := plugin_files(modules):
+                spec = {**spec, "plugins": plugins}
             self._jobs[key] = Job({**spec, "upstream": above}, code_digest(*modules))
         return self._jobs[key]
 
@@ -122,11 +127,13 @@ class Plan:
         if "splits" in kept:
             # As pairs: their order decides, and a job's spec has sorted keys.
             kept["splits"] = list(kept["splits"].items())
-        spec = {"dataset": {**kept, "name": name}}
+        readers = possible_readers(entry)
+        spec = {"dataset": {**kept, "name": name, "readers": readers}}
         if "file" in entry and "source" not in entry:
             # By content: an older file put back is noticed, and so is what a failed job left.
             spec["sha256"] = sha256_file(self.root / entry["file"])
-        return self._job(("dataset", name), ("programs.dataset",), spec, **above)
+        modules = (READERS[reader].module for reader in readers)
+        return self._job(("dataset", name), ("programs.dataset", *modules), spec, **above)
 
     def overlap_pairs(self, section: str, name: str) -> list[dict[str, Any]]:
         """What must not overlap in an experiment, or in a scorer's validation; see `overlaps`."""
@@ -315,12 +322,12 @@ class Plan:
     def scorer_entry(self, name: str) -> dict[str, Any]:
         """A scorer's config entry, with the settings it takes from elsewhere in the config."""
         entry = {**self.config["scorers"][name], "name": name}
-        if KINDS[entry["kind"]] in ("model", "source"):
+        if reads(entry["kind"]) in ("model", "source"):
             entry["compute"] = self._compute(entry.get("model"))
-        if KINDS[entry["kind"]] == "model":
+        if reads(entry["kind"]) == "model":
             entry["dtype"] = self.config["models"][entry["model"]]["dtype"]
             entry["batch_rows"] = self.config["compute"]["batch_rows"]
-        if entry["kind"] in ASKING:
+        if asks(entry["kind"]):
             entry["answers"] = "results/answers"
         return entry
 
@@ -332,7 +339,7 @@ class Plan:
             "model": lambda: self.model(entry["model"]),
             "source": lambda: self.source(entry["source"]),
         }
-        needs = KINDS[entry["kind"]]
+        needs = reads(entry["kind"])
         more = {}
         if needs == "model":
             more = self.verification(entry["model"]) | self.batch_shape(entry["model"])
@@ -340,7 +347,7 @@ class Plan:
 
     def judges(self, name: str) -> bool:
         """Whether a model judges: one of ours, or a fetched one."""
-        return KINDS[self.config["scorers"][name]["kind"]] in ("model", "source")
+        return reads(self.config["scorers"][name]["kind"]) in ("model", "source")
 
     def classifier(self, name: str) -> Job:
         entry = {**self.config["scorers"][name], "name": name}
@@ -348,11 +355,14 @@ class Plan:
             entry.pop(label, None)
         texts = self.dataset(entry["fit"]["dataset"])
         return self._job(
-            ("classifier", name), ("programs.classifier",), {"scorer": entry}, texts=texts
+            ("classifier", name),
+            self._scorer_modules(name, "programs.classifier"),
+            {"scorer": entry},
+            texts=texts,
         )
 
     def _scorer_modules(self, name: str, program: str) -> tuple[str, ...]:
-        return (program, f"actadd.scorers.{self.config['scorers'][name]['kind']}")
+        return (program, SCORERS[self.config["scorers"][name]["kind"]].module)
 
     def scores(self, model: str, experiment: str, scorer: str) -> Job:
         entry = self.scorer_entry(scorer)
@@ -400,7 +410,13 @@ class Plan:
         if entry["measure"] == "logprobs":
             spec["ranks"] = entry["ranks"]
             spec |= {"mask": entry["mask"]} if "mask" in entry else {}
+        if entry["measure"] == "completions":
+            spec["shares"] = {name: self._shares(name) for name in entry.get("scorers", [])}
         return self._job(("summary", model, experiment), ("programs.summary",), spec, **above)
+
+    def _shares(self, scorer: str) -> list[str]:
+        """A scorer's metrics that are shares."""
+        return [name for name, share in metrics(self.config["scorers"][scorer]).items() if share]
 
     # --- reading vectors, timing ----------------------------------------------------------------
 
@@ -448,81 +464,44 @@ class Plan:
 
     def display_inputs(self, section: str, name: str) -> dict[str, Job]:
         """What a figure or table reads: path -> job, in order."""
-        entry = self.config[section][name]
-        found: dict[str, Job] = {}
-        for need in displays.KINDS[section][entry["kind"]]:
-            found |= self._needed(entry, need)
-        return found
+        jobs: dict[str, Job] = {}
+        for each in needs.inputs(section, self.config[section][name], self.config):
+            jobs |= self._needed(each)
+        return jobs
 
-    def _needed(self, entry: dict[str, Any], need: str) -> dict[str, Job]:
-        found: dict[str, Job] = {}
-        if need == "comparison":
-            found["results/comparison.parquet"] = self.comparison()
-        elif need == "overhead":
-            for subject in self.overhead_subjects(entry["overhead"]):
-                path = f"results/overhead/{entry['overhead']}/{subject}.parquet"
-                found[path] = self.overhead(entry["overhead"], subject)
-        elif need in ("tokens", "cosines"):
-            for model in self.config["lenses"][entry["lens"]]["models"]:
-                path = f"results/lenses/{model}/{entry['lens']}/{need}.parquet"
-                found[path] = self.lens(model, entry["lens"])
-        elif need == "norms":
-            for model in self.display_models(entry):
-                for vector in self.display_vectors(entry):
-                    path = f"results/vectors/{model}/{vector}/norms.csv"
-                    found[path] = self.vectors(model, vector)
-        else:
-            for model in self.display_models(entry):
-                experiment = entry["experiment"]
-                if need == "summary":
-                    path = f"results/summaries/{model}/{experiment}.parquet"
-                    found[path] = self.summary(model, experiment)
-                else:
-                    measure = self.experiment(experiment)["measure"]
-                    path = f"results/{measure}/{model}/{experiment}.parquet"
-                    found[path] = self.cells(model, experiment)
-        return found
+    def _needed(self, each: needs.Input) -> dict[str, Job]:
+        if each.need == "comparison":
+            return {"results/comparison.parquet": self.comparison()}
+        jobs: dict[str, Job] = {}
+        for model, name in product(each.models, each.names):
+            if each.need == "overhead":
+                jobs[f"results/overhead/{name}/{model}.parquet"] = self.overhead(name, model)
+            elif each.need in ("tokens", "cosines"):
+                jobs[f"results/lenses/{model}/{name}/{each.need}.parquet"] = self.lens(model, name)
+            elif each.need == "norms":
+                jobs[f"results/vectors/{model}/{name}/norms.csv"] = self.vectors(model, name)
+            elif each.need == "summary":
+                jobs[f"results/summaries/{model}/{name}.parquet"] = self.summary(model, name)
+            else:
+                measure = self.experiment(name)["measure"]
+                jobs[f"results/{measure}/{model}/{name}.parquet"] = self.cells(model, name)
+        return jobs
 
-    def display_models(self, entry: dict[str, Any]) -> list[str]:
-        if "experiment" in entry:
-            return self.experiment(entry["experiment"])["models"]
-        return entry.get("models", [])
+    def display_models(self, entry: dict[str, Any]) -> tuple[str, ...]:
+        return needs.models_of(entry, self.config)
 
-    def display_vectors(self, entry: dict[str, Any]) -> list[str]:
-        if "lens" in entry:
-            return self.config["lenses"][entry["lens"]]["vectors"]
-        return [*entry["vectors"], *filter(None, [entry.get("relative_to")])]
+    def display_vectors(self, entry: dict[str, Any]) -> tuple[str, ...]:
+        return needs.vectors_of(entry, self.config)
 
     def display(self, section: str, name: str) -> Job:
         """A figure (section "figures") or a table to read (section "tables")."""
         entry = self.config[section][name]
         modules = {"figures": ("programs.figure",), "tables": ("programs.table",)}[section]
-        if section == "figures":
-            # Imported by its name, which the digest of the program does not see.
-            modules += (f"actadd.results.figures.{displays.FIGURE_MODULES[entry['kind']]}",)
-        spec = {**entry, "name": name, "about": self._about(entry)}
+        # Imported by its name, which the digest of the program does not see.
+        modules += (needs.kind_of(section, entry).module,)
+        spec = {**entry, "name": name, "about": needs.facts(entry, self.config)}
         above = self.display_inputs(section, name)
         return self._job((section, name), modules, spec, **above)
-
-    def _about(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """What a caption has to say of the data and the scorers behind a figure or table."""
-        if "experiment" not in entry:
-            return {}
-        experiment = self.experiment(entry["experiment"])
-        unit = "prompts" if experiment["measure"] == "completions" else "texts"
-        shown = {metric.split(".")[0] for metric in entry.get("metrics", [])}
-        notes = [
-            f"{name}: {self.config['scorers'][name]['note']}."
-            for name in experiment.get("scorers", [])
-            if name in shown and self.config["scorers"][name].get("note")
-        ]
-        return {"data": self._data(entry["experiment"]), "unit": unit, "notes": notes}
-
-    def _data(self, experiment: str) -> str:
-        """What an experiment's prompts or texts are, in words."""
-        prompts = self.experiment(experiment)["prompts"]
-        title = self.config["datasets"][prompts["dataset"]]["title"]
-        return title if prompts["split"] == "all" else f"{title} ({prompts['split']} split)"
 
     def comparison(self) -> Job:
         """Published numbers beside ours."""
@@ -568,9 +547,9 @@ class Plan:
         """Experiments that the paper's numbers are compared with."""
         entry = self.config["comparison"]
         items = [*entry["comparisons"].values(), *entry["claims"].values()]
-        found = {found["experiment"] for found in displays.selectors(items)}
+        names = {selector["experiment"] for selector in needs.selectors(items)}
         # Norms are no experiment of the config; see `comparison_norms`.
-        return sorted(found - {"norms"})
+        return sorted(names - {"norms"})
 
     # --- report ----------------------------------------------------------------------------------
 
@@ -649,16 +628,15 @@ class Plan:
         for display in (*self.config["figures"].values(), *self.config["tables"].values()):
             if display.get("experiment") == name:
                 labels |= display.get("labels", {})
-        vectors = self.config["vectors"].items()
         return {
             "name": name,
             "title": entry["title"],
             "measure": entry["measure"],
             "models": entry["models"],
-            "data": self._data(name),
+            "data": needs.data_title(name, self.config),
             "notes": {name: own["note"] for name, own in scorers.items() if "note" in own},
             "labels": labels,
-            "controls": sorted(name for name, own in vectors if own["kind"] == "random"),
+            "controls": needs.controls(self.config),
         }
 
     # --- targets ---------------------------------------------------------------------------------
@@ -679,7 +657,7 @@ class Plan:
             entry = self.config[section][name]
             if "experiment" in entry:
                 found.add(entry["experiment"])
-            if entry["kind"] == "comparison":
+            if "comparison" in needs.kind_of(section, entry).reads:
                 found |= set(self.compared())
         for name in list(found):
             found |= set(self.choice_sources(name))
