@@ -13,7 +13,7 @@ def tiny_with(path: str, value) -> str:
 
 @pytest.mark.workflow
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "words"),
     [
         ("seed: [1\n", "config.yaml, line 2, column 1: this is no YAML"),
         ("just a sentence\n", "config.yaml, line 1: a config has keys at its top"),
@@ -30,11 +30,11 @@ def tiny_with(path: str, value) -> str:
     ],
     ids=range(12),
 )
-def test_snakemake_says_it_in_a_few_lines(folder, text, named):
+def test_snakemake_says_it_in_a_few_lines(folder, text, words):
     file = folder.folder / "config.yaml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     printed = folder.run("-n", fails=True)
-    assert named in printed and "Traceback" not in printed
+    assert words in printed and "Traceback" not in printed
     assert len([line for line in printed.splitlines() if line.strip()]) <= 9
     assert not (folder.folder / "made").exists() and not (folder.folder / "results").exists()
 
@@ -51,7 +51,7 @@ def test_a_config_file_of_the_command_line_is_refused_too(folder):
 
 @pytest.mark.workflow
 @pytest.mark.parametrize(
-    ("section", "change", "target", "log", "named"),
+    ("section", "change", "target", "log", "words"),
     [
         (
             "datasets",
@@ -85,7 +85,7 @@ def test_a_config_file_of_the_command_line_is_refused_too(folder):
         ),
     ],
 )
-def test_what_only_a_job_can_see(space, section, change, target, log, named):
+def test_what_only_a_job_can_see(space, section, change, target, log, words):
     settings = tiny.config()
     for name, values in change.items():
         if section == "datasets":
@@ -99,7 +99,7 @@ def test_what_only_a_job_can_see(space, section, change, target, log, named):
     (space.folder / "mine.csv").write_text("\n".join(rows))
     space.run("--", f"results/{target}", fails=True)
     message = space.log(log)
-    assert named in message and "Traceback" not in message
+    assert words in message and "Traceback" not in message
     assert len(message.splitlines()) <= 5
 
 
