@@ -192,8 +192,8 @@ def test_a_base_model_without_its_head_is_whole_only_if_the_head_is_tied(
         counted = sum(parameter.numel() for parameter in model.parameters())
         assert prepared_from(source, parameters=counted)["layers"] == 3
     else:
-        output = refused(source, "lm_head.weight", '"tie_word_embeddings": true', parameters=None)
-        assert "lacks 1 tensor," in output
+        message = refused(source, "lm_head.weight", '"tie_word_embeddings": true', parameters=None)
+        assert "lacks 1 tensor," in message
         edit_config(source, tie_word_embeddings=True)
         prepared_from(source, parameters=None)
 
@@ -503,8 +503,8 @@ def test_the_remedies_work(folder):
     weights = load_file(folder / SINGLE)
     (folder / SINGLE).unlink()
     torch.save(weights, folder / "pytorch_model.bin")
-    output = refused(folder, *PICKLED)
-    program, option, code = shlex.split(output.splitlines()[-1])
+    message = refused(folder, *PICKLED)
+    program, option, code = shlex.split(message.splitlines()[-1])
     assert (program, option) == ("python", "-c")
     target = folder.parent / "NEW"
     exec(code.replace("NEW", str(target)), {})

@@ -317,9 +317,9 @@ def test_records_hold_the_sum_of_every_file_of_the_results(finished):
 @pytest.mark.workflow
 def test_a_run_that_ends_with_an_error_says_what_it_did(space):
     flip(space.folder / "results/vectors/tiny/calm/layer_01.safetensors")
-    expected = ("results/logprobs/tiny/ratio.parquet", "results/tables/scorer_card.csv")
+    targets = ("results/logprobs/tiny/ratio.parquet", "results/tables/scorer_card.csv")
     forced = ("--forcerun", "logprobs", "scorer_card", "--")
-    printed = space.run("--keep-going", *forced, *expected, fails=True)
+    printed = space.run("--keep-going", *forced, *targets, fails=True)
     assert re.search(r"^time of jobs, added up by stage: scorer_card", printed, re.MULTILINE)
     assert "tables: 1 in results/tables/" in printed
 
