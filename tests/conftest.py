@@ -6,6 +6,7 @@ import os
 # way on two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import shutil
 import threading
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -40,13 +41,15 @@ def finished(tmp_path_factory, tiny_model, worker_id) -> tiny.Workspace:
     Processes of pytest-xdist share one run, and each has a copy.
     """
     base = tmp_path_factory.getbasetemp()
-    shared = (base if worker_id == "master" else base.parent) / "finished"
-    with FileLock(f"{shared}.lock"):
-        if not shared.exists():
-            space = tiny.Workspace.create(base / "unfinished", tiny_model)
-            space.run()
-            space.folder.rename(shared)
-        return tiny.Workspace(shared).copy(base / "space")
+    folder = (base if worker_id == "master" else base.parent) / "finished"
+    mark = folder.with_suffix(".done")
+    with FileLock(f"{folder}.lock"):
+        if not mark.exists():
+            # What a process whose run failed left.
+            shutil.rmtree(folder, ignore_errors=True)
+            tiny.Workspace.create(folder, tiny_model).run()
+            mark.touch()
+        return tiny.Workspace(folder).copy(base / "space")
 
 
 @pytest.fixture
