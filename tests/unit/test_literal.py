@@ -138,10 +138,10 @@ def test_titles_captions_labels_and_notes_are_literal(drawing):
     labels = {"w.a": nasty, "w.b": "$"}
     entry = {"metrics": ["w.a", "w.b"], "labels": labels, "title": nasty, "note": nasty}
     figure, _ = drawing("conditions", rows, about, **entry)
-    found = [" ".join(text.get_text().split()) for text in visible_texts(figure)]
-    assert nasty in found and "$" in found
+    result = [" ".join(text.get_text().split()) for text in visible_texts(figure)]
+    assert nasty in result and "$" in result
     # In the label's wrapped lines, the title, and thrice in the caption, of which once as a label.
-    assert " ".join(found).count(nasty) >= 5
+    assert " ".join(result).count(nasty) >= 5
 
 
 def pixels(drawing, tmp_path, title: str) -> np.ndarray:
