@@ -26,11 +26,11 @@ def tiny_model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(tiny_model, tmp_path_factory) -> Path:
     """The tiny model as the workflow makes it ready. Read it; never change it."""
-    from actadd.models import loading
+    from actadd.models import preparation
 
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
     folder = tmp_path_factory.mktemp("prepared") / "tiny"
-    loading.prepare(entry, tiny_model, folder)
+    preparation.prepare(entry, tiny_model, folder)
     return folder
 
 

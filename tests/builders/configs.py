@@ -7,6 +7,7 @@ import yaml
 from builders import tiny
 
 DEFAULT = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
+del DEFAULT["builds_on"]
 DELETE = object()
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from actadd.vectors import derivation
+from actadd.vectors.vector_files import read_vector, write_vector
 
 
 def write_layer(folder: Path, name: str, layer: int, vector: np.ndarray) -> Path:
-    """The file of one layer, where the workflow would write it."""
-    path = folder / name / f"layer_{layer:02d}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    derivation.write_vector(path, vector)
+    """The vector's file, where the workflow would write it, with the vector at one layer more."""
+    path = folder / name / "vector.safetensors"
+    rows = read_vector(path) if path.exists() else {}
+    write_vector(path, {**rows, layer: vector})
     return path

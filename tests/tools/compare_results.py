@@ -4,7 +4,8 @@ Every Parquet, CSV, safetensors and JSON file is compared, but for records of pr
 was fetched, and the store, whose names hold digests of the code. Values are compared by their bits
 and rows in their order; the column `cell` is left out, as it says which code made a row. Printed
 are files and columns of one side only, and for a shared file each column that differs, in how many
-rows and by how much at most. Exit code: 0 all equal, 1 any difference, 2 nothing to compare.
+rows and by how much at most. A vector with a file for each layer is compared with one whose layers
+are one file, layer by layer. Exit code: 0 all equal, 1 any difference, 2 nothing to compare.
 """
 
 import argparse
@@ -54,6 +55,21 @@ def _safetensors(path: Path) -> Columns:
     return columns
 
 
+def _layers(folder: Path) -> Columns:
+    """Each layer's numbers and form of a vector; its layers are one file, or a file each."""
+    columns: Columns = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        for name, values in _safetensors(path).items():
+            layer = f"layer.{int(path.stem.removeprefix('layer_'))}" if "_" in path.stem else ""
+            columns[name.replace("vector", layer) if layer else name] = values
+    columns.pop("metadata", None)
+    # A layer without a row is one that the vector does not have.
+    empty = [name for name, values in columns.items() if "(form)" not in name and not len(values)]
+    for name in empty:
+        del columns[name], columns[f"{name} (form)"]
+    return dict(sorted(columns.items()))
+
+
 def _json(path: Path) -> Columns:
     """Dotted keys, each with one value."""
     columns: Columns = {}
@@ -75,6 +91,8 @@ READERS: dict[str, Callable[[Path], Columns]] = {
     ".csv": _csv,
     ".safetensors": _safetensors,
     ".json": _json,
+    # A vector's folder, where the two sides divide it into files differently.
+    "": _layers,
 }
 
 
@@ -117,7 +135,7 @@ def different(one: list, other: list) -> tuple[int, float]:
 
 def differences(old: Path, new: Path) -> Iterator[str]:
     """A sentence for each thing that differs between two files of one kind."""
-    if old.read_bytes() == new.read_bytes():
+    if old.is_file() and old.read_bytes() == new.read_bytes():
         return
     sides = []
     for path, side in ((old, "OLD"), (new, "NEW")):
@@ -146,7 +164,7 @@ def differences(old: Path, new: Path) -> Iterator[str]:
 
 def files(folder: Path) -> set[str]:
     """Relative paths of a results folder's files that hold numbers or texts."""
-    result = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix in READERS)
+    result = (path.relative_to(folder) for path in folder.rglob("*.*") if path.suffix in READERS)
     return {
         path.as_posix()
         for path in result
@@ -154,9 +172,23 @@ def files(folder: Path) -> set[str]:
     }
 
 
+def _as_vectors(there: set[str], here: set[str]) -> None:
+    """Put a vector's folder in place of its files where the two sides divide it differently."""
+    for one, other in ((there, here), (here, there)):
+        for file in [path for path in other if fnmatch(path, "vectors/*/vector.safetensors")]:
+            folder = file.rpartition("/")[0]
+            layers = {path for path in one if fnmatch(path, f"{folder}/layer_*.safetensors")}
+            if layers:
+                one -= layers
+                one.add(folder)
+                other.remove(file)
+                other.add(folder)
+
+
 def compare(old: Path, new: Path, ignored: list[str], say: Callable[[str], Any] = print) -> int:
     """Says what differs; returns the exit code."""
     there, here = files(old), files(new)
+    _as_vectors(there, here)
     if not there and not here:
         say(f"nothing to compare: neither {old} nor {new} holds a file of results")
         return 2

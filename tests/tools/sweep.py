@@ -174,8 +174,9 @@ class Tries:
     def __init__(self, model):
         import torch
 
+        from actadd.engine.additions import Addition
         from actadd.engine.batching import left_pad
-        from actadd.engine.steering import Addition, blocks
+        from actadd.engine.structure import blocks
         from builders import reference
 
         self.model = model

@@ -11,7 +11,7 @@ from actadd import prompt_batch
 from actadd.base.errors import UserError
 from actadd.base.files import read_json
 from actadd.engine.tokens import Tokens
-from actadd.models import loading
+from actadd.models import preparation
 from actadd.vectors.activations import contrast_ids, late
 from builders import chats, zoo
 
@@ -43,7 +43,7 @@ def source(base, tmp_path):
 
 
 def prepared(source, tmp_path, **changes) -> Tokens:
-    loading.prepare({**ENTRY, **changes}, source, tmp_path / "out")
+    preparation.prepare({**ENTRY, **changes}, source, tmp_path / "out")
     return Tokens(tmp_path / "out")
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from actadd.base.errors import UserError
 from actadd.data.fetch import fetch
 from actadd.engine.tokens import Tokens
-from actadd.models import batch_rows, checkpoints, loading
+from actadd.models import batch_rows, loading, preparation, weights
 from builders import tiny
 from builders.checkpoints import llama_model, write_gguf
 from builders.families import FAMILIES
@@ -43,7 +43,7 @@ def add_tokenizer(tiny_model, folder):
 def prepared_from(folder, **changes):
     target = folder.parent / "out"
     shutil.rmtree(target, ignore_errors=True)
-    return loading.prepare({**ENTRY, **changes}, folder, target)
+    return preparation.prepare({**ENTRY, **changes}, folder, target)
 
 
 def refused(folder, *parts, **changes):
@@ -471,7 +471,7 @@ def test_a_folder_that_is_no_checkpoint_is_named_for_what_it_is(folder, kind):
         fetch("m", {"type": "path", "path": str(folder)}, links, folder.parent / "lock")
         target = folder.parent / "out"
         with pytest.raises(UserError, match=r"^models\.tiny"):
-            loading.prepare(ENTRY, links, target)
+            preparation.prepare(ENTRY, links, target)
 
 
 @pytest.mark.parametrize(
@@ -666,14 +666,14 @@ def bert():
 def test_a_classifier_without_its_head_is_refused(bert, tmp_path):
     tf.BertForMaskedLM(bert).save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"^scorers\.x: .*classifier\.(bias|weight)"):
-        checkpoints.load_whole(tf.AutoModelForSequenceClassification, tmp_path, "scorers.x")
+        weights.load_whole(tf.AutoModelForSequenceClassification, tmp_path, "scorers.x")
 
 
 def test_a_classifier_of_another_number_of_labels_is_refused(bert, tmp_path):
     tf.BertForSequenceClassification(bert).save_pretrained(tmp_path)
     edit_config(tmp_path, id2label={"0": "a", "1": "b", "2": "c"}, label2id={})
     with pytest.raises(UserError, match=r"^scorers\.x: .*classifier.*\[2.*\[3"):
-        checkpoints.load_whole(tf.AutoModelForSequenceClassification, tmp_path, "scorers.x")
+        weights.load_whole(tf.AutoModelForSequenceClassification, tmp_path, "scorers.x")
 
 
 @pytest.mark.parametrize(
@@ -694,8 +694,8 @@ def test_an_encoder_may_lack_what_its_output_does_not_depend_on(
     edit_config(tmp_path, num_hidden_layers=3)
 
     def load():
-        return checkpoints.load_whole(
-            tf.AutoModel, tmp_path, "sources.x", output=checkpoints.last_hidden_state
+        return weights.load_whole(
+            tf.AutoModel, tmp_path, "sources.x", output=weights.last_hidden_state
         )
 
     if not whole:
@@ -704,9 +704,7 @@ def test_an_encoder_may_lack_what_its_output_does_not_depend_on(
         return
     base = getattr(model, "bert", model).eval()
     with torch.no_grad():
-        assert torch.equal(
-            checkpoints.last_hidden_state(load()), checkpoints.last_hidden_state(base)
-        )
+        assert torch.equal(weights.last_hidden_state(load()), weights.last_hidden_state(base))
     assert "pooler" not in {name.split(".")[0] for name, _ in base.named_children()} or (
         "is not used" not in capsys.readouterr().out
     )
@@ -719,7 +717,7 @@ def test_an_encoder_may_lack_what_its_output_does_not_depend_on(
 def test_other_heads_of_an_encoder_are_not_read(bert, tmp_path, head, capsys):
     tf.BertForSequenceClassification(bert).save_pretrained(tmp_path)
     save_file(load_file(tmp_path / SINGLE) | {head: torch.ones(3)}, tmp_path / SINGLE)
-    checkpoints.load_whole(tf.AutoModel, tmp_path, "sources.x")
+    weights.load_whole(tf.AutoModel, tmp_path, "sources.x")
     assert head in capsys.readouterr().out
 
 
@@ -730,7 +728,7 @@ def test_a_pooler_that_a_classifier_does_without_is_not_read(tmp_path, kind, cap
     model.save_pretrained(tmp_path)
     name = f"{model.base_model_prefix}.pooler.dense.weight"
     save_file(load_file(tmp_path / SINGLE) | {name: torch.ones(3, 3)}, tmp_path / SINGLE)
-    checkpoints.load_whole(tf.AutoModelForSequenceClassification, tmp_path, "scorers.x")
+    weights.load_whole(tf.AutoModelForSequenceClassification, tmp_path, "scorers.x")
     assert name in capsys.readouterr().out
 
 

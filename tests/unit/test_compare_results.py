@@ -155,3 +155,20 @@ def test_nothing_to_compare_is_no_success(folders, tmp_path):
     assert code == 2 and "nothing to compare" in output
     code, output = compared(folders[0], tmp_path / "missing")
     assert code == 2 and "is no folder" in output
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_vector_in_a_file_for_each_layer_is_compared_with_one_file(folders, changed):
+    old, new = (folder / "vectors/m/v" for folder in folders)
+    for folder in (old, new):
+        (folder / "layer_00.safetensors").unlink()
+    values = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    for layer in range(2):
+        save_file({"vector": values[layer]}, old / f"layer_{layer:02d}.safetensors")
+    # A vector of a file that lacks a layer.
+    save_file({"vector": values[0, :0]}, old / "layer_02.safetensors")
+    one_file = {"layer.0": values[0], "layer.1": values[1] + changed}
+    save_file(one_file, new / "vector.safetensors", {"actadd": "{}"})
+    code, output = compared(*folders)
+    assert code == changed
+    assert ("differs: vectors/m/v\n  column layer.1: 6 of 6 rows differ" in output) == changed

@@ -10,6 +10,7 @@ from actadd.data import datasets
 from actadd.engine.tokens import Tokens
 from actadd.measure import conditions
 from actadd.measure.experiment import Experiment
+from actadd.measure.measures import MEASURES
 from actadd.pipeline.plan import Plan
 from builders import tiny
 from builders.vectors import write_layer
@@ -73,7 +74,7 @@ def test_source_depth_and_what_has_no_depth():
     assert result["plain"] == entries["plain"] and result["fixed"] == entries["fixed"]
     assert "depth" in entries["a"]["additions"][0], "the config itself is not changed"
     spelled = conditions.expand(result)
-    places = [(a["source_layer"], a["layer"]) for c in spelled for a in c.additions]
+    places = [(a.source, a.layer) for c in spelled for a in c.additions]
     assert sorted(places) == [(0, 5), (7, 7), (9, 5)]
 
 
@@ -122,7 +123,7 @@ def test_lists_of_sampling_and_seed_are_swept():
             c.seed,
             c.sampling["temperature"],
             c.sampling["top_p"],
-            [a["coefficient"] for a in c.additions],
+            [a.coefficient for a in c.additions],
         )
         for c in result
     ]
@@ -146,8 +147,8 @@ def test_strength_prefix_and_group_are_kept():
         "part": {"method": "unsteered", "group": "g"},
     }
     part, contrast = conditions.expand(entries)
-    assert (part.group, part.strength) == ("g", None)
-    assert (contrast.prefix, contrast.strength, contrast.group) == ("x", -2.5, None)
+    assert (part.group, part.contexts.strength) == ("g", None)
+    assert (contrast.prefix, contrast.contexts.strength, contrast.group) == ("x", -2.5, None)
 
 
 def test_a_group_takes_its_rows_only(prepared):
@@ -180,7 +181,7 @@ def test_dimensions_are_a_share_of_the_width(prepared, tmp_path, share, kept):
 
 def test_lists_of_dimensions_are_swept():
     result = conditions.expand(steered(layer=1, dimensions=[0.25, 1]))
-    assert [c.additions[0]["dimensions"] for c in result] == [0.25, 1]
+    assert [c.additions[0].dimensions for c in result] == [0.25, 1]
 
 
 def test_match_norm_scales_by_the_geometric_mean_of_the_ratios(prepared, tmp_path):
@@ -201,7 +202,8 @@ def test_match_norm_scales_by_the_geometric_mean_of_the_ratios(prepared, tmp_pat
     assert np.allclose(addition.vector, factor * source)
     assert np.allclose(addition.scaled(), 2 * factor * source)
     assert np.array_equal(plain.vector(plain.conditions[0].additions[0]), source)
-    keys = [e.cell_key("actadd.measure.completions", e.conditions[0]) for e in (plain, matched)]
+    module = MEASURES["completions"].module
+    keys = [e.cell_key(module, e.conditions[0]) for e in (plain, matched)]
     assert keys[0] != keys[1]
 
 
@@ -228,7 +230,7 @@ def test_match_norm_of_a_vector_of_one_row_counts_it(prepared, tmp_path):
 
 
 def test_a_layer_that_a_vectors_file_lacks_is_not_added_as_nothing(prepared, tmp_path):
-    file = write_layer(tmp_path, "v", 1, np.zeros((0, 32), np.float32))
+    file = write_layer(tmp_path, "v", 0, np.ones((1, 32), np.float32))
     result = experiment(prepared, steered(layer=1), [file])
     with pytest.raises(UserError, match=r"vectors\.v\.file does not hold layer 1"):
         result.vector(result.conditions[0].additions[0])

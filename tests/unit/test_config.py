@@ -227,7 +227,7 @@ def test_an_absolute_data_dir(settings, tmp_path):
 
 def test_a_data_dir_that_is_no_folder_is_an_error(settings, tmp_path):
     settings["data_dir"] = "nowhere"
-    with pytest.raises(UserError, match=r"data_dir: 'nowhere' is no folder"):
+    with pytest.raises(UserError, match=r"data_dir: 'nowhere' is not a folder"):
         checked(settings, tmp_path)
 
 

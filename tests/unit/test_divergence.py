@@ -7,10 +7,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from actadd.data import datasets
-from actadd.engine.steering import blocks
+from actadd.engine.structure import blocks
 from actadd.engine.tokens import Tokens
-from actadd.measure import divergence
 from actadd.measure.measurement import measure
+from actadd.measure.measures import divergence
 from actadd.results import summaries
 from builders import tiny
 from builders.vectors import write_layer

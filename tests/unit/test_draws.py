@@ -9,7 +9,7 @@ from actadd import UserError
 from actadd.base.intervals import crossed, crossed_mean, mean_interval, signed_ranks
 from actadd.config.checks import checked
 from actadd.measure.conditions import expand, grid_size
-from actadd.vectors.derivation import derive
+from actadd.vectors.kinds.random import Options, random
 from builders import tiny
 from builders.configs import DRAWS, drawn_config
 
@@ -23,13 +23,16 @@ STREAMS = dict(
 
 
 def test_more_draws_keep_the_first_and_no_seed_shares_any():
-    several = derive("random", STREAMS, seed=0, draws=5)
+    def derive(**options) -> np.ndarray:
+        return random(STREAMS, Options(like="pair", **options))
+
+    several = derive(seed=0, draws=5)
     assert several.shape == (5, 4, 8)
-    assert several[0].tobytes() == derive("random", STREAMS, seed=0).tobytes()
-    assert several[:3].tobytes() == derive("random", STREAMS, seed=0, draws=3).tobytes()
+    assert several[0].tobytes() == derive(seed=0).tobytes()
+    assert several[:3].tobytes() == derive(seed=0, draws=3).tobytes()
     norms = np.linalg.norm(STREAMS["0.positive"] - STREAMS["0.negative"], axis=1)
     assert np.linalg.norm(several, axis=2) == pytest.approx(np.tile(norms, (5, 1)), rel=1e-6)
-    drawn = [*several, *derive("random", STREAMS, seed=1, draws=5)]
+    drawn = [*several, *derive(seed=1, draws=5)]
     assert len({one.tobytes() for one in drawn}) == 10
 
 

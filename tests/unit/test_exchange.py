@@ -29,8 +29,9 @@ from safetensors.torch import save_file as save_tensors
 from transformers import GPT2LMHeadModel
 
 from actadd import Addition, SteeringVectors, UserError, load_vectors, save_vectors, steer
-from actadd.vectors.derivation import write_vector
-from actadd.vectors.file_formats import FORMATS, from_steering_vectors, to_steering_vectors
+from actadd.vectors.file_formats import FORMATS
+from actadd.vectors.formats.steering_vectors import from_steering_vectors, to_steering_vectors
+from actadd.vectors.vector_files import write_vector
 from builders.packages import install
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -173,15 +174,13 @@ def test_bare_tensors_are_read(tmp_path):
 
 def test_the_workflows_own_files_are_read(tmp_path):
     folder = tmp_path / "vectors" / "tiny" / "love"
-    for layer in range(3):
-        path = folder / f"layer_{layer:02d}.safetensors"
-        write_vector(path, NOISE[layer], vector={**CONTRAST, "name": "love"}, layer=layer)
-    write_vector(folder / "layer_03.safetensors", NOISE[0, :0], vector={"kind": "file"}, layer=3)
+    rows = dict(enumerate(NOISE[:3]))
+    write_vector(folder / "vector.safetensors", rows, vector={**CONTRAST, "name": "love"})
     result = load_vectors(folder)
     assert result.layers == [0, 1, 2] and result.model == "tiny" and result.position == "front"
     assert result.contrast == {**CONTRAST, "name": "love"}
     assert result.rows[1].tobytes() == NOISE[1].tobytes()
-    assert same(load_vectors(folder / "layer_02.safetensors"), result.only([2]))
+    assert same(load_vectors(folder / "vector.safetensors"), result)
 
 
 def test_a_loaded_vector_steers_as_the_one_that_was_saved(tmp_path, model):
@@ -288,7 +287,7 @@ def test_a_pickle_is_never_loaded(tmp_path, format):
 def test_files_that_are_something_else_are_named(tmp_path, tiny_model):
     with pytest.raises(UserError, match=r"none\.gguf does not exist"):
         load_vectors(tmp_path / "none.gguf")
-    with pytest.raises(UserError, match="holds no layer_NN"):
+    with pytest.raises(UserError, match=r"holds no vector\.safetensors"):
         load_vectors(tmp_path)
     with pytest.raises(UserError, match=r"'\.pt' is no known format; name one of safetensors"):
         (tmp_path / "vector.pt").touch()
@@ -609,12 +608,10 @@ def command(tmp_path, monkeypatch):
     from actadd.cli import app
 
     monkeypatch.chdir(tmp_path)
-    for layer in range(3):
-        values = np.concatenate([np.zeros((1, 32), np.float32), NOISE[layer, :1]])
-        about = {"vector": {**CONTRAST, "name": "love"}, "layer": layer}
-        write_vector(
-            Path(f"results/vectors/tiny/love/layer_{layer:02d}.safetensors"), values, **about
-        )
+    bos = np.zeros((1, 32), np.float32)
+    rows = {layer: np.concatenate([bos, NOISE[layer, :1]]) for layer in range(3)}
+    about = {"vector": {**CONTRAST, "name": "love"}}
+    write_vector(Path("results/vectors/tiny/love/vector.safetensors"), rows, **about)
     return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
 
 

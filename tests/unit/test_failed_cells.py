@@ -11,7 +11,7 @@ from actadd.measure.choice import choose
 from actadd.measure.measurement import measure, shard_of
 from actadd.store import failed_cells
 from actadd.store.cells import CellStore, fill
-from actadd.vectors.derivation import write_vector
+from actadd.vectors.vector_files import write_vector
 
 
 def test_attempts_are_counted_only_while_something_fails(tmp_path):
@@ -50,7 +50,7 @@ def test_a_note_that_a_kill_left_beside_a_finished_cell_counts_for_nothing(tmp_p
 def test_each_of_several_cells_that_go_by_one_label_is_counted(prepared, tmp_path):
     texts = {"name": "t", "title": "t", "texts": ["The bride went home"]}
     datasets.prepare(texts, None, tmp_path / "t.parquet")
-    write_vector(tmp_path / "v/layer_01.safetensors", np.ones((1, 32), np.float32), layer=1)
+    write_vector(tmp_path / "v/vector.safetensors", {1: np.ones((1, 32), np.float32)})
     addition = {"vector": "v", "layer": 1, "coefficient": 1e38, "position": "back"}
     spec = {
         **{"name": "e", "measure": "completions", "model": "tiny", "prompts": {"split": "all"}},
@@ -62,7 +62,7 @@ def test_each_of_several_cells_that_go_by_one_label_is_counted(prepared, tmp_pat
         spec,
         model_dir=prepared,
         texts_file=tmp_path / "t.parquet",
-        vector_files=[tmp_path / "v/layer_01.safetensors"],
+        vector_files=[tmp_path / "v/vector.safetensors"],
         choice=None,
         store=tmp_path / "store",
         output=None,

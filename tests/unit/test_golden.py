@@ -7,8 +7,10 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel
 
+from actadd.engine.additions import Addition
 from actadd.engine.batching import left_pad
-from actadd.engine.steering import Addition, record_activations, steer
+from actadd.engine.hooks import record_activations
+from actadd.engine.steering import steer
 
 FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN = json.loads((FOLDER / "golden.json").read_text())

@@ -4,11 +4,14 @@ import pytest
 import torch
 
 from actadd.base.errors import UserError
-from actadd.engine.alignment import aligned
+from actadd.engine.additions import Addition
 from actadd.engine.batching import left_pad
-from actadd.engine.generation import generate
-from actadd.engine.sampling import Sampling
-from actadd.engine.steering import Addition, blocks, record_activations, steer
+from actadd.engine.drawing.generation import generate
+from actadd.engine.drawing.sampling import Sampling
+from actadd.engine.hooks import record_activations
+from actadd.engine.placement import aligned
+from actadd.engine.steering import steer
+from actadd.engine.structure import blocks
 from builders import reference
 from builders.families import FAMILIES, LAYERS, VOCABULARY, block_list, tiny
 

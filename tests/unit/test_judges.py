@@ -26,6 +26,7 @@ from actadd.scorers.remote.perspective import perspective
 from builders import tiny
 
 DEFAULT = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
+del DEFAULT["builds_on"]
 KEY = "sk-very-secret"
 
 

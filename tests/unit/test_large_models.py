@@ -17,13 +17,16 @@ from transformers import AutoModelForCausalLM
 from actadd.base.errors import UserError
 from actadd.config.checks import checked
 from actadd.data import datasets
+from actadd.engine.additions import Addition
 from actadd.engine.batching import left_pad
-from actadd.engine.generation import generate
-from actadd.engine.sampling import Sampling
-from actadd.engine.steering import Addition, device_of, input_device, record_activations, steer
+from actadd.engine.drawing.generation import generate
+from actadd.engine.drawing.sampling import Sampling
+from actadd.engine.hooks import record_activations
+from actadd.engine.logprobs import swept_logprobs
+from actadd.engine.steering import steer
+from actadd.engine.structure import device_of, input_device
 from actadd.measure import measurement
-from actadd.measure.logprobs import swept_logprobs
-from actadd.models import batch_rows, loading
+from actadd.models import batch_rows, loading, preparation
 from actadd.pipeline.plan import MEASURES, Plan
 from actadd.scorers.models.perplexity import perplexity
 from actadd.vectors.activations import cache_activations
@@ -364,7 +367,7 @@ def own_code(tiny_model, tmp_path, monkeypatch):
 def test_a_checkpoints_own_code_does_not_run_unless_it_is_trusted(own_code, tmp_path):
     (own_code / "own_config.py").write_text("raise SystemExit('it ran')")
     with pytest.raises(UserError, match=r"models\.tiny\.trust_remote_code: true"):
-        loading.prepare(ENTRY, own_code, tmp_path / "out")
+        preparation.prepare(ENTRY, own_code, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -372,22 +375,22 @@ def test_a_trusted_checkpoint_runs_and_its_code_is_part_of_its_identity(
     own_code, tiny_model, tmp_path
 ):
     trusted = {**ENTRY, "trust_remote_code": True}
-    facts = loading.prepare(trusted, own_code, tmp_path / "out")
+    facts = preparation.prepare(trusted, own_code, tmp_path / "out")
     loaded = loading.load(tmp_path / "out", dtype="float32", **CPU, trust_remote_code=True)
     assert type(loaded).__name__ == "OwnModel"
     plain = AutoModelForCausalLM.from_pretrained(tiny_model).eval()
     ids = torch.tensor([PROMPTS[0]])
     assert torch.equal(record_activations(loaded, ids), record_activations(plain, ids))
     (own_code / "own_model.py").write_text(MODEL_CODE + "\n# another version\n")
-    changed = loading.prepare(trusted, own_code, tmp_path / "changed")
+    changed = preparation.prepare(trusted, own_code, tmp_path / "changed")
     assert changed["weights"] == facts["weights"] and changed["identity"] != facts["identity"]
 
 
 def test_a_model_folder_has_code_only_if_it_is_trusted(tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model, tmp_path / "source")
     (folder / "own.py").write_text("")
-    loading.prepare(ENTRY, folder, tmp_path / "plain")
-    loading.prepare({**ENTRY, "trust_remote_code": True}, folder, tmp_path / "trusted")
+    preparation.prepare(ENTRY, folder, tmp_path / "plain")
+    preparation.prepare({**ENTRY, "trust_remote_code": True}, folder, tmp_path / "trusted")
     assert not (tmp_path / "plain/own.py").exists()
     assert (tmp_path / "trusted/own.py").is_symlink()
 

@@ -13,18 +13,22 @@ from actadd.base.errors import UserError
 from actadd.base.files import canonical_json, digest, whole_file
 from actadd.base.intervals import mean_interval, ratio_interval
 from actadd.data import datasets
-from actadd.engine.steering import Addition
+from actadd.engine.additions import Addition
+from actadd.engine.logprobs import token_logprobs
 from actadd.engine.tokens import Tokens
 from actadd.measure import conditions
-from actadd.measure.logprobs import token_logprobs
 from actadd.measure.measurement import measure
-from actadd.models import loading
+from actadd.models import loading, preparation
 from actadd.results import summaries
 from actadd.vectors import derivation
 from actadd.vectors.activations import cache_activations, contrast_ids
+from actadd.vectors.kinds import VECTOR_KINDS
+from actadd.vectors.kinds.random import Options as Random
+from actadd.vectors.vector_files import read_vector
 from builders import tiny
 
 SPEC = {"dtype": "float32", "compute": {"device": "cpu", "threads": 1}}
+CONTRAST = {"name": "x", "kind": "pair", "positive": "Love", "negative": "I hate the ship"}
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +36,7 @@ def cached(prepared, tmp_path_factory):
     """Layer files of a pair of unequal lengths."""
     folder = tmp_path_factory.mktemp("activations")
     files = [folder / f"layer_{layer:02d}.safetensors" for layer in range(tiny.LAYERS)]
-    contrast = {"name": "x", "kind": "pair", "positive": "Love", "negative": "I hate the ship"}
-    cache_activations({**SPEC, "contrast": contrast}, prepared, files)
+    cache_activations({**SPEC, "contrast": CONTRAST}, prepared, files)
     return files
 
 
@@ -99,7 +102,7 @@ def test_a_chat_model_gets_its_template_and_one_bos(tiny_model, prepared, tmp_pa
     template = "{{ bos_token }}user: {{ messages[0]['content'] }}\nme:"
     (source / "chat_template.jinja").write_text(template)
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": True}
-    loading.prepare(entry, source, tmp_path / "chat")
+    preparation.prepare(entry, source, tmp_path / "chat")
     chat, plain = Tokens(tmp_path / "chat"), Tokens(prepared)
     assert chat.encode("We said") == plain.encode("user: We said\nme:")
 
@@ -122,14 +125,14 @@ def test_the_activations_are_the_models(cached, prepared):
 
 def test_pair_single_and_random(cached):
     streams = load_file(cached[1])
-    pair = derivation.derive("pair", streams)
+    pair = VECTOR_KINDS["pair"](streams, None)
     assert np.array_equal(pair, streams["0.positive"] - streams["0.negative"])
     assert not pair[0].any() and np.linalg.norm(pair[1:], axis=1).min() > 0
-    assert np.array_equal(derivation.derive("single", streams), streams["0.positive"])
-    random = derivation.derive("random", streams, seed=3)
+    assert np.array_equal(VECTOR_KINDS["single"](streams, None), streams["0.positive"])
+    random = VECTOR_KINDS["random"](streams, Random(like="x", seed=3))
     assert np.allclose(np.linalg.norm(random, axis=1), np.linalg.norm(pair, axis=1), rtol=1e-5)
-    assert np.array_equal(random, derivation.derive("random", streams, seed=3))
-    assert not np.allclose(random, derivation.derive("random", streams, seed=4))
+    assert np.array_equal(random, VECTOR_KINDS["random"](streams, Random(like="x", seed=3)))
+    assert not np.allclose(random, VECTOR_KINDS["random"](streams, Random(like="x", seed=4)))
     cosine = (random[1:] * pair[1:]).sum(1) / np.linalg.norm(pair[1:], axis=1) ** 2
     assert np.abs(cosine).max() < 0.7
 
@@ -148,7 +151,7 @@ def test_mean_difference_is_the_mean_over_last_tokens(prepared, tmp_path):
         streams["0.positive"][-1] - streams["0.negative"][-1],
         streams["1.positive"][-1] - streams["1.negative"][-1],
     ]
-    vector = derivation.derive("mean_difference", streams)
+    vector = VECTOR_KINDS["mean_difference"](streams, None)
     assert vector.shape == (1, 32)
     assert np.allclose(vector[0], np.mean(by_hand, axis=0), atol=1e-6)
 
@@ -156,13 +159,13 @@ def test_mean_difference_is_the_mean_over_last_tokens(prepared, tmp_path):
 def test_norms_beside_the_vector_and_a_warning_where_one_dwarfs_the_stream(
     cached, tmp_path, capsys
 ):
-    targets = [tmp_path / path.name for path in cached]
-    spec = {"vector": {"name": "x", "kind": "pair"}}
-    derivation.derive_all_layers(spec, cached, targets, tmp_path / "norms.csv")
+    target = tmp_path / "vector.safetensors"
+    spec = {"vector": CONTRAST}
+    derivation.derive_all_layers(spec, cached, target, tmp_path / "norms.csv")
     norms = pd.read_csv(tmp_path / "norms.csv")
     assert list(norms.columns[:2]) == ["layer", "position"]
     assert (norms[norms["position"] == 0]["vector_norm"] == 0).all()
-    vector = derivation.read_vector(targets[1])
+    vector = read_vector(target)[1]
     row = norms[(norms["layer"] == 1) & (norms["position"] == 2)].iloc[0]
     assert row["vector_norm"] == pytest.approx(np.linalg.norm(vector[2]), rel=1e-4)
     capsys.readouterr()
@@ -172,14 +175,14 @@ def test_norms_beside_the_vector_and_a_warning_where_one_dwarfs_the_stream(
 
 
 def test_a_changed_vector_file_is_refused(cached, tmp_path):
-    targets = [tmp_path / path.name for path in cached]
-    spec = {"vector": {"name": "x", "kind": "pair"}}
-    derivation.derive_all_layers(spec, cached, targets, tmp_path / "norms.csv")
-    content = bytearray(targets[0].read_bytes())
+    target = tmp_path / "vector.safetensors"
+    spec = {"vector": CONTRAST}
+    derivation.derive_all_layers(spec, cached, target, tmp_path / "norms.csv")
+    content = bytearray(target.read_bytes())
     content[-5] ^= 1
-    targets[0].write_bytes(bytes(content))
-    with pytest.raises(UserError, match=r"layer_00\.safetensors is damaged"):
-        derivation.read_vector(targets[0])
+    target.write_bytes(bytes(content))
+    with pytest.raises(UserError, match=r"vector\.safetensors is damaged"):
+        read_vector(target)
 
 
 # --- log-probabilities ---
@@ -246,7 +249,7 @@ def test_a_grid_is_spelled_out():
     spelled = conditions.expand(entries)
     assert [c.name for c in spelled] == ["plain"] + ["steered"] * 4
     settings = [
-        tuple((a["vector"], a["source_layer"], a["layer"], a["coefficient"]) for a in c.additions)
+        tuple((a.vector, a.source, a.layer, a.coefficient) for a in c.additions)
         for c in spelled[1:]
     ]
     assert settings[0] == (("a", 1, 1, 1), ("b", 0, 3, 2))
@@ -261,7 +264,7 @@ def test_a_choice_fills_in_layer_and_coefficient():
     chosen = {"c": {"layer": 5, "source_layer": 4, "coefficient": 2.0}}
     [condition] = conditions.expand(entries, chosen)
     addition = condition.additions[0]
-    assert (addition["layer"], addition["source_layer"], addition["coefficient"]) == (5, 4, -2)
+    assert (addition.layer, addition.source, addition.coefficient) == (5, 4, -2)
 
 
 def test_intervals_cover_and_do_not_depend_on_order_or_time():

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM
 from actadd.base.errors import UserError
 from actadd.data.fetch import fetch
 from actadd.engine.tokens import Tokens
-from actadd.models import llama2c, loading
+from actadd.models import llama2c, loading, preparation
 from builders import tiny
 from builders.checkpoints import _interleaved, llama_model, write_gguf
 
@@ -20,7 +20,7 @@ ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False
 
 
 def test_a_checkpoint_is_linked_and_its_facts_are_written(tiny_model, tmp_path):
-    facts = loading.prepare(ENTRY, tiny_model, tmp_path / "out")
+    facts = preparation.prepare(ENTRY, tiny_model, tmp_path / "out")
     assert (tmp_path / "out/model.safetensors").is_symlink()
     assert facts["d_model"] == 32 and facts["bos_id"] == 0 and len(facts["weights"]) == 64
     model = loading.load(tmp_path / "out", dtype="bfloat16", device="cpu", threads=1)
@@ -33,7 +33,7 @@ def test_pickled_weights_are_not_loaded(tiny_model, tmp_path):
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
     with pytest.raises(UserError, match="weights in pickle form"):
-        loading.prepare(ENTRY, folder, tmp_path / "out")
+        preparation.prepare(ENTRY, folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -43,7 +43,7 @@ def test_other_safetensors_do_not_let_pickled_weights_in(tiny_model, tmp_path):
     (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
     torch.save(weights, folder / "pytorch_model.bin")
     with pytest.raises(UserError, match="weights in pickle form"):
-        loading.prepare(ENTRY, folder, tmp_path / "out")
+        preparation.prepare(ENTRY, folder, tmp_path / "out")
 
 
 def test_a_missing_tokenizer_file_is_made_without_touching_the_source(tiny_model, tmp_path):
@@ -58,23 +58,23 @@ def test_a_missing_tokenizer_file_is_made_without_touching_the_source(tiny_model
     settings = {"tokenizer_class": GPT2Tokenizer.__name__, "mine": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    loading.prepare(ENTRY, folder, tmp_path / "out")
+    preparation.prepare(ENTRY, folder, tmp_path / "out")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    loading.prepare(ENTRY, tiny_model, tmp_path / "new")
+    preparation.prepare(ENTRY, tiny_model, tmp_path / "new")
     text = "I went up to my friend"
     assert Tokens(tmp_path / "out").encode(text) == Tokens(tmp_path / "new").encode(text)
 
 
 def test_identity_is_of_all_that_the_model_computes_with(tiny_model, tmp_path):
-    first = loading.prepare(ENTRY, tiny_model, tmp_path / "first")
-    renamed = loading.prepare({**ENTRY, "name": "other"}, tiny_model, tmp_path / "renamed")
+    first = preparation.prepare(ENTRY, tiny_model, tmp_path / "first")
+    renamed = preparation.prepare({**ENTRY, "name": "other"}, tiny_model, tmp_path / "renamed")
     assert renamed["identity"] == first["identity"]
     folder = shutil.copytree(tiny_model, tmp_path / "edited")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "layer_norm_epsilon": 0.1}))
-    edited = loading.prepare(ENTRY, folder, tmp_path / "second")
+    edited = preparation.prepare(ENTRY, folder, tmp_path / "second")
     assert edited["weights"] == first["weights"] and edited["identity"] != first["identity"]
-    stops = loading.prepare({**ENTRY, "stop": ["a"]}, tiny_model, tmp_path / "third")
+    stops = preparation.prepare({**ENTRY, "stop": ["a"]}, tiny_model, tmp_path / "third")
     assert stops["identity"] != first["identity"]
 
 
@@ -89,7 +89,7 @@ def test_identity_is_of_all_that_the_model_computes_with(tiny_model, tmp_path):
 )
 def test_wrong_facts_are_refused(tiny_model, tmp_path, change, pattern):
     with pytest.raises(UserError, match=pattern):
-        loading.prepare({**ENTRY, **change}, tiny_model, tmp_path / "out")
+        preparation.prepare({**ENTRY, **change}, tiny_model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -115,7 +115,7 @@ def test_gguf_is_dequantised_to_the_same_numbers(tmp_path):
         "stop": ["<|im_end|>"],
         "pad": "a",
     }
-    loading.prepare(entry, tmp_path / "source", tmp_path / "out")
+    preparation.prepare(entry, tmp_path / "source", tmp_path / "out")
     ready = loading.load(tmp_path / "out", dtype="float32", device="cpu", threads=1)
     ids = torch.randint(0, 256, (2, 9))
     with torch.no_grad():
@@ -218,5 +218,5 @@ def test_gpt2_tokenisations_of_the_paper(tmp_path):
 
 def test_a_fetched_folder_becomes_a_model(tiny_model, tmp_path):
     fetch("m", {"type": "path", "path": str(tiny_model)}, tmp_path / "source", tmp_path / "lock")
-    loading.prepare(ENTRY, tmp_path / "source", tmp_path / "out")
+    preparation.prepare(ENTRY, tmp_path / "source", tmp_path / "out")
     assert Tokens(tmp_path / "out").encode("a")[0] == 0

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from actadd.base.errors import UserError
-from actadd.engine import steering
+from actadd.engine import hooks, steering
 from actadd.measure import overhead
 from actadd.measure.overhead import ARMS, STEERED, UNSTEERED, WITH_PASSES
-from actadd.models import loading
+from actadd.models import preparation
 from builders import tiny
 
 SPEC = {
@@ -60,7 +60,7 @@ def test_the_order_follows_the_seed(times, tmp_path):
 def test_steered_arms_really_add_and_the_unsteered_does_not(tmp_path, monkeypatch):
     """Every touch of the residual stream, and every run of the pair, by timed pass."""
     traces, passes = [], []
-    steer, record = steering.steer, steering.record_activations
+    steer, record = steering.steer, hooks.record_activations
 
     def traced(model, additions, mask, **options):
         traces.append([])
@@ -71,7 +71,7 @@ def test_steered_arms_really_add_and_the_unsteered_does_not(tmp_path, monkeypatc
         return record(model, ids, **options)
 
     monkeypatch.setattr(steering, "steer", traced)
-    monkeypatch.setattr(steering, "record_activations", counted)
+    monkeypatch.setattr(hooks, "record_activations", counted)
     overhead.measure(SPEC, model_dir=None, output=tmp_path / "times.parquet")
     rounds = SPEC["warmup"] + SPEC["repeats"]
     assert len(traces) == 2 * rounds, "the two steered arms, not the unsteered one"
@@ -85,7 +85,7 @@ def test_steered_arms_really_add_and_the_unsteered_does_not(tmp_path, monkeypatc
 
 def test_a_prepared_model_is_timed(tiny_model, tmp_path):
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
-    loading.prepare(entry, tiny_model, tmp_path / "tiny")
+    preparation.prepare(entry, tiny_model, tmp_path / "tiny")
     spec = {**SPEC, "shape": None, "tokens": 40, "repeats": 2, "layer": 2}
     overhead.measure(spec, model_dir=tmp_path / "tiny", output=tmp_path / "times.parquet")
     table = pd.read_parquet(tmp_path / "times.parquet")

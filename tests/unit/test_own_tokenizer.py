@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from actadd.base.errors import UserError
 from actadd.engine.tokens import Tokens
-from actadd.models import loading, own_tokenizer
+from actadd.models import own_tokenizer, preparation
 from actadd.vectors.activations import contrast_ids, late
 from builders import zoo
 
@@ -57,7 +57,7 @@ def folders(request, bases, tmp_path_factory):
     case = zoo.CASES[request.param]
     folder = tmp_path_factory.mktemp("zoo")
     source = zoo.write(bases[case[0]], case, folder / "source")
-    loading.prepare(ENTRY, source, folder / "out")
+    preparation.prepare(ENTRY, source, folder / "out")
     return source, folder / "out"
 
 
@@ -113,7 +113,7 @@ def folder(bases, tmp_path):
 
 
 def prepared(source, **changes):
-    loading.prepare({**ENTRY, **changes}, source, source.parent / "out")
+    preparation.prepare({**ENTRY, **changes}, source, source.parent / "out")
     return Tokens(source.parent / "out")
 
 

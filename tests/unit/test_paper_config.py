@@ -67,13 +67,13 @@ def test_nothing_of_the_paper_is_left_on_the_small_model(paper):
 def test_it_has_the_papers_layers_and_sizes(paper):
     layers: dict[str, set] = {}
     for condition in cells(paper, "qualitative"):
-        layers.setdefault(condition.name, set()).update(a["layer"] for a in condition.additions)
+        layers.setdefault(condition.name, set()).update(a.layer for a in condition.additions)
     assert {name: layers[name] for name in LAYERS} == LAYERS
     # Prompts that the small size makes longer are the paper's again.
     groups = {condition.group for condition in cells(paper, "qualitative")}
     assert {"obama", "think-you-are", "tower"} <= groups
     assert not any(group and group.endswith(("-longer", "-a")) for group in groups)
-    assert {a["layer"] for c in cells(paper, "random-control") for a in c.additions} == {20}
+    assert {a.layer for c in cells(paper, "random-control") for a in c.additions} == {20}
     for experiment, count in (
         ("topic-layers", 48),
         ("essay-layers", 48),
@@ -84,7 +84,7 @@ def test_it_has_the_papers_layers_and_sizes(paper):
     ):
         steered = [c for c in cells(paper, experiment) if c.additions]
         assert len(steered) == count
-        assert all(c.additions[0]["layer"] < 48 for c in steered)
+        assert all(c.additions[0].layer < 48 for c in steered)
     assert paper["experiments"]["topic-layers"]["samples"] == 200
     limits = {name: e["prompts"].get("limit") for name, e in paper["experiments"].items()}
     assert limits["toxicity"] == 1000 and limits["conceptnet"] is None

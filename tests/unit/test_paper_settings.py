@@ -384,10 +384,11 @@ def test_settings(paper, experiment):
         conditions = [c for c in cells(paper, experiment) if c.name == name]
         additions = [addition for c in conditions for addition in c.additions]
         assert len(additions) == len(conditions), "one addition each"
-        assert {pair(paper, a["vector"]) for a in additions} == {sweep["vector"]}
+        assert {pair(paper, a.vector) for a in additions} == {sweep["vector"]}
         for key in sweep.keys() - {"vector"}:
             values = sweep[key]
-            assert list(dict.fromkeys(a[key] for a in additions)) == values, f"{name}: {key}"
+            swept = list(dict.fromkeys(getattr(a, key) for a in additions))
+            assert swept == values, f"{name}: {key}"
         assert {(c.method, c.seed, c.prefix) for c in conditions} == {
             ("actadd", 0, " " if experiment == "essay-prompting" else "")
         }
@@ -398,11 +399,9 @@ def test_qualitative_cases(paper):
     prompts = texts("qualitative.csv")
     result = {}
     for condition in cells(paper, "qualitative"):
-        additions = [
-            (pair(paper, a["vector"]), a["layer"], a["coefficient"]) for a in condition.additions
-        ]
+        additions = [(pair(paper, a.vector), a.layer, a.coefficient) for a in condition.additions]
         for a in condition.additions:
-            assert (a["position"], a["phase"]) == ("front", "prefill")
+            assert (a.position, a.phase) == ("front", "prefill")
         result.setdefault(condition.name, []).append((prompts.get(condition.group), *additions))
     assert result.pop("unsteered") == [(None,)], "on every prompt"
     # Table 9: coefficient 1 in the text, 10 in the notebook.
@@ -412,7 +411,7 @@ def test_qualitative_cases(paper):
     padded = {n for n, v in paper["vectors"].items() if v.get("pad_with_bos") or "pad" in v}
     assert padded == {"q-bush-bos"}
     [bos] = [c for c in cells(paper, "qualitative") if c.name == "bush-padded-with-bos"]
-    assert bos.additions[0]["vector"] == "q-bush-bos"
+    assert bos.additions[0].vector == "q-bush-bos"
 
 
 def test_qualitative_cases_on_llama(paper):
@@ -420,7 +419,7 @@ def test_qualitative_cases_on_llama(paper):
     result = {
         c.name: (
             prompts[c.group],
-            *((pair(paper, a["vector"]), a["layer"], a["coefficient"]) for a in c.additions),
+            *((pair(paper, a.vector), a.layer, a.coefficient) for a in c.additions),
         )
         for c in cells(paper, "qualitative-llama")
         if c.additions
@@ -483,10 +482,10 @@ def test_baselines(paper, experiment, expected, contrast, strength):
 
 def test_topics(paper):
     steered = [c for c in cells(paper, "topics") if c.additions]
-    result = {(c.name, pair(paper, c.additions[0]["vector"])[0]) for c in steered}
+    result = {(c.name, pair(paper, c.additions[0].vector)[0]) for c in steered}
     topics = ("art", "finance", "music", "politics", "science", "weddings")
     assert result == {(topic, f" {topic}") for topic in topics}
-    assert [c.additions[0]["coefficient"] for c in steered] == [0.5, 1, 2] * 6
+    assert [c.additions[0].coefficient for c in steered] == [0.5, 1, 2] * 6
 
 
 def test_prompting_against_activation_addition_on_the_essays(paper):

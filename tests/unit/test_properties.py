@@ -16,8 +16,8 @@ from actadd.base.files import canonical, canonical_json
 from actadd.config.checks import checked
 from actadd.config.files import read
 from actadd.data import datasets
-from actadd.engine.alignment import aligned
-from actadd.measure.conditions import SWEPT, expand, grid_size
+from actadd.engine.placement import aligned
+from actadd.measure.conditions import SWEPT, Condition, expand, grid_size
 from actadd.pipeline.plan import Plan
 from builders import tiny
 
@@ -256,18 +256,23 @@ CONDITIONS = st.dictionaries(
 )
 
 
+def identities(conditions: list[Condition]) -> list[tuple[str, str]]:
+    return [
+        (each.name, canonical_json([[a.record() for a in each.additions], each.seed]))
+        for each in conditions
+    ]
+
+
 @given(CONDITIONS)
 def test_a_grid_is_spelled_out_whole_and_in_one_order(entries):
     result = expand(entries)
     assert len(result) == grid_size(entries)
-    told = [(c.name, canonical_json([c.additions, c.seed])) for c in result]
+    told = identities(result)
     assert len(set(told)) == len(told)
-    assert told == [
-        (c.name, canonical_json([c.additions, c.seed])) for c in expand(turned_round(entries))
-    ]
+    assert told == identities(expand(turned_round(entries)))
     for condition in result:
         for addition in condition.additions:
-            assert not any(isinstance(addition[field], list) for field in SWEPT)
+            assert not any(isinstance(getattr(addition, field), list) for field in SWEPT)
 
 
 # --- datasets ------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from actadd import (
     steering_vector,
 )
 from actadd.engine.batching import left_pad
-from actadd.engine.steering import blocks
+from actadd.engine.structure import blocks
 from actadd.engine.tokens import Tokens
 from actadd.vectors.activations import contrast_ids
 from builders.families import LAYERS, VOCABULARY, block_list, tiny

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from actadd.engine import sampling
-from actadd.engine.sampling import Sampling, draws, next_tokens
+from actadd.engine.drawing.sampler import next_tokens
+from actadd.engine.drawing.sampling import Sampling, draws
 
 
 def kept_distribution(logits, text, settings):

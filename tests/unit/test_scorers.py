@@ -11,7 +11,7 @@ from actadd.base.errors import CellError, UserError
 from actadd.base.files import read_json
 from actadd.data import datasets
 from actadd.engine.tokens import Tokens
-from actadd.models import loading
+from actadd.models import loading, preparation
 from actadd.results import scorer_card
 from actadd.scorers import scores
 from actadd.scorers.models.classifier import classifier
@@ -90,7 +90,7 @@ def test_vader_tells_good_from_bad():
 
 def test_perplexity_is_of_the_completion_given_the_prompt(tiny_model, tmp_path):
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
-    loading.prepare(entry, tiny_model, tmp_path / "tiny")
+    preparation.prepare(entry, tiny_model, tmp_path / "tiny")
     spec = {"model": "tiny", "dtype": "float32", "batch_rows": 8}
     spec |= {"compute": {"device": "cpu", "threads": 1}}
     result = perplexity.score(table(" the ship", " a", "", " the ship"), spec, tmp_path / "tiny")
@@ -108,7 +108,7 @@ def test_perplexity_is_of_the_completion_given_the_prompt(tiny_model, tmp_path):
 
 def test_a_special_token_in_generated_text_is_text_to_the_judge(tiny_model, tmp_path):
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
-    loading.prepare(entry, tiny_model, tmp_path / "tiny")
+    preparation.prepare(entry, tiny_model, tmp_path / "tiny")
     spec = {"model": "tiny", "dtype": "float32", "batch_rows": 8}
     spec |= {"compute": {"device": "cpu", "threads": 1}}
     result = perplexity.score(table(" <|endoftext|> the"), spec, tmp_path / "tiny")

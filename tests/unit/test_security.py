@@ -15,7 +15,7 @@ import pytest
 from actadd.base.errors import UserError, without_secrets
 from actadd.base.files import read_json
 from actadd.data.fetch import fetch
-from actadd.models import encoders, loading
+from actadd.models import encoders, preparation
 from actadd.scorers.models.classifier import classifier
 from actadd.scorers.models.hub_classifier import hub_classifier
 from builders import tiny
@@ -55,7 +55,7 @@ def test_a_pickled_model_is_refused_and_not_read(tiny_model, tmp_path, bomb):
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(bomb[0])
     with pytest.raises(UserError, match="weights in pickle form"):
-        loading.prepare(ENTRY, folder, tmp_path / "out")
+        preparation.prepare(ENTRY, folder, tmp_path / "out")
     assert not bomb[1].exists()
 
 
@@ -122,7 +122,7 @@ def test_code_that_comes_with_a_model_is_not_run(tiny_model, tmp_path, monkeypat
         if tokenizer is None:
             (folder / "tokenizer.json").unlink()
         with pytest.raises(UserError, match=r"models\.tiny: .*trust_remote_code: true"):
-            loading.prepare(ENTRY, folder, tmp_path / "out")
+            preparation.prepare(ENTRY, folder, tmp_path / "out")
         assert not made.exists() and not (tmp_path / "out").exists()
 
 

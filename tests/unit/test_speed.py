@@ -12,18 +12,22 @@ from transformers.cache_utils import DynamicSlidingWindowLayer
 
 from actadd.base.errors import UserError
 from actadd.data import datasets
-from actadd.engine import batching, generation
+from actadd.engine import batching
+from actadd.engine.additions import Addition
 from actadd.engine.batching import halving, left_pad, padded_width
-from actadd.engine.generation import BROKEN, generate
-from actadd.engine.kv_cache import RoomyLayer, roomy_cache
-from actadd.engine.sampling import Sampling
+from actadd.engine.drawing import generation
+from actadd.engine.drawing.generation import BROKEN, generate
+from actadd.engine.drawing.kv_cache import RoomyLayer, roomy_cache
+from actadd.engine.drawing.sampling import Sampling
+from actadd.engine.hooks import record_activations
+from actadd.engine.logprobs import swept_logprobs, token_logprobs
 from actadd.engine.shared_layers import outputs_below, resumed_at
-from actadd.engine.steering import Addition, blocks, model_inputs, record_activations
+from actadd.engine.structure import blocks, model_inputs
 from actadd.engine.tokens import Tokens
-from actadd.measure.logprobs import swept_logprobs, token_logprobs
 from actadd.measure.measurement import measure
-from actadd.models.loading import load, prepare
-from actadd.vectors.derivation import write_vector
+from actadd.models.loading import load
+from actadd.models.preparation import prepare
+from actadd.vectors.vector_files import write_vector
 from builders import tiny
 from builders.families import FAMILIES, LAYERS
 from builders.families import tiny as tiny_family
@@ -298,11 +302,8 @@ def completed(subject, tmp_path):
     texts = texts_of(subject)
     datasets.prepare({"name": "p", "title": "p", "texts": texts}, None, tmp_path / "p.parquet")
     generator = torch.Generator().manual_seed(0)
-    files = []
-    for layer in (1, 2):
-        path = tmp_path / "wedding" / f"layer_{layer:02d}.safetensors"
-        write_vector(path, torch.randn(3, 32, generator=generator).numpy())
-        files.append(path)
+    file = tmp_path / "wedding" / "vector.safetensors"
+    write_vector(file, {n: torch.randn(3, 32, generator=generator).numpy() for n in (1, 2)})
 
     def make(name: str, shard=(0, 1), **changes) -> dict[str, bytes]:
         """The cells' bytes by file name; the table is at tmp_path / name / o.parquet."""
@@ -311,7 +312,7 @@ def completed(subject, tmp_path):
             spec(**changes),
             model_dir=subject,
             texts_file=tmp_path / "p.parquet",
-            vector_files=files,
+            vector_files=[file],
             choice=None,
             store=folder / "store",
             output=folder / "o.parquet" if shard == (0, 1) else None,

@@ -123,10 +123,3 @@ def test_pyproject_takes_its_dependencies_from_the_one_list():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     dynamic = project["tool"]["setuptools"]["dynamic"]["dependencies"]["file"]
     assert dynamic == ["requirements.txt"]
-
-
-def test_every_package_of_the_library_is_installed():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    folders = [path.parent for path in (ROOT / "workflow/actadd").rglob("__init__.py")]
-    names = {".".join(folder.relative_to(ROOT / "workflow").parts) for folder in folders}
-    assert set(project["tool"]["setuptools"]["packages"]) == {*names, "actadd.schemas"}

@@ -13,7 +13,7 @@ from torch import nn
 from actadd import Addition, UserError, generate, record_activations, steer
 from actadd.config.checks import checked
 from actadd.engine.batching import left_pad
-from actadd.engine.steering import blocks, language_model
+from actadd.engine.structure import blocks, language_model
 from actadd.models.verification import PROPERTIES, examine, verify
 from actadd.pipeline.plan import Plan
 from builders import tiny
@@ -284,8 +284,8 @@ def test_a_fault_shows_in_every_dtype(kind, dtype):
 def test_an_addition_at_another_column_is_noticed(llama, monkeypatch, off):
     from actadd.engine import steering
 
-    right = steering._columns_before
-    monkeypatch.setattr(steering, "_columns_before", lambda *a: right(*a) + off)
+    right = steering.columns_before
+    monkeypatch.setattr(steering, "columns_before", lambda *a: right(*a) + off)
     result = examine(llama)["properties"]
     assert list(result)[-1] == "additions" and not result["additions"]["passed"]
 

@@ -15,7 +15,7 @@ def tiny_with(path: str, value) -> str:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("seed: [1\n", "config.yaml, line 2, column 1: this is no YAML"),
+        ("seed: [1\n", "config.yaml, line 2, column 1: not valid YAML"),
         ("just a sentence\n", "config.yaml, line 1: a config has keys at its top"),
         (yaml.safe_dump(tiny.CONFIG) + "seed: 1\n", "seed: this key stands already on line"),
         ("a: !!python/object/apply:os.system ['touch made']\n", "a: !!python/object/apply"),

@@ -11,7 +11,7 @@ from actadd.config.checks import checked
 from actadd.measure.choice import choose
 from actadd.pipeline.plan import Plan
 from actadd.results import explorer, figures, tables
-from actadd.vectors.derivation import read_vector
+from actadd.vectors.vector_files import read_vector
 from builders import tiny
 from builders.configs import DRAWS, drawn_config
 
@@ -74,7 +74,7 @@ def summary(space: tiny.Workspace, name: str) -> pd.DataFrame:
 @pytest.mark.workflow
 def test_several_draws_are_one_control(drawn):
     results = drawn.folder / "results"
-    vector = read_vector(results / "vectors/tiny/random/layer_01.safetensors")
+    vector = read_vector(results / "vectors/tiny/random/vector.safetensors")[1]
     assert vector.shape[0] == DRAWS and vector.ndim == 3
     cells = pd.read_parquet(results / "completions/tiny/sweep.parquet")
     drawn_of = cells.groupby("condition")["draw"].unique().map(lambda one: one.dropna().tolist())

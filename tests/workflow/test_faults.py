@@ -107,7 +107,7 @@ RATIO = ("cells", "logprobs/tiny/ratio.parquet")
 # What is damaged, and the program that reads it.
 READ = {
     "activations/tiny/calm/layer_01.safetensors": ("vectors", "/calm/"),
-    "vectors/tiny/calm/layer_01.safetensors": RATIO,
+    "vectors/tiny/calm/vector.safetensors": RATIO,
     "datasets/texts.parquet": RATIO,
     "choices/tiny/chosen.json": ("cells", "completions/tiny/chosen", "0/2"),
     "completions/tiny/sweep.parquet": ("scores", "/sweep/"),
@@ -316,7 +316,7 @@ def test_records_hold_the_sum_of_every_file_of_the_results(finished):
 
 @pytest.mark.workflow
 def test_a_run_that_ends_with_an_error_says_what_it_did(space):
-    flip(space.folder / "results/vectors/tiny/calm/layer_01.safetensors")
+    flip(space.folder / "results/vectors/tiny/calm/vector.safetensors")
     targets = ("results/logprobs/tiny/ratio.parquet", "results/tables/scorer_card.csv")
     forced = ("--forcerun", "logprobs", "scorer_card", "--")
     printed = space.run("--keep-going", *forced, *targets, fails=True)
@@ -328,7 +328,7 @@ def test_a_run_that_ends_with_an_error_says_what_it_did(space):
 def test_what_was_damaged_is_made_again_with_the_same_bytes(space):
     """By the real workflow: the run that notices ends with a message, the next one mends it."""
     results, before = space.folder / "results", space.outputs()
-    flip(results / "vectors/tiny/calm/layer_01.safetensors")
+    flip(results / "vectors/tiny/calm/vector.safetensors")
     truncate(results / "summaries/tiny/sweep.parquet")
     printed = space.run("--keep-going", "--forcerun", "logprobs", "choice", fails=True)
     assert "is damaged" in space.log("logprobs/tiny/ratio")
@@ -448,7 +448,7 @@ def test_a_limit_on_the_size_of_files(space):
         text=True,
     )
     assert done.returncode == 1
-    assert "results/vectors/tiny/calm/layer_00.safetensors: File too large" in done.stderr
+    assert "results/vectors/tiny/calm/vector.safetensors: File too large" in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 5
     assert list(folder.iterdir()) == []
 

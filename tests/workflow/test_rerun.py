@@ -44,7 +44,7 @@ def test_everything_is_there(finished):
     results = finished.folder / "results"
     for layer in range(tiny.LAYERS):
         assert (results / f"activations/tiny/calm/layer_{layer:02d}.safetensors").exists()
-        assert (results / f"vectors/tiny/random/layer_{layer:02d}.safetensors").exists()
+    assert (results / "vectors/tiny/random/vector.safetensors").exists()
     for file in ("completions/tiny/sweep", "scores/tiny/sweep/distinct", "summaries/tiny/ratio"):
         assert (results / f"{file}.parquet").exists()
         record = read_json(results / f"{file}.provenance.json")

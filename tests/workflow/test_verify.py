@@ -76,9 +76,7 @@ def test_a_file_of_the_users_beside_a_damaged_record_is_left_alone(tmp_path, dam
 
 def test_a_damaged_record_goes_with_its_output_and_nothing_else(space, monkeypatch):
     monkeypatch.chdir(space.folder)
-    for path in map(
-        Path, ("results/models/tiny", "results/vectors/tiny/calm/layer_01.safetensors")
-    ):
+    for path in map(Path, ("results/models/tiny", "results/vectors/tiny/calm/vector.safetensors")):
         record = provenance.record_beside(path)
         flip(record, 100, 3)
         beside = set(path.parent.iterdir()) - {path, record}

@@ -6,7 +6,6 @@ import threading
 from actadd.config import licences
 from actadd.pipeline import reasons
 from actadd.store import failed_cells
-from actadd.config.checks import home
 from actadd.results.displays.needs import kind_of
 from actadd.pipeline.plan import MEASURES
 from actadd.pipeline.resources import Needs
@@ -103,8 +102,8 @@ def experiment_prompts(wildcards):
 
 def experiment_vectors(wildcards):
     return [
-        f"results/vectors/{wildcards.model}/{vector}/layer_{layer:02d}.safetensors"
-        for vector, layer in PLAN.vectors_of(wildcards.model, wildcards.experiment)
+        f"results/vectors/{wildcards.model}/{vector}/vector.safetensors"
+        for vector in dict(PLAN.vectors_of(wildcards.model, wildcards.experiment))
     ]
 
 
@@ -299,9 +298,8 @@ def display_inputs(section: str):
 
 def lens_vectors(wildcards) -> list[str]:
     return [
-        file
+        f"results/vectors/{wildcards.model}/{vector}/vector.safetensors"
         for vector in config["lenses"][wildcards.lens]["vectors"]
-        for file in layer_files(f"results/vectors/{wildcards.model}/{vector}", wildcards.model)
     ]
 
 
@@ -418,7 +416,7 @@ def path_source(wildcards) -> list[str]:
     given = config["sources"][wildcards.source].get("path")
     if given is None:
         return []
-    path = home(given, f"sources.{wildcards.source}.path")
+    path = Path(given).expanduser()
     files = path.rglob("*") if path.is_dir() else [path]
     return sorted(str(file) for file in files if file.is_file())
 

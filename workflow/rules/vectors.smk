@@ -1,7 +1,7 @@
 # Steering vectors at every layer, and their norms (paper, Algorithm 1, step 2, and section 3).
 #
 # in   results/activations/{model}/{contrast}/, or a file of the user's
-# out  results/vectors/{model}/{vector}/layer_{NN}.safetensors and norms.csv
+# out  results/vectors/{model}/{vector}/vector.safetensors and norms.csv
 
 for model in config["models"]:
 
@@ -14,7 +14,7 @@ for model in config["models"]:
             ),
             file=vector_file,
         output:
-            layers=layer_files(f"results/vectors/{model}/{{vector}}", model),
+            vector=f"results/vectors/{model}/{{vector}}/vector.safetensors",
             norms=f"results/vectors/{model}/{{vector}}/norms.csv",
             provenance=f"results/vectors/{model}/{{vector}}/provenance.json",
         log:
@@ -34,5 +34,5 @@ for model in config["models"]:
         shell:
             "set -o pipefail; python -m programs.vectors --spec {params.spec:q} --code {params.code} "
             "--activations {input.activations} --file {input.file:q} "
-            "--layers {output.layers} --norms {output.norms} "
+            "--vector {output.vector} --norms {output.norms} "
             "--provenance {output.provenance} 2>&1 | tee {log}"

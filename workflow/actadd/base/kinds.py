@@ -58,13 +58,30 @@ NAME = Rule(
 )
 
 
-def option(description: str, default: Any = dataclasses.MISSING, **rule: Any) -> Any:
+def option(
+    description: str,
+    default: Any = dataclasses.MISSING,
+    *,
+    swept: bool = False,
+    column: str | None = None,
+    replaces: tuple[str, ...] = (),
+    **rule: Any,
+) -> Any:
     """A field of a dataclass of options: a config key with its description, default and rule.
 
     default: none for a key that has to be written; None for one that may be left out. A list or a
-    mapping is copied for every instance. rule: fields of `Rule`.
+    mapping is copied for every instance. swept: a config may also write a list of different values,
+    each of which gives conditions of its own; type and rule are those of one value. column: dtype
+    of the column that the value has in tables, if it has one. replaces: keys that a config leaves
+    out where it writes this one. rule: fields of `Rule`.
     """
-    metadata = {"description": description, "rule": Rule(**rule)}
+    metadata = {
+        "description": description,
+        "rule": Rule(**rule),
+        "swept": swept,
+        "column": column,
+        "replaces": replaces,
+    }
     if isinstance(default, (list, dict)):
         copy = type(default)
         return dataclasses.field(default_factory=lambda: copy(default), metadata=metadata)
@@ -84,13 +101,20 @@ def build(options: type[T], values: Mapping[str, Any]) -> T:
     return options(**{name: _built(hints[name], values[name]) for name in fields if name in values})
 
 
+def _names(options: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(options)}
+
+
 def _built(hint: Any, value: Any) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return build(typing.cast(type, hint), value)
     if origin in (typing.Union, types.UnionType):
         classes = [each for each in arguments if dataclasses.is_dataclass(each)]
-        return _built(classes[0], value) if classes and isinstance(value, Mapping) else value
+        if not classes or not isinstance(value, Mapping):
+            return value
+        fitting = (each for each in classes if value.keys() <= _names(each))
+        return _built(next(fitting, classes[0]), value)
     if origin is list:
         return [_built(arguments[0], item) for item in value]
     if origin is dict:

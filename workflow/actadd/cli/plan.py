@@ -14,7 +14,8 @@ from actadd.cli import rates
 from actadd.cli.project import conditions
 from actadd.cli.shown import size, table
 from actadd.measure.experiment import Experiment
-from actadd.measure.measurement import Measure, cells_of
+from actadd.measure.measurement import cells_of
+from actadd.measure.measures import Cells
 from actadd.models.batch_rows import ROWS_PER_TEXT, resolved
 from actadd.pipeline.plan import Job, Plan
 from actadd.scorers.kinds import reads
@@ -90,10 +91,10 @@ def inputs(plan: Plan, model: str, experiment: str, fresh: bool = True) -> dict[
         "texts_file": there(RESULTS / "datasets" / f"{name}.parquet", plan.dataset(name)),
         "vector_files": [
             there(
-                RESULTS / "vectors" / model / vector / f"layer_{layer:02d}.safetensors",
+                RESULTS / "vectors" / model / vector / "vector.safetensors",
                 plan.vectors(model, vector),
             )
-            for vector, layer in plan.vectors_of(model, experiment)
+            for vector in dict(plan.vectors_of(model, experiment))
         ],
         "choice": None,
     }
@@ -182,7 +183,7 @@ def forecast(plan: Plan, model: str, experiment: str, known: list[dict[str, Any]
     return replace(found, seconds=_seconds(plan, found, known, whole))
 
 
-def _completions(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work:
+def _completions(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
     spec = experiment.spec
     units: Counter = Counter()
     drawn = judged = 0
@@ -202,7 +203,7 @@ def _completions(experiment: Experiment, cells: Measure, wanted: list[int]) -> W
     return Work(passes, drawn, read, computed, judged)
 
 
-def _logprobs(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work:
+def _logprobs(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
     from actadd.engine.batching import by_length
 
     rows = max(1, experiment.spec["batch_rows"] // ROWS_PER_TEXT)
@@ -218,7 +219,7 @@ def _logprobs(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work
     return Work(passes, read=read)
 
 
-def _divergence(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work:
+def _divergence(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
     rows = [row for index in wanted for row in (*cells.plain, *cells.encoded[index])]
     return Work(len(rows), read=sum(map(len, rows)))
 

@@ -18,13 +18,11 @@ from actadd.base.kinds import plugin_files
 from actadd.config.licences import terms, unaccepted
 from actadd.data.readers.kinds import READERS, possible_readers
 from actadd.measure.conditions import at_depth, expand, vectors_needed
+from actadd.measure.measures import MEASURES
 from actadd.pipeline.program import job_digest
 from actadd.results.displays import needs
 from actadd.scorers.kinds import SCORERS, asks, metrics, reads
 from actadd.store.digests import code_digest
-
-# What an experiment may measure: each a library module with a class `Cells`.
-MEASURES = ("completions", "logprobs", "divergence")
 
 
 @dataclass(frozen=True)
@@ -229,10 +227,10 @@ class Plan:
             sweep = self.conditions(model, rule["experiment"])[rule["condition"]]
             spelled = expand({rule["condition"]: sweep})
             layers = {
-                a[field]
+                layer
                 for condition in spelled
-                for a in condition.additions
-                for field in ("source_layer", *(["layer"] if a["match_norm"] else []))
+                for addition in condition.additions
+                for layer in addition.layers
             }
             candidates[choice] = sorted(layers)
         return candidates
@@ -306,7 +304,7 @@ class Plan:
             spec["watch"] = entry.get("watch", [])
         return self._job(
             ("cells", model, experiment),
-            ("programs.cells", f"actadd.measure.{entry['measure']}"),
+            ("programs.cells", MEASURES[entry["measure"]].module),
             spec,
             **self._above_experiment(model, experiment),
         )

@@ -44,7 +44,8 @@ def _classifier(key: str, path: Path, device: str, allow_pickle: bool) -> Any:
     )
     from transformers.utils import logging
 
-    from actadd.models.checkpoints import check_folder, load_whole
+    from actadd.models.folders import check_folder
+    from actadd.models.weights import load_whole
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -32,8 +32,8 @@ def perplexity(table: pd.DataFrame, options: PerplexityOptions, job: Job) -> pd.
 
     from actadd.base.progress import worked
     from actadd.engine.batching import by_length
+    from actadd.engine.logprobs import token_logprobs
     from actadd.engine.tokens import Tokens
-    from actadd.measure.logprobs import token_logprobs
     from actadd.models.batch_rows import ROWS_PER_TEXT
     from actadd.models.loading import load
 

@@ -7,9 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actadd.engine.kv_cache import Reading
-from actadd.engine.sampling import Sampling, draws, next_tokens
-from actadd.engine.steering import Addition, Touch, input_device, steer
+from actadd.engine.additions import TraceEntry
+from actadd.engine.drawing.kv_cache import Reading
+from actadd.engine.drawing.sampler import next_tokens
+from actadd.engine.drawing.sampling import Sampling, draws
+from actadd.engine.steering import Additions, steer
+from actadd.engine.structure import input_device
 
 FINISHED, BROKEN = -1, -2
 GREEDY = Sampling(temperature=0)
@@ -21,7 +24,7 @@ def generate(
     input_ids: Tensor,
     attention_mask: Tensor,
     *,
-    additions: Sequence[Addition] | Sequence[Sequence[Addition]] | None = None,
+    additions: Additions | None = None,
     contrast: float | None = None,
     sampling: Sampling = GREEDY,
     uniforms: Tensor | None = None,
@@ -30,36 +33,9 @@ def generate(
     stop_ids: Sequence[int] = (),
     samples: int = 1,
     use_cache: bool = True,
-    trace: list[Touch] | None = None,
-    verify: bool = True,
+    trace: list[TraceEntry] | None = None,
 ) -> Tensor:
-    """Continues each context of a left-padded batch, `samples` times.
-
-    input_ids, attention_mask: int64 [contexts, width], BOS included. additions: for all contexts or
-    for each of them, see `steering.steer`. sampling: how tokens are drawn; the default takes
-    the likeliest, `Sampling()` draws as the paper does (section 4). contrast: the batch's second
-    half holds, for each context of the first, a contrasted one; tokens are drawn from
-    l + contrast * (l' - l), where l' are the logits in that context (PREADD, Pei et al. 2023, with
-    contrast as its alpha), and follow both. samples: a context is read once, its samples share what
-    the cache then holds. uniforms: float64 [drawn rows, max_new_tokens] in [0, 1), a context's
-    samples one after another; with contrast, of the first half's contexts. seed: of uniforms that
-    depend on a context's tokens and a sample's number alone, where none are given. stop_ids: tokens
-    that end a row. verify: as of `steer`, if there are additions.
-
-    Returns int64 [drawn rows, <= max_new_tokens]; after a stop token a row holds `FINISHED`, and
-    from where its logits are not numbers any more, which very large additions can bring about,
-    `BROKEN`; both are negative. Raises what `steer` raises.
-
-    >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
-    >>> ids, mask = prompt_batch(tokenizer, ["I hate you because", "The weather was"])
-    >>> tokens = generate(
-    ...     model, ids, mask, additions=[Addition(vector, layer=1, coefficient=5)],
-    ...     sampling=Sampling(), samples=3, max_new_tokens=4,
-    ... )
-    >>> texts = [tokenizer.decode([i for i in row if i >= 0]) for row in tokens.tolist()]
-    >>> len(texts)
-    6
-    """
+    """`actadd.generate` without verification."""
     device = input_device(model)
     ids, mask = input_ids.to(device), attention_mask.to(device)
     if uniforms is None:
@@ -75,10 +51,7 @@ def generate(
     broken = torch.zeros_like(ended)
     counts = None
     written: list[Tensor] = []
-    steering = nullcontext()
-    if additions:
-        steering = steer(model, additions, attention_mask, trace, verify=verify)
-    with steering:
+    with steer(model, additions, attention_mask, trace) if additions else nullcontext():
         for step in range(max_new_tokens):
             logits = reading.logits(ids, mask)
             if step == 0 and samples > 1:
@@ -111,7 +84,7 @@ def generate(
 def _uniforms(
     contexts: Tensor, attention_mask: Tensor, samples: int, seed: int, steps: int
 ) -> Tensor:
-    """The same noise for a context's i-th sample, whatever is added and whatever stands beside."""
+    """Noise keyed by seed, context and sample index: it depends neither on steering nor batch."""
     texts = [
         str(row[mask.bool()].tolist()) for row, mask in zip(contexts, attention_mask, strict=True)
     ]

@@ -1,21 +1,40 @@
 """Log-probabilities of given texts under steering, token by token."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
-
-import pandas as pd
-import pyarrow as pa
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from actadd.base.errors import CellError
 from actadd.base.files import digest
+from actadd.base.kinds import Rule, option
 from actadd.base.progress import begin, worked
 from actadd.measure.conditions import Condition
-from actadd.measure.experiment import TOO_LARGE, Experiment
+from actadd.measure.measures import TOO_LARGE, measure
 from actadd.models.batch_rows import ROWS_PER_TEXT
-from actadd.store.cells import Made
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import pandas as pd
+    import pyarrow as pa
+
+    from actadd.engine.logprobs import Measured
+    from actadd.measure.experiment import Experiment
+    from actadd.store.cells import Made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    ranks: list[Annotated[int, Rule(minimum=1)]] = option(
+        "The Ks of precision at K, for texts with targets.", [1, 10], min_length=1, unique=True
+    )
+    mask: bool = option(
+        "Leave out predictions at positions that a condition changed directly.", True
+    )
+
+
+@measure(summary=Summary, targets=True, baseline=True)
+def logprobs(experiment: "Experiment", texts: "pd.DataFrame") -> "_Logprobs":
+    """Log-probabilities and ranks of the tokens of given texts."""
+    return _Logprobs(experiment, texts)
 
 
 # Conditions on the same texts that share a pass below their layers. A killed job loses the work on
@@ -23,80 +42,11 @@ if TYPE_CHECKING:
 TOGETHER = 64
 COLUMNS = ["text", "token_index", "token_id", "logprob", "rank", "modified", "target"]
 
-# (logprob float32, rank int32), each [tokens - 1], on the CPU.
-Measured = tuple["Tensor", "Tensor"]
-
-
-def token_logprobs(
-    model,
-    rows: Sequence[Sequence[int]],
-    additions: Sequence | None = None,
-    prompt_lengths: Sequence[int] | None = None,
-) -> list[Measured]:
-    """For each text, (logprob, rank) of its tokens 1.. given those before, float32 and int32.
-
-    rows: token ids with BOS. additions: one sequence of `Addition` for each row, aligned in its
-    first prompt_lengths[row] tokens (default: in all of them). rank is the number of vocabulary
-    entries that are strictly likelier than the token, as in LAMA's P@K.
-    Returns a list of pairs of tensors [len(row) - 1] on the CPU.
-    """
-    return next(swept_logprobs(model, rows, [additions or [()] * len(rows)], prompt_lengths))
-
-
-def swept_logprobs(
-    model,
-    rows: Sequence[Sequence[int]],
-    conditions: Sequence[Sequence],
-    prompt_lengths: Sequence[int] | None = None,
-) -> Iterator[list[Measured]]:
-    """`token_logprobs` of the same rows under several conditions, one after another.
-
-    conditions: for each, one sequence of `Addition` for each row. The blocks below the lowest layer
-    that a condition changes are computed once for all conditions; the numbers are the same bits as
-    from passes of their own.
-    """
-    import torch
-
-    from actadd.engine.batching import left_pad
-    from actadd.engine.shared_layers import outputs_below, resumed_at
-    from actadd.engine.steering import blocks, input_device, model_inputs, steer
-
-    ids, mask = left_pad(rows)
-    device = input_device(model)
-    placed = ids.to(device)
-    inputs = model_inputs(model, placed, mask.to(device))
-    depth = len(blocks(model))
-    lowest = [
-        min((addition.layer for row in additions for addition in row), default=depth)
-        for additions in conditions
-    ]
-    shared = outputs_below(model, inputs, lowest) if len(conditions) > 1 else {}
-    for additions, layer in zip(conditions, lowest, strict=True):
-        steering = steer(model, additions, mask, prompt_lengths=prompt_lengths, verify=False)
-        with torch.inference_mode(), resumed_at(model, layer, shared), steering:
-            logits = model(**inputs, use_cache=False).logits
-            found = [
-                _measured(logits[row], placed[row], len(text)) for row, text in enumerate(rows)
-            ]
-        yield found
-
-
-def _measured(logits: "Tensor", ids: "Tensor", length: int) -> Measured:
-    """One row's numbers; a row at a time stays within a processor's cache."""
-    import torch
-
-    scores = logits[-length:-1].float()
-    chosen = scores.gather(-1, ids[-length + 1 :, None])
-    rank = (scores > chosen).sum(-1, dtype=torch.int32)
-    logprob = (chosen - scores.logsumexp(-1, keepdim=True)).squeeze(-1)
-    return logprob.cpu(), rank.cpu()
-
-
 # (prompt ids, target ids) of each text.
 Encoded = list[tuple[list[int], list[int]]]
 
 
-class Cells:
+class _Logprobs:
     """Log-probabilities of an experiment's texts: a row for each token under a condition.
 
     Columns: text_id, document, group, token_index (0 = BOS, never scored), token_id, token, logprob
@@ -105,9 +55,8 @@ class Cells:
     the text's target, or the text has none). The experiment's spec holds batch_rows.
     """
 
-    TYPES: ClassVar = {}
-
-    def __init__(self, experiment: Experiment, texts: pd.DataFrame):
+    def __init__(self, experiment: "Experiment", texts: "pd.DataFrame"):
+        self.types: Mapping[str, pa.DataType] = {}
         self.experiment, self.texts = experiment, texts
         targets = texts["target"].fillna("").tolist()
         self.encoded: list[Encoded] = [
@@ -125,11 +74,13 @@ class Cells:
         ]
         self._names: dict[int, str] = {}
 
-    def compute(self, wanted: list[int]) -> Iterator[Made]:
+    def compute(self, wanted: list[int]) -> "Iterator[Made]":
         return _compute(self.experiment, self.encoded, wanted)
 
-    def failed(self, index: int) -> pa.Table:
+    def failed(self, index: int) -> "pa.Table":
         """One row for each text, of a token that is none."""
+        import pyarrow as pa
+
         count = len(self.texts)
         integers = ("token_index", "token_id", "rank")
         return pa.table(
@@ -142,26 +93,28 @@ class Cells:
             }
         ).select(COLUMNS)
 
-    def placed(self, index: int, table: pd.DataFrame) -> pd.DataFrame:
-        place = table.pop("text").to_numpy()
+    def placed(self, index: int, table: "pd.DataFrame") -> "pd.DataFrame":
+        rows = table.pop("text").to_numpy()
         for name, column in (("text_id", "id"), ("document", "document"), ("group", "group")):
-            before = table.columns.get_loc("token_index")
-            table.insert(before, name, self.texts[column].to_numpy()[place])
+            before = list(table.columns).index("token_index")
+            table.insert(before, name, self.texts[column].to_numpy()[rows])
         for token in set(table["token_id"]) - self._names.keys():
             self._names[token] = self.experiment.tokens.token(token) if token >= 0 else ""
         tokens = table["token_id"].map(self._names)
-        table.insert(table.columns.get_loc("token_id") + 1, "token", tokens)
+        table.insert(list(table.columns).index("token_id") + 1, "token", tokens)
         return table.astype(dict.fromkeys(("document", "group", "token"), "string"))
 
 
-def _compute(experiment: Experiment, encoded: list[Encoded], wanted: list[int]) -> Iterator[Made]:
+def _compute(
+    experiment: "Experiment", encoded: list[Encoded], wanted: list[int]
+) -> "Iterator[Made]":
     """The wanted cells, those on the same texts together."""
     from actadd.engine.batching import halving
 
     experiment.model()
     begin()
 
-    def measured(rows: int, left: list[int]) -> Iterator[Made]:
+    def measured(rows: int, left: list[int]) -> "Iterator[Made]":
         groups: dict[str, list[int]] = {}
         for index in left:
             groups.setdefault(digest(encoded[index]), []).append(index)
@@ -176,10 +129,11 @@ def _compute(experiment: Experiment, encoded: list[Encoded], wanted: list[int]) 
 
 
 def _cells(
-    experiment: Experiment, encoded: Encoded, indices: list[int], rows: int
-) -> Iterator[Made]:
+    experiment: "Experiment", encoded: Encoded, indices: list[int], rows: int
+) -> "Iterator[Made]":
     """Some conditions on the same texts, in batches of texts of like length."""
     from actadd.engine.batching import by_length
+    from actadd.engine.logprobs import swept_logprobs
 
     model = experiment.model()
     conditions = [experiment.conditions[index] for index in indices]
@@ -194,22 +148,27 @@ def _cells(
             [[own] * len(batch) for own in additions],
             [len(encoded[i][0]) for i in batch],
         )
-        for found, result in zip(measured, results, strict=True):
-            found.update(zip(batch, result, strict=True))
+        for texts, result in zip(measured, results, strict=True):
+            texts.update(zip(batch, result, strict=True))
             worked(sum(len(whole[i]) for i in batch))
-    for index, condition, found in zip(indices, conditions, measured, strict=True):
-        if not all(bool(logprob.isfinite().all()) for logprob, _ in found.values()):
+    for index, condition, texts in zip(indices, conditions, measured, strict=True):
+        if not all(bool(logprob.isfinite().all()) for logprob, _ in texts.values()):
             yield index, CellError(TOO_LARGE)
             continue
-        table = _table(experiment, condition, encoded, found)
+        table = _table(experiment, condition, encoded, texts)
         yield index, table.replace_schema_metadata({"batch_rows": str(rows * ROWS_PER_TEXT)})
 
 
 def _table(
-    experiment: Experiment, condition: Condition, encoded: Encoded, measured: dict[int, Measured]
-) -> pa.Table:
+    experiment: "Experiment",
+    condition: Condition,
+    encoded: Encoded,
+    measured: "dict[int, Measured]",
+) -> "pa.Table":
+    import pyarrow as pa
+
     shift = experiment.prefix_length(condition)
-    columns: dict[str, list] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for index, (prompt, target) in enumerate(encoded):
         ids = prompt + target
         changed = experiment.changed(condition, len(prompt), len(ids))
@@ -217,14 +176,14 @@ def _table(
         # A prefix is not part of the text: left out, and the text's own tokens keep their index.
         positions = range(1 + shift, len(ids))
         columns["text"] += [index] * len(positions)
-        columns["token_index"] += [place - shift for place in positions]
+        columns["token_index"] += [position - shift for position in positions]
         columns["token_id"] += ids[1 + shift :]
         columns["logprob"] += logprob[shift:].tolist()
         columns["rank"] += rank[shift:].tolist()
         masked = changed | (set(range(1 + shift)) if shift else set())
-        columns["modified"] += [place - 1 in masked for place in positions]
+        columns["modified"] += [position - 1 in masked for position in positions]
         first = len(prompt) if target else 1
-        columns["target"] += [place >= first for place in positions]
+        columns["target"] += [position >= first for position in positions]
     types = {"logprob": pa.float32(), "modified": pa.bool_(), "target": pa.bool_()}
     return pa.table(
         {name: pa.array(values, types.get(name, pa.int32())) for name, values in columns.items()}

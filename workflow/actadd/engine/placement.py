@@ -1,10 +1,12 @@
-"""Which positions of a prompt a steering vector is added to. Needs no torch."""
+"""Where and when the residual stream is changed. Needs no torch."""
 
 from typing import Literal
 
 from actadd.base.errors import UserError
 
 Position = Literal["front", "middle", "back", "all"]
+# "prefill": the prompt alone. "every_step": also each generated token, by the vector's last row.
+Phase = Literal["prefill", "every_step"]
 
 
 def aligned(position: Position, rows: int, tokens: int) -> range:

@@ -1,18 +1,22 @@
 """How steering moves the next-token distribution, position by position (paper, random control)."""
 
 from collections.abc import Iterator
-from typing import ClassVar
-
-import numpy as np
-import pandas as pd
-import pyarrow as pa
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from actadd.base.errors import CellError
 from actadd.base.files import digest
+from actadd.base.kinds import Rule, option
 from actadd.base.progress import worked
 from actadd.measure.conditions import Condition
-from actadd.measure.experiment import TOO_LARGE, Experiment
-from actadd.store.cells import Made
+from actadd.measure.measures import TOO_LARGE, measure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from actadd.measure.experiment import Experiment
+    from actadd.store.cells import Made
 
 # Tokens kept of the last position's distributions: likeliest, and most moved, of each side.
 KEPT = 20
@@ -22,7 +26,20 @@ COLUMNS = (
 )
 
 
-class Cells:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    watch: list[Annotated[str, Rule(min_length=1)]] = option(
+        "Texts of single tokens whose probability is followed.", []
+    )
+
+
+@measure(Options, batched=False)
+def divergence(experiment: "Experiment", texts: "pd.DataFrame") -> "_Divergence":
+    """How far steering moves next-token distributions in given texts."""
+    return _Divergence(experiment, texts)
+
+
+class _Divergence:
     """How far a condition moves next-token distributions: a row for each position of a text.
 
     Columns: text_id, group, position_index (0 = BOS), entropy (nats, of the unsteered next-token
@@ -33,15 +50,8 @@ class Cells:
     of single tokens whose probability is kept.
     """
 
-    TYPES: ClassVar = {
-        "token_ids": pa.list_(pa.int32()),
-        "tokens": pa.list_(pa.string()),
-        "before": pa.list_(pa.float64()),
-        "after": pa.list_(pa.float64()),
-        "watched": pa.list_(pa.bool_()),
-    }
-
-    def __init__(self, experiment: Experiment, texts: pd.DataFrame):
+    def __init__(self, experiment: "Experiment", texts: "pd.DataFrame"):
+        self.types = _list_types()
         self.experiment, self.texts = experiment, texts
         self.watched = [_single(experiment, text) for text in experiment.spec.get("watch", [])]
         self.plain = [
@@ -63,65 +73,68 @@ class Cells:
             for condition, rows in zip(experiment.conditions, self.encoded, strict=True)
         ]
 
-    def compute(self, wanted: list[int]) -> Iterator[Made]:
+    def compute(self, wanted: list[int]) -> "Iterator[Made]":
+        import numpy as np
+
         for index in wanted:
             condition, encoded = self.experiment.conditions[index], self.encoded[index]
             table = _cell(self.experiment, condition, self.plain, encoded, self.watched)
             finite = np.isfinite(table["kl"].to_numpy()).all()
             yield index, table if finite else CellError(TOO_LARGE)
 
-    def failed(self, index: int) -> pa.Table:
+    def failed(self, index: int) -> "pa.Table":
         """One row for each text, of a position that is none."""
-        columns: dict[str, list] = {name: [None] * len(self.texts) for name in COLUMNS}
+        columns: dict[str, list[Any]] = {name: [None] * len(self.texts) for name in COLUMNS}
         columns["text"] = list(range(len(self.texts)))
         columns["position_index"] = [-1] * len(self.texts)
         columns["modified"] = [True] * len(self.texts)
         return _typed(columns)
 
-    def placed(self, index: int, table: pd.DataFrame) -> pd.DataFrame:
-        place = table.pop("text").to_numpy()
+    def placed(self, index: int, table: "pd.DataFrame") -> "pd.DataFrame":
+        rows = table.pop("text").to_numpy()
         for name, column in (("text_id", "id"), ("group", "group")):
-            before = table.columns.get_loc("position_index")
-            table.insert(before, name, self.texts[column].to_numpy()[place])
+            before = list(table.columns).index("position_index")
+            table.insert(before, name, self.texts[column].to_numpy()[rows])
         return table.astype({"group": "string"})
 
 
-def _single(experiment: Experiment, text: str) -> int:
+def _single(experiment: "Experiment", text: str) -> int:
     """The token that a watched text is, or begins with in this model's tokenizer."""
     return experiment.tokens.pieces(text)[0]
 
 
 def _cell(
-    experiment: Experiment,
+    experiment: "Experiment",
     condition: Condition,
     plain: list[list[int]],
     encoded: list[list[int]],
     watched: list[int],
-) -> pa.Table:
+) -> "pa.Table":
     """One condition on all texts. One text at a time: its whole vocabulary is held twice."""
     import torch
 
-    from actadd.engine.steering import input_device, model_inputs, steer
+    from actadd.engine.steering import steer
+    from actadd.engine.structure import input_device, model_inputs
 
     model, additions = experiment.model(), experiment.additions(condition)
     device = input_device(model)
 
-    def log_probabilities(ids: list[int], added: list, count: int):
+    def log_probabilities(ids: list[int], added: list[Any], count: int) -> torch.Tensor:
         row = torch.tensor([ids], device=device)
-        with torch.inference_mode(), steer(model, [added], torch.ones_like(row), verify=False):
+        with torch.inference_mode(), steer(model, [added], torch.ones_like(row)):
             logits = model(**model_inputs(model, row, None), use_cache=False).logits[0]
         return logits[-count:].double().log_softmax(-1).cpu()
 
-    columns: dict[str, list] = {name: [] for name in COLUMNS}
-    for index, (own, ids) in enumerate(zip(plain, encoded, strict=True)):
-        before = log_probabilities(own, [], len(own))
-        after = log_probabilities(ids, additions, len(own))
-        worked(len(own) + len(ids))
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for index, (text, ids) in enumerate(zip(plain, encoded, strict=True)):
+        count = len(text)
+        before = log_probabilities(text, [], count)
+        after = log_probabilities(ids, additions, count)
+        worked(count + len(ids))
         share = before.exp() * (before - after)
         # A prefix is no part of the text: its positions are compared from the text's end.
-        shift = len(ids) - len(own)
+        shift = len(ids) - count
         changed = experiment.changed(condition, len(ids))
-        count = len(own)
         last = torch.cat(
             [
                 before[-1].topk(KEPT).indices,
@@ -135,7 +148,7 @@ def _cell(
         columns["position_index"] += range(count)
         columns["entropy"] += (-(before.exp() * before).sum(-1)).tolist()
         columns["kl"] += share.sum(-1).tolist()
-        columns["modified"] += [place + shift in changed or place == 0 for place in range(count)]
+        columns["modified"] += [at + shift in changed or at == 0 for at in range(count)]
         columns["token_ids"] += [*empty, last.tolist()]
         columns["tokens"] += [*empty, [experiment.tokens.token(i) for i in last.tolist()]]
         columns["before"] += [*empty, before[-1, last].exp().tolist()]
@@ -144,12 +157,27 @@ def _cell(
     return _typed(columns)
 
 
-def _typed(columns: dict[str, list]) -> pa.Table:
+def _list_types() -> "dict[str, pa.DataType]":
+    """Types of the columns that only the last position of a text fills."""
+    import pyarrow as pa
+
+    return {
+        "token_ids": pa.list_(pa.int32()),
+        "tokens": pa.list_(pa.string()),
+        "before": pa.list_(pa.float64()),
+        "after": pa.list_(pa.float64()),
+        "watched": pa.list_(pa.bool_()),
+    }
+
+
+def _typed(columns: dict[str, list[Any]]) -> "pa.Table":
+    import pyarrow as pa
+
     types = {
         "entropy": pa.float64(),
         "kl": pa.float64(),
         "modified": pa.bool_(),
-        **Cells.TYPES,
+        **_list_types(),
     }
     return pa.table(
         {name: pa.array(values, types.get(name, pa.int32())) for name, values in columns.items()}

@@ -1,41 +1,13 @@
-"""The authors' sampler, exactly, and noise that is the same for every condition."""
+"""The authors' sampler, exactly."""
 
-import hashlib
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from torch import Tensor
+
+from actadd.engine.drawing.sampling import Sampling
 
 # The mass of top_p nearly always lies in the first few tokens, and finding those costs a fiftieth
 # of a full sort. Rows whose mass reaches further are searched again, at last in full.
 PARTIAL = (16, 512)
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is drawn (paper, section 4 and the authors' `sample_logits`).
-
-    temperature: 0 takes the likeliest token and ignores the other two.
-    top_p: a token is dropped if the mass of the likelier ones already exceeds this.
-    frequency_penalty: subtracted once for each time the token stands in the text so far, prompt
-        and BOS included.
-    """
-
-    temperature: float = 1.0
-    top_p: float = 0.3
-    frequency_penalty: float = 1.0
-
-
-def draws(seed: int, prompt: str, sample: int, steps: int) -> np.ndarray:
-    """Uniform numbers in [0, 1), float64 [steps], that depend on (seed, prompt, sample) alone.
-
-    So a prompt's i-th sample meets the same noise under every condition, which makes comparisons
-    paired, and its text does not depend on what else is in the batch.
-    """
-    key = hashlib.sha256(f"{seed}\x1f{sample}\x1f{prompt}".encode()).digest()[:16]
-    generator = np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
-    return generator.random(steps)
 
 
 def next_tokens(logits: Tensor, counts: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
