@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from actadd.models import preparation
 from builders import browser, tiny
 from builders.judge import KEY, Server
 
@@ -27,6 +26,7 @@ def tiny_model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(tiny_model, tmp_path_factory) -> Path:
     """The tiny model as the workflow makes it ready. Read it; never change it."""
+    from actadd.models import preparation
 
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
     folder = tmp_path_factory.mktemp("prepared") / "tiny"
