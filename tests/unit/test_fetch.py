@@ -18,7 +18,7 @@ import pytest
 
 from actadd.base.errors import UserError
 from actadd.base.files import read_json
-from actadd.data import fetch as fetching
+from actadd.data import downloads
 from actadd.data.fetch import fetch
 
 BODY = b"some weights, " * 10_000
@@ -345,7 +345,7 @@ def test_a_full_disk_is_no_matter_of_the_network(get, address, tmp_path, monkeyp
     def full(*_arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(fetching, "_unpack", full)
+    monkeypatch.setattr(downloads, "unpack", full)
     spec = {"type": "url", "url": f"{address}/archive.zip", "members": {"a": "b"}}
     with pytest.raises(OSError, match="No space left on device") as caught:
         get("x", spec)
