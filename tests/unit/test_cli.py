@@ -126,8 +126,10 @@ def test_a_mistake_is_said_without_a_traceback(configs):
     settings["experiments"]["ratio"]["prompts"]["dataset"] = "textz"
     (configs / "config.yaml").write_text(yaml.safe_dump(settings))
     output = actadd("check", code=1)
-    assert output.startswith(
-        "error: experiments.ratio.prompts.dataset: there is no dataset 'textz'"
+    assert re.match(
+        r"error: config\.yaml, line \d+: experiments\.ratio\.prompts\.dataset: there is no dataset "
+        r"'textz' \(did you mean 'texts'\?\)",
+        output,
     )
     assert len(output.splitlines()) <= 5
     (configs / "broken.yaml").write_text("a: [1\n")
