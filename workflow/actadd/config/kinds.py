@@ -165,7 +165,12 @@ def kind_of(value: Any, family: Family) -> str | None:
 
 
 SETTINGS = ConfigDict(
-    extra="forbid", strict=True, regex_engine="python-re", protected_namespaces=()
+    extra="forbid",
+    strict=True,
+    regex_engine="python-re",
+    protected_namespaces=(),
+    # Only the whole config's model is used.
+    defer_build=True,
 )
 _MODELS: dict[tuple[type, Family | None, str], type[BaseModel]] = {}
 
