@@ -114,6 +114,12 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def relative_link(link: Path, target: Path) -> None:
+    """Makes a link that still leads to its target after both were moved together."""
+    real = target.parent.resolve() / target.name
+    link.symlink_to(os.path.relpath(real, link.parent.resolve()))
+
+
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """A system error in the block becomes an OSError that names `path`, which was to be written.

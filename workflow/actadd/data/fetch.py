@@ -14,6 +14,7 @@ import tarfile
 import tempfile
 import zipfile
 from contextlib import ExitStack, nullcontext
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,15 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from actadd.base import locks
 from actadd.base.errors import UserError, without_secrets
-from actadd.base.files import read_json, sha256_file, system_error, whole_folder, write_json
+from actadd.base.files import (
+    read_json,
+    relative_link,
+    sha256_file,
+    system_error,
+    whole_folder,
+    write_json,
+)
+from actadd.store.sums import sha256
 
 ATTEMPTS = 4
 # Between lines of progress: often enough for a person, seldom enough for a log file.
@@ -60,7 +69,7 @@ def fetch(name: str, spec: dict, target: Path, lock: Path) -> dict[str, Any]:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         if not files:
             raise UserError(f"sources.{name}: nothing was found in {_describe(spec)}")
-        sums = {str(path.relative_to(folder)): sha256_file(path) for path in files}
+        sums = {str(path.relative_to(folder)): sha256(path) for path in files}
         for file, expected in spec.get("sha256", {}).items():
             if file not in sums:
                 raise UserError(
@@ -349,6 +358,30 @@ def _from_cache(
     return {"revision": Path(snapshot).name}
 
 
+# What describes the files of a model and is read by no loader; nor is what is hidden.
+DESCRIPTIONS = ("*.md", "README*", "LICENSE*", "NOTICE*", "*.png", "*.jpg", "*.pdf")
+
+
+def own_files(given: Path, of_model: bool) -> dict[str, Path]:
+    """The user's files behind a source of type path, by name; nothing if there are none.
+
+    of_model: whether the source is a model's or a scorer's, so that descriptions do not count.
+    """
+    if not given.is_dir():
+        return {given.name: given} if given.is_file() else {}
+    snapshots = _snapshots(given)
+    given = snapshots[0] if snapshots and len(snapshots) == 1 else given
+    ignored = DESCRIPTIONS if of_model else ()
+    files = {path.relative_to(given): path for path in sorted(given.rglob("*"))}
+    return {
+        name.as_posix(): path
+        for name, path in files.items()
+        if not any(part.startswith(".") for part in name.parts)
+        and not any(fnmatch(name.name, pattern) for pattern in ignored)
+        and path.is_file()
+    }
+
+
 def _path(name: str, spec: dict, folder: Path, _scratch: Path, _locked: dict) -> dict:
     try:
         given = Path(spec["path"]).expanduser()
@@ -359,8 +392,23 @@ def _path(name: str, spec: dict, folder: Path, _scratch: Path, _locked: dict) ->
         raise UserError(
             f"sources.{name}.path: {spec['path']} does not exist; write an existing path"
         )
-    _link(_snapshot(name, given), folder)
+    given = _snapshot(name, given)
+    for file, path in own_files(given, spec.get("of_model", False)).items():
+        link = folder / file
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if given.is_absolute():
+            link.symlink_to(path)
+        else:
+            relative_link(link, path)
     return {}
+
+
+def _snapshots(given: Path) -> list[Path] | None:
+    """The snapshots in a hub cache's folder or a repository's in it; None of any other folder."""
+    if (given / "snapshots").is_dir() and ((given / "refs").is_dir() or (given / "blobs").is_dir()):
+        return sorted((given / "snapshots").iterdir())
+    kinds = ("models--", "datasets--")
+    return [path for kind in kinds for path in sorted(given.glob(f"{kind}*/snapshots/*"))] or None
 
 
 def _snapshot(name: str, given: Path) -> Path:
@@ -368,11 +416,8 @@ def _snapshot(name: str, given: Path) -> Path:
 
     Raises UserError, which names them, if there are several, or several repositories.
     """
-    kinds = ("models--", "datasets--")
-    inside = [path for kind in kinds for path in sorted(given.glob(f"{kind}*/snapshots/*"))]
-    if (given / "snapshots").is_dir() and ((given / "refs").is_dir() or (given / "blobs").is_dir()):
-        inside = sorted((given / "snapshots").iterdir())
-    elif not inside:
+    inside = _snapshots(given)
+    if inside is None:
         return given
     if len(inside) == 1:
         print(f"sources.{name}.path: the hub cache's snapshot {inside[0]}", flush=True)

@@ -13,7 +13,6 @@ from actadd.base.files import (
     digest,
     read_cells,
     read_json,
-    sha256_file,
     write_frames,
     write_json,
 )
@@ -21,6 +20,7 @@ from actadd.data import datasets
 from actadd.scorers import KINDS, metrics, scorer
 from actadd.store.cells import CellStore, Made, cell_key, check_filled, fill
 from actadd.store.digests import code_digest
+from actadd.store.sums import sha256
 
 # Keys of a scorer's entry that change no score. The name of its model or source is left out too:
 # what these hold is in the key of its cells.
@@ -35,7 +35,7 @@ def _inputs_digest(inputs: Path | None) -> str | None:
     if record.exists():
         return read_json(record)["identity"]
     files = sorted(path for path in inputs.rglob("*") if path.is_file())
-    return digest({path.relative_to(inputs).as_posix(): sha256_file(path) for path in files})
+    return digest({path.relative_to(inputs).as_posix(): sha256(path) for path in files})
 
 
 # Columns of a table of completions that are scored.
@@ -56,6 +56,11 @@ def keyed(
     for group in read_cells(completions, ["condition", "cell", *TEXTS]):
         texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
         yield cell_key(code=code, scorer=determinant, inputs=given, texts=digest(texts)), group
+
+
+def with_answers(spec: dict, folder: str | None) -> dict:
+    """A job's spec whose scorer keeps a server's answers in a folder."""
+    return {**spec, "scorer": {**spec["scorer"], "answers": folder}} if folder else spec
 
 
 def score_completions(

@@ -1,0 +1,108 @@
+"""Stages of steering vectors: the residual stream of contrast prompts, and what is made of it."""
+
+from typing import Any
+
+from actadd.measure.conditions import at_depth, expand, vectors_needed
+from actadd.pipeline import layout
+from actadd.pipeline.graph.sources import Sources
+from actadd.pipeline.job import File, Job
+
+
+class Vectors(Sources):
+    """Activations, vectors and what they mean; which of them an experiment reads."""
+
+    def _by_layer(self, stage: str, model: str, vector: str, *rest: Any, **about: Any) -> Job:
+        """A job with an output for each layer: one rule for each model."""
+        rule = f"{stage}_{model.replace('-', '_')}"
+        layers = self.config["models"][model]["layers"]
+        names = {"model": model, "vector": vector}
+        return self._job(
+            stage, names, (f"programs.{stage}",), *rest, rule=rule, layers=layers, **about
+        )
+
+    def contrast(self, vector: str) -> str:
+        """The vector whose contrast prompts a vector is made from: itself, or what it resembles."""
+        name: str = self.config["vectors"][vector].get("like", vector)
+        return name
+
+    def activations(self, model: str, vector: str) -> Job:
+        entry = {**self.config["vectors"][vector], "name": vector}
+        if entry["kind"] == "file":
+            # Nothing of the file is read then: only the reference sentence's stream is cached.
+            entry = {"kind": "file", "name": vector}
+        settings = {
+            "contrast": entry,
+            "dtype": self.config["models"][model]["dtype"],
+            "compute": self.compute(model),
+        }
+        return self._by_layer("activations", model, vector, settings, self.model_files(model))
+
+    def vectors(self, model: str, vector: str) -> Job:
+        entry = {**self.config["vectors"][vector], "name": vector}
+        layers = self.activations(model, self.contrast(vector)).files("layers")
+        inputs: dict[str, tuple[File, ...]] = {"activations": layers, "file": ()}
+        sums = None
+        if entry["kind"] == "file":
+            inputs["file"] = (File(entry["file"]),)
+            sums = self.sum_of(entry["file"])
+        return self._by_layer("vectors", model, vector, {"vector": entry}, inputs, sums=sums)
+
+    def vector_files(self, model: str, pairs: list[tuple[str, int]]) -> tuple[File, ...]:
+        """The files of some (vector, layer), in order."""
+        return tuple(
+            File(
+                layout.layer_file("vectors", layer, model=model, vector=vector),
+                self.vectors(model, vector),
+            )
+            for vector, layer in pairs
+        )
+
+    def norms(self, models: list[str], vectors: list[str]) -> tuple[File, ...]:
+        """The norms of some vectors on some models."""
+        jobs = (self.vectors(model, vector) for model in models for vector in vectors)
+        return tuple(file for job in jobs for file in job.files("norms"))
+
+    def lens(self, model: str, lens: str) -> Job:
+        entry = self.config["lenses"][lens]
+        settings = {
+            "name": lens,
+            "model": model,
+            "vectors": entry["vectors"],
+            "top": entry["top"],
+            "dtype": self.config["models"][model]["dtype"],
+            "compute": self.compute(model),
+        }
+        files = (self.vectors(model, vector).files("layers") for vector in entry["vectors"])
+        inputs = {
+            **self.model_files(model),
+            "vectors": tuple(file for layers in files for file in layers),
+        }
+        return self._job(
+            "lens", {"model": model, "lens": lens}, ("programs.lens",), settings, inputs
+        )
+
+    # --- what an experiment adds -----------------------------------------------------------------
+
+    def conditions(self, model: str, experiment: str) -> dict[str, dict[str, Any]]:
+        """An experiment's conditions, with the layers that its depths mean in a model."""
+        entry = self.experiment(experiment)
+        return at_depth(entry["conditions"], self.config["models"][model]["layers"])
+
+    def candidate_layers(self, model: str, experiment: str) -> dict[str, list[int]]:
+        """For each choice of an experiment, the source layers among which it is made."""
+        candidates = {}
+        for choice, rule in self.experiment(experiment).get("choices", {}).items():
+            sweep = self.conditions(model, rule["experiment"])[rule["condition"]]
+            layers = {
+                addition[field]
+                for condition in expand({rule["condition"]: sweep})
+                for addition in condition.additions
+                for field in ("source_layer", *(["layer"] if addition["match_norm"] else []))
+            }
+            candidates[choice] = sorted(layers)
+        return candidates
+
+    def vectors_of(self, model: str, experiment: str) -> list[tuple[str, int]]:
+        """(vector, layer) of every vector file that an experiment may read."""
+        candidates = self.candidate_layers(model, experiment)
+        return sorted(vectors_needed(self.conditions(model, experiment), candidates))

@@ -1,0 +1,89 @@
+"""The private interfaces of Snakemake that the workflow uses, each with its reason.
+
+Snakemake promises none of them: tests/test_internals.py says which are gone after an update.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+def shell_prefix(shell) -> str:
+    """The prefix of another workflow that takes this one in, so that it stays in front of ours.
+
+    `shell.prefix` replaces it, and nothing public reads it.
+    """
+    return shell._process_prefix or ""
+
+
+def limit_no_rate(workflow) -> None:
+    """Takes the rate limit off a run on this machine.
+
+    For it, Snakemake 9.27 looks for jobs once a second anew for every job that has finished: after
+    a hundred jobs that took half a core. Only clusters need the limit.
+    """
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
+def rule_name(workflow, name: str) -> str:
+    """What a rule of ours is called where this workflow is a module of another one."""
+    return workflow.modifier.modify_rulename(name)
+
+
+def is_module(workflow) -> bool:
+    """Whether another workflow takes this one in, with a config of its own."""
+    return workflow.modifier.skip_configfile
+
+
+def replaces_config(workflow) -> bool:
+    """Whether --replace-workflow-config was given."""
+    return workflow.config_settings.replace_workflow_config
+
+
+def placed(workflow, path: str) -> str:
+    """Where a path of a rule lies: below the prefix that another workflow gives this module."""
+    return str(workflow.modifier.path_modifier.replace_prefix(path))
+
+
+def storage_folder(workflow) -> Path | None:
+    """The folder in place of the working directory, on a cluster without a shared one."""
+    settings = workflow.storage_settings
+    if settings.default_storage_provider == "fs":
+        return Path(settings.default_storage_prefix)
+    return None
+
+
+def jobs_to_run(workflow) -> Iterator:
+    """The jobs that a run is going to start."""
+    return workflow.dag.needrun_jobs()
+
+
+def report_refusals(workflow, report: Callable[[str], None]) -> None:
+    """Calls `report` with what a batch system says of a job that it refuses.
+
+    Snakemake 9.27 keeps it to itself if the job is a group of jobs.
+    """
+    executor = workflow.scheduler._executor
+    usual = executor.report_job_error
+
+    def aloud(job_info, msg=None, **about):
+        if msg:
+            report(msg)
+        usual(job_info, msg=msg, **about)
+
+    executor.report_job_error = aloud
+
+
+def program_prefix(shell, folder: Path) -> str:
+    """The shell prefix by which programs are found, wherever the working directory is.
+
+    They read and write UTF-8 whatever the locale is. A prefix takes the place of Snakemake's own,
+    by which a job ends at the first command that fails.
+    """
+    before = shell_prefix(shell).replace("{", "{{").replace("}", "}}")
+    return (
+        f"{before}set -euo pipefail; "
+        f"export PYTHONUTF8=1 PYTHONPATH={shlex.quote(str(folder))}"
+        "${{PYTHONPATH:+:$PYTHONPATH}}; "
+    )
