@@ -18,7 +18,7 @@ import tiny
 from actadd.base.errors import CellError, UserError
 from actadd.base.files import canonical, read_json, write_json
 from actadd.config.checks import checked
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from actadd.scorers import llm_judge, perspective, scores
 from actadd.scorers.llm_judge import verdict
 from actadd.scorers.remote import Unreadable
@@ -360,7 +360,7 @@ def test_parameters_of_a_config_reach_the_server(server, judge):
     more = {"temperature": None, "max_tokens": None, "max_completion_tokens": 64}
     more["chat_template_kwargs"] = {"enable_thinking": False}
     config["scorers"]["judge"] = {**entry, "parameters": more, "timeout": 9}
-    spec = Plan(checked(config, tiny.ROOT), tiny.ROOT).scorer_entry("judge")
+    spec = Graph(checked(config, tiny.ROOT), tiny.ROOT).scorer_entry("judge")
     spec = json.loads(json.dumps(canonical(spec)))
     assert yes({**spec, "answers": judge["answers"]}, "glad") == [1]
     body = server.bodies[-1]

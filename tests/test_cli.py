@@ -21,7 +21,7 @@ from actadd.cli import plan as planning
 from actadd.cli.project import configured
 from actadd.config.files import load
 from actadd.engine.tokens import Tokens
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 
 TRIAL = ("--positive", "Love", "--negative", "Hate", "--layer", "1", "--samples", "2")
 PROMPT = "I went up to my friend and said"
@@ -489,7 +489,7 @@ def test_the_time_of_a_judge_is_that_of_reading_what_it_has_not_read(here):
 
     def forecast():
         here.configure(settings)
-        plan = Plan(configured([]), Path.cwd())
+        plan = Graph(configured([]), Path.cwd())
         conditions = planning.rate_conditions("tiny", plan.cells("tiny", "sweep").slice)
         # A second for each token that is read.
         return planning.forecast(plan, "tiny", "sweep", [{**conditions, "drawn": 1e9, "read": 1}])

@@ -11,7 +11,7 @@ from actadd.data import datasets
 from actadd.engine.tokens import Tokens
 from actadd.measure import conditions
 from actadd.measure.experiment import Experiment
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from test_lens import write
 
 
@@ -86,7 +86,7 @@ def test_each_model_gets_its_own_layers():
     del addition["layer"]
     addition["depth"] = [0.25, 0.3]
     config = _checked(settings)
-    plan = Plan(config)
+    plan = Graph(config)
     assert plan.vectors_of("tiny", "ratio") == [("calm", 1)]
     assert plan.vectors_of("deep", "ratio") == [("calm", 10), ("calm", 12)]
 

@@ -94,8 +94,7 @@ def test_the_next_run_tries_it_again_and_the_run_after_success_has_nothing_to_do
     assert space.planned("--", "results/logprobs/tiny/ratio.parquet") == {"logprobs": 1}
 
     # What passes by itself, as a fault of a device does: the third attempt succeeds.
-    record = space.folder / "results/failures/logprobs/tiny/ratio.json"
-    assert failed_cells.attempt(record) == 2
+    assert failed_cells.noted(space.folder / "results/failures/logprobs/tiny/ratio.json")
     settings = huge(tiny.config(), experiments=("sweep", "moved"))
     space.configure(settings)
     space.run("--", "results/logprobs/tiny/ratio.parquet")
@@ -131,19 +130,22 @@ def test_shards_give_the_bytes_of_one_job(finished, tmp_path, tiny_model):
     assert [name for name in together if together[name] != apart[name]] == []
 
 
-def test_attempts_are_counted_only_while_something_fails(tmp_path):
-    record = tmp_path / "r.json"
-    failed_cells.note(record, 0, {})
-    assert failed_cells.attempt(record) == 0 and not record.exists()
-    failed_cells.note(record, "0", {"a": "why"})
-    assert failed_cells.attempt(record) == 1
-    assert failed_cells.failed_since([record], 0) == {record: {"a": "why"}}
-    failed_cells.note(record, "1", {})
-    assert failed_cells.attempt(record) == 1 and failed_cells.failed_since([record], 0) == {}
-    # Damaged, it counts as none.
-    for content in ('{"attempt": ', "{}", "[]", '{"attempt": "x"}'):
-        record.write_text(content)
-        assert failed_cells.attempt(record) == 0
+def test_a_note_stands_as_long_as_something_fails(tmp_path):
+    note = tmp_path / "logprobs/r.json"
+    failed_cells.note(note, {})
+    assert failed_cells.noted(note) == {} and not note.exists()
+    failed_cells.note(note, {"a": "why"})
+    assert failed_cells.noted(note) == {"a": "why"}
+    said = failed_cells.message(tmp_path)
+    assert said == "1 cells failed; the next run tries them again\nlogprobs/r: a: why"
+    assert failed_cells.message(tmp_path, ["logprobs/other"]) == ""
+    assert failed_cells.message(tmp_path, since=note.stat().st_mtime + 1) == ""
+    # Damaged, it is one of a cell that is not known, so that the job is tried again.
+    for content in ('{"failed": ', "{}", "[]", '{"failed": 1}'):
+        note.write_text(content)
+        assert failed_cells.noted(note)
+    failed_cells.note(note, {})
+    assert failed_cells.message(tmp_path) == "" and not note.exists()
 
 
 def test_a_shard_is_a_part_of_a_whole():

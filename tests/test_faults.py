@@ -162,7 +162,7 @@ def test_a_users_own_file_is_named_and_never_removed(run, space, reader, kind):
     DAMAGE.get(kind, Path.unlink)(weights)
     left = weights.read_bytes() if weights.exists() else None
     said = run(*reader)
-    assert f"{weights}, your own file" in said and "touch" in said
+    assert f"{weights}, your own file" in said and "run again" in said
     assert (weights.read_bytes() if weights.exists() else None) == left
     assert (space.folder / "results/models/tiny/model.safetensors").is_symlink()
     assert (space.folder / "results/sources/tiny.provenance.json").exists()
@@ -307,7 +307,7 @@ def test_records_hold_the_sum_of_every_file_of_the_results(finished):
         path
         for path in results.rglob("*")
         if path.is_file()
-        and not {"logs", "store"} & set(path.parts)
+        and not tiny.BESIDE & set(path.parts)
         and not path.name.endswith(("provenance.json", ".snakemake_timestamp"))
     }
     assert set(summed) == files
@@ -503,8 +503,9 @@ def test_a_folder_is_not_unlocked_as_long_as_its_run_is_alive(tmp_path):
 
     (tmp_path / "results").mkdir()
     code = (
-        "import sys, time; from pathlib import Path; from actadd import runs; "
-        "runs.begin(Path('running'), Path('results')); print('held', flush=True); time.sleep(600)"
+        "import sys, time; from pathlib import Path; from actadd.pipeline import run_lock; "
+        "run_lock.begin(Path('running'), Path('results')); print('held', flush=True); "
+        "time.sleep(600)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -9,7 +9,7 @@ import pytest
 import tiny
 from actadd import SteeringVectors, UserError, load_vectors, save_vectors
 from actadd.config.checks import checked
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from actadd.vectors.derivation import derive_all_layers
 
 NOISE = np.random.default_rng(0).standard_normal((3, 32)).astype(np.float32)
@@ -43,7 +43,7 @@ def test_a_file_is_part_of_its_vectors_identity(folder):
     config = checked(settings(), folder)
 
     def jobs():
-        plan = Plan(config, folder)
+        plan = Graph(config, folder)
         of_vector = plan.activations("tiny", "mine"), plan.vectors("tiny", "mine")
         return [job.digest for job in (*of_vector, plan.cells("tiny", "ratio"))]
 

@@ -14,7 +14,7 @@ import pytest
 import tiny
 from actadd.data import datasets
 from actadd.measure.conditions import Condition, at_depth, expand
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from test_paper_config import COPIES, TERMS, loaded
 
 WEDDING_WORDS = [
@@ -379,7 +379,7 @@ def texts(name: str) -> dict[str, str]:
 
 
 def test_every_experiment_of_the_paper_is_in_the_table(paper):
-    plan = Plan(paper, tiny.ROOT)
+    plan = Graph(paper, tiny.ROOT)
     assert set(plan.experiments_of(plan.displays(paper=True))) == PUBLISHED.keys() | BEYOND
 
 

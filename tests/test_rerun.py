@@ -1,6 +1,5 @@
 """What a change reruns, and what it leaves: the real workflow on a tiny model."""
 
-import json
 import os
 import re
 import shutil
@@ -173,7 +172,8 @@ def test_digests_cover_every_module_that_a_job_loads(finished):
     seen = set()
     for path in (finished.folder / "imports").glob("*.json"):
         record = read_json(path)
-        spec = json.loads(record["arguments"][record["arguments"].index("--spec") + 1])
+        job = record["arguments"][record["arguments"].index("--job") + 1]
+        spec = read_json(finished.folder / job)["spec"]
         modules = [record["program"]]
         if record["program"] in ("programs.scores", "programs.validation"):
             modules.append(f"actadd.scorers.{spec['scorer']['kind']}")

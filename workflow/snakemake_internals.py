@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from snakemake.settings.types import RerunTrigger
+
 
 def shell_prefix(shell) -> str:
     """The prefix of another workflow that takes this one in, so that it stays in front of ours.
@@ -24,6 +26,26 @@ def limit_no_rate(workflow) -> None:
     """
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+
+
+def times_alone(workflow) -> None:
+    """Lets nothing but times decide what runs, which the jobs' files tell.
+
+    What Snakemake remembers of params, code and inputs is lost with its folder, and would run jobs
+    whose records say that nothing has changed. The rules of another workflow keep it.
+    """
+    if not is_module(workflow):
+        workflow.dag_settings.rerun_triggers = frozenset([RerunTrigger.MTIME])
+
+
+def is_forced(workflow) -> bool:
+    """Whether somebody has asked for jobs to run that need not."""
+    settings = workflow.dag_settings
+    return bool(settings.forceall or settings.forcerun or settings.forcetargets)
+
+
+def has_several_targets(workflow) -> bool:
+    return len(workflow.dag_settings.targets) > 1
 
 
 def rule_name(workflow, name: str) -> str:

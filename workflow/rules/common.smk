@@ -22,7 +22,7 @@ def at(path: str) -> Path:
     return (internals.storage_folder(workflow) or Path()) / internals.placed(workflow, path)
 
 
-FRESHNESS = Freshness(at)
+FRESHNESS = Freshness(GRAPH.everything, at)
 NEEDS = Needs(config, Path.cwd())
 
 
@@ -38,9 +38,13 @@ def reads(stage: str, **names: str):
 
     def inputs(wildcards):
         job = GRAPH.job(stage, **{**dict(wildcards.items()), **names})
+        flagged = str
         if workflow.is_main_process:
             judge(job)
-        files = {name: [ancient(own(file)) for file in files] for name, files in job.inputs.items()}
+            # A forced job is outdated by somebody's wish: what is below it runs too.
+            if FRESHNESS.may_wait(job) and not internals.is_forced(workflow):
+                flagged = ancient
+        files = {name: [flagged(own(file)) for file in files] for name, files in job.inputs.items()}
         return {"job": job.file, **files}
 
     return inputs
@@ -54,10 +58,11 @@ def own(file) -> str:
 
 def judge(job) -> None:
     """Writes a job's file, and says once why a job whose outputs are there has to run."""
-    known = job in FRESHNESS.states and at(job.file).exists()
-    if known and job in JUDGED:
+    if job in JUDGED:
         return
     JUDGED.add(job)
+    internals.times_alone(workflow)
+    FRESHNESS.several = internals.has_several_targets(workflow)
     try:
         state = FRESHNESS.write(job)
     except UserError as error:

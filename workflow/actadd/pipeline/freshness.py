@@ -1,7 +1,7 @@
 """Whether a job's outputs are what it would make now: decided by content, not by time.
 
-The record beside the outputs says which job made them, from what, and the sum of every file. Moving,
-copying or touching files changes none of that; nothing is known beside it.
+The record beside the outputs says which job made them, from what, and the sum of every file. To
+move, copy or touch files changes none of that, and nothing else is remembered.
 """
 
 import os
@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from actadd.base.errors import DamagedFile, UserError
 from actadd.base.files import json_text, read_json, write_text
-from actadd.pipeline.job import Job
+from actadd.pipeline.job import Job, walk
 from actadd.store import failed_cells, provenance, sums
 
 # The time of the file of a job that is up to date: older than any output. 2000-01-01.
@@ -30,13 +31,20 @@ class State:
 
 
 class Freshness:
-    """The state of jobs, each found out once."""
+    """The state of jobs, each found out once.
 
-    def __init__(self, at: Callable[[str], Path] = Path):
-        """at: where a path of the graph lies, as seen from the working directory."""
+    several: whether more than one target is asked for. asked: the first job that was asked for.
+    """
+
+    def __init__(self, jobs: Callable[[], list[Job]], at: Callable[[str], Path] = Path):
+        """jobs: all that may run. at: where a path lies, as seen from the working directory."""
+        self.jobs = jobs
         self.at = at
+        self.several = False
+        self.asked: list[Job] = []
         self.states: dict[Job, State] = {}
         self.records: dict[Job, dict[str, Any] | None] = {}
+        self._above: dict[Job, bool] = {}
 
     def state(self, job: Job) -> State:
         if job not in self.states:
@@ -48,6 +56,33 @@ class Freshness:
                 outdated = outdated or "something is to be made"
             self.states[job] = State(outdated, spreads)
         return self.states[job]
+
+    def may_wait(self, job: Job) -> bool:
+        """Whether a job above that runs does not mean that this one has to run.
+
+        Not if one further below is outdated: Snakemake 9.27 finds a job below one that runs by way
+        of those between them alone, whatever the times of its own files are.
+        """
+        if self.state(job).outdated:
+            return False
+        return not (self._runs_above(job) and job in self._above_outdated)
+
+    def _runs_above(self, job: Job) -> bool:
+        if job not in self._above:
+            self._above[job] = any(
+                self.state(above).outdated or self._runs_above(above) for above in job.above
+            )
+        return self._above[job]
+
+    @cached_property
+    def _above_outdated(self) -> set[Job]:
+        """The jobs above those that are outdated, though something was made.
+
+        What was never made is found as missing, unless it is the target itself, or one of several.
+        """
+        below = [job for job in self.jobs() if self.record(job) or self.several]
+        below = [job for job in [*below, *self.asked] if job.stage != "complete"]
+        return set(walk(job for job in below if self.state(job).outdated))
 
     def record(self, job: Job) -> dict[str, Any] | None:
         """The record of what was made; None if there is none that can be read."""
@@ -79,11 +114,11 @@ class Freshness:
 
     def _other_inputs(self, job: Job, read: dict[str, str]) -> str:
         """Whether a job above has made other files since, such as another measurement of time."""
-        folder = os.path.dirname(job.record)
+        folder = Path(job.record).parent
         known = {os.path.normpath(f"{folder}/{name}"): value for name, value in read.items()}
         for above in job.counted:
             record = self.record(above)
-            start = os.path.dirname(above.record)
+            start = Path(above.record).parent
             for name, value in (record["outputs"] if record else {}).items():
                 if known.get(os.path.normpath(f"{start}/{name}"), value) != value:
                     return f"above: {above.name}"
@@ -96,6 +131,7 @@ class Freshness:
         that is not. Raises UserError if it cannot be written.
         """
         state, path = self.state(job), self.at(job.file)
+        self.asked = self.asked or [job]
         try:
             if state.outdated:
                 self._write_outdated(job, state, path)

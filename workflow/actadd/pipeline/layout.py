@@ -33,7 +33,7 @@ class Stage:
     """One kind of job.
 
     name: pattern of its name, by which its log, benchmark, job file and note of failures are
-    called. outputs: output -> pattern below results, "" for none. folders: those outputs that are folders.
+    called. outputs: output -> pattern below results, "" for none. folders: which are folders.
     fills: whether it fills cells of the store, some of which may fail.
     """
 

@@ -59,9 +59,7 @@ class Graph(Displays):
             "paper_explorer": lambda: explorer("paper_"),
         }
         for each in (*paper, *own):
-            named[target_of(*each)] = lambda each=each: self.shown(
-                [each], self.experiments_of([each])
-            )
+            named[target_of(*each)] = partial(self.shown, [each], self.experiments_of([each]))
         return named
 
     def target(self, name: str) -> list[Job]:
