@@ -63,9 +63,9 @@ def replaces_config(workflow) -> bool:
     return workflow.config_settings.replace_workflow_config
 
 
-def placed(workflow, path: str) -> str:
-    """Where a path of a rule lies: below the prefix that another workflow gives this module."""
-    return str(workflow.modifier.path_modifier.replace_prefix(path))
+def prefix(workflow) -> str:
+    """What another workflow that takes this one in puts before the paths of its rules."""
+    return workflow.modifier.path_modifier.replace_prefix("x").removesuffix("x")
 
 
 def storage_folder(workflow) -> Path | None:

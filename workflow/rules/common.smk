@@ -17,9 +17,14 @@ CONDA = "../../environment.yml"
 NOTHING = "_"
 
 
+# What stands before the paths of the layout: a cluster's storage, another workflow's prefix.
+PREFIX = internals.prefix(workflow)
+FOLDER = (internals.storage_folder(workflow) or Path()) / PREFIX
+
+
 def at(path: str) -> Path:
     """Where a path of the layout lies, as seen from the working directory."""
-    return (internals.storage_folder(workflow) or Path()) / internals.placed(workflow, path)
+    return FOLDER / path
 
 
 FRESHNESS = Freshness(GRAPH.everything, at)
@@ -52,8 +57,7 @@ def reads(stage: str, **names: str):
 
 def own(file) -> str:
     """A path for Snakemake, which puts a module's prefix in front; but not of the user's files."""
-    moved = internals.placed(workflow, layout.RESULTS) != layout.RESULTS
-    return str(Path(file.path).absolute()) if moved and file.job is None else file.path
+    return str(Path(file.path).absolute()) if PREFIX and file.job is None else file.path
 
 
 def judge(job) -> None:

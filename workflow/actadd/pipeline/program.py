@@ -20,7 +20,7 @@ Paths = dict[str, Any]
 
 def run(
     doc: str,
-    work: Callable[..., dict | None],
+    work: Callable[..., dict[str, Any] | None],
     *,
     inputs: str = "",
     outputs: str = "",

@@ -74,10 +74,10 @@ def write(
     path: Path,
     *,
     stage: str,
-    spec: dict,
+    spec: dict[str, Any],
     code: str,
     job: str,
-    facts: dict,
+    facts: dict[str, Any],
     outputs: Iterable[Path],
     inputs: Mapping[Path, str],
 ) -> None:
@@ -228,7 +228,7 @@ def discard(path: Path, beside: Path) -> None:
     remove(beside)
 
 
-def _listed(path: Path, beside: Path, record: dict) -> dict[str, str]:
+def _listed(path: Path, beside: Path, record: dict[str, Any]) -> dict[str, str]:
     """What a record says of a path: the sums of the file, or of those in the folder, by name."""
     name = path.relative_to(beside.parent).as_posix()
     return {

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 
 from actadd.pipeline.graph.displays import STAGE, Display, Displays
+from actadd.pipeline.graph.sources import once
 from actadd.pipeline.job import Job, walk
 from actadd.pipeline.layout import MEASURES
 
@@ -21,8 +23,10 @@ class Graph(Displays):
         """The job of a stage in the layout, by the names in its paths."""
         kind = stage.removesuffix("_gather")
         if kind.removesuffix("_shard") in MEASURES:
-            return self.shard(**names) if kind.endswith("_shard") else self.cells(**names)
-        job: Job = getattr(self, kind)(**names)
+            kind = "shard" if kind.endswith("_shard") else "cells"
+        method = getattr(self, kind)
+        # By position, as the graph itself asks for them: the same job is the same object.
+        job: Job = method(*(names[name] for name in signature(method).parameters))
         return job
 
     def runs(self, experiments: list[str]) -> list[Job]:
@@ -82,6 +86,7 @@ class Graph(Displays):
         ]
         return list(walk(jobs))
 
+    @once
     def complete(self, target: str) -> Job:
         """The last job of a target: it fails if cells failed in a job above it."""
         jobs = self.target(target)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from actadd.pipeline.graph.experiments import Experiments, joined
+from actadd.pipeline.graph.sources import once
 from actadd.pipeline.job import File, Inputs, Job
 from actadd.results import displays
 
@@ -61,6 +62,7 @@ class Displays(Experiments):
             return vectors
         return [*entry["vectors"], *filter(None, [entry.get("relative_to")])]
 
+    @once
     def display(self, section: str, name: str) -> Job:
         """A figure (section "figures") or a table to read (section "tables")."""
         entry = self.config[section][name]
@@ -127,6 +129,7 @@ class Displays(Experiments):
 
     # --- published numbers beside ours -----------------------------------------------------------
 
+    @once
     def comparison(self) -> Job:
         entry = self.config["comparison"]
         context = {
@@ -188,6 +191,7 @@ class Displays(Experiments):
                     files["scores"] |= dict.fromkeys(scores.files("scores"))
         return {kind: tuple(each) for kind, each in files.items()}
 
+    @once
     def explorer_page(self, part: str) -> Job:
         """A page to read completions by: part "" of the default target, "paper_" of the paper's."""
         paper = self.displays(paper=True)

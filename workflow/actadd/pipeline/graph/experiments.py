@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from actadd.pipeline.graph.sources import once
 from actadd.pipeline.graph.vectors import Vectors
 from actadd.pipeline.job import File, Inputs, Job
 from actadd.scorers import ASKING
@@ -12,6 +13,7 @@ class Experiments(Vectors):
 
     # --- cells -----------------------------------------------------------------------------------
 
+    @once
     def cells(self, model: str, experiment: str) -> Job:
         """Completions, log-probabilities or divergence, whichever the experiment measures.
 
@@ -19,6 +21,7 @@ class Experiments(Vectors):
         """
         return self._cells(model, experiment)
 
+    @once
     def shard(self, model: str, experiment: str, shard: str, shards: str) -> Job:
         """The job that fills some of an experiment's cells."""
         return self._cells(model, experiment, {"shard": shard, "shards": shards})
@@ -51,7 +54,10 @@ class Experiments(Vectors):
         stage = f"{measure}_shard" if shard else measure
         if not shard and (shards := self._shards(experiment)):
             stage = f"{measure}_gather"
-            records = [self.shard(model, experiment, **each).files("provenance") for each in shards]
+            records = [
+                self.shard(model, experiment, each["shard"], each["shards"]).files("provenance")
+                for each in shards
+            ]
             inputs["shards"] = _waited(records)
         return self._job(
             stage,
@@ -78,6 +84,7 @@ class Experiments(Vectors):
             inputs["shape"] = self.shape_file(model)
         return inputs
 
+    @once
     def choice(self, model: str, experiment: str) -> Job:
         sources = self.choice_sources(experiment)
         settings = {"name": experiment, "choices": self.experiment(experiment)["choices"]}
@@ -128,6 +135,7 @@ class Experiments(Vectors):
         """Whether a server is asked, whose answers are kept."""
         return self.config["scorers"][name]["kind"] in ASKING
 
+    @once
     def classifier(self, scorer: str) -> Job:
         entry = {**self.config["scorers"][scorer], "name": scorer}
         for label in ("validate", "note", "cut"):
@@ -140,10 +148,12 @@ class Experiments(Vectors):
     def _scorer_modules(self, name: str, program: str) -> tuple[str, ...]:
         return (program, f"actadd.scorers.{self.config['scorers'][name]['kind']}")
 
+    @once
     def scores(self, model: str, experiment: str, scorer: str) -> Job:
         """A scorer's table; with shards and a model that judges, the job that gathers them."""
         return self._scores(model, experiment, scorer)
 
+    @once
     def scores_shard(
         self, model: str, experiment: str, scorer: str, shard: str, shards: str
     ) -> Job:
@@ -168,7 +178,9 @@ class Experiments(Vectors):
         if shards and not shard:
             stage = "scores_gather"
             records = [
-                self.scores_shard(model, experiment, scorer, **each).files("provenance")
+                self.scores_shard(model, experiment, scorer, each["shard"], each["shards"]).files(
+                    "provenance"
+                )
                 for each in shards
             ]
             inputs["shards"] = _waited(records)
@@ -180,6 +192,7 @@ class Experiments(Vectors):
             inputs,
         )
 
+    @once
     def validation(self, scorer: str) -> Job:
         entry = self.scorer_entry(scorer)
         inputs = {
@@ -193,6 +206,7 @@ class Experiments(Vectors):
     def validated_scorers(self) -> list[str]:
         return [name for name, entry in self.config["scorers"].items() if "validate" in entry]
 
+    @once
     def scorer_card(self) -> Job:
         labels = ("kind", "note", "validate")
         entries = [
@@ -211,6 +225,7 @@ class Experiments(Vectors):
 
     # --- summaries, timings ----------------------------------------------------------------------
 
+    @once
     def summary(self, model: str, experiment: str) -> Job:
         entry = self.experiment(experiment)
         scorers = entry.get("scorers", [])
@@ -228,6 +243,7 @@ class Experiments(Vectors):
             inputs,
         )
 
+    @once
     def overhead(self, overhead: str, subject: str) -> Job:
         """subject: one of the models, or of the shapes with random weights."""
         entry = self.config["overheads"][overhead]

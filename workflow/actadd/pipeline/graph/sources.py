@@ -1,9 +1,9 @@
 """Stages that make models and data ready: fetched, checked, verified, in one form."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, cast
 
 from actadd.config.licences import terms, unaccepted
 from actadd.data.fetch import own_files
@@ -25,6 +25,23 @@ PACKAGES = {
 }
 
 
+P = ParamSpec("P")
+
+
+def once(method: Callable[Concatenate[Any, P], Job]) -> Callable[Concatenate[Any, P], Job]:
+    """A method of the graph that makes each job once: the same job is the same object."""
+
+    @wraps(method)
+    def job(self: Any, *args: P.args, **names: P.kwargs) -> Job:
+        key = (method.__name__, args, tuple(sorted(names.items())))
+        if key not in self._jobs:
+            self._jobs[key] = method(self, *args, **names)
+        made: Job = self._jobs[key]
+        return made
+
+    return cast("Callable[Concatenate[Any, P], Job]", job)
+
+
 class Base:
     """A validated config, and its jobs as far as somebody has asked for them."""
 
@@ -32,7 +49,7 @@ class Base:
         """root: the folder that relative paths in the config start from."""
         self.config = config
         self.root = root
-        self._jobs: dict[tuple[str, str], Job] = {}
+        self._jobs: dict[tuple[Any, ...], Job] = {}
 
     def _job(
         self,
@@ -46,13 +63,13 @@ class Base:
         """The job of a stage with some names. about: further fields of `Job`."""
         kind = stage.removesuffix("_shard").removesuffix("_gather")
         fields = {"rule": stage, "needs": PACKAGES.get(kind, MODELS), **about}
-        job = Job(stage, names, settings=settings, modules=modules, inputs=inputs or {}, **fields)
-        return self._jobs.setdefault((job.rule, job.name), job)
+        return Job(stage, names, settings=settings, modules=modules, inputs=inputs or {}, **fields)
 
 
 class Sources(Base):
     """What is fetched and made ready."""
 
+    @once
     def fetch(self, source: str) -> Job:
         entry, sums = self.config["sources"][source], None
         if entry["type"] == "path":
@@ -73,6 +90,7 @@ class Sources(Base):
     def _source(self, name: str) -> tuple[File, ...]:
         return self.fetch(name).files("folder")
 
+    @once
     def model(self, model: str) -> Job:
         entry = self.config["models"][model]
         fields = ("format", "layers", "parameters", "bos", "pad", "chat_template")
@@ -105,6 +123,7 @@ class Sources(Base):
         compute = {k: v for k, v in self.compute(model).items() if k != "threads"}
         return {"dtype": self.config["models"][model]["dtype"], "compute": compute}
 
+    @once
     def verification(self, model: str) -> Job:
         """The job apart that verifies a model; only where `verifies_apart`."""
         settings = {"name": model, **self._verifying(model)}
@@ -134,6 +153,7 @@ class Sources(Base):
         """Whether the rows of a batch are proposed from the machine's memory."""
         return bool(self.config["compute"]["batch_rows"] == "auto")
 
+    @once
     def batch_shape(self, model: str) -> Job:
         """The job that proposes the rows of a batch; only where `proposes_rows`."""
         settings = {"dtype": self.config["models"][model]["dtype"], "compute": self.compute(model)}
@@ -146,6 +166,7 @@ class Sources(Base):
         """The proposed batch shape of a model; nothing if the config says how many rows."""
         return self.batch_shape(model).files("shape") if self.proposes_rows else ()
 
+    @once
     def dataset(self, dataset: str) -> Job:
         entry = self.config["datasets"][dataset]
         settings = {key: value for key, value in entry.items() if key != "title"}
@@ -222,6 +243,7 @@ class Sources(Base):
             "remedy": f"take another split there or in {fit}, or write {key}.allow_overlap: true",
         }
 
+    @once
     def overlaps(self, section: str, name: str) -> Job:
         """The comparison of an experiment's, or of a scorer's, texts with what is fitted."""
         pairs = self.overlap_pairs(section, name)

@@ -4,7 +4,7 @@ from typing import Any
 
 from actadd.measure.conditions import at_depth, expand, vectors_needed
 from actadd.pipeline import layout
-from actadd.pipeline.graph.sources import Sources
+from actadd.pipeline.graph.sources import Sources, once
 from actadd.pipeline.job import File, Job
 
 
@@ -25,6 +25,7 @@ class Vectors(Sources):
         name: str = self.config["vectors"][vector].get("like", vector)
         return name
 
+    @once
     def activations(self, model: str, vector: str) -> Job:
         entry = {**self.config["vectors"][vector], "name": vector}
         if entry["kind"] == "file":
@@ -37,6 +38,7 @@ class Vectors(Sources):
         }
         return self._by_layer("activations", model, vector, settings, self.model_files(model))
 
+    @once
     def vectors(self, model: str, vector: str) -> Job:
         entry = {**self.config["vectors"][vector], "name": vector}
         layers = self.activations(model, self.contrast(vector)).files("layers")
@@ -62,6 +64,7 @@ class Vectors(Sources):
         jobs = (self.vectors(model, vector) for model in models for vector in vectors)
         return tuple(file for job in jobs for file in job.files("norms"))
 
+    @once
     def lens(self, model: str, lens: str) -> Job:
         entry = self.config["lenses"][lens]
         settings = {
