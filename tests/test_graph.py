@@ -113,10 +113,9 @@ def test_every_output_that_is_gone_or_changed_makes_its_job_outdated_and_no_othe
 
 
 def outputs_of(job) -> list[str]:
-    """A job's outputs; a source of links to the user's files has none of its own but the record."""
-    return [
-        p for paths in job.outputs.values() for p in paths if job.stage != "fetch" or ".js" in p
-    ]
+    """A job's outputs; of a folder of links to the user's files, only the record."""
+    named = [path for paths in job.outputs.values() for path in paths]
+    return [path for path in named if job.stage != "fetch" or path == job.record]
 
 
 def files(path: Path) -> list[Path]:
