@@ -15,7 +15,7 @@ sys.path.insert(0, str(WORKFLOW))
 import snakemake_internals as internals
 from actadd.base.errors import UserError, print_anything
 from actadd.config.checks import checked
-from actadd.config.files import in_order, load
+from actadd.config.files import load
 from actadd.pipeline import run_lock
 from actadd.pipeline.graph import Graph, target_of
 
@@ -24,22 +24,20 @@ shell.prefix(internals.program_prefix(shell, WORKFLOW))
 print_anything()
 
 # --- config ---------------------------------------------------------------------------------------
-# The paper's experiments, at a small size; what the config says comes on top, then --configfile.
-SMALL = "config/paper_small.yaml"
-FILES = [file for file in (SMALL, "config.yaml") if Path(file).exists()]
+# config.yaml on top of what it builds on, then --configfile. They are read here, with line numbers,
+# before Snakemake reads them: it would keep the last of two equal keys, and run `__use_yte__`.
+FILES = [*filter(Path.exists, [Path("config.yaml")]), *workflow.configfiles]
+if internals.replaces_config(workflow):
+    FILES = workflow.configfiles
 
 try:
-    # Before Snakemake reads them: it would keep the last of two equal keys, and run `__use_yte__`.
-    # As a module of another workflow, the config comes from there.
-    written = load([] if internals.is_module(workflow) else [*FILES, *workflow.configfiles])
-    if internals.replaces_config(workflow):
-        written = load(workflow.configfiles)
+    if internals.is_module(workflow):
+        # As a module of another workflow, the config comes from there.
+        written = load([], config)
+    else:
+        written = load(FILES, internals.command_line_config(workflow))
 except UserError as error:
     raise WorkflowError(str(error)) from None
-
-if SMALL in FILES:
-
-    configfile: SMALL
 
 
 configfile: "config.yaml"
@@ -51,7 +49,7 @@ RUNNING = Path(".snakemake/running")
 try:
     if "--unlock" in sys.argv:
         run_lock.refuse_if_running(RUNNING)
-    config = checked(in_order(config, written), Path.cwd())
+    config = checked(written, Path.cwd())
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

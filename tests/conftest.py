@@ -6,12 +6,15 @@ import os
 # way on two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import threading
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-import browser
-import tiny
+from actadd.models import preparation
+from builders import browser, tiny
+from builders.judge import KEY, Server
 
 
 @pytest.fixture(scope="session")
@@ -22,11 +25,10 @@ def tiny_model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(tiny_model, tmp_path_factory) -> Path:
     """The tiny model as the workflow makes it ready. Read it; never change it."""
-    from actadd.models import loading
 
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
     folder = tmp_path_factory.mktemp("prepared") / "tiny"
-    loading.prepare(entry, tiny_model, folder)
+    preparation.prepare(entry, tiny_model, folder)
     return folder
 
 
@@ -55,3 +57,51 @@ def opened(chromium):
     """Opens pages in Chromium: (path, fragment, **options of the tab) -> the tab."""
     with browser.opening(chromium) as show:
         yield show
+
+
+@pytest.fixture
+def draw(tmp_path, monkeypatch):
+    """Draws figures of made-up rows, see builders.figures.drawing."""
+    from builders import figures
+
+    with figures.drawing(tmp_path, monkeypatch) as draw:
+        yield draw
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("ACTADD_RETRY_SECONDS", "0")
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    started = Server()
+    yield started
+    started.http.shutdown()
+    started.http.server_close()
+
+
+@pytest.fixture
+def judge(server, tmp_path):
+    return {
+        "kind": "llm_judge",
+        "name": "judge",
+        "url": f"http://127.0.0.1:{server.http.server_port}/v1",
+        "model": "m",
+        "key_env": "JUDGE_KEY",
+        "question": "Is this happy? {completion}",
+        "answers": str(tmp_path / "answers"),
+    }
+
+
+@pytest.fixture
+def serve():
+    """Starts servers, and stops them at the end."""
+    servers = []
+
+    def start(handler) -> str:
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

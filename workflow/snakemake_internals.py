@@ -63,6 +63,11 @@ def replaces_config(workflow) -> bool:
     return workflow.config_settings.replace_workflow_config
 
 
+def command_line_config(workflow) -> dict:
+    """What --config says."""
+    return workflow.config_settings.config
+
+
 def prefix(workflow) -> str:
     """What another workflow that takes this one in puts before the paths of its rules."""
     return workflow.modifier.path_modifier.replace_prefix("x").removesuffix("x")

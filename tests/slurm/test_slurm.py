@@ -6,16 +6,15 @@ import signal
 import subprocess
 import time
 
-import cluster
 import pytest
 
-import tiny
+from builders import cluster, tiny
 
 pytestmark = pytest.mark.slurm
 
 # The profile as it is, but for what a cluster without accounting needs, and more impatient.
 ON_SLURM = (
-    *("--workflow-profile", "workflow/profiles/slurm"),
+    *("--workflow-profile", "profiles/slurm"),
     *("--slurm-status-command", "squeue", "--slurm-no-account"),
     *("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"),
 )

@@ -8,11 +8,12 @@ from actadd.pipeline import layout, reasons
 from actadd.pipeline.freshness import Freshness
 from actadd.pipeline.resources import Needs
 from actadd.pipeline.run_summary import summary
+from actadd.results.displays.needs import kind_of
 from actadd.store import failed_cells
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-CONDA = "../../environment.yml"
+CONDA = "../envs/runtime.yml"
 # What no name of a config is: a wildcard constraint that nothing meets.
 NOTHING = "_"
 
@@ -191,8 +192,8 @@ def display_labels(section: str):
 
 def display_category(wildcards) -> str:
     """The part of the report in which a table stands."""
-    kind = config["tables"][wildcards.display]["kind"]
-    return "Paper against ours" if kind == "comparison" else "Tables"
+    kind = kind_of("tables", config["tables"][wildcards.display])
+    return "Paper against ours" if "comparison" in kind.reads else "Tables"
 
 
 # --- what a run says ------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 # Steering vectors at every layer, and their norms (paper, Algorithm 1, step 2, and section 3).
 #
 # in   results/activations/{model}/{contrast}/, or a file of the user's
-# out  results/vectors/{model}/{vector}/layer_{NN}.safetensors and norms.csv
+# out  results/vectors/{model}/{vector}/vector.safetensors and norms.csv
 
 
 for model in config["models"]:
@@ -29,5 +29,5 @@ for model in config["models"]:
         shell:
             "python -m programs.vectors --job {input.job} "
             "--activations {input.activations} --file {input.file:q} "
-            "--layers {output.layers} --norms {output.norms} "
+            "--vector {output.vector} --norms {output.norms} "
             "--provenance {output.provenance} 2>&1 | tee {log}"

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from actadd.base.errors import UserError, print_anything
 from actadd.base.files import REMEDIES, system_error
-from actadd.engine.alignment import Position
+from actadd.engine.placement import Position
 
 # The command line of the copy of the workflow in whose folder it is called.
 OWN = Path("workflow/actadd/__main__.py")
@@ -71,7 +71,7 @@ Configs = Annotated[
     typer.Argument(
         metavar="[CONFIG]...",
         show_default=False,
-        help="Config files on top of config/paper_small.yaml and config.yaml, as --configfile.",
+        help="Config files on top of config.yaml, as --configfile.",
     ),
 ]
 Results = Annotated[Path, typer.Option(help="The folder of results.")]

@@ -14,12 +14,13 @@ from actadd.cli import rates
 from actadd.cli.project import conditions
 from actadd.cli.shown import size, table
 from actadd.measure.experiment import Experiment
-from actadd.measure.measurement import Measure, cells_of
+from actadd.measure.measurement import cells_of
+from actadd.measure.measures import Cells
 from actadd.models.batch_rows import ROWS_PER_TEXT, resolved
 from actadd.pipeline import layout
 from actadd.pipeline.graph import Graph
 from actadd.pipeline.job import Job
-from actadd.scorers import KINDS
+from actadd.scorers.kinds import reads
 from actadd.scorers.scores import keyed
 from actadd.store.cells import CellStore
 from actadd.store.provenance import job_of
@@ -110,7 +111,7 @@ def score_cells(completions: Path, entry: dict[str, Any]) -> list[tuple[str, int
     """
     if not completions.exists():
         return []
-    kind = KINDS[entry["kind"]] or ""
+    kind = reads(entry["kind"]) or ""
     stages = {"classifier": ("classifier", "scorer", "name"), "source": ("fetch", "source", kind)}
     stage, name, key = stages.get(kind, (kind, kind, kind))
     folder = one_output(stage, "folder", **{name: entry[key]}) if kind else None
@@ -168,7 +169,7 @@ def forecast(graph: Graph, model: str, experiment: str, known: list[dict[str, An
     return replace(found, seconds=_seconds(graph, found, known, whole))
 
 
-def _completions(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work:
+def _completions(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
     spec = experiment.spec
     units: Counter = Counter()
     drawn = judged = 0
@@ -188,7 +189,7 @@ def _completions(experiment: Experiment, cells: Measure, wanted: list[int]) -> W
     return Work(passes, drawn, read, computed, judged)
 
 
-def _logprobs(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work:
+def _logprobs(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
     from actadd.engine.batching import by_length
 
     rows = max(1, experiment.spec["batch_rows"] // ROWS_PER_TEXT)
@@ -204,7 +205,7 @@ def _logprobs(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work
     return Work(passes, read=read)
 
 
-def _divergence(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work:
+def _divergence(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
     rows = [row for index in wanted for row in (*cells.plain, *cells.encoded[index])]
     return Work(len(rows), read=sum(map(len, rows)))
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import typer
 
 from actadd.base.errors import DamagedFile
-from actadd.base.files import sha256_file
 from actadd.cli.store import files, is_cell
 from actadd.pipeline import layout
 from actadd.pipeline.graph import Graph
+from actadd.store import sums
 from actadd.store.cells import sealed
 from actadd.store.provenance import read, record_beside
 
@@ -89,7 +89,7 @@ def _of_record(record: Path, listed: set[Path]) -> Iterator[Fault]:
         listed.add(file)
         if not file.is_file():
             what = "is gone"
-        elif sha256_file(file) != wanted:
+        elif sums.sha256(file) != wanted:
             what = "its sha256 is not that of its record"
         else:
             continue

@@ -41,8 +41,8 @@ def size_of(
     model_dir: Path, dtype: str, quantization: str | None = None, trust_remote_code: bool = False
 ) -> Size:
     """The size of a prepared model when it is run in a dtype, its weights quantized or not."""
-    from actadd.models.checkpoints import weight_files
-    from actadd.models.loading import read_config
+    from actadd.models.configs import read_config
+    from actadd.models.folders import weight_files
 
     config = read_config(model_dir, trust_remote_code, model_dir.name)
     stored = sum(path.stat().st_size for path in weight_files(model_dir))

@@ -15,7 +15,8 @@ import numpy as np
 
 from actadd.base.errors import UserError, shown
 from actadd.base.files import read_json
-from actadd.models.checkpoints import check_folder, last_hidden_state, load_whole
+from actadd.models.folders import check_folder
+from actadd.models.weights import last_hidden_state, load_whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -13,7 +13,8 @@ from typing import Any
 from actadd.base.errors import UserError, named, shown
 from actadd.base.files import digest, read_json
 from actadd.engine import chat
-from actadd.engine.tokens import Tokens, single_token
+from actadd.engine.tokenizers import single_token
+from actadd.engine.tokens import Tokens
 
 # What a tokenizer is read from.
 FILES = ("tokenizer.json", "vocab*", "tekken.json", "*.model", "*.tiktoken", "*.vocab", "*.bpe")
@@ -140,7 +141,7 @@ def _deciding(tokenizer: Any) -> dict[str, Any]:
 def facts(spec: dict, folder: Path, tokenizer: Any, config: Any, rows: int) -> tuple[dict, dict]:
     """What model.json says of a model's tokens: what its identity holds, and what it does not.
 
-    spec: as `loading.prepare` takes it. folder: has tokenizer.json. tokenizer: as `load`
+    spec: as `preparation.prepare` takes it. folder: has tokenizer.json. tokenizer: as `load`
     returns it, or None where there is none but that file. config: the text part of transformers'.
     rows: token ids that the model has.
     Raises UserError if a token is none, or the model has no embedding of it.

@@ -25,19 +25,18 @@ from torch import Tensor, nn
 
 from actadd.base.errors import UserError, named
 from actadd.base.files import remove, write_json
+from actadd.engine.additions import Addition, TraceEntry
 from actadd.engine.batching import is_out_of_memory, left_pad
-from actadd.engine.kv_cache import Reading
+from actadd.engine.drawing.kv_cache import Reading
+from actadd.engine.hooks import is_hooked, record_activations
 from actadd.engine.shared_layers import outputs_below, resumed_at
-from actadd.engine.steering import (
-    Addition,
-    Touch,
+from actadd.engine.steering import steer
+from actadd.engine.structure import (
     blocks,
     cache_name,
     input_device,
     language_model,
     model_inputs,
-    record_activations,
-    steer,
 )
 
 # Tokens of each prompt, tokens that follow it, and columns of their batch: each row has padding.
@@ -124,7 +123,9 @@ _known: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
 
 def ensure(model: nn.Module) -> None:
-    """Verifies a model that was not yet, or is not any more what it was then."""
+    """Verify a model unless it was, as it is now, or has hooks of ours: within them it was."""
+    if is_hooked(model):
+        return
     state = _state(model)
     if _known.get(model) != state:
         try:
@@ -341,7 +342,7 @@ class _Checks:
 
     def stream(self) -> tuple[float, float]:
         self.padded = self.batch()
-        recorded = record_activations(self.model, self.whole, self.mask, verify=False)
+        recorded = record_activations(self.model, self.whole, self.mask)
         rows, tokens = self.whole.shape
         if recorded.shape[:3] != (self.depth, rows, tokens):
             raise UserError(f"it has the form {list(recorded.shape)}")
@@ -381,8 +382,8 @@ class _Checks:
     def additions(self) -> tuple[float, float]:
         """Everything that is added, seen by hooks before and behind the library's, in each pass."""
         self.planned = self._planned()
-        trace: list[Touch] = []
-        steering = steer(self.model, self.planned, self.prompt_mask, trace, verify=False)
+        trace: list[TraceEntry] = []
+        steering = steer(self.model, self.planned, self.prompt_mask, trace)
         with self.watched() as before, steering, self.watched() as behind:
             self.steered = self._decoded()
         # Without a cache each step reads all columns again.
@@ -434,7 +435,7 @@ class _Checks:
             offs = [off for _, _, off in self._against(self._by_hand(changes), alone)]
             noise = float(torch.cat(offs).max().clamp(max=UNSTEADY))
             self.bounds = [bound.clamp(min=FACTOR * noise) for bound in self.bounds]
-        with steer(self.model, self.planned, self.mask, prompt_lengths=LENGTHS, verify=False):
+        with steer(self.model, self.planned, self.mask, prompt_lengths=LENGTHS):
             whole = self.batch()
         return self._worst(self._steps(self.steered, alone) + self._against(whole, alone))
 

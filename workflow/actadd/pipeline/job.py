@@ -7,8 +7,7 @@ from typing import Any
 
 from actadd.base.files import canonical, digest
 from actadd.pipeline import layout
-from actadd.store.digests import code_digest
-from actadd.store.provenance import versions
+from actadd.store.digests import code_digest, package_versions
 
 
 def job_digest(spec: dict[str, Any], code: str, packages: Mapping[str, str]) -> str:
@@ -39,8 +38,7 @@ class Job:
 
     stage: its kind in `layout.STAGES`. names: the wildcards of its paths. rule: the rule that runs
     it. settings: the part of the config that it depends on. modules: those that do it; none if our
-    code does not change what it makes. inputs: argument of its program -> files. needs: packages
-    that can change its numbers. sums: digests of the user's own files that it reads; called when
+    code does not change what it makes. inputs: argument of its program -> files. sums: digests of the user's own files that it reads; called when
     the digest is asked for, since a file may be large. layers: of its model, if it writes a file
     for each.
     """
@@ -51,7 +49,6 @@ class Job:
     settings: dict[str, Any]
     modules: tuple[str, ...] = ()
     inputs: Inputs = field(default_factory=dict)
-    needs: tuple[str, ...] = ()
     sums: Callable[[], Any] | None = None
     layers: int = 0
 
@@ -70,9 +67,8 @@ class Job:
 
     @cached_property
     def packages(self) -> dict[str, str]:
-        """Versions of the packages that can change its numbers, as far as they are installed."""
-        installed = versions()
-        return {name: installed[name] for name in self.needs if name in installed}
+        """Versions of the packages that can change its numbers."""
+        return package_versions(*self.modules) if self.modules else {}
 
     @cached_property
     def outputs(self) -> dict[str, list[str]]:

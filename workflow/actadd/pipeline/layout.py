@@ -7,11 +7,10 @@ that are not given stay in braces, which makes the pattern of a Snakemake rule.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from actadd.measure.measures import MEASURES
+
 # Relative to the working directory; Snakemake puts a module's prefix in front.
 RESULTS = "results"
-
-# What an experiment may measure: each a module of actadd.measure with a class `Cells`.
-MEASURES = ("completions", "logprobs", "divergence")
 
 # Written beside the graph: by no rule as an output.
 STORE = f"{RESULTS}/store"
@@ -80,7 +79,7 @@ STAGES = {
     "vectors": Stage(
         "vectors/{model}/{vector}",
         {
-            "layers": "vectors/{model}/{vector}/layer_{layer}.safetensors",
+            "vector": "vectors/{model}/{vector}/vector.safetensors",
             "norms": "vectors/{model}/{vector}/norms.csv",
             RECORD: "vectors/{model}/{vector}/provenance.json",
         },
@@ -169,12 +168,6 @@ def outputs(stage: str, layers: int = 0, **names: str) -> dict[str, list[str]]:
         ]
         for output, pattern in STAGES[stage].outputs.items()
     }
-
-
-def layer_file(stage: str, layer: int, **names: str) -> str:
-    """The file of one layer among a job's outputs."""
-    pattern = STAGES[stage].outputs["layers"]
-    return f"{RESULTS}/{_fill(pattern, {**names, 'layer': f'{layer:02d}'})}"
 
 
 def name(stage: str, **names: str) -> str:

@@ -12,6 +12,7 @@ import psutil
 
 from actadd.base.errors import UserError, print_anything
 from actadd.base.files import REMEDIES, read_json, system_error
+from actadd.base.kinds import load_plugin
 from actadd.pipeline import devices
 from actadd.store import provenance
 
@@ -73,6 +74,8 @@ def run(
     # Torch then asks for large pages: new logits are otherwise a page fault for each 4 kB.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
+        for plugin in spec.get("plugins", ()):
+            load_plugin(Path(plugin))
         expected = set(spec.get("upstream", {}).values())
         read, written = (_paths(chosen(names)) for names in (inputs, outputs))
         sums: dict[Path, str] = {}

@@ -16,10 +16,10 @@ from actadd.base.files import (
     write_frames,
     write_json,
 )
+from actadd.base.kinds import build
 from actadd.data import datasets
-from actadd.scorers import KINDS, metrics, scorer
+from actadd.scorers.kinds import SCORERS, Validation, metrics
 from actadd.store.cells import CellStore, Made, cell_key, check_filled, fill
-from actadd.store.digests import code_digest
 from actadd.store.sums import sha256
 
 # Keys of a scorer's entry that change no score. The name of its model or source is left out too:
@@ -33,7 +33,7 @@ def _inputs_digest(inputs: Path | None) -> str | None:
         return None
     record = inputs / "model.json"
     if record.exists():
-        return read_json(record)["identity"]
+        return str(read_json(record)["identity"])
     files = sorted(path for path in inputs.rglob("*") if path.is_file())
     return digest({path.relative_to(inputs).as_posix(): sha256(path) for path in files})
 
@@ -43,19 +43,20 @@ TEXTS = ("prompt", "completion", "failed")
 
 
 def keyed(
-    entry: dict, completions: Path, inputs: Path | None
+    entry: dict[str, Any], completions: Path, inputs: Path | None
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each cell of completions, with the key under which a scorer's scores of it are stored.
 
     entry: the scorer's config entry. inputs: what it reads besides.
     """
-    given = _inputs_digest(inputs)
-    code = code_digest("actadd.scorers.scores", f"actadd.scorers.{entry['kind']}")
-    labels = {*LABELS, KINDS[entry["kind"]]}
+    kind = SCORERS[entry["kind"]]
+    read = _inputs_digest(inputs)
+    labels = {*LABELS, kind.reads}
     determinant = {name: value for name, value in entry.items() if name not in labels}
     for group in read_cells(completions, ["condition", "cell", *TEXTS]):
         texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
-        yield cell_key(code=code, scorer=determinant, inputs=given, texts=digest(texts)), group
+        key = cell_key((kind.module,), scorer=determinant, inputs=read, texts=digest(texts))
+        yield key, group
 
 
 def with_answers(spec: dict, folder: str | None) -> dict:
@@ -64,7 +65,7 @@ def with_answers(spec: dict, folder: str | None) -> dict:
 
 
 def score_completions(
-    spec: dict,
+    spec: dict[str, Any],
     *,
     completions: Path,
     inputs: Path | None,
@@ -96,7 +97,7 @@ def score_completions(
         for index, group in enumerate(read_cells(completions, columns)):
             if index in chosen:
                 try:
-                    scored = scorer(entry["kind"])(group, entry, inputs)
+                    scored = SCORERS[entry["kind"]].score(group, entry, inputs)
                     yield index, pa.Table.from_pandas(scored, preserve_index=False)
                 except CellError as error:
                     yield index, error
@@ -125,14 +126,16 @@ def score_completions(
                 failed=pd.Series(reason, group.index, dtype="string")
             )
 
-    facts = {"failed": {shown[index]: reason for index, reason in failed.items()}}
+    facts: dict[str, Any] = {"failed": {shown[index]: reason for index, reason in failed.items()}}
     if output is not None:
         facts["rows"] = write_frames(output, frames(), {"failed": pa.string()})
         facts |= {"gaps": gaps} if gaps else {}
     return facts
 
 
-def validate(spec: dict, *, texts_file: Path, inputs: Path | None, output: Path) -> dict[str, Any]:
+def validate(
+    spec: dict[str, Any], *, texts_file: Path, inputs: Path | None, output: Path
+) -> dict[str, Any]:
     """Compares a scorer with human labels on a held-out split and writes the figures as JSON.
 
     spec: {scorer}, whose `validate` names dataset, split, metric and the label's threshold.
@@ -143,21 +146,21 @@ def validate(spec: dict, *, texts_file: Path, inputs: Path | None, output: Path)
     from sklearn.metrics import roc_auc_score
 
     entry = spec["scorer"]
-    check = entry["validate"]
-    texts = datasets.read(texts_file, check["split"], f"scorers.{entry['name']}.validate.split")
-    if check.get("limit"):
-        texts = texts.head(check["limit"])
+    check = build(Validation, entry["validate"])
+    texts = datasets.read(texts_file, check.split, f"scorers.{entry['name']}.validate.split")
+    if check.limit:
+        texts = texts.head(check.limit)
     table = pd.DataFrame({"prompt": "", "completion": texts["text"]})
-    metric = scorer(entry["kind"])(table, entry, inputs)[check["metric"]]
+    metric = SCORERS[entry["kind"]].score(table, entry, inputs)[check.metric]
 
     def figures(rows: np.ndarray) -> dict[str, Any]:
         label, value = texts["label"].to_numpy()[rows], metric.to_numpy()[rows]
-        positive = label > check["threshold"]
+        positive = label > check.threshold
         both = positive.any() and not positive.all()
         varied = len(set(label)) > 1 and len(set(value)) > 1
         return {
             "n": int(rows.sum()),
-            "accuracy": float(((value > check["cut"]) == positive).mean()),
+            "accuracy": float(((value > check.cut) == positive).mean()),
             "auc": float(roc_auc_score(positive, value)) if both else None,
             "spearman": float(spearmanr(label, value).statistic) if varied else None,
         }

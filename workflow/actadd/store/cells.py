@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from actadd.base.errors import CellError, DamagedFile, UserError
 from actadd.base.files import digest, read_json, remove, whole_file, write_json
 from actadd.base.progress import progress
-from actadd.store.provenance import versions
+from actadd.store.digests import code_digest, package_versions
 
 # The metadata of a cell's file in which the sum of all its other bytes stands, and that place while
 # the sum is taken.
@@ -112,15 +112,19 @@ class CellStore:
             return None
 
 
-# Packages that do the arithmetic of some cell: another version may give other bytes.
-COMPUTING = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn", "vaderSentiment")
+def cell_key(modules: Sequence[str], keyed_code: Sequence[str] = (), /, **determinants: Any) -> str:
+    """Hex sha256 of everything that determines a cell.
 
-
-def cell_key(**determinants: Any) -> str:
-    """Hex sha256 over everything that determines a cell, package versions included."""
-    found = versions()
-    packages = {name: found.get(name) for name in COMPUTING}
-    return digest({**determinants, "packages": packages})
+    modules: those that compute it; their code and the versions of packages that they use belong to
+    it, but for keyed_code, whose results are among the determinants. determinants: the cell's part
+    of the config, and the content of what it reads.
+    """
+    without = tuple(keyed_code)
+    packages = package_versions(*modules, without=without)
+    # Cells are computed in others; pandas carries their rows.
+    packages.pop("pandas", None)
+    code = code_digest(*modules, without=without)
+    return digest({**determinants, "code": code, "packages": packages})
 
 
 def check_filled(store: CellStore, keys: Sequence[str], shards: Sequence[Path]) -> None:

@@ -1,11 +1,12 @@
 """Stages of figures, tables and pages, and the targets that ask for them."""
 
+from itertools import product
 from typing import Any
 
 from actadd.pipeline.graph.experiments import Experiments, joined
 from actadd.pipeline.graph.sources import once
 from actadd.pipeline.job import File, Inputs, Job
-from actadd.results import displays
+from actadd.results.displays import needs
 
 Display = tuple[str, str]
 STAGE = {"figures": "figure", "tables": "table"}
@@ -31,46 +32,34 @@ class Displays(Experiments):
     def display_files(self, section: str, name: str) -> tuple[File, ...]:
         """What a figure or table reads, in order."""
         entry = self.config[section][name]
-        kind = displays.KINDS[section][entry["kind"]]
-        return tuple(dict.fromkeys(file for need in kind for file in self._read(entry, need)))
+        files = (self._read(each) for each in needs.inputs(section, entry, self.config))
+        return tuple(dict.fromkeys(joined(list(files))))
 
-    def _read(self, entry: dict[str, Any], need: str) -> tuple[File, ...]:
-        """What a display reads of one need of its kind."""
-        if need == "comparison":
+    def _read(self, each: needs.Input) -> tuple[File, ...]:
+        """The files of one need of a kind."""
+        if each.need == "comparison":
             return self.comparison().files("parquet")
-        if need == "overhead":
-            name = entry["overhead"]
-            jobs = [self.overhead(name, subject) for subject in self.overhead_subjects(name)]
-            return joined([job.files("times") for job in jobs])
-        if need in ("tokens", "cosines"):
-            models = self.config["lenses"][entry["lens"]]["models"]
-            return joined([self.lens(model, entry["lens"]).files(need) for model in models])
-        models = self.display_models(entry)
-        if need == "norms":
-            return self.norms(models, self.display_vectors(entry))
-        make = {"summary": (self.summary, "parquet"), "cells": (self.cells, "table")}
-        job, output = make[need]
-        return joined([job(model, entry["experiment"]).files(output) for model in models])
-
-    def display_models(self, entry: dict[str, Any]) -> list[str]:
-        models: list[str] = entry.get("models", [])
-        return self.experiment(entry["experiment"])["models"] if "experiment" in entry else models
-
-    def display_vectors(self, entry: dict[str, Any]) -> list[str]:
-        if "lens" in entry:
-            vectors: list[str] = self.config["lenses"][entry["lens"]]["vectors"]
-            return vectors
-        return [*entry["vectors"], *filter(None, [entry.get("relative_to")])]
+        pairs = list(product(each.models, each.names))
+        if each.need == "overhead":
+            return joined([self.overhead(name, subject).files("times") for subject, name in pairs])
+        stages = {
+            "tokens": (self.lens, "tokens"),
+            "cosines": (self.lens, "cosines"),
+            "norms": (self.vectors, "norms"),
+            "summary": (self.summary, "parquet"),
+            "cells": (self.cells, "table"),
+        }
+        job, output = stages[each.need]
+        return joined([job(model, name).files(output) for model, name in pairs])
 
     @once
     def display(self, section: str, name: str) -> Job:
         """A figure (section "figures") or a table to read (section "tables")."""
         entry = self.config[section][name]
         modules: tuple[str, ...] = (f"programs.{STAGE[section]}",)
-        if section == "figures":
-            # Imported by its name, which the digest of the program does not see.
-            modules += (f"actadd.results.figures.{displays.FIGURE_MODULES[entry['kind']]}",)
-        settings = {**entry, "name": name, "about": self._about(entry)}
+        # Imported by its name, which the digest of the program does not see.
+        modules += (needs.kind_of(section, entry).module,)
+        settings = {**entry, "name": name, "about": needs.facts(entry, self.config)}
         inputs = {"sources": self.display_files(section, name)}
         return self._job(STAGE[section], {"display": name}, modules, settings, inputs)
 
@@ -79,26 +68,6 @@ class Displays(Experiments):
 
     def table(self, display: str) -> Job:
         return self.display("tables", display)
-
-    def _about(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """What a caption has to say of the data and the scorers behind a figure or table."""
-        if "experiment" not in entry:
-            return {}
-        experiment = self.experiment(entry["experiment"])
-        unit = "prompts" if experiment["measure"] == "completions" else "texts"
-        scorers = {metric.split(".")[0] for metric in entry.get("metrics", [])}
-        notes = [
-            f"{name}: {self.config['scorers'][name]['note']}."
-            for name in experiment.get("scorers", [])
-            if name in scorers and self.config["scorers"][name].get("note")
-        ]
-        return {"data": self._data(entry["experiment"]), "unit": unit, "notes": notes}
-
-    def _data(self, experiment: str) -> str:
-        """What an experiment's prompts or texts are, in words."""
-        prompts = self.experiment(experiment)["prompts"]
-        title: str = self.config["datasets"][prompts["dataset"]]["title"]
-        return title if prompts["split"] == "all" else f"{title} ({prompts['split']} split)"
 
     def display_labels(self, section: str, name: str) -> dict[str, str]:
         """What the report says beside a figure or table: experiment, model, vector, layer."""
@@ -114,7 +83,7 @@ class Displays(Experiments):
                 layers = f"chosen of {layers}"
         elif "lens" in entry or "vectors" in entry:
             models = self.config["lenses"].get(entry.get("lens"), entry)["models"]
-            vectors, layers = set(self.display_vectors(entry)), "all"
+            vectors, layers = set(needs.vectors_of(entry, self.config)), "all"
         elif "overhead" in entry:
             models = self.overhead_subjects(entry["overhead"])
         several = f"{len(vectors)} vectors" if len(vectors) > 3 else ", ".join(sorted(vectors))
@@ -168,7 +137,7 @@ class Displays(Experiments):
         """Experiments that the paper's numbers are compared with."""
         entry = self.config["comparison"]
         items = [*entry["comparisons"].values(), *entry["claims"].values()]
-        names = {selector["experiment"] for selector in displays.selectors(items)}
+        names = {selector["experiment"] for selector in needs.selectors(items)}
         # Norms are no experiment of the config.
         return sorted(names - {"norms"})
 
@@ -221,16 +190,15 @@ class Displays(Experiments):
         for display in (*self.config["figures"].values(), *self.config["tables"].values()):
             if display.get("experiment") == name:
                 labels |= display.get("labels", {})
-        vectors = self.config["vectors"].items()
         return {
             "name": name,
             "title": entry["title"],
             "measure": entry["measure"],
             "models": entry["models"],
-            "data": self._data(name),
+            "data": needs.data_title(name, self.config),
             "notes": {name: scorer["note"] for name, scorer in scorers.items() if "note" in scorer},
             "labels": labels,
-            "controls": sorted(name for name, entry in vectors if entry["kind"] == "random"),
+            "controls": needs.controls(self.config),
         }
 
     # --- which experiments and displays belong together ------------------------------------------
@@ -251,7 +219,7 @@ class Displays(Experiments):
             entry = self.config[section][name]
             if "experiment" in entry:
                 names.add(entry["experiment"])
-            if entry["kind"] == "comparison":
+            if "comparison" in needs.kind_of(section, entry).reads:
                 names |= set(self.compared())
         for name in list(names):
             names |= set(self.choice_sources(name))

@@ -3,9 +3,10 @@
 from typing import Any
 
 from actadd.pipeline.graph.sources import once
+from actadd.measure.measures import MEASURES
 from actadd.pipeline.graph.vectors import Vectors
 from actadd.pipeline.job import File, Inputs, Job
-from actadd.scorers import ASKING
+from actadd.scorers.kinds import SCORERS, asks, metrics
 
 
 class Experiments(Vectors):
@@ -62,7 +63,7 @@ class Experiments(Vectors):
         return self._job(
             stage,
             {"model": model, "experiment": experiment, **(shard or {})},
-            ("programs.cells", f"actadd.measure.{measure}"),
+            ("programs.cells", MEASURES[measure].module),
             settings,
             inputs,
         )
@@ -73,7 +74,7 @@ class Experiments(Vectors):
             **self.model_files(model),
             "prompts": self.texts(entry["prompts"]["dataset"]),
             "overlaps": self.overlap_record("experiments", experiment),
-            "vectors": self.vector_files(model, self.vectors_of(model, experiment)),
+            "vectors": self.vector_files(model, dict(self.vectors_of(model, experiment))),
             "choice": (),
             "shape": (),
             "shards": (),
@@ -133,7 +134,7 @@ class Experiments(Vectors):
 
     def asks(self, name: str) -> bool:
         """Whether a server is asked, whose answers are kept."""
-        return self.config["scorers"][name]["kind"] in ASKING
+        return asks(self.config["scorers"][name]["kind"])
 
     @once
     def classifier(self, scorer: str) -> Job:
@@ -142,11 +143,15 @@ class Experiments(Vectors):
             entry.pop(label, None)
         inputs = {"texts": self.texts(entry["fit"]["dataset"])}
         return self._job(
-            "classifier", {"scorer": scorer}, ("programs.classifier",), {"scorer": entry}, inputs
+            "classifier",
+            {"scorer": scorer},
+            self._scorer_modules(scorer, "programs.classifier"),
+            {"scorer": entry},
+            inputs,
         )
 
     def _scorer_modules(self, name: str, program: str) -> tuple[str, ...]:
-        return (program, f"actadd.scorers.{self.config['scorers'][name]['kind']}")
+        return (program, SCORERS[self.config["scorers"][name]["kind"]].module)
 
     @once
     def scores(self, model: str, experiment: str, scorer: str) -> Job:
@@ -233,6 +238,8 @@ class Experiments(Vectors):
         if entry["measure"] == "logprobs":
             settings["ranks"] = entry["ranks"]
             settings |= {"mask": entry["mask"]} if "mask" in entry else {}
+        if entry["measure"] == "completions":
+            settings["shares"] = {name: self._shares(name) for name in scorers}
         scores = [self.scores(model, experiment, scorer).files("scores") for scorer in scorers]
         inputs = {"cells": self.cells(model, experiment).files("table"), "scores": joined(scores)}
         return self._job(
@@ -242,6 +249,10 @@ class Experiments(Vectors):
             settings,
             inputs,
         )
+
+    def _shares(self, scorer: str) -> list[str]:
+        """A scorer's metrics that are shares."""
+        return [name for name, share in metrics(self.config["scorers"][scorer]).items() if share]
 
     @once
     def overhead(self, overhead: str, subject: str) -> Job:

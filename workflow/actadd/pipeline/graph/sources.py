@@ -5,25 +5,13 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, cast
 
+from actadd.base.kinds import plugin_files
 from actadd.config.licences import terms, unaccepted
 from actadd.data.fetch import own_files
+from actadd.data.readers.kinds import READERS, possible_readers
 from actadd.pipeline.job import File, Inputs, Job
-from actadd.scorers import KINDS
+from actadd.scorers.kinds import reads
 from actadd.store.sums import sha256
-
-# Packages that can change the numbers of a stage; of one that is not here, those of a model's work.
-TABLES = ("numpy", "pandas", "pyarrow", "scipy")
-MODELS = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
-SCORERS = (*MODELS, "scikit-learn", "vaderSentiment")
-PACKAGES = {
-    "dataset": ("pandas", "pyarrow", "syntok", "nltk"),
-    "model": (*MODELS, "gguf"),
-    **dict.fromkeys(("classifier", "scores", "validation"), SCORERS),
-    **dict.fromkeys(("summary", "choice", "table", "comparison", "scorer_card"), TABLES),
-    "figure": (*TABLES, "matplotlib", "seaborn"),
-    **dict.fromkeys(("fetch", "overlaps", "explorer_page", "complete"), ()),
-}
-
 
 P = ParamSpec("P")
 
@@ -61,8 +49,9 @@ class Base:
         **about: Any,
     ) -> Job:
         """The job of a stage with some names. about: further fields of `Job`."""
-        kind = stage.removesuffix("_shard").removesuffix("_gather")
-        fields = {"rule": stage, "needs": PACKAGES.get(kind, MODELS), **about}
+        if plugins := plugin_files(modules):
+            settings = {**settings, "plugins": plugins}
+        fields = {"rule": stage, **about}
         return Job(stage, names, settings=settings, modules=modules, inputs=inputs or {}, **fields)
 
 
@@ -173,6 +162,7 @@ class Sources(Base):
         if "splits" in settings:
             # As pairs: their order decides, and a job's spec has sorted keys.
             settings["splits"] = list(settings["splits"].items())
+        readers = possible_readers(entry)
         inputs: dict[str, tuple[File, ...]] = {"source": (), "punkt": ()}
         sums = None
         if "source" in entry:
@@ -185,8 +175,8 @@ class Sources(Base):
         return self._job(
             "dataset",
             {"dataset": dataset},
-            ("programs.dataset",),
-            {"dataset": {**settings, "name": dataset}},
+            ("programs.dataset", *(READERS[reader].module for reader in readers)),
+            {"dataset": {**settings, "name": dataset, "readers": readers}},
             inputs,
             sums=sums,
         )
@@ -275,4 +265,4 @@ class Sources(Base):
 
     def scorer_kind(self, scorer: str) -> str | None:
         """What a scorer reads besides texts: a classifier, a model, a source, or nothing."""
-        return KINDS[self.config["scorers"][scorer]["kind"]]
+        return reads(self.config["scorers"][scorer]["kind"])

@@ -1,9 +1,9 @@
 """Stages of steering vectors: the residual stream of contrast prompts, and what is made of it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from actadd.measure.conditions import at_depth, expand, vectors_needed
-from actadd.pipeline import layout
 from actadd.pipeline.graph.sources import Sources, once
 from actadd.pipeline.job import File, Job
 
@@ -49,15 +49,10 @@ class Vectors(Sources):
             sums = self.sum_of(entry["file"])
         return self._by_layer("vectors", model, vector, {"vector": entry}, inputs, sums=sums)
 
-    def vector_files(self, model: str, pairs: list[tuple[str, int]]) -> tuple[File, ...]:
-        """The files of some (vector, layer), in order."""
-        return tuple(
-            File(
-                layout.layer_file("vectors", layer, model=model, vector=vector),
-                self.vectors(model, vector),
-            )
-            for vector, layer in pairs
-        )
+    def vector_files(self, model: str, vectors: Iterable[str]) -> tuple[File, ...]:
+        """The files of some vectors, in order."""
+        jobs = (self.vectors(model, vector) for vector in vectors)
+        return tuple(file for job in jobs for file in job.files("vector"))
 
     def norms(self, models: list[str], vectors: list[str]) -> tuple[File, ...]:
         """The norms of some vectors on some models."""
@@ -75,11 +70,8 @@ class Vectors(Sources):
             "dtype": self.config["models"][model]["dtype"],
             "compute": self.compute(model),
         }
-        files = (self.vectors(model, vector).files("layers") for vector in entry["vectors"])
-        inputs = {
-            **self.model_files(model),
-            "vectors": tuple(file for layers in files for file in layers),
-        }
+        files = self.vector_files(model, entry["vectors"])
+        inputs = {**self.model_files(model), "vectors": files}
         return self._job(
             "lens", {"model": model, "lens": lens}, ("programs.lens",), settings, inputs
         )
@@ -97,10 +89,10 @@ class Vectors(Sources):
         for choice, rule in self.experiment(experiment).get("choices", {}).items():
             sweep = self.conditions(model, rule["experiment"])[rule["condition"]]
             layers = {
-                addition[field]
+                layer
                 for condition in expand({rule["condition"]: sweep})
                 for addition in condition.additions
-                for field in ("source_layer", *(["layer"] if addition["match_norm"] else []))
+                for layer in addition.layers
             }
             candidates[choice] = sorted(layers)
         return candidates

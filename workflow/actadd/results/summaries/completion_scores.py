@@ -1,0 +1,110 @@
+"""Summaries of scored completions."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from actadd.results.summaries.controls import (
+    COORDINATES,
+    cells_of,
+    controls,
+    coordinates,
+    failure,
+    unsteered_beside,
+)
+from actadd.results.summaries.estimates import (
+    Row,
+    difference_columns,
+    mean_columns,
+    write_rows,
+)
+
+Values = TypeVar("Values", pd.DataFrame, "pd.Series[Any]")
+
+
+def summarise_completions(
+    spec: dict[str, Any], *, completions: Path, scores: list[Path], csv: Path, parquet: Path
+) -> dict[str, Any]:
+    """Write one row for each condition, group of prompts and metric: n, mean, 95 % interval.
+
+    spec: {shares: scorer -> its metrics that are shares: yes or no for one completion}. scores: one
+    table for each scorer; a metric is called scorer.column. A prompt's samples are averaged and intervals bootstrapped over prompts, or over the samples of a single prompt.
+    `difference` is the mean of steered minus unsteered with the same sampling and seed, p_value
+    that of a paired t-test. Group "all" holds every prompt. failed: why a cell has no numbers.
+    """
+    available = set(pq.read_schema(completions).names)
+    columns = ["cell", "prompt_id", "group", *COORDINATES, "draw"]
+    table = pd.read_parquet(completions, columns=[name for name in columns if name in available])
+    cells = cells_of(table)
+    groups = table.drop_duplicates("prompt_id").set_index("prompt_id")["group"]
+    shares = spec["shares"]
+    rows = [
+        row
+        for path in scores
+        for row in _scorer_rows(path, cells, groups, shares[path.stem])
+    ]
+    return write_rows(rows, csv, parquet)
+
+
+def _scorer_rows(
+    path: Path, cells: pd.DataFrame, groups: "pd.Series[Any]", shares: list[str]
+) -> Iterator[Row]:
+    """The rows of one scorer's metrics.
+
+    groups: each prompt's group, by prompt_id. shares: the metrics that are shares.
+    """
+    scored = pd.read_parquet(path)
+    failed = scored.groupby(["condition", "cell"], sort=False)["failed"].first()
+    labels = ["condition", "cell", "prompt_id", "sample", "failed"]
+    for metric in scored.columns.drop(labels):
+        by_cell = {
+            key: part.set_index(["prompt_id", "sample"])[metric]
+            for key, part in scored.groupby(["condition", "cell"], sort=False)
+        }
+        share = metric in shares
+        for control in controls(cells):
+            first = control.iloc[0]
+            keys = [(first["condition"], cell) for cell in control["cell"]]
+            baseline = _baseline(cells, first, by_cell)
+            draws = pd.concat([by_cell[key] for key in keys], axis=1)
+            for group, part in _by_group(draws, groups):
+                values = _resampling_units(part)
+                unsteered = (
+                    None if baseline is None else _resampling_units(baseline.reindex(part.index))
+                )
+                yield {
+                    **coordinates(first),
+                    "group": group,
+                    "metric": f"{path.stem}.{metric}",
+                    "n_prompts": part.dropna().index.get_level_values(0).nunique(),
+                    "n_completions": int(part.notna().to_numpy().sum()),
+                    **mean_columns(values, share),
+                    **difference_columns(values, unsteered),
+                    "failed": failure([failed[key] for key in keys]),
+                }
+
+
+def _resampling_units(values: Values) -> Values:
+    """Prompts with their samples averaged; the samples themselves if there is a single prompt."""
+    prompts = values.index.get_level_values("prompt_id")
+    return values.droplevel(0) if prompts.nunique() == 1 else values.groupby(level=0).mean()
+
+
+def _by_group(values: pd.DataFrame, groups: "pd.Series[Any]") -> Iterator[tuple[str, pd.DataFrame]]:
+    """All prompts' values, then those of each group, if there is more than one."""
+    yield "all", values
+    labels = groups.reindex(values.index.get_level_values("prompt_id")).fillna("").to_numpy(object)
+    names = sorted(set(labels) - {""})
+    if len(names) > 1:
+        yield from ((name, values[labels == name]) for name in names)
+
+
+def _baseline(
+    cells: pd.DataFrame, cell: "pd.Series[Any]", by_cell: Mapping[Any, "pd.Series[Any]"]
+) -> "pd.Series[Any] | None":
+    """The values of the unsteered cell that a cell is compared with."""
+    unsteered = unsteered_beside(cells, cell)
+    return None if unsteered is None else by_cell[unsteered["condition"], unsteered["cell"]]
