@@ -127,7 +127,7 @@ def score_cells(completions: Path, entry: dict[str, Any]) -> list[tuple[str, int
 
 def one_output(stage: str, output: str, **names: str) -> Path:
     """Where an output of one file or folder lies."""
-    [path] = layout.outputs(stage, **names)[output]
+    [path] = layout.outputs(stage, 0, **names)[output]
     return Path(path)
 
 

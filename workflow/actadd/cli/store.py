@@ -11,9 +11,9 @@ from actadd.base.errors import DamagedFile, UserError
 from actadd.base.files import remove
 from actadd.cli.plan import cell_keys, score_cells
 from actadd.cli.shown import size
+from actadd.measure.measures import MEASURES
 from actadd.pipeline import layout
 from actadd.pipeline.graph import Graph
-from actadd.pipeline.layout import MEASURES
 from actadd.store.provenance import record_beside, recorded
 
 # Tables name a cell by so much of its key.
@@ -84,7 +84,7 @@ def add_planned_scores(
 
 def tables(stage: str, output: str, **names: str) -> list[Path]:
     """The outputs of a stage that are there; "*" stands for any name."""
-    [pattern] = layout.outputs(stage, **names)[output]
+    [pattern] = layout.outputs(stage, 0, **names)[output]
     return sorted(Path().glob(pattern))
 
 

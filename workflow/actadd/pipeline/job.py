@@ -38,9 +38,9 @@ class Job:
 
     stage: its kind in `layout.STAGES`. names: the wildcards of its paths. rule: the rule that runs
     it. settings: the part of the config that it depends on. modules: those that do it; none if our
-    code does not change what it makes. inputs: argument of its program -> files. sums: digests of the user's own files that it reads; called when
-    the digest is asked for, since a file may be large. layers: of its model, if it writes a file
-    for each.
+    code does not change what it makes. inputs: argument of its program -> files. sums: digests of
+    the user's own files that it reads; called when the digest is asked for, since a file may be
+    large. layers: of its model, if it writes a file for each.
     """
 
     stage: str

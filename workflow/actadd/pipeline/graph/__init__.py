@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from inspect import signature
 
+from actadd.measure.measures import MEASURES
 from actadd.pipeline.graph.displays import STAGE, Display, Displays
 from actadd.pipeline.graph.sources import once
 from actadd.pipeline.job import Job, walk
-from actadd.pipeline.layout import MEASURES
 
 # How the target of a figure or a table is called, before its name.
 PREFIX = {"figures": "fig_", "tables": "table_"}

@@ -1,9 +1,11 @@
 """Stages of experiments: cells, shards, choices, scores, summaries and timings."""
 
+from dataclasses import fields
 from typing import Any
 
-from actadd.pipeline.graph.sources import once
+from actadd.measure.conditions import modules_of
 from actadd.measure.measures import MEASURES
+from actadd.pipeline.graph.sources import once
 from actadd.pipeline.graph.vectors import Vectors
 from actadd.pipeline.job import File, Inputs, Job
 from actadd.scorers.kinds import SCORERS, asks, metrics
@@ -46,11 +48,10 @@ class Experiments(Vectors):
             "compute": self.compute(model),
             "batch_rows": self.config["compute"]["batch_rows"],
         }
-        if measure == "completions":
-            fields = ("samples", "max_new_tokens", "sampling")
-            settings |= {field: entry[field] for field in fields} | {"seed": self.config["seed"]}
-        if measure == "divergence":
-            settings["watch"] = entry.get("watch", [])
+        kind = MEASURES[measure]
+        settings |= options_of(kind.options, entry)
+        if kind.draws:
+            settings["seed"] = self.config["seed"]
         inputs = self._cells_inputs(model, experiment)
         stage = f"{measure}_shard" if shard else measure
         if not shard and (shards := self._shards(experiment)):
@@ -63,7 +64,7 @@ class Experiments(Vectors):
         return self._job(
             stage,
             {"model": model, "experiment": experiment, **(shard or {})},
-            ("programs.cells", MEASURES[measure].module),
+            ("programs.cells", kind.module, *modules_of(entry["conditions"])),
             settings,
             inputs,
         )
@@ -81,7 +82,7 @@ class Experiments(Vectors):
         }
         if entry.get("choices"):
             inputs["choice"] = self.choice(model, experiment).files("choice")
-        if entry["measure"] != "divergence":
+        if MEASURES[entry["measure"]].batched:
             inputs["shape"] = self.shape_file(model)
         return inputs
 
@@ -235,10 +236,9 @@ class Experiments(Vectors):
         entry = self.experiment(experiment)
         scorers = entry.get("scorers", [])
         settings = {"measure": entry["measure"]}
-        if entry["measure"] == "logprobs":
-            settings["ranks"] = entry["ranks"]
-            settings |= {"mask": entry["mask"]} if "mask" in entry else {}
-        if entry["measure"] == "completions":
+        kind = MEASURES[entry["measure"]]
+        settings |= options_of(kind.summary, entry)
+        if kind.draws:
             settings["shares"] = {name: self._shares(name) for name in scorers}
         scores = [self.scores(model, experiment, scorer).files("scores") for scorer in scorers]
         inputs = {"cells": self.cells(model, experiment).files("table"), "scores": joined(scores)}
@@ -275,6 +275,12 @@ class Experiments(Vectors):
     def overhead_subjects(self, name: str) -> list[str]:
         entry = self.config["overheads"][name]
         return [*entry["models"], *entry["shapes"]]
+
+
+def options_of(options: type, entry: dict[str, Any]) -> dict[str, Any]:
+    """What an entry says of the options of a kind."""
+    names = [option.name for option in fields(options)]
+    return {name: entry[name] for name in names if name in entry}
 
 
 def joined(files: list[tuple[File, ...]]) -> tuple[File, ...]:

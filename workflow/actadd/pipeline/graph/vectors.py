@@ -6,19 +6,21 @@ from typing import Any
 from actadd.measure.conditions import at_depth, expand, vectors_needed
 from actadd.pipeline.graph.sources import Sources, once
 from actadd.pipeline.job import File, Job
+from actadd.vectors.kinds import VECTOR_KINDS
 
 
 class Vectors(Sources):
     """Activations, vectors and what they mean; which of them an experiment reads."""
 
-    def _by_layer(self, stage: str, model: str, vector: str, *rest: Any, **about: Any) -> Job:
-        """A job with an output for each layer: one rule for each model."""
+    def _of_vector(
+        self, stage: str, model: str, vector: str, kind: str, *rest: Any, **about: Any
+    ) -> Job:
+        """A job of a vector of some kind: one rule for each model, whose layers it reads."""
         rule = f"{stage}_{model.replace('-', '_')}"
         layers = self.config["models"][model]["layers"]
         names = {"model": model, "vector": vector}
-        return self._job(
-            stage, names, (f"programs.{stage}",), *rest, rule=rule, layers=layers, **about
-        )
+        modules = (f"programs.{stage}", VECTOR_KINDS[kind].module)
+        return self._job(stage, names, modules, *rest, rule=rule, layers=layers, **about)
 
     def contrast(self, vector: str) -> str:
         """The vector whose contrast prompts a vector is made from: itself, or what it resembles."""
@@ -36,7 +38,9 @@ class Vectors(Sources):
             "dtype": self.config["models"][model]["dtype"],
             "compute": self.compute(model),
         }
-        return self._by_layer("activations", model, vector, settings, self.model_files(model))
+        return self._of_vector(
+            "activations", model, vector, entry["kind"], settings, self.model_files(model)
+        )
 
     @once
     def vectors(self, model: str, vector: str) -> Job:
@@ -47,7 +51,9 @@ class Vectors(Sources):
         if entry["kind"] == "file":
             inputs["file"] = (File(entry["file"]),)
             sums = self.sum_of(entry["file"])
-        return self._by_layer("vectors", model, vector, {"vector": entry}, inputs, sums=sums)
+        return self._of_vector(
+            "vectors", model, vector, entry["kind"], {"vector": entry}, inputs, sums=sums
+        )
 
     def vector_files(self, model: str, vectors: Iterable[str]) -> tuple[File, ...]:
         """The files of some vectors, in order."""

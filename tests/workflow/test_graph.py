@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-import tiny
 from actadd.base.files import read_json
 from actadd.config.checks import checked
 from actadd.config.files import load
 from actadd.pipeline.freshness import LONG_AGO, Freshness
 from actadd.pipeline.graph import Graph
 from actadd.pipeline.job import outputs
+from builders import tiny
 
 TERMS = "licences_accepted=[opt-6-7b,llama-3-8b,llama-13b]"
 
