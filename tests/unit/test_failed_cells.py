@@ -14,19 +14,22 @@ from actadd.store.cells import CellStore, fill
 from actadd.vectors.vector_files import write_vector
 
 
-def test_attempts_are_counted_only_while_something_fails(tmp_path):
-    record = tmp_path / "r.json"
-    failed_cells.note(record, 0, {})
-    assert failed_cells.attempt(record) == 0 and not record.exists()
-    failed_cells.note(record, "0", {"a": "why"})
-    assert failed_cells.attempt(record) == 1
-    assert failed_cells.failed_since([record], 0) == {record: {"a": "why"}}
-    failed_cells.note(record, "1", {})
-    assert failed_cells.attempt(record) == 1 and failed_cells.failed_since([record], 0) == {}
-    # Damaged, it counts as none.
-    for content in ('{"attempt": ', "{}", "[]", '{"attempt": "x"}'):
-        record.write_text(content)
-        assert failed_cells.attempt(record) == 0
+def test_a_note_stands_as_long_as_something_fails(tmp_path):
+    note = tmp_path / "logprobs/r.json"
+    failed_cells.note(note, {})
+    assert failed_cells.noted(note) == {} and not note.exists()
+    failed_cells.note(note, {"a": "why"})
+    assert failed_cells.noted(note) == {"a": "why"}
+    message = failed_cells.message(tmp_path)
+    assert message == "1 cells failed; the next run tries them again\nlogprobs/r: a: why"
+    assert failed_cells.message(tmp_path, ["logprobs/other"]) == ""
+    assert failed_cells.message(tmp_path, since=note.stat().st_mtime + 1) == ""
+    # Damaged, it is one of a cell that is not known, so that the job is tried again.
+    for content in ('{"failed": ', "{}", "[]", '{"failed": 1}'):
+        note.write_text(content)
+        assert failed_cells.noted(note)
+    failed_cells.note(note, {})
+    assert failed_cells.message(tmp_path) == "" and not note.exists()
 
 
 def test_a_shard_is_a_part_of_a_whole():

@@ -14,7 +14,7 @@ import pytest
 
 from actadd.base.files import read_json
 from actadd.base.kinds import Kind
-from actadd.pipeline.plan import MEASURES as MEASURE_NAMES
+from actadd.measure.measures import MEASURES as MEASURE_NAMES
 from actadd.store.digests import changes_no_number, code_digest, reached
 from builders import tiny
 
@@ -380,7 +380,7 @@ def test_the_catalogs_entry_point_plans_the_same(space):
 def test_parsing_imports_no_torch_and_no_pandas():
     code = (
         "import sys; sys.path.insert(0, 'workflow'); "
-        "import actadd.config.checks, actadd.pipeline.plan; "
+        "import actadd.config.checks, actadd.pipeline.graph; "
         "print([m for m in ('torch', 'transformers', 'pandas', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -13,7 +13,6 @@ from actadd.base.files import (
     digest,
     read_cells,
     read_json,
-    sha256_file,
     write_frames,
     write_json,
 )
@@ -21,6 +20,7 @@ from actadd.base.kinds import build
 from actadd.data import datasets
 from actadd.scorers.kinds import SCORERS, Validation, metrics
 from actadd.store.cells import CellStore, Made, cell_key, check_filled, fill
+from actadd.store.sums import sha256
 
 
 def _inputs_digest(inputs: Path | None) -> str | None:
@@ -31,7 +31,7 @@ def _inputs_digest(inputs: Path | None) -> str | None:
     if record.exists():
         return str(read_json(record)["identity"])
     files = sorted(path for path in inputs.rglob("*") if path.is_file())
-    return digest({path.relative_to(inputs).as_posix(): sha256_file(path) for path in files})
+    return digest({path.relative_to(inputs).as_posix(): sha256(path) for path in files})
 
 
 # Columns of a table of completions that are scored.
@@ -54,6 +54,11 @@ def keyed(
         texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
         key = cell_key((kind.module,), scorer=determinant, inputs=read, texts=digest(texts))
         yield key, group
+
+
+def with_answers(spec: dict, folder: str | None) -> dict:
+    """A job's spec whose scorer keeps a server's answers in a folder."""
+    return {**spec, "scorer": {**spec["scorer"], "answers": folder}} if folder else spec
 
 
 def score_completions(
