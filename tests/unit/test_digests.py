@@ -227,7 +227,7 @@ def test_a_module_asked_for_by_name_counts():
 
 
 def test_packages_are_those_that_the_code_uses_and_that_can_change_a_number():
-    completions = digests.package_versions("actadd.measure.completions")
+    completions = digests.package_versions("actadd.measure.measures.completions")
     assert completions.keys() >= {"torch", "transformers", "tokenizers", "numpy"}
     assert not completions.keys() & {"sklearn", "vaderSentiment", "matplotlib", "json", "actadd"}
     assert "sklearn" in digests.package_versions("actadd.scorers.models.classifier")

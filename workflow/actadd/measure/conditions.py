@@ -1,6 +1,6 @@
 """Conditions of an experiment: what the config writes as a grid, spelled out one by one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from itertools import product
 from math import prod
@@ -343,6 +343,15 @@ def _spell_out(
             **{name: given[name] for name in own if name in given},
             options={name: given[name] for name in options if name in given},
         )
+
+
+def kind_modules(entries: Collection[dict[str, Any]]) -> list[str]:
+    """The modules of the methods and operations of some of an experiment's `conditions`."""
+    modules = {METHODS[entry["method"]].module for entry in entries}
+    for entry in entries:
+        for addition in entry.get("additions", []):
+            modules.add(OPERATIONS[addition.get("operation", DEFAULT_OPERATION)].module)
+    return sorted(modules)
 
 
 def vectors_needed(

@@ -17,12 +17,13 @@ from actadd.base.files import canonical, sha256_file
 from actadd.base.kinds import plugin_files
 from actadd.config.licences import terms, unaccepted
 from actadd.data.readers.kinds import READERS, possible_readers
-from actadd.measure.conditions import at_depth, expand, vectors_needed
+from actadd.measure.conditions import at_depth, expand, kind_modules, vectors_needed
 from actadd.measure.measures import MEASURES
 from actadd.pipeline.program import job_digest
 from actadd.results.displays import needs
 from actadd.scorers.kinds import SCORERS, asks, metrics, reads
 from actadd.store.digests import code_digest
+from actadd.vectors.kinds import VECTOR_KINDS
 
 
 @dataclass(frozen=True)
@@ -201,14 +202,16 @@ class Plan:
         }
         key = ("activations", model, contrast)
         above = {"model": self.model(model), **self.verification(model)}
-        return self._job(key, ("programs.activations",), spec, **above)
+        modules = ("programs.activations", VECTOR_KINDS[entry["kind"]].module)
+        return self._job(key, modules, spec, **above)
 
     def vectors(self, model: str, vector: str) -> Job:
         spec = {"vector": {**self.config["vectors"][vector], "name": vector}}
         if spec["vector"]["kind"] == "file":
             spec["sha256"] = sha256_file(self.root / spec["vector"]["file"])
         above = self.activations(model, self.contrast(vector))
-        return self._job(("vectors", model, vector), ("programs.vectors",), spec, activations=above)
+        modules = ("programs.vectors", VECTOR_KINDS[spec["vector"]["kind"]].module)
+        return self._job(("vectors", model, vector), modules, spec, activations=above)
 
     # --- experiments -----------------------------------------------------------------------------
 
@@ -304,7 +307,11 @@ class Plan:
             spec["watch"] = entry.get("watch", [])
         return self._job(
             ("cells", model, experiment),
-            ("programs.cells", MEASURES[entry["measure"]].module),
+            (
+                "programs.cells",
+                MEASURES[entry["measure"]].module,
+                *kind_modules(spec["conditions"].values()),
+            ),
             spec,
             **self._above_experiment(model, experiment),
         )
