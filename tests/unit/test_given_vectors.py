@@ -37,13 +37,13 @@ def test_a_file_is_part_of_its_vectors_identity(folder):
 
 
 @pytest.mark.parametrize(
-    ("config", "named"),
+    ("config", "words"),
     [
         (
             with_vector({"kind": "file", "file": "no.gguf"}),
             "mine.file: no.gguf does not exist",
         ),
-        (with_vector({"kind": "file", "file": "texts.csv"}), "'.csv' is no known format"),
+        (with_vector({"kind": "file", "file": "texts.csv"}), "'.csv' is not a known format"),
         (
             with_vector({**VECTOR_FILE, "format": "vllm-lens"}),
             "cannot be read as vllm-lens",
@@ -81,15 +81,15 @@ def test_a_file_is_part_of_its_vectors_identity(folder):
         ),
     ],
 )
-def test_what_does_not_fit_is_named(folder, config, named):
+def test_what_does_not_fit_is_named(folder, config, words):
     # Statements of rules about measures come first: everywhere leaves no prediction to measure.
-    if "needs one row" in named:
+    if "needs one row" in words:
         ratio = config["experiments"].pop("ratio")
         config["experiments"]["sweep"]["conditions"]["given"] = ratio["conditions"]["given"]
         del config["figures"]["ratio"]
     with pytest.raises(UserError) as caught:
         checked(config, folder)
-    assert named in str(caught.value)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(

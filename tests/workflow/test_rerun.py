@@ -355,10 +355,10 @@ def test_a_damaged_cell_is_noticed_and_computed_again(space):
         content = bytearray(path.read_bytes())
         content[len(content) // 3] ^= 0xFF
         path.write_bytes(bytes(content))
-    wanted = (space.folder / "results/logprobs/tiny/ratio.parquet").read_bytes()
+    expected = (space.folder / "results/logprobs/tiny/ratio.parquet").read_bytes()
     space.run("--forcerun", "logprobs", "--", "results/logprobs/tiny/ratio.parquet")
     assert "is damaged" in space.log("logprobs/tiny/ratio")
-    assert (space.folder / "results/logprobs/tiny/ratio.parquet").read_bytes() == wanted
+    assert (space.folder / "results/logprobs/tiny/ratio.parquet").read_bytes() == expected
 
 
 def test_a_stale_input_is_refused_even_without_snakemakes_records(space):

@@ -32,6 +32,7 @@ NO_NUMBERS = {
     "actadd.base.kinds.Rule": "says what is checked of a config",
     "actadd.base.locks": "lets one process wait for another",
     "actadd.base.progress": "prints how far a job is",
+    "actadd.models.verification.verify.ensure": "refuses a model that is steered wrongly",
     "actadd.pipeline": "parses arguments, waits for a device, checks inputs, writes records",
     "actadd.store": "keeps tables under keys and says what is outdated",
 }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from actadd.measure.experiment import Experiment
-    from actadd.store.cells import Made
+    from actadd.store.cells import CellResult
 
 # Tokens kept of the last position's distributions: likeliest, and most moved, of each side.
 KEPT = 20
@@ -73,10 +73,10 @@ class _Divergence:
             for condition, rows in zip(experiment.conditions, self.encoded, strict=True)
         ]
 
-    def compute(self, wanted: list[int]) -> "Iterator[Made]":
+    def compute(self, indices: list[int]) -> "Iterator[CellResult]":
         import numpy as np
 
-        for index in wanted:
+        for index in indices:
             condition, encoded = self.experiment.conditions[index], self.encoded[index]
             table = _cell(self.experiment, condition, self.plain, encoded, self.watched)
             finite = np.isfinite(table["kl"].to_numpy()).all()

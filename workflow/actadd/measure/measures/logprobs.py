@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from actadd.engine.logprobs import Measured
     from actadd.measure.experiment import Experiment
-    from actadd.store.cells import Made
+    from actadd.store.cells import CellResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +74,8 @@ class _Logprobs:
         ]
         self._names: dict[int, str] = {}
 
-    def compute(self, wanted: list[int]) -> "Iterator[Made]":
-        return _compute(self.experiment, self.encoded, wanted)
+    def compute(self, indices: list[int]) -> "Iterator[CellResult]":
+        return _compute(self.experiment, self.encoded, indices)
 
     def failed(self, index: int) -> "pa.Table":
         """One row for each text, of a token that is none."""
@@ -106,15 +106,15 @@ class _Logprobs:
 
 
 def _compute(
-    experiment: "Experiment", encoded: list[Encoded], wanted: list[int]
-) -> "Iterator[Made]":
+    experiment: "Experiment", encoded: list[Encoded], indices: list[int]
+) -> "Iterator[CellResult]":
     """The wanted cells, those on the same texts together."""
     from actadd.engine.batching import halving
 
     experiment.model()
     begin()
 
-    def measured(rows: int, left: list[int]) -> "Iterator[Made]":
+    def measured(rows: int, left: list[int]) -> "Iterator[CellResult]":
         groups: dict[str, list[int]] = {}
         for index in left:
             groups.setdefault(digest(encoded[index]), []).append(index)
@@ -125,12 +125,12 @@ def _compute(
 
     # The whole vocabulary's logits of a batch are held at once, so its texts are few.
     rows = max(1, experiment.spec["batch_rows"] // ROWS_PER_TEXT)
-    yield from halving(rows, wanted, measured)
+    yield from halving(rows, indices, measured)
 
 
 def _cells(
     experiment: "Experiment", encoded: Encoded, indices: list[int], rows: int
-) -> "Iterator[Made]":
+) -> "Iterator[CellResult]":
     """Some conditions on the same texts, in batches of texts of like length."""
     from actadd.engine.batching import by_length
     from actadd.engine.logprobs import swept_logprobs
@@ -145,7 +145,7 @@ def _cells(
         results = swept_logprobs(
             model,
             [whole[i] for i in batch],
-            [[own] * len(batch) for own in additions],
+            [[each] * len(batch) for each in additions],
             [len(encoded[i][0]) for i in batch],
         )
         for texts, result in zip(measured, results, strict=True):
