@@ -100,7 +100,7 @@ class _Search:
 
     def __init__(self, entries: tuple[str, ...], without: tuple[str, ...]) -> None:
         self.code = Code()
-        self.entries, self.without = entries, {*NO_NUMBERS, *without}
+        self.entries, self.without = entries, without
         # Besides ours, the packages of kinds from elsewhere, such as a user's plugins.
         self.packages = {*PACKAGES, *(module.split(".")[0] for module in entries)}
         self.pending: list[str] = []
@@ -117,7 +117,9 @@ class _Search:
 
     def counts(self, name: str) -> bool:
         """Whether a dotted name, or what it is a part of, can change a number."""
-        return not _in(self.without, name) or _in(self.entries, name)
+        if _in(self.without, name):
+            return False
+        return not changes_no_number(name) or _in(self.entries, name)
 
     def load(self, name: str) -> None:
         """Takes what runs when the module of a dotted name is imported."""
@@ -160,8 +162,9 @@ class _Search:
         # Made when the module is imported, or in a way that its text does not show: all of it.
         names = [attribute] if attribute in source.definitions else list(source.definitions)
         for each in names:
-            if (module, each) not in self.code.definitions:
-                self.code.definitions[module, each] = source.definitions[each]
+            key = module, each
+            if key not in self.code.definitions and self.counts(f"{module}.{each}"):
+                self.code.definitions[key] = source.definitions[each]
                 self.follow(module, source.definitions[each])
 
 
@@ -174,12 +177,18 @@ def reached(*modules: str, without: tuple[str, ...] = ()) -> Code:
 
 
 def _assets(module: str) -> list[Path]:
-    """What lies in a module's folder beside modules, as the parts of a page do."""
+    """What lies beside a module, in its folder or in folders without modules: parts of a page."""
     path = module_file(module)
     if path is None or module.split(".")[0] not in PACKAGES:
         return []
-    files = [file for file in path.parent.iterdir() if file.is_file() and file.suffix != ".py"]
-    return sorted(file for file in files if not file.name.startswith("."))
+    folders = [folder for folder in path.parent.iterdir() if folder.is_dir()]
+    parts = [folder for folder in folders if not any(folder.rglob("*.py"))]
+    files = [*path.parent.iterdir(), *(file for part in parts for file in part.rglob("*"))]
+    return sorted(
+        file
+        for file in files
+        if file.is_file() and file.suffix not in (".py", ".pyc") and file.name[0] != "."
+    )
 
 
 @cache
