@@ -157,10 +157,15 @@ def project(tmp_path, monkeypatch) -> Path:
     forget()
 
 
+CACHES = (
+    *(digests.module_file, digests._module_of, digests._assets),
+    *(digests.reached, digests.code_digest, syntax.read, syntax._stored),
+)
+
+
 def forget() -> None:
-    for cached in (digests.module_file, digests.reached, digests.code_digest, syntax.read):
+    for cached in CACHES:
         cached.cache_clear()
-    syntax._stored.cache_clear()
 
 
 def test_code_is_reached_by_imports_attributes_annotations_and_names(project):

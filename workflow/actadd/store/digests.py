@@ -15,6 +15,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from actadd.base.files import sha256_file
 from actadd.store import syntax
 from actadd.store.syntax import Definition
 
@@ -72,6 +73,15 @@ def module_file(module: str) -> Path | None:
     return None
 
 
+@cache
+def _module_of(name: str) -> tuple[str, str]:
+    """The module that a dotted name begins with, and the name that follows it."""
+    module, attribute = name, ""
+    while module_file(module) is None and "." in module:
+        module, _, attribute = module.rpartition(".")
+    return module, attribute
+
+
 @dataclass
 class Code:
     """The code that some modules reach.
@@ -90,6 +100,7 @@ def _in(names: Iterable[str], name: str) -> bool:
     return any(name == each or name.startswith(f"{each}.") for each in names)
 
 
+@cache
 def changes_no_number(name: str) -> bool:
     """Whether a dotted name is in NO_NUMBERS, or a part of what is."""
     return _in(NO_NUMBERS, name)
@@ -112,9 +123,6 @@ class _Search:
         while self.pending:
             self.use(self.pending.pop())
 
-    def file(self, module: str) -> Path | None:
-        return module_file(module) if module.split(".")[0] in self.packages else None
-
     def counts(self, name: str) -> bool:
         """Whether a dotted name, or what it is a part of, can change a number."""
         if _in(self.without, name):
@@ -124,13 +132,14 @@ class _Search:
     def load(self, name: str) -> None:
         """Takes what runs when the module of a dotted name is imported."""
         parts = name.split(".")
+        if parts[0] not in self.packages:
+            return
         for end in range(1, len(parts) + 1):
             module = ".".join(parts[:end])
-            path = self.file(module)
-            if path is None or module in self.code.modules or not self.counts(module):
-                continue
-            self.code.modules.add(module)
-            self.follow(module, syntax.read(path).on_import)
+            path = None if module in self.code.modules else module_file(module)
+            if path and self.counts(module):
+                self.code.modules.add(module)
+                self.follow(module, syntax.read(path).on_import)
 
     def follow(self, module: str, definition: Definition) -> None:
         for name in definition.imports:
@@ -139,14 +148,13 @@ class _Search:
 
     def use(self, name: str) -> None:
         """Takes what a dotted name stands for: a definition, or all of a module."""
-        module, path, attribute = name, self.file(name), ""
-        while path is None and "." in module:
-            module, _, attribute = module.rpartition(".")
-            path = self.file(module)
-        if path is None:
-            self.code.packages.update({module} - self.packages)
+        package = name.partition(".")[0]
+        if package not in self.packages:
+            self.code.packages.add(package)
             return
-        if not self.counts(f"{module}.{attribute}"):
+        module, attribute = _module_of(name)
+        path = module_file(module)
+        if path is None or not self.counts(f"{module}.{attribute}"):
             return
         self.load(module)
         source = syntax.read(path)
@@ -176,19 +184,17 @@ def reached(*modules: str, without: tuple[str, ...] = ()) -> Code:
     return code
 
 
-def _assets(module: str) -> list[Path]:
-    """What lies beside a module, in its folder or in folders without modules: parts of a page."""
-    path = module_file(module)
-    if path is None or module.split(".")[0] not in PACKAGES:
-        return []
-    folders = [folder for folder in path.parent.iterdir() if folder.is_dir()]
-    parts = [folder for folder in folders if not any(folder.rglob("*.py"))]
-    files = [*path.parent.iterdir(), *(file for part in parts for file in part.rglob("*"))]
-    return sorted(
-        file
-        for file in files
-        if file.is_file() and file.suffix not in (".py", ".pyc") and file.name[0] != "."
-    )
+@cache
+def _assets(folder: Path) -> dict[str, str]:
+    """File -> sha256 of what lies beside modules, or in folders without any: parts of a page."""
+    folders = [each for each in folder.iterdir() if each.is_dir()]
+    parts = [each for each in folders if not any(each.rglob("*.py"))]
+    files = [*folder.iterdir(), *(file for part in parts for file in part.rglob("*"))]
+    return {
+        str(file.relative_to(ROOT)): sha256_file(file)
+        for file in sorted(files)
+        if file.suffix not in (".py", ".pyc") and file.name[0] != "." and file.is_file()
+    }
 
 
 @cache
@@ -202,17 +208,15 @@ def code_digest(*modules: str, without: tuple[str, ...] = ()) -> str:
         [module, name, definition.tree, definition.uses]
         for (module, name), definition in sorted(code.definitions.items())
     ]
+    assets: dict[str, str] = {}
     for module in sorted(code.modules):
         path = module_file(module)
         assert path is not None
         on_import = syntax.read(path).on_import
         trees.append([module, "", on_import.tree, on_import.uses])
-    assets = {file for module in code.modules for file in _assets(module)}
-    files = [
-        [str(file.relative_to(ROOT)), hashlib.sha256(file.read_bytes()).hexdigest()]
-        for file in sorted(assets)
-    ]
-    return hashlib.sha256(json.dumps([trees, files]).encode()).hexdigest()[:16]
+        if module.split(".")[0] in PACKAGES:
+            assets |= _assets(path.parent)
+    return hashlib.sha256(json.dumps([trees, assets]).encode()).hexdigest()[:16]
 
 
 @cache
