@@ -10,7 +10,7 @@ from actadd.data import datasets
 from actadd.measure.choice import choose
 from actadd.measure.measurement import measure, shard_of
 from actadd.store import failed_cells
-from actadd.store.cells import CellStore, fill
+from actadd.store.cells import CellStore, compute_missing
 from actadd.vectors.vector_files import write_vector
 
 
@@ -41,13 +41,15 @@ def test_a_shard_is_a_part_of_a_whole():
 def test_a_note_that_a_kill_left_beside_a_finished_cell_counts_for_nothing(tmp_path, monkeypatch):
     store, key = CellStore(tmp_path), "ab" * 32
     table = pa.table({"a": [1]})
-    assert fill(store, [key], ["a"], lambda _: [(0, CellError("why"))]) == {0: "why"}
+    assert compute_missing(store, [key], ["a"], lambda _: [(0, CellError("why"))]) == {0: "why"}
     with monkeypatch.context() as killed:
         killed.setattr(CellStore, "_failure_path", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.put(key, table)
     assert store.path(key).with_suffix(".failed.json").exists()
-    assert fill(store, [key], ["a"], lambda _: 1 / 0) == {} and store.failure(key) is None
+    assert (
+        compute_missing(store, [key], ["a"], lambda _: 1 / 0) == {} and store.failure(key) is None
+    )
 
 
 def test_each_of_several_cells_that_go_by_one_label_is_counted(prepared, tmp_path):
