@@ -15,6 +15,7 @@ import yaml
 from actadd.base.errors import CellError, UserError
 from actadd.base.files import canonical, read_json, write_json
 from actadd.config.checks import checked
+from actadd.config.files import load
 from actadd.pipeline.graph import Graph
 from actadd.scorers import scores
 from actadd.scorers.remote.llm_judge import _read, llm_judge, verdict
@@ -286,7 +287,7 @@ def test_a_refused_parameter_is_named_with_the_key_that_helps(
 
 def test_parameters_of_a_config_reach_the_server(server, judge):
     """A null that leaves a parameter out is not lost on the way."""
-    config = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config = load([tiny.ROOT / "config.yaml"])
     entry = {key: value for key, value in judge.items() if key not in ("name", "answers")}
     more = {"temperature": None, "max_tokens": None, "max_completion_tokens": 64}
     more["chat_template_kwargs"] = {"enable_thinking": False}
