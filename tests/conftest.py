@@ -6,13 +6,14 @@ import os
 # way on two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import shutil
 import threading
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from actadd.models import preparation
 from builders import browser, tiny
 from builders.judge import KEY, Server
 
@@ -25,6 +26,7 @@ def tiny_model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(tiny_model, tmp_path_factory) -> Path:
     """The tiny model as the workflow makes it ready. Read it; never change it."""
+    from actadd.models import preparation
 
     entry = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
     folder = tmp_path_factory.mktemp("prepared") / "tiny"
@@ -33,11 +35,21 @@ def prepared(tiny_model, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, tiny_model) -> tiny.Workspace:
-    """A workspace in which everything has been run once. Copy it; never change it."""
-    space = tiny.Workspace.create(tmp_path_factory.mktemp("finished") / "space", tiny_model)
-    space.run()
-    return space
+def finished(tmp_path_factory, tiny_model, worker_id) -> tiny.Workspace:
+    """A workspace in which everything has been run once. Copy it; never change it.
+
+    Processes of pytest-xdist share one run, and each has a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "finished"
+    mark = folder.with_suffix(".done")
+    with FileLock(f"{folder}.lock"):
+        if not mark.exists():
+            # What a process whose run failed left.
+            shutil.rmtree(folder, ignore_errors=True)
+            tiny.Workspace.create(folder, tiny_model).run()
+            mark.touch()
+        return tiny.Workspace(folder).copy(base / "space")
 
 
 @pytest.fixture

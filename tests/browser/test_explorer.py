@@ -2,6 +2,9 @@
 
 import itertools
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -185,6 +188,25 @@ def test_what_one_scorer_failed_on_has_other_scores(tmp_path):
     run = explorer._run(parts["completions"][0], parts["scores"], path)
     assert run["summary"]["failed"] == [[7, "no answer"]]
     assert not any("failed" in cell for cell in run["cells"])
+
+
+def test_the_script_is_linted_and_formatted():
+    """The parts are one script: what one of them declares, others use."""
+    biome = Path(sys.executable).with_name("biome")
+    rules = ["noUndeclaredVariables", "noUnusedVariables", "noUnusedFunctionParameters"]
+    only = [f"--only=correctness/{rule}" for rule in rules]
+    # Plotly's own script declares it.
+    script = f"const Plotly = undefined;\n{explorer.page_script()}"
+    style = ["--line-width=100", "--indent-style=space"]
+    for command, text in (
+        (["lint", *only, "--error-on-warnings", "--stdin-file-path=page.cjs"], script),
+        (["lint", "--error-on-warnings", "--stdin-file-path=page.cjs"], explorer.page_script()),
+        (["format", *style, *(f"{name}.js" for name in explorer.SCRIPTS)], None),
+    ):
+        done = subprocess.run(
+            [biome, *command], input=text, cwd=explorer.ASSETS, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 # --- in a browser ---------------------------------------------------------------------------------

@@ -58,9 +58,9 @@ def test_the_first_page_says_what_made_it(tmp_path):
     spec = {"experiments": [experiment], "models": {"tiny": "hub"}, "seed": 7, "device": "cpu"}
     passed = {"difference": 1e-6, "bound": 4e-6, "passed": True}
     verification = tmp_path / "tiny.verification.json"
-    found = {"model": "GPT2LMHeadModel", "dtype": "float32", "device": "cpu"}
+    result = {"model": "GPT2LMHeadModel", "dtype": "float32", "device": "cpu"}
     properties = {"repetition": {**passed, "bound": 0, "difference": 0}, "padding": passed}
-    verification.write_text(json.dumps({**found, "properties": properties}))
+    verification.write_text(json.dumps({**result, "properties": properties}))
     made = {"records": records, "verifications": [verification]}
     assert report.describe(spec, **made, output=tmp_path / "a.rst") == {"records": 3}
     shown = text_of(publish_parts((tmp_path / "a.rst").read_text(), writer="html")["body"])
@@ -154,8 +154,8 @@ def test_the_report_shows_categories_labels_and_captions(made, chromium):
     with opening(chromium, expected=EXPECTED) as show:
         tab = show(made / "report.html")
         first = tab.locator("#app").inner_text()
-        for said in ("sweep (tiny): test prompts (development split)", "torch 2.", "seed:"):
-            assert said in first
+        for output in ("sweep (tiny): test prompts (development split)", "torch 2.", "seed:"):
+            assert output in first
         tab.set_viewport_size({"width": 1280, "height": 300})
         assert tab.locator("#app .prose h1").bounding_box()["y"] >= 0
         tab.set_viewport_size({"width": 1280, "height": 900})

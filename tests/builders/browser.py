@@ -31,14 +31,14 @@ def opening(browser, expected: str = ""):
 
     expected: the beginning of what pages may say.
     """
-    tabs, said = [], []
+    tabs, output = [], []
 
     def show(path, fragment: str = "", **options):
         tab = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
         tab.set_default_timeout(60_000)
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        tab.on("request", lambda asked: said.append(asked.url[:200]))
+        tab.on("console", lambda message: output.append(message.text))
+        tab.on("pageerror", lambda error: output.append(str(error)))
+        tab.on("request", lambda asked: output.append(asked.url[:200]))
         tab.goto(f"file://{path}{fragment}")
         tabs.append(tab)
         return tab
@@ -47,4 +47,4 @@ def opening(browser, expected: str = ""):
     for tab in tabs:
         tab.close()
     allowed = (*OWN, expected) if expected else OWN
-    assert [text for text in said if not text.startswith(allowed)] == []
+    assert [text for text in output if not text.startswith(allowed)] == []

@@ -59,13 +59,13 @@ def missing() -> str:
     if os.geteuid() != 0:
         return "a Slurm cluster of one's own needs root"
     os.environ["PATH"] += os.pathsep + "/usr/sbin"
-    wanted = [package for tool, package in PACKAGES.items() if not shutil.which(tool)]
-    if not wanted:
+    programs = [package for tool, package in PACKAGES.items() if not shutil.which(tool)]
+    if not programs:
         return ""
     if not shutil.which("apt-get"):
-        return f"{' and '.join(wanted)} and apt-get are not installed"
+        return f"{' and '.join(programs)} and apt-get are not installed"
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "-y", "--no-install-recommends", *wanted]):
+    for command in (["update"], ["install", "-y", "--no-install-recommends", *programs]):
         done = subprocess.run(
             ["apt-get", "-qq", *command], env=environment, capture_output=True, text=True
         )

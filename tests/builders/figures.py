@@ -24,8 +24,8 @@ def visible_texts(figure) -> list[Text]:
         low, high = sorted(one.get_view_interval())
         ticks = [*one.get_major_ticks(), *one.get_minor_ticks()]
         hidden |= {tick.label1 for tick in ticks if not low <= tick.get_loc() <= high}
-    found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
-    return [text for text in found if text.get_text().strip() and text not in hidden]
+    result = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
+    return [text for text in result if text.get_text().strip() and text not in hidden]
 
 
 @contextmanager

@@ -100,8 +100,8 @@ def pair_sources(effects=(0.3, 0.1, 0.2), relative_to="mean") -> dict[str, list[
                 place = {"model": "one", "vector": name, "layer": 3, "position": position}
                 for direction in ("up", "down"):
                     token = f"{direction} {number}{position}{rank}"
-                    found = {"direction": direction, "rank": rank, "token": token}
-                    tokens.append({**place, **found, "logit": logit})
+                    result = {"direction": direction, "rank": rank, "token": token}
+                    tokens.append({**place, **result, "logit": logit})
         for layer in (2, 3):
             place = {"model": "one", "kind": "vectors", "vector": name, "other": "mean"}
             cosine = {"layer": layer, "other_layer": layer, "cosine": -effect * (layer == 3)}
@@ -146,13 +146,13 @@ def overhead_rows(model: str, parameters: int, factor: float) -> list[dict]:
 
 
 def precision_rows() -> list[dict]:
-    found = [
+    result = [
         make(metric=f"precision_at_{k}", group=group, mean=mean + 0.01 * k)
         for make, mean in ((unsteered, 0.1), (row, 0.2))
         for group in ("all", "part")
         for k in (10, 1, 5)
     ]
-    return [*found, row(metric="rank", mean=50.0, p_value=0.04), unsteered(metric="rank", mean=40)]
+    return [*result, row(metric="rank", mean=50.0, p_value=0.04), unsteered(metric="rank", mean=40)]
 
 
 def divergence_rows(conditions=("actadd", "random"), coefficients=(1.0, 2.0)) -> list[dict]:

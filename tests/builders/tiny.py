@@ -148,6 +148,10 @@ The crane lifted the heavy container from the deck of the vessel,b
 LABELS = (("good", 1), ("bad", -1))
 
 
+# Folders of results whose jobs come before the cells of any experiment.
+BEFORE_CELLS = ("sources", "sources.lock.json", "models", "datasets", "activations", "vectors")
+
+
 def config(**changes) -> dict:
     """The tiny config with whole sections replaced."""
     return {**copy.deepcopy(CONFIG), **changes}
@@ -244,6 +248,15 @@ class Workspace:
         """The same tree elsewhere, with its times and Snakemake's records."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return Workspace(folder)
+
+    def copy_before_cells(self, folder: Path, settings: dict) -> "Workspace":
+        """The same tree elsewhere with another config and, of the results, models to vectors."""
+        space = self.copy(folder)
+        for path in (space.folder / "results").iterdir():
+            if path.name not in BEFORE_CELLS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        space.configure(settings)
+        return space
 
     def configure(self, settings: dict) -> None:
         text = yaml.safe_dump(settings, sort_keys=False)

@@ -164,10 +164,10 @@ def differences(old: Path, new: Path) -> Iterator[str]:
 
 def files(folder: Path) -> set[str]:
     """Relative paths of a results folder's files that hold numbers or texts."""
-    found = (path.relative_to(folder) for path in folder.rglob("*.*") if path.suffix in READERS)
+    result = (path.relative_to(folder) for path in folder.rglob("*.*") if path.suffix in READERS)
     return {
         path.as_posix()
-        for path in found
+        for path in result
         if not SKIPPED & set(path.parts) and not path.name.endswith("provenance.json")
     }
 
@@ -199,10 +199,10 @@ def compare(old: Path, new: Path, ignored: list[str], say: Callable[[str], Any] 
             faults += 1
             say(f"only in {'OLD' if path in there else 'NEW'}: {path}")
             continue
-        found = sorted(differences(old / path, new / path))
-        equal, faults = equal + (not found), faults + bool(found)
-        if found:
-            say("\n  ".join([f"differs: {path}", *found]))
+        result = sorted(differences(old / path, new / path))
+        equal, faults = equal + (not result), faults + bool(result)
+        if result:
+            say("\n  ".join([f"differs: {path}", *result]))
     say(f"{equal} files equal, {faults} not, {len(left_out)} ignored")
     return int(faults > 0)
 
@@ -217,7 +217,7 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     for folder in (chosen.old, chosen.new):
         if not folder.is_dir():
-            parser.error(f"{folder} is no folder")
+            parser.error(f"{folder} is not a folder")
     return compare(chosen.old, chosen.new, chosen.ignore)
 
 

@@ -268,8 +268,8 @@ def outcome(family: str) -> dict:
         try:
             model = small_model(family, dtype)
         except Exception as error:
-            said = " ".join(str(error).split())[:200]
-            return {"outcome": "not built", "why": f"{type(error).__name__}: {said}"}
+            message = " ".join(str(error).split())[:200]
+            return {"outcome": "not built", "why": f"{type(error).__name__}: {message}"}
         facts = {"class": type(model).__name__, "dtype": dtype}
         try:
             verify(model)
@@ -282,9 +282,9 @@ def outcome(family: str) -> dict:
             try:
                 tried[name] = "right" if getattr(tries, name)() else "wrong"
             except Exception as error:
-                said = " ".join(str(error).split())[:120]
-                tried[name] = f"stops: {type(error).__name__}: {said}"
-        wrong = [name for name, found in tried.items() if found == "wrong"]
+                message = " ".join(str(error).split())[:120]
+                tried[name] = f"stops: {type(error).__name__}: {message}"
+        wrong = [name for name, result in tried.items() if result == "wrong"]
         return {"outcome": "wrong" if wrong else "right", "why": "", "tries": tried, **facts}
     return {"outcome": "refused", "why": why, **facts}
 
@@ -352,14 +352,14 @@ def main() -> None:
     # So that what it imports is there for all others.
     outcome("llama")
     kept = arguments.results
-    found = json.loads(kept.read_text()) if kept.exists() else {}
-    for family in arguments.only or [name for name in all_families() if name not in found]:
-        found[family] = swept(family)
+    result = json.loads(kept.read_text()) if kept.exists() else {}
+    for family in arguments.only or [name for name in all_families() if name not in result]:
+        result[family] = swept(family)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(found, indent=1, sort_keys=True))
-        print(family, found[family]["outcome"], found[family]["why"], flush=True)
+        kept.write_text(json.dumps(result, indent=1, sort_keys=True))
+        print(family, result[family]["outcome"], result[family]["why"], flush=True)
     if arguments.table:
-        arguments.table.write_text(table(dict(sorted(found.items()))))
+        arguments.table.write_text(table(dict(sorted(result.items()))))
 
 
 if __name__ == "__main__":

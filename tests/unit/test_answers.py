@@ -241,15 +241,15 @@ def test_a_larger_number_of_tokens_is_named_by_the_key_that_sets_it(server, judg
 def test_one_refused_text_of_ten_is_a_gap_that_is_counted(server, judge, capsys, refusal):
     server.respond = lambda body: refusal if "bad" in prompt_of(body) else reply_of("No")
     texts = [f"text {n}" for n in range(9)] + ["a bad one"]
-    found = llm_judge.score(table(*texts), judge, None)
-    assert found["yes"].tolist()[:9] == [0] * 9 and np.isnan(found["yes"][9])
-    assert found.attrs["gaps"] == {"refused by the server": 1}
+    result = llm_judge.score(table(*texts), judge, None)
+    assert result["yes"].tolist()[:9] == [0] * 9 and np.isnan(result["yes"][9])
+    assert result.attrs["gaps"] == {"refused by the server": 1}
     line = "scorers.judge: 1 of 10 texts have no answer: 1 refused by the server: "
     assert line in capsys.readouterr().out
     # It is kept, so that a rerun asks nothing and counts the same.
     count = len(server.bodies)
     again = llm_judge.score(table(*texts), judge, None)
-    assert again.equals(found) and again.attrs == found.attrs and len(server.bodies) == count
+    assert again.equals(result) and again.attrs == result.attrs and len(server.bodies) == count
     assert line in capsys.readouterr().out
 
 

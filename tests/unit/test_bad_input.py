@@ -657,7 +657,7 @@ WRITTEN = [
 ]
 
 
-def refused(file, named: list[str], monkeypatch) -> None:
+def refused(file, words: list[str], monkeypatch) -> None:
     """The way that the Snakefile and the command line read a config ends in a good message."""
     # None here makes their import fail.
     for module in ("torch", "transformers", "pandas", "sklearn"):
@@ -667,7 +667,7 @@ def refused(file, named: list[str], monkeypatch) -> None:
         checked(load([file]), tiny.ROOT)
     message = str(caught.value)
     assert time.monotonic() - start < 5
-    assert all(word in message for word in named), message
+    assert all(word in message for word in words), message
     assert len(message.splitlines()) <= 5 and len(message) < 600
     assert SECRET not in message and message.replace("\n", "").isprintable()
 
@@ -677,19 +677,19 @@ def test_the_default_config_is_valid():
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "named"), MISTAKES, ids=[str(m[0])[:60] for m in MISTAKES]
+    ("path", "value", "words"), MISTAKES, ids=[str(m[0])[:60] for m in MISTAKES]
 )
-def test_a_mistake_is_named(tmp_path, monkeypatch, path, value, named):
+def test_a_mistake_is_named(tmp_path, monkeypatch, path, value, words):
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(changed(path, value), allow_unicode=True), encoding="utf-8")
-    refused(file, named, monkeypatch)
+    refused(file, words, monkeypatch)
 
 
-@pytest.mark.parametrize(("content", "named"), WRITTEN, ids=range(len(WRITTEN)))
-def test_what_is_no_config_is_named_with_its_line(tmp_path, monkeypatch, content, named):
+@pytest.mark.parametrize(("content", "words"), WRITTEN, ids=range(len(WRITTEN)))
+def test_what_is_no_config_is_named_with_its_line(tmp_path, monkeypatch, content, words):
     file = tmp_path / "odd.yaml"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    refused(file, [str(file), *named], monkeypatch)
+    refused(file, [str(file), *words], monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["none.yaml", ".", "a\0b", "a" * 300])
@@ -698,7 +698,7 @@ def test_a_config_that_is_no_file_is_named(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.parametrize(
-    ("value", "named"),
+    ("value", "words"),
     [
         ({"a": {1, 2}}, ["a", "set", "quotes"]),
         ({"a": datetime.date(2024, 1, 1)}, ["a", "date", "quotes"]),
@@ -710,11 +710,11 @@ def test_a_config_that_is_no_file_is_named(tmp_path, monkeypatch, name):
     ],
     ids=["set", "date", "bytes", "surrogate", "nul", "digits", "size"],
 )
-def test_values_that_came_past_the_files_are_named(value, named):
+def test_values_that_came_past_the_files_are_named(value, words):
     """From --config, from a template's result, from Python."""
     with pytest.raises(UserError) as caught:
         checked(value, tiny.ROOT)
-    assert all(word in str(caught.value) for word in named), caught.value
+    assert all(word in str(caught.value) for word in words), caught.value
 
 
 def test_values_that_hold_themselves_are_refused():
@@ -767,7 +767,7 @@ def prompts_file(folder, *rows: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("rows", "changes", "named"),
+    ("rows", "changes", "words"),
     [
         (
             ["We went", "up to <|endoftext|> me"],
@@ -794,7 +794,7 @@ def prompts_file(folder, *rows: str) -> Path:
     ids=["special", "long", "with-completion", "prefix", "contrast"],
 )
 def test_a_prompt_that_does_not_fit_is_named_by_file_and_line(
-    prepared, tmp_path, rows, changes, named
+    prepared, tmp_path, rows, changes, words
 ):
     """Before a model is loaded: only its tokenizer is."""
     spec = {
@@ -812,7 +812,7 @@ def test_a_prompt_that_does_not_fit_is_named_by_file_and_line(
             experiment.encode(condition, texts)
             experiment.contrast(condition, texts)
     message = str(caught.value)
-    assert all(word in message for word in ("experiments.e", *named)), message
+    assert all(word in message for word in ("experiments.e", *words)), message
     assert len(message) < 400
 
 
@@ -863,12 +863,12 @@ def test_rows_without_a_text_are_left_out_and_named(tmp_path, capsys):
     table = pd.read_parquet(prompts_file(tmp_path, "one", '"   "', "two", '"\u3000"', '""'))
     assert table["text"].tolist() == ["one", "two"]
     assert table["origin"].tolist() == ["mine.csv:2", "mine.csv:4"]
-    said = capsys.readouterr().out
-    assert "datasets.mine: 3 rows without a text are left out: mine.csv:3, mine.csv:5" in said
+    output = capsys.readouterr().out
+    assert "datasets.mine: 3 rows without a text are left out: mine.csv:3, mine.csv:5" in output
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "named"),
+    ("name", "content", "words"),
     [
         ("a.csv", "text\nHello, world\n", ["line 2", "2 columns", "double quotes"]),
         ("a.csv", 'text\n"never closed\n', ["cannot be read as csv"]),
@@ -885,16 +885,16 @@ def test_rows_without_a_text_are_left_out_and_named(tmp_path, capsys):
         ("a.json", "[" * 100_000, ["cannot be read as json"]),
     ],
 )
-def test_a_file_that_is_not_of_its_form_is_named_with_the_line(tmp_path, name, content, named):
+def test_a_file_that_is_not_of_its_form_is_named_with_the_line(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError) as caught:
         datasets.prepare({"name": "mine", "file": name}, tmp_path / name, tmp_path / "x.parquet")
-    assert all(word in str(caught.value) for word in ("datasets.mine", *named)), caught.value
+    assert all(word in str(caught.value) for word in ("datasets.mine", *words)), caught.value
     assert not (tmp_path / "x.parquet").exists()
 
 
 @pytest.mark.parametrize(
-    ("entry", "named"),
+    ("entry", "words"),
     [
         (
             PAIR | {"positive": "to <|endoftext|>"},
@@ -906,7 +906,7 @@ def test_a_file_that_is_not_of_its_form_is_named_with_the_line(tmp_path, name, c
     ],
     ids=["special", "long", "special-pad", "long-pad"],
 )
-def test_a_contrast_prompt_that_does_not_fit_is_named(prepared, entry, named):
+def test_a_contrast_prompt_that_does_not_fit_is_named(prepared, entry, words):
     with pytest.raises(UserError) as caught:
         contrast_ids({"name": "new", **entry}, Tokens(prepared))
-    assert all(word in str(caught.value) for word in named), caught.value
+    assert all(word in str(caught.value) for word in words), caught.value

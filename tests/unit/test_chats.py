@@ -67,17 +67,17 @@ def test_a_form_of_template(source, tmp_path, form):
     tokens = prepared(folder, tmp_path, chat_date=today)
     loaded = AutoTokenizer.from_pretrained(folder)
     for text in TEXTS:
-        wanted = with_bos(rendered(folder, text))
-        assert tokens.encode(text) == wanted
+        expected = with_bos(rendered(folder, text))
+        assert tokens.encode(text) == expected
         ids, mask = prompt_batch(loaded, [[{"role": "user", "content": text}]])
-        assert ids[0].tolist() == wanted and mask.all()
+        assert ids[0].tolist() == expected and mask.all()
     talk = [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "Yes?"},
         {"role": "user", "content": "Go on"},
     ]
-    wanted = loaded.apply_chat_template(talk, add_generation_prompt=True, return_dict=False)
-    assert tokens.prompt(talk) == with_bos(wanted)
+    expected = loaded.apply_chat_template(talk, add_generation_prompt=True, return_dict=False)
+    assert tokens.prompt(talk) == with_bos(expected)
     with pytest.raises(UserError, match=r"'<\|im_end\|>'.*chat_template: true"):
         tokens.encode("a<|im_end|>b")
 
@@ -92,8 +92,8 @@ PLACES = {
 @pytest.mark.parametrize("place", PLACES)
 def test_where_a_template_stands(source, tmp_path, place):
     folder = source(**{place: PLACES[place]})
-    wanted = with_bos(rendered(folder, "Hello", chat_template=chats.CHATML))
-    assert prepared(folder, tmp_path).encode("Hello") == wanted
+    expected = with_bos(rendered(folder, "Hello", chat_template=chats.CHATML))
+    assert prepared(folder, tmp_path).encode("Hello") == expected
 
 
 NAMED = [
@@ -115,8 +115,8 @@ NAMED = [
 def test_one_of_several_templates_is_named(source, tmp_path, files):
     folder = source(**files)
     for asked, name in ((True, "default"), ("default", "default"), ("tool_use", "tool_use")):
-        wanted = with_bos(rendered(folder, "Hello", chat_template=name))
-        assert prepared(folder, tmp_path, chat_template=asked).encode("Hello") == wanted
+        expected = with_bos(rendered(folder, "Hello", chat_template=name))
+        assert prepared(folder, tmp_path, chat_template=asked).encode("Hello") == expected
     with pytest.raises(UserError, match=r"models\.m\.chat_template: \"rag\".*default, tool_use"):
         prepared(folder, tmp_path, chat_template="rag")
 
@@ -151,10 +151,10 @@ def test_a_templates_variables_and_its_date(source, tmp_path, capsys):
 
 def test_a_variable_of_thinking(source, tmp_path):
     folder = source(**{"chat_template.jinja": chats.QWEN_3})
-    wanted = with_bos(rendered(folder, "Hello", enable_thinking=False))
-    assert wanted != with_bos(rendered(folder, "Hello"))
+    expected = with_bos(rendered(folder, "Hello", enable_thinking=False))
+    assert expected != with_bos(rendered(folder, "Hello"))
     tokens = prepared(folder, tmp_path, chat_variables={"enable_thinking": False})
-    assert tokens.encode("Hello") == wanted
+    assert tokens.encode("Hello") == expected
 
 
 REFUSING = {
@@ -191,12 +191,14 @@ def test_a_template_that_leaves_out_a_plain_text_is_refused(source, tmp_path, te
     tokens = prepared(folder, tmp_path, chat_template=False)
     message = {"role": "user", "content": "Hello"}
     for own in (tokens, Tokens.of(AutoTokenizer.from_pretrained(folder))):
-        with pytest.raises(UserError, match=r"m: .*leaves out 'Hello'|leaves out 'Hello'") as said:
+        with pytest.raises(
+            UserError, match=r"m: .*leaves out 'Hello'|leaves out 'Hello'"
+        ) as output:
             own.prompt([message])
     if template == OF_PARTS:
-        parts = json.loads(str(said.value).partition("content ")[2])
-        wanted = AutoTokenizer.from_pretrained(folder).encode("Hello:", add_special_tokens=False)
-        assert tokens.prompt([{**message, "content": parts}]) == [1, *wanted]
+        parts = json.loads(str(output.value).partition("content ")[2])
+        expected = AutoTokenizer.from_pretrained(folder).encode("Hello:", add_special_tokens=False)
+        assert tokens.prompt([{**message, "content": parts}]) == [1, *expected]
 
 
 def test_a_refusal_of_one_text_names_model_and_text(source, tmp_path):
@@ -215,9 +217,9 @@ def test_a_template_that_draws_is_refused(source, tmp_path):
 def test_the_templates_bos_counts_and_is_one(source, tmp_path):
     """The tokenizer's own, that the template writes, though the config names another token."""
     folder = source(**{"chat_template.jinja": chats.MISTRAL})
-    wanted = rendered(folder, "Hello")
-    assert wanted[0] == 1
-    assert prepared(folder, tmp_path, bos="<unk>").encode("Hello") == wanted
+    expected = rendered(folder, "Hello")
+    assert expected[0] == 1
+    assert prepared(folder, tmp_path, bos="<unk>").encode("Hello") == expected
     (folder / "chat_template.jinja").write_text(chats.CHATML)
     assert prepared(folder, tmp_path, bos="<unk>").encode("Hello") == [
         0,
@@ -253,8 +255,8 @@ def test_an_answer_is_read_with_the_chat(base, tmp_path, make):
     chat = loaded.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     for answer in (" the day", "and then", ""):
         prompt, rest = tokens.split("Hello", answer)
-        wanted = loaded.encode(chat + answer, add_special_tokens=False)
-        assert [*prompt, *rest] == with_bos(wanted) and prompt == tokens.encode("Hello")[
+        expected = loaded.encode(chat + answer, add_special_tokens=False)
+        assert [*prompt, *rest] == with_bos(expected) and prompt == tokens.encode("Hello")[
             : len(prompt)
         ]
     # A judge reads a special token's text as any other.
@@ -274,15 +276,15 @@ def test_contrasts_of_chats_and_ids(source, tmp_path):
     assert ids["0.negative"][: len(rendered(folder, "Hate"))] == rendered(folder, "Hate")
     talk = [{"role": "system", "content": "Be kind"}, {"role": "user", "content": "Love"}]
     loaded = AutoTokenizer.from_pretrained(folder)
-    wanted = loaded.apply_chat_template(talk, add_generation_prompt=True, return_dict=False)
+    expected = loaded.apply_chat_template(talk, add_generation_prompt=True, return_dict=False)
     single = {"name": "v", "kind": "single", "prompt": {"chat": talk}}
-    assert contrast_ids(single, tokens) == {"0.positive": wanted}
+    assert contrast_ids(single, tokens) == {"0.positive": expected}
     many = {"name": "v", "kind": "mean_difference"}
     many |= {"positive": [{"token_ids": [5, 6]}, "Love"], "negative": ["Hate", {"chat": "Hate"}]}
-    found = contrast_ids(many, tokens)
-    assert found["0.positive"] == [1, 5, 6] and found["1.positive"] == tokens.prompt("Love")
-    assert found["0.negative"] == tokens.prompt("Hate")
-    assert found["1.negative"] == rendered(folder, "Hate")
+    result = contrast_ids(many, tokens)
+    assert result["0.positive"] == [1, 5, 6] and result["1.positive"] == tokens.prompt("Love")
+    assert result["0.negative"] == tokens.prompt("Hate")
+    assert result["1.negative"] == rendered(folder, "Hate")
     with pytest.raises(UserError, match=r"vectors\.v: prompt .*</s>.*chat: TEXT.*token_ids"):
         contrast_ids({**pair, "positive": "a</s>"}, tokens)
     # What the message says instead is taken.
@@ -322,8 +324,8 @@ def test_what_both_prompts_begin_with_is_warned_of(source, tmp_path):
         return late(prompts, [names[i] for i in prompts["0.positive"]])
 
     assert lines({"token_ids": [5, 6]}, {"token_ids": [6, 6]}) == []
-    [said] = lines({"token_ids": [5, 6]}, {"token_ids": [5, 7]})
-    assert repr(names[5]) in said and "position 1 is exactly zero" in said
-    assert "acts from position 2 on" in said
-    [said] = lines({"token_ids": [5, 6, 7]}, {"token_ids": [5, 6, 8, 9]})
-    assert "positions 1 to 2 are" in said and "position 3 on" in said
+    [output] = lines({"token_ids": [5, 6]}, {"token_ids": [5, 7]})
+    assert repr(names[5]) in output and "position 1 is exactly zero" in output
+    assert "acts from position 2 on" in output
+    [output] = lines({"token_ids": [5, 6, 7]}, {"token_ids": [5, 6, 8, 9]})
+    assert "positions 1 to 2 are" in output and "position 3 on" in output

@@ -50,12 +50,12 @@ def refused(folder, *parts, **changes):
     """What is said of a folder that is refused: at most five lines, with these parts."""
     with pytest.raises(UserError) as caught:
         prepared_from(folder, **changes)
-    said = str(caught.value)
-    assert said.startswith("models.tiny") and len(said.splitlines()) <= 5, said
+    message = str(caught.value)
+    assert message.startswith("models.tiny") and len(message.splitlines()) <= 5, message
     for part in parts:
-        assert part in said, said
+        assert part in message, message
     assert not (folder.parent / "out").exists()
-    return said
+    return message
 
 
 def rewrite(folder, change, dtype=None):
@@ -138,7 +138,7 @@ def test_a_width_that_is_not_the_configs_is_named(folder):
 
 
 @pytest.mark.parametrize(
-    ("extra", "said"),
+    ("extra", "text"),
     [
         ("transformer.h.0.attn.c_attn.lora_A.default.weight", "merge_and_unload"),
         ("base_model.model.transformer.h.0.attn.c_attn.lora_A.weight", "merge_and_unload"),
@@ -148,9 +148,9 @@ def test_a_width_that_is_not_the_configs_is_named(folder):
         ("transformer.embedding_norm.weight", "no room for"),
     ],
 )
-def test_tensors_that_belong_into_the_model_are_not_left_out(folder, extra, said):
+def test_tensors_that_belong_into_the_model_are_not_left_out(folder, extra, text):
     save_file(load_file(folder / SINGLE) | {extra: torch.ones(32)}, folder / SINGLE)
-    refused(folder, extra, said)
+    refused(folder, extra, text)
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ def test_a_base_model_without_its_head_is_whole_only_if_the_head_is_tied(
         counted = sum(parameter.numel() for parameter in model.parameters())
         assert prepared_from(source, parameters=counted)["layers"] == 3
     else:
-        said = refused(source, "lm_head.weight", '"tie_word_embeddings": true', parameters=None)
-        assert "lacks 1 tensor," in said
+        message = refused(source, "lm_head.weight", '"tie_word_embeddings": true', parameters=None)
+        assert "lacks 1 tensor," in message
         edit_config(source, tie_word_embeddings=True)
         prepared_from(source, parameters=None)
 
@@ -475,7 +475,7 @@ def test_a_folder_that_is_no_checkpoint_is_named_for_what_it_is(folder, kind):
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"),
+    ("settings", "words"),
     [
         ({"quant_method": "gptq", "bits": 4}, "gptq"),
         ({"quant_method": "awq"}, "awq"),
@@ -487,9 +487,9 @@ def test_a_folder_that_is_no_checkpoint_is_named_for_what_it_is(folder, kind):
         ({"bits": 8}, "8 bits"),
     ],
 )
-def test_quantized_weights_are_refused_before_they_are_read(folder, settings, named):
+def test_quantized_weights_are_refused_before_they_are_read(folder, settings, words):
     edit_config(folder, quantization_config=settings)
-    refused(folder, "quantized", named, "quantization: 8bit")
+    refused(folder, "quantized", words, "quantization: 8bit")
 
 
 def test_quantized_weights_without_a_word_of_it_are_refused(folder):
@@ -503,8 +503,8 @@ def test_the_remedies_work(folder):
     weights = load_file(folder / SINGLE)
     (folder / SINGLE).unlink()
     torch.save(weights, folder / "pytorch_model.bin")
-    said = refused(folder, *PICKLED)
-    program, option, code = shlex.split(said.splitlines()[-1])
+    message = refused(folder, *PICKLED)
+    program, option, code = shlex.split(message.splitlines()[-1])
     assert (program, option) == ("python", "-c")
     target = folder.parent / "NEW"
     exec(code.replace("NEW", str(target)), {})
@@ -849,7 +849,7 @@ def test_a_gguf_file_whose_tensors_are_not_all_there(whole_gguf, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "text"),
     [
         (b"", "too short"),
         (b"ak42" + bytes(300), "no llama2.c model"),
@@ -861,7 +861,7 @@ def test_a_gguf_file_whose_tensors_are_not_all_there(whole_gguf, monkeypatch):
         (POINTER, "git lfs pull"),
     ],
 )
-def test_a_llama2c_file_that_is_none_is_said(tmp_path, content, said):
+def test_a_llama2c_file_that_is_none_is_said(tmp_path, content, text):
     (tmp_path / "source").mkdir()
     (tmp_path / "source/x.bin").write_bytes(content)
-    refused(tmp_path / "source", "x.bin", said, format="llama2c")
+    refused(tmp_path / "source", "x.bin", text, format="llama2c")

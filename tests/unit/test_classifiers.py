@@ -102,8 +102,8 @@ def make(tmp_path_factory, tiny_model):
 def ours(folder: Path, label: str | int = "angry", texts=TEXTS, **spec) -> np.ndarray:
     compute = {"device": "cpu", "threads": 1}
     spec = {"name": "mood", "source": "s", "label": label, "compute": compute, **spec}
-    found = hub_classifier.score(pd.DataFrame({"completion": texts}), spec, folder)
-    return found["probability"].to_numpy()
+    result = hub_classifier.score(pd.DataFrame({"completion": texts}), spec, folder)
+    return result["probability"].to_numpy()
 
 
 def theirs(folder: Path, label: str = "Angry", texts=TEXTS, **options) -> list[float]:
@@ -187,8 +187,8 @@ def test_labels_that_are_numbers_or_differ_in_case_alone(make):
 
 
 def test_a_text_without_tokens_has_no_score(make):
-    found = ours(make("GPT2"), texts=["The ship", "", "left"])
-    assert np.isnan(found[1]) and not np.isnan(found[[0, 2]]).any()
+    result = ours(make("GPT2"), texts=["The ship", "", "left"])
+    assert np.isnan(result[1]) and not np.isnan(result[[0, 2]]).any()
 
 
 def test_what_the_pipeline_cannot_run_is_refused_with_its_reason(make):

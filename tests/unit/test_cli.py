@@ -82,18 +82,18 @@ def test_wrong_usage_is_2():
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(0, "0 B"), (999, "999 B"), (2500, "2.5 kB"), (3.2e9, "3.2 GB")]
+    ("value", "text"), [(0, "0 B"), (999, "999 B"), (2500, "2.5 kB"), (3.2e9, "3.2 GB")]
 )
-def test_sizes_are_readable(value, said):
-    assert shown.size(value) == said
+def test_sizes_are_readable(value, text):
+    assert shown.size(value) == text
 
 
 # --- check ---
 
 
 def test_check_counts_what_a_config_holds(configs):
-    said = actadd("check")
-    assert said.startswith("ok: 3 experiments on 1 model with 11 cells, 4 scorers, 2 figures")
+    output = actadd("check")
+    assert output.startswith("ok: 3 experiments on 1 model with 11 cells, 4 scorers, 2 figures")
 
 
 def test_config_files_are_read_in_the_workflows_order(configs):
@@ -102,10 +102,10 @@ def test_config_files_are_read_in_the_workflows_order(configs):
     (configs / "mine.yaml").write_text(
         "seed: 2\nexperiments: {ratio: null}\nfigures: {ratio: null}\n"
     )
-    found = project.configured()
-    assert found["seed"] == 0 and found["compute"]["threads"] == 3
-    found = project.configured([configs / "mine.yaml"])
-    assert found["seed"] == 2 and set(found["experiments"]) == {"sweep", "chosen"}
+    result = project.configured()
+    assert result["seed"] == 0 and result["compute"]["threads"] == 3
+    result = project.configured([configs / "mine.yaml"])
+    assert result["seed"] == 2 and set(result["experiments"]) == {"sweep", "chosen"}
 
 
 def test_the_projects_configs_merge_as_snakemake_merges_them():
@@ -122,9 +122,11 @@ def test_a_mistake_is_said_without_a_traceback(configs):
     settings = tiny.config()
     settings["experiments"]["ratio"]["prompts"]["dataset"] = "textz"
     (configs / "config.yaml").write_text(yaml.safe_dump(settings))
-    said = actadd("check", code=1)
-    assert said.startswith("error: experiments.ratio.prompts.dataset: there is no dataset 'textz'")
-    assert len(said.splitlines()) <= 5
+    output = actadd("check", code=1)
+    assert output.startswith(
+        "error: experiments.ratio.prompts.dataset: there is no dataset 'textz'"
+    )
+    assert len(output.splitlines()) <= 5
     (configs / "broken.yaml").write_text("a: [1\n")
     assert "broken.yaml" in actadd("check", "broken.yaml", code=1)
     assert "missing.yaml" in actadd("check", "missing.yaml", code=1)
@@ -142,12 +144,12 @@ def test_outside_a_workflow_it_is_said(tmp_path, monkeypatch):
 def trial(model, *arguments: str) -> dict[str, list[str]]:
     """unsteered and steered texts, in the order of their samples."""
     printed = actadd("try", "--model", str(model), *TRIAL, *arguments, PROMPT)
-    found: dict[str, list[str]] = {"unsteered": [], "steered": []}
+    result: dict[str, list[str]] = {"unsteered": [], "steered": []}
     for line in printed.splitlines():
         name, _, text = line.partition("\t")
         if text:
-            found[name.split()[0]].append(text)
-    return found
+            result[name.split()[0]].append(text)
+    return result
 
 
 def test_coefficient_0_changes_nothing_and_another_does(prepared):
@@ -179,9 +181,9 @@ def test_a_vector_that_dwarfs_the_stream_is_warned_of(prepared, monkeypatch):
 
 def test_what_cannot_be_tried_is_said_before_a_model_is_loaded(prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = actadd("try", *TRIAL, PROMPT, code=1)
-    assert "neither a prepared model nor a Hugging Face folder" in said
-    assert "in the workflow's folder" in said
+    output = actadd("try", *TRIAL, PROMPT, code=1)
+    assert "neither a prepared model nor a Hugging Face folder" in output
+    assert "in the workflow's folder" in output
     model = ("--model", str(prepared))
     assert "layers are 0 to 2" in actadd("try", *model, *TRIAL, "--layer", "3", PROMPT, code=1)
     assert "write a longer prompt" in actadd("try", *model, *TRIAL, "I", code=1)
@@ -192,10 +194,10 @@ def test_what_cannot_be_tried_is_said_before_a_model_is_loaded(prepared, tmp_pat
 
 
 def test_a_model_that_is_not_there_is_named_with_what_makes_it_ready(configs):
-    said = actadd("try", "--model", "tiny", *TRIAL, PROMPT, code=1)
-    assert said.endswith("this makes tiny ready: snakemake --cores all results/models/tiny\n")
-    said = actadd("try", "--model", "nope", *TRIAL, PROMPT, code=1)
-    assert said.endswith("models of the config: tiny\n") and "snakemake" not in said
+    output = actadd("try", "--model", "tiny", *TRIAL, PROMPT, code=1)
+    assert output.endswith("this makes tiny ready: snakemake --cores all results/models/tiny\n")
+    output = actadd("try", "--model", "nope", *TRIAL, PROMPT, code=1)
+    assert output.endswith("models of the config: tiny\n") and "snakemake" not in output
 
 
 @pytest.mark.parametrize(
@@ -257,8 +259,8 @@ def test_a_folder_that_names_no_bos(tiny_model, tmp_path):
         tokenizer_config__json=settings,
     )
     given = ("try", "--model", str(folder), *TRIAL, "--tokens", "4", PROMPT)
-    said = actadd(*given)
-    assert "names no BOS token: '<|endoftext|>', which ends a text, stands in front" in said
+    output = actadd(*given)
+    assert "names no BOS token: '<|endoftext|>', which ends a text, stands in front" in output
     assert trial(folder, "--tokens", "4") == trial(tiny_model, "--tokens", "4")
     several = folder_of(
         tiny_model,
@@ -266,8 +268,8 @@ def test_a_folder_that_names_no_bos(tiny_model, tmp_path):
         config__json={**nameless, "eos_token_id": [0, 5]},
         tokenizer_config__json=settings,
     )
-    said = actadd("try", "--model", str(several), *TRIAL, PROMPT, code=1)
-    assert "name no BOS token (bos_token_id), and 2 that end a text" in said and "--bos" in said
+    output = actadd("try", "--model", str(several), *TRIAL, PROMPT, code=1)
+    assert "name no BOS token (bos_token_id), and 2 that end a text" in output and "--bos" in output
     bos = ("--bos", "<|endoftext|>", "--tokens", "4")
     assert trial(several, *bos) == trial(tiny_model, "--tokens", "4")
     # One that is prepared has a BOS.
@@ -306,19 +308,19 @@ def test_chats_and_token_ids_can_be_tried(tiny_model, prepared, tmp_path):
     prompt = " ".join(map(str, tokens.prompt(wrapped[PROMPT])))
     mixed = tried(folder, prompt, "Love", "Hate", "--chat", "contrast", "--token-ids", "prompt")
     assert [line[: len(wrapped[PROMPT])] for line in mixed] == [wrapped[PROMPT]] * 4
-    for wrong, said in (
+    for wrong, output in (
         (("--chat", "both", "--token-ids", "prompt"), "a prompt is one of them"),
         (("--token-ids", "prompt"), "--token-ids: '"),
     ):
-        assert said in actadd("try", "--model", str(folder), *TRIAL, *wrong, PROMPT, code=1)
+        assert output in actadd("try", "--model", str(folder), *TRIAL, *wrong, PROMPT, code=1)
     far = ("--token-ids", "prompt", "9" * 30)
     assert "no token id" in actadd("try", "--model", str(folder), *TRIAL, *far, code=1)
     several = ("--positive", "Love", "--negative", "Hate", "--layer", "1", "--position", "all")
-    said = actadd("try", "--model", str(prepared), *several, PROMPT, code=1)
-    assert "--position: " in said and "position: front" in said and "longer" not in said
+    output = actadd("try", "--model", str(prepared), *several, PROMPT, code=1)
+    assert "--position: " in output and "position: front" in output and "longer" not in output
     special = ("--positive", "a<|endoftext|>", "--negative", "b", "--layer", "1", PROMPT)
-    said = actadd("try", "--model", str(prepared), *special, code=1)
-    assert "--chat or --token-ids" in said
+    output = actadd("try", "--model", str(prepared), *special, code=1)
+    assert "--chat or --token-ids" in output
     no_template = ("--model", str(prepared), *TRIAL, "--chat", "contrast", PROMPT)
     assert "it carries no chat template" in actadd("try", *no_template, code=1)
 
@@ -335,8 +337,8 @@ def test_a_word_that_acts_late_is_warned_of(prepared):
 def test_a_checkpoint_that_is_cut_off_is_said(tiny_model, tmp_path, file):
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     (folder / file).write_bytes((folder / file).read_bytes()[:100])
-    said = actadd("try", "--model", str(folder), *TRIAL, PROMPT, code=1)
-    assert "cannot be read" in said and "get it anew" in said
+    output = actadd("try", "--model", str(folder), *TRIAL, PROMPT, code=1)
+    assert "cannot be read" in output and "get it anew" in output
 
 
 # --- vectors ---
@@ -347,8 +349,8 @@ def test_norms_that_are_damaged_are_named(tmp_path, content):
     file = tmp_path / "vectors/tiny/calm/norms.csv"
     file.parent.mkdir(parents=True)
     file.write_text(content)
-    said = actadd("vectors", "--results", str(tmp_path), code=1)
-    assert "norms.csv is damaged: delete it" in said.replace("\n", "")
+    output = actadd("vectors", "--results", str(tmp_path), code=1)
+    assert "norms.csv is damaged: delete it" in output.replace("\n", "")
 
 
 def test_a_file_that_cannot_be_written_is_said(tmp_path):
@@ -356,8 +358,8 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "folder.safetensors").mkdir()
     for place in ("folder.safetensors", "a.safetensors/b.safetensors"):
         target = str(tmp_path / place)
-        said = actadd("import", str(tmp_path / "a.safetensors"), "-o", target, code=1)
-        assert said.startswith(f"error: {tmp_path}") and "or name another" in said
+        output = actadd("import", str(tmp_path / "a.safetensors"), "-o", target, code=1)
+        assert output.startswith(f"error: {tmp_path}") and "or name another" in output
 
 
 def test_no_vectors_is_said(tmp_path):
@@ -417,8 +419,8 @@ def test_make_clean_says_what_goes_before_it_goes(tmp_path):
     command = ["make", "--no-print-directory", "clean"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    said, *listed = done.stdout.splitlines()
-    assert said.startswith("removing")
+    output, *listed = done.stdout.splitlines()
+    assert output.startswith("removing")
     sizes = {path: size for size, path in (line.split() for line in listed)}
     assert set(sizes) == {"results/store", "results/figures"}
     assert all(size.endswith("K") for size in sizes.values())

@@ -49,13 +49,13 @@ def vector(folder: Path, values: np.ndarray, **metadata: str) -> None:
 
 
 def compared(old: Path, new: Path, *options: str) -> tuple[int, str]:
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         try:
             code = compare_results.main([str(old), str(new), *options])
         except SystemExit as stop:
             code = stop.code
-    return code, said.getvalue()
+    return code, output.getvalue()
 
 
 def test_folders_that_differ_in_cells_and_records_only_are_equal(folders):
@@ -89,9 +89,9 @@ def test_as_a_program_it_says_so_in_its_exit_code(folders):
 )
 def test_each_difference_of_a_table_is_said(folders, changes, expected):
     rows(**changes).to_parquet(folders[1] / "completions/m/e.parquet")
-    code, said = compared(*folders)
-    assert code == 1 and expected in said and "differs: completions/m/e.parquet" in said
-    assert said.endswith("3 files equal, 1 not, 0 ignored\n")
+    code, output = compared(*folders)
+    assert code == 1 and expected in output and "differs: completions/m/e.parquet" in output
+    assert output.endswith("3 files equal, 1 not, 0 ignored\n")
 
 
 def test_rows_and_columns_have_an_order(folders):
@@ -103,8 +103,8 @@ def test_rows_and_columns_have_an_order(folders):
     rows().drop(columns="rank").to_parquet(file)
     assert "column rank only in OLD" in compared(*folders)[1]
     rows()[["cell", "logprob", "text", "rank", "tokens"]].to_parquet(file)
-    code, said = compared(*folders)
-    assert code == 1 and "columns in another order" in said
+    code, output = compared(*folders)
+    assert code == 1 and "columns in another order" in output
 
 
 def test_text_tables_vectors_and_choices(folders):
@@ -113,7 +113,7 @@ def test_text_tables_vectors_and_choices(folders):
     vector(new, np.array([[0, 1, 2], [3, 4, 5.5]], np.float32), actadd="x")
     choice = {"best": {"layer": 4, "coefficient": 2.0, "cell": "two"}}
     (new / "choices/m/e.json").write_text(json.dumps(choice))
-    code, said = compared(old, new)
+    code, output = compared(old, new)
     assert code == 1
     for expected in (
         "column mean: 1 of 2 rows differ, by 0.25 at most",
@@ -121,7 +121,7 @@ def test_text_tables_vectors_and_choices(folders):
         "column metadata: 1 of 1 rows differ",
         "column best.layer: 1 of 1 rows differ, by 1 at most",
     ):
-        assert expected in said
+        assert expected in output
     vector(new, np.zeros((3, 2), np.float32))
     assert "column vector (form): 1 of 1 rows differ" in compared(old, new)[1]
     vector(new, np.zeros((2, 3), np.float16))
@@ -132,27 +132,29 @@ def test_files_of_one_side_and_explained_ones(folders):
     old, new = folders
     shutil.copy(new / "summaries/m/e.csv", new / "summaries/m/more.csv")
     (new / "choices/m/e.json").unlink()
-    code, said = compared(old, new)
+    code, output = compared(old, new)
     assert code == 1
-    assert "only in NEW: summaries/m/more.csv" in said and "only in OLD: choices/m/e.json" in said
-    code, said = compared(old, new, "--ignore", "summaries/*/more.csv", "--ignore", "choices/*")
-    assert (code, said) == (0, "3 files equal, 0 not, 2 ignored\n")
+    assert (
+        "only in NEW: summaries/m/more.csv" in output and "only in OLD: choices/m/e.json" in output
+    )
+    code, output = compared(old, new, "--ignore", "summaries/*/more.csv", "--ignore", "choices/*")
+    assert (code, output) == (0, "3 files equal, 0 not, 2 ignored\n")
 
 
 @pytest.mark.parametrize("path", ["completions/m/e.parquet", "choices/m/e.json"])
 def test_half_a_file_is_a_difference(folders, path):
     file = folders[1] / path
     file.write_bytes(file.read_bytes()[:20])
-    code, said = compared(*folders)
-    assert code == 1 and f"differs: {path}\n  NEW cannot be read: " in said
+    code, output = compared(*folders)
+    assert code == 1 and f"differs: {path}\n  NEW cannot be read: " in output
 
 
 def test_nothing_to_compare_is_no_success(folders, tmp_path):
     (tmp_path / "empty").mkdir()
-    code, said = compared(tmp_path / "empty", tmp_path / "empty")
-    assert code == 2 and "nothing to compare" in said
-    code, said = compared(folders[0], tmp_path / "missing")
-    assert code == 2 and "is no folder" in said
+    code, output = compared(tmp_path / "empty", tmp_path / "empty")
+    assert code == 2 and "nothing to compare" in output
+    code, output = compared(folders[0], tmp_path / "missing")
+    assert code == 2 and "is not a folder" in output
 
 
 @pytest.mark.parametrize("changed", [False, True])
@@ -167,6 +169,6 @@ def test_a_vector_in_a_file_for_each_layer_is_compared_with_one_file(folders, ch
     save_file({"vector": values[0, :0]}, old / "layer_02.safetensors")
     one_file = {"layer.0": values[0], "layer.1": values[1] + changed}
     save_file(one_file, new / "vector.safetensors", {"actadd": "{}"})
-    code, said = compared(*folders)
+    code, output = compared(*folders)
     assert code == changed
-    assert ("differs: vectors/m/v\n  column layer.1: 6 of 6 rows differ" in said) == changed
+    assert ("differs: vectors/m/v\n  column layer.1: 6 of 6 rows differ" in output) == changed

@@ -76,8 +76,8 @@ def judged(table: pd.DataFrame, name: str = "essays") -> pd.DataFrame:
 
 def test_the_published_numbers_match_themselves(run):
     table, facts, text = run(sweep(), comparisons={"essays": LAYERS})
-    found = judged(table)
-    assert len(found) == 48 and set(found["verdict"]) == {"matches"}
+    result = judged(table)
+    assert len(result) == 48 and set(result["verdict"]) == {"matches"}
     assert facts["numbers"]["matches"] == 48
     assert facts["numbers"]["not run"] == len(table) - 48, "every other number is listed too"
     assert facts["series"][0]["max_deviation"] == 0
@@ -86,9 +86,9 @@ def test_the_published_numbers_match_themselves(run):
 
 def test_one_deviating_point_differs_and_is_reported(run):
     table, facts, text = run(sweep(0.02), comparisons={"essays": LAYERS})
-    found = judged(table).set_index("x")
-    assert found.loc["9", "verdict"] == "differs"
-    assert (found.drop("9")["verdict"] == "matches").all()
+    result = judged(table).set_index("x")
+    assert result.loc["9", "verdict"] == "differs"
+    assert (result.drop("9")["verdict"] == "matches").all()
     [one] = facts["series"]
     assert one["max_deviation"] == pytest.approx(0.02) and one["at"] == "9"
     assert (one["numbers"], one["matches"]) == (48, 47)
@@ -114,17 +114,17 @@ def test_another_model_or_other_data_is_not_comparable(run, model, context, reas
     table, facts, _ = run(
         sweep(model=model), comparisons={"essays": LAYERS}, context={"sweep": {"data": context}}
     )
-    found = judged(table)
-    assert set(found["verdict"]) == {"not comparable"} and set(found["reason"]) == {reason}
-    assert found["ours"].notna().all() and found["deviation"].isna().all()
+    result = judged(table)
+    assert set(result["verdict"]) == {"not comparable"} and set(result["reason"]) == {reason}
+    assert result["ours"].notna().all() and result["deviation"].isna().all()
     assert facts["series"] == []
 
 
 def test_what_did_not_run_is_said(run):
     table, _, text = run(sweep()[:5], comparisons={"essays": LAYERS})
-    found = judged(table)
-    assert found["verdict"].tolist() == ["matches"] * 5 + ["not run"] * 43
-    assert found["reason"].iloc[5] == "no such row of experiment sweep at layer 5"
+    result = judged(table)
+    assert result["verdict"].tolist() == ["matches"] * 5 + ["not run"] * 43
+    assert result["reason"].iloc[5] == "no such row of experiment sweep at layer 5"
     table, _, text = run(sweep(experiment="words"), comparisons={"essays": LAYERS})
     assert set(judged(table)["reason"]) == {"experiment sweep was not run"}
     assert "None of ours: experiment sweep was not run" in text
@@ -139,11 +139,11 @@ def test_what_failed_was_not_run_and_says_why(run):
         comparisons={"essays": LAYERS},
         claims={"c": {"title": "t", "source": "s", "test": {"below": 1}, "ours": one}},
     )
-    found = judged(table).set_index("x")
-    assert found.loc["9", ["verdict", "reason"]].tolist() == [
+    result = judged(table).set_index("x")
+    assert result.loc["9", ["verdict", "reason"]].tolist() == [
         *("not run", "the condition failed: non-finite numbers"),
     ]
-    assert (found.drop("9")["verdict"] == "matches").all()
+    assert (result.drop("9")["verdict"] == "matches").all()
     [claim] = table[table["kind"] == "claim"].to_dict("records")
     assert claim["verdict"] == "not run" and "non-finite numbers" in claim["reason"]
 
@@ -165,9 +165,9 @@ def test_k_stands_in_the_metrics_name_and_coefficients_match_in_spite_of_roundin
         "x": "coefficient",
     }
     table, _, _ = run(rows, comparisons={"known": known, "essays": essays})
-    found = judged(table, "known").set_index("x")
-    assert found.loc["1", "verdict"] == "matches" and found.loc["12", "verdict"] == "differs"
-    assert found.loc["2", "verdict"] == "not run"
+    result = judged(table, "known").set_index("x")
+    assert result.loc["1", "verdict"] == "matches" and result.loc["12", "verdict"] == "differs"
+    assert result.loc["2", "verdict"] == "not run"
     [one] = judged(table)[judged(table)["ours"].notna()].to_dict("records")
     assert float(one["x"]) == pytest.approx(-0.05) and one["layer"] == "6"
 
@@ -197,23 +197,23 @@ def claim(test, **more) -> dict:
 
 def claimed(run, rows, test, **more) -> pd.Series:
     table, facts, text = run(rows, claims=claim(test, **more))
-    [found] = table[table["kind"] == "claim"].to_dict("records")
+    [result] = table[table["kind"] == "claim"].to_dict("records")
     assert sum(facts["claims"].values()) == 1
-    assert found["verdict"] in text
-    return found
+    assert result["verdict"] in text
+    return result
 
 
 def test_monotone_claims_say_rho_and_weigh_the_noise(run):
     falling = [row(1 - 0.1 * i, coefficient=float(i)) for i in range(5)]
-    found = claimed(run, falling, "decreasing", x="coefficient")
-    assert found["verdict"] == "same direction, interval excludes none"
-    assert found["ours"] == pytest.approx(-1) and "rho = -1.00 over 5" in found["reason"]
+    result = claimed(run, falling, "decreasing", x="coefficient")
+    assert result["verdict"] == "same direction, interval excludes none"
+    assert result["ours"] == pytest.approx(-1) and "rho = -1.00 over 5" in result["reason"]
     assert claimed(run, falling, "increasing", x="coefficient")["verdict"] == "differs"
     noisy = [{**one, "low": one["mean"] - 2, "high": one["mean"] + 2} for one in falling]
-    found = claimed(run, noisy, "decreasing", x="coefficient")
-    assert found["verdict"] == "same direction, within noise"
-    found = claimed(run, noisy, "increasing", x="coefficient")
-    assert found["verdict"] == "differs, within noise"
+    result = claimed(run, noisy, "decreasing", x="coefficient")
+    assert result["verdict"] == "same direction, within noise"
+    result = claimed(run, noisy, "increasing", x="coefficient")
+    assert result["verdict"] == "differs, within noise"
     assert claimed(run, falling[:2], "increasing", x="coefficient")["verdict"] == "not run"
 
 
@@ -237,10 +237,10 @@ def test_claims_on_one_number(run, test, verdict):
 def test_claims_on_an_order(run):
     rows = [row(mean, condition=name) for name, mean in [("a", 0.1), ("b", 0.2), ("c", 0.205)]]
     of = [{"experiment": "sweep", "condition": name} for name in "abc"]
-    found = claimed(run, rows, {"greater_than": of[0]}, ours=of[1])
-    assert found["verdict"] == "same direction, interval excludes none"
-    assert found["ours"] == pytest.approx(0.1)
-    assert found["high"] - found["low"] == pytest.approx(2 * np.hypot(0.01, 0.01))
+    result = claimed(run, rows, {"greater_than": of[0]}, ours=of[1])
+    assert result["verdict"] == "same direction, interval excludes none"
+    assert result["ours"] == pytest.approx(0.1)
+    assert result["high"] - result["low"] == pytest.approx(2 * np.hypot(0.01, 0.01))
     assert claimed(run, rows, {"greater_than": of[1]}, ours=of[0])["verdict"] == "differs"
     ordered = claimed(run, rows, {"ordered": of}, ours=None)
     assert ordered["verdict"] == "same direction, within noise"
@@ -254,22 +254,22 @@ def test_a_difference_from_unsteered_is_the_paired_one(run):
     rows = [row(0.2, 0.3, condition="a", **paired), row(0.1, 0.3, condition="u")]
     rows[1]["method"] = "unsteered"
     of = {name: {"experiment": "sweep", "condition": name} for name in "au"}
-    found = claimed(run, rows, {"greater_than": of["u"]}, ours=of["a"])
-    assert found["verdict"] == "same direction, interval excludes none"
-    assert (found["low"], found["high"]) == pytest.approx((0.09, 0.11))
-    found = claimed(run, rows, {"greater_than": of["a"]}, ours=of["u"])
-    assert found["verdict"] == "differs"
-    assert (found["low"], found["high"]) == pytest.approx((-0.11, -0.09))
-    found = claimed(run, rows, {"above": 0.05}, ours=of["a"], y="difference")
-    assert found["low"] == pytest.approx(0.09)
+    result = claimed(run, rows, {"greater_than": of["u"]}, ours=of["a"])
+    assert result["verdict"] == "same direction, interval excludes none"
+    assert (result["low"], result["high"]) == pytest.approx((0.09, 0.11))
+    result = claimed(run, rows, {"greater_than": of["a"]}, ours=of["u"])
+    assert result["verdict"] == "differs"
+    assert (result["low"], result["high"]) == pytest.approx((-0.11, -0.09))
+    result = claimed(run, rows, {"above": 0.05}, ours=of["a"], y="difference")
+    assert result["low"] == pytest.approx(0.09)
 
 
 def test_a_claim_without_rows_is_not_run(run):
-    found = claimed(run, [row(0.9, experiment="words")], {"above": 1})
-    assert found["verdict"] == "not run"
+    result = claimed(run, [row(0.9, experiment="words")], {"above": 1})
+    assert result["verdict"] == "not run"
     ours = {"experiment": "sweep", "condition": "absent"}
-    found = claimed(run, [row(0.9)], {"above": 1}, ours=ours)
-    assert found["verdict"] == "not run" and "comparison.claims.c.ours" in found["reason"]
+    result = claimed(run, [row(0.9)], {"above": 1}, ours=ours)
+    assert result["verdict"] == "not run" and "comparison.claims.c.ours" in result["reason"]
 
 
 # --- the reference table ---
@@ -327,7 +327,7 @@ def test_the_stored_summary_of_the_random_vector_is_that_of_its_series():
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "pattern"),
     [
         (b"", "cannot be read as CSV"),
         (b"\xff\xfe", "cannot be read as CSV"),
@@ -335,7 +335,7 @@ def test_the_stored_summary_of_the_random_vector_is_that_of_its_series():
         (b"item,x,y\na,1,2\na,2,b\n", "row 2: y is 'b'"),
     ],
 )
-def test_published_numbers_that_cannot_be_read_are_said(tmp_path, content, said):
+def test_published_numbers_that_cannot_be_read_are_said(tmp_path, content, pattern):
     (tmp_path / "published.csv").write_bytes(content)
-    with pytest.raises(UserError, match=rf"^comparison\.published: .*{said}"):
+    with pytest.raises(UserError, match=rf"^comparison\.published: .*{pattern}"):
         read_published(tmp_path / "published.csv")

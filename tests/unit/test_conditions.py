@@ -54,8 +54,8 @@ def experiment(prepared, entries, files=(), **changes) -> Experiment:
     ],
 )
 def test_a_depth_is_a_share_of_the_blocks(depth, layers, expected):
-    found = conditions.at_depth(steered(depth=depth), layers)["a"]["additions"]
-    assert found == [{"vector": "v", "coefficient": 1, "layer": expected}]
+    result = conditions.at_depth(steered(depth=depth), layers)["a"]["additions"]
+    assert result == [{"vector": "v", "coefficient": 1, "layer": expected}]
 
 
 def test_source_depth_and_what_has_no_depth():
@@ -64,16 +64,16 @@ def test_source_depth_and_what_has_no_depth():
         "plain": {"method": "unsteered"},
         "fixed": steered(layer=7)["a"],
     }
-    found = conditions.at_depth(entries, 10)
-    assert found["a"]["additions"][0] == {
+    result = conditions.at_depth(entries, 10)
+    assert result["a"]["additions"][0] == {
         "vector": "v",
         "coefficient": 1,
         "layer": 5,
         "source_layer": [0, 9],
     }
-    assert found["plain"] == entries["plain"] and found["fixed"] == entries["fixed"]
+    assert result["plain"] == entries["plain"] and result["fixed"] == entries["fixed"]
     assert "depth" in entries["a"]["additions"][0], "the config itself is not changed"
-    spelled = conditions.expand(found)
+    spelled = conditions.expand(result)
     places = [(a.source, a.layer) for c in spelled for a in c.additions]
     assert sorted(places) == [(0, 5), (7, 7), (9, 5)]
 
@@ -116,7 +116,7 @@ def test_lists_of_sampling_and_seed_are_swept():
         "other": {"method": "prompting", "prefix": "x"},
     }
     base = {"temperature": 1, "top_p": 0.3, "frequency_penalty": 1}
-    found = conditions.expand(entries, sampling=base, seed=9)
+    result = conditions.expand(entries, sampling=base, seed=9)
     drawn = [
         (
             c.name,
@@ -125,7 +125,7 @@ def test_lists_of_sampling_and_seed_are_swept():
             c.sampling["top_p"],
             [a.coefficient for a in c.additions],
         )
-        for c in found
+        for c in result
     ]
     assert drawn == [
         ("plain", 1, 1, 0.3, []),
@@ -136,8 +136,8 @@ def test_lists_of_sampling_and_seed_are_swept():
         ("a", 4, 2, 1, [1]),
         ("a", 4, 2, 1, [2]),
     ]
-    assert all(c.sampling["frequency_penalty"] == 1 for c in found)
-    coordinates = found[3].coordinates()
+    assert all(c.sampling["frequency_penalty"] == 1 for c in result)
+    coordinates = result[3].coordinates()
     assert (coordinates["temperature"], coordinates["top_p"], coordinates["seed"]) == (0.5, 0.3, 4)
 
 
@@ -158,12 +158,12 @@ def test_a_group_takes_its_rows_only(prepared):
         "part": {"method": "unsteered", "group": "g"},
         "none": {"method": "unsteered", "group": "k"},
     }
-    found = experiment(prepared, entries)
-    rows = {c.name: c for c in found.conditions}
-    assert found.rows(rows["plain"], texts) == [0, 1, 2, 3]
-    assert found.rows(rows["part"], texts) == [0, 3]
+    result = experiment(prepared, entries)
+    rows = {c.name: c for c in result.conditions}
+    assert result.rows(rows["plain"], texts) == [0, 1, 2, 3]
+    assert result.rows(rows["part"], texts) == [0, 3]
     with pytest.raises(UserError, match=r"experiments\.e\.conditions\.none\.group: .*'k'.*: g, h"):
-        found.rows(rows["none"], texts)
+        result.rows(rows["none"], texts)
 
 
 # --- dimensions, norms, vectors ---
@@ -172,16 +172,16 @@ def test_a_group_takes_its_rows_only(prepared):
 @pytest.mark.parametrize(("share", "kept"), [(0.5, 16), (1, 32), (0.1, 3), (0, 0), (None, None)])
 def test_dimensions_are_a_share_of_the_width(prepared, tmp_path, share, kept):
     file = write_layer(tmp_path, "v", 1, np.ones((2, 32), np.float32))
-    found = experiment(prepared, steered(layer=1, dimensions=share), [file])
-    [addition] = found.additions(found.conditions[0])
+    result = experiment(prepared, steered(layer=1, dimensions=share), [file])
+    [addition] = result.additions(result.conditions[0])
     assert addition.dimensions == kept
     changed = addition.scaled()[0].nonzero().flatten().tolist()
     assert changed == list(range(32 if kept is None else kept))
 
 
 def test_lists_of_dimensions_are_swept():
-    found = conditions.expand(steered(layer=1, dimensions=[0.25, 1]))
-    assert [c.additions[0].dimensions for c in found] == [0.25, 1]
+    result = conditions.expand(steered(layer=1, dimensions=[0.25, 1]))
+    assert [c.additions[0].dimensions for c in result] == [0.25, 1]
 
 
 def test_match_norm_scales_by_the_geometric_mean_of_the_ratios(prepared, tmp_path):
@@ -212,8 +212,8 @@ def test_match_norm_leaves_out_rows_that_are_zero(prepared, tmp_path):
     source, here = np.zeros((2, 3, 32), np.float32)
     source[2, 1], here[2, 6] = 8, 4
     files = [write_layer(tmp_path, "v", 0, source), write_layer(tmp_path, "v", 2, here)]
-    found = experiment(prepared, steered(layer=2, source_layer=0, match_norm=True), files)
-    assert np.allclose(found.vector(found.conditions[0].additions[0]), 0.5 * source)
+    result = experiment(prepared, steered(layer=2, source_layer=0, match_norm=True), files)
+    assert np.allclose(result.vector(result.conditions[0].additions[0]), 0.5 * source)
 
 
 def test_match_norm_of_a_vector_of_one_row_counts_it(prepared, tmp_path):
@@ -221,19 +221,19 @@ def test_match_norm_of_a_vector_of_one_row_counts_it(prepared, tmp_path):
     source[0, 1], here[0, 6] = 8, 4
     files = [write_layer(tmp_path, "v", 0, source), write_layer(tmp_path, "v", 2, here)]
     entries = steered(layer=2, source_layer=0, match_norm=True, position="back")
-    found = experiment(prepared, entries, files)
-    assert np.allclose(found.vector(found.conditions[0].additions[0]), 0.5 * source)
+    result = experiment(prepared, entries, files)
+    assert np.allclose(result.vector(result.conditions[0].additions[0]), 0.5 * source)
     files[1] = write_layer(tmp_path, "v", 2, 0 * here)
-    found = experiment(prepared, entries, files)
+    result = experiment(prepared, entries, files)
     with pytest.raises(UserError, match=r"vectors\.v is zero at layer 2 or 0"):
-        found.vector(found.conditions[0].additions[0])
+        result.vector(result.conditions[0].additions[0])
 
 
 def test_a_layer_that_a_vectors_file_lacks_is_not_added_as_nothing(prepared, tmp_path):
     file = write_layer(tmp_path, "v", 0, np.ones((1, 32), np.float32))
-    found = experiment(prepared, steered(layer=1), [file])
+    result = experiment(prepared, steered(layer=1), [file])
     with pytest.raises(UserError, match=r"vectors\.v\.file does not hold layer 1"):
-        found.vector(found.conditions[0].additions[0])
+        result.vector(result.conditions[0].additions[0])
 
 
 def test_vectors_needed_where_layers_differ():
@@ -271,9 +271,9 @@ def file(tmp_path_factory):
 
 def chosen(prepared, file, **prompts) -> list[str]:
     entries = {"plain": {"method": "unsteered"}}
-    found = experiment(prepared, entries, prompts={"split": "all", **prompts}).texts(file)
-    assert list(found.index) == list(range(len(found)))
-    return [" ".join(text.split()[:2]) for text in found["text"]]
+    result = experiment(prepared, entries, prompts={"split": "all", **prompts}).texts(file)
+    assert list(result.index) == list(range(len(result)))
+    return [" ".join(text.split()[:2]) for text in result["text"]]
 
 
 def test_groups_limits_and_splits(prepared, file):
@@ -303,10 +303,10 @@ def test_no_text_left_names_the_key(prepared, file):
 def test_first_tokens_cut_each_text_to_so_many_at_most(prepared, file, count):
     entries = {"plain": {"method": "unsteered"}}
     prompts = {"split": "all", "first_tokens": count}
-    found = experiment(prepared, entries, prompts=prompts)
+    result = experiment(prepared, entries, prompts=prompts)
     tokens = Tokens(prepared)
     whole = experiment(prepared, entries).texts(file)["text"]
-    for cut, text in zip(found.texts(file)["text"], whole, strict=True):
+    for cut, text in zip(result.texts(file)["text"], whole, strict=True):
         ids, cut_ids = tokens.encode(text), tokens.encode(cut)
         assert text.startswith(cut) and len(cut_ids) <= count
         # Cut between tokens, so that what is left is read as it was.

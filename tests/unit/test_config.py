@@ -62,8 +62,8 @@ def test_a_model_whose_terms_nobody_accepted_is_left_out_with_a_message(settings
     assert (
         config["lenses"]["reading"]["models"] == config["overheads"]["time"]["models"] == ["tiny"]
     )
-    said = capsys.readouterr().err
-    assert all(word in said for word in ("other", TERMS, "licences_accepted=[other]"))
+    output = capsys.readouterr().err
+    assert all(word in output for word in ("other", TERMS, "licences_accepted=[other]"))
     settings["licences_accepted"] = ["other"]
     assert models_of(checked(settings))["sweep"] == ["other", "tiny"]
     assert capsys.readouterr().err == ""
@@ -93,11 +93,11 @@ def test_one_message_names_all_models_and_a_line_that_accepts_them_beside_those_
     settings["scorers"]["fluency"]["model"] = "other-2"
     with pytest.raises(UserError) as caught:
         checked(copy.deepcopy(settings))
-    said = str(caught.value)
-    assert all(word in said for word in ("other-0", "other-2", terms[0], terms[2], "licence 2"))
-    assert terms[1] not in said and len(said.splitlines()) <= 5
-    [line] = re.findall(r"^  (licences_accepted: .*)$", said, re.MULTILINE)
-    [option] = re.findall(r"--config '(.*)'$", said, re.MULTILINE)
+    message = str(caught.value)
+    assert all(word in message for word in ("other-0", "other-2", terms[0], terms[2], "licence 2"))
+    assert terms[1] not in message and len(message.splitlines()) <= 5
+    [line] = re.findall(r"^  (licences_accepted: .*)$", message, re.MULTILINE)
+    [option] = re.findall(r"--config '(.*)'$", message, re.MULTILINE)
     key, _, accepted = option.partition("=")
     assert yaml.safe_load(line) == {key: yaml.safe_load(accepted)}
     assert set(yaml.safe_load(accepted)) == set(names)
@@ -221,8 +221,8 @@ def test_an_absolute_data_dir(settings, tmp_path):
     (tmp_path / FOLDER / "there.csv").write_text("text\nx\n")
     settings["sources"]["kept"] = remote("there.csv")
     settings["data_dir"] = str(tmp_path / FOLDER)
-    found = checked(settings, tmp_path)["sources"]["kept"]
-    assert found == {"type": "path", "path": str(tmp_path / FOLDER / "there.csv")}
+    result = checked(settings, tmp_path)["sources"]["kept"]
+    assert result == {"type": "path", "path": str(tmp_path / FOLDER / "there.csv")}
 
 
 def test_a_data_dir_that_is_no_folder_is_an_error(settings, tmp_path):
@@ -243,12 +243,12 @@ def with_stand_in(settings: dict) -> dict:
 def test_a_stand_in_takes_the_place_of_what_npm_would_bring(settings, monkeypatch, capsys, there):
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/npm" if there else None)
     config = checked(with_stand_in(settings))
-    packaged, said = config["datasets"]["packaged"], capsys.readouterr().err
+    packaged, output = config["datasets"]["packaged"], capsys.readouterr().err
     if there:
-        assert packaged["source"] == "package" and packaged["title"] == "packaged" and not said
+        assert packaged["source"] == "package" and packaged["title"] == "packaged" and not output
     else:
         assert packaged == config["datasets"]["prompts"]
-        assert "npm" in said and "packaged is replaced by prompts" in said
+        assert "npm" in output and "packaged is replaced by prompts" in output
     assert "stand_in" not in packaged
 
 
@@ -297,14 +297,14 @@ DISTINCT = "distinct.distinct_1"
 
 
 @pytest.mark.parametrize(
-    ("figure", "said"),
+    ("figure", "pattern"),
     [
         ({"kind": "dose_response", "metrics": [DISTINCT]}, r"metrics: there are 1; write two"),
         ({"kind": "sweep", "metrics": [DISTINCT], "x": "dimensions"}, r"x: no condition has one"),
         ({"kind": "topics", "metrics": [DISTINCT]}, r"metrics: .* needs a condition 'distinct_1'"),
     ],
 )
-def test_a_figure_that_cannot_be_drawn_is_refused_before_anything_runs(settings, figure, said):
+def test_a_figure_that_cannot_be_drawn_is_refused_before_anything_runs(settings, figure, pattern):
     settings["figures"]["new"] = {"title": "New", "experiment": "sweep", **figure}
-    with pytest.raises(UserError, match=rf"^figures\.new\.{said}"):
+    with pytest.raises(UserError, match=rf"^figures\.new\.{pattern}"):
         checked(settings)

@@ -65,14 +65,14 @@ def expected(model, uniforms, contrast, sampling=SAMPLING):
 
 @pytest.mark.parametrize("contrast", [-2.5, 0.6, 2.0])
 def test_it_is_both_contexts_alone_combined(model, uniforms, contrast):
-    found = run(model, uniforms, contrast)
-    assert found == expected(model, uniforms, contrast)
-    assert found != run(model, uniforms, None), "the contrast should change something"
+    result = run(model, uniforms, contrast)
+    assert result == expected(model, uniforms, contrast)
+    assert result != run(model, uniforms, None), "the contrast should change something"
 
 
 def test_without_a_cache_too(model, uniforms):
-    found = run(model, uniforms, -1.5, use_cache=False)
-    assert found == expected(model, uniforms, -1.5)
+    result = run(model, uniforms, -1.5, use_cache=False)
+    assert result == expected(model, uniforms, -1.5)
 
 
 def test_a_strength_of_zero_is_no_contrast_and_of_one_the_other_context(model, uniforms):
@@ -94,9 +94,9 @@ def test_a_padded_batch_equals_each_row_alone(model, uniforms):
 
 def test_the_penalty_counts_the_own_context_only(model, uniforms):
     sampling = Sampling(temperature=1.0, top_p=0.9, frequency_penalty=50.0)
-    found = run(model, uniforms, 0.4, sampling=sampling)
-    assert found == expected(model, uniforms, 0.4, sampling)
-    for prompt, row in zip(PROMPTS, found, strict=True):
+    result = run(model, uniforms, 0.4, sampling=sampling)
+    assert result == expected(model, uniforms, 0.4, sampling)
+    for prompt, row in zip(PROMPTS, result, strict=True):
         assert not set(row) & set(prompt) and len(set(row)) == len(row)
 
 
@@ -112,7 +112,7 @@ def test_a_prefix_full_of_the_likeliest_token_does_not_penalise_it(model):
         .argmax()
     )
     ids, mask = left_pad([own, [own[0], *[likeliest] * 5, *own[1:]]], pad_id=1)
-    found = generate(
+    result = generate(
         model,
         ids,
         mask,
@@ -121,7 +121,7 @@ def test_a_prefix_full_of_the_likeliest_token_does_not_penalise_it(model):
         uniforms=torch.zeros(1, 1, dtype=torch.float64),
         max_new_tokens=1,
     )
-    assert found.tolist() == [[likeliest]]
+    assert result.tolist() == [[likeliest]]
 
 
 def test_a_stopped_row_ends_and_the_others_go_on(model, uniforms):
@@ -132,10 +132,10 @@ def test_a_stopped_row_ends_and_the_others_go_on(model, uniforms):
         place = row.index(stop) if stop in row else STEPS
         return row[: place + 1] + [FINISHED] * (STEPS - place - 1)
 
-    found = run(model, uniforms, -2.0, stop_ids=[stop])
+    result = run(model, uniforms, -2.0, stop_ids=[stop])
     wanted = [cut(row) for row in whole]
     assert any(FINISHED not in row for row in wanted), "some row should go on"
-    assert found == wanted
+    assert result == wanted
     alone = run(model, uniforms, -2.0, rows=slice(0, 1), stop_ids=[stop])
     ended = [token for token in wanted[0] if token != FINISHED]
     assert alone == [ended], "no step is made once all rows have ended"
@@ -192,10 +192,10 @@ def test_completions_of_a_contrasted_condition(prepared, tmp_path):
         own, other = tokens.encode(row.prompt), tokens.encode(row.prompt, PREFIX)
         noise = draws(3, row.prompt, row.sample, 6).tolist()
         wanted = reference.contrasted(model, own, other, -1.5, noise, asdict(SAMPLING))
-        found = row.token_ids.tolist()
-        assert found == wanted[: len(found)]
-        assert len(found) == 6 or found[-1] in tokens.stop_ids
-        assert row.completion == tokens.continuation(own, found)
+        result = row.token_ids.tolist()
+        assert result == wanted[: len(result)]
+        assert len(result) == 6 or result[-1] in tokens.stop_ids
+        assert row.completion == tokens.continuation(own, result)
     plain = table[table["method"] == "unsteered"]
     assert (
         set(plain["prefix"]) == {""} and plain["completion"].tolist() != rows["completion"].tolist()

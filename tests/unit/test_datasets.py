@@ -172,7 +172,7 @@ def test_rows_are_chosen_as_they_stand_in_the_file_if_asked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("form", "content", "named"),
+    ("form", "content", "pattern"),
     [
         ("json", '{"text": "a"}', "no list of objects"),
         ("json", '["a"]', "row 1 is no object"),
@@ -182,8 +182,8 @@ def test_rows_are_chosen_as_they_stand_in_the_file_if_asked(tmp_path):
         ("lama", "", "no text is left"),
     ],
 )
-def test_a_file_of_another_form_is_named(tmp_path, form, content, named):
-    with pytest.raises(UserError, match=named):
+def test_a_file_of_another_form_is_named(tmp_path, form, content, pattern):
+    with pytest.raises(UserError, match=pattern):
         prepared(written(tmp_path / "x.data", content), format=form)
 
 
@@ -336,7 +336,7 @@ def test_whole_documents_go_into_splits(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("entry", "named"),
+    ("entry", "pattern"),
     [
         ({"format": "xml"}, r"format: 'xml' is not known"),
         ({"format": "triples"}, "templates need each other"),
@@ -352,13 +352,13 @@ def test_whole_documents_go_into_splits(tmp_path):
         ({"punkt": "tiny"}, r"x\.punkt: it only cuts sentences; write sentences: true"),
     ],
 )
-def test_what_a_config_must_not_say(tmp_path, entry, named):
+def test_what_a_config_must_not_say(tmp_path, entry, pattern):
     written(tmp_path / "x.txt", "a")
     for name in ("texts.csv", "labelled.csv"):
         written(tmp_path / name, "text")
     config = copy.deepcopy(tiny.CONFIG)
     config["datasets"]["x"] = {"title": "x", "file": "x.txt", **entry}
-    with pytest.raises(UserError, match=named):
+    with pytest.raises(UserError, match=pattern):
         checked(config, tmp_path)
 
 

@@ -90,8 +90,8 @@ def test_five_jobs_on_two_devices_never_meet_and_all_finish(start):
     finish(first), finish(second)
     assert finish(others[0]).splitlines() in (["has 0"], ["has 1"])
     for job in others[1:]:
-        said = finish(job).splitlines()
-        assert said[-1].startswith("has ") and len(said) <= 2, "it says once that it waits"
+        output = finish(job).splitlines()
+        assert output[-1].startswith("has ") and len(output) <= 2, "it says once that it waits"
 
 
 def test_a_killed_job_leaves_its_device_to_the_next(start, tmp_path):
@@ -113,9 +113,9 @@ def test_jobs_with_two_devices_each_do_not_lock_each_other_out(start):
         start(2, "pair again", "0,1", seconds=0.2),
         start(1, "alone again", "1,0", seconds=0.2),
     ]
-    said = [finish(job).splitlines()[-1].split()[1:] for job in jobs]
-    assert [sorted(held) for held in said[:2]] == [["0", "1"]] * 2
-    assert [len(held) for held in said] == [2, 2, 1, 2, 1]
+    output = [finish(job).splitlines()[-1].split()[1:] for job in jobs]
+    assert [sorted(held) for held in output[:2]] == [["0", "1"]] * 2
+    assert [len(held) for held in output] == [2, 2, 1, 2, 1]
 
 
 def test_only_what_the_scheduler_gave_is_taken(start):
@@ -251,8 +251,10 @@ def test_a_program_sees_the_devices_that_its_job_needs(tmp_path, spec, visible):
     assert (tmp_path / "said").read_text() == visible
 
 
-@pytest.mark.parametrize(("device", "found"), [("cuda", (2, 1, 3, 1, 0)), ("cpu", (0,) * 5)])
-def test_jobs_ask_snakemake_for_as_many_as_their_model_needs(tmp_path, monkeypatch, device, found):
+@pytest.mark.parametrize(("device", "expected"), [("cuda", (2, 1, 3, 1, 0)), ("cpu", (0,) * 5)])
+def test_jobs_ask_snakemake_for_as_many_as_their_model_needs(
+    tmp_path, monkeypatch, device, expected
+):
     tiny.write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
     settings = tiny.config(compute={"device": device})
@@ -267,4 +269,4 @@ def test_jobs_ask_snakemake_for_as_many_as_their_model_needs(tmp_path, monkeypat
     asked = [rules["gpus"]("tiny"), rules["gpus"](shape)]
     for scorer in ("fluency", "near", "words"):
         asked.append(rules["scorer_gpus"](SimpleNamespace(scorer=scorer)))
-    assert tuple(asked) == found
+    assert tuple(asked) == expected

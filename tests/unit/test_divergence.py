@@ -22,9 +22,9 @@ PREFIX = " happy"
 
 @pytest.fixture(scope="module")
 def vector():
-    found = np.random.default_rng(0).normal(size=(3, 32)).astype(np.float32)
-    found[0] = 0
-    return found
+    result = np.random.default_rng(0).normal(size=(3, 32)).astype(np.float32)
+    result[0] = 0
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,8 @@ def log_probabilities(prepared, vector):
 
 
 def rows(table, condition: str, text: int) -> pd.DataFrame:
-    found = table[(table["condition"] == condition) & (table["text_id"] == text)]
-    return found.sort_values("position_index")
+    result = table[(table["condition"] == condition) & (table["text_id"] == text)]
+    return result.sort_values("position_index")
 
 
 def first_changed(condition: str, text: str, prepared) -> int:
@@ -107,9 +107,9 @@ def test_kl_and_entropy_at_every_position(table, log_probabilities, prepared, co
     for number, text in enumerate(TEXTS):
         before = log_probabilities(text)
         after = log_probabilities(text, first_changed(condition, text, prepared))
-        found = rows(table, condition, number)
-        assert found["position_index"].tolist() == list(range(len(before)))
-        for place, row in enumerate(found.itertuples()):
+        result = rows(table, condition, number)
+        assert result["position_index"].tolist() == list(range(len(before)))
+        for place, row in enumerate(result.itertuples()):
             p = np.exp(before[place])
             assert row.entropy == pytest.approx(-(p @ before[place]), abs=1e-4)
             kl = torch.nn.functional.kl_div(
@@ -119,13 +119,13 @@ def test_kl_and_entropy_at_every_position(table, log_probabilities, prepared, co
                 reduction="sum",
             )
             assert row.kl == pytest.approx(float(kl), abs=1e-4)
-        assert found["kl"].iloc[-1] > 1e-3, "steering should move something"
+        assert result["kl"].iloc[-1] > 1e-3, "steering should move something"
 
 
 def test_unsteered_differs_from_itself_in_nothing(table):
-    found = table[table["condition"] == "unsteered"]
-    assert (found["kl"].abs() < 1e-12).all() and (found["entropy"] > 0).all()
-    for row in found[found["token_ids"].notna()].itertuples():
+    result = table[table["condition"] == "unsteered"]
+    assert (result["kl"].abs() < 1e-12).all() and (result["entropy"] > 0).all()
+    for row in result[result["token_ids"].notna()].itertuples():
         assert np.array_equal(row.before, row.after)
 
 
@@ -140,8 +140,8 @@ def test_modified_positions(table, prepared):
             ("middle", {0, middle, middle + 1, middle + 2}),
             ("prompting", {0}),
         ):
-            found = rows(table, condition, number)["modified"]
-            assert set(np.flatnonzero(found)) == changed
+            result = rows(table, condition, number)["modified"]
+            assert set(np.flatnonzero(result)) == changed
 
 
 def test_a_prefix_moves_nothing_out_of_place(table, log_probabilities):
@@ -149,18 +149,18 @@ def test_a_prefix_moves_nothing_out_of_place(table, log_probabilities):
     for number, text in enumerate(TEXTS):
         before, after = log_probabilities(text), log_probabilities(text, prefix=PREFIX)
         after = after[len(after) - len(before) :]
-        found = rows(table, "prompting", number)
+        result = rows(table, "prompting", number)
         expected = (np.exp(before) * (before - after)).sum(-1)
-        assert np.allclose(found["kl"], expected, atol=1e-4)
+        assert np.allclose(result["kl"], expected, atol=1e-4)
 
 
 def test_tokens_of_the_last_position_only(table, log_probabilities, prepared):
     tokens = Tokens(prepared)
     watched = {tokens.pieces(text)[0] for text in WATCH}
     for number, text in enumerate(TEXTS):
-        found = rows(table, "actadd", number)
-        assert found["token_ids"].isna().tolist() == [True] * (len(found) - 1) + [False]
-        last = found.iloc[-1]
+        result = rows(table, "actadd", number)
+        assert result["token_ids"].isna().tolist() == [True] * (len(result) - 1) + [False]
+        last = result.iloc[-1]
         before, after = log_probabilities(text)[-1], log_probabilities(text, 0)[-1]
         ids = last["token_ids"]
         for name, values in (("before", before), ("after", after)):
@@ -181,16 +181,16 @@ def test_the_summary_is_over_texts_and_unchanged_positions(files):
     for condition in ("unsteered", "actadd", "prompting"):
         own = table[(table["condition"] == condition) & ~table["modified"]]
         means = [part[["kl", "entropy"]].mean() for _, part in own.groupby("text_id")]
-        found = summary[summary["condition"] == condition].set_index("metric")
-        assert found.loc["kl", "mean"] == pytest.approx(np.mean([m["kl"] for m in means]))
+        result = summary[summary["condition"] == condition].set_index("metric")
+        assert result.loc["kl", "mean"] == pytest.approx(np.mean([m["kl"] for m in means]))
         share = np.mean([m["kl"] / m["entropy"] for m in means])
-        assert found.loc["kl_over_entropy", "mean"] == pytest.approx(share)
-        assert found.loc["kl", "n_prompts"] == len(TEXTS)
+        assert result.loc["kl_over_entropy", "mean"] == pytest.approx(share)
+        assert result.loc["kl", "n_prompts"] == len(TEXTS)
 
 
 def test_watched_tokens_beside_unsteered(files, log_probabilities, prepared):
     _, summary = files
-    found = summary[summary["condition"] == "actadd"].set_index("metric")
+    result = summary[summary["condition"] == "actadd"].set_index("metric")
     for text in WATCH:
         pieces = Tokens(prepared).pieces(text)
         name = Tokens(prepared).token(pieces[0]).strip()
@@ -198,10 +198,10 @@ def test_watched_tokens_beside_unsteered(files, log_probabilities, prepared):
             np.array([np.exp(log_probabilities(t, first)[-1, pieces[0]]) for t in TEXTS])
             for first in (None, 0)
         )
-        row = found.loc[f"probability {name}"]
+        row = result.loc[f"probability {name}"]
         assert row["mean"] == pytest.approx(after.mean(), rel=1e-3)
         assert row["difference"] == pytest.approx((after - before).mean(), rel=1e-2)
-        assert found.loc[f"ratio {name}", "mean"] == pytest.approx(
+        assert result.loc[f"ratio {name}", "mean"] == pytest.approx(
             (after / before).mean(), rel=1e-3
         )
     metrics = set(summary["metric"])

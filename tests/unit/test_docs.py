@@ -29,16 +29,16 @@ SHELL = ("cd", "source", "export", "conda", "pip", "git", "scp", "rsync")
 def blocks(kind: str) -> list[tuple[str, str, str]]:
     """(page, line before, text) of the fenced blocks of a kind in all pages."""
     return [
-        (str(page.relative_to(ROOT)), found["before"] or "", found["text"])
+        (str(page.relative_to(ROOT)), result["before"] or "", result["text"])
         for page in PAGES
-        for found in BLOCK.finditer(page.read_text(encoding="utf-8"))
-        if found["kind"] == kind
+        for result in BLOCK.finditer(page.read_text(encoding="utf-8"))
+        if result["kind"] == kind
     ]
 
 
 def commands() -> list[tuple[str, str]]:
     """(page, command) of every line that is to be typed, unless it can only be elsewhere."""
-    found = {}
+    result = {}
     for page, before, text in blocks("sh") + blocks("bash"):
         if "<!-- elsewhere: " in before:
             continue
@@ -46,8 +46,8 @@ def commands() -> list[tuple[str, str]]:
             if words := shlex.split(line, comments=True):
                 while re.match(r"[A-Z_]+=", words[0]) and len(words) > 1:
                     words.pop(0)
-                found.setdefault(shlex.join(words), page)
-    return [(page, command) for command, page in found.items()]
+                result.setdefault(shlex.join(words), page)
+    return [(page, command) for command, page in result.items()]
 
 
 TUTORIAL = next(text for page, _, text in blocks("yaml") if page.endswith("tutorial.md"))
@@ -118,12 +118,12 @@ def test_links_and_pictures_are_there():
 
 def fragments() -> list[tuple[str, dict]]:
     sections = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    found = []
+    result = []
     for page, _, text in blocks("yaml"):
         part = yaml.safe_load(text)
         if isinstance(part, dict) and part.keys() <= sections["properties"].keys():
-            found.append((page, part))
-    return found
+            result.append((page, part))
+    return result
 
 
 @pytest.mark.parametrize(("page", "part"), fragments(), ids=[page for page, _ in fragments()])
@@ -164,21 +164,21 @@ def test_every_config_key_is_described_in_the_reference():
     page = config_keys()
 
     def names(part) -> set[str]:
-        found = set()
+        result = set()
         if isinstance(part, dict):
             for key, value in part.items():
                 if key == "properties" and isinstance(value, dict):
-                    found |= {name for name, entry in value.items() if entry}
-                found |= names(value)
+                    result |= {name for name, entry in value.items() if entry}
+                result |= names(value)
         elif isinstance(part, list):
             for value in part:
-                found |= names(value)
-        return found
+                result |= names(value)
+        return result
 
     written = set(re.findall(r"\w+", page))
     assert names(schema["properties"]) | names(schema["$defs"]) <= written
     rows = [re.split(r"(?<!\\) *\| *", line) for line in page.splitlines() if "<code" in line]
-    assert [key for _, key, said, *_ in rows if not said] == []
+    assert [key for _, key, output, *_ in rows if not output] == []
     assert {len(row) for row in rows} == {5} and len(rows) > 200
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         assert path.name in rule_files()
@@ -189,7 +189,7 @@ def test_every_target_is_described_in_the_reference():
     from hooks import rules
 
     rows = [line.split(" | ") for line in rules().splitlines()[2:]]
-    assert [target for target, said in rows if not said.strip(" |")] == []
+    assert [target for target, output in rows if not output.strip(" |")] == []
     assert {"| `all`", "| `explorer`", "| `fig_topic`"} <= {target for target, _ in rows}
 
 

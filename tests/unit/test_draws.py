@@ -62,13 +62,13 @@ def test_the_runs_seed_reaches_a_random_vector(check):
 def test_each_draw_is_a_condition_of_the_same_coordinates(check):
     entries = check(drawn_config())["experiments"]["chosen"]["conditions"]
     chosen = {"best": {"layer": 1, "source_layer": 1, "coefficient": 2.0}}
-    found = expand(entries, chosen, seed=0)
-    own = [condition for condition in found if condition.name == "random"]
+    result = expand(entries, chosen, seed=0)
+    own = [condition for condition in result if condition.name == "random"]
     assert [condition.draw for condition in own] == list(range(DRAWS))
     assert own[0].coordinates() == own[1].coordinates()
     assert len({condition.label for condition in own}) == DRAWS
-    assert [c.draw for c in found if c.name != "random"] == [None, None]
-    assert grid_size(entries) == len(found) == 2 + DRAWS
+    assert [c.draw for c in result if c.name != "random"] == [None, None]
+    assert grid_size(entries) == len(result) == 2 + DRAWS
 
 
 def test_two_random_vectors_need_as_many_draws(check):
@@ -85,10 +85,10 @@ def test_two_random_vectors_need_as_many_draws(check):
 
 
 @pytest.mark.parametrize(
-    ("draws", "named"), [(0, "below the minimum of 1"), (101, "above"), (2.5, "integer")]
+    ("draws", "pattern"), [(0, "below the minimum of 1"), (101, "above"), (2.5, "integer")]
 )
-def test_an_odd_number_of_draws_is_named(check, draws, named):
-    with pytest.raises(UserError, match=rf"vectors\.random\.draws: {draws}.*{named}"):
+def test_an_odd_number_of_draws_is_named(check, draws, pattern):
+    with pytest.raises(UserError, match=rf"vectors\.random\.draws: {draws}.*{pattern}"):
         check(with_random(draws=draws))
 
 
@@ -103,18 +103,18 @@ def test_a_lens_reads_one_vector(check):
 def test_without_an_effect_of_draws_it_is_the_paired_t_test():
     rng = np.random.default_rng(0)
     values = rng.normal(0.5, 1, 12) + np.array([[-1e-9], [0], [1e-9]])
-    found, expected = crossed(values), ttest_1samp(values.mean(0), 0)
-    assert found.p_value == pytest.approx(expected.pvalue)
+    result, expected = crossed(values), ttest_1samp(values.mean(0), 0)
+    assert result.p_value == pytest.approx(expected.pvalue)
     interval = expected.confidence_interval(0.95)
-    assert found.interval == pytest.approx((values.mean(), interval.low, interval.high))
+    assert result.interval == pytest.approx((values.mean(), interval.low, interval.high))
 
 
 def test_where_draws_decide_their_means_are_the_sample():
     means = np.array([0.1, 0.4, 0.2, 0.9])
     values = means[:, None] + np.array([[-1e-9, 0, 1e-9, 0]])
-    found = crossed(values)
+    result = crossed(values)
     reach = student.ppf(0.975, 3) * means.std(ddof=1) / 2
-    assert found.interval == pytest.approx(
+    assert result.interval == pytest.approx(
         (means.mean(), means.mean() - reach, means.mean() + reach)
     )
     # Prompts alone, as one draw would have them, say nothing of other vectors.

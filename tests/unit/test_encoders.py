@@ -155,14 +155,14 @@ def by_hand(folder: Path, mode: str, *, prompt="", skipped=0, longest=CONTEXT) -
     """One text at a time, without padding, with loops in float64."""
     tokenizer = tf.AutoTokenizer.from_pretrained(folder)
     model = tf.AutoModel.from_pretrained(folder).eval()
-    found = []
+    result = []
     for text in TEXTS:
         ids = tokenizer(prompt + text, truncation=True, max_length=longest)["input_ids"]
         with torch.inference_mode():
             hidden = model(input_ids=torch.tensor([ids])).last_hidden_state[0].double().numpy()
         row = pooled(mode, list(enumerate(hidden))[skipped:])
-        found.append(row / np.linalg.norm(row))
-    return np.array(found)
+        result.append(row / np.linalg.norm(row))
+    return np.array(result)
 
 
 MODES = ("cls", "lasttoken", "max", "mean", "mean_sqrt_len_tokens", "weightedmean")
@@ -183,9 +183,9 @@ def test_a_prompt_is_put_before_each_text_and_may_be_left_out_of_the_pooling(zoo
         config_sentence_transformers=described,
     )
     prompt = tf.AutoTokenizer.from_pretrained(folder)("Query: ")["input_ids"]
-    found = embed(TEXTS, folder, "cpu")
+    result = embed(TEXTS, folder, "cpu")
     expected = by_hand(folder, mode, prompt="Query: ", skipped=len(prompt) - 1)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["roberta", "mpnet", "qwen2", "gpt2", "xlnet"])
@@ -225,20 +225,20 @@ def test_lower_case_bound_width_and_modules_behind_the_pooling(zoo):
         sentence_bert_config={"max_seq_length": 7, "do_lower_case": True},
         config_sentence_transformers={"truncate_dim": 4},
     )
-    found = embed(TEXTS, folder, "cpu")
-    assert found.shape == (len(TEXTS), 4)
+    result = embed(TEXTS, folder, "cpu")
+    assert result.shape == (len(TEXTS), 4)
     upper = embed([text.upper() for text in TEXTS[:3]], folder, "cpu")
-    np.testing.assert_allclose(upper, found[:3], atol=1e-5)
+    np.testing.assert_allclose(upper, result[:3], atol=1e-5)
     # The first seven tokens count, the last of them the mark at the end.
     longer = embed([TEXTS[4] + " and more"], folder, "cpu")
-    np.testing.assert_allclose(longer[0], found[4], atol=1e-5)
-    assert not np.allclose(found[0], found[1])
+    np.testing.assert_allclose(longer[0], result[4], atol=1e-5)
+    assert not np.allclose(result[0], result[1])
 
 
 def test_a_text_without_tokens_has_no_embedding(zoo):
     folder = zoo.make("no-marks", "gpt2", special=False, modules=(pooling("mean"),))
-    found = embed(["The ship", "", "left"], folder, "cpu")
-    assert np.isnan(found[1]).all() and not np.isnan(found[[0, 2]]).any()
+    result = embed(["The ship", "", "left"], folder, "cpu")
+    assert np.isnan(result[1]).all() and not np.isnan(result[[0, 2]]).any()
     assert np.isnan(embed([""], folder, "cpu")).all()
 
 
@@ -258,8 +258,8 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("file", "content", "named"), REFUSALS)
-def test_what_is_not_done_is_refused_by_name(zoo, tmp_path, file, content, named):
+@pytest.mark.parametrize(("file", "content", "words"), REFUSALS)
+def test_what_is_not_done_is_refused_by_name(zoo, tmp_path, file, content, words):
     dense = {"in_features": WIDTH, "out_features": 5}
     good = zoo.folder / "good"
     if not good.exists():
@@ -270,11 +270,11 @@ def test_what_is_not_done_is_refused_by_name(zoo, tmp_path, file, content, named
     (folder / f"{file}.json").write_text(json.dumps(content))
     with pytest.raises(UserError) as caught:
         embed(["a"], folder, "cpu")
-    assert "sources.bad: " in str(caught.value) and named in str(caught.value)
+    assert "sources.bad: " in str(caught.value) and words in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("gone", "named"),
+    ("gone", "pattern"),
     [
         ("1_Pooling", "1_Pooling/config.json"),
         ("2_Dense/model.safetensors", "2_Dense has no model.safetensors"),
@@ -282,12 +282,12 @@ def test_what_is_not_done_is_refused_by_name(zoo, tmp_path, file, content, named
         ("model.safetensors", "safetensors"),
     ],
 )
-def test_a_file_that_was_not_fetched_is_named(zoo, tmp_path, gone, named):
+def test_a_file_that_was_not_fetched_is_named(zoo, tmp_path, gone, pattern):
     dense = {"in_features": WIDTH, "out_features": 5}
     folder = zoo.make(f"gone-{gone[:5]}", modules=(pooling("mean"), ("Dense", dense)))
     path = folder / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(UserError, match=named):
+    with pytest.raises(UserError, match=pattern):
         embed(["a"], folder, "cpu")
 
 
@@ -305,9 +305,9 @@ def test_both_scorers_take_the_encoder_as_its_files_say(zoo):
         "topics": {"a": [TEXTS[0]], "b": [TEXTS[1]]},
         "temperature": 1,
     }
-    found = topics.score(table, {**spec, **compute}, folder)
+    result = topics.score(table, {**spec, **compute}, folder)
     odds = np.exp(rows[:2] @ rows[0])
-    np.testing.assert_allclose(found["a_probability"][0], odds[0] / odds.sum(), atol=1e-5)
+    np.testing.assert_allclose(result["a_probability"][0], odds[0] / odds.sum(), atol=1e-5)
 
 
 @pytest.mark.network
@@ -361,5 +361,5 @@ def test_sentence_transformers_embeds_as_we_do(zoo, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     theirs = np.load(tmp_path / "theirs.npz")
     for folder in folders:
-        found = embed(TEXTS, folder, "cpu")
-        np.testing.assert_allclose(found, theirs[folder.name], atol=1e-5, err_msg=folder.name)
+        result = embed(TEXTS, folder, "cpu")
+        np.testing.assert_allclose(result, theirs[folder.name], atol=1e-5, err_msg=folder.name)

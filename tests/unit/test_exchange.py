@@ -145,9 +145,9 @@ def test_the_row_that_is_not_zero_travels_alone(tmp_path):
     """A pair of one token each is BOS, which is zero, and one row."""
     one = replace(pair(), rows={2: pair().rows[2][:2]})
     save_vectors(tmp_path / "one.gguf", one)
-    found = load_vectors(tmp_path / "one.gguf")
-    assert found.rows[2].tobytes() == one.rows[2][1:].tobytes()
-    assert found.position == "all" and found.contrast == CONTRAST
+    result = load_vectors(tmp_path / "one.gguf")
+    assert result.rows[2].tobytes() == one.rows[2][1:].tobytes()
+    assert result.position == "all" and result.contrast == CONTRAST
 
 
 def test_the_metadata_is_as_documented(tmp_path):
@@ -168,27 +168,27 @@ def test_the_metadata_is_as_documented(tmp_path):
 
 def test_bare_tensors_are_read(tmp_path):
     save_file({"layer.3": NOISE[0, 0], "layer.12": NOISE[1, 0]}, tmp_path / "v.safetensors")
-    found = load_vectors(tmp_path / "v.safetensors")
-    assert found.layers == [3, 12] and found.rows[3].tobytes() == NOISE[0, :1].tobytes()
+    result = load_vectors(tmp_path / "v.safetensors")
+    assert result.layers == [3, 12] and result.rows[3].tobytes() == NOISE[0, :1].tobytes()
 
 
 def test_the_workflows_own_files_are_read(tmp_path):
     folder = tmp_path / "vectors" / "tiny" / "love"
     rows = dict(enumerate(NOISE[:3]))
     write_vector(folder / "vector.safetensors", rows, vector={**CONTRAST, "name": "love"})
-    found = load_vectors(folder)
-    assert found.layers == [0, 1, 2] and found.model == "tiny" and found.position == "front"
-    assert found.contrast == {**CONTRAST, "name": "love"}
-    assert found.rows[1].tobytes() == NOISE[1].tobytes()
-    assert same(load_vectors(folder / "vector.safetensors"), found)
+    result = load_vectors(folder)
+    assert result.layers == [0, 1, 2] and result.model == "tiny" and result.position == "front"
+    assert result.contrast == {**CONTRAST, "name": "love"}
+    assert result.rows[1].tobytes() == NOISE[1].tobytes()
+    assert same(load_vectors(folder / "vector.safetensors"), result)
 
 
 def test_a_loaded_vector_steers_as_the_one_that_was_saved(tmp_path, model):
     save_vectors(tmp_path / "v.safetensors", pair())
-    found = load_vectors(tmp_path / "v.safetensors").addition(2)
+    result = load_vectors(tmp_path / "v.safetensors").addition(2)
     expected = Addition(torch.from_numpy(pair().rows[2]), 2, 2.5)
-    assert torch.equal(logits(model, found), logits(model, expected))
-    assert not torch.equal(logits(model, found), logits(model))
+    assert torch.equal(logits(model, result), logits(model, expected))
+    assert not torch.equal(logits(model, result), logits(model))
     assert pair().addition(2, 7, position="back").position == "back"
 
 
@@ -368,10 +368,10 @@ def test_numbers_of_each_type_are_read_exactly(tmp_path, zstd):
         ("bfloat16", bits, brain.float().numpy()),
         ("float64", NOISE / np.float64(3), (NOISE / np.float64(3)).astype(np.float32)),
     ):
-        found = read_wire(tmp_path, [wire(values, [0, 1, 5], dtype, zstd, scale=4.0)])
-        assert found.layers == [1, 2, 6] and found.position == "front"
-        assert found.coefficient == 4.0
-        assert np.stack(list(found.rows.values())).tobytes() == expected.tobytes()
+        result = read_wire(tmp_path, [wire(values, [0, 1, 5], dtype, zstd, scale=4.0)])
+        assert result.layers == [1, 2, 6] and result.position == "front"
+        assert result.coefficient == 4.0
+        assert np.stack(list(result.rows.values())).tobytes() == expected.tobytes()
 
 
 # --- numbers of other types -----------------------------------------------------------------------
@@ -387,16 +387,16 @@ def test_safetensors_of_each_type_are_read_as_torch_reads_them(tmp_path, dtype, 
     wide = WIDE if dtype in (torch.float64, torch.bfloat16) else NOISE[0, :2]
     tensor = torch.from_numpy(wide.copy()).to(dtype)[: shape[0] if len(shape) == 2 else 1]
     save_tensors({"layer.3": tensor.reshape(shape)}, tmp_path / "v.safetensors")
-    found = load_vectors(tmp_path / "v.safetensors")
-    assert found.rows[3].shape == (shape[0] if len(shape) == 2 else 1, 32)
-    assert found.rows[3].tobytes() == tensor.to(torch.float32).numpy().tobytes()
-    assert found.rounded == (dtype == torch.float64)
-    save_vectors(tmp_path / "again.safetensors", found)
-    assert same(found, load_vectors(tmp_path / "again.safetensors"))
+    result = load_vectors(tmp_path / "v.safetensors")
+    assert result.rows[3].shape == (shape[0] if len(shape) == 2 else 1, 32)
+    assert result.rows[3].tobytes() == tensor.to(torch.float32).numpy().tobytes()
+    assert result.rounded == (dtype == torch.float64)
+    save_vectors(tmp_path / "again.safetensors", result)
+    assert same(result, load_vectors(tmp_path / "again.safetensors"))
 
 
 @pytest.mark.parametrize(
-    ("tensor", "named"),
+    ("tensor", "pattern"),
     [
         (torch.ones(32, dtype=torch.int64), "layer.3 holds numbers of type I64"),
         (torch.ones(32, dtype=torch.int8), "layer.3 holds numbers of type I8"),
@@ -411,9 +411,9 @@ def test_safetensors_of_each_type_are_read_as_torch_reads_them(tmp_path, dtype, 
         (torch.full((32,), 1e300, dtype=torch.float64), "layer 3 holds numbers beyond float32"),
     ],
 )
-def test_safetensors_of_what_is_no_vector_are_refused(tmp_path, tensor, named):
+def test_safetensors_of_what_is_no_vector_are_refused(tmp_path, tensor, pattern):
     save_tensors({"layer.3": tensor}, tmp_path / "v.safetensors")
-    with pytest.raises(UserError, match=rf"v\.safetensors: .*{named}"):
+    with pytest.raises(UserError, match=rf"v\.safetensors: .*{pattern}"):
         load_vectors(tmp_path / "v.safetensors")
 
 
@@ -449,13 +449,13 @@ def test_gguf_of_each_type_is_read_as_gguf_reads_it(tmp_path, kind):
     else:
         raw = gguf.quants.quantize(row[None], TYPES[kind])[0]
         held, expected = (raw, TYPES[kind]), gguf.quants.dequantize(raw, TYPES[kind])
-    found = load_vectors(control_vector(tmp_path / "v.gguf", {"direction.2": held}))
-    assert found.rows[3].tobytes() == expected.tobytes() and found.rows[3].shape == (1, 32)
-    assert found.rounded == (kind == "F64") and found.position == "all"
+    result = load_vectors(control_vector(tmp_path / "v.gguf", {"direction.2": held}))
+    assert result.rows[3].tobytes() == expected.tobytes() and result.rows[3].shape == (1, 32)
+    assert result.rounded == (kind == "F64") and result.position == "all"
     if kind == "BF16":
         exact = torch.from_numpy(row).bfloat16().float().numpy()
-        assert found.rows[3].tobytes() == exact.tobytes()
-    save_vectors(tmp_path / "again.gguf", found)
+        assert result.rows[3].tobytes() == exact.tobytes()
+    save_vectors(tmp_path / "again.gguf", result)
     assert load_vectors(tmp_path / "again.gguf").rows[3].tobytes() == expected.tobytes()
 
 
@@ -468,7 +468,7 @@ def test_big_endian_gguf_is_read_as_what_it_says(tmp_path, dtype):
 
 
 @pytest.mark.parametrize(
-    ("held", "named"),
+    ("held", "pattern"),
     [
         (np.ones(32, np.int32), r"direction\.2 holds whole numbers .I32"),
         (np.ones(32, np.int8), r"direction\.2 holds whole numbers .I8"),
@@ -477,9 +477,9 @@ def test_big_endian_gguf_is_read_as_what_it_says(tmp_path, dtype):
         (np.full(32, 1e300), "layer 3 holds numbers beyond float32"),
     ],
 )
-def test_gguf_of_what_is_no_row_is_refused(tmp_path, held, named):
+def test_gguf_of_what_is_no_row_is_refused(tmp_path, held, pattern):
     control_vector(tmp_path / "v.gguf", {"direction.2": held})
-    with pytest.raises(UserError, match=rf"v\.gguf: .*{named}"):
+    with pytest.raises(UserError, match=rf"v\.gguf: .*{pattern}"):
         load_vectors(tmp_path / "v.gguf")
 
 
@@ -516,9 +516,9 @@ def test_steering_vectors_of_each_type_are_taken_exactly(dtype):
 
 
 def test_named_positions_leave_zero_rows_before_them(tmp_path):
-    found = read_wire(tmp_path, wire(NOISE[:1, :2], [3], position_indices=[4, 1]))
-    assert found.positions == 5 and not found.rows[4][[0, 2, 3]].any()
-    assert np.array_equal(found.rows[4][[4, 1]], NOISE[0, :2])
+    result = read_wire(tmp_path, wire(NOISE[:1, :2], [3], position_indices=[4, 1]))
+    assert result.positions == 5 and not result.rows[4][[0, 2, 3]].any()
+    assert np.array_equal(result.rows[4][[4, 1]], NOISE[0, :2])
 
 
 @pytest.mark.parametrize(
@@ -570,10 +570,10 @@ def test_repeng_controls_as_we_steer(tmp_path, model, tiny_model, repeng):
     one_off = logits(model, everywhere(ours.rows[2], 1, 2.0))
     assert (theirs - one_off).abs().max() > 0.1
 
-    found = load_vectors(tmp_path / "theirs.gguf")
+    result = load_vectors(tmp_path / "theirs.gguf")
     written = np.load(tmp_path / "theirs.npz")
-    assert found.layers == [1, 2, 3] and found.model == "gpt2" and found.position == "all"
-    assert all(found.rows[int(n) + 1].tobytes() == written[n].tobytes() for n in written.files)
+    assert result.layers == [1, 2, 3] and result.model == "gpt2" and result.position == "all"
+    assert all(result.rows[int(n) + 1].tobytes() == written[n].tobytes() for n in written.files)
 
 
 @pytest.mark.network
@@ -621,12 +621,12 @@ def test_export_and_import(command):
     )
     assert done.exit_code == 0, done.output
     assert "love.gguf: made on tiny, coefficient 5.0, position front" in done.output
-    found = load_vectors("love.gguf")
-    assert found.rows[2].tobytes() == NOISE[2, :1].tobytes() and found.coefficient == 5
+    result = load_vectors("love.gguf")
+    assert result.rows[2].tobytes() == NOISE[2, :1].tobytes() and result.coefficient == 5
 
     done = command("import", "love.gguf", "-o", "kept/love.safetensors")
     assert done.exit_code == 0, done.output
-    assert same(load_vectors("kept/love.safetensors"), found)
+    assert same(load_vectors("kept/love.safetensors"), result)
     assert done.output.endswith(
         "vectors:\n  given:\n    kind: file\n    file: kept/love.safetensors\n"
     )

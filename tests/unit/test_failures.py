@@ -17,12 +17,12 @@ PREFIXES = ("", "set -euo pipefail; ", "source /dev/null; export A=b; ", "set +e
 
 def commands() -> dict[str, str]:
     """The shell command of every rule, by file and number."""
-    found = {}
+    result = {}
     for path in sorted(RULES.glob("*.smk")):
         for number, part in enumerate(re.split(r"^ *shell:\n", path.read_text(), flags=re.M)[1:]):
             lines = re.match(r'(?:\s*"[^"\n]*"\n)+', f"{part}\n")
-            found[f"{path.stem}_{number}"] = "".join(re.findall(r'"([^"\n]*)"', lines[0]))
-    return found
+            result[f"{path.stem}_{number}"] = "".join(re.findall(r'"([^"\n]*)"', lines[0]))
+    return result
 
 
 def test_every_rule_has_a_command():
@@ -55,7 +55,7 @@ def test_what_a_log_says_last(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("text", "words"),
     [
         ("Command 'x' returned non-zero exit status 137.", "SIGKILL"),
         ("Command 'x' died with <Signals.SIGKILL: 9>.", "SIGKILL"),
@@ -68,9 +68,9 @@ def test_what_a_log_says_last(tmp_path):
         ("something else", ""),
     ],
 )
-def test_how_a_program_ended(said, words):
-    assert words in reasons.ended_by(said)
-    assert bool(words) == bool(reasons.ended_by(said))
+def test_how_a_program_ended(text, words):
+    assert words in reasons.ended_by(text)
+    assert bool(words) == bool(reasons.ended_by(text))
 
 
 # What Slurm says, and the setting to change.
@@ -105,13 +105,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("said", REFUSED)
-def test_what_slurm_says_comes_with_the_setting_to_change(said):
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_slurm_says_comes_with_the_setting_to_change(text):
     shown = reasons.refusal(
-        f"SLURM sbatch failed. The error message was '{said}'.\n    sbatch call:\nx"
+        f"SLURM sbatch failed. The error message was '{text}'.\n    sbatch call:\nx"
     )
-    assert said in shown and "sbatch call" not in shown
-    assert REFUSED[said] in shown.split("remedy: ")[1] and len(shown.splitlines()) <= 5
+    assert text in shown and "sbatch call" not in shown
+    assert REFUSED[text] in shown.split("remedy: ")[1] and len(shown.splitlines()) <= 5
 
 
 def test_what_is_not_known_stands_alone():

@@ -18,7 +18,7 @@ import pytest
 
 from actadd.base.errors import UserError
 from actadd.base.files import read_json
-from actadd.data import fetch as fetching
+from actadd.data import downloads
 from actadd.data.fetch import fetch
 
 BODY = b"some weights, " * 10_000
@@ -96,11 +96,11 @@ def test_a_passing_failure_is_tried_again(get, address, tmp_path, path):
 
 
 @pytest.mark.parametrize(
-    ("path", "named"),
+    ("path", "pattern"),
     [("broken", "Connection broken"), ("missing", "404"), ("wrong", "sha256")],
 )
-def test_a_lasting_failure_leaves_nothing(get, address, tmp_path, path, named):
-    with pytest.raises(UserError, match=named) as caught:
+def test_a_lasting_failure_leaves_nothing(get, address, tmp_path, path, pattern):
+    with pytest.raises(UserError, match=pattern) as caught:
         get("x", {"type": "url", "url": f"{address}/{path}", "sha256": {path: SUM}})
     assert "sources.x" in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["lock.json.lock"]
@@ -117,14 +117,14 @@ def test_members_of_archives_inside_archives(get, address, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spec", "named"),
+    ("spec", "pattern"),
     [
         ({"url": "{}/"}, "names no file"),
         ({"url": "{}/weights.bin", "members": {"a": "b"}}, "no archive to unpack"),
     ],
 )
-def test_an_address_that_cannot_serve_is_said_plainly(get, address, spec, named):
-    with pytest.raises(UserError, match=named):
+def test_an_address_that_cannot_serve_is_said_plainly(get, address, spec, pattern):
+    with pytest.raises(UserError, match=pattern):
         get("x", {"type": "url", **spec, "url": spec["url"].format(address)})
 
 
@@ -180,8 +180,10 @@ class Hub(BaseHTTPRequestHandler):
                 {"type": "file", "path": name, "size": len(body), "oid": "1" * 40}
                 for name, body in self.FILES.items()
             ]
-            found = files if "/tree/" in self.path else {"id": "a/b", "sha": COMMIT, "siblings": []}
-            self._answer(json.dumps(found).encode(), Content_Type="application/json")
+            result = (
+                files if "/tree/" in self.path else {"id": "a/b", "sha": COMMIT, "siblings": []}
+            )
+            self._answer(json.dumps(result).encode(), Content_Type="application/json")
             return
         name = self.path.rsplit("/", 1)[-1]
         body = self.FILES[name]
@@ -343,7 +345,7 @@ def test_a_full_disk_is_no_matter_of_the_network(get, address, tmp_path, monkeyp
     def full(*_arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(fetching, "_unpack", full)
+    monkeypatch.setattr(downloads, "unpack", full)
     spec = {"type": "url", "url": f"{address}/archive.zip", "members": {"a": "b"}}
     with pytest.raises(OSError, match="No space left on device") as caught:
         get("x", spec)

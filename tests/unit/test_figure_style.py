@@ -86,7 +86,7 @@ def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], d
     ratios = groups("perplexity_ratio", ["a", "b"], failing)
     shares = groups("perplexity_ratio", ["0.0", "0.5"], failing)
     shares = [r for r in shares if r["coefficient"] == 8]
-    found = {
+    result = {
         "perplexity_ratio": ({"s.parquet": ratios}, {}),
         "frequency": ({"s.parquet": shares}, {}),
         "precision": ({"s.parquet": precision_rows()}, {}),
@@ -100,7 +100,7 @@ def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], d
         "overhead": ({"small.parquet": overhead_rows("small", 1000, 1.5)}, {}),
         "comparison": ({"comparison.parquet": comparison_rows()}, {}),
     }
-    return found[kind]
+    return result[kind]
 
 
 @pytest.fixture
@@ -167,8 +167,8 @@ def test_every_kind_can_be_printed(draw_kind, kind, tmp_path):
 
 @pytest.mark.parametrize("ordered", [False, True])
 def test_forty_series_differ_without_colour(ordered):
-    found = [drawing.series(index, 40, ordered) for index in range(40)]
-    assert len({(one["marker"], str(one["linestyle"])) for one in found}) == 40
+    result = [drawing.series(index, 40, ordered) for index in range(40)]
+    assert len({(one["marker"], str(one["linestyle"])) for one in result}) == 40
 
 
 @pytest.mark.parametrize("name", ["viridis", "cividis"])

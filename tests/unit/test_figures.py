@@ -57,15 +57,15 @@ def test_every_row_has_a_label_of_its_own(draw):
     assert any("50% of dimensions" in label.replace("\n", " ") for label in labels)
 
 
-@pytest.mark.parametrize(("difference", "said"), [(1.0, "every prompt);"), (0.0, "no effect")])
-def test_a_difference_that_all_prompts_share(draw, difference, said):
+@pytest.mark.parametrize(("difference", "text"), [(1.0, "every prompt);"), (0.0, "no effect")])
+def test_a_difference_that_all_prompts_share(draw, difference, text):
     nothing = {"difference_low": np.nan, "difference_high": np.nan}
     rows = [
         unsteered(metric="words.any"),
         row(metric="words.any", difference=difference, **nothing),
     ]
     rows.append(row(metric="words.any", condition="other"))
-    assert said in draw("conditions", rows, metrics=["words.any"])[1]
+    assert text in draw("conditions", rows, metrics=["words.any"])[1]
 
 
 def test_ratios_of_two_models_are_not_one_zigzag(draw):

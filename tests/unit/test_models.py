@@ -79,7 +79,7 @@ def test_identity_is_of_all_that_the_model_computes_with(tiny_model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("change", "pattern"),
     [
         ({"layers": 4}, "models.tiny.layers: 4 is wrong, the model has 3"),
         ({"parameters": 99_999}, "models.tiny.parameters: 99999 .* the model has 55_072"),
@@ -87,8 +87,8 @@ def test_identity_is_of_all_that_the_model_computes_with(tiny_model, tmp_path):
         ({"chat_template": True}, "models.tiny.chat_template"),
     ],
 )
-def test_wrong_facts_are_refused(tiny_model, tmp_path, change, named):
-    with pytest.raises(UserError, match=named):
+def test_wrong_facts_are_refused(tiny_model, tmp_path, change, pattern):
+    with pytest.raises(UserError, match=pattern):
         preparation.prepare({**ENTRY, **change}, tiny_model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

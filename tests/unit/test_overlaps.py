@@ -91,16 +91,16 @@ def test_an_experiment_is_refused_or_counted(tmp_path, capsys):
     job = Plan(checked(contaminated(), tmp_path), tmp_path).overlaps("experiments", "sweep")
     with pytest.raises(UserError) as caught:
         check(json.loads(job.spec), files, tmp_path / "record.json")
-    said = str(caught.value)
+    message = str(caught.value)
     for word in ("experiments.sweep.prompts: 1 of 2", "scorers.mood is fitted on", "labelled:0"):
-        assert word in said
+        assert word in message
     assert not (tmp_path / "record.json").exists()
-    assert "experiments.sweep.allow_overlap: true" in said
+    assert "experiments.sweep.allow_overlap: true" in message
     allowed = Plan(checked(contaminated(allow_overlap=True), tmp_path), tmp_path)
     job = allowed.overlaps("experiments", "sweep")
     assert check(json.loads(job.spec), files, tmp_path / "record.json") == {"overlapping": 1}
-    [found] = json.loads((tmp_path / "record.json").read_text())["pairs"]
-    assert found["overlapping"] == 1 and found["compared"] == [2, 1]
+    [result] = json.loads((tmp_path / "record.json").read_text())["pairs"]
+    assert result["overlapping"] == 1 and result["compared"] == [2, 1]
     assert "1 of 2 texts overlap" in capsys.readouterr().out
 
 

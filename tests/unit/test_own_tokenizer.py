@@ -244,8 +244,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_refused(folder, case):
-    files, said = REFUSED[case]
-    with pytest.raises(UserError, match=f"models\\.m.*{said}|models\\.m: {said}"):
+    files, output = REFUSED[case]
+    with pytest.raises(UserError, match=f"models\\.m.*{output}|models\\.m: {output}"):
         # A pad that is a special token is one token in every tokenizer.
         prepared(folder(**files))
 
@@ -342,8 +342,8 @@ def test_stop_tokens_are_all_that_the_models_files_name(folder, capsys):
     assert prepared(source, stop=None).stop_ids == sorted({2, 5, 7, own})
     assert "warning" not in capsys.readouterr().out
     assert prepared(source, stop=["</s>"]).stop_ids == [2]
-    said = capsys.readouterr().out
-    assert "warning: models.m.stop" in said and "'the'" in said and "remove the key" in said
+    output = capsys.readouterr().out
+    assert "warning: models.m.stop" in output and "'the'" in output and "remove the key" in output
     assert prepared(source, stop=[]).stop_ids == []
 
 
@@ -414,6 +414,6 @@ def test_words_with_a_space_in_front_act_late_in_llamas_tokens(folder):
         prompts = contrast_ids(pair, tokens)
         return late(prompts, [tokens.token(i) for i in prompts["0.positive"]])
 
-    [said] = warned(" they", " tins")
-    assert "position 1 is exactly zero" in said and "position 2 on" in said
+    [output] = warned(" they", " tins")
+    assert "position 1 is exactly zero" in output and "position 2 on" in output
     assert warned("they", "tins") == warned("they", "") == []

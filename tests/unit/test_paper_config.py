@@ -106,11 +106,11 @@ def test_published_numbers_are_compared_on_the_data_they_need(paper):
 def test_terms_have_to_be_accepted():
     with pytest.raises(UserError) as caught:
         paper_config("paper")
-    said = str(caught.value)
-    [line] = re.findall(r"^  (licences_accepted: .*)$", said, re.MULTILINE)
+    message = str(caught.value)
+    [line] = re.findall(r"^  (licences_accepted: .*)$", message, re.MULTILINE)
     assert set(yaml.safe_load(line)["licences_accepted"]) == set(TERMS["licences_accepted"])
     assert all(
-        paper_config("paper", TERMS)["models"][name]["licence_terms"] in said
+        paper_config("paper", TERMS)["models"][name]["licence_terms"] in message
         for name in TERMS["licences_accepted"]
     )
     paper_config("paper", yaml.safe_load(line))

@@ -60,13 +60,13 @@ def test_frequency_in_order_of_the_share_and_in_percent(draw):
 def test_precision_has_a_line_for_each_condition(draw):
     figure, caption = draw("precision", {"s.parquet": precision_rows()})
     [axis] = figure.axes
-    found = dict(zip(labels(figure), lines(axis), strict=True))
-    assert sorted(map(sorted, found.values())) == [
+    result = dict(zip(labels(figure), lines(axis), strict=True))
+    assert sorted(map(sorted, result.values())) == [
         pytest.approx([0.11, 0.15, 0.2]),
         pytest.approx([0.21, 0.25, 0.3]),
     ]
-    assert all(values == sorted(values) for values in found.values())
-    assert sum("unsteered" in text for text in found) == 1
+    assert all(values == sorted(values) for values in result.values())
+    assert sum("unsteered" in text for text in result) == 1
     assert "actadd (one) p = 0.04" in caption and "unsteered (one)" not in caption
 
 
@@ -239,9 +239,9 @@ def test_overhead_has_a_line_for_each_steered_arm(draw):
     }
     figure, caption = draw("overhead", sources)
     [axis] = figure.axes
-    found = dict(zip(labels(figure), lines(axis), strict=True))
-    assert list(found) == list(ARMS[1:])
-    assert found[STEERED] == pytest.approx([50, -10]), "smallest model first"
+    result = dict(zip(labels(figure), lines(axis), strict=True))
+    assert list(result) == list(ARMS[1:])
+    assert result[STEERED] == pytest.approx([50, -10]), "smallest model first"
     assert "small (1k, 3000 ms unsteered), large (2k" in caption
 
 

@@ -397,17 +397,17 @@ def test_settings(paper, experiment):
 
 def test_qualitative_cases(paper):
     prompts = texts("qualitative.csv")
-    found = {}
+    result = {}
     for condition in cells(paper, "qualitative"):
         additions = [(pair(paper, a.vector), a.layer, a.coefficient) for a in condition.additions]
         for a in condition.additions:
             assert (a.position, a.phase) == ("front", "prefill")
-        found.setdefault(condition.name, []).append((prompts.get(condition.group), *additions))
-    assert found.pop("unsteered") == [(None,)], "on every prompt"
+        result.setdefault(condition.name, []).append((prompts.get(condition.group), *additions))
+    assert result.pop("unsteered") == [(None,)], "on every prompt"
     # Table 9: coefficient 1 in the text, 10 in the notebook.
-    random = found.pop("anger-random")
+    random = result.pop("anger-random")
     assert random == [("I think you're", (("random", *ANGER), 20, c)) for c in (1, 10)]
-    assert found == {name: [case] for name, case in QUALITATIVE.items()}
+    assert result == {name: [case] for name, case in QUALITATIVE.items()}
     padded = {n for n, v in paper["vectors"].items() if v.get("pad_with_bos") or "pad" in v}
     assert padded == {"q-bush-bos"}
     [bos] = [c for c in cells(paper, "qualitative") if c.name == "bush-padded-with-bos"]
@@ -416,7 +416,7 @@ def test_qualitative_cases(paper):
 
 def test_qualitative_cases_on_llama(paper):
     prompts = texts("qualitative.csv")
-    found = {
+    result = {
         c.name: (
             prompts[c.group],
             *((pair(paper, a.vector), a.layer, a.coefficient) for a in c.additions),
@@ -424,7 +424,7 @@ def test_qualitative_cases_on_llama(paper):
         for c in cells(paper, "qualitative-llama")
         if c.additions
     }
-    assert found == {name: QUALITATIVE[name] for name in ON_LLAMA}
+    assert result == {name: QUALITATIVE[name] for name in ON_LLAMA}
 
 
 def test_the_small_size_has_the_papers_prompts_too():
@@ -454,7 +454,7 @@ def test_prompts_that_are_one_text(paper):
 
 
 @pytest.mark.parametrize(
-    ("experiment", "wanted", "contrast", "strength"),
+    ("experiment", "expected", "contrast", "strength"),
     [
         ("toxicity", POLITE, RUDE, -1),
         ("toxicity-mixed", POLITE, RUDE, -1),
@@ -465,13 +465,13 @@ def test_prompts_that_are_one_text(paper):
         ("positive-to-negative-mixed", None, None, 2),
     ],
 )
-def test_baselines(paper, experiment, wanted, contrast, strength):
+def test_baselines(paper, experiment, expected, contrast, strength):
     conditions = cells(paper, experiment)
     [prompting] = [c for c in conditions if c.method == "prompting"]
     [preadd] = [c for c in conditions if c.method == "preadd"]
     assert preadd.strength == strength
-    if wanted:
-        assert (prompting.prefix, preadd.prefix) == (f"{wanted} ", f"{contrast} ")
+    if expected:
+        assert (prompting.prefix, preadd.prefix) == (f"{expected} ", f"{contrast} ")
     # Both are joined to the prompt by a space, whatever they say.
     assert prompting.prefix.endswith(".\n\n ") and preadd.prefix.endswith(".\n\n ")
     own = OTHERS if experiment.endswith("-mixed") else OWN
@@ -482,15 +482,15 @@ def test_baselines(paper, experiment, wanted, contrast, strength):
 
 def test_topics(paper):
     steered = [c for c in cells(paper, "topics") if c.additions]
-    found = {(c.name, pair(paper, c.additions[0].vector)[0]) for c in steered}
+    result = {(c.name, pair(paper, c.additions[0].vector)[0]) for c in steered}
     topics = ("art", "finance", "music", "politics", "science", "weddings")
-    assert found == {(topic, f" {topic}") for topic in topics}
+    assert result == {(topic, f" {topic}") for topic in topics}
     assert [c.additions[0].coefficient for c in steered] == [0.5, 1, 2] * 6
 
 
 def test_prompting_against_activation_addition_on_the_essays(paper):
-    found = {c.name: (c.method, c.prefix) for c in cells(paper, "essay-prompting")}
-    assert found == {
+    result = {c.name: (c.method, c.prefix) for c in cells(paper, "essay-prompting")}
+    assert result == {
         "unsteered": ("unsteered", " "),
         "prompting": ("prompting", " weddings"),
         "actadd": ("actadd", " "),
@@ -504,14 +504,14 @@ def test_next_tokens_that_are_published(paper):
 
 
 def test_other_samplings_and_seeds(paper):
-    found = {
+    result = {
         (c.name, *c.sampling.values(), c.seed)
         for c in cells(paper, "sampling")
         if c.sampling != OTHERS
     }
     settings = (tuple(OWN.values()), (0.6, 0.5, 1))
     names = ("unsteered", "actadd")
-    assert found == {(n, *s, seed) for n in names for s in settings for seed in (0, 1, 2)}
+    assert result == {(n, *s, seed) for n in names for s in settings for seed in (0, 1, 2)}
 
 
 def test_scorers_and_models(paper):
@@ -581,12 +581,12 @@ def test_tables_that_the_paper_has_twice(paper):
 def test_numbers_that_no_source_confirms_are_not_compared_with():
     """Of the later version's tables, those that its reviews or the PREADD paper quote."""
     file = tiny.ROOT / "workflow/data/published.csv"
-    found = {
+    result = {
         (row["item"], row["series"].partition(",")[0], row["x"], row["y_name"], float(row["y"]))
         for row in csv.DictReader(file.open(encoding="utf-8"))
         if row["item"] in ("toxicity", "sentiment")
     }
-    assert found == {
+    assert result == {
         ("toxicity", "OPT-6.7B", "unsteered", "toxicity", 0.134),
         ("toxicity", "OPT-6.7B", "unsteered", "disfluency", 8.9),
         ("toxicity", "OPT-6.7B", "preadd-d", "toxicity", 0.122),

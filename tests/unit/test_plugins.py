@@ -94,7 +94,7 @@ def test_a_job_names_the_plugins_that_it_uses(write, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("content", "named"),
+    ("content", "pattern"),
     [
         ("x = 1\n", "declares no kind"),
         ("from actadd.scorers.text.words import words\n", "declares no kind"),
@@ -105,9 +105,9 @@ def test_a_job_names_the_plugins_that_it_uses(write, tmp_path, monkeypatch):
         (f"{LENGTH}\n    from helper import x\n", "'helper' beside it"),
     ],
 )
-def test_a_plugin_that_cannot_be_used_is_refused(write, content, named):
+def test_a_plugin_that_cannot_be_used_is_refused(write, content, pattern):
     write("x = 1\n", "helper.py")
-    with pytest.raises(UserError, match=rf"(?s)^plugins: .*{named}"), loaded(write(content)):
+    with pytest.raises(UserError, match=rf"(?s)^plugins: .*{pattern}"), loaded(write(content)):
         pass
     assert "length" not in SCORERS
 

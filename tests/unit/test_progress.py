@@ -64,10 +64,10 @@ def test_the_last_cell_has_no_time_left_and_nothing_open_is_no_mistake(capsys):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (7200, "2.0 h")]
+    ("seconds", "text"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (7200, "2.0 h")]
 )
-def test_durations_are_readable(seconds, said):
-    assert readable(seconds) == said
+def test_durations_are_readable(seconds, text):
+    assert readable(seconds) == text
 
 
 def test_a_bar_on_a_terminal_with_the_same_lines():

@@ -147,12 +147,12 @@ def stays_inside(config: dict, root: Path) -> None:
 
 def accepted_or_said(config: dict, root: Path) -> None:
     try:
-        found = checked(config, root)
+        result = checked(config, root)
     except UserError as error:
         assert len(str(error)) < 1500 and len(str(error).splitlines()) <= 5
         str(error).encode()
     else:
-        stays_inside(found, root)
+        stays_inside(result, root)
 
 
 @given(place=st.sampled_from(places(tiny.CONFIG)), value=VALUES)
@@ -179,11 +179,11 @@ def test_no_accepted_name_leaves_the_results(root, section, name):
     config = tiny.config()
     config[section][name] = next(iter(config[section].values()))
     try:
-        found = checked(config, root)
+        result = checked(config, root)
     except UserError:
         return
     assert Path(name).name == name and "." not in name
-    stays_inside(found, root)
+    stays_inside(result, root)
 
 
 @given(content=ANY_TEXT | st.binary(max_size=40) | VALUES)
@@ -265,12 +265,12 @@ def identities(conditions: list[Condition]) -> list[tuple[str, str]]:
 
 @given(CONDITIONS)
 def test_a_grid_is_spelled_out_whole_and_in_one_order(entries):
-    found = expand(entries)
-    assert len(found) == grid_size(entries)
-    told = identities(found)
+    result = expand(entries)
+    assert len(result) == grid_size(entries)
+    told = identities(result)
     assert len(set(told)) == len(told)
     assert told == identities(expand(turned_round(entries)))
-    for condition in found:
+    for condition in result:
         for addition in condition.additions:
             assert not any(isinstance(getattr(addition, field), list) for field in SWEPT)
 
@@ -287,8 +287,8 @@ TEXTS = st.lists(
 
 def kept(texts: list[str]) -> list[str]:
     """What a dataset promises of its texts: as they are but for NULs, equal rows once."""
-    found = [text.replace("\0", "") for text in texts]
-    return list(dict.fromkeys(text for text in found if text.strip()))
+    result = [text.replace("\0", "") for text in texts]
+    return list(dict.fromkeys(text for text in result if text.strip()))
 
 
 def as_csv(texts: list[str]) -> str:

@@ -113,8 +113,8 @@ def test_importing_the_package_imports_no_torch():
 def test_the_examples_in_docstrings_run(module, gpt2, tokenizer):
     names = {"model": gpt2, "tokenizer": tokenizer}
     names |= {name: getattr(actadd, name) for name in actadd.__all__}
-    found = doctest.testmod(importlib.import_module(f"actadd.{module}"), extraglobs=names)
-    assert found.attempted and not found.failed
+    result = doctest.testmod(importlib.import_module(f"actadd.{module}"), extraglobs=names)
+    assert result.attempted and not result.failed
 
 
 # --- recording ------------------------------------------------------------------------------------
@@ -243,11 +243,11 @@ def test_the_vector_of_plain_objects_is_that_of_the_pipeline(gpt2, tokenizer, pr
     ids = contrast_ids(contrast, Tokens(prepared))
     assert len(ids["0.positive"]) == len(ids["0.negative"])
     streams = [record_activations(gpt2, torch.tensor([row]))[:, 0] for row in ids.values()]
-    found = steering_vector(gpt2, tokenizer, "Love and peace", "Hate")
-    assert torch.equal(found, streams[0] - streams[1]) and found.dtype == torch.float32
-    assert not found[:, 0].any()
+    result = steering_vector(gpt2, tokenizer, "Love and peace", "Hate")
+    assert torch.equal(result, streams[0] - streams[1]) and result.dtype == torch.float32
+    assert not result[:, 0].any()
     assert torch.equal(
-        steering_vector(gpt2, tokenizer, "Love and peace", "Hate", layer=2), found[2]
+        steering_vector(gpt2, tokenizer, "Love and peace", "Hate", layer=2), result[2]
     )
 
 
@@ -271,9 +271,9 @@ def test_lists_of_prompts_give_the_mean_of_their_last_differences(gpt2, tokenize
         return record_activations(gpt2, torch.tensor([tokens.encode(text)]))[:, 0, -1]
 
     expected = sum(last(p) - last(n) for p, n in zip(positive, negative, strict=True)) / 2
-    found = steering_vector(gpt2, tokenizer, positive, negative)
-    torch.testing.assert_close(found[:, 0], expected)
-    assert found.shape == (LAYERS, 1, 32)
+    result = steering_vector(gpt2, tokenizer, positive, negative)
+    torch.testing.assert_close(result[:, 0], expected)
+    assert result.shape == (LAYERS, 1, 32)
 
 
 def test_half_precision_is_subtracted_in_single(gpt2, tokenizer):
@@ -338,8 +338,8 @@ def test_a_prompt_is_a_text_or_ids_or_a_chat(gpt2, tokenizer):
     assert prompt_batch(with_template, "Love!ok")[0].tolist() == [told]
     by_text = steering_vector(gpt2, tokenizer, "Love!ok", "Hate", layer=1)
     for positive in (talk, told, told[1:]):
-        found = steering_vector(gpt2, with_template, positive, "Hate", layer=1)
-        assert torch.equal(found, by_text)
+        result = steering_vector(gpt2, with_template, positive, "Hate", layer=1)
+        assert torch.equal(result, by_text)
     pairs = steering_vector(gpt2, with_template, [talk, "a"], [told[:3], "b"], layer=1)
     assert pairs.shape[0] == 1
     with pytest.raises(UserError, match="prompts: there is none"):

@@ -49,10 +49,10 @@ def test_same_distribution_as_the_definition(settings, vocabulary):
         drawn = next_tokens(
             logits[row].expand(steps, -1), counts[row].expand(steps, -1), grid, settings
         )
-        found = torch.bincount(drawn, minlength=vocabulary).double() / steps
+        result = torch.bincount(drawn, minlength=vocabulary).double() / steps
         for token, probability in expected.items():
             # An even grid of uniforms hits each token within one grid step of its probability.
-            assert abs(float(found[token]) - probability) <= 2 / steps
+            assert abs(float(result[token]) - probability) <= 2 / steps
         assert set(drawn.unique().tolist()) <= set(expected)
 
 
@@ -79,8 +79,8 @@ def test_a_row_that_is_not_numbers_leaves_the_others_alone():
         torch.manual_seed(3)
         torch.randn(3, 1000)
         uniforms = torch.cat([torch.rand(3).double(), torch.zeros(1).double()])
-        found = next_tokens(mixed, torch.zeros_like(mixed), uniforms, Sampling())
-        assert torch.equal(found[:3], expected)
+        result = next_tokens(mixed, torch.zeros_like(mixed), uniforms, Sampling())
+        assert torch.equal(result[:3], expected)
 
 
 def test_temperature_zero_is_argmax():

@@ -36,21 +36,21 @@ def table(*completions, prompt="We said"):
 
 
 def test_topic_words_are_counted_as_the_authors_count():
-    found = words.score(
+    result = words.score(
         table("A wedding! Weddings? bride-groom", "weddinglike", "", prompt="wedding"),
         {"words": ["wedding", "weddings", "bride", "groom"]},
         None,
     )
-    assert found["count"].tolist() == [4, 0, 0] and found["any"].tolist() == [1, 0, 0]
+    assert result["count"].tolist() == [4, 0, 0] and result["any"].tolist() == [1, 0, 0]
 
 
 def test_a_word_counts_however_its_accents_are_written():
     composed, apart = "caf\u00e9", "cafe\u0301"
     for word in (composed, apart):
-        found = words.score(
+        result = words.score(
             table(f"A {composed}", f"a {apart.upper()}!", "cafe"), {"words": [word]}, None
         )
-        assert found["count"].tolist() == [1, 1, 0]
+        assert result["count"].tolist() == [1, 1, 0]
 
 
 ODD = [
@@ -68,23 +68,23 @@ ODD = [
 
 @pytest.mark.parametrize("kind", [vader, words, distinct], ids=lambda kind: kind.name)
 def test_odd_texts_have_a_score_or_none(kind):
-    found = kind.score(table(*ODD), {"words": ["\u9ad8\u3044"]}, None)
-    assert len(found) == len(ODD) and (kind is distinct or found.notna().all(axis=None))
+    result = kind.score(table(*ODD), {"words": ["\u9ad8\u3044"]}, None)
+    assert len(result) == len(ODD) and (kind is distinct or result.notna().all(axis=None))
     if kind is words:
-        assert found["count"].tolist() == [0] * (len(ODD) - 1) + [1]
+        assert result["count"].tolist() == [0] * (len(ODD) - 1) + [1]
 
 
 def test_distinct_n():
-    found = distinct.score(table("a b a b", "a", ""), {}, None)
-    assert found["distinct_1"].tolist()[:2] == [0.5, 1.0]
-    assert found["distinct_2"].tolist()[0] == pytest.approx(2 / 3)
-    assert found["distinct_1"].isna().tolist() == [False, False, True]
+    result = distinct.score(table("a b a b", "a", ""), {}, None)
+    assert result["distinct_1"].tolist()[:2] == [0.5, 1.0]
+    assert result["distinct_2"].tolist()[0] == pytest.approx(2 / 3)
+    assert result["distinct_1"].isna().tolist() == [False, False, True]
 
 
 def test_vader_tells_good_from_bad():
     texts = table("This is wonderful", "This is horrible", "This is a table")
-    found = vader.score(texts, {}, None)
-    good, bad, neutral = found["compound"]
+    result = vader.score(texts, {}, None)
+    good, bad, neutral = result["compound"]
     assert good > 0.4 and bad < -0.4 and neutral == 0
 
 
@@ -93,17 +93,17 @@ def test_perplexity_is_of_the_completion_given_the_prompt(tiny_model, tmp_path):
     preparation.prepare(entry, tiny_model, tmp_path / "tiny")
     spec = {"model": "tiny", "dtype": "float32", "batch_rows": 8}
     spec |= {"compute": {"device": "cpu", "threads": 1}}
-    found = perplexity.score(table(" the ship", " a", "", " the ship"), spec, tmp_path / "tiny")
+    result = perplexity.score(table(" the ship", " a", "", " the ship"), spec, tmp_path / "tiny")
     model = loading.load(tmp_path / "tiny", dtype="float32", device="cpu", threads=1)
     tokens = Tokens(tmp_path / "tiny")
     prompt, completion = tokens.encode("We said"), tokens.pieces(" the ship")
     with torch.no_grad():
         logs = model(torch.tensor([prompt + completion])).logits[0].log_softmax(-1)
     by_hand = [float(logs[len(prompt) - 1 + i, token]) for i, token in enumerate(completion)]
-    assert found["mean_logprob"][0] == pytest.approx(np.mean(by_hand), abs=1e-4)
-    assert found["perplexity"][0] == pytest.approx(math.exp(-np.mean(by_hand)), rel=1e-3)
-    assert math.isnan(found["perplexity"][2])
-    assert found["perplexity"][3] == pytest.approx(found["perplexity"][0], rel=1e-5)
+    assert result["mean_logprob"][0] == pytest.approx(np.mean(by_hand), abs=1e-4)
+    assert result["perplexity"][0] == pytest.approx(math.exp(-np.mean(by_hand)), rel=1e-3)
+    assert math.isnan(result["perplexity"][2])
+    assert result["perplexity"][3] == pytest.approx(result["perplexity"][0], rel=1e-5)
 
 
 def test_a_special_token_in_generated_text_is_text_to_the_judge(tiny_model, tmp_path):
@@ -111,8 +111,8 @@ def test_a_special_token_in_generated_text_is_text_to_the_judge(tiny_model, tmp_
     preparation.prepare(entry, tiny_model, tmp_path / "tiny")
     spec = {"model": "tiny", "dtype": "float32", "batch_rows": 8}
     spec |= {"compute": {"device": "cpu", "threads": 1}}
-    found = perplexity.score(table(" <|endoftext|> the"), spec, tmp_path / "tiny")
-    assert found["perplexity"].notna().all()
+    result = perplexity.score(table(" <|endoftext|> the"), spec, tmp_path / "tiny")
+    assert result["perplexity"].notna().all()
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +147,8 @@ def test_a_fitted_classifier_is_stored_without_pickle_and_validated(labelled, tm
     classifier.fit_on(datasets.read(labelled, "fit", ""), entry, tmp_path / "mood")
     files = {path.name for path in (tmp_path / "mood").iterdir()}
     assert files == {"classifier.safetensors", "vocabulary.json"}
-    found = classifier.score(table("a lovely day", "an awful day"), entry, tmp_path / "mood")
-    assert found["probability"][0] > 0.8 and found["probability"][1] < 0.2
+    result = classifier.score(table("a lovely day", "an awful day"), entry, tmp_path / "mood")
+    assert result["probability"][0] > 0.8 and result["probability"][1] < 0.2
     scores.validate(
         {"scorer": entry},
         texts_file=labelled,

@@ -180,9 +180,9 @@ def test_a_layer_with_too_little_room_makes_more():
 def test_conditions_share_what_lies_below_them_bit_by_bit(model, additions):
     conditions = [[[] for _ in PROMPTS], [additions[1]] * 4, [additions[3]] * 4, [additions[2]] * 4]
     swept = list(swept_logprobs(model, PROMPTS, conditions))
-    for condition, found in zip(conditions, swept, strict=True):
+    for condition, result in zip(conditions, swept, strict=True):
         alone = token_logprobs(model, PROMPTS, condition)
-        for (logprob, rank), (expected, places) in zip(found, alone, strict=True):
+        for (logprob, rank), (expected, places) in zip(result, alone, strict=True):
             assert torch.equal(logprob, expected) and torch.equal(rank, places)
     first, second = swept[0][0][0], swept[1][0][0]
     assert not torch.equal(first, second), "the addition should change something"
@@ -197,11 +197,11 @@ def test_the_shared_pass_equals_passes_of_the_whole_model(model, additions):
     for own in additions:
         with torch.inference_mode(), steer(model, [own] * 4, mask):
             logits = model(**inputs, use_cache=False).logits
-        [found] = swept_logprobs(model, PROMPTS, [[own] * 4])
+        [result] = swept_logprobs(model, PROMPTS, [[own] * 4])
         for row, prompt in enumerate(PROMPTS):
             scores = logits[row, -len(prompt) : -1].float().log_softmax(-1)
             expected = scores.gather(-1, torch.tensor(prompt[1:])[:, None])[:, 0]
-            assert torch.allclose(found[row][0], expected, atol=1e-5)
+            assert torch.allclose(result[row][0], expected, atol=1e-5)
 
 
 def test_blocks_below_are_not_computed_and_come_back(model):
@@ -397,7 +397,7 @@ def test_a_cell_that_is_not_numbers_fails_and_the_others_are_kept(completed, tmp
 def test_rows_that_are_not_numbers_say_so_and_spare_their_neighbours(prepared):
     model = load(prepared, dtype="float32", device="cpu", threads=1)
     ids, mask = left_pad([Tokens(prepared).encode("The ship left")] * 2)
-    found = generate(
+    result = generate(
         model,
         ids,
         mask,
@@ -406,7 +406,7 @@ def test_rows_that_are_not_numbers_say_so_and_spare_their_neighbours(prepared):
         uniforms=torch.zeros(2, 3, dtype=torch.float64),
         max_new_tokens=3,
     ).tolist()
-    assert found[0] == [BROKEN] * 3 and BROKEN not in found[1]
+    assert result[0] == [BROKEN] * 3 and BROKEN not in result[1]
 
 
 # --- memory ---

@@ -39,7 +39,7 @@ def test_snakemake_lint():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_rooms_import_from_the_rooms_below_them_only():
+def test_imports_keep_the_contracts():
     done = subprocess.run(
         [BIN / "lint-imports"],
         cwd=ROOT,
@@ -74,19 +74,19 @@ def test_what_is_installed_is_what_is_pinned():
     from importlib.metadata import version
 
     required = pins((ROOT / "requirements.txt").read_text().splitlines())
-    found = {name: version(name).split("+")[0] for name in required}
-    assert found == required
+    result = {name: version(name).split("+")[0] for name in required}
+    assert result == required
 
 
 def locked() -> dict[str, list[Requirement]]:
     """The lock file's entries by name; one for each of several platforms."""
-    found: dict[str, list[Requirement]] = {}
+    result: dict[str, list[Requirement]] = {}
     text = (ROOT / "requirements.lock").read_text().replace("\\\n", " ")
     for line in filter(None, (line.split("#")[0].strip() for line in text.splitlines())):
         entry = Requirement(line.partition("--hash")[0])
-        found.setdefault(canonicalize_name(entry.name), []).append(entry)
+        result.setdefault(canonicalize_name(entry.name), []).append(entry)
         assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", line), line
-    return found
+    return result
 
 
 def needed_here(entries: list[Requirement], extra: str = "") -> list[Requirement]:
@@ -108,12 +108,12 @@ def test_the_lock_is_closed_and_is_what_is_installed():
     for name, entries in lock.items():
         for entry in needed_here(entries):
             try:
-                found = distribution(name)
+                result = distribution(name)
             except PackageNotFoundError:
                 missing.add(name)
                 continue
-            assert entry.specifier.contains(found.version.split("+")[0], prereleases=True), name
-            for requirement in needed_here(list(map(Requirement, found.requires or []))):
+            assert entry.specifier.contains(result.version.split("+")[0], prereleases=True), name
+            for requirement in needed_here(list(map(Requirement, result.requires or []))):
                 required = canonicalize_name(requirement.name)
                 assert needed_here(lock.get(required, [])), f"{name} needs {required}: make lock"
     assert all(name.startswith(("nvidia-", "cuda-", "triton")) for name in missing), missing
@@ -123,9 +123,3 @@ def test_pyproject_takes_its_dependencies_from_the_one_list():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     dynamic = project["tool"]["setuptools"]["dynamic"]["dependencies"]["file"]
     assert dynamic == ["requirements.txt"]
-
-
-def test_the_library_does_not_know_snakemake():
-    for path in (ROOT / "workflow").glob("actadd/**/*.py"):
-        assert "import snakemake" not in path.read_text()
-        assert "from snakemake" not in path.read_text()

@@ -70,16 +70,16 @@ def test_samples_are_averaged_and_prompts_compared(completions):
         for prompt in range(6)
         for sample in range(3)
     ]
-    found = completions(rows).set_index("condition")
-    assert set(found["group"]) == {"all"}
-    row = found.loc["actadd"]
+    result = completions(rows).set_index("condition")
+    assert set(result["group"]) == {"all"}
+    row = result.loc["actadd"]
     before, after = plain.mean(1), steered.mean(1)
     assert (row["metric"], row["n_prompts"], row["n_completions"]) == ("judge.probability", 6, 18)
     assert [row[name] for name in ("mean", "low", "high")] == pytest.approx(mean_interval(after))
     names = ("difference", "difference_low", "difference_high")
     assert [row[name] for name in names] == pytest.approx(difference_interval(after - before))
     assert row["p_value"] == pytest.approx(ttest_rel(after, before).pvalue)
-    assert found.loc["unsteered", [*names, "p_value"]].isna().all()
+    assert result.loc["unsteered", [*names, "p_value"]].isna().all()
 
 
 def draw(number: int | None, **values) -> dict:
@@ -104,11 +104,11 @@ def test_draws_of_a_random_vector_are_one_row(completions):
         for (number, prompt, sample), values in np.ndenumerate(own[setting])
     ]
     table = completions(rows)
-    found = table[table["group"] == "all"].set_index("coefficient")
+    result = table[table["group"] == "all"].set_index("coefficient")
     assert len(table) == 3 * 3 and "draw" not in table
     values, before = own.mean(axis=3), plain.mean(axis=1)
     for c, whole in ((1.0, values[0][:, :5]), (2.0, values[1])):
-        row, change = found.loc[c], whole - before[: whole.shape[1]]
+        row, change = result.loc[c], whole - before[: whole.shape[1]]
         assert (row["n_prompts"], row["draws"]) == (whole.shape[1], 4)
         assert [row[n] for n in ("mean", "low", "high")] == pytest.approx(crossed(whole).interval)
         names = ("difference", "difference_low", "difference_high")
@@ -154,17 +154,17 @@ def test_each_group_has_rows_of_its_own(completions):
         for name, shift in (("unsteered", 0), ("actadd", 0.1))
         for prompt in range(6)
     ]
-    found = completions(rows).set_index(["condition", "group"])
-    assert len(found) == 2 * 3
-    assert found["n_prompts"].to_dict() == {
+    result = completions(rows).set_index(["condition", "group"])
+    assert len(result) == 2 * 3
+    assert result["n_prompts"].to_dict() == {
         (name, group): size
         for name in ("unsteered", "actadd")
         for group, size in (("all", 6), ("x", 3), ("y", 2))
     }
-    assert found.loc[("unsteered", "x"), "mean"] == pytest.approx(np.mean(scores[:3]))
-    assert found.loc[("actadd", "y"), "difference"] == pytest.approx(0.1 * (3 + 4) / 2)
+    assert result.loc[("unsteered", "x"), "mean"] == pytest.approx(np.mean(scores[:3]))
+    assert result.loc[("actadd", "y"), "difference"] == pytest.approx(0.1 * (3 + 4) / 2)
     p = ttest_rel([0, 0.1, 0.2], [0, 0, 0]).pvalue
-    assert found.loc[("actadd", "x"), "p_value"] == pytest.approx(p)
+    assert result.loc[("actadd", "x"), "p_value"] == pytest.approx(p)
 
 
 def test_a_condition_of_one_group_is_compared_on_that_group(completions):
@@ -173,8 +173,8 @@ def test_a_condition_of_one_group_is_compared_on_that_group(completions):
         for prompt, score in enumerate([0.0, 0.2, 5.0, 7.0])
     ]
     rows += [(cell("actadd"), prompt, 0, "y", score) for prompt, score in ((2, 5.5), (3, 8.0))]
-    found = completions(rows)
-    [row] = found[found["condition"] == "actadd"].to_dict("records")
+    result = completions(rows)
+    [row] = result[result["condition"] == "actadd"].to_dict("records")
     assert (row["group"], row["n_prompts"], row["mean"]) == ("all", 2, 6.75)
     assert row["difference"] == pytest.approx(0.75)
 
@@ -191,8 +191,8 @@ def test_the_baseline_is_drawn_as_the_steered_were(completions, field, values):
         for value in values
         for prompt in range(4)
     ]
-    found = completions(rows)
-    steered = found[found["condition"] == "actadd"]
+    result = completions(rows)
+    steered = result[result["condition"] == "actadd"]
     assert sorted(steered["mean"]) == [2.25, 12.25]
     assert steered["difference"].tolist() == pytest.approx([0.75, 0.75])
 
@@ -286,9 +286,9 @@ def test_all_holds_every_text_where_some_have_no_group(logprobs, groups):
         for name, shift in (("unsteered", 0.0), ("actadd", 0.1))
         for text, group in enumerate(groups)
     ]
-    found = logprobs(rows).set_index(["condition", "group"])["n_prompts"].loc["actadd"].to_dict()
+    result = logprobs(rows).set_index(["condition", "group"])["n_prompts"].loc["actadd"].to_dict()
     named = [group for group in groups if group]
-    assert found == {**{group: named.count(group) for group in named}, "all": 4}
+    assert result == {**{group: named.count(group) for group in named}, "all": 4}
 
 
 def test_what_either_side_changed_directly_is_left_out(logprobs):
@@ -313,9 +313,9 @@ def test_ranks_are_tested_by_wilcoxon_and_hits_by_t(logprobs):
         for text, rank in enumerate(ranks)
         for index in (1, 2, 3)
     ]
-    found = logprobs(rows, ranks=(1, 5, 20)).set_index(["condition", "group", "metric"])
-    found = found.sort_index()
-    row = found.loc["actadd", "all"]
+    result = logprobs(rows, ranks=(1, 5, 20)).set_index(["condition", "group", "metric"])
+    result = result.sort_index()
+    row = result.loc["actadd", "all"]
     for k in (1, 5, 20):
         assert row.loc[f"precision_at_{k}", "mean"] == pytest.approx(np.mean(after < k))
         hits = ttest_rel((after < k).astype(float), (before < k).astype(float))
@@ -324,7 +324,7 @@ def test_ranks_are_tested_by_wilcoxon_and_hits_by_t(logprobs):
     assert row.loc["rank", "difference"] == pytest.approx((after - before).mean())
     assert row.loc["rank", "p_value"] == pytest.approx(wilcoxon(after, before).pvalue)
     assert row.loc["target_logprob", "mean"] == pytest.approx(np.mean(-1 - after / 9))
-    assert found.loc["unsteered", "all"]["p_value"].isna().all()
+    assert result.loc["unsteered", "all"]["p_value"].isna().all()
 
 
 # --- p-values ---

@@ -29,18 +29,18 @@ from builders.rows import (
 
 def cells_of(line: str) -> list[str]:
     """A Markdown table row's cells: a backslash before punctuation, also a pipe, is an escape."""
-    found, text, escaped = [], "", False
+    result, text, escaped = [], "", False
     for char in line:
         if escaped:
             text, escaped = text + ("" if char in string.punctuation else "\\") + char, False
         elif char == "\\":
             escaped = True
         elif char == "|":
-            found, text = [*found, text], ""
+            result, text = [*result, text], ""
         else:
             text += char
-    assert not found[0] and not text, "a row begins and ends with a pipe"
-    return [cell.strip() for cell in found[1:]]
+    assert not result[0] and not text, "a row begins and ends with a pipe"
+    return [cell.strip() for cell in result[1:]]
 
 
 @pytest.fixture
@@ -55,15 +55,15 @@ def tabulate(tmp_path):
         entry = {"name": "t", "kind": kind, "title": "Title", "about": ABOUT, **READS, **spec}
         csv, markdown, latex = (tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex"))
         files = {"csv": csv, "markdown": markdown, "latex": latex}
-        found = tables.tabulate(entry, sources=paths, **files)
+        result = tables.tabulate(entry, sources=paths, **files)
         table = pd.read_csv(csv, dtype=str, keep_default_na=False)
         lines = markdown.read_text().splitlines()
         shown = [cells_of(line) for line in lines if line.startswith("|")]
         assert {len(line) for line in shown} == {len(table.columns)}
         assert shown[0] == list(table.columns) and all(re.fullmatch(":?-+:?", c) for c in shown[1])
-        assert len(shown) - 2 == len(table) == found["rows"]
-        assert lines[0] == "# Title" and lines[-1] == found["caption"]
-        return table, found["caption"], shown[2:]
+        assert len(shown) - 2 == len(table) == result["rows"]
+        assert lines[0] == "# Title" and lines[-1] == result["caption"]
+        return table, result["caption"], shown[2:]
 
     return run
 
@@ -216,16 +216,16 @@ def test_qualitative_sets_the_same_samples_side_by_side(tabulate):
     rows += [completion("unsteered", *place) for place in reversed(places)]
     table, caption, _ = tabulate("qualitative", {"c.parquet": rows}, samples=2)
     assert len(table) == 2 * 2 * 2
-    for found in table.to_dict("records"):
-        place = f"{found['prompt'].split()[1]}.{found['sample']}"
-        assert found["unsteered"] == f"unsteered {place}"
-        assert found["steered"] == f"{found['case']} {place}"
+    for result in table.to_dict("records"):
+        place = f"{result['prompt'].split()[1]}.{result['sample']}"
+        assert result["unsteered"] == f"unsteered {place}"
+        assert result["steered"] == f"{result['case']} {place}"
         assert (
-            found["vector"]
+            result["vector"]
             == {
                 "actadd": "v (layer 3, c = 2)",
                 "prompting": " weddings",
-            }[found["case"]]
+            }[result["case"]]
         )
     assert "first 2 completions" in caption and "seed 0" in caption
 
@@ -254,6 +254,14 @@ def test_what_is_unusual_of_an_addition_is_said(tabulate):
     ]
 
 
+def test_another_operation_is_named(tabulate):
+    addition = {"vector": "v", "source_layer": 3, "layer": 3, "position": "front"}
+    other = json.dumps([{**addition, "coefficient": 2, "operation": "ablate"}])
+    rows = [completion("unsteered", 0, 0), completion("mine", 0, 0, additions=other)]
+    table, _, _ = tabulate("qualitative", {"c.parquet": rows})
+    assert table["vector"].tolist() == ["v (ablate, layer 3, c = 2)"]
+
+
 @pytest.mark.parametrize("text", ["a | b", "a\nb", "a\r\nb", "|", "a \\| b", "ends in \\", "||\n|"])
 def test_no_text_breaks_a_row(tabulate, text):
     """The fixture counts each row's cells, and rows."""
@@ -263,15 +271,15 @@ def test_no_text_breaks_a_row(tabulate, text):
     ]
     table, _, shown = tabulate("qualitative", {"c.parquet": rows})
     assert len(shown) == 1
-    wanted = text.replace("\r", " ").replace("\n", "<br>").strip()
-    assert shown[0][-1] == shown[0][-2] == wanted
+    expected = text.replace("\r", " ").replace("\n", "<br>").strip()
+    assert shown[0][-1] == shown[0][-2] == expected
     assert table["steered"].tolist() == [text.replace("\r\n", "\n")] or "\r" in text
 
 
 def test_token_shift_ranks_tokens_with_enough_instances(tabulate):
     table, caption, _ = tabulate("token_shift", {"l.parquet": shift_rows()}, at_least=2, top=2)
-    found = [tuple(values) for values in table.drop(columns="model").to_numpy()]
-    assert found == [
+    result = [tuple(values) for values in table.drop(columns="model").to_numpy()]
+    assert result == [
         ("raised", "'c'", "2", "5", "-4.5"),
         ("raised", "'a'", "4", "1", "-4.5"),
         ("lowered", "'b'", "3", "-2", "-4"),
@@ -294,6 +302,16 @@ def next_rows(condition: str = "actadd", text: int = 0, **values) -> list[dict]:
         **{name: values[name] for name in ("before", "after") if name in values},
     }
     return [{**shared, **dict.fromkeys(last)}, {**shared, **last}]
+
+
+def test_token_shifts_of_several_conditions_do_not_mix(tabulate):
+    mine = {"method": "mine", "condition": "mine"}
+    more = [
+        r | mine | {"logprob": r["logprob"] + 1} for r in shift_rows() if r["method"] != "unsteered"
+    ]
+    table, _, _ = tabulate("token_shift", {"l.parquet": shift_rows() + more}, at_least=3, top=1)
+    raised = table[table["direction"] == "raised"].set_index("setting")["difference"]
+    assert raised.astype(float).to_dict() == {"actadd": 1, "mine": 2}
 
 
 def test_next_tokens_by_their_part_in_the_divergence(tabulate):
@@ -345,8 +363,8 @@ def test_pairs_without_a_mean_to_compare_with(tabulate):
 def test_lens_lists_tokens_by_rank_in_both_directions(tabulate):
     table, _, _ = tabulate("lens", {"tokens.parquet": lens_rows()}, top=2)
     assert len(table) == 2 * 2 * 2
-    found = table.set_index(["vector", "layer", "position"]).loc[("w", "10", "2")]
-    assert found["up"] == "'w102up0', 'w102up1'" and found["down"] == "'w102down0', 'w102down1'"
+    result = table.set_index(["vector", "layer", "position"]).loc[("w", "10", "2")]
+    assert result["up"] == "'w102up0', 'w102up1'" and result["down"] == "'w102down0', 'w102down1'"
 
 
 def test_overhead_is_the_median_of_each_repeats_ratio(tabulate):
@@ -355,12 +373,12 @@ def test_overhead_is_the_median_of_each_repeats_ratio(tabulate):
         "large.parquet": overhead_rows("large", 2000, 0.9),
     }
     table, _, _ = tabulate("overhead", sources)
-    found = table.set_index(["model", "arm"])
-    assert len(found) == 2 * len(ARMS)
-    assert float(found.loc[("small", STEERED), "premium"]) == pytest.approx(0.5)
-    assert float(found.loc[("large", STEERED), "premium"]) == pytest.approx(-0.1)
-    assert found.loc[("small", UNSTEERED), "premium"] == ""
-    assert float(found.loc[("small", UNSTEERED), "seconds"]) == 3
+    result = table.set_index(["model", "arm"])
+    assert len(result) == 2 * len(ARMS)
+    assert float(result.loc[("small", STEERED), "premium"]) == pytest.approx(0.5)
+    assert float(result.loc[("large", STEERED), "premium"]) == pytest.approx(-0.1)
+    assert result.loc[("small", UNSTEERED), "premium"] == ""
+    assert float(result.loc[("small", UNSTEERED), "seconds"]) == 3
 
 
 def test_comparison_counts_its_verdicts(tabulate):

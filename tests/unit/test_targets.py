@@ -79,8 +79,8 @@ def test_texts_with_longer_targets_are_left_out_and_counted(measured, prepared, 
     assert sorted(set(rows["text_id"])) == single
     lost = len(ITEMS) - len(single)
     assert facts["left_out"] == lost
-    said = capsys.readouterr().out
-    assert "experiments.e.prompts.targets" in said and f"{lost} of {len(ITEMS)} texts" in said
+    output = capsys.readouterr().out
+    assert "experiments.e.prompts.targets" in output and f"{lost} of {len(ITEMS)} texts" in output
     # What is scored of the others are the same numbers as without the key.
     for settings in ({}, {"targets": "first_token"}):
         facts, everything = measured(**settings)

@@ -93,14 +93,14 @@ def test_an_odd_family_is_right(family):
 )
 def test_an_odd_family_is_refused_by_name(family, property):
     model = sweep.small_model(family)
-    found = examine(model)["properties"]
-    assert list(found)[-1] == property and not found[property]["passed"]
+    result = examine(model)["properties"]
+    assert list(result)[-1] == property and not result[property]["passed"]
     with pytest.raises(UserError) as caught:
         verify(model)
-    said = str(caught.value)
-    assert said.startswith(f"{type(model).__name__} ({model.config.model_type}) in float64")
-    assert PROPERTIES[property] in said or f"the check of its {property}" in said
-    assert "\n" not in said
+    message = str(caught.value)
+    assert message.startswith(f"{type(model).__name__} ({model.config.model_type}) in float64")
+    assert PROPERTIES[property] in message or f"the check of its {property}" in message
+    assert "\n" not in message
 
 
 class Forgetful(transformers.GPT2LMHeadModel):
@@ -175,8 +175,8 @@ def test_a_broken_property_is_named(llama, kind, property):
     model.load_state_dict(right.state_dict())
     if kind is Remembering:
         model.transformer.h[0].touched = 0
-    found = examine(model)["properties"]
-    assert list(found)[-1] == property and not found[property]["passed"]
+    result = examine(model)["properties"]
+    assert list(result)[-1] == property and not result[property]["passed"]
 
 
 def test_training_mode_is_named():
@@ -286,8 +286,8 @@ def test_an_addition_at_another_column_is_noticed(llama, monkeypatch, off):
 
     right = steering.columns_before
     monkeypatch.setattr(steering, "columns_before", lambda *a: right(*a) + off)
-    found = examine(llama)["properties"]
-    assert list(found)[-1] == "additions" and not found["additions"]["passed"]
+    result = examine(llama)["properties"]
+    assert list(result)[-1] == "additions" and not result["additions"]["passed"]
 
 
 # --- wrappers -------------------------------------------------------------------------------------
@@ -395,9 +395,9 @@ def test_a_static_cache_is_used_again(family):
     model = tiny_family(family)
     width = max(map(len, PROMPTS)) + STEPS
     cache = transformers.StaticCache(config=model.config, max_cache_len=width)
-    wanted = drawn(model)
+    expected = drawn(model)
     for _ in range(2):
-        assert drawn(model, past_key_values=cache) == wanted
+        assert drawn(model, past_key_values=cache) == expected
         cache.reset()
 
 
@@ -537,7 +537,7 @@ def test_the_record_lies_with_the_model_and_is_the_same_again(tiny_model, tmp_pa
         assert "verification" not in json.dumps(facts)
         texts.append((folder / "verification.json").read_text())
     assert texts[0] == texts[1]
-    assert all(found["passed"] for found in json.loads(texts[0])["properties"].values())
+    assert all(result["passed"] for result in json.loads(texts[0])["properties"].values())
 
 
 def test_on_a_gpu_a_job_apart_verifies_and_all_others_wait_for_it(tmp_path, monkeypatch):

@@ -29,8 +29,8 @@ def rows(folder: Path, name: str, content: bytes | str, *columns: str, **spec) -
     source.write_bytes(content if isinstance(content, bytes) else content.encode())
     table = prepared(source, folder, file=name, **spec)[0]
     table = table[list(columns) or ["text"]]
-    found = table.astype(object).where(table.notna(), None).to_numpy().tolist()
-    return found if columns else [row[0] for row in found]
+    result = table.astype(object).where(table.notna(), None).to_numpy().tolist()
+    return result if columns else [row[0] for row in result]
 
 
 # --- nothing is stripped and no row is lost ---
@@ -152,20 +152,20 @@ def test_compressed_and_wrapped_files_are_read(tmp_path, name, content):
 
 
 def test_binary_tables_are_read(tmp_path):
-    wanted = FRAME.to_numpy().tolist()
+    expected = FRAME.to_numpy().tolist()
     FRAME.to_parquet(tmp_path / "a.parquet")
     FRAME.to_feather(tmp_path / "a.feather")
     table = pa.Table.from_pandas(FRAME)
     with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as stream:
         stream.write_table(table)
     for name in ("a.parquet", "a.feather", "a.arrow"):
-        found, _ = prepared(tmp_path / name, tmp_path, file=name)
-        assert found[["text", "group"]].to_numpy().tolist() == wanted
+        result, _ = prepared(tmp_path / name, tmp_path, file=name)
+        assert result[["text", "group"]].to_numpy().tolist() == expected
     nested = pa.table({"prompt": [{"text": "p", "toxicity": 0.5}, {"text": "q", "toxicity": None}]})
     pq.write_table(nested, tmp_path / "n.parquet")
     columns = {"text": "prompt.text", "label": "prompt.toxicity"}
-    found, _ = prepared(tmp_path / "n.parquet", tmp_path, file="n.parquet", columns=columns)
-    assert list(found["text"]) == ["p", "q"] and found["label"][0] == 0.5
+    result, _ = prepared(tmp_path / "n.parquet", tmp_path, file="n.parquet", columns=columns)
+    assert list(result["text"]) == ["p", "q"] and result["label"][0] == 0.5
 
 
 def test_the_rows_of_a_json_document_may_be_named(tmp_path):
@@ -251,7 +251,7 @@ def test_an_encoding_without_its_characters_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "named"),
+    ("name", "content", "words"),
     [
         ("a.csv", 'text,g\na,b\n"open,c\nd,e\n', ["line 3", "never closed", "quoting: none"]),
         ("a.csv", 'text,g\n"a" b,c\n', ["line 2", "quoting: none"]),
@@ -285,11 +285,11 @@ def test_an_encoding_without_its_characters_is_refused(tmp_path):
         ("a.csv.gz", gzip.compress(b"text\na\n" * 99, mtime=0)[:-9], ["cannot be read"]),
     ],
 )
-def test_what_cannot_be_read_is_named_with_line_and_remedy(tmp_path, name, content, named):
+def test_what_cannot_be_read_is_named_with_line_and_remedy(tmp_path, name, content, words):
     with pytest.raises(UserError) as caught:
         rows(tmp_path, name, content)
     message = str(caught.value)
-    assert all(word in message for word in ("datasets.x", *named)), message
+    assert all(word in message for word in ("datasets.x", *words)), message
     assert len(message.splitlines()) == 1 and not (tmp_path / "out.parquet").exists()
 
 
@@ -313,8 +313,8 @@ TEN = [f"text number {number}" for number in range(10)]
 
 def test_the_first_split_takes_the_first_rows(tmp_path):
     for splits in ({"held-out": 0.2, "fit": 0.8}, [["held-out", 0.2], ["fit", 0.8]]):
-        found, counts = split_of(tmp_path, TEN, splits)
-        assert [text for text in TEN if found[text] == "held-out"] == TEN[:2]
+        result, counts = split_of(tmp_path, TEN, splits)
+        assert [text for text in TEN if result[text] == "held-out"] == TEN[:2]
         assert counts == {"rows": 10, "splits": {"held-out": 2, "fit": 8}}
     turned, _ = split_of(tmp_path, TEN, {"fit": 0.8, "held-out": 0.2})
     assert [text for text in TEN if turned[text] == "fit"] == TEN[:8]
@@ -338,8 +338,8 @@ def test_no_row_is_in_two_groups(tmp_path):
     with pytest.raises(UserError, match=r"x\.groups: a\.csv:3: the label 5 .*low.*high"):
         rows(tmp_path, "a.csv", content, groups={"low": [0, 5], "high": [5, 9]})
     groups = {"low": [0, 5], "high": [5.1, 9]}
-    wanted = [["a", "low"], ["b", "low"], ["c", "high"]]
-    assert rows(tmp_path, "a.csv", content, "text", "group", groups=groups) == wanted
+    expected = [["a", "low"], ["b", "low"], ["c", "high"]]
+    assert rows(tmp_path, "a.csv", content, "text", "group", groups=groups) == expected
 
 
 def test_rows_without_a_group_count_as_one(tmp_path):
@@ -351,12 +351,12 @@ def test_rows_without_a_group_count_as_one(tmp_path):
 
 def test_near_duplicates_stay_on_the_side_of_the_first(tmp_path):
     """With shares they move there; where a number was asked for, they are left out."""
-    found, counts = split_of(tmp_path, TEN + LIKE, {"a": 0.4, "b": 0.6})
-    assert {found[text] for text in (TEN[0], *LIKE[:2])} == {"a"}
-    assert found[TEN[9]] == found[LIKE[2]] == "b" and len(found) == 13
+    result, counts = split_of(tmp_path, TEN + LIKE, {"a": 0.4, "b": 0.6})
+    assert {result[text] for text in (TEN[0], *LIKE[:2])} == {"a"}
+    assert result[TEN[9]] == result[LIKE[2]] == "b" and len(result) == 13
     assert counts["near_duplicates_moved"] == 2
-    found, counts = split_of(tmp_path, TEN + LIKE, {"a": 4, "b": 7})
-    assert not set(LIKE[:2]) & set(found) and found[LIKE[2]] == "b"
+    result, counts = split_of(tmp_path, TEN + LIKE, {"a": 4, "b": 7})
+    assert not set(LIKE[:2]) & set(result) and result[LIKE[2]] == "b"
     assert counts["splits"] == {"a": 4, "b": 7} and counts["near_duplicates_left_out"] == 2
     with pytest.raises(UserError, match=r"splits: 12 rows .* there are 13, of which 2 are near"):
         split_of(tmp_path, TEN + LIKE, {"a": 4, "b": 8})

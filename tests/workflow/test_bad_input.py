@@ -13,7 +13,7 @@ def tiny_with(path: str, value) -> str:
 
 @pytest.mark.workflow
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "words"),
     [
         ("seed: [1\n", "config.yaml, line 2, column 1: not valid YAML"),
         ("just a sentence\n", "config.yaml, line 1: a config has keys at its top"),
@@ -30,11 +30,11 @@ def tiny_with(path: str, value) -> str:
     ],
     ids=range(12),
 )
-def test_snakemake_says_it_in_a_few_lines(folder, text, named):
+def test_snakemake_says_it_in_a_few_lines(folder, text, words):
     file = folder.folder / "config.yaml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     printed = folder.run("-n", fails=True)
-    assert named in printed and "Traceback" not in printed
+    assert words in printed and "Traceback" not in printed
     assert len([line for line in printed.splitlines() if line.strip()]) <= 9
     assert not (folder.folder / "made").exists() and not (folder.folder / "results").exists()
 
@@ -51,17 +51,19 @@ def test_a_config_file_of_the_command_line_is_refused_too(folder):
 
 @pytest.mark.workflow
 @pytest.mark.parametrize(
-    ("section", "change", "log", "named"),
+    ("section", "change", "target", "log", "words"),
     [
         (
             "datasets",
             {"prompts": {"title": "short", "texts": ["Go", "I went up to my friend"]}},
+            "completions/tiny/sweep.parquet",
             "completions/tiny/sweep",
             "prompt 'Go' (texts.0): the vector has",
         ),
         (
             "datasets",
             {"prompts": {"title": "special", "file": "mine.csv"}},
+            "completions/tiny/sweep.parquet",
             "completions/tiny/sweep",
             "(mine.csv:3): 'I went to <|endoftext|> my friend' holds '<|endoftext|>'",
         ),
@@ -69,14 +71,21 @@ def test_a_config_file_of_the_command_line_is_refused_too(folder):
             "vectors",
             {"love-hate": {"positive": "to <|endoftext|>"}},
             "activations/tiny/love-hate",
+            "activations/tiny/love-hate",
             "vectors.love-hate: prompt 'to <|endoftext|>'",
         ),
-        ("models", {"tiny": {"layers": 4}}, "model/tiny", "models.tiny.layers: 4 is wrong"),
-        ("models", {"tiny": {"bos": "<s>"}}, "model/tiny", "models.tiny.bos: '<s>' is"),
-        ("sources", {"tiny": {"path": "nowhere"}}, "fetch/tiny", "sources.tiny.path: nowhere"),
+        ("models", {"tiny": {"layers": 4}}, "models/tiny", "model/tiny", "models.tiny.layers: 4"),
+        ("models", {"tiny": {"bos": "<s>"}}, "models/tiny", "model/tiny", "models.tiny.bos: '<s>'"),
+        (
+            "sources",
+            {"tiny": {"path": "nowhere"}},
+            "sources/tiny",
+            "fetch/tiny",
+            "sources.tiny.path: nowhere",
+        ),
     ],
 )
-def test_what_only_a_job_can_see(tmp_path, tiny_model, section, change, log, named):
+def test_what_only_a_job_can_see(space, section, change, target, log, words):
     settings = tiny.config()
     for name, values in change.items():
         if section == "datasets":
@@ -85,13 +94,13 @@ def test_what_only_a_job_can_see(tmp_path, tiny_model, section, change, log, nam
             settings[section][name] |= values
     del settings["experiments"]["chosen"]
     settings["experiments"]["sweep"]["prompts"] = {"dataset": "prompts"}
-    space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
+    space.configure(settings)
     rows = ["text", "The weather was cold and", "I went to <|endoftext|> my friend"]
     (space.folder / "mine.csv").write_text("\n".join(rows))
-    space.run(fails=True)
-    said = space.log(log)
-    assert named in said and "Traceback" not in said
-    assert len(said.splitlines()) <= 5
+    space.run("--", f"results/{target}", fails=True)
+    message = space.log(log)
+    assert words in message and "Traceback" not in message
+    assert len(message.splitlines()) <= 5
 
 
 @pytest.mark.workflow

@@ -11,14 +11,11 @@ from builders import tiny
 
 
 @pytest.mark.workflow
-def test_auto_rows_are_proposed_once_and_kept(tmp_path, tiny_model):
-    experiments = {"sweep": tiny.CONFIG["experiments"]["sweep"]}
-    scorers = {"distinct": {"kind": "distinct"}}
-    settings = tiny.config(
-        compute={"batch_rows": "auto"}, experiments=experiments, figures={}, scorers=scorers
-    )
-    space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
-    space.run()
+def test_auto_rows_are_proposed_once_and_kept(finished, tmp_path):
+    settings = tiny.config(compute={"batch_rows": "auto"})
+    space = finished.copy_before_cells(tmp_path / "space", settings)
+    target = ("--", "results/completions/tiny/sweep.parquet")
+    space.run(*target)
     path = space.folder / "results/models/tiny.batch.json"
     shape = json.loads(path.read_text())
     assert shape["batch_rows"] == 128 and shape["row_bytes"] > 0
@@ -28,13 +25,13 @@ def test_auto_rows_are_proposed_once_and_kept(tmp_path, tiny_model):
         for cell in (space.folder / "results/store").rglob("*.parquet")
     }
     assert b"128" in rows
-    assert not space.planned()
+    assert not space.planned(*target)
     # What was proposed stays, though the machine may have other memory by now.
     path.write_text(path.read_text().replace("128", "64"))
     record = path.with_name("tiny.batch.provenance.json")
     outputs = {path.name: sha256_file(path)}
     record.write_text(sealed({**read_json(record), "outputs": outputs}))
-    space.run()
+    space.run(*target)
     rows = {
         pq.read_schema(cell).metadata.get(b"batch_rows")
         for cell in (space.folder / "results/store").rglob("*.parquet")
@@ -42,4 +39,4 @@ def test_auto_rows_are_proposed_once_and_kept(tmp_path, tiny_model):
     assert {b"64", b"128"} <= rows
     # Deleted, they are proposed anew.
     path.unlink()
-    assert "batch_shape" in space.planned()
+    assert "batch_shape" in space.planned(*target)

@@ -118,14 +118,14 @@ def test_the_time_of_a_judge_is_that_of_reading_what_it_has_not_read(here):
         return planning.forecast(plan, "tiny", "sweep", [{**conditions, "drawn": 1e9, "read": 1}])
 
     drawn = 5 * 2 * 2 * 5
-    found = forecast()
-    assert found.missing == 0 and drawn < found.seconds < 5 * drawn
+    result = forecast()
+    assert result.missing == 0 and drawn < result.seconds < 5 * drawn
     here.run("--", "results/scores/tiny/sweep/fluency.parquet")
     assert forecast().seconds == 0
     settings["experiments"]["sweep"]["samples"] = 3
-    found = forecast()
-    assert found.missing == 5 and found.work.judged > 5 * 2 * 3 * 5
-    assert found.seconds == pytest.approx(found.work.read + found.work.judged)
+    result = forecast()
+    assert result.missing == 5 and result.work.judged > 5 * 2 * 3 * 5
+    assert result.seconds == pytest.approx(result.work.read + result.work.judged)
 
 
 @pytest.mark.workflow

@@ -27,12 +27,12 @@ def huge(settings: dict, experiments=("sweep", "ratio", "moved")) -> dict:
 
 
 @pytest.fixture(scope="module")
-def failed(tmp_path_factory, tiny_model):
+def failed(tmp_path_factory, finished):
     """A workspace whose run had failed cells, and what it printed."""
     settings = huge(tiny.config())
     settings["experiments"]["sweep"]["scorers"] = ["distinct", "fluency"]
     folder = tmp_path_factory.mktemp("failed") / "space"
-    space = tiny.Workspace.create(folder, tiny_model, settings)
+    space = finished.copy_before_cells(folder, settings)
     return space, space.run("--keep-going", fails=True)
 
 
@@ -95,7 +95,7 @@ def test_the_next_run_tries_it_again_and_the_run_after_success_has_nothing_to_do
 
 
 @pytest.mark.workflow
-def test_shards_give_the_bytes_of_one_job(finished, tmp_path, tiny_model):
+def test_shards_give_the_bytes_of_one_job(finished, tmp_path):
     """Completions, log-probabilities, divergence and a model's scores, with a cell that fails."""
 
     def outputs(shards: int) -> dict[str, bytes]:
@@ -104,7 +104,7 @@ def test_shards_give_the_bytes_of_one_job(finished, tmp_path, tiny_model):
             settings["experiments"][name]["shards"] = shards
         settings["experiments"]["sweep"]["scorers"] = ["distinct", "fluency"]
         del settings["experiments"]["chosen"]
-        space = tiny.Workspace.create(tmp_path / f"in-{shards}", tiny_model, settings)
+        space = finished.copy_before_cells(tmp_path / f"in-{shards}", settings)
         printed = space.run("--keep-going", fails=True)
         assert "2 cells failed" in printed
         if shards > 1:

@@ -50,10 +50,10 @@ CELLS = 5
 
 def arguments_of(space, program: str, *parts: str) -> list[str]:
     """The arguments with which the workflow last ran a program; `parts` are in them."""
-    found = [read_json(path) for path in (space.folder / "imports").glob("*.json")]
+    result = [read_json(path) for path in (space.folder / "imports").glob("*.json")]
     (chosen,) = {
         tuple(record["arguments"])
-        for record in found
+        for record in result
         if record["program"] == f"programs.{program}"
         and all(any(part in given for given in record["arguments"]) for part in parts)
     }
@@ -71,9 +71,9 @@ def run(space, monkeypatch, capsys):
         try:
             runpy.run_module(f"programs.{program}", run_name="__main__")
         except SystemExit as ended:
-            said = str(ended.code)
-            assert said.startswith("error: ") and len(said.splitlines()) <= 5
-            return said
+            output = str(ended.code)
+            assert output.startswith("error: ") and len(output.splitlines()) <= 5
+            return output
         finally:
             capsys.readouterr()
         return ""
@@ -124,8 +124,8 @@ def test_damage_is_noticed_by_whoever_reads_it_and_what_is_ours_is_removed(run, 
         path = space.folder / "results" / name
         kept = {path: path.read_bytes(), **{p: p.read_bytes() for p in records_of(path)}}
         DAMAGE[kind](path)
-        said = run(*reader)
-        assert f"results/{name} is damaged (sha256 " in said and "run again" in said, name
+        output = run(*reader)
+        assert f"results/{name} is damaged (sha256 " in output and "run again" in output, name
         assert not any(gone.exists() for gone in kept), name
         for gone, content in kept.items():
             gone.write_bytes(content)
@@ -148,8 +148,8 @@ def records_of(path: Path) -> list[Path]:
 def test_damage_in_a_folder_removes_all_of_it(run, space):
     folder = space.folder / "results/scorers/mood"
     truncate(folder / "vocabulary.json")
-    said = run("validation")
-    assert "scorers/mood/vocabulary.json is damaged" in said
+    output = run("validation")
+    assert "scorers/mood/vocabulary.json is damaged" in output
     assert not folder.exists() and not folder.with_name("mood.provenance.json").exists()
 
 
@@ -161,8 +161,8 @@ def test_a_users_own_file_is_named_and_never_removed(run, space, reader, kind):
     weights = space.folder / "tiny-model/model.safetensors"
     DAMAGE.get(kind, Path.unlink)(weights)
     left = weights.read_bytes() if weights.exists() else None
-    said = run(*reader)
-    assert f"{weights}, your own file" in said and "touch" in said
+    output = run(*reader)
+    assert f"{weights}, your own file" in output and "touch" in output
     assert (weights.read_bytes() if weights.exists() else None) == left
     assert (space.folder / "results/models/tiny/model.safetensors").is_symlink()
     assert (space.folder / "results/sources/tiny.provenance.json").exists()
@@ -213,8 +213,8 @@ def test_figures_and_tables_refuse_what_another_job_made(run, space, display):
                 call["arguments"] = [given.get(each, each) for each in call["arguments"]]
                 call["arguments"] += ["--page", "p.html"]
                 write_json(path, call)
-    said = run(display, "/sweep.")
-    assert "made from another config or code (job 0000000000000000); delete it and run" in said
+    output = run(display, "/sweep.")
+    assert "made from another config or code (job 0000000000000000); delete it and run" in output
 
 
 def test_any_bit_of_a_cell_that_is_another_is_noticed(tmp_path, capsys):
@@ -240,18 +240,18 @@ def test_any_bit_of_a_cell_that_is_another_is_noticed(tmp_path, capsys):
 def test_cells_that_are_gone_are_filled_again_by_their_shard(run, space, kind):
     """What gathers computes nothing: it names them, and removes the record of the shard."""
     table = space.folder / "results/completions/tiny/chosen.parquet"
-    wanted, records = table.read_bytes(), table.with_suffix("")
+    expected, records = table.read_bytes(), table.with_suffix("")
     keys = pd.read_parquet(table)["cell"].unique()
     for number in range(2):
         (cell,) = (space.folder / "results/store").glob(f"*/{keys[number]}*.parquet")
         DAMAGE.get(kind, Path.unlink)(cell)
-        said = run("cells", "completions/tiny/chosen", "none")
-        assert "1 of 3 cells are gone from results/store" in said and "run again" in said
+        output = run("cells", "completions/tiny/chosen", "none")
+        assert "1 of 3 cells are gone from results/store" in output and "run again" in output
         left = {path.name for path in records.iterdir()}
         assert left == {f"shard_{1 - number}_of_2.provenance.json"}
         assert run("cells", "completions/tiny/chosen", f"{number}/2") == ""
         assert run("cells", "completions/tiny/chosen", "none") == ""
-        assert table.read_bytes() == wanted
+        assert table.read_bytes() == expected
 
 
 def test_a_file_beside_somebody_elses_record_is_the_users_own(tmp_path):
@@ -299,9 +299,9 @@ def test_records_hold_the_sum_of_every_file_of_the_results(finished):
 
     results = finished.folder / "results"
     summed = {
-        record.parent / name: wanted
+        record.parent / name: expected
         for record in results.rglob("*provenance.json")
-        for name, wanted in read_json(record)["outputs"].items()
+        for name, expected in read_json(record)["outputs"].items()
     }
     files = {
         path
@@ -311,15 +311,15 @@ def test_records_hold_the_sum_of_every_file_of_the_results(finished):
         and not path.name.endswith(("provenance.json", ".snakemake_timestamp"))
     }
     assert set(summed) == files
-    assert all(sha256_file(path) == wanted for path, wanted in summed.items())
+    assert all(sha256_file(path) == expected for path, expected in summed.items())
 
 
 @pytest.mark.workflow
 def test_a_run_that_ends_with_an_error_says_what_it_did(space):
     flip(space.folder / "results/vectors/tiny/calm/vector.safetensors")
-    wanted = ("results/logprobs/tiny/ratio.parquet", "results/tables/scorer_card.csv")
+    targets = ("results/logprobs/tiny/ratio.parquet", "results/tables/scorer_card.csv")
     forced = ("--forcerun", "logprobs", "scorer_card", "--")
-    printed = space.run("--keep-going", *forced, *wanted, fails=True)
+    printed = space.run("--keep-going", *forced, *targets, fails=True)
     assert re.search(r"^time of jobs, added up by stage: scorer_card", printed, re.MULTILINE)
     assert "tables: 1 in results/tables/" in printed
 
@@ -387,19 +387,19 @@ def hidden(folder: Path) -> list[Path]:
 def test_a_full_disk_in_the_middle_of_the_cells(run, space):
     """The cells that fit are kept; once there is space, only the others are computed."""
     store, log = space.folder / "results/store", space.folder / "results/logprobs/tiny"
-    wanted = (log / "ratio.parquet").read_bytes()
+    expected = (log / "ratio.parquet").read_bytes()
     shutil.rmtree(store)
     store.mkdir()
     with small_disk(store, 8):
-        said = run(*RATIO)
-        assert "results/store/" in said and "No space left on device; free some space" in said
+        output = run(*RATIO)
+        assert "results/store/" in output and "No space left on device; free some space" in output
         kept = {path: path.stat().st_mtime_ns for path in store.rglob("*.parquet")}
         assert kept and not hidden(store)
         subprocess.run(["mount", "-o", "remount,size=1m", str(store)], check=True)
         assert run(*RATIO) == ""
         finished = {path: path.stat().st_mtime_ns for path in store.rglob("*.parquet")}
         assert len(finished) == 3 and kept.items() <= finished.items()
-    assert (log / "ratio.parquet").read_bytes() == wanted
+    assert (log / "ratio.parquet").read_bytes() == expected
 
 
 @pytest.mark.parametrize("program", ["vectors", "dataset", "summary"])
@@ -418,8 +418,8 @@ def test_a_full_disk_leaves_no_half_file(run, space, program):
         filler = folder / "filler"
         with contextlib.suppress(OSError):
             filler.write_bytes(b"x" * 8192)
-        said = run(*reader)
-        assert f"results/{where}/" in said and "No space left" in said
+        output = run(*reader)
+        assert f"results/{where}/" in output and "No space left" in output
         assert set(folder.iterdir()) - {filler} == before
 
 
@@ -428,9 +428,9 @@ def test_a_read_only_disk(run, space):
     with small_disk(folder, 256):
         before = {path: path.read_bytes() for path in folder.iterdir()}
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
-        said = run("vectors", "/calm/")
-        assert "results/vectors/tiny/calm/" in said
-        assert "Read-only file system; make it writable" in said
+        output = run("vectors", "/calm/")
+        assert "results/vectors/tiny/calm/" in output
+        assert "Read-only file system; make it writable" in output
         assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -557,12 +557,12 @@ def stop_all(space) -> None:
 
 def workers(space) -> list[psutil.Process]:
     """Processes that run a program of ours in a workspace, orphans too."""
-    found = []
+    result = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.cwd() == str(space.folder) and "-m programs." in " ".join(process.cmdline()):
-                found.append(process)
-    return found
+                result.append(process)
+    return result
 
 
 def start(space, *arguments: str) -> subprocess.Popen:
@@ -642,9 +642,9 @@ def one_cell_more(space, process: subprocess.Popen) -> None:
 
 
 def same_bytes(space, undisturbed) -> None:
-    found, wanted = space.outputs(), undisturbed.outputs()
-    assert [name for name in wanted if found.get(name) != wanted[name]] == []
-    assert found.keys() == wanted.keys(), "a file that is left over"
+    result, expected = space.outputs(), undisturbed.outputs()
+    assert [name for name in expected if result.get(name) != expected[name]] == []
+    assert result.keys() == expected.keys(), "a file that is left over"
 
 
 @pytest.mark.workflow

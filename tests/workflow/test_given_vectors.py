@@ -10,7 +10,7 @@ from builders.configs import VECTOR_FILE, with_vector
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("given", "pattern"),
     [
         (
             {2: np.zeros((1, 8), np.float32)},
@@ -20,11 +20,11 @@ from builders.configs import VECTOR_FILE, with_vector
     ],
 )
 @pytest.mark.workflow
-def test_a_vector_of_another_model_is_refused(finished, tmp_path, given, named):
+def test_a_vector_of_another_model_is_refused(finished, tmp_path, given, pattern):
     layers = sorted((finished.folder / "results/activations/tiny/calm").glob("layer_*"))
     outputs = [tmp_path / path.name for path in layers]
     spec = {"vector": {**VECTOR_FILE, "name": "mine"}}
-    with pytest.raises(UserError, match=f"vectors.mine.file: mine.gguf .*{named}"):
+    with pytest.raises(UserError, match=f"vectors.mine.file: mine.gguf .*{pattern}"):
         derive_all_layers(spec, layers, outputs, tmp_path / "norms.csv", given)
     assert not list(tmp_path.iterdir())
 

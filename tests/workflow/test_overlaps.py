@@ -28,23 +28,26 @@ def test_the_real_job(tmp_path, tiny_model):
     space = tiny.Workspace.create(tmp_path / "space", tiny_model, settings)
     overlay = "datasets: { ordered: { splits: { fit: 0.7, rest: 0.1 } } }\n"
     (space.folder / "over.yaml").write_text(overlay)
-    wanted = [f"results/datasets/{name}.parquet" for name in ("ordered", "own")]
+    targets = [f"results/datasets/{name}.parquet" for name in ("ordered", "own")]
     plain = space.environment()
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     space.environment = lambda: plain | ascii_only
-    space.run("--configfile", "over.yaml", "--", *wanted)
-    table = pd.read_parquet(space.folder / wanted[0])
+    space.run("--configfile", "over.yaml", "--", *targets)
+    table = pd.read_parquet(space.folder / targets[0])
     sizes = {name: list(part["text"]) for name, part in table.groupby("split")}
     assert sizes == {"held-out": texts[:2], "fit": texts[2:9], "rest": texts[9:]}
     space.environment = lambda: plain
-    assert space.planned("--configfile", "over.yaml", "--", *wanted) == {}
+    assert space.planned("--configfile", "over.yaml", "--", *targets) == {}
     elsewhere.write_text("text\nsecond\n")
-    assert space.planned("--configfile", "over.yaml", "--", wanted[1]) == {"fetch": 1, "dataset": 1}
+    assert space.planned("--configfile", "over.yaml", "--", targets[1]) == {
+        "fetch": 1,
+        "dataset": 1,
+    }
     record, cells = "results/overlaps/experiments/sweep.json", "results/completions/tiny/sweep"
     assert space.planned("--", f"{cells}.parquet")["overlaps"] == 1
     space.run("--", record, fails=True)
-    said = space.log("overlaps/experiments/sweep")
-    assert "experiments.sweep.allow_overlap: true" in said and "Traceback" not in said
+    log = space.log("overlaps/experiments/sweep")
+    assert "experiments.sweep.allow_overlap: true" in log and "Traceback" not in log
     space.configure(settings | {"experiments": contaminated(allow_overlap=True)["experiments"]})
     space.run("--", record)
     assert json.loads((space.folder / record).read_text())["pairs"][0]["overlapping"] == 1

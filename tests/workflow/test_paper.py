@@ -190,8 +190,10 @@ def paper(tmp_path_factory, tiny_model):
 def planned(space, *arguments: str) -> dict[str, int]:
     """As Workspace.planned, without the targets themselves."""
     # After a bare --quiet, a target would count as one more word for it.
-    found = space.planned("--", *arguments) if arguments else space.planned()
-    return {rule: n for rule, n in found.items() if not re.match("(fig|table|paper)_|paper$", rule)}
+    result = space.planned("--", *arguments) if arguments else space.planned()
+    return {
+        rule: n for rule, n in result.items() if not re.match("(fig|table|paper)_|paper$", rule)
+    }
 
 
 def changed(paper, folder, change):
@@ -227,9 +229,9 @@ def test_the_comparison_has_verdicts(paper):
     table = pd.read_parquet(paper.folder / "results" / "comparison.parquet").set_index("name")
     assert table.loc["moves", "verdict"].startswith("same direction")
     # Only layer 1 was run, of layers 0 and 1.
-    found = table.loc["ratio"].set_index("x")
-    assert found.loc["0", "verdict"] == "not run"
-    assert found.loc["1", "verdict"] in ("differs", "matches") and found.loc["1", "ours"] > 0
+    result = table.loc["ratio"].set_index("x")
+    assert result.loc["0", "verdict"] == "not run"
+    assert result.loc["1", "verdict"] in ("differs", "matches") and result.loc["1", "ours"] > 0
 
 
 def test_targets_of_several_tokens_are_left_out_and_said(paper):

@@ -33,23 +33,23 @@ def test_terms_of_a_model_are_asked_for_whatever_asks_for_it(tmp_path, tiny_mode
     assert "model failed; results/logs/model/gated.log ends so:" in printed
     [option] = re.findall(r"--config 'licences_accepted=\[gated\]'$", printed, re.MULTILINE)[:1]
 
-    said = actadd(space, "try", "--model", "gated", *TRIAL, "I went home", code=1)
-    command = said.split("this makes it ready: ")[1].strip()
-    assert command.endswith(option) and "https://example.org/x" in said
+    output = actadd(space, "try", "--model", "gated", *TRIAL, "I went home", code=1)
+    command = output.split("this makes it ready: ")[1].strip()
+    assert command.endswith(option) and "https://example.org/x" in output
     typed(space, command.replace("--cores all", "--cores 1"))
     assert "steered 1\t" in actadd(space, "try", "--model", "gated", *TRIAL, "I went home")
 
 
 def test_cells_are_computed_anew_in_the_way_that_the_run_names(space):
     target = "results/logprobs/tiny/ratio.parquet"
-    wanted = (space.folder / target).read_bytes()
+    expected = (space.folder / target).read_bytes()
     printed = space.run("--forcerun", "logprobs", "--", target)
     assert "cells: 0 computed, 3 reused" in printed
     [command] = re.findall(r"actadd (store --forget) EXPERIMENT", printed)
     assert "ratio: 4 files removed" in actadd(space, *command.split(), "ratio")
     printed = space.run(target)
     assert "cells: 3 computed, 0 reused" in printed and "--forget" not in printed
-    assert (space.folder / target).read_bytes() == wanted
+    assert (space.folder / target).read_bytes() == expected
     assert "there are: sweep, chosen, ratio" in actadd(space, "store", "--forget", "other", code=1)
 
 

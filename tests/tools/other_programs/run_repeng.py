@@ -13,16 +13,16 @@ from transformers import AutoModelForCausalLM
 
 
 def main(model_dir: str, folder: Path) -> None:
-    found = ControlVector.import_gguf(folder / "ours.gguf")
+    result = ControlVector.import_gguf(folder / "ours.gguf")
     ids = torch.from_numpy(np.load(folder / "ids.npy"))
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32).eval()
-    control = ControlModel(model, list(found.directions))
-    control.set_control(found, 2.0)
+    control = ControlModel(model, list(result.directions))
+    control.set_control(result, 2.0)
     with torch.inference_mode():
         logits = control(input_ids=ids).logits
     np.save(folder / "logits.npy", logits.numpy())
-    np.savez(folder / "ours.npz", **{str(n): row for n, row in found.directions.items()})
-    (folder / "hint.txt").write_text(found.model_type)
+    np.savez(folder / "ours.npz", **{str(n): row for n, row in result.directions.items()})
+    (folder / "hint.txt").write_text(result.model_type)
 
     noise = np.random.default_rng(0)
     size = (model.config.num_hidden_layers, model.config.hidden_size)

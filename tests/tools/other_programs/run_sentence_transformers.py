@@ -13,13 +13,13 @@ from sentence_transformers import SentenceTransformer
 
 def main(texts: str, output: str, folders: list[str]) -> None:
     rows = json.loads(Path(texts).read_text(encoding="utf-8"))
-    found = {}
+    result = {}
     for folder in folders:
         encoder = SentenceTransformer(folder, device="cpu", local_files_only=True)
         # One by one: a batch of theirs is padded, which is another sum in float32.
         options = {"batch_size": 1, "normalize_embeddings": True, "show_progress_bar": False}
-        found[Path(folder).name] = encoder.encode(rows, **options)
-    np.savez(output, **found)
+        result[Path(folder).name] = encoder.encode(rows, **options)
+    np.savez(output, **result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Exceptions for what a user can put right, and how a message shows what was found."""
+"""Exceptions that a user can put right, and values as messages show them."""
 
 import io
 import re
@@ -7,41 +7,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# What may be a secret in an address: a name and password before the host, and a query's values.
+# Parts of an address that may be secret: a name and password before the host, a query's values.
 _SECRET = re.compile(r"(?<=://)[^/\s@'\"]*@|(?<=[?&])([\w.~%-]+=)[^&\s'\"]*")
 
 
 class UserError(Exception):
     """A mistake in a config, a file or the environment.
 
-    The message names the config key or the file, the value found, and what to write instead; the
-    programs print it alone, without a traceback.
+    The message names the config key or the file, its value, and what to write instead; the programs
+    print it alone, without a traceback.
     """
 
 
 class DamagedFile(UserError, ValueError):
-    """A file that is not of the form that it should have."""
+    """A file whose content does not have the form that it must have."""
 
 
 class CellError(UserError):
-    """One cell cannot be computed; the others of its job may well be."""
+    """A cell that cannot be computed; the job's other cells are still computed."""
 
 
 def without_secrets(text: str) -> str:
-    """A text with the passwords and query values of the addresses in it as ***."""
-    return _SECRET.sub(lambda found: f"{found[1] or ''}***{'' if found[1] else '@'}", text)
+    """A text with *** for the passwords and query values of the addresses in it."""
+    return _SECRET.sub(lambda match: f"{match[1] or ''}***{'' if match[1] else '@'}", text)
 
 
 def shown(value: Any) -> str:
-    """A value in a message: its repr, at most 80 characters of it, without secrets."""
+    """A value for a message: at most 80 characters of its repr, without secrets."""
     text = without_secrets(repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def print_anything(encoding: str | None = None) -> None:
-    """Makes stdout and stderr print any text: what their encoding lacks is escaped.
+    """Let stdout and stderr print any text, escaping characters that their encoding lacks.
 
-    encoding: theirs from now on; None keeps that of the locale.
+    encoding: the streams' new encoding; None keeps the locale's.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -49,9 +49,9 @@ def print_anything(encoding: str | None = None) -> None:
 
 
 @contextmanager
-def named(place: str, after: str = "") -> Iterator[None]:
-    """A UserError in the block gets `place` in front, and `after` at its end."""
+def named(prefix: str, suffix: str = "") -> Iterator[None]:
+    """Put a prefix and a suffix around the message of a UserError from the block."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"{place}: {error}{after}") from error
+        raise UserError(f"{prefix}: {error}{suffix}") from error

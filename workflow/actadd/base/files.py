@@ -1,4 +1,4 @@
-"""Reading and writing: canonical JSON, digests, and writes that are whole or absent."""
+"""Files: canonical JSON, digests, and writes that leave a whole file or none."""
 
 import errno
 import hashlib
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-# Rows of a Parquet file that are written, and can be read, together.
-GROUP = 65_536
+# Rows of a Parquet row group.
+ROW_GROUP = 65_536
 
-# What the system refuses that somebody can put right: error number -> what to do.
+# System errors that a user can put right: error number -> remedy.
 REMEDIES = {
     errno.ENOSPC: "free some space there",
     errno.EDQUOT: "free some of your quota there",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EROFS: "make it writable, or run in another folder",
-    errno.EACCES: "give yourself the right to it, or run in another folder",
-    errno.EPERM: "give yourself the right to it, or run in another folder",
-    errno.EIO: "see whether the disk or its network is sound",
+    errno.EACCES: "give yourself the permission, or run in another folder",
+    errno.EPERM: "give yourself the permission, or run in another folder",
+    errno.EIO: "check the disk and its network",
 }
 
-# After this long, what a process of another machine left half-written is taken for abandoned.
+# After this long, a temporary file of another machine's process counts as abandoned.
 ABANDONED_SECONDS = 7 * 24 * 3600
 
 
@@ -65,34 +65,37 @@ def sha256_file(path: Path | str) -> str:
 
 
 def system_error(error: Exception) -> int | None:
-    """The number of a system error that has a remedy; of libraries in Rust, as they print it."""
+    """The error number if it is in `REMEDIES`, else None.
+
+    Libraries in Rust state the number in their message only.
+    """
     number = getattr(error, "errno", None)
-    if number is None and (printed := re.search(r"\(os error (\d+)\)", str(error))):
-        number = int(printed[1])
+    if number is None and (match := re.search(r"\(os error (\d+)\)", str(error))):
+        number = int(match[1])
     return number if number in REMEDIES else None
 
 
 def _temporary(path: Path, suffix: str) -> Path:
-    """A hidden name beside `path` that no other process uses; removes what killed ones left there.
+    """A hidden name beside `path` that no other process uses; removes those of killed processes.
 
-    It carries machine and process id, so that a process orphaned by a killed run cannot write into
-    the file of the run that follows, and so that its own half-written file is known for one.
+    The name holds machine and process id, so that a process that outlived a killed run cannot write
+    into the next run's file, and so that its half-written file can be recognised.
     """
     stem = path.name.removesuffix(suffix)
     host = socket.gethostname().replace(".", "-")
     pattern = re.compile(re.escape(f".{stem}.") + r"([^.]+)\.(\d+)" + re.escape(suffix))
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.iterdir():
-        if (named := pattern.fullmatch(left.name)) and abandoned(left, *named.groups(), host):
-            # Another process may be at it too.
+    for file in path.parent.iterdir():
+        if (match := pattern.fullmatch(file.name)) and abandoned(file, match[1], match[2], host):
+            # Another process may be removing it too.
             with suppress(OSError):
-                remove(left)
+                remove(file)
     return path.with_name(f".{stem}.{host}.{os.getpid()}{suffix}")
 
 
-def abandoned(left: Path, host: str, process: str, here: str) -> bool:
-    """Whether a file's process is gone, as far as can be known `here`, or the file very old."""
-    if host == here:
+def abandoned(file: Path, host: str, process: str, this_host: str) -> bool:
+    """Whether a temporary file's process has ended, or on another host, whether the file is old."""
+    if host == this_host:
         try:
             os.kill(int(process), 0)
         except ProcessLookupError:
@@ -101,13 +104,13 @@ def abandoned(left: Path, host: str, process: str, here: str) -> bool:
             pass
         return False
     try:
-        return time.time() - left.stat().st_mtime > ABANDONED_SECONDS
+        return time.time() - file.stat().st_mtime > ABANDONED_SECONDS
     except FileNotFoundError:
         return False
 
 
 def remove(path: Path) -> None:
-    """Removes a file, a link or a whole folder; nothing happens if it is not there."""
+    """Remove a file, a link or a whole folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -115,27 +118,27 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """A system error in the block becomes an OSError that names `path`, which was to be written.
+def _errors_name(path: Path) -> Iterator[None]:
+    """Turn a system error in the block into an OSError that names `path`, the file to write.
 
-    Unless it names a file already that is not a temporary one of `path`.
+    An error that already names a file other than a temporary one of `path` stays as it is.
     """
-    own = str(path.with_name(f".{path.stem}."))
+    temporary = str(path.with_name(f".{path.stem}."))
     try:
         yield
     except Exception as error:
-        number, named = system_error(error), str(getattr(error, "filename", None) or "")
-        if number is None or (named and not named.startswith(own)):
+        number, file = system_error(error), str(getattr(error, "filename", None) or "")
+        if number is None or (file and not file.startswith(temporary)):
             raise
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; renamed to `path` if the block succeeds."""
+    """Yield a temporary name beside `path`, and rename it to `path` if the block succeeds."""
     path = Path(path)
-    with _naming(path):
-        # The suffix stays last, since matplotlib and others choose the format by it.
+    with _errors_name(path):
+        # The suffix stays last, because matplotlib and others choose the format by it.
         temporary = _temporary(path, path.suffix)
         try:
             yield temporary
@@ -146,9 +149,9 @@ def whole_file(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path | str) -> Iterator[Path]:
-    """Like `whole_file`, for a folder; an older folder at `path` is replaced."""
+    """`whole_file` for a folder; replaces an older folder at `path`."""
     path = Path(path)
-    with _naming(path):
+    with _errors_name(path):
         temporary = _temporary(path, "")
         remove(temporary)
         temporary.mkdir()
@@ -162,12 +165,13 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
 
 
 def write_text(path: Path | str, text: str) -> None:
+    """Write a text as UTF-8."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def json_text(value: Any) -> str:
-    """The bytes that a JSON file of ours holds, as text."""
+    """A value as the text of a JSON file: sorted keys, two spaces, a line end."""
     return json.dumps(canonical(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -176,17 +180,19 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def read_json(path: Path | str) -> Any:
-    """What a JSON file holds; raises DamagedFile, which names it, if it is none."""
+    """The content of a JSON file. Raises DamagedFile, which names the file, if it is not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        ours = "results" in Path(path).parts
-        remedy = "actadd verify says what makes it anew" if ours else "delete it and run again"
-        raise DamagedFile(f"{path} is damaged, it is no JSON: {remedy}") from error
+        in_results = "results" in Path(path).parts
+        remedy = (
+            "actadd verify shows how to make it again" if in_results else "delete it, run again"
+        )
+        raise DamagedFile(f"{path} is damaged, not valid JSON: {remedy}") from error
 
 
 def write_with(path: Path | str, write: Callable[[Path], Any]) -> None:
-    """Calls `write(temporary)` and renames, for writers that take a path."""
+    """Call `write(temporary)` and rename the file, for writers that take a path."""
     with whole_file(path) as temporary:
         write(temporary)
 
@@ -196,66 +202,70 @@ def write_frames(
     frames: Iterable["pd.DataFrame"],
     types: "Mapping[str, pa.DataType] | None" = None,
 ) -> int:
-    """Writes data frames of the same columns one after another as one Parquet file.
+    """Write data frames of the same columns one after another to one Parquet file.
 
-    types: of columns that may hold nothing in the first frame, by which all the others go.
-    Holds few frames at a time. Returns the number of rows. Raises ValueError if there is none.
+    types: the types of columns that may be empty in the first frame, whose types all others take.
+    Holds few frames in memory. Returns the number of rows. Raises ValueError without any frame.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    def filled(schema: pa.Schema) -> pa.Schema:
+    known = types or {}
+
+    def typed(schema: pa.Schema) -> pa.Schema:
         return pa.schema(
-            field.with_type(types[field.name])
-            if field.name in (types or {}) and "null" in str(field.type)
+            field.with_type(known[field.name])
+            if field.name in known and "null" in str(field.type)
             else field
             for field in schema
         ).with_metadata(schema.metadata)
 
-    written, held, waiting = 0, 0, []
+    total = 0
+    pending: list[pa.Table] = []
+    schema: pa.Schema | None = None
     with whole_file(path) as temporary, ExitStack() as stack:
-        writer = schema = None
 
         def flush() -> None:
-            writer.write_table(pa.concat_tables(waiting).combine_chunks(), row_group_size=GROUP)
-            waiting.clear()
+            table = pa.concat_tables(pending).combine_chunks()
+            writer.write_table(table, row_group_size=ROW_GROUP)
+            pending.clear()
 
         for frame in frames:
             table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
-            if writer is None:
-                schema = filled(table.schema)
+            if schema is None:
+                schema = typed(table.schema)
                 table = table.cast(schema)
                 writer = stack.enter_context(pq.ParquetWriter(temporary, schema))
-            waiting.append(table)
-            written, held = written + len(table), held + len(table)
-            if held >= GROUP:
+            pending.append(table)
+            total += len(table)
+            if sum(map(len, pending)) >= ROW_GROUP:
                 flush()
-                held = 0
-        if writer is None:
-            raise ValueError(f"{path}: nothing to write")
-        if waiting:
+        if schema is None:
+            raise ValueError(f"{path}: no frame to write")
+        if pending:
             flush()
-    return written
+    return total
 
 
 def read_cells(path: Path | str, columns: list[str] | None = None) -> Iterator["pd.DataFrame"]:
-    """The rows of each cell of a table in turn, a few cells in memory at a time.
+    """Yield the rows of each cell of a table, with a few cells in memory at a time.
 
-    A cell's rows stand together; the columns hold at least condition and cell.
+    A cell's rows are consecutive; the columns include condition and cell.
     """
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    key, parts = None, []
-    for batch in pq.ParquetFile(path).iter_batches(GROUP, columns=columns):
+    key = None
+    parts: list[pd.DataFrame] = []
+    for batch in pq.ParquetFile(path).iter_batches(ROW_GROUP, columns=columns):
         table = pa.Table.from_batches([batch]).to_pandas()
-        for name, part in table.groupby(["condition", "cell"], sort=False):
-            # A cell may go on in the next batch.
-            if name != key and parts:
+        for cell, part in table.groupby(["condition", "cell"], sort=False):
+            # A cell may continue in the next batch.
+            if cell != key and parts:
                 yield pd.concat(parts, ignore_index=True)
                 parts = []
-            key = name
+            key = cell
             parts.append(part)
     if parts:
         yield pd.concat(parts, ignore_index=True)

@@ -1,9 +1,11 @@
 """Intervals over prompts: a prompt's samples are not independent, so it is resampled whole.
 
-Resampling has a seed of its own and not the run's: an interval is a function of its values.
+The seed of resampling is fixed and not the run's, so an interval is a function of its values.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest, bootstrap, rankdata, ttest_1samp, wilcoxon
@@ -16,17 +18,17 @@ LEVEL = 0.95
 def mean_interval(values: np.ndarray, share: bool = False) -> tuple[float, float, float]:
     """(mean, low, high) of one value per prompt; 95 % percentile bootstrap, the same every time.
 
-    share: the metric is a share of yes among yes and no. NaN entries are left out. A bootstrap of
-    equal values would claim certainty: a share that is 0, or 1, for every prompt gets the exact
-    binomial interval; other equal values, and fewer than two prompts, have none (NaN).
+    share: each value is a share between 0 and 1. NaN entries are left out. A bootstrap of equal
+    values would claim certainty: a share that is 0, or 1, for every prompt gets the exact binomial
+    interval; other equal values, and fewer than two prompts, have NaN bounds.
     """
     values = np.asarray(values, dtype=np.float64)
     values = values[~np.isnan(values)]
-    return _agreed(values, share) or difference_interval(values)
+    return _exact_share(values, share) or difference_interval(values)
 
 
-def _agreed(values: np.ndarray, share: bool) -> tuple[float, float, float] | None:
-    """A share that is 0, or 1, for every prompt, with its exact binomial interval."""
+def _exact_share(values: np.ndarray, share: bool) -> tuple[float, float, float] | None:
+    """The exact binomial interval of a share that is 0, or 1, for every prompt; None for others."""
     if not share or len(values) < 2 or np.ptp(values) != 0 or values[0] not in (0, 1):
         return None
     interval = binomtest(int(values.sum()), len(values)).proportion_ci(LEVEL, method="exact")
@@ -47,24 +49,15 @@ def ratio_interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float, 
     estimate = float(sums.sum() / counts.sum())
     if len(sums) < 2 or np.ptp(sums[counts > 0] / counts[counts > 0]) == 0:
         return estimate, float("nan"), float("nan")
-    result = bootstrap(
-        (sums, counts),
-        lambda s, c, axis=-1: s.sum(axis=axis) / c.sum(axis=axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        confidence_level=LEVEL,
-        method="percentile",
-        rng=np.random.Generator(np.random.Philox(key=0)),
+    return estimate, *_bootstrap(
+        (sums, counts), lambda s, c, axis=-1: s.sum(axis=axis) / c.sum(axis=axis)
     )
-    low, high = result.confidence_interval
-    return estimate, float(low), float(high)
 
 
 def median_interval(values: np.ndarray) -> tuple[float, float, float]:
-    """(median, low, high) of independent values, as timed repeats are; 95 % percentile bootstrap.
+    """(median, low, high) of independent values such as timings; 95 % percentile bootstrap.
 
-    NaN entries are left out. Fewer than two values, or equal ones, have no bounds (NaN).
+    NaN entries are left out. Fewer than two values, or equal ones, have NaN bounds.
     """
     values = np.asarray(values, dtype=np.float64)
     values = values[~np.isnan(values)]
@@ -73,9 +66,15 @@ def median_interval(values: np.ndarray) -> tuple[float, float, float]:
     estimate = float(np.median(values))
     if len(values) < 2 or np.ptp(values) == 0:
         return estimate, float("nan"), float("nan")
+    return estimate, *_bootstrap((values,), np.median)
+
+
+def _bootstrap(data: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> tuple[float, float]:
+    """(low, high) of a statistic whose arguments are resampled together."""
     result = bootstrap(
-        (values,),
-        np.median,
+        data,
+        statistic,
+        paired=len(data) > 1,
         vectorized=True,
         n_resamples=RESAMPLES,
         confidence_level=LEVEL,
@@ -83,7 +82,7 @@ def median_interval(values: np.ndarray) -> tuple[float, float, float]:
         rng=np.random.Generator(np.random.Philox(key=0)),
     )
     low, high = result.confidence_interval
-    return estimate, float(low), float(high)
+    return float(low), float(high)
 
 
 def paired_p_value(differences: np.ndarray, ranked: bool = False) -> float:
@@ -145,32 +144,32 @@ def crossed(sums: np.ndarray, counts: np.ndarray | None = None) -> Crossed:
     mean = float(sums.sum() / total)
     if min(draws, prompts) < 2:
         return Crossed(mean, float("nan"), float("nan"))
-    # How far each value pulls the ratio from where it is.
+    # Each value's contribution to the linearised ratio.
     values = (sums - mean * counts) / counts.mean()
     by_draw, by_prompt = values.mean(axis=1, keepdims=True), values.mean(axis=0, keepdims=True)
     of_draws = prompts * (by_draw**2).sum() / (draws - 1)
     of_prompts = draws * (by_prompt**2).sum() / (prompts - 1)
     within = (draws - 1) * (prompts - 1)
-    left = ((values - by_draw - by_prompt) ** 2).sum() / within
+    residual = ((values - by_draw - by_prompt) ** 2).sum() / within
     if np.allclose(values, 0, rtol=0, atol=1e-12 * max(abs(mean), 1e-300)):
         return Crossed(mean, float("nan"), float("nan"))
     effects = [(of_draws, draws - 1), (of_prompts, prompts - 1)]
-    effects = [(square, freedom) for square, freedom in effects if square > left]
+    effects = [(square, freedom) for square, freedom in effects if square > residual]
     if len(effects) == 2:
-        square = of_draws + of_prompts - left
-        parts = [size**2 / freedom for size, freedom in (*effects, (left, within))]
+        square = of_draws + of_prompts - residual
+        parts = [size**2 / freedom for size, freedom in (*effects, (residual, within))]
         freedom = square**2 / sum(parts)
     else:
-        [(square, freedom)] = effects or [(left, within)]
+        [(square, freedom)] = effects or [(residual, within)]
     return Crossed(mean, float(square) / (draws * prompts), float(freedom))
 
 
 def crossed_mean(values: np.ndarray, share: bool = False) -> tuple[float, float, float]:
-    """`mean_interval` of a control, [draws, prompts] without gaps; a share's stays in 0 to 1."""
-    mean, low, high = _agreed(values.mean(axis=0), share) or crossed(values).interval
+    """`mean_interval` of a control without NaN, [draws, prompts]; a share is within 0 and 1."""
+    mean, low, high = _exact_share(values.mean(axis=0), share) or crossed(values).interval
     return (mean, max(low, 0.0), min(high, 1.0)) if share else (mean, low, high)
 
 
 def signed_ranks(values: np.ndarray) -> np.ndarray:
-    """Each value's rank among the sizes of all, with its sign (Conover and Iman 1981)."""
+    """Each value's rank among all absolute values, with its sign (Conover and Iman 1981)."""
     return np.sign(values) * rankdata(np.abs(values)).reshape(values.shape)

@@ -58,6 +58,14 @@ NAME = Rule(
 )
 
 
+# Files of the working directory or of a source, which also become part of command lines.
+FILE = Rule(
+    title="a relative path that stays in its folder, without ~ in front or / at its end",
+    pattern=r"^(?![/~\s-])(?!(.*/)?\.{1,2}(/|\Z))(?!.*//)[^\\\n\r{}]*[^\\\n\r{}/\s]\Z",
+    max_length=200,
+)
+
+
 def option(
     description: str,
     default: Any = dataclasses.MISSING,

@@ -1,7 +1,7 @@
-"""How far a long step is: a bar on a terminal, plain lines in a log.
+"""Progress of a long step: a bar on a terminal, plain lines in a log.
 
-A step that is long opens `progress`; what works for it, however deep, calls `worked`. Where nothing
-is open, as in a test of one function, `worked` does nothing.
+A long step opens `progress`; the functions that do its work call `worked`, which does nothing where
+no progress is open, as in a test of one function.
 """
 
 import sys
@@ -11,56 +11,55 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-# Seconds between two lines that say how far a cell is; a finished cell always has its line.
+# Seconds between two lines within a cell; a finished cell always gets its line.
 EVERY = 10.0
 
 
 class Progress:
-    """Counts finished cells and the tokens drawn or read for them, and says so."""
+    """Counts finished cells and the tokens drawn or read for them, and prints both."""
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic):
         self.total, self.done, self.tokens = total, 0, 0
         self.clock = clock
-        self.opened = self.began = self.said = clock()
+        self.opened = self.began = self.printed = clock()
 
     def begin(self) -> None:
-        """What is made ready, such as a model, is there: rates count from here."""
-        self.began = self.said = self.clock()
+        """Start measuring rates: the preparation, such as loading a model, is done."""
+        self.began = self.printed = self.clock()
 
     def work(self, tokens: int) -> None:
-        """So many tokens more have been drawn or read."""
+        """Count tokens that have been drawn or read."""
         self.tokens += tokens
-        if self.clock() - self.said >= EVERY:
+        if self.clock() - self.printed >= EVERY:
             self.say(f"so far: {self.done} of {self.total} cells{self.pace()}")
 
     def finish(self, label: str, state: str) -> None:
-        """One cell more is done, or has failed."""
+        """Count a cell that is done or has failed."""
         self.done += 1
         seconds = f"{self.clock() - self.opened:.1f} s"
-        said = f"cell {self.done} of {self.total}: {label}: {state}, {seconds}{self.pace()}"
-        self.say(said)
+        self.say(f"cell {self.done} of {self.total}: {label}: {state}, {seconds}{self.pace()}")
 
     def pace(self) -> str:
-        """Tokens in a second, and the time that the cells left will take at this pace."""
+        """Tokens per second, and the time that the remaining cells take at this pace."""
         seconds = self.clock() - self.began
         if seconds <= 0:
             return ""
-        said = f", {self.tokens / seconds:.0f} tokens/s" if self.tokens else ""
-        left = self.total - self.done
-        if self.done and left:
-            said += f", about {readable(seconds / self.done * left)} left"
-        return said
+        pace = f", {self.tokens / seconds:.0f} tokens/s" if self.tokens else ""
+        remaining = self.total - self.done
+        if self.done and remaining:
+            pace += f", about {readable(seconds / self.done * remaining)} left"
+        return pace
 
     def say(self, line: str) -> None:
-        self.said = self.clock()
+        self.printed = self.clock()
         print(line, flush=True)
 
     def close(self) -> None:
-        """Nothing is left on the terminal but the lines."""
+        """Leave only the lines on the terminal."""
 
 
 class Bar(Progress):
-    """The same on a terminal, with a bar below the lines."""
+    """Progress on a terminal, with a bar below the lines."""
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic):
         super().__init__(total, clock)
@@ -91,30 +90,30 @@ _open: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
 @contextmanager
 def progress(total: int, **options: Any) -> Iterator[Progress]:
-    """Says how far a step of `total` cells is, for as long as the block lasts."""
-    shown = (Bar if sys.stdout.isatty() else Progress)(total, **options)
-    token = _open.set(shown)
+    """Show the progress of a step of `total` cells while the block runs."""
+    current = (Bar if sys.stdout.isatty() else Progress)(total, **options)
+    token = _open.set(current)
     try:
-        yield shown
+        yield current
     finally:
         _open.reset(token)
-        shown.close()
+        current.close()
 
 
 def begin() -> None:
-    """Tells the open progress, if any, that what is made ready is there."""
-    if shown := _open.get():
-        shown.begin()
+    """Start measuring rates in the open progress, if any."""
+    if current := _open.get():
+        current.begin()
 
 
 def worked(tokens: int) -> None:
-    """Tells the open progress, if any, that so many tokens more have been drawn or read."""
-    if shown := _open.get():
-        shown.work(tokens)
+    """Count tokens drawn or read in the open progress, if any."""
+    if current := _open.get():
+        current.work(tokens)
 
 
 def readable(seconds: float) -> str:
-    """A duration as people say it."""
+    """A duration in seconds, minutes or hours, for reading."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 100 * 60:

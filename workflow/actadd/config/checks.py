@@ -33,6 +33,7 @@ from actadd.config.sections.datasets import holds
 from actadd.config.sections.rules import Problem, known, listed
 from actadd.config.sections.sources import expanded
 from actadd.results.displays import needs
+from actadd.vectors.kinds import VECTOR_KINDS
 
 # The largest number that every format of our tables holds.
 LARGEST = 2**63 - 1
@@ -137,11 +138,11 @@ def apply_overrides(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     for entry in (*shown, *filter(None, [config["comparison"].get("norms")])):
         entry.setdefault("models", runners)
     for entry in config["vectors"].values():
-        if entry["kind"] == "random":
+        if "seed" in options(VECTOR_KINDS[entry["kind"]].options):
             entry.setdefault("seed", config["seed"])
-            # One draw and no key give the same bytes.
-            if entry.get("draws") == 1:
-                del entry["draws"]
+        # One draw and no key give the same bytes.
+        if entry.get("draws") == 1:
+            del entry["draws"]
     for addition in _all_additions(config):
         draws = config["vectors"][addition["vector"]].get("draws")
         if draws is not None:

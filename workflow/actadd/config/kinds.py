@@ -186,7 +186,8 @@ def model(
                 field = Field(option.default, alias=name, validate_default=True, **about)
             fields[f"{name}_"] = (typed, field)
         name = f"{declaration.__name__}-{kind}" if kind else declaration.__name__
-        made = create_model(name, __config__=SETTINGS, __doc__="", **fields)
+        module = declaration.__module__
+        made = create_model(name, __config__=SETTINGS, __module__=module, __doc__="", **fields)
         _MODELS[declaration, key, kind] = made
     return _MODELS[declaration, key, kind]
 
@@ -199,7 +200,8 @@ def _typed(hint: Any, rule: Rule | None = None) -> Any:
     rule = mark if isinstance(mark, Rule) else rule or Rule()
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if is_union(hint):
-        tagged = [Annotated[_typed(each), Tag(name)] for name, each in branches(hint).items()]
+        # What the union asks for holds for each branch that asks for nothing itself.
+        tagged = [Annotated[_typed(each, rule), Tag(name)] for name, each in branches(hint).items()]
         return Annotated[_union(tagged), Discriminator(_chooser(branch_of, hint))]
     if dataclasses.is_dataclass(hint):
         return _annotated(model(typing.cast(type, hint)), *_checks(mark, rule))

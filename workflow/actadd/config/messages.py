@@ -198,9 +198,12 @@ def _kind(value: dict[str, Any], family: Family) -> str:
 
 
 def _alternatives(hint: Any) -> str:
-    return (
-        " or ".join(name.removeprefix(BRANCH) for name in branches(hint)) if is_union(hint) else ""
-    )
+    """The branches of a union in words."""
+    words = []
+    for branch in branches(hint) if is_union(hint) else ():
+        kind, _, key = branch.removeprefix(BRANCH).partition(" with ")
+        words.append(f"{{ {key}: ... }}" if key else TYPES[kind].partition(" (")[0])
+    return " or ".join(words)
 
 
 def _shown(value: Any, mark: Mark | None, ascii_only: bool) -> str:

@@ -90,6 +90,11 @@ def _in(names: Iterable[str], name: str) -> bool:
     return any(name == each or name.startswith(f"{each}.") for each in names)
 
 
+def changes_no_number(name: str) -> bool:
+    """Whether a dotted name is in NO_NUMBERS, or a part of what is."""
+    return _in(NO_NUMBERS, name)
+
+
 class _Search:
     """Follows imports and uses from some modules on."""
 

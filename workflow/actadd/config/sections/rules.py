@@ -3,27 +3,20 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from actadd.base.kinds import NAME, Rule
+from actadd.base.kinds import FILE, NAME, Rule
 
 # (key, what is wrong and what to write instead)
 Problem = tuple[str, str]
 
-INSIDE = (
-    r"^(?![/~\s-])(?!(.*/)?\.{1,2}(/|\Z))(?!.*//)"
-    "[^\\\\\n\r{}]*[^\\\\\n\r{}/\\s]\\Z"
-)
-RELATIVE = "a relative path that stays in its folder, without ~ in front or / at its end"
-FILE_RULE = Rule(title=RELATIVE, pattern=INSIDE, max_length=200)
-
 Name = Annotated[str, NAME]
-FileName = Annotated[str, FILE_RULE]
+FileName = Annotated[str, FILE]
 OwnFile = Annotated[
     str,
     Rule(
-        title=f"{RELATIVE}; a file elsewhere is a source: sources: {{ mine: {{ type: path, path: "
+        title=f"{FILE.title}; a file elsewhere is a source: sources: {{ mine: {{ type: path, path: "
         "/where/it/is.csv } }, and here source: mine, file: is.csv",
-        pattern=INSIDE,
-        max_length=200,
+        pattern=FILE.pattern,
+        max_length=FILE.max_length,
     ),
 ]
 Sum = Annotated[str, Rule(title="64 hexadecimal digits, lower case", pattern=r"^[0-9a-f]{64}\Z")]

@@ -19,6 +19,8 @@ from actadd.base.files import write_text
 from actadd.results.summaries import COORDINATES, unsteered_beside
 
 ASSETS = Path(__file__).parent
+# Parts of the page's one script, in this order.
+SCRIPTS = ("state", "data", "choices", "fields", "setting", "charts", "completions", "start")
 # What tells the cells of one run apart.
 PLACE = [name for name in COORDINATES if name not in ("model", "experiment")]
 ESTIMATES = [
@@ -187,7 +189,7 @@ def _numbers(column: pd.Series) -> list[float | None]:
 
 def _page(data: dict[str, Any]) -> str:
     """The page as text, the same for the same data. Only scripts whose digest it states may run."""
-    script = (ASSETS / "page.js").read_text(encoding="utf-8")
+    script = page_script()
     plotly = get_plotlyjs()
     # "<" ends no script in JSON that has none of it.
     shown = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -199,6 +201,12 @@ def _page(data: dict[str, Any]) -> str:
         script=script,
         plotly=plotly,
     )
+
+
+def page_script() -> str:
+    """The page's own script."""
+    files = (ASSETS / f"{name}.js" for name in SCRIPTS)
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def _source(script: str) -> str:

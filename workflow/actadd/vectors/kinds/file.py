@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from actadd.base.kinds import option
+from actadd.base.kinds import FILE, option
 from actadd.vectors.kinds import vector_kind
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    file: str = option("File that holds the vector.", max_length=200)
+    file: Annotated[str, FILE] = option("File that holds the vector.")
     format: Literal["safetensors", "gguf", "vllm-lens"] | None = option(
         "What the file is, where its name does not end in .safetensors, .gguf or .json.", None
     )
