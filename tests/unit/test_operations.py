@@ -185,7 +185,8 @@ def test_conditions_take_its_defaults_and_record_what_is_not_usual(remove):
     assert [condition.additions[0].coefficient for condition in both] == [1, 1]
     record = both[0].additions[0].record()
     assert (record["operation"], record["sign"], record["coefficient"]) == ("remove", -1, 1)
-    plain = expand({"in": {"method": "actadd", "additions": [{**addition, "operation": "add"}]}})
+    added = {**addition, "operation": "add", "coefficient": 1}
+    plain = expand({"in": {"method": "actadd", "additions": [added]}})
     assert "operation" not in plain[0].additions[0].record()
 
 
