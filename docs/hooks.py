@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from actadd.base.kinds import Rule  # noqa: E402
+from actadd.config.declaration import Config  # noqa: E402
 from actadd.config.kinds import Family, Option, bare, is_union, options  # noqa: E402
-from actadd.config.sections.config import Config  # noqa: E402
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -60,7 +60,7 @@ def _kinds(key: str, family: Family) -> Iterator[str]:
     """The key that names the kind, and the keys of each; one that several have alike is one row."""
     kinds = family.kinds()
     hint = typing.Literal[tuple(kinds)]
-    yield _row(f"{key}.{family.key}", Option(hint, Rule(), family.description, ...), "")
+    yield _row(f"{key}.{family.key}", Option(hint, Rule(), family.description, family.default), "")
     alike: dict[str, tuple[str, Option, list[str]]] = {}
     for kind, declaration in kinds.items():
         for name, option in options(declaration).items():
@@ -73,7 +73,7 @@ def _kinds(key: str, family: Family) -> Iterator[str]:
 def _row(key: str, option: Option, only: str) -> str:
     # What a pattern or several forms ask for is better said in words.
     value = option.rule.title or _type(option.hint, option.rule)
-    if option.default not in (None, {}, [], ..., dataclasses.MISSING):
+    if option.default not in (None, {}, [], dataclasses.MISSING):
         value += f"; default {_code(option.default)}"
     # On a narrow screen the table scrolls, and its last column is the least missed.
     cells = (_code(key) + f" ({only})" * bool(only), option.description, value)

@@ -14,9 +14,9 @@ from actadd.base.errors import UserError
 from actadd.base.kinds import Kinds
 from actadd.config import schema
 from actadd.config.checks import checked
+from actadd.config.declaration import Config
 from actadd.config.files import load
 from actadd.config.kinds import Family, bare, forget_models, options
-from actadd.config.sections.config import Config
 from builders import tiny
 from builders.configs import DELETE, changed
 
@@ -92,7 +92,7 @@ def test_what_was_not_read_is_not_passed_over(settings):
     ("path", "value", "line", "named"),
     [
         ("models.tiny.layers", "x", "    layers: x", ["models.tiny.layers", "'x'"]),
-        ("models.tiny.layer", 3, "    layer: 3", ["unknown key 'layer'; did you mean 'layers'?"]),
+        ("models.tiny.layer", 3, "    layer: 3", ["unknown key 'layer' (did you mean 'layers'?)"]),
         ("models.tiny.bos", DELETE, "  tiny:", ["models.tiny: the key 'bos' is missing"]),
         (
             "vectors.random.like",

@@ -14,6 +14,7 @@ from actadd.base.errors import UserError, shown
 from actadd.base.files import canonical
 from actadd.base.kinds import Rule, build, load_plugin
 from actadd.config import files
+from actadd.config.declaration import Config
 from actadd.config.kinds import bare, forget_models, inside, model, options, plain
 from actadd.config.licences import terms, unaccepted
 from actadd.config.messages import Lines, explained, located
@@ -28,7 +29,6 @@ from actadd.config.sections import (
     sources,
     vectors,
 )
-from actadd.config.sections.config import Config
 from actadd.config.sections.datasets import holds
 from actadd.config.sections.rules import Problem, known, listed
 from actadd.config.sections.sources import expanded
@@ -175,7 +175,8 @@ def _local_copies(config: dict[str, Any], root: Path) -> Iterator[Problem]:
 
 def _models(section: str, entry: dict[str, Any]) -> bool:
     """Whether a figure or table is of models that it names itself."""
-    return "models" in options(needs.kind_of(section, entry).options)
+    declaration: Any = needs.kind_of(section, entry).options
+    return "models" in options(declaration)
 
 
 def _all_additions(config: dict[str, Any]) -> Iterator[dict[str, Any]]:

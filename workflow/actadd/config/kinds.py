@@ -29,12 +29,17 @@ class Family:
     """Entries whose options depend on their kind.
 
     key: that names the kind. kinds: kind -> dataclass of its options; called when it is needed, so
-    that plugins count. description: of the key.
+    that plugins count. description: of the key. default: the kind of an entry that names none.
     """
 
     key: str
     kinds: Callable[[], Mapping[str, type]]
     description: str
+    default: str | None = None
+
+    def kind(self, entry: Mapping[str, Any]) -> Any:
+        """The kind that an entry names, or the default."""
+        return entry.get(self.key, self.default)
 
 
 def declarations(kinds: Mapping[str, Kind]) -> Callable[[], dict[str, type]]:
@@ -155,27 +160,30 @@ def branch_of(value: Any, union: Any) -> str | None:
 
 def kind_of(value: Any, family: Family) -> str | None:
     """The branch of an entry of a family."""
-    kind = value.get(family.key) if isinstance(value, dict) else None
+    kind = family.kind(value) if isinstance(value, dict) else None
     return BRANCH + kind if isinstance(kind, str) and kind in family.kinds() else None
 
 
 SETTINGS = ConfigDict(
     extra="forbid", strict=True, regex_engine="python-re", protected_namespaces=()
 )
-_MODELS: dict[tuple[type, str, str], type[BaseModel]] = {}
+_MODELS: dict[tuple[type, Family | None, str], type[BaseModel]] = {}
 
 
-def model(
-    declaration: type, key: str = "", kind: str = "", description: str = ""
-) -> type[BaseModel]:
+def model(declaration: type, family: Family | None = None, kind: str = "") -> type[BaseModel]:
     """The pydantic model of a dataclass of options; of an entry of a family, with its kind.
 
     Its fields end in an underscore, since keys such as `validate` are names that pydantic has.
     """
-    if (declaration, key, kind) not in _MODELS:
+    if (declaration, family, kind) not in _MODELS:
         fields: dict[str, Any] = {}
-        if key:
-            fields[f"{key}_"] = (Literal[kind], Field(alias=key, description=description))
+        if family:
+            literal: Any = Literal[kind]
+            field = Field(alias=family.key, description=family.description)
+            if kind == family.default:
+                field = Field(None, alias=family.key, description=family.description)
+                literal |= None
+            fields[f"{family.key}_"] = (literal, field)
         for name, option in options(declaration).items():
             typed = _typed(option.hint, option.rule)
             about: Any = {"description": option.description, "title": option.rule.title}
@@ -188,8 +196,8 @@ def model(
         name = f"{declaration.__name__}-{kind}" if kind else declaration.__name__
         module = declaration.__module__
         made = create_model(name, __config__=SETTINGS, __module__=module, __doc__="", **fields)
-        _MODELS[declaration, key, kind] = made
-    return _MODELS[declaration, key, kind]
+        _MODELS[declaration, family, kind] = made
+    return _MODELS[declaration, family, kind]
 
 
 def _typed(hint: Any, rule: Rule | None = None) -> Any:
@@ -296,7 +304,7 @@ def _having(key: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 def _entry(family: Family) -> Any:
     entries = [
-        Annotated[model(declaration, family.key, kind, family.description), Tag(BRANCH + kind)]
+        Annotated[model(declaration, family, kind), Tag(BRANCH + kind)]
         for kind, declaration in family.kinds().items()
     ]
     return Annotated[_union(entries), Discriminator(_chooser(kind_of, family))]
@@ -306,7 +314,7 @@ def inside(hint: Any, value: Any) -> Iterator[tuple[str | int, Any, Rule | None,
     """(key or index, hint, rule, value) of each part of a checked value that a hint describes."""
     hint, mark = bare(hint)
     if isinstance(mark, Family):
-        declaration = mark.kinds()[value[mark.key]]
+        declaration = mark.kinds()[mark.kind(value)]
         entries = {name: option for name, option in options(declaration).items() if name in value}
         yield from ((name, o.hint, o.rule, value[name]) for name, o in entries.items())
     elif is_union(hint):

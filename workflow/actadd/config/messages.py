@@ -55,7 +55,7 @@ LIMITS = {
 def nearest(name: object, names: Iterable[str]) -> str:
     """ "; did you mean NAME?" with the nearest of some names; empty if none is near."""
     near = difflib.get_close_matches(str(name), [str(each) for each in names], n=1, cutoff=0.7)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def located(key: str, sentence: str, lines: Lines) -> UserError:
@@ -72,6 +72,8 @@ def explained(error: ValidationError, declaration: type, lines: Lines) -> UserEr
     found = []
     for detail in error.errors(include_url=False):
         path, hint, mark = _place(declaration, detail["loc"], detail["input"])
+        if detail["type"] == "missing":
+            path = path[:-1]
         # A misspelt key is unknown, and the right one is missing.
         rank = (len(path), detail["type"] != "extra_forbidden")
         found.append((rank, path, hint, mark, detail))
@@ -190,7 +192,7 @@ def _asked(value: Any, title: str) -> str:
 
 def _kind(value: dict[str, Any], family: Family) -> str:
     """A family's entry without a kind, or with an unknown one."""
-    if family.key not in value:
+    if family.key not in value and family.default is None:
         return f"the key {family.key!r} is missing; add it"
     kinds = list(family.kinds())
     kind = value[family.key]

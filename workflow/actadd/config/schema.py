@@ -7,8 +7,8 @@ import yaml
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from actadd.config.declaration import Config
 from actadd.config.kinds import model
-from actadd.config.sections.config import Config
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 

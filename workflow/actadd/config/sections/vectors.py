@@ -17,7 +17,7 @@ Vector = Annotated[Any, Family("kind", declarations(VECTOR_KINDS), "What the vec
 def problems(config: dict[str, Any]) -> Iterator[Problem]:
     for name, entry in config["vectors"].items():
         key, kind = f"vectors.{name}", VECTOR_KINDS[entry["kind"]]
-        options = build(kind.options, entry)
+        options: Any = build(kind.options, entry)
         if hasattr(options, "problems"):
             for problem in options.problems(key):
                 place, _, sentence = problem.partition(": ")
