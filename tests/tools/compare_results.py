@@ -217,7 +217,7 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     for folder in (chosen.old, chosen.new):
         if not folder.is_dir():
-            parser.error(f"{folder} is no folder")
+            parser.error(f"{folder} is not a folder")
     return compare(chosen.old, chosen.new, chosen.ignore)
 
 

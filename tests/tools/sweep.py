@@ -261,7 +261,7 @@ TRIES = ("draws", "wrapper", "dynamic", "static", "chunks")
 def outcome(family: str) -> dict:
     """{"outcome": right, refused, wrong or not built; "why", and what each of TRIES gave}."""
     from actadd.base.errors import UserError
-    from actadd.models.verification import verify
+    from actadd.models.verification.verify import verify
 
     why = ""
     for dtype in ("float64", "float32"):

@@ -154,7 +154,7 @@ def test_nothing_to_compare_is_no_success(folders, tmp_path):
     code, output = compared(tmp_path / "empty", tmp_path / "empty")
     assert code == 2 and "nothing to compare" in output
     code, output = compared(folders[0], tmp_path / "missing")
-    assert code == 2 and "is no folder" in output
+    assert code == 2 and "is not a folder" in output
 
 
 @pytest.mark.parametrize("changed", [False, True])

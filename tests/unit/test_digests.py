@@ -67,6 +67,7 @@ def tree(content: str) -> dict:
         ("values: list[float], key: str", "values, key"),
         ("total: float = ", "total = "),
         ('option("How many."', 'option("How many there are."'),
+        ("minimum=1", 'title="a number from 1 on", minimum=1'),
         ("np.float32(total) / LIMIT", "(\n        np.float32(total)\n        / LIMIT\n    )"),
         ("import math\n", "import math\nimport os\n"),
     ],

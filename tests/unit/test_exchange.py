@@ -289,10 +289,10 @@ def test_files_that_are_something_else_are_named(tmp_path, tiny_model):
         load_vectors(tmp_path / "none.gguf")
     with pytest.raises(UserError, match=r"holds no vector\.safetensors"):
         load_vectors(tmp_path)
-    with pytest.raises(UserError, match=r"'\.pt' is no known format; name one of safetensors"):
+    with pytest.raises(UserError, match=r"'\.pt' is not a known format; name one of safetensors"):
         (tmp_path / "vector.pt").touch()
         load_vectors(tmp_path / "vector.pt")
-    with pytest.raises(UserError, match=r"model\.safetensors: the tensors .* are no vectors"):
+    with pytest.raises(UserError, match=r"model\.safetensors: the tensors .* are not vectors"):
         load_vectors(tiny_model / "model.safetensors")
 
 
@@ -643,7 +643,7 @@ def test_export_and_import(command):
         (("export", "hate", "--model", "tiny", "-o", "x.gguf"), "tiny/hate is not there"),
         (("export", "love", "--model", "tiny", "-o", "x.gguf"), "layer 0 cannot be written"),
         (("export", "love", "--model", "tiny", "--layer", 3, "-o", "x.gguf"), "layers are 0, 1, 2"),
-        (("export", "love", "--model", "tiny", "-o", "x.bin"), "'.bin' is no known format"),
+        (("export", "love", "--model", "tiny", "-o", "x.bin"), "'.bin' is not a known format"),
         (("import", "x.gguf"), "x.gguf does not exist"),
     ],
 )
@@ -655,7 +655,7 @@ def test_commands_say_what_to_do(command, arguments, message):
 
 def test_a_bare_tensor_does_not_say_its_layer(tmp_path):
     save_file({"vector": np.ones((1, 4), np.float32)}, tmp_path / "bare.safetensors")
-    with pytest.raises(UserError, match=r"bare\.safetensors: the tensors vector are no vectors"):
+    with pytest.raises(UserError, match=r"bare\.safetensors: the tensors vector are not vectors"):
         load_vectors(tmp_path / "bare.safetensors")
     with pytest.raises(TypeError, match=r"vectors is a ndarray; write SteeringVectors"):
         save_vectors(tmp_path / "x.gguf", np.ones((1, 4), np.float32))
@@ -664,5 +664,5 @@ def test_a_bare_tensor_does_not_say_its_layer(tmp_path):
 def test_a_layer_that_stands_twice_is_refused(tmp_path):
     rows = np.ones((1, 4), np.float32)
     save_file({"layer.1": rows, "layer.01": 2 * rows}, tmp_path / "twice.safetensors")
-    with pytest.raises(UserError, match=r"layer\.01.* are no vectors"):
+    with pytest.raises(UserError, match=r"layer\.01.* are not vectors"):
         load_vectors(tmp_path / "twice.safetensors")

@@ -43,7 +43,7 @@ def test_a_file_is_part_of_its_vectors_identity(folder):
             with_vector({"kind": "file", "file": "no.gguf"}),
             "mine.file: no.gguf does not exist",
         ),
-        (with_vector({"kind": "file", "file": "texts.csv"}), "'.csv' is no known format"),
+        (with_vector({"kind": "file", "file": "texts.csv"}), "'.csv' is not a known format"),
         (
             with_vector({**VECTOR_FILE, "format": "vllm-lens"}),
             "cannot be read as vllm-lens",

@@ -3,6 +3,7 @@
 import itertools
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.legend import Legend
@@ -88,7 +89,7 @@ def by_group(metric: str, names: list[str]) -> list[dict]:
 def drawing(tmp_path, monkeypatch, capsys):
     """Draws a figure of made-up rows; returns (figure, what was printed)."""
     kept = []
-    monkeypatch.setattr(figures.plt, "close", kept.append)
+    monkeypatch.setattr(plt, "close", kept.append)
 
     def run(kind: str, rows: list[dict], about=ABOUT, **entry):
         files = {name: tmp_path / f"f.{name}" for name in ("png", "svg", "pdf")}

@@ -308,7 +308,7 @@ def test_a_head_that_is_larger_is_said_and_its_ids_are_named(folder, capsys):
     assert tokens.continuation(tokens.encode("a"), [650]) == ""
     assert tokens.prompt([650, 5]) == [1, 650, 5], "a row of the model's, though it has no name"
     for beyond in (700, 2**40, 10**30):
-        with pytest.raises(UserError, match=f"{beyond} is no token id of m; .*from 0 to 699"):
+        with pytest.raises(UserError, match=f"{beyond} is not a token id of m; .*from 0 to 699"):
             tokens.prompt([beyond])
         assert tokens.token(beyond) == f"<id {beyond}>"
 
@@ -369,9 +369,9 @@ def test_what_no_tokenizer_reads_is_refused(folder, make):
         with pytest.raises(UserError, match=r"'\\ud800', half of a character"):
             tokens.encode("a \ud800 b")
         for prompt in (None, 3, [], [1.5], [True], [None], [1, "a"], {"role": "user"}):
-            with pytest.raises(UserError, match="is no prompt; write a text"):
+            with pytest.raises(UserError, match="is not a prompt; write a text"):
                 tokens.prompt(prompt)
-        with pytest.raises(UserError, match="-1 is no token id"):
+        with pytest.raises(UserError, match="-1 is not a token id"):
             tokens.prompt([-1])
         with pytest.raises(UserError, match="without a role"):
             tokens.prompt([{"content": "Hello"}])

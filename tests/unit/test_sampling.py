@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from actadd.engine import sampling
+from actadd.engine.drawing import sampler
 from actadd.engine.drawing.sampler import next_tokens
 from actadd.engine.drawing.sampling import Sampling, draws
 
@@ -63,10 +63,10 @@ def test_the_partial_searches_and_their_fallback_agree_with_the_full_sort(monkey
     uniforms = torch.rand(64, dtype=torch.float64)
     settings = Sampling(1.0, 0.6, 0.5)
     mass = (logits - 0.5 * counts).softmax(-1).sort(descending=True)[0].cumsum(-1)
-    first, second = (mass[:, size - 1] > settings.top_p for size in sampling.PARTIAL)
+    first, second = (mass[:, size - 1] > settings.top_p for size in sampler.PARTIAL)
     assert first.any() and (second & ~first).any() and not second.all(), "all ways should be taken"
     partial = next_tokens(logits, counts, uniforms, settings)
-    monkeypatch.setattr(sampling, "PARTIAL", ())
+    monkeypatch.setattr(sampler, "PARTIAL", ())
     assert torch.equal(partial, next_tokens(logits, counts, uniforms, settings))
 
 

@@ -254,6 +254,14 @@ def test_what_is_unusual_of_an_addition_is_said(tabulate):
     ]
 
 
+def test_another_operation_is_named(tabulate):
+    addition = {"vector": "v", "source_layer": 3, "layer": 3, "position": "front"}
+    other = json.dumps([{**addition, "coefficient": 2, "operation": "ablate"}])
+    rows = [completion("unsteered", 0, 0), completion("mine", 0, 0, additions=other)]
+    table, _, _ = tabulate("qualitative", {"c.parquet": rows})
+    assert table["vector"].tolist() == ["v (ablate, layer 3, c = 2)"]
+
+
 @pytest.mark.parametrize("text", ["a | b", "a\nb", "a\r\nb", "|", "a \\| b", "ends in \\", "||\n|"])
 def test_no_text_breaks_a_row(tabulate, text):
     """The fixture counts each row's cells, and rows."""
@@ -294,6 +302,16 @@ def next_rows(condition: str = "actadd", text: int = 0, **values) -> list[dict]:
         **{name: values[name] for name in ("before", "after") if name in values},
     }
     return [{**shared, **dict.fromkeys(last)}, {**shared, **last}]
+
+
+def test_token_shifts_of_several_conditions_do_not_mix(tabulate):
+    mine = {"method": "mine", "condition": "mine"}
+    more = [
+        r | mine | {"logprob": r["logprob"] + 1} for r in shift_rows() if r["method"] != "unsteered"
+    ]
+    table, _, _ = tabulate("token_shift", {"l.parquet": shift_rows() + more}, at_least=3, top=1)
+    raised = table[table["direction"] == "raised"].set_index("setting")["difference"]
+    assert raised.astype(float).to_dict() == {"actadd": 1, "mine": 2}
 
 
 def test_next_tokens_by_their_part_in_the_divergence(tabulate):

@@ -14,7 +14,7 @@ from actadd import Addition, UserError, generate, record_activations, steer
 from actadd.config.checks import checked
 from actadd.engine.batching import left_pad
 from actadd.engine.structure import blocks, language_model
-from actadd.models.verification import PROPERTIES, examine, verify
+from actadd.models.verification.verify import PROPERTIES, examine, verify
 from actadd.pipeline.plan import Plan
 from builders import tiny
 from builders.families import tiny as tiny_family

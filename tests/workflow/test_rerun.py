@@ -1,21 +1,25 @@
 """What a change reruns, and what it leaves: the real workflow on a tiny model."""
 
-import json
 import os
 import re
 import shutil
 import stat
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from actadd.base.files import read_json
+from actadd.base.kinds import Kind
+from actadd.pipeline.plan import MEASURES as MEASURE_NAMES
+from actadd.store.digests import changes_no_number, code_digest, reached
 from builders import tiny
 
 pytestmark = pytest.mark.workflow
+MEASURES = [f"actadd.measure.{name}" for name in MEASURE_NAMES]
 
 
 def edit(space, change) -> None:
@@ -159,37 +163,96 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
 )
 def test_an_edited_module_reruns_the_rules_that_use_it(space, module, first, untouched):
     path = space.folder / "workflow" / "actadd" / module
-    path.write_text(path.read_text() + "\n# edited\n")
+    # Not a comment, which changes no digest.
+    path.write_text(path.read_text() + "\nlist()\n")
     planned = space.planned()
     assert first <= set(planned)
     assert not untouched & set(planned)
 
 
-def test_digests_cover_every_module_that_a_job_loads(finished):
-    """The imports are read from the syntax tree; here they are compared with what really loads."""
-    from actadd.results.displays import FIGURE_MODULES
-    from actadd.store.digests import modules_used
+def with_every_program() -> dict:
+    """The tiny config with something for each program in workflow/programs."""
+    config = tiny.config(compute={"batch_rows": "auto"})
+    prompts = {"dataset": "texts", "first_tokens": 8}
+    conditions = config["experiments"]["ratio"]["conditions"]
+    config["experiments"]["moved"] = {
+        **{"title": "moved", "measure": "divergence", "models": ["tiny"]},
+        **{"prompts": prompts, "conditions": conditions},
+    }
+    # What it is fitted on is compared with the prompts.
+    config["experiments"]["chosen"]["scorers"] = ["words", "mood", "fluency"]
+    shape = {"layers": 2, "d_model": 16, "heads": 2, "vocabulary": 50}
+    config["overheads"] = {
+        "time": {
+            **{"positive": "a b", "negative": "c", "shapes": {"small": shape}},
+            **{"rows": 2, "tokens": 8, "repeats": 3, "warmup": 1},
+        }
+    }
+    config["lenses"] = {"reading": {"vectors": ["calm"], "models": ["tiny"], "top": 5}}
+    ours = {"experiment": "moved", "condition": "actadd", "coefficient": 1, "metric": "kl"}
+    claim = {"title": "It moves", "source": "Table 1", "test": {"above": 0}, "ours": ours}
+    config["comparison"] = {"claims": {"moves": claim}}
+    config["tables"] = {
+        "words": {"kind": "methods", "experiment": "chosen", "metrics": ["words.any"]},
+        "lens": {"kind": "lens", "lens": "reading"},
+        "overhead": {"kind": "overhead", "overhead": "time"},
+        "comparison": {"kind": "comparison"},
+    }
+    for name, table in config["tables"].items():
+        table["title"] = f"Table {name}"
+    return config
 
-    seen = set()
-    for path in (finished.folder / "imports").glob("*.json"):
-        record = read_json(path)
-        spec = json.loads(record["arguments"][record["arguments"].index("--spec") + 1])
-        modules = [record["program"]]
-        if record["program"] in ("programs.scores", "programs.validation"):
-            modules.append(f"actadd.scorers.{spec['scorer']['kind']}")
-        if record["program"] == "programs.cells":
-            modules.append(f"actadd.measure.{spec['measure']}")
-        if record["program"] == "programs.figure":
-            modules.append(f"actadd.results.figures.{FIGURE_MODULES[spec['kind']]}")
-        used = {*modules_used(*modules), "programs", "actadd", "actadd.scorers"}
-        assert set(record["modules"]) <= used, record["program"]
-        seen.add(record["program"])
-    programs = {path.stem for path in (finished.folder / "workflow/programs").glob("[a-z]*.py")}
-    # The tiny config has no experiment for these.
-    programs -= {"batch_shape", "comparison", "explorer", "lens", "overhead", "overlaps", "table"}
+
+def declares_kinds(module: str) -> bool:
+    values = vars(import_module(module)).values()
+    return any(isinstance(value, Kind) and value.module == module for value in values)
+
+
+def test_digests_cover_all_code_that_a_job_runs(tmp_path, tiny_model, monkeypatch):
+    """The imports are read from syntax trees; here they are compared with what really runs.
+
+    Every module that a job loads and every function that it calls is in its digest, or in the list
+    of what changes no number; and its digest is that of its program and of the kinds that it uses.
+    """
+    space = tiny.Workspace.create(tmp_path / "space", tiny_model, with_every_program())
+    environment = {**space.environment(), "RECORD_CALLS": "1"}
+    monkeypatch.setattr(space, "environment", lambda: environment)
+    space.run("all", "explorer", "results/tables/scorer_card.csv")
+    records = [read_json(path) for path in (space.folder / "imports").glob("*.json")]
+    for record in records:
+        program = record["program"]
+        static = reached(program).modules
+        kinds = [m for m in set(record["modules"]) - static if declares_kinds(m)]
+        if program == "programs.cells":
+            kinds += [m for m in record["modules"] if m in MEASURES]
+        code = reached(program, *kinds)
+        called = [tuple(each) for each in record["called"]]
+        assert (program, "work") in called
+        missing = {
+            module
+            for module in record["modules"]
+            if module not in code.modules and not changes_no_number(module)
+        } | {
+            f"{module}.{name}"
+            for module, name in ((module, name.split(".")[0]) for module, name in called)
+            # What runs when the module is imported counts with the module.
+            if not name.startswith("<")
+            and (module, name) not in code.definitions
+            and not changes_no_number(f"{module}.{name}")
+        }
+        assert not missing, program
+        if program != "programs.fetch":
+            assert code_digest(program, *kinds) in asked(record, space.folder), (program, kinds)
+    programs = {path.stem for path in (space.folder / "workflow/programs").glob("[a-z]*.py")}
     # On a CPU the rule `model` verifies.
     programs -= {"verification"}
-    assert seen == {f"programs.{name}" for name in programs}
+    assert {record["program"] for record in records} == {f"programs.{name}" for name in programs}
+
+
+def asked(record: dict, folder: Path) -> str:
+    """What a program was told, by its arguments and by the files of JSON that these name."""
+    files = [folder / argument for argument in record["arguments"] if argument.endswith(".json")]
+    return " ".join([*record["arguments"], *(file.read_text() for file in files if file.exists())])
 
 
 def failing_once(space, program: str) -> dict[str, str]:

@@ -186,7 +186,8 @@ def model(
                 field = Field(option.default, alias=name, validate_default=True, **about)
             fields[f"{name}_"] = (typed, field)
         name = f"{declaration.__name__}-{kind}" if kind else declaration.__name__
-        made = create_model(name, __config__=SETTINGS, __doc__="", **fields)
+        module = declaration.__module__
+        made = create_model(name, __config__=SETTINGS, __module__=module, __doc__="", **fields)
         _MODELS[declaration, key, kind] = made
     return _MODELS[declaration, key, kind]
 

@@ -130,9 +130,9 @@ def device_of(module: nn.Module) -> torch.device:
     """
     hook = getattr(module, "_hf_hook", None)
     for each in getattr(hook, "hooks", [hook]):
-        place = getattr(each, "execution_device", None)
-        if place is not None:
-            return torch.device(place)
+        device = getattr(each, "execution_device", None)
+        if device is not None:
+            return torch.device(device)
     return next(module.parameters()).device
 
 

@@ -57,11 +57,11 @@ class Tokens:
 
         bos: the token put in front of every text, if it is not the tokenizer's own `bos_token`.
         pad: what a shorter contrast prompt is filled with, if it is not BOS.
-        Raises UserError if it is no tokenizer of transformers, or there is no such token.
+        Raises UserError if it is not a tokenizer of transformers, or there is no such token.
         """
         if not hasattr(tokenizer, "added_tokens_decoder"):
             raise UserError(
-                f"{type(tokenizer).__name__} is no tokenizer of transformers; load it with "
+                f"{type(tokenizer).__name__} is not a tokenizer of transformers; load it with "
                 "AutoTokenizer.from_pretrained(...)"
             )
         reader = LoadedTokenizer(tokenizer)
@@ -123,7 +123,7 @@ class Tokens:
             return [self.bos_id, *(self.pieces(prompt) if prompt else [])]
         if not is_prompt(prompt):
             raise UserError(
-                f"{shown(prompt)} is no prompt; write a text, a list of messages, such as "
+                f"{shown(prompt)} is not a prompt; write a text, a list of messages, such as "
                 "[{'role': 'user', 'content': 'Hello'}], or a list of token ids"
             )
         messages = [item for item in prompt if isinstance(item, Mapping)]
@@ -172,7 +172,7 @@ class Tokens:
             has_name = token_id >= 0 and self._reader.name_of(token_id) is not None
             if not (0 <= token_id < self._rows if self._rows else has_name):
                 domain = f"from 0 to {self._rows - 1}" if self._rows else "of its tokenizer"
-                raise UserError(f"{token_id} is no token id of {self.model}; write ids {domain}")
+                raise UserError(f"{token_id} is not a token id of {self.model}; write ids {domain}")
         return [int(token_id) for token_id in ids]
 
     def split(self, text: str, continuation: str, prefix: str = "") -> tuple[list[int], list[int]]:
@@ -181,21 +181,20 @@ class Tokens:
         Both are read as one text: some tokenizers put a space before every text, also before a
         continuation that is encoded alone. A token across the border counts to the continuation.
         """
-        own = self.encode(text, prefix)
+        prompt_ids = self.encode(text, prefix)
         if not continuation:
-            return own, []
+            return prompt_ids, []
         if self.chat_template is None:
             whole = self.encode(text + continuation, prefix)
         else:
             after = self.pieces(continuation)
             if self._literal and after != self._reader.encode(continuation):
                 # Beside what the template writes, it would be read as a special token.
-                return own, after
+                return prompt_ids, after
             messages = [{"role": "user", "content": prefix + text}]
             whole = self._one_bos(self._prepared.chat(messages, continuation))
-        shared = sum(
-            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(own, whole, strict=False))
-        )
+        common = takewhile(lambda pair: pair[0] == pair[1], zip(prompt_ids, whole, strict=False))
+        shared = sum(1 for _ in common)
         return whole[:shared], whole[shared:]
 
     def pieces(self, text: str) -> list[int]:

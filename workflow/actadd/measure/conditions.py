@@ -334,15 +334,26 @@ def _spell_out(
     strength = options.pop("coefficient")
     if strength.default is not MISSING:
         entry.setdefault("coefficient", strength.default)
-    own = [each.name for each in fields(Addition)]
+    names = [each.name for each in fields(Addition)]
     swept = swept_keys(entry)
     for values in product(*(_many(entry.get(name)) for name in swept)):
         spelled = {**entry, **dict(zip(swept, values, strict=True))}
-        given = {name: value for name, value in spelled.items() if value is not None}
+        stated = {name: value for name, value in spelled.items() if value is not None}
         yield Addition(
-            **{name: given[name] for name in own if name in given},
-            options={name: given[name] for name in options if name in given},
+            **{name: stated[name] for name in names if name in stated},
+            options={name: stated[name] for name in options if name in stated},
         )
+
+
+def modules_of(entries: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    """Modules of the methods and operations that an experiment's `conditions` use, sorted."""
+    methods = {METHODS[entry["method"]].module for entry in entries.values()}
+    operations = {
+        OPERATIONS[addition.get("operation", DEFAULT_OPERATION)].module
+        for entry in entries.values()
+        for addition in entry.get("additions", [])
+    }
+    return tuple(sorted(methods | operations))
 
 
 def vectors_needed(

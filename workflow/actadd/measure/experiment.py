@@ -125,13 +125,13 @@ class Experiment:
         prompts.first_tokens cuts each text to so many of the model's own tokens, BOS included.
         Raises UserError if no row is left.
         """
-        wanted = self.spec["prompts"]
-        table = datasets.read(file, wanted["split"], f"{self.key}.prompts.split")
-        if wanted.get("targets") == "single_token":
+        prompts = self.spec["prompts"]
+        table = datasets.read(file, prompts["split"], f"{self.key}.prompts.split")
+        if prompts.get("targets") == "single_token":
             table = self._single_token(table)
-        table = datasets.chosen(table, wanted, f"{self.key}.prompts")
-        if wanted.get("first_tokens"):
-            cut = [self.tokens.cut(text, wanted["first_tokens"]) for text in table["text"]]
+        table = datasets.chosen(table, prompts, f"{self.key}.prompts")
+        if prompts.get("first_tokens"):
+            cut = [self.tokens.cut(text, prompts["first_tokens"]) for text in table["text"]]
             table = table.assign(text=pd.Series(cut, dtype="string"))
         if "origin" in table:
             self._origins |= dict(zip(table["text"], table["origin"], strict=True))
@@ -139,31 +139,31 @@ class Experiment:
 
     def _single_token(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows with a target of one token (the paper's code, ConceptNet); counts the others."""
-        kept = []
+        single = []
         for text, target in zip(table["text"], table["target"].fillna(""), strict=True):
             with named(f"{self.key}: prompt {shown(text)}"):
-                kept.append(len(self._split(text, target, "")[1]) == 1)
-        self.left_out = kept.count(False)
+                single.append(len(self._split(text, target, "")[1]) == 1)
+        self.left_out = single.count(False)
         if self.left_out:
             print(
-                f"{self.key}.prompts.targets: {self.left_out} of {len(kept)} texts are left out: "
+                f"{self.key}.prompts.targets: {self.left_out} of {len(single)} texts are left out: "
                 f"{self.tokens.model} does not read their target as a single token",
                 flush=True,
             )
-        return table[np.array(kept, bool)]
+        return table[np.array(single, bool)]
 
     def rows(self, condition: Condition, texts: pd.DataFrame) -> list[int]:
         """Numbers of the texts that a condition is run on: all, or those of its group."""
         if condition.group is None:
             return list(range(len(texts)))
-        found = np.flatnonzero(texts["group"] == condition.group).tolist()
-        if not found:
-            there = ", ".join(sorted(set(texts["group"].dropna()))) or "none"
+        rows = np.flatnonzero(texts["group"] == condition.group).tolist()
+        if not rows:
+            groups = ", ".join(sorted(set(texts["group"].dropna()))) or "none"
             raise UserError(
                 f"{self.key}.conditions.{condition.name}.group: no text has the group "
-                f"{condition.group!r}; there are: {there}"
+                f"{condition.group!r}; there are: {groups}"
             )
-        return found
+        return rows
 
     def vector(self, addition: Addition, draw: int | None = None) -> np.ndarray:
         """An addition's vector, scaled to the injection layer's norm if it says so.
@@ -211,13 +211,13 @@ class Experiment:
         targets = targets or [""] * len(texts)
         for text, target in zip(texts, targets, strict=True):
             origin = self._origins.get(text)
-            place = f"{self.key}: prompt {shown(text)}" + (f" ({origin})" if origin else "")
-            with named(place):
+            at = f"{self.key}: prompt {shown(text)}" + (f" ({origin})" if origin else "")
+            with named(at):
                 ids, target_ids = self._split(*self._behind(prefix, text, target))
                 self._check_length(len(ids) + len(target_ids), text, targets)
             for addition in condition.additions:
                 vector = self.vector(addition, condition.draw)
-                with named(place, f" (vector {addition.vector})"):
+                with named(at, f" (vector {addition.vector})"):
                     aligned(addition.position, len(vector), len(ids))
             rows.append((ids, target_ids))
         return rows
@@ -260,14 +260,14 @@ class Experiment:
 
     def changed(self, condition: Condition, prompt: int, total: int | None = None) -> set[int]:
         """Positions that are changed in a text of `total` tokens, its first `prompt` the prompt."""
-        found: set[int] = set()
+        positions: set[int] = set()
         for addition in condition.additions:
-            found.update(
+            positions.update(
                 aligned(addition.position, len(self.vector(addition, condition.draw)), prompt)
             )
             if addition.phase == "every_step":
-                found.update(range(prompt, total or prompt))
-        return found
+                positions.update(range(prompt, total or prompt))
+        return positions
 
     def contrast(self, condition: Condition, texts: list[str]) -> list[list[int]]:
         """Token ids of each text in the contrasted context, if the condition has one."""

@@ -68,8 +68,8 @@ def measure(
     labels = _labels(experiment, cells.keys)
     if shard is not None:
         first, count = shard
-        wanted = range(first, len(cells.keys), count)
-        failed = fill(cell_store, cells.keys, labels, cells.compute, wanted)
+        indices = range(first, len(cells.keys), count)
+        failed = fill(cell_store, cells.keys, labels, cells.compute, indices)
     else:
         check_filled(cell_store, cells.keys, shards)
         failed = {i: why for i, key in enumerate(cells.keys) if (why := cell_store.failure(key))}
@@ -86,11 +86,11 @@ def measure(
 
 def _labels(experiment: Experiment, keys: Sequence[str]) -> list[str]:
     """The conditions' labels; those that several go by, as of a sweep of seeds, with the cell."""
-    own = [condition.label for condition in experiment.conditions]
-    times = Counter(own)
+    labels = [condition.label for condition in experiment.conditions]
+    times = Counter(labels)
     return [
         label if times[label] == 1 else f"{label} {key[:16]}"
-        for label, key in zip(own, keys, strict=True)
+        for label, key in zip(labels, keys, strict=True)
     ]
 
 

@@ -69,7 +69,7 @@ def check_causal(config: Any, key: str, trusted: bool) -> None:
         )
     if kind not in tables.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise UserError(
-            f"{key}: {kind} is no causal language model of transformers (AutoModelForCausalLM), "
+            f"{key}: {kind} is not a causal language model of transformers (AutoModelForCausalLM), "
             "which steering needs; take one such as gpt2, llama or qwen2"
         )
     encoders = {*tables.MODEL_FOR_MASKED_LM_MAPPING_NAMES, "bert-generation"}

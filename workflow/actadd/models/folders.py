@@ -40,7 +40,7 @@ def check_folder(folder: Path, key: str, pickled: str | None = None) -> None:
     is not to convert them; "" where they may be read.
     """
     if not folder.is_dir():
-        raise UserError(f"{key}: {folder} is no folder; name the checkpoint's folder")
+        raise UserError(f"{key}: {folder} is not a folder; name the checkpoint's folder")
     files = [path for path in folder.iterdir() if path.is_file()]
     if not any(folder.iterdir()):
         raise UserError(f"{key}: {folder} is empty; name the folder of a checkpoint")
@@ -125,7 +125,7 @@ def _what_it_is(folder: Path, where: Path) -> str | None:
     if has("config.yaml") and any(folder.glob("*.nemo")):
         return "a NeMo checkpoint; convert it to transformers' form"
     return (
-        "no config.json, so it is no checkpoint of transformers; name the folder that "
+        "no config.json, so it is not a checkpoint of transformers; name the folder that "
         "save_pretrained wrote"
     )
 
@@ -164,7 +164,9 @@ def _config(folder: Path, where: Path, key: str) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{key}: {where}/config.json is no JSON ({error}); get it anew") from error
+        raise UserError(
+            f"{key}: {where}/config.json is not valid JSON ({error}); get it anew"
+        ) from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise UserError(
             f"{key}: {where}/config.json names no model_type, such as gpt2 or llama; add it, or "
@@ -227,7 +229,7 @@ def weight_files(folder: Path, first: str | None = None) -> list[Path]:
     try:
         names = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no index of weights; get it anew") from error
+        raise UserError(f"{path} is not an index of weights; get it anew") from error
     absent = {name for name in names if "/" in name or not (folder / name).is_file()}
     if absent or not names:
         raise UserError(f"{path} names what is not there: {some(absent)}; get every file")

@@ -71,11 +71,11 @@ def _gguf_header(path: Path, key: str) -> tuple[dict[str, Any], dict[str, int]]:
         architecture = metadata["general.architecture"]
     except (ValueError, IndexError, KeyError, OverflowError) as error:
         raise UserError(
-            f"{key}: {path.name} is no GGUF file, or cut short or damaged "
+            f"{key}: {path.name} is not a GGUF file, or is cut short or damaged "
             f"({path.stat().st_size:_} bytes; {str(error)[:100]}); get it anew"
         ) from error
-    kept = ("general.type", "split.count")
-    values = {name: metadata[name] for name in kept if name in metadata}
+    names = ("general.type", "split.count")
+    values = {name: metadata[name] for name in names if name in metadata}
     elements = {tensor.name: int(tensor.n_elements) for tensor in reader.tensors}
     return {"architecture": architecture, **values}, elements
 
@@ -89,7 +89,7 @@ def load_gguf(folder: Path, key: str) -> tuple[Any, Path]:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     path, architecture, elements = gguf_file(folder, key)
-    options = {"gguf_file": path.name, "trust_remote_code": False}
+    options: dict[str, Any] = {"gguf_file": path.name, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(folder, **options)
     except Exception as error:

@@ -149,7 +149,7 @@ def _facts(spec: dict[str, Any], source: Path, folder: Path) -> tuple[dict[str, 
 def checked(folder: Path, spec: dict[str, Any]) -> Any:
     """The model of a folder on the device meta, loaded as `load` does.
 
-    Raises UserError if it is no causal language model or its weights are not whole.
+    Raises UserError if it is not a causal language model or its weights are not whole.
     """
     from transformers import AutoModelForCausalLM
 
@@ -162,4 +162,4 @@ def checked(folder: Path, spec: dict[str, Any]) -> Any:
 
 def parameters_of(folder: Path) -> int:
     """Numbers in a prepared model's weights, tied ones once."""
-    return checked(folder, {"name": folder.name}).num_parameters()
+    return int(checked(folder, {"name": folder.name}).num_parameters())

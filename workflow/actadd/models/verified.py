@@ -12,7 +12,7 @@ from actadd.engine.drawing import generation
 from actadd.engine.drawing.generation import GREEDY
 from actadd.engine.drawing.sampling import Sampling
 from actadd.engine.steering import Additions
-from actadd.models.verification import ensure
+from actadd.models.verification.verify import ensure
 
 
 @torch.inference_mode()

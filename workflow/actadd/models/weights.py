@@ -57,20 +57,20 @@ def load_whole(
     options = {"trust_remote_code": False, **options}
     trusted = options.pop("trust_remote_code")
     with _loading(key, folder):
-        model, told = auto.from_pretrained(
+        model, loading = auto.from_pretrained(
             folder,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
             trust_remote_code=trusted,
             **options,
         )
-    missing = set(told["missing_keys"])
+    missing = set(loading["missing_keys"])
     if missing and output is not None:
         unused = _unused(model, missing, output)
         if unused:
             print(f"{key}: {some(unused)} is not in {folder}, and is not used", flush=True)
         missing -= unused
-    _check(model, folder, key, missing, set(told["unexpected_keys"]), told["mismatched_keys"])
+    _check(model, folder, key, missing, set(loading["unexpected_keys"]), loading["mismatched_keys"])
     return model
 
 
@@ -80,7 +80,7 @@ def check_whole(auto: Any, folder: Path, key: str, trusted: bool) -> Any:
     Tensors that the model ties and that the files hold twice are compared. The files' headers are
     read and every number is looked at once; memory for the largest tensor is all that it takes.
     """
-    options = {"use_safetensors": True, "trust_remote_code": trusted}
+    options: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": trusted}
     model = load_whole(auto, folder, key, device_map="meta", **options)
     tied = model.all_tied_weights_keys.items()
     if any(model.get_parameter(a) is not model.get_parameter(b) for a, b in tied):
@@ -115,7 +115,10 @@ def last_hidden_state(model: Any) -> "torch.Tensor":
     import torch
 
     ids = torch.arange(4)[None] % model.config.vocab_size
-    return model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+    state: torch.Tensor = model(
+        input_ids=ids, attention_mask=torch.ones_like(ids)
+    ).last_hidden_state
+    return state
 
 
 def _unused(model: Any, names: set[str], output: "Callable[[Any], torch.Tensor]") -> set[str]:
@@ -145,13 +148,13 @@ def _check(
         why = _diagnosis(model, missing, unexpected)
         raise UserError(f"{head}: it lacks {counted(missing)}, such as {listed}.\n{why}")
     if mismatched:
-        name, stored, wanted = min(mismatched, key=lambda item: item[0])
+        name, stored, shape = min(mismatched, key=lambda item: item[0])
         raise UserError(
-            f"{head}: {name} has the shape {list(stored)}, and config.json asks for {list(wanted)}"
+            f"{head}: {name} has the shape {list(stored)}, and config.json asks for {list(shape)}"
             f"{f' ({len(mismatched)} such tensors)' if len(mismatched) > 1 else ''}; take the "
             "config.json that belongs to the weights"
         )
-    prefixed = unexpected and _prefixed(folder, f"{model.base_model_prefix}.")
+    prefixed = bool(unexpected) and _prefixed(folder, f"{model.base_model_prefix}.")
     strange = {name for name in unexpected if _changes(model, name, prefixed)}
     if strange:
         message = f"{head}: it has no room for {counted(strange)}, such as {some(strange, 2)}."
@@ -203,9 +206,9 @@ def _diagnosis(model: Any, missing: set[str], strange: set[str]) -> str:
             return f"Their names hold {prefix!r}, as those of {kind} do; {remedy}"
     if any(QUANTIZED.search(name) for name in strange):
         return "They look quantized; take the checkpoint that they were made from"
-    wanted = sorted(missing - {"lm_head.weight"})[:9]
+    expected = sorted(missing - {"lm_head.weight"})[:9]
     for name in sorted(strange):
-        for ending in wanted:
+        for ending in expected:
             if name.endswith(f".{ending}"):
                 prefix = name.removesuffix(ending)
                 return f"Their names begin with {prefix!r}; save the model without what wraps it"
@@ -224,7 +227,7 @@ def _diagnosis(model: Any, missing: set[str], strange: set[str]) -> str:
 def vocabulary(model: Any) -> int:
     """How many token ids a model both reads and predicts."""
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
-    return min(table.weight.shape[0] for table in tables if table is not None)
+    return min(int(table.weight.shape[0]) for table in tables if table is not None)
 
 
 def _check_numbers(paths: list[Path], key: str) -> None:

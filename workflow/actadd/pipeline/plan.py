@@ -7,7 +7,7 @@ the config names.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -17,12 +17,13 @@ from actadd.base.files import canonical, sha256_file
 from actadd.base.kinds import plugin_files
 from actadd.config.licences import terms, unaccepted
 from actadd.data.readers.kinds import READERS, possible_readers
-from actadd.measure.conditions import at_depth, expand, vectors_needed
+from actadd.measure.conditions import at_depth, expand, modules_of, vectors_needed
 from actadd.measure.measures import MEASURES
 from actadd.pipeline.program import job_digest
 from actadd.results.displays import needs
 from actadd.scorers.kinds import SCORERS, asks, metrics, reads
 from actadd.store.digests import code_digest
+from actadd.vectors.kinds import VECTOR_KINDS
 
 
 @dataclass(frozen=True)
@@ -201,14 +202,16 @@ class Plan:
         }
         key = ("activations", model, contrast)
         above = {"model": self.model(model), **self.verification(model)}
-        return self._job(key, ("programs.activations",), spec, **above)
+        modules = ("programs.activations", VECTOR_KINDS[spec["contrast"]["kind"]].module)
+        return self._job(key, modules, spec, **above)
 
     def vectors(self, model: str, vector: str) -> Job:
         spec = {"vector": {**self.config["vectors"][vector], "name": vector}}
         if spec["vector"]["kind"] == "file":
             spec["sha256"] = sha256_file(self.root / spec["vector"]["file"])
         above = self.activations(model, self.contrast(vector))
-        return self._job(("vectors", model, vector), ("programs.vectors",), spec, activations=above)
+        modules = ("programs.vectors", VECTOR_KINDS[spec["vector"]["kind"]].module)
+        return self._job(("vectors", model, vector), modules, spec, activations=above)
 
     # --- experiments -----------------------------------------------------------------------------
 
@@ -250,7 +253,7 @@ class Plan:
         above = {
             "model": self.model(model),
             **self.verification(model),
-            **(self.batch_shape(model) if entry["measure"] != "divergence" else {}),
+            **(self.batch_shape(model) if MEASURES[entry["measure"]].batched else {}),
             "prompts": self.dataset(entry["prompts"]["dataset"]),
             **{
                 f"vector {vector}": self.vectors(model, vector)
@@ -297,14 +300,14 @@ class Plan:
             "compute": self._compute(model),
             "batch_rows": self.config["compute"]["batch_rows"],
         }
-        if entry["measure"] == "completions":
-            fields = ("samples", "max_new_tokens", "sampling")
-            spec |= {field: entry[field] for field in fields} | {"seed": self.config["seed"]}
-        if entry["measure"] == "divergence":
-            spec["watch"] = entry.get("watch", [])
+        measure = MEASURES[entry["measure"]]
+        keys = [option.name for option in fields(measure.options)]
+        spec |= {key: entry[key] for key in keys if key in entry}
+        if measure.draws:
+            spec["seed"] = self.config["seed"]
         return self._job(
             ("cells", model, experiment),
-            ("programs.cells", MEASURES[entry["measure"]].module),
+            ("programs.cells", measure.module, *modules_of(entry["conditions"])),
             spec,
             **self._above_experiment(model, experiment),
         )
@@ -405,10 +408,10 @@ class Plan:
         for scorer in entry.get("scorers", []):
             above[f"scores {scorer}"] = self.scores(model, experiment, scorer)
         spec = {"measure": entry["measure"]}
-        if entry["measure"] == "logprobs":
-            spec["ranks"] = entry["ranks"]
-            spec |= {"mask": entry["mask"]} if "mask" in entry else {}
-        if entry["measure"] == "completions":
+        measure = MEASURES[entry["measure"]]
+        keys = [option.name for option in fields(measure.summary)]
+        spec |= {key: entry[key] for key in keys if key in entry}
+        if measure.draws:
             spec["shares"] = {name: self._shares(name) for name in entry.get("scorers", [])}
         return self._job(("summary", model, experiment), ("programs.summary",), spec, **above)
 

@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from actadd.base.kinds import Kind, Kinds, Rule, build, option
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Rules that several scorers share.
-CUT = {"minimum": 0, "maximum": 1}
-ENDPOINT = {
+CUT: dict[str, Any] = {"minimum": 0, "maximum": 1}
+ENDPOINT: dict[str, Any] = {
     "title": "an http address without a password or key (name the key's variable in key_env)",
     "pattern": r"^https?://[^\s@?#]+\Z",
     "secret": True,
 }
-VARIABLE = {
+VARIABLE: dict[str, Any] = {
     "title": "the name of the environment variable that holds the key, not the key itself",
     "pattern": r"^[A-Z][A-Z0-9_]*\Z",
     "secret": True,
@@ -38,7 +38,12 @@ NOT_BLANK = Rule(title="a text that is not blank", pattern=r"\S")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Keys of every scorer."""
+    """Keys of every scorer.
+
+    LABELS: those that change no score, so that they are in no cell's key.
+    """
+
+    LABELS: ClassVar[tuple[str, ...]] = ("note",)
 
     note: str | None = option("What captions and the scorer card say of it.", None)
 
@@ -62,6 +67,8 @@ class Validation:
 @dataclass(frozen=True, kw_only=True)
 class ValidatedOptions(Options):
     """Keys of a scorer that can be compared with human labels."""
+
+    LABELS = (*Options.LABELS, "validate")
 
     validate: Validation | None = option("Comparison with human labels, for the scorer card.", None)
 
@@ -107,6 +114,7 @@ class Scorer(Kind):
     DataFrame with `text` and `label`.
     """
 
+    options: type[Options]
     metrics: Mapping[str, bool] | Callable[[Any], Mapping[str, bool]]
     reads: Literal["classifier", "model", "source"] | None = None
     asks: bool = False

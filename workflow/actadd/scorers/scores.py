@@ -22,13 +22,9 @@ from actadd.data import datasets
 from actadd.scorers.kinds import SCORERS, Validation, metrics
 from actadd.store.cells import CellStore, Made, cell_key, check_filled, fill
 
-# Keys of a scorer's entry that change no score. The name of its model or source is left out too:
-# what these hold is in the key of its cells.
-LABELS = ("name", "note", "validate", "fit", "answers", "key_env", "per_second", "timeout")
-
 
 def _inputs_digest(inputs: Path | None) -> str | None:
-    """What a scorer's own files are, for the key of its cells."""
+    """Digest of the files that a scorer reads, for the keys of its cells."""
     if inputs is None:
         return None
     record = inputs / "model.json"
@@ -51,7 +47,8 @@ def keyed(
     """
     kind = SCORERS[entry["kind"]]
     read = _inputs_digest(inputs)
-    labels = {*LABELS, kind.reads}
+    # The name of a model or source is left out too: its content is in the key.
+    labels = {"name", "answers", kind.reads, *kind.options.LABELS}
     determinant = {name: value for name, value in entry.items() if name not in labels}
     for group in read_cells(completions, ["condition", "cell", *TEXTS]):
         texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
@@ -69,7 +66,7 @@ def score_completions(
     shard: tuple[int, int] | None = (0, 1),
     shards: Sequence[Path] = (),
 ) -> dict[str, Any]:
-    """Scores every completion with one scorer, cell by cell, and writes one Parquet table.
+    """Score every completion with one scorer, cell by cell, and write one Parquet table.
 
     spec: {scorer: its config entry}. shard, shards, output: as for `measurement.measure`.
     Rows are those of `completions`, in order: condition, cell, prompt_id, sample, the scorer's
@@ -80,15 +77,15 @@ def score_completions(
     rows = ["condition", "cell", "prompt_id", "sample"]
     columns = [*rows, *TEXTS]
     entry = spec["scorer"]
-    keys, shown, broken = [], [], {}
+    keys, names, failures = [], [], {}
     for index, (key, group) in enumerate(keyed(entry, completions, inputs)):
         keys.append(key)
-        shown.append(f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}")
+        names.append(f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}")
         if pd.notna(group["failed"].iloc[0]):
-            broken[index] = str(group["failed"].iloc[0])
+            failures[index] = str(group["failed"].iloc[0])
 
-    def compute(wanted: list[int]) -> Iterator[Made]:
-        chosen = set(wanted)
+    def compute(indexes: list[int]) -> Iterator[Made]:
+        chosen = set(indexes)
         for index, group in enumerate(read_cells(completions, columns)):
             if index in chosen:
                 try:
@@ -98,30 +95,30 @@ def score_completions(
                     yield index, error
 
     cell_store = CellStore(store)
-    whole = [index for index in range(len(keys)) if index not in broken]
+    complete = [index for index in range(len(keys)) if index not in failures]
     if shard is not None:
         first, count = shard
-        failed = fill(cell_store, keys, shown, compute, whole[first::count])
+        failed = fill(cell_store, keys, names, compute, complete[first::count])
     else:
-        check_filled(cell_store, [keys[index] for index in whole], shards)
-        failed = {i: why for i in whole if (why := cell_store.failure(keys[i]))}
+        check_filled(cell_store, [keys[index] for index in complete], shards)
+        failed = {i: why for i in complete if (why := cell_store.failure(keys[i]))}
 
     gaps: dict[str, dict[str, int]] = {}
 
     def frames() -> Iterator[pd.DataFrame]:
         for index, group in enumerate(read_cells(completions, rows)):
-            reason = broken.get(index) or cell_store.failure(keys[index])
+            reason = failures.get(index) or cell_store.failure(keys[index])
             if reason:
-                made = pd.DataFrame(np.nan, group.index, list(metrics(entry)))
+                scored = pd.DataFrame(np.nan, group.index, list(metrics(entry)))
             else:
-                made = cell_store.found(keys[index]).to_pandas()
-                if missing := made.attrs.pop("gaps", None):
-                    gaps[shown[index]] = missing
-            yield pd.concat([group, made], axis=1).assign(
+                scored = cell_store.found(keys[index]).to_pandas()
+                if missing := scored.attrs.pop("gaps", None):
+                    gaps[names[index]] = missing
+            yield pd.concat([group, scored], axis=1).assign(
                 failed=pd.Series(reason, group.index, dtype="string")
             )
 
-    facts: dict[str, Any] = {"failed": {shown[index]: reason for index, reason in failed.items()}}
+    facts: dict[str, Any] = {"failed": {names[index]: reason for index, reason in failed.items()}}
     if output is not None:
         facts["rows"] = write_frames(output, frames(), {"failed": pa.string()})
         facts |= {"gaps": gaps} if gaps else {}
@@ -131,7 +128,7 @@ def score_completions(
 def validate(
     spec: dict[str, Any], *, texts_file: Path, inputs: Path | None, output: Path
 ) -> dict[str, Any]:
-    """Compares a scorer with human labels on a held-out split and writes the figures as JSON.
+    """Compare a scorer with human labels on a held-out split and write the figures as JSON.
 
     spec: {scorer}, whose `validate` names dataset, split, metric and the label's threshold.
     accuracy cuts the metric at its own middle (`cut`), auc and spearman need no cut; all three are
@@ -162,8 +159,8 @@ def validate(
 
     # A judge may have no answer for a text.
     scored = metric.notna().to_numpy()
-    found = {"all": figures(scored)}
+    results = {"all": figures(scored)}
     for group in sorted(texts["group"].dropna().unique()):
-        found[str(group)] = figures((texts["group"] == group).to_numpy() & scored)
-    write_json(output, found)
+        results[str(group)] = figures((texts["group"] == group).to_numpy() & scored)
+    write_json(output, results)
     return {"rows": len(texts)}

@@ -60,14 +60,16 @@ class _Passing(Exception):
 class _Refused(Exception):
     """The server refuses this request; it would again."""
 
-    def __init__(self, status: int, said: str):
-        super().__init__(f"{status}: {said}")
-        self.status, self.said = status, said
+    def __init__(self, status: int, message: str):
+        super().__init__(f"{status}: {message}")
+        self.status = status
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions(ValidatedOptions):
     """Keys of every scorer that asks a server."""
+
+    LABELS = (*ValidatedOptions.LABELS, "key_env", "timeout", "per_second")
 
     url: str = option("Address of the server.", **ENDPOINT)
     key_env: str | None = option(
@@ -236,7 +238,7 @@ def _post(
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
     from tenacity.wait import wait_exponential
 
-    def shown(text: str) -> str:
+    def safe(text: str) -> str:
         # A server may quote the key that it refuses.
         return excerpt(without_secrets(text.replace(key, "***") if key else text), 300)
 
@@ -276,38 +278,38 @@ def _post(
                     auth=lambda request: request,
                 )
                 if 300 <= reply.status_code < 400:
-                    moved = shown(reply.headers.get("Location", "another address"))
+                    moved = safe(reply.headers.get("Location", "another address"))
                     raise _Refused(reply.status_code, f"it has moved to {moved}")
                 if reply.status_code != 200:
-                    _fail(options, job, reply.status_code, shown(reply.text), _wait(reply))
+                    _fail(options, job, reply.status_code, safe(reply.text), _wait(reply))
                 try:
                     value = reply.json()
                 except (ValueError, RecursionError) as error:
-                    message = f"200 with what is no JSON: {shown(reply.text)!r}"
+                    message = f"200 with what is no JSON: {safe(reply.text)!r}"
                     raise _Passing(message) from error
                 # Some servers put an error of those behind them into a good reply.
                 inner = value.get("error") if isinstance(value, dict) else None
                 if inner and "choices" not in value:
                     code = str(inner.get("code") if isinstance(inner, dict) else None)
                     status = int(code) if code.isdecimal() else 400
-                    _fail(options, job, status, shown(reply.text), 0)
+                    _fail(options, job, status, safe(reply.text), 0)
                 return value
             except requests.RequestException as error:
-                raise _Passing(shown(str(error))) from error
+                raise _Passing(safe(str(error))) from error
 
 
-def _fail(options: ServerOptions, job: Job, status: int, said: str, wait: float) -> None:
-    """Raises what a reply with an error's status amounts to."""
-    if status in UNPAID and SPENT.search(said):
-        raise _Refused(status, said)
-    if status in PASSING or status >= 500 or (status == 403 and RATE.search(said)):
+def _fail(options: ServerOptions, job: Job, status: int, message: str, wait: float) -> None:
+    """Raise the error that a reply with such a status means."""
+    if status in UNPAID and SPENT.search(message):
+        raise _Refused(status, message)
+    if status in PASSING or status >= 500 or (status == 403 and RATE.search(message)):
         if wait > PATIENCE:
             raise UserError(
                 f"{_where(options, job)} answered {status} and asks for a pause of {wait:.0f} s; "
                 "run again after it, the answers so far are kept"
             )
-        raise _Passing(f"{status} {said}", wait)
-    raise _Refused(status, said)
+        raise _Passing(f"{status} {message}", wait)
+    raise _Refused(status, message)
 
 
 def _wait(reply: Any) -> float:

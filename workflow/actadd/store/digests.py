@@ -32,7 +32,7 @@ NO_NUMBERS = {
     "actadd.base.kinds.Rule": "says what is checked of a config",
     "actadd.base.locks": "lets one process wait for another",
     "actadd.base.progress": "prints how far a job is",
-    "actadd.models.verification.ensure": "refuses a model that is steered wrongly",
+    "actadd.models.verification.verify.ensure": "refuses a model that is steered wrongly",
     "actadd.pipeline": "parses arguments, waits for a device, checks inputs, writes records",
     "actadd.store": "keeps tables under keys and says what is outdated",
 }
@@ -88,6 +88,11 @@ class Code:
 def _in(names: Iterable[str], name: str) -> bool:
     """Whether a dotted name is one of `names`, or a part of one."""
     return any(name == each or name.startswith(f"{each}.") for each in names)
+
+
+def changes_no_number(name: str) -> bool:
+    """Whether a dotted name is in NO_NUMBERS, or a part of what is."""
+    return _in(NO_NUMBERS, name)
 
 
 class _Search:

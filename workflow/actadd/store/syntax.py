@@ -21,6 +21,8 @@ from actadd.base.files import read_json, write_json
 # Functions whose arguments are text for people, where the call is a statement of its own.
 PRINTING = ("print",)
 LOGGERS = ("logging", "logger", "log", "warnings")
+# What declares a config key and its rule -> how many first arguments are text for people.
+DESCRIBING = {"option": 1, "Rule": 0}
 # With more parsed files than this the cache begins anew.
 CACHED_FILES = 2000
 
@@ -67,9 +69,11 @@ class _Messages(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        if isinstance(node.func, ast.Name) and node.func.id == "option":
-            node.args = node.args[1:]
-            node.keywords = [word for word in node.keywords if word.arg != "description"]
+        name = getattr(node.func, "id", None)
+        if name in DESCRIBING:
+            node.args = node.args[DESCRIBING[name] :]
+            text = ("description", "title")
+            node.keywords = [word for word in node.keywords if word.arg not in text]
         return self.generic_visit(node)
 
     def _without_docstring(self, node: ast.AST) -> ast.AST:

@@ -65,7 +65,7 @@ def steering_vector(
     import torch
 
     from actadd.engine.tokens import Tokens, is_prompt
-    from actadd.models.verification import ensure
+    from actadd.models.verification.verify import ensure
     from actadd.vectors.activations import contrast_streams
 
     one = is_prompt(positive)

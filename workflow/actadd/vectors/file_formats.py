@@ -93,7 +93,7 @@ def _format(path: Path, format: str | None) -> str:
         format = by_ending.get(path.suffix)
         if format is None:
             raise UserError(
-                f"{path}: what ends in {path.suffix!r} is no known format; name one of "
+                f"{path}: what ends in {path.suffix!r} is not a known format; name one of "
                 f"{', '.join(FORMATS)}, or let it end in {', '.join(by_ending)}"
                 + (UNREAD if path.suffix in PICKLES else "")
             )

@@ -17,10 +17,12 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Chat:
-    chat: Annotated[str, Rule(min_length=1, max_length=2000)] | list[Message] = option(
+    chat: (
+        Annotated[str, Rule(min_length=1, max_length=2000)]
+        | Annotated[list[Message], Rule(min_length=1, max_length=20)]
+    ) = option(
         "What a user says, or messages, written by the model's own chat template up to the answer.",
         title="a text, or messages such as [{ role: user, content: Hello }]",
-        min_length=1,
     )
 
 
@@ -33,13 +35,18 @@ class TokenIds:
     )
 
 
-# A prompt of a pair may be empty: it is BOS alone.
-PairPrompt = Annotated[str, Rule(max_length=2000)] | Chat | TokenIds
-SolePrompt = (
+CHAT = "{ chat: TEXT }, { chat: [{ role: ROLE, content: TEXT }] } or { token_ids: [1, 2] }"
+SolePrompt = Annotated[
     Annotated[str, Rule(title="a text that is not blank", max_length=300, pattern=r"\S")]
     | Chat
-    | TokenIds
-)
+    | TokenIds,
+    Rule(title=f"a text that is not blank, {CHAT}"),
+]
+# A prompt of a pair may be empty: it is BOS alone.
+PairPrompt = Annotated[
+    Annotated[str, Rule(max_length=2000)] | Chat | TokenIds,
+    Rule(title=f"a text of at most 2000 characters, {CHAT}"),
+]
 
 
 def as_prompt(entry: Any) -> Prompt:

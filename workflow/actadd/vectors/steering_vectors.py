@@ -50,8 +50,8 @@ class SteeringVectors:
 
     def __post_init__(self) -> None:
         rows = {}
-        for layer, given in sorted(self.rows.items()):
-            values = np.asarray(given)
+        for layer, array in sorted(self.rows.items()):
+            values = np.asarray(array)
             if values.dtype.kind != "f":
                 raise UserError(
                     f"layer {layer} holds numbers of type {values.dtype}, which no residual stream "
@@ -68,8 +68,10 @@ class SteeringVectors:
         object.__setattr__(self, "rows", rows)
         shapes = {values.shape for values in rows.values()}
         if len(shapes) != 1 or len(next(iter(shapes))) != 2 or 0 in next(iter(shapes)):
-            found = ", ".join(map(str, sorted(shapes))) or "none"
-            raise UserError(f"a vector needs one shape [positions, d_model]; there are: {found}")
+            raise UserError(
+                "a vector needs one shape [positions, d_model]; there are: "
+                f"{listed(sorted(shapes)) or 'none'}"
+            )
         if min(rows) < 0:
             raise UserError(f"layer {min(rows)} does not exist; layers are counted from 0")
         for layer, values in rows.items():

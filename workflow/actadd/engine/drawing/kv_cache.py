@@ -24,7 +24,8 @@ class RoomyLayer(DynamicLayer):
 
     def __init__(self, room: int) -> None:
         """room: tokens that the layer will hold in the end."""
-        super().__init__()
+        initialize: Any = super().__init__
+        initialize()
         self.room = room
         self._buffers: tuple[Tensor, Tensor] | None = None
 

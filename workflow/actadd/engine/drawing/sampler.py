@@ -51,11 +51,11 @@ def _draw(
     """The drawn tokens, and whether each row's kept mass lies within the columns given."""
     probabilities = (ordered - normaliser).double().exp()
     mass = probabilities.cumsum(dim=-1)
-    kept = torch.where(mass - probabilities > top_p, 0.0, probabilities)
-    cumulative = kept.cumsum(dim=-1)
+    nucleus = torch.where(mass - probabilities > top_p, 0.0, probabilities)
+    cumulative = nucleus.cumsum(dim=-1)
     target = (uniforms.to(cumulative) * cumulative[:, -1]).unsqueeze(-1)
     index = torch.searchsorted(cumulative, target, right=True)
-    last_kept = (kept > 0).sum(dim=-1, keepdim=True) - 1
+    last_kept = (nucleus > 0).sum(dim=-1, keepdim=True) - 1
     # Of a row that is not numbers nothing is kept; its token means nothing either.
     index = torch.minimum(index, last_kept).clamp(min=0)
     return tokens.gather(-1, index).squeeze(-1), mass[:, -1] > top_p

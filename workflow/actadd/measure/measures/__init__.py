@@ -27,7 +27,7 @@ class Cells(Protocol):
     types: "Mapping[str, pa.DataType]"
     keys: Sequence[str]
 
-    def compute(self, wanted: list[int]) -> "Iterator[tuple[int, pa.Table | CellError]]":
+    def compute(self, indices: list[int]) -> "Iterator[tuple[int, pa.Table | CellError]]":
         """The wanted cells, each as soon as it is finished, in any order."""
         ...
 

@@ -59,8 +59,8 @@ class _Completions:
         self.cells = [_Cell(experiment, condition, texts) for condition in experiment.conditions]
         self.keys = [cell.key() for cell in self.cells]
 
-    def compute(self, wanted: list[int]) -> "Iterator[Made]":
-        return _compute(self.experiment, self.cells, wanted)
+    def compute(self, indices: list[int]) -> "Iterator[Made]":
+        return _compute(self.experiment, self.cells, indices)
 
     def failed(self, index: int) -> "pa.Table":
         return self.cells[index].failed()
@@ -180,7 +180,7 @@ class _Unit(NamedTuple):
     samples: range
 
 
-def _compute(experiment: "Experiment", cells: list[_Cell], wanted: list[int]) -> "Iterator[Made]":
+def _compute(experiment: "Experiment", cells: list[_Cell], indices: list[int]) -> "Iterator[Made]":
     """The wanted cells, each as soon as its last completion is drawn."""
     from actadd.engine.batching import halving
 
@@ -193,7 +193,7 @@ def _compute(experiment: "Experiment", cells: list[_Cell], wanted: list[int]) ->
     experiment.model()
     begin()
     started = time.perf_counter()
-    yield from halving(experiment.spec["batch_rows"], wanted, draw)
+    yield from halving(experiment.spec["batch_rows"], indices, draw)
     seconds = time.perf_counter() - started
     print(f"{seconds:.2f} s, of which {spent['generating']:.2f} s generating", flush=True)
 

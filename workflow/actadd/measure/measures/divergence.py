@@ -73,10 +73,10 @@ class _Divergence:
             for condition, rows in zip(experiment.conditions, self.encoded, strict=True)
         ]
 
-    def compute(self, wanted: list[int]) -> "Iterator[Made]":
+    def compute(self, indices: list[int]) -> "Iterator[Made]":
         import numpy as np
 
-        for index in wanted:
+        for index in indices:
             condition, encoded = self.experiment.conditions[index], self.encoded[index]
             table = _cell(self.experiment, condition, self.plain, encoded, self.watched)
             finite = np.isfinite(table["kl"].to_numpy()).all()

@@ -74,8 +74,8 @@ class _Logprobs:
         ]
         self._names: dict[int, str] = {}
 
-    def compute(self, wanted: list[int]) -> "Iterator[Made]":
-        return _compute(self.experiment, self.encoded, wanted)
+    def compute(self, indices: list[int]) -> "Iterator[Made]":
+        return _compute(self.experiment, self.encoded, indices)
 
     def failed(self, index: int) -> "pa.Table":
         """One row for each text, of a token that is none."""
@@ -106,7 +106,7 @@ class _Logprobs:
 
 
 def _compute(
-    experiment: "Experiment", encoded: list[Encoded], wanted: list[int]
+    experiment: "Experiment", encoded: list[Encoded], indices: list[int]
 ) -> "Iterator[Made]":
     """The wanted cells, those on the same texts together."""
     from actadd.engine.batching import halving
@@ -125,7 +125,7 @@ def _compute(
 
     # The whole vocabulary's logits of a batch are held at once, so its texts are few.
     rows = max(1, experiment.spec["batch_rows"] // ROWS_PER_TEXT)
-    yield from halving(rows, wanted, measured)
+    yield from halving(rows, indices, measured)
 
 
 def _cells(
@@ -145,7 +145,7 @@ def _cells(
         results = swept_logprobs(
             model,
             [whole[i] for i in batch],
-            [[own] * len(batch) for own in additions],
+            [[each] * len(batch) for each in additions],
             [len(encoded[i][0]) for i in batch],
         )
         for texts, result in zip(measured, results, strict=True):

@@ -178,7 +178,7 @@ def settings(
 def addition_text(addition: Mapping[str, Any]) -> str:
     """One addition of a composite in a few words, of whichever operation."""
     layer, coefficient = addition.get("layer"), addition.get("coefficient")
-    text = str(addition.get("vector", ""))
+    text = " ".join(str(addition[name]) for name in ("operation", "vector") if name in addition)
     text += "" if layer is None else f" at {layer}"
     return text + ("" if coefficient is None else f" times {coefficient:g}")
 
@@ -188,6 +188,7 @@ def addition_details(addition: Mapping[str, Any], *more: str) -> str:
     layer, coefficient = addition.get("layer"), addition.get("coefficient")
     source_layer, position = addition.get("source_layer", layer), addition.get("position", "front")
     details = [
+        addition.get("operation", ""),
         "" if layer is None else f"layer {layer}",
         "" if coefficient is None else f"c = {coefficient:g}",
         "" if source_layer == layer else f"from layer {source_layer}",

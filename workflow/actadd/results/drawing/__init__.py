@@ -9,6 +9,7 @@ from actadd.results.drawing.marks import (
     plain_ticks,
     powers,
     say_failed,
+    split,
     unsteered_band,
     whiskers,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "series",
     "set_style",
     "shortened",
+    "split",
     "unsteered_band",
     "whiskers",
     "wrapped",

@@ -112,6 +112,16 @@ def powers(axis: Axis) -> None:
     axis.set_minor_formatter(Powers())
 
 
+Lines = list[tuple[str, pd.DataFrame]]
+
+
+def split(lines: Lines, x: str) -> tuple[Lines, Lines]:
+    """(lines over x, levels): rows that have an x, and those that have none, of each label."""
+    swept = [(text, part[part[x].notna()]) for text, part in lines]
+    unswept = [(text, part[part[x].isna()]) for text, part in lines]
+    return [each for each in swept if len(each[1])], [each for each in unswept if len(each[1])]
+
+
 def levels(axis: Axes, lines: list[tuple[str, pd.DataFrame]], first: int) -> None:
     """A horizontal line with its interval for each row that has no x of its own.
 

@@ -44,5 +44,5 @@ def draw(
     plt.close(figure)
     if missing:
         characters = ", ".join(map(escape, sorted(missing)))
-        print(f"No font has {characters}: drawn as escapes.", flush=True)
+        print(f"no font has {characters}: drawn as escapes", flush=True)
     return {"caption": caption}

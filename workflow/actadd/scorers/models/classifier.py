@@ -30,6 +30,9 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierOptions(ValidatedOptions):
+    # The texts are in what is fitted on them.
+    LABELS = (*ValidatedOptions.LABELS, "fit")
+
     fit: Fit = option("Labelled texts that the classifier is fitted on.")
     threshold: float = option("Labels above it are the positive class.")
     margin: float = option(

@@ -119,17 +119,13 @@ def _rows(pipeline: Any) -> int:
 def _label(label: str | int, id2label: dict[int, Any], key: str) -> int:
     """The id of a label that is given by its name, in any case, or by the id itself."""
     names = {index: str(name) for index, name in id2label.items()}
-    ways = (
-        lambda index: names[index] == label,
-        lambda index: names[index].lower() == str(label).lower(),
-        lambda index: str(index) == str(label),
-    )
-    for means in ways[2:] if isinstance(label, int) else ways:
-        matching = [index for index in names if means(index)]
-        if len(matching) == 1:
-            return matching[0]
-        if matching:
-            break
+    same = [index for index, name in names.items() if name == label]
+    alike = [index for index, name in names.items() if name.lower() == str(label).lower()]
+    numbered = [index for index in names if str(index) == str(label)]
+    ways = [numbered] if isinstance(label, int) else [same, alike, numbered]
+    matching = next((way for way in ways if way), [])
+    if len(matching) == 1:
+        return matching[0]
     listed = ", ".join(f"{index}: {shown(names[index])}" for index in sorted(names)[:20])
     problem = "no label" if not matching else "several labels"
     raise UserError(

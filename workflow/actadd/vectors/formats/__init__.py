@@ -50,8 +50,8 @@ def with_record(
     """What was read; `known` is what the format itself says, which goes before the record."""
     if record is None:
         return SteeringVectors(rows, **known)
-    said = {key: record[key] for key in ("model", "position", "coefficient", "contrast")}
-    return SteeringVectors(rows, **{**said, **known})
+    recorded = {key: record[key] for key in ("model", "position", "coefficient", "contrast")}
+    return SteeringVectors(rows, **{**recorded, **known})
 
 
 def check(vectors: SteeringVectors, sums: dict[str, str]) -> SteeringVectors:

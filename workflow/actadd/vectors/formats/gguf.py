@@ -46,8 +46,8 @@ def read(path: Path) -> SteeringVectors:
     reader = GGUFReader(path)
 
     def text(key: str) -> str | None:
-        found = reader.get_field(key)
-        return None if found is None else str(found.contents())
+        field = reader.get_field(key)
+        return None if field is None else str(field.contents())
 
     if text("general.architecture") != "controlvector":
         raise UserError(

@@ -38,8 +38,8 @@ def read(path: Path) -> SteeringVectors:
             for name, layer in zip(names, layers, strict=True)
         ):
             raise UserError(
-                f"the tensors {', '.join(sorted(names)[:5]) or '(none)'} are no vectors; name them "
-                "layer.N, N being the block whose input is changed"
+                f"the tensors {', '.join(sorted(names)[:5]) or '(none)'} are not vectors; name "
+                "them layer.N, N being the block whose input is changed"
             )
     rows = {}
     for name, tensor in deserialize(path.read_bytes()):

@@ -26,7 +26,7 @@ def from_steering_vectors(vector: Any, model: str = "") -> SteeringVectors:
     """What a `steering_vectors.SteeringVector` holds. Raises UserError if it is not of blocks."""
     if vector.layer_type != "decoder_block":
         raise UserError(
-            f"layer_type {vector.layer_type!r} is no place of the residual stream between blocks; "
+            f"layer_type {vector.layer_type!r} is not the residual stream between blocks; "
             "train the vector with layer_type='decoder_block'"
         )
     rows = {}

@@ -99,7 +99,7 @@ def _array(item: dict[str, Any]) -> np.ndarray:
     try:
         raw = base64.b64decode(item["data"], validate=True)
     except binascii.Error as error:
-        raise UserError(f"its data is no base64 ({error}); get the file anew") from error
+        raise UserError(f"its data is not base64 ({error}); get the file anew") from error
     if item.get("compression") == "zstd":
         import pyarrow as pa
 

@@ -21,12 +21,13 @@ class Options:
         "Prompts that are subtracted, as many.", min_length=1, max_length=150
     )
 
-    def problems(self, key: str) -> Iterator[str]:
-        """Sentences for what is wrong with the options together."""
+    def problems(self, key: str) -> Iterator[tuple[str, str]]:
+        """(key, sentence) of what is wrong with the options together."""
         if len(self.positive) != len(self.negative):
             yield (
-                f"{key}: {len(self.positive)} positive and {len(self.negative)} negative prompts; "
-                "write as many of one as of the other"
+                key,
+                f"{len(self.positive)} positive and {len(self.negative)} negative prompts; "
+                "write as many of one as of the other",
             )
 
 

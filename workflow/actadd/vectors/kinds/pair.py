@@ -24,16 +24,16 @@ class Options:
         None,
         min_length=1,
     )
-    pad_with_bos: bool = option("Pad with BOS in place of the model's pad token.", False)
+    pad_with_bos: bool | None = option("Pad with BOS in place of the model's pad token.", None)
 
-    def problems(self, key: str) -> Iterator[str]:
-        """Sentences for what is wrong with the options together."""
+    def problems(self, key: str) -> Iterator[tuple[str, str]]:
+        """(key, sentence) of what is wrong with the options together."""
         if self.positive == self.negative:
             both = shown(as_written(self.positive))
-            yield f"{key}: positive and negative are both {both}; make them differ"
+            yield key, f"positive and negative are both {both}; make them differ"
         sides = (self.positive, self.negative)
         if all(isinstance(side, str) and not side.strip() for side in sides):
-            yield f"{key}: positive and negative are both blank; write a text for one of them"
+            yield key, "positive and negative are both blank; write a text for one of them"
 
 
 def prompts(options: Options, reader: Reader) -> Prompts:

@@ -25,7 +25,16 @@ def perplexity_ratio(options: PerplexityRatio, sources: Sources) -> "tuple[Figur
     such as a composite, is a level of its own in each panel.
     """
     from actadd.results.displays.labels import data_sentence, metric_rows, unsteered
-    from actadd.results.drawing import LEVEL, error_lines, legend, levels, panels, powers, wrapped
+    from actadd.results.drawing import (
+        LEVEL,
+        error_lines,
+        legend,
+        levels,
+        panels,
+        powers,
+        split,
+        wrapped,
+    )
 
     x = options.x
     steered = metric_rows(sources, sources.read("summary"), "perplexity_ratio")
@@ -35,15 +44,14 @@ def perplexity_ratio(options: PerplexityRatio, sources: Sources) -> "tuple[Figur
     rows = steered[steered[x].notna()]
     if rows.empty:
         raise UserError(f"{sources.key}: no condition has one addition to sweep")
-    split = ["model", "layer"] if x == "coefficient" else ["model"]
-    panel_keys = [key for key, _ in rows.groupby(split, sort=True)]
+    keys = ["model", "layer"] if x == "coefficient" else ["model"]
+    panel_keys = [key for key, _ in rows.groupby(keys, sort=True)]
     figure, axes = panels(len(panel_keys), 1.9, sharey=True)
     several = rows["model"].nunique() > 1
-    lines = _lines(rows, x)
-    unswept = _lines(steered[steered[x].isna()], x)
+    lines, unswept = split(_lines(steered, x), x)
     for axis, key in zip(axes, panel_keys, strict=True):
         axis.axhline(1, **LEVEL)
-        here = (rows[split] == list(key)).all(axis=1)
+        here = (rows[keys] == list(key)).all(axis=1)
         error_lines(axis, [(text, part[here[part.index]]) for text, part in lines], x)
         of_model = [(text, part[part["model"] == key[0]]) for text, part in unswept]
         levels(axis, of_model, len(lines))

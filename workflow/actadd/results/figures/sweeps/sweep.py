@@ -33,6 +33,7 @@ def sweep(options: Sweep, sources: Sources) -> "tuple[Figure, str]":
         levels,
         panels,
         powers,
+        split,
         unsteered_band,
         wrapped,
     )
@@ -54,9 +55,9 @@ def sweep(options: Sweep, sources: Sources) -> "tuple[Figure, str]":
         if swept.empty:
             raise UserError(f"{sources.key}: no condition has one addition to sweep")
         parts.append(rows)
-        lines = _lines(swept, x, options.by_group)
+        lines, unswept = split(_lines(steered, x, options.by_group), x)
         error_lines(axis, lines, x, ordered=x == "coefficient")
-        levels(axis, _lines(steered[steered[x].isna()], x, options.by_group), len(lines))
+        levels(axis, unswept, len(lines))
         axis.set(xlabel=AXES[x], ylabel=wrapped(options.label(metric), 2))
         if options.log:
             axis.set_yscale("log")

@@ -37,7 +37,7 @@ def topics(options: Topics, sources: Sources) -> "tuple[Figure, str]":
     import pandas as pd
 
     from actadd.results.displays.labels import data_sentence, metric_rows, unsteered
-    from actadd.results.drawing import LEVEL, error_lines, in_percent, legend, levels, panels
+    from actadd.results.drawing import LEVEL, error_lines, in_percent, legend, levels, panels, split
 
     table = sources.read("summary")
     figure, [axis] = panels(1, 2.3)
@@ -58,10 +58,9 @@ def topics(options: Topics, sources: Sources) -> "tuple[Figure, str]":
         name, condition, model = map(str, key)
         names = [name, condition if condition != name else "", model if several else ""]
         lines.append((", ".join(filter(None, names)), in_percent(part)))
-    swept = [(text, part[part["coefficient"].notna()]) for text, part in lines]
-    swept = [(text, part) for text, part in swept if len(part)]
+    swept, unswept = split(lines, "coefficient")
     error_lines(axis, swept)
-    levels(axis, [(text, part[part["coefficient"].isna()]) for text, part in lines], len(swept))
+    levels(axis, unswept, len(swept))
     axis.set(xlabel="coefficient", ylabel="change in share (points)")
     legend(figure, [axis])
     layers = ", ".join(f"{layer:g}" for layer in np.unique(changes["layer"].dropna()))
