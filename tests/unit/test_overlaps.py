@@ -10,7 +10,7 @@ import pytest
 
 from actadd.base.errors import UserError
 from actadd.config.checks import checked
-from actadd.config.files import in_order, load
+from actadd.config.files import load
 from actadd.data.overlaps import check, overlapping
 from actadd.pipeline.graph import Graph
 from builders import tiny
@@ -162,9 +162,9 @@ def test_a_later_file_keeps_the_place_of_a_split(tmp_path):
     """As Snakemake merges: what the command line names first, then the workflow's own files."""
     (tmp_path / "a.yaml").write_text("datasets: { x: { splits: { held-out: 0.2, fit: 0.8 } } }\n")
     (tmp_path / "b.yaml").write_text("datasets: { x: { splits: { fit: 0.7, new: 0.1 } } }\n")
-    written = load([tmp_path / "a.yaml", tmp_path / "b.yaml"])
-    merged = {"datasets": {"x": {"splits": {"fit": 0.7, "new": 0.1, "held-out": 0.2, "late": 1}}}}
-    splits = in_order(merged, written)["datasets"]["x"]["splits"]
+    files = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    above = {"datasets": {"x": {"splits": {"fit": 0.7, "new": 0.1, "held-out": 0.2, "late": 1}}}}
+    splits = load(files, above)["datasets"]["x"]["splits"]
     assert list(splits.items()) == [("held-out", 0.2), ("fit", 0.7), ("new", 0.1), ("late", 1)]
 
 
