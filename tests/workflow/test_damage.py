@@ -16,6 +16,7 @@ from actadd.base.errors import UserError
 from actadd.base.files import read_json, write_json
 from actadd.store.cells import CellStore
 from actadd.store.provenance import sealed
+from builders import tiny
 
 
 def flip(path: Path, place: float = 0.5) -> None:
