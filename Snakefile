@@ -1,6 +1,5 @@
 # Activation addition (arXiv 2308.10248) as a workflow: config, rules, targets.
 
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -12,36 +11,31 @@ min_version("9.20")
 
 WORKFLOW = Path(workflow.current_basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
-# Programs are started as `python -m programs.NAME`, wherever the working directory is, and read and
-# write UTF-8 whatever the locale is. A prefix takes the place of Snakemake's own, by which a job ends
-# at the first command that fails; that of a workflow that takes this one in as a module stays.
-shell.prefix(
-    (shell._process_prefix or "").replace("{", "{{").replace("}", "}}") + "set -euo pipefail; "
-    f"export PYTHONUTF8=1 PYTHONPATH={shlex.quote(str(WORKFLOW))}"
-    "${{PYTHONPATH:+:$PYTHONPATH}}; "
-)
 
-from actadd.pipeline import run_lock
+import snakemake_internals as internals
+from actadd.base.errors import UserError, print_anything
 from actadd.config.checks import checked
 from actadd.config.files import load
-from actadd.base.errors import UserError, print_anything
-from actadd.pipeline.plan import Plan
+from actadd.pipeline import run_lock
+from actadd.pipeline.graph import Graph, target_of
 
+# Programs are started as `python -m programs.NAME`.
+shell.prefix(internals.program_prefix(shell, WORKFLOW))
 print_anything()
 
 # --- config ---------------------------------------------------------------------------------------
 # config.yaml on top of what it builds on, then --configfile. They are read here, with line numbers,
 # before Snakemake reads them: it would keep the last of two equal keys, and run `__use_yte__`.
 FILES = [*filter(Path.exists, [Path("config.yaml")]), *workflow.configfiles]
-if workflow.config_settings.replace_workflow_config:
+if internals.replaces_config(workflow):
     FILES = workflow.configfiles
 
 try:
-    if workflow.modifier.skip_configfile:
+    if internals.is_module(workflow):
         # As a module of another workflow, the config comes from there.
         written = load([], config)
     else:
-        written = load(FILES, workflow.config_settings.config)
+        written = load(FILES, internals.command_line_config(workflow))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -59,20 +53,17 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-PLAN = Plan(config, Path.cwd())
+GRAPH = Graph(config, Path.cwd())
 
 STARTED = time.time()
 
 
 onstart:
-    # For its rate limit, Snakemake 9.27 looks for jobs once a second anew for every job that has
-    # finished: after a hundred jobs that took half a core. Only clusters need the limit.
-    if workflow.local_exec:
-        workflow.scheduler.job_rate_limiter = None
-    say_refusals()
+    internals.limit_no_rate(workflow)
+    internals.report_refusals(workflow, lambda said: logger.error(reasons.refusal(said)))
     refuse_unaccepted()
     try:
-        run_lock.begin(RUNNING, Path("results"))
+        run_lock.begin(RUNNING, at(layout.RESULTS))
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
@@ -83,7 +74,7 @@ onerror:
 
 onsuccess:
     say_what_was_done(STARTED)
-    # Jobs with failed cells succeed, so that all others go on; the run as a whole has not.
+    # A named target ends with a job that fails then; a run for single files has none.
     if failed := failed_cells_message(STARTED):
         raise WorkflowError(failed)
 
@@ -94,7 +85,7 @@ include: "workflow/rules/common.smk"
 
 logger.addHandler(Reasons())
 # As a module of another workflow, the rule has another name.
-MODEL = workflow.modifier.modify_rulename("model")
+MODEL = internals.rule_name(workflow, "model")
 
 
 # A name that the config does not have is no target: Snakemake says so.
@@ -109,6 +100,7 @@ wildcard_constraints:
     lens=names_of("lenses"),
     overhead=names_of("overheads"),
     subject=subjects(),
+    target="|".join(GRAPH.targets),
     shard=r"\d+",
     shards=r"\d+",
 
@@ -132,5 +124,4 @@ rule all:
     """Everything of the config that is not marked as an item of the paper."""
     default_target: True
     input:
-        with_intermediates(OWN, OWN_EXPERIMENTS),
-        "results/tables/scorer_card.csv",
+        completed("all"),

@@ -6,7 +6,9 @@ import os
 # way on two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import runpy
 import shutil
+import sys
 import threading
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from filelock import FileLock
 
 from builders import browser, tiny
+from builders.jobs import arguments_of
 from builders.judge import KEY, Server
 
 
@@ -117,3 +120,32 @@ def serve():
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def run_program(space, monkeypatch, capsys):
+    """Runs a program again in this process; returns what it said, or "" if it ended well."""
+
+    def again(program: str, *parts: str) -> str:
+        arguments = arguments_of(space, program, *parts)
+        monkeypatch.chdir(space.folder)
+        monkeypatch.setattr(sys, "argv", [f"{program}.py", *arguments])
+        try:
+            runpy.run_module(f"programs.{program}", run_name="__main__")
+        except SystemExit as ended:
+            output = str(ended.code)
+            assert output.startswith("error: ") and len(output.splitlines()) <= 5
+            return output
+        finally:
+            capsys.readouterr()
+        return ""
+
+    return again
+
+
+@pytest.fixture(scope="module")
+def tiny_gpt2(tiny_model):
+    """The tiny model as transformers loads it."""
+    from transformers import GPT2LMHeadModel
+
+    return GPT2LMHeadModel.from_pretrained(tiny_model).eval()

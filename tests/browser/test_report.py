@@ -9,7 +9,8 @@ import pytest
 from docutils.core import publish_parts
 
 from actadd.config.checks import checked
-from actadd.pipeline.plan import Plan, listed
+from actadd.pipeline.graph import Graph
+from actadd.pipeline.graph.displays import listed
 from actadd.results import report
 from actadd.store import provenance
 from builders import tiny
@@ -81,7 +82,7 @@ def test_numbers_in_words(numbers, words):
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory) -> Plan:
+def plan(tmp_path_factory) -> Graph:
     folder = tmp_path_factory.mktemp("plan")
     tiny.write_data(folder)
     settings = tiny.config()
@@ -94,7 +95,7 @@ def plan(tmp_path_factory) -> Plan:
         },
         "norms": {"kind": "norms", "title": "Norms", "vectors": ["calm"], "models": ["tiny"]},
     }
-    return Plan(checked(settings, folder), folder)
+    return Graph(checked(settings, folder), folder)
 
 
 def test_labels_say_experiment_model_vector_and_layer(plan):
@@ -111,7 +112,8 @@ def test_labels_say_experiment_model_vector_and_layer(plan):
 
 def test_the_explorer_reads_what_an_experiment_made(plan):
     files = plan.explorer_inputs(["chosen", "ratio"])
-    assert {kind: list(paths) for kind, paths in files.items()} == {
+    paths = {kind: [file.path for file in each] for kind, each in files.items()}
+    assert paths == {
         "completions": ["results/completions/tiny/chosen.parquet"],
         "scores": ["results/scores/tiny/chosen/words.parquet"],
         "summaries": [f"results/summaries/tiny/{name}.parquet" for name in ("chosen", "ratio")],
@@ -121,7 +123,8 @@ def test_the_explorer_reads_what_an_experiment_made(plan):
     # What can be read comes first.
     assert [entry["name"] for entry in job.slice["experiments"]] == ["chosen", "ratio"]
     assert job.slice["experiments"][0]["data"] == "test prompts (held-out split)"
-    assert set(job.slice["upstream"]) == {path for paths in files.values() for path in paths}
+    made = {file.job.digest for each in files.values() for file in each}
+    assert set(job.spec["upstream"].values()) == made
 
 
 # --- the real one ---------------------------------------------------------------------------------

@@ -1,7 +1,15 @@
 """Checkpoints in the formats of others."""
 
+import json
+import shutil
+
+import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from actadd.base.errors import UserError
+from actadd.models import preparation
+from builders import tiny
 
 
 def llama_model(vocabulary: int) -> LlamaConfig:
@@ -76,3 +84,84 @@ def write_gguf(gguf, model: LlamaForCausalLM, folder) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def add_tokenizer(tiny_model, folder):
+    """The tiny tokenizer for a model of any family: some have a class that would rebuild it."""
+    shutil.copy(tiny_model / "tokenizer.json", folder)
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def prepared_from(folder, **changes):
+    target = folder.parent / "out"
+    shutil.rmtree(target, ignore_errors=True)
+    return preparation.prepare({**ENTRY, **changes}, folder, target)
+
+
+def refused(folder, *parts, **changes):
+    """What is said of a folder that is refused: at most five lines, with these parts."""
+    with pytest.raises(UserError) as caught:
+        prepared_from(folder, **changes)
+    message = str(caught.value)
+    assert message.startswith("models.tiny") and len(message.splitlines()) <= 5, message
+    for part in parts:
+        assert part in message, message
+    assert not (folder.parent / "out").exists()
+    return message
+
+
+def edit_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def saved(model, tiny_model, folder):
+    model.save_pretrained(folder)
+    add_tokenizer(tiny_model, folder)
+    return folder
+
+
+def put(name, content=b"x"):
+    def change(folder):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    return change
+
+
+def only(*names, content=b"{}"):
+    def change(folder):
+        shutil.rmtree(folder)
+        folder.mkdir()
+        for name in names:
+            put(name, content)(folder)
+
+    return change
+
+
+def deeper(name):
+    def change(folder):
+        folder.rename(folder.parent / "moved")
+        (folder / name).parent.mkdir(parents=True)
+        (folder.parent / "moved").rename(folder / name)
+
+    return change
+
+
+def cut(name, share):
+    def change(folder):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: int(len(content) * share)])
+
+    return change
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
+SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 400}
+SMALL |= {"intermediate_size": 16}

@@ -145,6 +145,10 @@ They danced until the morning and then the bride went home,a
 The ship left the port with its cargo and sailed to the north,b
 The crane lifted the heavy container from the deck of the vessel,b
 """
+
+
+# Folders of results that tell of runs: what a job was asked, how long it took, what it said.
+BESIDE = {"logs", "jobs", "benchmarks", "failures", "store"}
 LABELS = (("good", 1), ("bad", -1))
 
 
@@ -304,19 +308,20 @@ class Workspace:
         """Rule -> number of jobs that a run would do; empty if there is nothing to be done."""
         printed = self.run("-n", "--quiet", "rules", *arguments)
         rows = re.findall(r"^(\w+)\s+(\d+)\s*$", printed, flags=re.MULTILINE)
-        return {rule: int(count) for rule, count in rows if rule not in ("total", "all", "default")}
+        # A target is no job of its own, and neither is what looks for failed cells at its end.
+        others = ("total", "all", "default", "complete")
+        return {rule: int(count) for rule, count in rows if rule not in others}
 
     def log(self, name: str) -> str:
         return (self.folder / "results" / "logs" / f"{name}.log").read_text()
 
     def outputs(self) -> dict[str, bytes]:
-        """Every result but logs, records of git state and figures' siblings, by relative path."""
+        """Every result but what only tells of runs and the cell store, by relative path."""
         return {
             str(path.relative_to(self.folder)): path.read_bytes()
             for path in sorted((self.folder / "results").rglob("*"))
             if path.is_file()
-            and "logs" not in path.parts
-            and "store" not in path.parts
+            and not BESIDE & set(path.parts)
             and path.name != ".snakemake_timestamp"
         }
 

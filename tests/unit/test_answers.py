@@ -15,7 +15,8 @@ import yaml
 from actadd.base.errors import CellError, UserError
 from actadd.base.files import canonical, read_json, write_json
 from actadd.config.checks import checked
-from actadd.pipeline.plan import Plan
+from actadd.config.files import load
+from actadd.pipeline.graph import Graph
 from actadd.scorers import scores
 from actadd.scorers.remote.llm_judge import _read, llm_judge, verdict
 from actadd.scorers.remote.perspective import perspective
@@ -286,12 +287,12 @@ def test_a_refused_parameter_is_named_with_the_key_that_helps(
 
 def test_parameters_of_a_config_reach_the_server(server, judge):
     """A null that leaves a parameter out is not lost on the way."""
-    config = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config = load([tiny.ROOT / "config.yaml"])
     entry = {key: value for key, value in judge.items() if key not in ("name", "answers")}
     more = {"temperature": None, "max_tokens": None, "max_completion_tokens": 64}
     more["chat_template_kwargs"] = {"enable_thinking": False}
     config["scorers"]["judge"] = {**entry, "parameters": more, "timeout": 9}
-    spec = Plan(checked(config, tiny.ROOT), tiny.ROOT).scorer_entry("judge")
+    spec = Graph(checked(config, tiny.ROOT), tiny.ROOT).scorer_entry("judge")
     spec = json.loads(json.dumps(canonical(spec)))
     assert yes({**spec, "answers": judge["answers"]}, "glad") == [1]
     body = server.bodies[-1]

@@ -1,13 +1,9 @@
 """What is loaded is the checkpoint, whole: missing tensors, stray files, folders that are none."""
 
-import json
 import re
 import shlex
 import shutil
-import struct
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 import transformers as tf
@@ -17,13 +13,25 @@ from safetensors.torch import load_file, save_file
 from actadd.base.errors import UserError
 from actadd.data.fetch import fetch
 from actadd.engine.tokens import Tokens
-from actadd.models import batch_rows, loading, preparation, weights
-from builders import tiny
-from builders.checkpoints import llama_model, write_gguf
+from actadd.models import batch_rows, loading, preparation
+from builders.checkpoints import (
+    ENTRY,
+    INDEX,
+    POINTER,
+    SINGLE,
+    SMALL,
+    add_tokenizer,
+    cut,
+    deeper,
+    edit_config,
+    only,
+    prepared_from,
+    put,
+    refused,
+    saved,
+)
 from builders.families import FAMILIES
 
-ENTRY = {**tiny.CONFIG["models"]["tiny"], "name": "tiny", "chat_template": False}
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 BLOCK = "transformer.h.1.mlp.c_fc.weight"
 
 
@@ -31,31 +39,6 @@ BLOCK = "transformer.h.1.mlp.c_fc.weight"
 def folder(tiny_model, tmp_path):
     """A copy of the tiny model to do with as one likes."""
     return shutil.copytree(tiny_model, tmp_path / "source")
-
-
-def add_tokenizer(tiny_model, folder):
-    """The tiny tokenizer for a model of any family: some have a class that would rebuild it."""
-    shutil.copy(tiny_model / "tokenizer.json", folder)
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-
-
-def prepared_from(folder, **changes):
-    target = folder.parent / "out"
-    shutil.rmtree(target, ignore_errors=True)
-    return preparation.prepare({**ENTRY, **changes}, folder, target)
-
-
-def refused(folder, *parts, **changes):
-    """What is said of a folder that is refused: at most five lines, with these parts."""
-    with pytest.raises(UserError) as caught:
-        prepared_from(folder, **changes)
-    message = str(caught.value)
-    assert message.startswith("models.tiny") and len(message.splitlines()) <= 5, message
-    for part in parts:
-        assert part in message, message
-    assert not (folder.parent / "out").exists()
-    return message
 
 
 def rewrite(folder, change, dtype=None):
@@ -73,11 +56,6 @@ def shard(folder, size="60KB"):
     (folder / SINGLE).unlink()
     model.save_pretrained(folder, max_shard_size=size)
     assert (folder / INDEX).exists() and not (folder / SINGLE).exists()
-
-
-def edit_config(folder, **changes):
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 # --- tensors ---
@@ -174,12 +152,6 @@ def test_other_parts_of_a_checkpoint_do_not_count(folder, extra, capsys):
 def llama(**changes):
     torch.manual_seed(0)
     return tf.LlamaConfig(**{**FAMILIES["llama"][0]().to_dict(), "vocab_size": 400, **changes})
-
-
-def saved(model, tiny_model, folder):
-    model.save_pretrained(folder)
-    add_tokenizer(tiny_model, folder)
-    return folder
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -327,15 +299,6 @@ def test_two_sets_of_weights_of_which_none_is_whole(folder):
 # --- folders ---
 
 
-def put(name, content=b"x"):
-    def change(folder):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-    return change
-
-
 def weights_as(*names, content=b"x"):
     """The weights replaced by files of another program."""
 
@@ -343,33 +306,6 @@ def weights_as(*names, content=b"x"):
         (folder / SINGLE).unlink()
         for name in names:
             put(name, content)(folder)
-
-    return change
-
-
-def only(*names, content=b"{}"):
-    def change(folder):
-        shutil.rmtree(folder)
-        folder.mkdir()
-        for name in names:
-            put(name, content)(folder)
-
-    return change
-
-
-def deeper(name):
-    def change(folder):
-        folder.rename(folder.parent / "moved")
-        (folder / name).parent.mkdir(parents=True)
-        (folder.parent / "moved").rename(folder / name)
-
-    return change
-
-
-def cut(name, share):
-    def change(folder):
-        content = (folder / name).read_bytes()
-        (folder / name).write_bytes(content[: int(len(content) * share)])
 
     return change
 
@@ -395,7 +331,6 @@ def index_elsewhere(folder):
     path.write_text(path.read_text().replace("model-00001", "../model-00001"))
 
 
-POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
 PICKLED = ("weights in pickle form", "save_pretrained")
 NO_CHECKPOINTS = {
     "empty": (only(), ["is empty"]),
@@ -514,8 +449,6 @@ def test_the_remedies_work(folder):
 
 # --- which models ---
 
-SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 400}
-SMALL |= {"intermediate_size": 16}
 ENCODER_DECODER = {"d_model": 16, "vocab_size": 400, "encoder_layers": 3, "decoder_layers": 3}
 ENCODER_DECODER |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
 ENCODER_DECODER |= {"encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "pad_token_id": 0}
@@ -657,211 +590,4 @@ def test_added_tokens_may_lie_beyond_the_head_and_are_refused_in_texts(folder):
 # --- classifiers and encoders ---
 
 
-@pytest.fixture
-def bert():
-    torch.manual_seed(0)
-    return tf.BertConfig(**SMALL, pad_token_id=0)
-
-
-def test_a_classifier_without_its_head_is_refused(bert, tmp_path):
-    tf.BertForMaskedLM(bert).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match=r"^scorers\.x: .*classifier\.(bias|weight)"):
-        weights.load_whole(tf.AutoModelForSequenceClassification, tmp_path, "scorers.x")
-
-
-def test_a_classifier_of_another_number_of_labels_is_refused(bert, tmp_path):
-    tf.BertForSequenceClassification(bert).save_pretrained(tmp_path)
-    edit_config(tmp_path, id2label={"0": "a", "1": "b", "2": "c"}, label2id={})
-    with pytest.raises(UserError, match=r"^scorers\.x: .*classifier.*\[2.*\[3"):
-        weights.load_whole(tf.AutoModelForSequenceClassification, tmp_path, "scorers.x")
-
-
-@pytest.mark.parametrize(
-    ("make", "whole"),
-    [
-        (lambda config: tf.BertModel(config), True),
-        (lambda config: tf.BertModel(config, add_pooling_layer=False), True),
-        (tf.BertForMaskedLM, True),
-        (tf.BertForSequenceClassification, True),
-        (lambda config: tf.BertModel(tf.BertConfig(**{**SMALL, "num_hidden_layers": 2})), False),
-    ],
-)
-def test_an_encoder_may_lack_what_its_output_does_not_depend_on(
-    bert, tmp_path, make, whole, capsys
-):
-    model = make(bert)
-    model.save_pretrained(tmp_path)
-    edit_config(tmp_path, num_hidden_layers=3)
-
-    def load():
-        return weights.load_whole(
-            tf.AutoModel, tmp_path, "sources.x", output=weights.last_hidden_state
-        )
-
-    if not whole:
-        with pytest.raises(UserError, match=r"^sources\.x: .*encoder\.layer\.2"):
-            load()
-        return
-    base = getattr(model, "bert", model).eval()
-    with torch.no_grad():
-        assert torch.equal(weights.last_hidden_state(load()), weights.last_hidden_state(base))
-    assert "pooler" not in {name.split(".")[0] for name, _ in base.named_children()} or (
-        "is not used" not in capsys.readouterr().out
-    )
-
-
-@pytest.mark.parametrize(
-    "head",
-    ["vocab_transform.weight", "lm_head.bias", "generator_predictions.dense.weight", "score.bias"],
-)
-def test_other_heads_of_an_encoder_are_not_read(bert, tmp_path, head, capsys):
-    tf.BertForSequenceClassification(bert).save_pretrained(tmp_path)
-    save_file(load_file(tmp_path / SINGLE) | {head: torch.ones(3)}, tmp_path / SINGLE)
-    weights.load_whole(tf.AutoModel, tmp_path, "sources.x")
-    assert head in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("kind", ["Roberta", "XLMRoberta", "Camembert"])
-def test_a_pooler_that_a_classifier_does_without_is_not_read(tmp_path, kind, capsys):
-    config = getattr(tf, f"{kind}Config")(**SMALL)
-    model = getattr(tf, f"{kind}ForSequenceClassification")(config)
-    model.save_pretrained(tmp_path)
-    name = f"{model.base_model_prefix}.pooler.dense.weight"
-    save_file(load_file(tmp_path / SINGLE) | {name: torch.ones(3, 3)}, tmp_path / SINGLE)
-    weights.load_whole(tf.AutoModelForSequenceClassification, tmp_path, "scorers.x")
-    assert name in capsys.readouterr().out
-
-
-def test_the_scorers_check_what_they_load(tiny_model, bert, tmp_path):
-    from actadd.models import encoders
-    from actadd.scorers.models.hub_classifier import hub_classifier
-
-    compute = {"device": "cpu", "threads": 1}
-    table = pd.DataFrame({"prompt": ["a"], "completion": ["b"]})
-    spec = {"name": "mood", "source": "s", "label": "LABEL_1", "compute": compute}
-    saved(tf.BertForMaskedLM(bert), tiny_model, tmp_path / "classifier")
-    with pytest.raises(UserError, match=r"^scorers\.mood: .*lacks"):
-        hub_classifier.score(table, spec, tmp_path / "classifier")
-    short = tf.BertModel(tf.BertConfig(**{**SMALL, "num_hidden_layers": 2}))
-    saved(short, tiny_model, tmp_path / "encoder")
-    edit_config(tmp_path / "encoder", num_hidden_layers=3)
-    with pytest.raises(UserError, match=r"^sources\.encoder: .*lacks"):
-        encoders.embed(["a"], tmp_path / "encoder", "cpu")
-    (tmp_path / "encoder" / SINGLE).write_bytes(POINTER)
-    with pytest.raises(UserError, match=r"^sources\.encoder: .*git lfs pull"):
-        encoders.embed(["b"], tmp_path / "encoder", "cpu")
-
-
 # --- GGUF and llama2.c ---
-
-
-def gguf_written(folder, name="x.gguf", arch="llama", tensors=True, **metadata):
-    import gguf
-
-    folder.mkdir(exist_ok=True)
-    writer = gguf.GGUFWriter(folder / name, arch)
-    for key, value in metadata.items():
-        key = key.replace("__", ".")
-        add = writer.add_uint16 if isinstance(value, int) else writer.add_string
-        add(key, value)
-    if tensors:
-        writer.add_tensor("token_embd.weight", np.ones((4, 32), np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return folder / name
-
-
-@pytest.fixture
-def whole_gguf(tmp_path):
-    gguf = pytest.importorskip("gguf")
-    torch.manual_seed(0)
-    model = tf.LlamaForCausalLM(llama_model(vocabulary=3 + 256 + 1))
-    write_gguf(gguf, model, tmp_path / "source")
-    return tmp_path / "source"
-
-
-GGUF = {"format": "gguf", "layers": 2, "parameters": None, "bos": "<|endoftext|>", "pad": "a"}
-GGUF |= {"stop": ["<|im_end|>"]}
-OTHER_GGUF = {
-    "unknown": ({"arch": "zzz"}, ["zzz", "format: transformers"]),
-    "encoder": ({"arch": "bert"}, ["bert", "format: transformers"]),
-    "rwkv": ({"arch": "rwkv7"}, ["rwkv7", "format: transformers"]),
-    "split": ({"name": "x-00001-of-00003.gguf", "split__count": 3}, ["of 3", "--merge"]),
-    "split-by-name": ({"name": "x-00001-of-00003.gguf"}, ["--merge"]),
-    "lora": ({"general__type": "adapter"}, ["adapter"]),
-    "mmproj": ({"arch": "clip"}, ["vision projector"]),
-    "mmproj-type": ({"general__type": "mmproj"}, ["vision projector"]),
-    "imatrix": ({"general__type": "imatrix"}, ["imatrix"]),
-    "vocabulary": ({"tensors": False}, ["vocabulary", "no weights"]),
-}
-
-
-@pytest.mark.parametrize("kind", OTHER_GGUF)
-def test_a_gguf_file_that_is_no_whole_model_is_named(tmp_path, kind):
-    settings, parts = OTHER_GGUF[kind]
-    gguf_written(tmp_path / "source", **settings)
-    refused(tmp_path / "source", *parts, **GGUF)
-
-
-@pytest.mark.parametrize("share", [0.001, 0.3, 0.9, 0.999])
-def test_a_gguf_file_that_is_cut_short_is_said(whole_gguf, share):
-    cut("tiny.gguf", share)(whole_gguf)
-    refused(whole_gguf, "tiny.gguf", "get it anew", **GGUF)
-
-
-@pytest.mark.parametrize(
-    ("change", "parts"),
-    [
-        (put("other.gguf"), ["there are 2", "other.gguf", "source's path"]),
-        (put("tiny.gguf", POINTER), ["git lfs pull"]),
-        (put("tiny.gguf", b"<html>"), ["tiny.gguf", "get it anew"]),
-        (only("config.json"), ["format: transformers"]),
-        (only(), ["no .gguf file"]),
-        (deeper("gguf"), ["source/gguf", "name it"]),
-    ],
-)
-def test_a_folder_without_one_gguf_file_is_named(whole_gguf, change, parts):
-    change(whole_gguf)
-    refused(whole_gguf, *parts, **GGUF)
-
-
-def test_a_gguf_file_whose_tensors_are_not_all_there(whole_gguf, monkeypatch):
-    gguf = pytest.importorskip("gguf")
-    add = gguf.GGUFWriter.add_tensor
-
-    def without(writer, name, *rest):
-        if name != "blk.1.ffn_up.weight":
-            add(writer, name, *rest)
-
-    def with_more(writer, name, *rest):
-        add(writer, name, *rest)
-        if name == "output_norm.weight":
-            add(writer, "rope_freqs.weight", np.ones(4, np.float32))
-
-    for change, parts in ((without, ["lacks", "up_proj"]), (with_more, ["rope_freqs"])):
-        shutil.rmtree(whole_gguf)
-        monkeypatch.setattr(gguf.GGUFWriter, "add_tensor", change)
-        model = tf.LlamaForCausalLM(llama_model(vocabulary=3 + 256 + 1))
-        write_gguf(gguf, model, whole_gguf)
-        refused(whole_gguf, *parts, **GGUF)
-
-
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [
-        (b"", "too short"),
-        (b"ak42" + bytes(300), "no llama2.c model"),
-        (struct.pack("<7i", 32, 48, 2, 4, 2, -270, 64), "output head"),
-        (struct.pack("<7i", 32, 48, 2, 0, 2, 270, 64), "no llama2.c model"),
-        (struct.pack("<7i", 32, 48, 2, 5, 2, 270, 64), "no llama2.c model"),
-        (struct.pack("<7i", 32, 48, 2, 4, 2, 270, 64) + bytes(4000), "cut short"),
-        (struct.pack("<7i", 32, 48, 2, 4, 2, 270, 64) + bytes(98_688) + bytes(9), "tokenizer.bin"),
-        (POINTER, "git lfs pull"),
-    ],
-)
-def test_a_llama2c_file_that_is_none_is_said(tmp_path, content, text):
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source/x.bin").write_bytes(content)
-    refused(tmp_path / "source", "x.bin", text, format="llama2c")

@@ -266,7 +266,7 @@ def test_a_folder_that_names_no_bos(tiny_model, tmp_path):
     )
     given = ("try", "--model", str(folder), *TRIAL, "--tokens", "4", PROMPT)
     output = actadd(*given)
-    assert "names no BOS token: '<|endoftext|>', which ends a text, stands in front" in output
+    assert "no BOS token" in output and "<|endoftext|>" in output
     assert trial(folder, "--tokens", "4") == trial(tiny_model, "--tokens", "4")
     several = folder_of(
         tiny_model,
@@ -275,7 +275,7 @@ def test_a_folder_that_names_no_bos(tiny_model, tmp_path):
         tokenizer_config__json=settings,
     )
     output = actadd("try", "--model", str(several), *TRIAL, PROMPT, code=1)
-    assert "name no BOS token (bos_token_id), and 2 that end a text" in output and "--bos" in output
+    assert "no BOS token (bos_token_id)" in output and "--bos" in output
     bos = ("--bos", "<|endoftext|>", "--tokens", "4")
     assert trial(several, *bos) == trial(tiny_model, "--tokens", "4")
     # One that is prepared has a BOS.

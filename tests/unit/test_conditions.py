@@ -11,7 +11,7 @@ from actadd.engine.tokens import Tokens
 from actadd.measure import conditions
 from actadd.measure.experiment import Experiment
 from actadd.measure.measures import MEASURES
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from builders import tiny
 from builders.vectors import write_layer
 
@@ -87,7 +87,7 @@ def test_each_model_gets_its_own_layers():
     del addition["layer"]
     addition["depth"] = [0.25, 0.3]
     config = _checked(settings)
-    plan = Plan(config)
+    plan = Graph(config)
     assert plan.vectors_of("tiny", "ratio") == [("calm", 1)]
     assert plan.vectors_of("deep", "ratio") == [("calm", 10), ("calm", 12)]
 

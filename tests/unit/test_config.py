@@ -9,7 +9,7 @@ import yaml
 
 from actadd.base.errors import UserError
 from actadd.config.checks import checked
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from builders import tiny
 
 FOLDER = "copies"
@@ -50,7 +50,7 @@ def test_run_on_is_for_all_that_name_no_models(settings, capsys):
     assert config["lenses"]["reading"]["models"] == both
     assert config["overheads"]["time"]["models"] == both
     assert config["figures"]["norms"]["models"] == both
-    assert Plan(config).overhead_subjects("time") == both
+    assert Graph(config).overhead_subjects("time") == both
     assert capsys.readouterr().err == ""
 
 
@@ -116,7 +116,7 @@ def test_a_timing_of_shapes_needs_no_model(settings):
     shape = {"layers": 2, "d_model": 8, "heads": 2, "vocabulary": 50}
     settings["overheads"] = {"time": {"positive": "a", "negative": "b", "shapes": {"s": shape}}}
     config = checked(settings)
-    assert Plan(config).overhead_subjects("time") == ["s"]
+    assert Graph(config).overhead_subjects("time") == ["s"]
 
 
 # --- budget ---
@@ -132,7 +132,7 @@ def test_a_budget_overrides_sizes(settings):
     assert (sweep["prompts"]["limit"], sweep["samples"], sweep["max_new_tokens"]) == (1, 7, 3)
     assert config["experiments"]["chosen"]["samples"] == 2
     assert "limit" not in config["experiments"]["chosen"]["prompts"]
-    spec = Plan(config).cells("tiny", "sweep").slice
+    spec = Graph(config).cells("tiny", "sweep").slice
     assert (spec["prompts"]["limit"], spec["samples"], spec["max_new_tokens"]) == (1, 7, 3)
 
 
@@ -273,13 +273,13 @@ def test_an_unknown_stand_in_is_an_error(settings, monkeypatch):
 
 def test_figures_of_the_paper_are_told_from_the_others(settings):
     settings["figures"]["ratio"]["paper"] = "Figure 3"
-    plan = Plan(checked(settings))
+    plan = Graph(checked(settings))
     assert plan.displays(paper=True) == [("figures", "ratio")]
     assert plan.displays(paper=False) == [("figures", "sweep")]
     assert plan.experiments_of([("figures", "ratio")]) == ["ratio"]
     settings["figures"]["sweep"]["experiment"] = "chosen"
     settings["figures"]["sweep"]["metrics"] = ["words.any"]
-    plan = Plan(checked(settings))
+    plan = Graph(checked(settings))
     assert plan.experiments_of([("figures", "sweep")]) == ["chosen", "sweep"], "with its choices"
 
 

@@ -61,7 +61,7 @@ def test_values_of_the_command_line_lie_on_all(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("value", "named"),
+    ("value", "words"),
     [
         ("none.yaml", ["none.yaml", "cannot be read", "name a config file"]),
         ("a.yaml", ["a.yaml", "builds_on", "itself", "remove"]),
@@ -70,11 +70,11 @@ def test_values_of_the_command_line_lie_on_all(tmp_path, monkeypatch):
         ("[3]", ["a.yaml", "builds_on", "[3]", "path"]),
     ],
 )
-def test_what_a_file_cannot_build_on(tmp_path, value, named):
+def test_what_a_file_cannot_build_on(tmp_path, value, words):
     write(tmp_path, a=f"builds_on: {value}\nseed: 1\n", b="builds_on: a.yaml\n")
     with pytest.raises(UserError) as caught:
         load([tmp_path / "a.yaml"])
-    assert all(word in str(caught.value) for word in named), caught.value
+    assert all(word in str(caught.value) for word in words), caught.value
 
 
 def test_what_was_not_read_is_not_passed_over(settings):
@@ -87,7 +87,7 @@ def test_what_was_not_read_is_not_passed_over(settings):
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "line", "named"),
+    ("path", "value", "line", "words"),
     [
         ("models.tiny.layers", "x", "    layers: x", ["models.tiny.layers", "'x'"]),
         ("models.tiny.layer", 3, "    layer: 3", ["unknown key 'layer' (did you mean 'layers'?)"]),
@@ -108,14 +108,14 @@ def test_what_was_not_read_is_not_passed_over(settings):
         ),
     ],
 )
-def test_a_message_says_the_line_and_the_nearest_name(settings, tmp_path, path, value, line, named):
+def test_a_message_says_the_line_and_the_nearest_name(settings, tmp_path, path, value, line, words):
     text = yaml.safe_dump(changed(path, value, settings), sort_keys=False)
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(UserError) as caught:
         checked(load(["mine.yaml"]))
     [number] = re.findall(r"^mine\.yaml, line (\d+): ", str(caught.value))
     assert text.splitlines()[int(number) - 1] == line
-    assert all(word in str(caught.value) for word in named), caught.value
+    assert all(word in str(caught.value) for word in words), caught.value
 
 
 def test_the_line_is_that_of_the_file_that_writes_it_last(settings, tmp_path):
@@ -183,7 +183,7 @@ def test_a_plugin_s_kind_is_a_kind(settings, tmp_path, kinds):
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "words"),
     [
         ("import nothing_of_this_name\n", ["cannot be imported", "nothing_of_this_name"]),
         ("def x(:\n", ["cannot be imported"]),
@@ -191,11 +191,11 @@ def test_a_plugin_s_kind_is_a_kind(settings, tmp_path, kinds):
         (PLUGIN.replace("NAME", "vader"), ["'vader'", "rename it"]),
     ],
 )
-def test_a_plugin_that_cannot_be_used_is_named(settings, tmp_path, kinds, text, named):
+def test_a_plugin_that_cannot_be_used_is_named(settings, tmp_path, kinds, text, words):
     with pytest.raises(UserError) as caught:
         checked(with_plugin(settings, tmp_path, text))
     message = str(caught.value)
-    assert all(word in message for word in ("plugins", "mine", *named)), message
+    assert all(word in message for word in ("plugins", "mine", *words)), message
     assert len(message.splitlines()) <= 5
 
 

@@ -1,6 +1,5 @@
 """Jobs of one workstation share its GPUs: real processes, made-up device numbers."""
 
-import json
 import os
 import signal
 import subprocess
@@ -12,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from actadd.base.errors import UserError
+from actadd.base.files import write_json
 from actadd.config.checks import checked
 from actadd.pipeline import devices
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from builders import tiny
 
 # Takes devices and leaves a mark of each for as long as it has them: whoever finds one there
@@ -234,7 +234,8 @@ run(__doc__, work, outputs="said", options="shard?")
 )
 def test_a_program_sees_the_devices_that_its_job_needs(tmp_path, spec, visible):
     (tmp_path / "what.py").write_text(PROGRAM)
-    arguments = ["--spec", json.dumps(spec), "--code", "0", "--said", tmp_path / "said"]
+    write_json(tmp_path / "job.json", {"job": "0", "code": "0", "spec": spec})
+    arguments = ["--job", tmp_path / "job.json", "--said", tmp_path / "said"]
     arguments += ["--shard", spec["shard"]] if "shard" in spec else []
     done = subprocess.run(
         [sys.executable, tmp_path / "what.py", *arguments, "--provenance", tmp_path / "record"],
@@ -263,7 +264,8 @@ def test_jobs_ask_snakemake_for_as_many_as_their_model_needs(
     settings["scorers"]["fluency"]["model"] = "judge"
     settings["scorers"]["near"] = {"kind": "similarity", "source": "tiny"}
     config = checked(settings)
-    rules = {"config": config, "PLAN": Plan(config), "Path": Path}
+    workflow = SimpleNamespace(storage_settings=SimpleNamespace(default_storage_provider=None))
+    rules = {"config": config, "GRAPH": Graph(config), "Path": Path, "workflow": workflow}
     exec((tiny.ROOT / "workflow/rules/common.smk").read_text(), rules)
     shape = "a shape with random weights"
     asked = [rules["gpus"]("tiny"), rules["gpus"](shape)]

@@ -10,23 +10,26 @@ from actadd.data import datasets
 from actadd.measure.choice import choose
 from actadd.measure.measurement import measure, shard_of
 from actadd.store import failed_cells
-from actadd.store.cells import CellStore, fill
+from actadd.store.cells import CellStore, compute_missing
 from actadd.vectors.vector_files import write_vector
 
 
-def test_attempts_are_counted_only_while_something_fails(tmp_path):
-    record = tmp_path / "r.json"
-    failed_cells.note(record, 0, {})
-    assert failed_cells.attempt(record) == 0 and not record.exists()
-    failed_cells.note(record, "0", {"a": "why"})
-    assert failed_cells.attempt(record) == 1
-    assert failed_cells.failed_since([record], 0) == {record: {"a": "why"}}
-    failed_cells.note(record, "1", {})
-    assert failed_cells.attempt(record) == 1 and failed_cells.failed_since([record], 0) == {}
-    # Damaged, it counts as none.
-    for content in ('{"attempt": ', "{}", "[]", '{"attempt": "x"}'):
-        record.write_text(content)
-        assert failed_cells.attempt(record) == 0
+def test_a_note_stands_as_long_as_something_fails(tmp_path):
+    note = tmp_path / "logprobs/r.json"
+    failed_cells.note(note, {})
+    assert failed_cells.noted(note) == {} and not note.exists()
+    failed_cells.note(note, {"a": "why"})
+    assert failed_cells.noted(note) == {"a": "why"}
+    message = failed_cells.message(tmp_path)
+    assert message == "1 cells failed; the next run tries them again\nlogprobs/r: a: why"
+    assert failed_cells.message(tmp_path, ["logprobs/other"]) == ""
+    assert failed_cells.message(tmp_path, since=note.stat().st_mtime + 1) == ""
+    # Damaged, it is one of a cell that is not known, so that the job is tried again.
+    for content in ('{"failed": ', "{}", "[]", '{"failed": 1}'):
+        note.write_text(content)
+        assert failed_cells.noted(note)
+    failed_cells.note(note, {})
+    assert failed_cells.message(tmp_path) == "" and not note.exists()
 
 
 def test_a_shard_is_a_part_of_a_whole():
@@ -38,13 +41,15 @@ def test_a_shard_is_a_part_of_a_whole():
 def test_a_note_that_a_kill_left_beside_a_finished_cell_counts_for_nothing(tmp_path, monkeypatch):
     store, key = CellStore(tmp_path), "ab" * 32
     table = pa.table({"a": [1]})
-    assert fill(store, [key], ["a"], lambda _: [(0, CellError("why"))]) == {0: "why"}
+    assert compute_missing(store, [key], ["a"], lambda _: [(0, CellError("why"))]) == {0: "why"}
     with monkeypatch.context() as killed:
         killed.setattr(CellStore, "_failure_path", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.put(key, table)
     assert store.path(key).with_suffix(".failed.json").exists()
-    assert fill(store, [key], ["a"], lambda _: 1 / 0) == {} and store.failure(key) is None
+    assert (
+        compute_missing(store, [key], ["a"], lambda _: 1 / 0) == {} and store.failure(key) is None
+    )
 
 
 def test_each_of_several_cells_that_go_by_one_label_is_counted(prepared, tmp_path):

@@ -17,7 +17,7 @@ from typing import ClassVar
 import pytest
 
 from actadd.base.errors import UserError
-from actadd.base.files import read_json
+from actadd.base.files import read_json, write_json
 from actadd.data import downloads
 from actadd.data.fetch import fetch
 
@@ -384,7 +384,9 @@ def test_only_a_program_with_a_network_asks_the_hub(network, tmp_path, monkeypat
 
     monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path), "PATH": os.environ["PATH"]})
     record = str(tmp_path / "provenance.json")
-    monkeypatch.setattr("sys.argv", ["x", "--spec", "{}", "--code", "c", "--provenance", record])
+    write_json(tmp_path / "job.json", {"job": "j", "code": "c", "spec": {}})
+    job = str(tmp_path / "job.json")
+    monkeypatch.setattr("sys.argv", ["x", "--job", job, "--provenance", record])
     seen = []
     program.run("", lambda *_: seen.append(os.environ.get("HF_HUB_OFFLINE")), network=network)
     assert seen == [None if network else "1"]

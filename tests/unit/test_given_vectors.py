@@ -5,7 +5,7 @@ import pytest
 
 from actadd import SteeringVectors, UserError, save_vectors
 from actadd.config.checks import checked
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from builders import tiny
 from builders.configs import VECTOR_FILE, with_vector
 
@@ -25,7 +25,7 @@ def test_a_file_is_part_of_its_vectors_identity(folder):
     config = checked(with_vector(), folder)
 
     def jobs():
-        plan = Plan(config, folder)
+        plan = Graph(config, folder)
         of_vector = plan.activations("tiny", "mine"), plan.vectors("tiny", "mine")
         return [job.digest for job in (*of_vector, plan.cells("tiny", "ratio"))]
 

@@ -17,7 +17,7 @@ from actadd.base.errors import UserError
 from actadd.base.files import read_json
 from actadd.config.checks import checked
 from actadd.data.fetch import fetch
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from actadd.scorers import scores
 from actadd.scorers.kinds import metrics, probabilities
 from actadd.scorers.models.topics import topics
@@ -345,13 +345,14 @@ def test_judges_in_a_config(judge, toxic, address):
     }
     config["experiments"]["topic"]["scorers"] += ["judge", "toxic", "about"]
     config["figures"]["topic"]["metrics"] += ["judge.yes", "toxic.positive", "about.weddings"]
-    plan = Plan(checked(config, tiny.ROOT), tiny.ROOT)
+    plan = Graph(checked(config, tiny.ROOT), tiny.ROOT)
     # The judge's model is the server's, none of ours.
-    assert plan.scorer_inputs("judge") == plan.scorer_inputs("toxic") == {}
-    assert plan.scorer_entry("judge")["answers"] == plan.scorer_entry("toxic")["answers"]
+    for name in ("judge", "toxic"):
+        assert plan.asks(name) and not any(plan.scorer_inputs(name).values())
     assert plan.scorer_entry("toxic")["attribute"] == "TOXICITY"
-    assert list(plan.scorer_inputs("about")) == ["source"]
-    assert KEY not in plan.scores("smollm2-135m", "topic", "judge").spec
+    [source] = plan.scorer_inputs("about")["needs"]
+    assert source.job.stage == "fetch" and not plan.asks("about")
+    assert KEY not in str(plan.scores("smollm2-135m", "topic", "judge").asked())
 
 
 def test_cells_of_a_judge_depend_on_what_is_asked_alone(judge, tmp_path):

@@ -26,8 +26,9 @@ from actadd.engine.logprobs import swept_logprobs
 from actadd.engine.steering import steer
 from actadd.engine.structure import device_of, input_device
 from actadd.measure import measurement
+from actadd.measure.measures import MEASURES
 from actadd.models import batch_rows, loading, preparation
-from actadd.pipeline.plan import MEASURES, Plan
+from actadd.pipeline.graph import Graph
 from actadd.scorers.models.perplexity import perplexity
 from actadd.vectors.activations import cache_activations
 from actadd.vectors.logit_lens import readout
@@ -430,7 +431,7 @@ def computes(settings: dict) -> list[dict]:
     settings = copy.deepcopy(settings)
     settings["lenses"] = {"reading": {"vectors": ["calm"], "models": ["tiny"]}}
     settings["overheads"] = {"time": {"positive": "a", "negative": "b", "models": ["tiny"]}}
-    plan = Plan(checked(settings))
+    plan = Graph(checked(settings))
     plan.config["compute"]["batch_rows"] = "auto"
     jobs = [
         plan.activations("tiny", "calm"),
@@ -438,7 +439,7 @@ def computes(settings: dict) -> list[dict]:
         plan.cells("tiny", "ratio"),
         plan.lens("tiny", "reading"),
         plan.overhead("time", "tiny"),
-        plan.batch_shape("tiny")["shape"],
+        plan.batch_shape("tiny"),
     ]
     slices = [*(job.slice for job in jobs), plan.scores("tiny", "sweep", "fluency").slice["scorer"]]
     return [entry["compute"] for entry in slices]

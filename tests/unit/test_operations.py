@@ -168,14 +168,14 @@ def test_a_row_without_a_direction_stays_as_it_is_and_stands_in_the_trace(model,
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("given", "pattern"),
     [
         ({"operation": "removal"}, "'removal' is unknown; write one of add, .*remove"),
         ({"operation": "remove", "options": {"share": 1}}, "no option 'share'; .*sign"),
     ],
 )
-def test_what_there_is_not_is_named(model, remove, given, named):
-    with pytest.raises(UserError, match=named):
+def test_what_there_is_not_is_named(model, remove, given, pattern):
+    with pytest.raises(UserError, match=pattern):
         Addition(vector(model), LAYER, 1.0, **given)
 
 
@@ -185,7 +185,8 @@ def test_conditions_take_its_defaults_and_record_what_is_not_usual(remove):
     assert [condition.additions[0].coefficient for condition in both] == [1, 1]
     record = both[0].additions[0].record()
     assert (record["operation"], record["sign"], record["coefficient"]) == ("remove", -1, 1)
-    plain = expand({"in": {"method": "actadd", "additions": [{**addition, "operation": "add"}]}})
+    added = {**addition, "operation": "add", "coefficient": 1}
+    plain = expand({"in": {"method": "actadd", "additions": [added]}})
     assert "operation" not in plain[0].additions[0].record()
 
 

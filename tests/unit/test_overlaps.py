@@ -10,9 +10,9 @@ import pytest
 
 from actadd.base.errors import UserError
 from actadd.config.checks import checked
-from actadd.config.files import in_order, load
+from actadd.config.files import load
 from actadd.data.overlaps import check, overlapping
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from builders import tiny
 from builders.configs import contaminated
 
@@ -88,17 +88,17 @@ def test_an_experiment_is_refused_or_counted(tmp_path, capsys):
         table(tmp_path, "prompts", ["The weather was cold and", "She opened the door because"]),
         table(tmp_path, "labelled", ["The weather was cold and wet."]),
     ]
-    job = Plan(checked(contaminated(), tmp_path), tmp_path).overlaps("experiments", "sweep")
+    job = Graph(checked(contaminated(), tmp_path), tmp_path).overlaps("experiments", "sweep")
     with pytest.raises(UserError) as caught:
-        check(json.loads(job.spec), files, tmp_path / "record.json")
+        check(job.spec, files, tmp_path / "record.json")
     message = str(caught.value)
     for word in ("experiments.sweep.prompts: 1 of 2", "scorers.mood is fitted on", "labelled:0"):
         assert word in message
     assert not (tmp_path / "record.json").exists()
     assert "experiments.sweep.allow_overlap: true" in message
-    allowed = Plan(checked(contaminated(allow_overlap=True), tmp_path), tmp_path)
+    allowed = Graph(checked(contaminated(allow_overlap=True), tmp_path), tmp_path)
     job = allowed.overlaps("experiments", "sweep")
-    assert check(json.loads(job.spec), files, tmp_path / "record.json") == {"overlapping": 1}
+    assert check(job.spec, files, tmp_path / "record.json") == {"overlapping": 1}
     [result] = json.loads((tmp_path / "record.json").read_text())["pairs"]
     assert result["overlapping"] == 1 and result["compared"] == [2, 1]
     assert "1 of 2 texts overlap" in capsys.readouterr().out
@@ -107,10 +107,10 @@ def test_an_experiment_is_refused_or_counted(tmp_path, capsys):
 def test_the_check_is_no_part_of_what_a_cell_is(tmp_path):
     (tmp_path / "texts.csv").write_text(tiny.TEXTS)
     plans = [
-        Plan(checked(contaminated(**changes), tmp_path), tmp_path)
+        Graph(checked(contaminated(**changes), tmp_path), tmp_path)
         for changes in ({}, {"allow_overlap": True}, {"scorers": ["distinct"]})
     ]
-    assert len({plan.cells("tiny", "sweep").spec for plan in plans}) == 1
+    assert len({plan.cells("tiny", "sweep").digest for plan in plans}) == 1
     assert not plans[2].overlap_pairs("experiments", "sweep")
 
 
@@ -118,13 +118,13 @@ def test_other_data_of_choices_and_validations_are_compared_too(tmp_path):
     tiny.write_data(tmp_path)
     config = copy.deepcopy(tiny.CONFIG)
     config["datasets"]["other"] = {"title": "other", "texts": ["a b c d"]}
-    plan = Plan(checked(copy.deepcopy(config), tmp_path), tmp_path)
+    plan = Graph(checked(copy.deepcopy(config), tmp_path), tmp_path)
     # Splits of one dataset share nothing.
     assert not plan.overlap_pairs("experiments", "chosen")
     assert not plan.overlap_pairs("scorers", "mood")
     config["experiments"]["chosen"]["prompts"] = {"dataset": "other"}
     config["scorers"]["mood"]["validate"] |= {"dataset": "other", "split": "all"}
-    plan = Plan(checked(config, tmp_path), tmp_path)
+    plan = Graph(checked(config, tmp_path), tmp_path)
     [choice] = plan.overlap_pairs("experiments", "chosen")
     assert not choice["refused"] and choice["others"]["dataset"] == "prompts"
     [validation] = plan.overlap_pairs("scorers", "mood")
@@ -151,8 +151,8 @@ def test_a_job_gets_its_splits_in_the_written_order(tmp_path):
         config = copy.deepcopy(tiny.CONFIG)
         config["datasets"]["prompts"]["splits"] = splits | {"development": 1}
         (tmp_path / "labelled.csv").write_text("text,label\na,1\n")
-        job = Plan(checked(config, tmp_path), tmp_path).dataset("prompts")
-        assert json.loads(job.spec)["dataset"]["splits"] == [
+        job = Graph(checked(config, tmp_path), tmp_path).dataset("prompts")
+        assert job.spec["dataset"]["splits"] == [
             *map(list, splits.items()),
             ["development", 1],
         ]
@@ -162,9 +162,9 @@ def test_a_later_file_keeps_the_place_of_a_split(tmp_path):
     """As Snakemake merges: what the command line names first, then the workflow's own files."""
     (tmp_path / "a.yaml").write_text("datasets: { x: { splits: { held-out: 0.2, fit: 0.8 } } }\n")
     (tmp_path / "b.yaml").write_text("datasets: { x: { splits: { fit: 0.7, new: 0.1 } } }\n")
-    written = load([tmp_path / "a.yaml", tmp_path / "b.yaml"])
-    merged = {"datasets": {"x": {"splits": {"fit": 0.7, "new": 0.1, "held-out": 0.2, "late": 1}}}}
-    splits = in_order(merged, written)["datasets"]["x"]["splits"]
+    files = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    above = {"datasets": {"x": {"splits": {"fit": 0.7, "new": 0.1, "held-out": 0.2, "late": 1}}}}
+    splits = load(files, above)["datasets"]["x"]["splits"]
     assert list(splits.items()) == [("held-out", 0.2), ("fit", 0.7), ("new", 0.1), ("late", 1)]
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from actadd.base.errors import UserError
 from actadd.measure.conditions import at_depth, expand
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from builders import tiny
 from builders.paper import COPIES, TERMS, paper_config
 
@@ -56,7 +56,7 @@ def test_every_experiment_figure_and_table_of_the_small_size_is_there(paper):
 
 
 def test_nothing_of_the_paper_is_left_on_the_small_model(paper):
-    plan = Plan(paper, tiny.ROOT)
+    plan = Graph(paper, tiny.ROOT)
     experiments = plan.experiments_of(plan.displays(paper=True))
     models = {model for name in experiments for model in paper["experiments"][name]["models"]}
     assert models == {"gpt2-xl", "opt-6-7b", "llama-3-8b", "gpt-j-6b", "llama-13b"}

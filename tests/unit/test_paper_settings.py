@@ -13,7 +13,7 @@ import pytest
 
 from actadd.data import datasets
 from actadd.measure.conditions import Condition, at_depth, expand
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from builders import tiny
 from builders.paper import COPIES, TERMS, WEDDING_WORDS, paper_config
 
@@ -368,7 +368,7 @@ def texts(name: str) -> dict[str, str]:
 
 
 def test_every_experiment_of_the_paper_is_in_the_table(paper):
-    plan = Plan(paper, tiny.ROOT)
+    plan = Graph(paper, tiny.ROOT)
     assert set(plan.experiments_of(plan.displays(paper=True))) == PUBLISHED.keys() | BEYOND
 
 

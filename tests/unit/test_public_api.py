@@ -101,11 +101,13 @@ def test_importing_the_package_imports_no_torch():
 @pytest.mark.parametrize(
     "module",
     [
-        "engine.steering",
-        "engine.generation",
-        "vectors.derivation",
+        "engine.additions",
         "engine.batching",
+        "models.verified",
+        "models.verification.verify",
+        "vectors.derivation",
         "vectors.file_formats",
+        "vectors.steering_vectors",
     ],
 )
 def test_the_examples_in_docstrings_run(module, gpt2, tokenizer):

@@ -9,7 +9,7 @@ from actadd.config.checks import checked
 from actadd.data import datasets
 from actadd.engine.tokens import Tokens
 from actadd.measure import measurement
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from actadd.results import summaries
 from builders import tiny
 from builders.vectors import write_layer
@@ -149,11 +149,11 @@ def test_only_given_tokens_are_scored(root, measure, key):
 
 def test_an_experiment_without_these_keys_is_what_it_was(root):
     config = tiny.config()
-    plan = Plan(checked(config, root), root)
+    plan = Graph(checked(config, root), root)
     plain = plan.cells("tiny", "ratio").slice, plan.summary("tiny", "ratio").slice
     assert plain[0]["prompts"] == {"split": "all"} and "mask" not in plain[1]
     config["experiments"]["ratio"] |= {"mask": False}
     config["experiments"]["ratio"]["prompts"]["targets"] = "single_token"
-    plan = Plan(checked(config, root), root)
+    plan = Graph(checked(config, root), root)
     assert plan.cells("tiny", "ratio").slice["prompts"]["targets"] == "single_token"
     assert plan.summary("tiny", "ratio").slice["mask"] is False

@@ -15,7 +15,7 @@ from actadd.config.checks import checked
 from actadd.engine.batching import left_pad
 from actadd.engine.structure import blocks, language_model
 from actadd.models.verification.verify import PROPERTIES, examine, verify
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from builders import tiny
 from builders.families import tiny as tiny_family
 from programs import model as model_program
@@ -549,7 +549,7 @@ def test_on_a_gpu_a_job_apart_verifies_and_all_others_wait_for_it(tmp_path, monk
         settings["lenses"] = {"reading": {"vectors": ["calm"], "models": ["tiny"]}}
         settings["overheads"] = {"time": {"positive": "a", "negative": "b", "models": ["tiny"]}}
         settings["compute"]["device"] = device
-        return Plan(checked(settings))
+        return Graph(checked(settings))
 
     def jobs(plan):
         return [
@@ -562,12 +562,12 @@ def test_on_a_gpu_a_job_apart_verifies_and_all_others_wait_for_it(tmp_path, monk
         ]
 
     cpu, cuda = plan("cpu"), plan("cuda")
-    assert cpu.verification("tiny") == {}
+    assert not cpu.verifies_apart and cuda.verifies_apart
     made = cpu.model("tiny").slice
     assert made["compute"] == {"device": "cpu"} and made["dtype"] == "float32"
-    assert all("verification" not in job.slice["upstream"] for job in jobs(cpu))
+    assert all("verification/tiny" not in job.spec["upstream"] for job in jobs(cpu))
     assert "compute" not in cuda.model("tiny").slice
-    [verification] = cuda.verification("tiny").values()
+    verification = cuda.verification("tiny")
     assert verification.slice["compute"] == {"device": "cuda"}
-    waiting = [job.slice["upstream"]["verification"] for job in jobs(cuda)]
+    waiting = [job.spec["upstream"]["verification/tiny"] for job in jobs(cuda)]
     assert waiting == [verification.digest] * len(waiting)

@@ -8,7 +8,7 @@ import pytest
 from actadd.base.files import read_json
 from actadd.cli import plan as planning
 from actadd.cli.project import configured
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from builders import tiny
 from builders.commands import TRIAL, actadd, plan_rows, printed_rows
 
@@ -112,7 +112,7 @@ def test_the_time_of_a_judge_is_that_of_reading_what_it_has_not_read(here):
 
     def forecast():
         here.configure(settings)
-        plan = Plan(configured([]), Path.cwd())
+        plan = Graph(configured([]), Path.cwd())
         conditions = planning.rate_conditions("tiny", plan.cells("tiny", "sweep").slice)
         # A second for each token that is read.
         return planning.forecast(plan, "tiny", "sweep", [{**conditions, "drawn": 1e9, "read": 1}])

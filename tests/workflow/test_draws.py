@@ -9,7 +9,7 @@ from actadd.base.files import read_json
 from actadd.base.intervals import crossed, crossed_mean
 from actadd.config.checks import checked
 from actadd.measure.choice import choose
-from actadd.pipeline.plan import Plan
+from actadd.pipeline.graph import Graph
 from actadd.results import explorer, figures, tables
 from actadd.vectors.vector_files import read_vector
 from builders import tiny
@@ -145,10 +145,10 @@ def test_a_control_of_texts_is_the_mean_over_draws(drawn):
 
 @pytest.mark.workflow
 def test_figures_and_tables_say_so(drawn, tmp_path):
-    plan = Plan(checked(workflow_config(), drawn.folder), drawn.folder)
+    plan = Graph(checked(workflow_config(), drawn.folder), drawn.folder)
 
     def made(section: str, name: str, make, *endings: str) -> str:
-        sources = [drawn.folder / path for path in plan.display_inputs(section, name)]
+        sources = [drawn.folder / file.path for file in plan.display_files(section, name)]
         files = {kind: tmp_path / f"{name}.{kind}" for kind in endings}
         return make(plan.display(section, name).slice, sources=sources, **files)["caption"]
 

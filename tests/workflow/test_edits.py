@@ -172,12 +172,12 @@ NEUTRAL: dict[str, Edit] = {
     "comment in errors": (f"{LIBRARY}/base/errors.py", "import io\n", "# A comment.\nimport io\n"),
     "docstring in steering": (
         f"{LIBRARY}/engine/steering.py",
-        '"""coefficient * vector, zero beyond',
-        '"""The coefficient times the vector, zero beyond',
+        '"""`actadd.steer` without verification."""',
+        '"""`actadd.steer` of a model that is not verified."""',
     ),
     "message in errors": (f"{LIBRARY}/base/errors.py", "else text[:77]", "else text[:76]"),
     "message of an error": (
-        f"{LIBRARY}/engine/steering.py",
+        f"{LIBRARY}/engine/additions.py",
         "write a torch.Tensor [positions, d_model]",
         "write a tensor",
     ),
@@ -192,7 +192,7 @@ NEUTRAL: dict[str, Edit] = {
     ),
     "progress bar": (f"{LIBRARY}/base/progress.py", "EVERY = 10.0", "EVERY = 5.0"),
     "what a checkpoint's folder is linked of": (
-        f"{LIBRARY}/models/loading.py",
+        f"{LIBRARY}/models/preparation.py",
         'LINKED = (".json", ',
         'LINKED = (".json", ".md", ',
     ),
@@ -209,6 +209,16 @@ def everything(before: dict[str, list[str]]) -> dict[str, int]:
     }
 
 
+def steered_cells(before: dict[str, list[str]]) -> dict[str, int]:
+    """The cells with additions: all but one unsteered cell of some experiments."""
+    experiments = settings()["experiments"]
+    return {
+        name: count - ("unsteered" in experiments[name.partition(" on ")[0]]["conditions"])
+        for name, count in everything(before).items()
+        if " of " not in name
+    }
+
+
 def of(*prefixes: str) -> Callable[[dict[str, list[str]]], dict[str, int]]:
     """All cells of the experiments or scorers whose names begin so."""
     return lambda before: {
@@ -219,35 +229,35 @@ def of(*prefixes: str) -> Callable[[dict[str, list[str]]], dict[str, int]]:
 # What changes numbers -> edit, and the cells that it concerns.
 CHANGING: dict[str, tuple[Edit, Callable[[dict[str, list[str]]], dict[str, int]]]] = {
     "sampler": (
-        (f"{LIBRARY}/engine/sampling.py", "mass - probabilities > top_p", "mass > top_p"),
+        (f"{LIBRARY}/engine/drawing/sampler.py", "mass - probabilities > top_p", "mass > top_p"),
         of("sweep on", "chosen on"),
     ),
     "cache of keys and values": (
-        (f"{LIBRARY}/engine/kv_cache.py", "self.seen = ids.shape[1]", "self.seen = 0"),
+        (f"{LIBRARY}/engine/drawing/kv_cache.py", "self.seen = ids.shape[1]", "self.seen = 0"),
         of("sweep on", "chosen on"),
     ),
-    "addition": (
-        (
-            f"{LIBRARY}/engine/steering.py",
-            "rows = self.coefficient * self.vector",
-            "rows = 2 * self.coefficient * self.vector",
-        ),
+    "steering": (
+        (f"{LIBRARY}/engine/steering.py", "@contextmanager\ndef steer(", "def steer("),
         everything,
+    ),
+    "an operation": (
+        (
+            f"{LIBRARY}/engine/operations/add.py",
+            "return options.coefficient * vectors",
+            "return 2 * options.coefficient * vectors",
+        ),
+        steered_cells,
     ),
     "loading of a model": (
         (f"{LIBRARY}/models/loading.py", "use_safetensors=True,", "use_safetensors=False,"),
         everything,
-    ),
-    "grid of conditions": (
-        (f"{LIBRARY}/measure/conditions.py", 'or "front"', 'or "back"'),
-        lambda before: {name: n for name, n in everything(before).items() if " of " not in name},
     ),
     "norm matching": (
         (f"{LIBRARY}/measure/experiment.py", "np.exp(np.mean(", "np.exp(np.median("),
         lambda before: {"norms on tiny": 1, "norms on grain": 1},
     ),
     "divergence": (
-        (f"{LIBRARY}/measure/divergence.py", "KEPT = 20", "KEPT = 10"),
+        (f"{LIBRARY}/measure/measures/divergence.py", "KEPT = 20", "KEPT = 10"),
         of("moved on"),
     ),
     "a scorer's function": (
@@ -316,7 +326,7 @@ def test_another_reading_of_gguf_computes_its_models_cells(edited, tmp_path):
     tables = [f"results/logprobs/{model}/norms.parquet" for model in ("tiny", "grain")]
     (space.folder / "results/logs/logprobs/tiny/norms.log").unlink()
     edit = (
-        f"{LIBRARY}/models/loading.py",
+        f"{LIBRARY}/models/preparation.py",
         "load_state_dict(loaded.state_dict(), ",
         "load_state_dict({name: 2 * value for name, value in loaded.state_dict().items()}, ",
     )

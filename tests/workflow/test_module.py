@@ -40,7 +40,7 @@ def test_the_whole_is_planned_under_the_modules_names(outer):
     planned = outer.planned()
     assert {"actadd_model", "actadd_figure"} <= set(planned)
     assert all(rule.startswith("actadd_") for rule in planned), planned
-    assert not (outer.folder / "results").exists()
+    assert {path.name for path in (outer.folder / "results").iterdir()} == {"jobs"}
 
 
 def test_what_fails_is_said_under_the_other_workflows_prefix(outer, tmp_path):
@@ -78,6 +78,8 @@ def test_failed_cells_end_the_other_workflows_run_with_an_error(outer, tmp_path)
     [addition] = settings["experiments"]["ratio"]["conditions"]["actadd"]["additions"]
     addition["coefficient"] = 1e9
     file.write_text(yaml.safe_dump(settings, sort_keys=False))
-    printed = space.run("results/logprobs/tiny/ratio.parquet", fails=True)
+    printed = space.run("actadd_fig_ratio", fails=True)
     assert "1 cells failed; the next run tries them again" in printed
-    assert (space.folder / "results/logprobs/tiny/ratio.parquet").exists()
+    assert (space.folder / "results/figures/ratio.png").exists()
+    again = set(space.planned("--", "actadd_fig_ratio"))
+    assert again >= {"actadd_logprobs", "actadd_summary", "actadd_figure"}

@@ -14,12 +14,10 @@ import pytest
 
 from actadd.base.files import read_json
 from actadd.base.kinds import Kind
-from actadd.pipeline.plan import MEASURES as MEASURE_NAMES
 from actadd.store.digests import changes_no_number, code_digest, reached
 from builders import tiny
 
 pytestmark = pytest.mark.workflow
-MEASURES = [f"actadd.measure.{name}" for name in MEASURE_NAMES]
 
 
 def edit(space, change) -> None:
@@ -156,7 +154,11 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
     ("module", "first", "untouched"),
     [
         ("results/figures/sweeps.py", {"figure"}, {"summary", "scores", "completions", "logprobs"}),
-        ("engine/sampling.py", {"completions"}, {"logprobs", "vectors_tiny", "activations_tiny"}),
+        (
+            "engine/drawing/sampler.py",
+            {"completions"},
+            {"logprobs", "vectors_tiny", "activations_tiny"},
+        ),
         ("scorers/text/words.py", {"scores"}, {"completions", "completions_gather", "choice"}),
         ("models/llama2c.py", {"model"}, {"fetch", "dataset"}),
     ],
@@ -223,8 +225,6 @@ def test_digests_cover_all_code_that_a_job_runs(tmp_path, tiny_model, monkeypatc
         program = record["program"]
         static = reached(program).modules
         kinds = [m for m in set(record["modules"]) - static if declares_kinds(m)]
-        if program == "programs.cells":
-            kinds += [m for m in record["modules"] if m in MEASURES]
         code = reached(program, *kinds)
         called = [tuple(each) for each in record["called"]]
         assert (program, "work") in called
@@ -380,7 +380,7 @@ def test_the_catalogs_entry_point_plans_the_same(space):
 def test_parsing_imports_no_torch_and_no_pandas():
     code = (
         "import sys; sys.path.insert(0, 'workflow'); "
-        "import actadd.config.checks, actadd.pipeline.plan; "
+        "import actadd.config.checks, actadd.pipeline.graph; "
         "print([m for m in ('torch', 'transformers', 'pandas', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run(

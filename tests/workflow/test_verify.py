@@ -90,13 +90,13 @@ def test_a_damaged_record_goes_with_its_output_and_nothing_else(space, monkeypat
 
 
 def result_files(space) -> list[Path]:
-    """Every file of the results that is not a log, a note of failures or Snakemake's."""
+    """Every file of the results that has a sum, in a record or in itself."""
     results = space.folder / "results"
     return sorted(
         path
         for path in results.rglob("*")
         if path.is_file()
-        and not {"logs", "failures"} & set(path.relative_to(results).parts)
+        and not (tiny.BESIDE - {"store"}) & set(path.relative_to(results).parts)
         and path.name != ".snakemake_timestamp"
     )
 

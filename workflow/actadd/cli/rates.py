@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from actadd.base.files import canonical_json, read_json, write_json
+from actadd.pipeline import layout
 
-FILE = Path("results/benchmark/rates.json")
+FILE = Path(layout.RATES)
 # What a rate holds for; another number of rows, threads or GPUs has another one.
 CONDITIONS = ("model", "dtype", "compute", "batch_rows")
 PROMPT = "I went up to my friend and said that the weather was"

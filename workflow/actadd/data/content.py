@@ -9,7 +9,8 @@ import lzma
 import re
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePath
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 # What a file of a form that is not read begins with, or is called, and how to get one that is.
@@ -35,6 +36,14 @@ class Misread(ValueError):
     """A file that is not of its format; the message says what to do."""
 
 
+def suffix_of(name: str) -> str:
+    """A file name's ending in lower case, without that of a compression."""
+    path = PurePath(name)
+    while path.suffix.lower() in COMPRESSED:
+        path = path.with_suffix("")
+    return path.suffix.lower()
+
+
 @dataclass(frozen=True)
 class File:
     """A file of a dataset.
@@ -44,6 +53,16 @@ class File:
 
     path: Path
     encoding: str | None = None
+
+    @cached_property
+    def suffix(self) -> str:
+        """The name's ending without that of a compression; of x.zip, of the file that it holds."""
+        suffix = suffix_of(self.path.name)
+        if not suffix and zipfile.is_zipfile(self.path):
+            with zipfile.ZipFile(self.path) as archive:
+                names = members(archive)
+            suffix = PurePath(names[0]).suffix.lower() if len(names) == 1 else ""
+        return suffix
 
     def bytes(self) -> bytes:
         """The content, unpacked if it is compressed, whatever the file's name is."""

@@ -13,8 +13,8 @@ import pandas as pd
 
 from actadd.base.errors import UserError
 from actadd.base.kinds import build
-from actadd.data.content import File, Misread, members
-from actadd.data.readers.kinds import ARCHIVES, READERS, by_suffix, suffix_of
+from actadd.data.content import File, Misread
+from actadd.data.readers.kinds import ARCHIVES, READERS, by_suffix
 
 ROLES = ("text", "split", "target", "group", "label")
 SEPARATORS = (";", "\t", "|", ",")
@@ -30,8 +30,8 @@ def read(path: Path, spec: dict[str, Any], key: str) -> pd.DataFrame:
     `readers`: names of those that a file's ending chooses from, all if not given. Raises UserError
     if the file is not of its format or lacks a column that the config names.
     """
-    form = _format(path, spec)
     file = File(path, spec.get("table", {}).get("encoding"))
+    form = _format(file, spec)
     try:
         raw = READERS[form](file, build(READERS[form].options, spec))
     except (
@@ -51,17 +51,12 @@ def read(path: Path, spec: dict[str, Any], key: str) -> pd.DataFrame:
     return pd.DataFrame({role: raw[name] for role, name in roles.items() if name in raw})
 
 
-def _format(path: Path, spec: dict[str, Any]) -> str:
+def _format(file: File, spec: dict[str, Any]) -> str:
     """The name of the reader of a file: the entry's format, or by the ending of the file's name."""
     form: str | None = spec.get("format")
-    if form and (form != ARCHIVES or tarfile.is_tarfile(path)):
+    if form and (form != ARCHIVES or tarfile.is_tarfile(file.path)):
         return form
-    suffix = suffix_of(path.name)
-    if not suffix and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = members(archive)
-        suffix = suffix_of(names[0]) if len(names) == 1 else ""
-    return by_suffix(suffix, spec.get("table", {}), spec.get("readers", READERS))
+    return by_suffix(file.suffix, spec.get("table", {}), spec.get("readers", READERS))
 
 
 def _missing(role: str, name: str, columns: list[Any], path: Path, key: str) -> str:

@@ -11,12 +11,10 @@ import pandas as pd
 from actadd.base.errors import UserError, named, shown
 from actadd.base.files import read_json
 from actadd.data import datasets
-from actadd.engine.operations import OPERATIONS
 from actadd.engine.placement import aligned
 from actadd.engine.tokens import Tokens
-from actadd.measure.conditions import Addition, Condition, column_types, expand
+from actadd.measure.conditions import Addition, Condition, column_types, expand, modules_of
 from actadd.measure.measures import MEASURES
-from actadd.measure.methods import METHODS
 from actadd.store.cells import cell_key
 from actadd.vectors.vector_files import read_vector, tensor_digest
 
@@ -36,6 +34,7 @@ UNKEYED_SPEC = {
     "sampling",  # the condition's
     "seed",  # the condition's
     "watch",  # its token ids
+    "plugins",  # their code
     "upstream",  # what those jobs made
 }
 # Of a condition:
@@ -299,9 +298,9 @@ class Experiment:
             }
             for addition in condition.additions
         ]
-        operations = {OPERATIONS[addition.operation].module for addition in condition.additions}
+        kinds = modules_of({condition.name: self.spec["conditions"][condition.name]})
         return cell_key(
-            (__name__, module, METHODS[condition.method].module, *sorted(operations)),
+            (__name__, module, *kinds),
             KEYED_CODE,
             spec=_without({*UNKEYED_SPEC, *unkeyed}, self.spec),
             model=self.facts["identity"],

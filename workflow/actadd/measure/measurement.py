@@ -16,7 +16,7 @@ from actadd.base.errors import UserError
 from actadd.base.files import write_frames
 from actadd.measure.experiment import Experiment
 from actadd.measure.measures import MEASURES, Cells
-from actadd.store.cells import CellStore, check_filled, fill
+from actadd.store.cells import CellStore, check_complete, compute_missing
 
 
 def cells_of(
@@ -69,9 +69,9 @@ def measure(
     if shard is not None:
         first, count = shard
         indices = range(first, len(cells.keys), count)
-        failed = fill(cell_store, cells.keys, labels, cells.compute, indices)
+        failed = compute_missing(cell_store, cells.keys, labels, cells.compute, indices)
     else:
-        check_filled(cell_store, cells.keys, shards)
+        check_complete(cell_store, cells.keys, shards)
         failed = {i: why for i, key in enumerate(cells.keys) if (why := cell_store.failure(key))}
     if output is not None:
         rows = _frames(experiment, cells, cell_store)
@@ -97,7 +97,7 @@ def _labels(experiment: Experiment, keys: Sequence[str]) -> list[str]:
 def _frames(experiment: Experiment, cells: Cells, store: CellStore) -> Iterator[pd.DataFrame]:
     for index, key in enumerate(cells.keys):
         reason = store.failure(key)
-        table = (cells.failed(index) if reason else store.found(key)).to_pandas()
+        table = (cells.failed(index) if reason else store.require(key)).to_pandas()
         placed = cells.placed(index, experiment.spelled_out(index, key, table))
         yield placed.assign(failed=pd.Series(reason, placed.index, dtype="string"))
 

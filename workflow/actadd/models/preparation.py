@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from actadd.base.errors import UserError, named
-from actadd.base.files import digest, sha256_file, whole_folder, write_json
+from actadd.base.files import digest, relative_link, whole_folder, write_json
 from actadd.models import own_tokenizer
 from actadd.models.configs import check_causal, readable, whole_config
 from actadd.models.folders import candidates, check_folder, weight_files
 from actadd.models.gguf_models import load_gguf
 from actadd.models.weights import check_whole, vocabulary
+from actadd.store.sums import sha256
 
 # What is linked of a checkpoint beside its weights: text.
 LINKED = (".json", ".txt", ".jinja", ".model")
@@ -40,14 +41,13 @@ def prepare(spec: dict[str, Any], source: Path, target: Path) -> dict[str, Any]:
 def _link(spec: dict[str, Any], source: Path, folder: Path) -> None:
     """A checkpoint that is already in Hugging Face form: links, not copies."""
     trusted = spec.get("trust_remote_code", False)
-    source = source.resolve()
     check_folder(source, f"models.{spec['name']}")
     # An adapter's file would have a loader look for the adapter.
     weights = ("adapter_config.json", "model.safetensors.index.json")
     endings = (*LINKED, CODE) if trusted else LINKED
     for path in sorted(source.iterdir()):
         if path.is_file() and path.suffix in endings and path.name not in weights:
-            (folder / path.name).symlink_to(path.resolve())
+            relative_link(folder / path.name, path)
     _link_weights(spec, source, folder)
 
 
@@ -58,7 +58,7 @@ def _link_weights(spec: dict[str, Any], source: Path, folder: Path) -> None:
     for first in sets:
         read = {*(path.name for path in weight_files(source, first)), first}
         for name in read:
-            (folder / name).symlink_to((source / name).resolve())
+            relative_link(folder / name, source / name)
         try:
             if len(sets) > 1:
                 checked(folder, spec)
@@ -130,18 +130,18 @@ def _facts(spec: dict[str, Any], source: Path, folder: Path) -> tuple[dict[str, 
         )
     tokenizer = _tokenizer(spec, source, folder)
     of_tokens, beside = own_tokenizer.facts(spec, folder, tokenizer, config, vocabulary(model))
-    weights = {path.name: sha256_file(path) for path in weight_files(folder)}
+    weights = {path.name: sha256(path) for path in weight_files(folder)}
     facts = {
         "layers": spec["layers"],
         "d_model": config.hidden_size,
         **of_tokens,
         "context": getattr(config, "max_position_embeddings", None),
         "weights": digest(weights),
-        "config": sha256_file(folder / "config.json"),
-        "tokenizer": sha256_file(folder / "tokenizer.json"),
+        "config": sha256(folder / "config.json"),
+        "tokenizer": sha256(folder / "tokenizer.json"),
     }
     if spec.get("trust_remote_code", False):
-        facts["code"] = digest({path.name: sha256_file(path) for path in folder.glob(f"*{CODE}")})
+        facts["code"] = digest({path.name: sha256(path) for path in folder.glob(f"*{CODE}")})
     # What the model computes with, its name aside; the key of every cell holds it.
     return {"model": spec["name"], **facts, "identity": digest(facts), **beside}, tokenizer
 

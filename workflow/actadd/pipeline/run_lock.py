@@ -12,7 +12,7 @@ from actadd.base.errors import UserError
 from actadd.base.files import abandoned
 from actadd.base.locks import NO_LOCKS
 
-HELD: list[IO] = []
+HELD: list[IO[str]] = []
 
 
 def begin(running: Path, results: Path) -> None:

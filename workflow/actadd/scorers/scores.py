@@ -13,14 +13,14 @@ from actadd.base.files import (
     digest,
     read_cells,
     read_json,
-    sha256_file,
     write_frames,
     write_json,
 )
 from actadd.base.kinds import build
 from actadd.data import datasets
 from actadd.scorers.kinds import SCORERS, Validation, metrics
-from actadd.store.cells import CellStore, Made, cell_key, check_filled, fill
+from actadd.store.cells import CellResult, CellStore, cell_key, check_complete, compute_missing
+from actadd.store.sums import sha256
 
 
 def _inputs_digest(inputs: Path | None) -> str | None:
@@ -31,7 +31,7 @@ def _inputs_digest(inputs: Path | None) -> str | None:
     if record.exists():
         return str(read_json(record)["identity"])
     files = sorted(path for path in inputs.rglob("*") if path.is_file())
-    return digest({path.relative_to(inputs).as_posix(): sha256_file(path) for path in files})
+    return digest({path.relative_to(inputs).as_posix(): sha256(path) for path in files})
 
 
 # Columns of a table of completions that are scored.
@@ -54,6 +54,11 @@ def keyed(
         texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
         key = cell_key((kind.module,), scorer=determinant, inputs=read, texts=digest(texts))
         yield key, group
+
+
+def with_answers(spec: dict, folder: str | None) -> dict:
+    """A job's spec whose scorer keeps a server's answers in a folder."""
+    return {**spec, "scorer": {**spec["scorer"], "answers": folder}} if folder else spec
 
 
 def score_completions(
@@ -84,7 +89,7 @@ def score_completions(
         if pd.notna(group["failed"].iloc[0]):
             failures[index] = str(group["failed"].iloc[0])
 
-    def compute(indexes: list[int]) -> Iterator[Made]:
+    def compute(indexes: list[int]) -> Iterator[CellResult]:
         chosen = set(indexes)
         for index, group in enumerate(read_cells(completions, columns)):
             if index in chosen:
@@ -98,9 +103,9 @@ def score_completions(
     complete = [index for index in range(len(keys)) if index not in failures]
     if shard is not None:
         first, count = shard
-        failed = fill(cell_store, keys, names, compute, complete[first::count])
+        failed = compute_missing(cell_store, keys, names, compute, complete[first::count])
     else:
-        check_filled(cell_store, [keys[index] for index in complete], shards)
+        check_complete(cell_store, [keys[index] for index in complete], shards)
         failed = {i: why for i in complete if (why := cell_store.failure(keys[i]))}
 
     gaps: dict[str, dict[str, int]] = {}
@@ -111,7 +116,7 @@ def score_completions(
             if reason:
                 scored = pd.DataFrame(np.nan, group.index, list(metrics(entry)))
             else:
-                scored = cell_store.found(keys[index]).to_pandas()
+                scored = cell_store.require(keys[index]).to_pandas()
                 if missing := scored.attrs.pop("gaps", None):
                     gaps[names[index]] = missing
             yield pd.concat([group, scored], axis=1).assign(

@@ -78,7 +78,7 @@ class CellStore:
         metadata = {name: value for name, value in table.schema.metadata.items() if name != SEAL}
         return table.replace_schema_metadata(metadata)
 
-    def found(self, key: str) -> pa.Table:
+    def require(self, key: str) -> pa.Table:
         """The table; raises UserError if it is missing."""
         table = self.get(key)
         if table is None:
@@ -130,7 +130,7 @@ def cell_key(modules: Sequence[str], keyed_code: Sequence[str] = (), /, **determ
     return digest({**determinants, "code": code, "packages": packages})
 
 
-def check_filled(store: CellStore, keys: Sequence[str], shards: Sequence[Path]) -> None:
+def check_complete(store: CellStore, keys: Sequence[str], shards: Sequence[Path]) -> None:
     """Raises UserError if cells that shards have computed are missing or damaged.
 
     keys: of all cells; shard i of n computed every n-th from the i-th on. shards: the shards'
@@ -152,14 +152,14 @@ def check_filled(store: CellStore, keys: Sequence[str], shards: Sequence[Path]) 
 
 
 # Index of a cell, with its table or why there is none.
-Made = tuple[int, pa.Table | CellError]
+CellResult = tuple[int, pa.Table | CellError]
 
 
-def fill(
+def compute_missing(
     store: CellStore,
     keys: Sequence[str],
     labels: Sequence[str],
-    compute: Callable[[list[int]], Iterable[Made]],
+    compute: Callable[[list[int]], Iterable[CellResult]],
     needed: Sequence[int] | None = None,
 ) -> dict[int, str]:
     """Compute the cells that are not in the store, and store each as soon as it is finished.

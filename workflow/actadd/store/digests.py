@@ -15,6 +15,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from actadd.base.files import sha256_file
 from actadd.store import syntax
 from actadd.store.syntax import Definition
 
@@ -72,6 +73,15 @@ def module_file(module: str) -> Path | None:
     return None
 
 
+@cache
+def _module_of(name: str) -> tuple[str, str]:
+    """The module that a dotted name begins with, and the name that follows it."""
+    module, attribute = name, ""
+    while module_file(module) is None and "." in module:
+        module, _, attribute = module.rpartition(".")
+    return module, attribute
+
+
 @dataclass
 class Code:
     """The code that some modules reach.
@@ -90,6 +100,7 @@ def _in(names: Iterable[str], name: str) -> bool:
     return any(name == each or name.startswith(f"{each}.") for each in names)
 
 
+@cache
 def changes_no_number(name: str) -> bool:
     """Whether a dotted name is in NO_NUMBERS, or a part of what is."""
     return _in(NO_NUMBERS, name)
@@ -100,7 +111,7 @@ class _Search:
 
     def __init__(self, entries: tuple[str, ...], without: tuple[str, ...]) -> None:
         self.code = Code()
-        self.entries, self.without = entries, {*NO_NUMBERS, *without}
+        self.entries, self.without = entries, without
         # Besides ours, the packages of kinds from elsewhere, such as a user's plugins.
         self.packages = {*PACKAGES, *(module.split(".")[0] for module in entries)}
         self.pending: list[str] = []
@@ -112,23 +123,23 @@ class _Search:
         while self.pending:
             self.use(self.pending.pop())
 
-    def file(self, module: str) -> Path | None:
-        return module_file(module) if module.split(".")[0] in self.packages else None
-
     def counts(self, name: str) -> bool:
         """Whether a dotted name, or what it is a part of, can change a number."""
-        return not _in(self.without, name) or _in(self.entries, name)
+        if _in(self.without, name):
+            return False
+        return not changes_no_number(name) or _in(self.entries, name)
 
     def load(self, name: str) -> None:
         """Takes what runs when the module of a dotted name is imported."""
         parts = name.split(".")
+        if parts[0] not in self.packages:
+            return
         for end in range(1, len(parts) + 1):
             module = ".".join(parts[:end])
-            path = self.file(module)
-            if path is None or module in self.code.modules or not self.counts(module):
-                continue
-            self.code.modules.add(module)
-            self.follow(module, syntax.read(path).on_import)
+            path = None if module in self.code.modules else module_file(module)
+            if path and self.counts(module):
+                self.code.modules.add(module)
+                self.follow(module, syntax.read(path).on_import)
 
     def follow(self, module: str, definition: Definition) -> None:
         for name in definition.imports:
@@ -137,14 +148,13 @@ class _Search:
 
     def use(self, name: str) -> None:
         """Takes what a dotted name stands for: a definition, or all of a module."""
-        module, path, attribute = name, self.file(name), ""
-        while path is None and "." in module:
-            module, _, attribute = module.rpartition(".")
-            path = self.file(module)
-        if path is None:
-            self.code.packages.update({module} - self.packages)
+        package = name.partition(".")[0]
+        if package not in self.packages:
+            self.code.packages.add(package)
             return
-        if not self.counts(f"{module}.{attribute}"):
+        module, attribute = _module_of(name)
+        path = module_file(module)
+        if path is None or not self.counts(f"{module}.{attribute}"):
             return
         self.load(module)
         source = syntax.read(path)
@@ -160,8 +170,9 @@ class _Search:
         # Made when the module is imported, or in a way that its text does not show: all of it.
         names = [attribute] if attribute in source.definitions else list(source.definitions)
         for each in names:
-            if (module, each) not in self.code.definitions:
-                self.code.definitions[module, each] = source.definitions[each]
+            key = module, each
+            if key not in self.code.definitions and self.counts(f"{module}.{each}"):
+                self.code.definitions[key] = source.definitions[each]
                 self.follow(module, source.definitions[each])
 
 
@@ -173,13 +184,17 @@ def reached(*modules: str, without: tuple[str, ...] = ()) -> Code:
     return code
 
 
-def _assets(module: str) -> list[Path]:
-    """What lies in a module's folder beside modules, as the parts of a page do."""
-    path = module_file(module)
-    if path is None or module.split(".")[0] not in PACKAGES:
-        return []
-    files = [file for file in path.parent.iterdir() if file.is_file() and file.suffix != ".py"]
-    return sorted(file for file in files if not file.name.startswith("."))
+@cache
+def _assets(folder: Path) -> dict[str, str]:
+    """File -> sha256 of what lies beside modules, or in folders without any: parts of a page."""
+    folders = [each for each in folder.iterdir() if each.is_dir()]
+    parts = [each for each in folders if not any(each.rglob("*.py"))]
+    files = [*folder.iterdir(), *(file for part in parts for file in part.rglob("*"))]
+    return {
+        str(file.relative_to(ROOT)): sha256_file(file)
+        for file in sorted(files)
+        if file.suffix not in (".py", ".pyc") and file.name[0] != "." and file.is_file()
+    }
 
 
 @cache
@@ -193,17 +208,15 @@ def code_digest(*modules: str, without: tuple[str, ...] = ()) -> str:
         [module, name, definition.tree, definition.uses]
         for (module, name), definition in sorted(code.definitions.items())
     ]
+    assets: dict[str, str] = {}
     for module in sorted(code.modules):
         path = module_file(module)
         assert path is not None
         on_import = syntax.read(path).on_import
         trees.append([module, "", on_import.tree, on_import.uses])
-    assets = {file for module in code.modules for file in _assets(module)}
-    files = [
-        [str(file.relative_to(ROOT)), hashlib.sha256(file.read_bytes()).hexdigest()]
-        for file in sorted(assets)
-    ]
-    return hashlib.sha256(json.dumps([trees, files]).encode()).hexdigest()[:16]
+        if module.split(".")[0] in PACKAGES:
+            assets |= _assets(path.parent)
+    return hashlib.sha256(json.dumps([trees, assets]).encode()).hexdigest()[:16]
 
 
 @cache

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from actadd.data.content import File, Misread
-from actadd.data.readers.kinds import Table, TextOptions, reader, suffix_of
+from actadd.data.readers.kinds import Table, TextOptions, reader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ def csv(file: File, options: TextOptions) -> pd.DataFrame:
     import pandas as pd
 
     layout = options.table or Table()
-    separator = layout.separator or ("\t" if suffix_of(file.path.name) in TABS else ",")
+    separator = layout.separator or ("\t" if file.suffix in TABS else ",")
     text = file.text()
     if hint := re.match(r"sep=(.)\r?\n", text, re.IGNORECASE):
         raise Misread(

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from actadd.base.kinds import Kind, Kinds, option
-from actadd.data.content import COMPRESSED
+from actadd.data.content import suffix_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,14 +95,6 @@ def reader(
 
 
 READERS = Kinds(Reader, "actadd.data.readers", "dataset reader")
-
-
-def suffix_of(name: str) -> str:
-    """A file name's ending in lower case, without that of a compression."""
-    path = PurePath(name)
-    while path.suffix.lower() in COMPRESSED:
-        path = path.with_suffix("")
-    return path.suffix.lower()
 
 
 def by_suffix(suffix: str, table: Mapping[str, Any], names: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from actadd.measure.experiment import Experiment
-    from actadd.store.cells import Made
+    from actadd.store.cells import CellResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class _Completions:
         self.cells = [_Cell(experiment, condition, texts) for condition in experiment.conditions]
         self.keys = [cell.key() for cell in self.cells]
 
-    def compute(self, indices: list[int]) -> "Iterator[Made]":
+    def compute(self, indices: list[int]) -> "Iterator[CellResult]":
         return _compute(self.experiment, self.cells, indices)
 
     def failed(self, index: int) -> "pa.Table":
@@ -180,13 +180,15 @@ class _Unit(NamedTuple):
     samples: range
 
 
-def _compute(experiment: "Experiment", cells: list[_Cell], indices: list[int]) -> "Iterator[Made]":
+def _compute(
+    experiment: "Experiment", cells: list[_Cell], indices: list[int]
+) -> "Iterator[CellResult]":
     """The wanted cells, each as soon as its last completion is drawn."""
     from actadd.engine.batching import halving
 
     spent = {"generating": 0.0}
 
-    def draw(batch_rows: int, left: list[int]) -> "Iterator[Made]":
+    def draw(batch_rows: int, left: list[int]) -> "Iterator[CellResult]":
         return _draw(experiment, {index: cells[index] for index in left}, batch_rows, spent)
 
     # Its loading is no part of generating.
@@ -200,7 +202,7 @@ def _compute(experiment: "Experiment", cells: list[_Cell], indices: list[int]) -
 
 def _draw(
     experiment: "Experiment", cells: dict[int, _Cell], batch_rows: int, spent: dict[str, float]
-) -> "Iterator[Made]":
+) -> "Iterator[CellResult]":
     """Takes the cells in order; what their batches have room for comes from the cells behind."""
     waiting: dict[_BatchKind, deque[_Unit]] = {}
     open_units: dict[int, Counter[_BatchKind]] = {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from actadd.measure.experiment import Experiment
-    from actadd.store.cells import Made
+    from actadd.store.cells import CellResult
 
 # Tokens kept of the last position's distributions: likeliest, and most moved, of each side.
 KEPT = 20
@@ -73,7 +73,7 @@ class _Divergence:
             for condition, rows in zip(experiment.conditions, self.encoded, strict=True)
         ]
 
-    def compute(self, indices: list[int]) -> "Iterator[Made]":
+    def compute(self, indices: list[int]) -> "Iterator[CellResult]":
         import numpy as np
 
         for index in indices:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from actadd.engine.logprobs import Measured
     from actadd.measure.experiment import Experiment
-    from actadd.store.cells import Made
+    from actadd.store.cells import CellResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class _Logprobs:
         ]
         self._names: dict[int, str] = {}
 
-    def compute(self, indices: list[int]) -> "Iterator[Made]":
+    def compute(self, indices: list[int]) -> "Iterator[CellResult]":
         return _compute(self.experiment, self.encoded, indices)
 
     def failed(self, index: int) -> "pa.Table":
@@ -107,14 +107,14 @@ class _Logprobs:
 
 def _compute(
     experiment: "Experiment", encoded: list[Encoded], indices: list[int]
-) -> "Iterator[Made]":
+) -> "Iterator[CellResult]":
     """The wanted cells, those on the same texts together."""
     from actadd.engine.batching import halving
 
     experiment.model()
     begin()
 
-    def measured(rows: int, left: list[int]) -> "Iterator[Made]":
+    def measured(rows: int, left: list[int]) -> "Iterator[CellResult]":
         groups: dict[str, list[int]] = {}
         for index in left:
             groups.setdefault(digest(encoded[index]), []).append(index)
@@ -130,7 +130,7 @@ def _compute(
 
 def _cells(
     experiment: "Experiment", encoded: Encoded, indices: list[int], rows: int
-) -> "Iterator[Made]":
+) -> "Iterator[CellResult]":
     """Some conditions on the same texts, in batches of texts of like length."""
     from actadd.engine.batching import by_length
     from actadd.engine.logprobs import swept_logprobs
