@@ -9,6 +9,7 @@ RUN pip install --no-cache-dir --requirement requirements.txt
 
 COPY Snakefile config.yaml environment.yml ./
 COPY config config
+COPY profiles profiles
 COPY workflow workflow
 
 ENTRYPOINT ["snakemake"]

@@ -11,7 +11,7 @@ PYTHON ?= python3
 CORES ?= all
 ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 REPORT = $(ACTIVATE) snakemake --report-stylesheet workflow/report/report.css --report
-SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES) --workflow-profile workflow/profiles/local
+SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES)
 
 .PHONY: run resume plan report paper-report test test-docs test-nightly test-slurm bench docs env lock clean format
 

@@ -1,6 +1,5 @@
 # Activation addition (arXiv 2308.10248) as a workflow: config, rules, targets.
 
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -12,40 +11,33 @@ min_version("9.20")
 
 WORKFLOW = Path(workflow.current_basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
-# Programs are started as `python -m programs.NAME`, wherever the working directory is, and read and
-# write UTF-8 whatever the locale is. A prefix takes the place of Snakemake's own, by which a job ends
-# at the first command that fails; that of a workflow that takes this one in as a module stays.
-shell.prefix(
-    (shell._process_prefix or "").replace("{", "{{").replace("}", "}}") + "set -euo pipefail; "
-    f"export PYTHONUTF8=1 PYTHONPATH={shlex.quote(str(WORKFLOW))}"
-    "${{PYTHONPATH:+:$PYTHONPATH}}; "
-)
 
-from actadd.pipeline import run_lock
-from actadd.config.checks import checked
-from actadd.config.files import in_order, load
+import snakemake_internals as internals
 from actadd.base.errors import UserError, print_anything
-from actadd.pipeline.plan import Plan
+from actadd.config.checks import checked
+from actadd.config.files import load
+from actadd.pipeline import run_lock
+from actadd.pipeline.graph import Graph, target_of
 
+# Programs are started as `python -m programs.NAME`.
+shell.prefix(internals.program_prefix(shell, WORKFLOW))
 print_anything()
 
 # --- config ---------------------------------------------------------------------------------------
-# The paper's experiments, at a small size; what the config says comes on top, then --configfile.
-SMALL = "config/paper_small.yaml"
-FILES = [file for file in (SMALL, "config.yaml") if Path(file).exists()]
+# config.yaml on top of what it builds on, then --configfile. They are read here, with line numbers,
+# before Snakemake reads them: it would keep the last of two equal keys, and run `__use_yte__`.
+FILES = [*filter(Path.exists, [Path("config.yaml")]), *workflow.configfiles]
+if internals.replaces_config(workflow):
+    FILES = workflow.configfiles
 
 try:
-    # Before Snakemake reads them: it would keep the last of two equal keys, and run `__use_yte__`.
-    # As a module of another workflow, the config comes from there.
-    written = load([] if workflow.modifier.skip_configfile else [*FILES, *workflow.configfiles])
-    if workflow.config_settings.replace_workflow_config:
-        written = load(workflow.configfiles)
+    if internals.is_module(workflow):
+        # As a module of another workflow, the config comes from there.
+        written = load([], config)
+    else:
+        written = load(FILES, internals.command_line_config(workflow))
 except UserError as error:
     raise WorkflowError(str(error)) from None
-
-if SMALL in FILES:
-
-    configfile: SMALL
 
 
 configfile: "config.yaml"
@@ -57,24 +49,21 @@ RUNNING = Path(".snakemake/running")
 try:
     if "--unlock" in sys.argv:
         run_lock.refuse_if_running(RUNNING)
-    config = checked(in_order(config, written), Path.cwd())
+    config = checked(written, Path.cwd())
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-PLAN = Plan(config, Path.cwd())
+GRAPH = Graph(config, Path.cwd())
 
 STARTED = time.time()
 
 
 onstart:
-    # For its rate limit, Snakemake 9.27 looks for jobs once a second anew for every job that has
-    # finished: after a hundred jobs that took half a core. Only clusters need the limit.
-    if workflow.local_exec:
-        workflow.scheduler.job_rate_limiter = None
-    say_refusals()
+    internals.limit_no_rate(workflow)
+    internals.report_refusals(workflow, lambda said: logger.error(reasons.refusal(said)))
     refuse_unaccepted()
     try:
-        run_lock.begin(RUNNING, Path("results"))
+        run_lock.begin(RUNNING, at(layout.RESULTS))
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
@@ -85,7 +74,7 @@ onerror:
 
 onsuccess:
     say_what_was_done(STARTED)
-    # Jobs with failed cells succeed, so that all others go on; the run as a whole has not.
+    # A named target ends with a job that fails then; a run for single files has none.
     if failed := failed_cells_message(STARTED):
         raise WorkflowError(failed)
 
@@ -96,7 +85,7 @@ include: "workflow/rules/common.smk"
 
 logger.addHandler(Reasons())
 # As a module of another workflow, the rule has another name.
-MODEL = workflow.modifier.modify_rulename("model")
+MODEL = internals.rule_name(workflow, "model")
 
 
 # A name that the config does not have is no target: Snakemake says so.
@@ -111,6 +100,7 @@ wildcard_constraints:
     lens=names_of("lenses"),
     overhead=names_of("overheads"),
     subject=subjects(),
+    target="|".join(GRAPH.targets),
     shard=r"\d+",
     shards=r"\d+",
 
@@ -134,5 +124,4 @@ rule all:
     """Everything of the config that is not marked as an item of the paper."""
     default_target: True
     input:
-        with_intermediates(OWN, OWN_EXPERIMENTS),
-        "results/tables/scorer_card.csv",
+        completed("all"),

@@ -122,15 +122,13 @@ def ours(setup: Setup, settings: list[tuple[int, float]], name: str) -> None:
     """The grid as an experiment of the pipeline, from its vectors to the written table."""
     from actadd.data.datasets import prepare
     from actadd.measure.measurement import measure
-    from actadd.vectors.derivation import write_vector
+    from actadd.vectors.vector_files import write_vector
 
     folder = setup.scratch / "grid"
     prompts = folder / "prompts.parquet"
     prepare({"name": "prompts", "title": "prompts", "texts": PROMPTS[:1]}, None, prompts)
-    files = []
-    for layer, vector in enumerate(setup.vectors()):
-        files.append(folder / "love-hate" / f"layer_{layer:02d}.safetensors")
-        write_vector(files[-1], vector)
+    file = folder / "love-hate" / "vector.safetensors"
+    write_vector(file, dict(enumerate(setup.vectors())))
     conditions = {
         f"layer-{layer}-coefficient-{coefficient:g}": {
             "method": "actadd",
@@ -158,7 +156,7 @@ def ours(setup: Setup, settings: list[tuple[int, float]], name: str) -> None:
         spec,
         model_dir=setup.model,
         texts_file=prompts,
-        vector_files=files,
+        vector_files=[file],
         choice=None,
         store=store,
         output=folder / "completions.parquet",

@@ -13,14 +13,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from actadd.engine.additions import Addition
 from actadd.engine.batching import left_pad
-from actadd.engine.generation import generate
-from actadd.engine.sampling import Sampling
-from actadd.engine.steering import Addition, blocks, record_activations
+from actadd.engine.drawing.generation import generate
+from actadd.engine.drawing.sampling import Sampling
+from actadd.engine.hooks import record_activations
+from actadd.engine.structure import blocks
 from actadd.engine.tokens import Tokens
 from actadd.models.loading import load
 from actadd.vectors.activations import contrast_ids
-from actadd.vectors.derivation import derive
+from actadd.vectors.kinds.pair import pair
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIR = {"name": "love-hate", "kind": "pair", "positive": "Love", "negative": "Hate"}
@@ -66,7 +68,7 @@ class Setup:
             for name, row in ids.items()
         }
         return [
-            derive("pair", {name: stream[layer].numpy() for name, stream in streams.items()})
+            pair({name: stream[layer].numpy() for name, stream in streams.items()}, None)
             for layer in range(len(blocks(model)))
         ]
 

@@ -10,7 +10,8 @@ def run(setup: Setup) -> list[Result]:
     """16 samples of 8 prompts x 30 tokens: one prefill of each prompt, or one of each row."""
     from actadd.engine.batching import left_pad, padded_width
     from actadd.engine.shared_layers import outputs_below, resumed_at
-    from actadd.engine.steering import model_inputs, steer
+    from actadd.engine.steering import steer
+    from actadd.engine.structure import model_inputs
 
     model, tokens = setup.load(), setup.tokens()
     encoded = [tokens.encode(prompt) for prompt in PROMPTS]

@@ -22,8 +22,8 @@ STEPS = 8
 def run(setup: Setup) -> list[Result]:
     """Each point in a process of its own; then the workflow on 1,000 cells, and once more."""
     sys.path.insert(0, str(ROOT / "tests"))
-    import tiny
-    from actadd.models.loading import prepare
+    from actadd.models.preparation import prepare
+    from builders import tiny
 
     folder = setup.scratch / "scale"
     shutil.rmtree(folder, ignore_errors=True)
@@ -107,15 +107,15 @@ def point(folder: Path, axis: str, count: int) -> dict[str, float]:
     from actadd.data.datasets import prepare
     from actadd.measure.measurement import measure
     from actadd.models.loading import load
-    from actadd.vectors.derivation import write_vector
+    from actadd.vectors.vector_files import write_vector
 
     here = folder / f"{axis}-{count}"
     number = {name: count if name == axis else 1 for name in AXES}
     texts = [f"I went up to my friend {i} and said" for i in range(number["prompts"])]
     prepare({"name": "p", "title": "p", "texts": texts}, None, here / "p.parquet")
     vector = np.random.default_rng(0).standard_normal((3, 32), dtype=np.float32)
-    file = here / "v" / "layer_01.safetensors"
-    write_vector(file, vector)
+    file = here / "v" / "vector.safetensors"
+    write_vector(file, {1: vector})
     sweep = [0.01 * (1 + cell) for cell in range(number["cells"])]
     addition = {"vector": "v", "layer": 1, "coefficient": sweep}
     spec = {

@@ -17,9 +17,11 @@ def run(setup: Setup) -> list[Result]:
     import torch
 
     from actadd.engine.batching import by_length, left_pad
-    from actadd.engine.steering import blocks, model_inputs, steer
-    from actadd.measure.logprobs import TOGETHER, swept_logprobs
-    from actadd.measure.logprobs import _measured as measured
+    from actadd.engine.logprobs import _measured as measured
+    from actadd.engine.logprobs import swept_logprobs
+    from actadd.engine.steering import steer
+    from actadd.engine.structure import blocks, model_inputs
+    from actadd.measure.measures.logprobs import TOGETHER
     from actadd.models import batch_rows
 
     model, tokens = setup.load(), setup.tokens()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from actadd.models.loading import parameters_of
+from actadd.models.preparation import parameters_of
 from benchmarks.common import PAIR, PROMPTS, ROOT, Result, Setup
 
 ITEM = "warm work"

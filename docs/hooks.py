@@ -1,18 +1,22 @@
 """Pages of the documentation that are made from the code: config keys, rules, the command line."""
 
+import dataclasses
 import html
 import json
 import re
 import subprocess
 import sys
+import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 ROOT = Path(__file__).resolve().parents[1]
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+sys.path.insert(0, str(ROOT / "workflow"))
+
+from actadd.base.kinds import Rule  # noqa: E402
+from actadd.config.declaration import Config  # noqa: E402
+from actadd.config.kinds import Family, Option, bare, is_union, options  # noqa: E402
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -21,64 +25,58 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def config_keys() -> str:
-    """Every key of the schema, section by section, with type, default and description."""
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    """Every key of a config, section by section, with description, type and default."""
     parts = []
-    for section, entry in schema["properties"].items():
-        rows = [*_rows(section, entry, schema)]
-        parts.append(f"## `{section}`\n\n{entry.get('description', '')}\n")
-        lines = ["| key | what it is | value |", "|---|---|---|"]
-        parts.append("\n".join([*lines, *rows]) + "\n")
+    for section, option in options(Config).items():
+        lines = ["| key | what it is | value |", "|---|---|---|", *_rows(section, option)]
+        parts.append(f"## `{section}`\n\n{option.description}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
-def _rows(key: str, entry: dict, schema: dict, only: str = "") -> Iterator[str]:
+def _rows(key: str, option: Option, only: str = "") -> Iterator[str]:
     """A key and what stands below it; only: where it may stand, such as "kind pair"."""
-    entry = _resolved(entry, schema)
-    yield _row(key, entry, schema, only)
-    if entry.get("type") == "array" and "items" in entry:
-        items = _resolved(entry["items"], schema)
-        if "properties" in items:
-            yield from _below(f"{key}.N", items, schema)
-    yield from _below(key, entry, schema)
+    yield _row(key, option, only)
+    yield from _below(key, option.hint)
 
 
-def _below(key: str, entry: dict, schema: dict) -> Iterator[str]:
-    own = entry.get("properties", {})
-    for name, child in own.items():
-        if child:
-            yield from _rows(f"{key}.{name}", child, schema)
-    # A key that several kinds have alike is one row.
-    shared: dict[str, tuple[str, dict, list[str]]] = {}
-    for branch in entry.get("allOf", []):
-        [(field, values)] = branch["if"]["properties"].items()
-        for name, child in branch.get("then", {}).get("properties", {}).items():
-            if child:
-                alike = shared.setdefault(f"{name} {child}", (name, child, []))
-                alike[2].extend(values.get("enum", [values.get("const")]))
-    for name, child, kinds in shared.values():
-        everywhere = len(kinds) == len(own[field]["enum"])
-        only = "" if everywhere else f"{field} {', '.join(kinds)}"
-        yield from _rows(f"{key}.{name}", child, schema, only)
-    more = entry.get("additionalProperties")
-    if isinstance(more, dict):
-        yield from _below(f"{key}.NAME", _resolved(more, schema), schema)
+def _below(key: str, hint: Any) -> Iterator[str]:
+    hint, mark = bare(hint)
+    arguments = typing.get_args(hint)
+    if isinstance(mark, Family):
+        yield from _kinds(key, mark)
+    elif dataclasses.is_dataclass(hint):
+        for name, option in options(typing.cast(type, hint)).items():
+            yield from _rows(f"{key}.{name}", option)
+    elif is_union(hint):
+        for branch in arguments:
+            yield from _below(key, branch)
+    elif typing.get_origin(hint) is list:
+        yield from _below(f"{key}.N", arguments[0])
+    elif typing.get_origin(hint) is dict:
+        yield from _below(f"{key}.NAME", arguments[1])
 
 
-def _resolved(entry: dict, schema: dict) -> dict:
-    while "$ref" in entry:
-        name = entry["$ref"].rsplit("/", 1)[-1]
-        entry = {**schema["$defs"][name], **{k: v for k, v in entry.items() if k != "$ref"}}
-    return entry
+def _kinds(key: str, family: Family) -> Iterator[str]:
+    """The key that names the kind, and the keys of each; one that several have alike is one row."""
+    kinds = family.kinds()
+    hint = typing.Literal[tuple(kinds)]
+    yield _row(f"{key}.{family.key}", Option(hint, Rule(), family.description, family.default), "")
+    alike: dict[str, tuple[str, Option, list[str]]] = {}
+    for kind, declaration in kinds.items():
+        for name, option in options(declaration).items():
+            alike.setdefault(f"{name} {option}", (name, option, []))[2].append(kind)
+    for name, option, having in alike.values():
+        only = "" if len(having) == len(kinds) else f"{family.key} {', '.join(having)}"
+        yield from _rows(f"{key}.{name}", option, only)
 
 
-def _row(key: str, entry: dict, schema: dict, only: str) -> str:
+def _row(key: str, option: Option, only: str) -> str:
     # What a pattern or several forms ask for is better said in words.
-    value = entry.get("title") or _type(entry, schema)
-    if entry.get("default") not in (None, {}, []):
-        value += f"; default {_code(entry['default'])}"
+    value = option.rule.title or _type(option.hint, option.rule)
+    if option.default not in (None, {}, [], dataclasses.MISSING):
+        value += f"; default {_code(option.default)}"
     # On a narrow screen the table scrolls, and its last column is the least missed.
-    cells = (_code(key) + f" ({only})" * bool(only), entry.get("description", ""), value)
+    cells = (_code(key) + f" ({only})" * bool(only), option.description, value)
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
@@ -89,23 +87,31 @@ def _code(name: object) -> str:
     return f'<code class="long">{broken}</code>'
 
 
-def _type(entry: dict, schema: dict) -> str:
-    entry = _resolved(entry, schema)
-    if "enum" in entry:
-        return ", ".join(f"`{value}`" for value in entry["enum"])
-    if "const" in entry:
-        return f"`{entry['const']}`"
-    if "oneOf" in entry and "type" not in entry:
-        return " or ".join(dict.fromkeys(_type(branch, schema) for branch in entry["oneOf"]))
-    kind = entry.get("type", "")
-    if kind == "array":
-        return f"list of {_type(entry.get('items', {}), schema) or 'values'}"
+WORDS = {str: "text", bool: "true or false", int: "whole number", float: "number"}
+
+
+def _type(hint: Any, rule: Rule | None = None) -> str:
+    hint, mark = bare(hint)
+    rule = mark if isinstance(mark, Rule) else rule or Rule()
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if rule.title:
+        return rule.title
+    if origin is typing.Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if is_union(hint):
+        return " or ".join(dict.fromkeys(_type(each, rule) for each in arguments))
+    if origin is list:
+        return f"list of: {_type(arguments[0])}"
     bounds = [
-        f"{sign} {entry[name]}"
-        for name, sign in (("exclusiveMinimum", ">"), ("minimum", "≥"), ("maximum", "≤"))
-        if name in entry
+        f"{sign} {bound:g}"
+        for bound, sign in (
+            (rule.exclusive_minimum, ">"),
+            (rule.minimum, "≥"),
+            (rule.maximum, "≤"),
+        )
+        if bound is not None
     ]
-    return " ".join([str(kind), *bounds])
+    return " ".join([WORDS.get(hint, "keys with values"), *bounds])
 
 
 def rules() -> str:
@@ -142,7 +148,6 @@ def command_line() -> str:
     """`--help` of every command."""
     from typer.testing import CliRunner
 
-    sys.path.insert(0, str(ROOT / "workflow"))
     from actadd.cli import app
 
     def shown(*command: str) -> str:

@@ -6,16 +6,15 @@ import signal
 import subprocess
 import time
 
-import cluster
 import pytest
 
-import tiny
+from builders import cluster, tiny
 
 pytestmark = pytest.mark.slurm
 
 # The profile as it is, but for what a cluster without accounting needs, and more impatient.
 ON_SLURM = (
-    *("--workflow-profile", "workflow/profiles/slurm"),
+    *("--workflow-profile", "profiles/slurm"),
     *("--slurm-status-command", "squeue", "--slurm-no-account"),
     *("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"),
 )
@@ -53,9 +52,9 @@ def started(space, *arguments: str) -> subprocess.Popen:
 def jobs(rule: str = "") -> dict[str, str]:
     """Id -> state of the jobs that Slurm has had of a rule or a group (of all), the first first."""
     columns = ("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i %T %k")
-    found = (line.split() for line in cluster.output(*columns).splitlines())
+    result = (line.split() for line in cluster.output(*columns).splitlines())
     begins = f"rule_{rule}_" if rule else ""
-    return {job: state for job, state, about in found if f"{about}_".startswith(begins)}
+    return {job: state for job, state, about in result if f"{about}_".startswith(begins)}
 
 
 def once_running(process: subprocess.Popen, rule: str) -> str:
@@ -112,7 +111,7 @@ def test_killed_cancelled_and_out_of_memory_it_gives_the_bytes_of_a_local_run(
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said", "setting"),
+    ("wrong", "text", "setting"),
     [
         ("slurm_partition=nope", "invalid partition", "slurm_partition"),
         ("constraint=nope", "Invalid feature", "constraint"),
@@ -120,13 +119,13 @@ def test_killed_cancelled_and_out_of_memory_it_gives_the_bytes_of_a_local_run(
     ],
 )
 def test_what_it_refuses_of_a_group_is_said_with_the_setting_to_change(
-    slurm, tmp_path, tiny_model, wrong, said, setting
+    slurm, tmp_path, tiny_model, wrong, text, setting
 ):
     space = tiny.Workspace.create(tmp_path / "space", tiny_model, SETTINGS)
     tables = [f"results/datasets/{name}.parquet" for name in ("prompts", "texts")]
     resources = ("--set-resources", f"dataset:{wrong}", "--retries", "0")
     printed = space.run(*ON_SLURM, *resources, "--", *tables, fails=True)
-    assert re.search(said, printed, re.IGNORECASE)
+    assert re.search(text, printed, re.IGNORECASE)
     assert setting in re.search(r"^remedy: (.*)$", printed, re.MULTILINE)[1]
     if setting == "slurm_partition":
         # As it is, they run: one job of both, whose command goes to sbatch as a script.

@@ -19,17 +19,17 @@ from typing import Any
 
 # Name -> the module that holds it.
 _PUBLIC = {
-    "Addition": "engine.steering",
-    "Sampling": "engine.sampling",
-    "SteeringVectors": "vectors.file_formats",
-    "Touch": "engine.steering",
+    "Addition": "engine.additions",
+    "Sampling": "engine.drawing.sampling",
+    "SteeringVectors": "vectors.steering_vectors",
+    "TraceEntry": "engine.additions",
     "UserError": "base.errors",
-    "generate": "engine.generation",
+    "generate": "models.verified",
     "load_vectors": "vectors.file_formats",
     "prompt_batch": "engine.batching",
-    "record_activations": "engine.steering",
+    "record_activations": "models.verified",
     "save_vectors": "vectors.file_formats",
-    "steer": "engine.steering",
+    "steer": "models.verified",
     "steering_vector": "vectors.derivation",
 }
 __all__ = sorted(_PUBLIC)

@@ -8,7 +8,7 @@ from actadd.pipeline.program import run
 from actadd.store import failed_cells
 
 
-def work(spec, inputs, outputs, store, shard, attempt, failures):
+def work(spec, inputs, outputs, store, shard, failures):
     facts = measurement.measure(
         resolved(spec, inputs["shape"]),
         model_dir=inputs["model"],
@@ -20,7 +20,7 @@ def work(spec, inputs, outputs, store, shard, attempt, failures):
         shards=inputs["shards"],
         shard=measurement.shard_of(shard),
     )
-    failed_cells.note(failures, attempt, facts["failed"])
+    failed_cells.note(failures, facts["failed"])
     return facts
 
 
@@ -30,5 +30,5 @@ if __name__ == "__main__":
         work,
         inputs="model prompts vectors* choice? shape? shards*",
         outputs="table?",
-        options="store shard? attempt? failures?",
+        options="store shard? failures?",
     )

@@ -5,7 +5,7 @@ from actadd.pipeline.program import run
 
 
 def work(spec, inputs, outputs):
-    summaries = {path.stem: path for path in inputs["tables"]}
+    summaries = dict(zip(spec["tables"], inputs["tables"], strict=True))
     return choose(spec, summaries=summaries, output=outputs["choice"])
 
 

@@ -2,14 +2,14 @@
 
 from actadd.data import datasets
 from actadd.pipeline.program import run
-from actadd.scorers.classifier import fit
+from actadd.scorers.kinds import SCORERS
 
 
 def work(spec, inputs, outputs):
     entry = spec["scorer"]
     split = entry["fit"]["split"]
     texts = datasets.read(inputs["texts"], split, f"scorers.{entry['name']}.fit.split")
-    return fit(entry, texts, outputs["folder"])
+    return SCORERS[entry["kind"]].fit_on(texts, entry, outputs["folder"])
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from actadd.data.fetch import fetch
+from actadd.pipeline.layout import SOURCES_LOCK
 from actadd.pipeline.program import run
 
 
 def work(spec, inputs, outputs):
-    return fetch(spec["name"], spec["source"], outputs["folder"], Path("sources.lock.json"))
+    return fetch(spec["name"], spec["source"], outputs["folder"], Path(SOURCES_LOCK))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ On a CPU it is verified here; where that takes a GPU, programs.verification does
 """
 
 from actadd.base.errors import UserError
-from actadd.models.loading import prepare
-from actadd.models.verification import verified
+from actadd.models.preparation import prepare
+from actadd.models.verification.verify import verified
 from actadd.pipeline.program import run
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from actadd.measure.measurement import shard_of
 from actadd.models.batch_rows import resolved
 from actadd.pipeline.program import run
-from actadd.scorers.scores import score_completions
+from actadd.scorers.scores import score_completions, with_answers
 from actadd.store import failed_cells
 
 
-def work(spec, inputs, outputs, store, shard, attempt, failures):
+def work(spec, inputs, outputs, store, shard, failures, answers):
     facts = score_completions(
-        resolved(spec, inputs["shape"]),
+        with_answers(resolved(spec, inputs["shape"]), answers),
         completions=inputs["completions"],
         inputs=inputs["needs"],
         store=Path(store),
@@ -19,7 +19,7 @@ def work(spec, inputs, outputs, store, shard, attempt, failures):
         shards=inputs["shards"],
         shard=shard_of(shard),
     )
-    failed_cells.note(failures, attempt, facts["failed"])
+    failed_cells.note(failures, facts["failed"])
     return facts
 
 
@@ -29,5 +29,5 @@ if __name__ == "__main__":
         work,
         inputs="completions needs? shape? shards*",
         outputs="scores?",
-        options="store shard? attempt? failures?",
+        options="store shard? failures? answers?",
     )

@@ -2,12 +2,12 @@
 
 from actadd.models.batch_rows import resolved
 from actadd.pipeline.program import run
-from actadd.scorers.scores import validate
+from actadd.scorers.scores import validate, with_answers
 
 
-def work(spec, inputs, outputs):
+def work(spec, inputs, outputs, answers):
     return validate(
-        resolved(spec, inputs["shape"]),
+        with_answers(resolved(spec, inputs["shape"]), answers),
         texts_file=inputs["texts"],
         inputs=inputs["needs"],
         output=outputs["figures"],
@@ -15,4 +15,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="texts needs? shape?", outputs="figures")
+    run(__doc__, work, inputs="texts needs? shape?", outputs="figures", options="answers?")

@@ -1,6 +1,6 @@
 """Verify on its own device that a model is steered right."""
 
-from actadd.models.verification import verified
+from actadd.models.verification.verify import verified
 from actadd.pipeline.program import run
 
 

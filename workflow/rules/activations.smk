@@ -6,19 +6,20 @@
 # One pass gives every layer, so the outputs are all layers of the model: one rule for each model,
 # since an output's number of files cannot depend on a wildcard.
 
+
 for model in config["models"]:
 
     rule:
         name:
             f"activations_{model.replace('-', '_')}"
         input:
-            model=f"results/models/{model}",
-            verified=verification(model),
+            unpack(reads("activations", model=model)),
         output:
-            layers=layer_files(f"results/activations/{model}/{{vector}}", model),
-            provenance=f"results/activations/{model}/{{vector}}/provenance.json",
+            **writes("activations", model=model, layers=config["models"][model]["layers"]),
         log:
-            f"results/logs/activations/{model}/{{vector}}.log",
+            layout.log("activations", model=model),
+        benchmark:
+            layout.benchmark("activations", model=model)
         conda:
             CONDA
         threads: config["compute"]["threads"]
@@ -26,12 +27,8 @@ for model in config["models"]:
             mem_mb=memory("activations", model=model),
             runtime=minutes("activations", model=model),
             gpu=gpus(model),
-        params:
-            spec=lambda wc, model=model: PLAN.activations(model, wc.vector).spec,
-            code=lambda wc, model=model: PLAN.activations(model, wc.vector).code,
         message:
             "Cache the residual stream of {wildcards.vector} at every layer"
         shell:
-            "python -m programs.activations --spec {params.spec:q} --code {params.code} "
-            "--model {input.model} --layers {output.layers} "
+            "python -m programs.activations --job {input.job} --model {input.model} --layers {output.layers} "
             "--provenance {output.provenance} > {log} 2>&1"

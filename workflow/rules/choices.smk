@@ -6,23 +6,20 @@
 
 rule choice:
     input:
-        tables=choice_tables,
+        unpack(reads("choice")),
     output:
-        choice="results/choices/{model}/{experiment}.json",
-        provenance="results/choices/{model}/{experiment}.provenance.json",
+        **writes("choice"),
     log:
-        "results/logs/choice/{model}/{experiment}.log",
+        layout.log("choice"),
+    benchmark:
+        layout.benchmark("choice")
     conda:
         CONDA
     resources:
         mem_mb=memory("small"),
         runtime=minutes("small"),
-    params:
-        spec=lambda wc: PLAN.choice(wc.model, wc.experiment).spec,
-        code=lambda wc: PLAN.choice(wc.model, wc.experiment).code,
     message:
         "Choose layer and coefficient for {wildcards.experiment} on {wildcards.model}"
     shell:
-        "python -m programs.choice --spec {params.spec:q} --code {params.code} "
-        "--tables {input.tables} --choice {output.choice} "
+        "python -m programs.choice --job {input.job} --tables {input.tables} --choice {output.choice} "
         "--provenance {output.provenance} > {log} 2>&1"

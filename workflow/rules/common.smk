@@ -1,33 +1,111 @@
-# Functions for the rules: which files a job reads, and what `all` consists of.
+# What rules ask of the graph: what a job reads and writes, what it needs, and what it is called.
 
 import logging
 import threading
 
 from actadd.config import licences
-from actadd.pipeline import reasons
-from actadd.store import failed_cells
-from actadd.config.checks import home
-from actadd.results.displays import KINDS
-from actadd.pipeline.plan import MEASURES
+from actadd.pipeline import layout, reasons
+from actadd.pipeline.freshness import Freshness
 from actadd.pipeline.resources import Needs
 from actadd.pipeline.run_summary import summary
+from actadd.results.displays.needs import kind_of
+from actadd.store import failed_cells
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-CONDA = "../../environment.yml"
-NEEDS = Needs(config, Path.cwd())
+CONDA = "../envs/runtime.yml"
 # What no name of a config is: a wildcard constraint that nothing meets.
 NOTHING = "_"
 
 
-def layer_files(folder: str, model: str) -> list[str]:
-    """One file for each layer of a model, 0-indexed block inputs."""
-    layers = range(config["models"][model]["layers"])
-    return [f"{folder}/layer_{layer:02d}.safetensors" for layer in layers]
+# What stands before the paths of the layout: a cluster's storage, another workflow's prefix.
+PREFIX = internals.prefix(workflow)
+FOLDER = (internals.storage_folder(workflow) or Path()) / PREFIX
+
+
+def at(path: str) -> Path:
+    """Where a path of the layout lies, as seen from the working directory."""
+    return FOLDER / path
+
+
+FRESHNESS = Freshness(GRAPH.everything, at)
+NEEDS = Needs(config, Path.cwd())
+
+
+# --- inputs and outputs ---------------------------------------------------------------------------
+
+
+def reads(stage: str, **names: str):
+    """An input function: what a job reads, and the file that says what it is asked to do.
+
+    The latter alone decides whether the job runs; it is written here, before Snakemake compares
+    times. names: those that the rule has no wildcard for.
+    """
+
+    def inputs(wildcards):
+        job = GRAPH.job(stage, **{**dict(wildcards.items()), **names})
+        flagged = str
+        if workflow.is_main_process:
+            judge(job)
+            # A forced job is outdated by somebody's wish: what is below it runs too.
+            if FRESHNESS.may_wait(job) and not internals.is_forced(workflow):
+                flagged = ancient
+        files = {name: [flagged(own(file)) for file in files] for name, files in job.inputs.items()}
+        return {"job": job.file, **files}
+
+    return inputs
+
+
+def own(file) -> str:
+    """A path for Snakemake, which puts a module's prefix in front; but not of the user's files."""
+    return str(Path(file.path).absolute()) if PREFIX and file.job is None else file.path
+
+
+def judge(job) -> None:
+    """Writes a job's file, and says once why a job whose outputs are there has to run."""
+    if job in JUDGED:
+        return
+    JUDGED.add(job)
+    internals.times_alone(workflow)
+    FRESHNESS.several = internals.has_several_targets(workflow)
+    try:
+        state = FRESHNESS.write(job)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    if state.outdated and FRESHNESS.record(job) and job.stage != "complete":
+        logger.info(f"{job.name} is outdated: {state.outdated}")
+
+
+JUDGED = set()
+
+
+def path(stage: str, output: str) -> str:
+    """The pattern of one output of a stage."""
+    [pattern] = layout.outputs(stage)[output]
+    return pattern
+
+
+def writes(stage: str, but: str = "", **names) -> dict:
+    """The outputs of a rule, as patterns; `but`: one that the rule states itself."""
+    folders = layout.STAGES[stage].folders
+    return {
+        output: directory(*paths) if output in folders else paths
+        for output, paths in layout.outputs(stage, **names).items()
+        if output != but
+    }
+
+
+def completed(target: str) -> str:
+    """What stands for all that a named target asks for: the record of its last job."""
+    [record] = layout.outputs("complete", target=target)["provenance"]
+    return record
+
+
+# --- wildcard constraints -------------------------------------------------------------------------
 
 
 def experiments(measure: str, sharded: bool) -> str:
-    """Wildcard constraint: the experiments that measure one thing, in shards or in one job."""
+    """The experiments that measure one thing, in shards or in one job."""
     names = [
         name
         for name, entry in config["experiments"].items()
@@ -37,158 +115,98 @@ def experiments(measure: str, sharded: bool) -> str:
 
 
 def names_of(*sections: str) -> str:
-    """Wildcard constraint: the names of the entries in some sections of the config."""
+    """The names of the entries in some sections of the config."""
     return "|".join(name for section in sections for name in config[section]) or NOTHING
 
 
 def subjects() -> str:
-    """Wildcard constraint: the models and the shapes whose forward passes are timed."""
-    timed = (name for overhead in config["overheads"] for name in PLAN.overhead_subjects(overhead))
+    """The models and the shapes whose forward passes are timed."""
+    timed = (name for each in config["overheads"] for name in GRAPH.overhead_subjects(each))
     return "|".join(dict.fromkeys(timed)) or NOTHING
 
 
-def cells_file(model: str, experiment: str) -> str:
-    """Where an experiment's completions or log-probabilities lie."""
-    measure = config["experiments"][experiment]["measure"]
-    return f"results/{measure}/{model}/{experiment}.parquet"
+def judges() -> str:
+    """The scorers by which a model judges."""
+    return "|".join(filter(GRAPH.judges, config["scorers"])) or NOTHING
 
 
-def dataset_source(wildcards):
-    """A dataset's file, or the fetched source that holds it; nothing if its texts are inline."""
-    entry = config["datasets"][wildcards.dataset]
-    if "source" in entry:
-        return f"results/sources/{entry['source']}"
-    return entry.get("file", [])
+# --- resources ------------------------------------------------------------------------------------
+# What the first attempt gets. A later one (the profile's `retries`) gets twice as much as the one
+# before, since what was killed for its memory or its time would be killed again.
 
 
-def dataset_punkt(wildcards):
-    """The fetched source by which a dataset's sentences are cut; nothing if rules do."""
-    entry = config["datasets"][wildcards.dataset]
-    return f"results/sources/{entry['punkt']}" if "punkt" in entry else []
+def memory(job: str, **names: str):
+    """A resource function: megabytes of main memory of a job, see actadd/pipeline/resources.py.
+
+    names: those that the rule has no wildcard for.
+    """
+    return lambda wc, attempt: need(job, wc, names).megabytes * 2 ** (attempt - 1)
 
 
-def overlaps(section: str, name: str) -> list[str]:
-    """The record of a comparison with what scorers are fitted on; nothing if none is to be made."""
-    return [f"results/overlaps/{section}/{name}.json"] if PLAN.overlap_pairs(section, name) else []
+def minutes(job: str, **names: str):
+    """A resource function: minutes that a job may take."""
+    return lambda wc, attempt: need(job, wc, names).minutes * 2 ** (attempt - 1)
 
 
-def experiment_overlaps(wildcards):
-    return overlaps("experiments", wildcards.experiment)
+def need(job: str, wildcards, names: dict[str, str]):
+    return getattr(NEEDS, job)(**dict(wildcards.items()), **names)
 
 
-def scorer_overlaps(wildcards):
-    return overlaps("scorers", wildcards.scorer)
+def gpus(model: str | None) -> int:
+    """GPUs that a job with a model takes; one without a model of the config takes one."""
+    count = config["models"].get(model, {}).get("gpus", 1)
+    return count if config["compute"]["device"] == "cuda" else 0
 
 
-def overlaps_datasets(wildcards):
-    """The datasets that are compared."""
-    pairs = PLAN.overlap_pairs(wildcards.section, wildcards.name)
-    names = {pair[side]["dataset"] for pair in pairs for side in ("texts", "others")}
-    return [f"results/datasets/{name}.parquet" for name in sorted(names)]
+def scorer_gpus(wildcards) -> int:
+    """GPUs that a scorer takes: none if it has nothing to compute with."""
+    model = config["scorers"][wildcards.scorer].get("model")
+    return gpus(model) if GRAPH.judges(wildcards.scorer) else 0
 
 
-def model_source(wildcards):
-    return f"results/sources/{config['models'][wildcards.model]['source']}"
+def answers(wildcards) -> str:
+    """Where a server's answers are kept; nothing for a scorer that asks none."""
+    return str(at(layout.ANSWERS)) if GRAPH.asks(wildcards.scorer) else ""
 
 
-def vector_file(wildcards):
-    """The file that holds a vector; nothing if it is made from prompts."""
-    return config["vectors"][wildcards.vector].get("file", [])
+def failures(stage: str) -> str:
+    """The note of a job's cells that failed."""
+    return str(at(layout.failures(stage)))
 
 
-def experiment_prompts(wildcards):
-    dataset = config["experiments"][wildcards.experiment]["prompts"]["dataset"]
-    return f"results/datasets/{dataset}.parquet"
+# --- report ---------------------------------------------------------------------------------------
 
 
-def experiment_vectors(wildcards):
-    return [
-        f"results/vectors/{wildcards.model}/{vector}/layer_{layer:02d}.safetensors"
-        for vector, layer in PLAN.vectors_of(wildcards.model, wildcards.experiment)
-    ]
+def display_labels(section: str):
+    """A label function: what the report says beside a figure or a table."""
+
+    def labels(wildcards) -> dict[str, str]:
+        texts = GRAPH.display_labels(section, wildcards.display)
+        # Snakemake 9.27 takes a label that splits results into halves for a switch between two
+        # versions of each, and its page then breaks. Invisible spaces make every value unique.
+        unique = "\u200b" * list(config[section]).index(wildcards.display)
+        return {name: f"{value}{unique}" for name, value in texts.items()}
+
+    return labels
 
 
-def experiment_choice(wildcards):
-    if not config["experiments"][wildcards.experiment].get("choices"):
-        return []
-    return f"results/choices/{wildcards.model}/{wildcards.experiment}.json"
+def display_category(wildcards) -> str:
+    """The part of the report in which a table stands."""
+    kind = kind_of("tables", config["tables"][wildcards.display])
+    return "Paper against ours" if "comparison" in kind.reads else "Tables"
 
 
-def verification(model: str) -> list[str]:
-    """The record of a model's verification; nothing if the rule that makes it ready verifies it."""
-    return [f"results/models/{model}.verification.json"] if PLAN.verifies_apart else []
-
-
-def model_verification(wildcards):
-    return verification(wildcards.model)
-
-
-def scorer_verification(wildcards):
-    """The same of the model that a scorer judges by, if it does."""
-    entry = config["scorers"][wildcards.scorer]
-    return verification(entry["model"]) if "model" in PLAN.scorer_inputs(wildcards.scorer) else []
-
-
-def overhead_verification(wildcards):
-    return verification(wildcards.subject) if overhead_model(wildcards) else []
-
-
-def batch_shape(model: str) -> list[str]:
-    """The proposed batch shape of a model; nothing if the config says how many rows."""
-    return [f"results/models/{model}.batch.json"] if PLAN.proposes_rows else []
-
-
-def experiment_shape(wildcards):
-    if config["experiments"][wildcards.experiment]["measure"] == "divergence":
-        return []
-    return batch_shape(wildcards.model)
-
-
-def scorer_shape(wildcards):
-    """The batch shape of the model that a scorer judges by, if it does."""
-    entry = config["scorers"][wildcards.scorer]
-    return batch_shape(entry["model"]) if "model" in PLAN.scorer_inputs(wildcards.scorer) else []
-
-
-def shard_records(folder: str, experiment: str) -> list[str]:
-    """Records of the shards that fill the cell store, in the folder of what they are shards of."""
-    shards = config["experiments"][experiment]["shards"]
-    return [f"{folder}/shard_{shard}_of_{shards}.provenance.json" for shard in range(shards)]
-
-
-def experiment_shards(measure: str):
-    """An input function: records of the shards of an experiment."""
-    return lambda wc: shard_records(f"results/{measure}/{wc.model}/{wc.experiment}", wc.experiment)
-
-
-def score_shards(wildcards):
-    folder = f"results/scores/{wildcards.model}/{wildcards.experiment}/{wildcards.scorer}"
-    return shard_records(folder, wildcards.experiment)
-
-
-def attempt_of(record: str):
-    """A param: the number of a job's attempt, so that failed cells are tried again."""
-    return lambda wildcards: failed_cells.attempt(record.format(**wildcards))
+# --- what a run says ------------------------------------------------------------------------------
 
 
 def failed_cells_message(since: float) -> str:
     """What is to be said of cells that failed in this run; nothing if none did."""
-    found = failed_cells.failed_since(Path("results/failures").rglob("*.json"), since)
-    cells = [
-        f"{record.relative_to('results/failures').with_suffix('')}: {label}: {reason}"
-        for record, failed in found.items()
-        for label, reason in failed.items()
-    ]
-    if not cells:
-        return ""
-    more = [f"and {len(cells) - 3} more, see results/failures/"] if len(cells) > 3 else []
-    said = [f"{len(cells)} cells failed; the next run tries them again", *cells[:3], *more]
-    return "\n".join(said)
+    return failed_cells.message(at(layout.FAILURES), since=since)
 
 
 def say_what_was_done(since: float):
     """In the process that somebody started, not in those that it starts for its jobs."""
-    if workflow.is_main_process and (said := summary(Path("results"), since)):
+    if workflow.is_main_process and (said := summary(at(layout.RESULTS), since)):
         logger.info(said)
 
 
@@ -218,233 +236,7 @@ def refuse_unaccepted():
 
     Its rule refuses it too; the config's check sees only what its experiments use.
     """
-    jobs = (job for job in workflow.dag.needrun_jobs() if job.rule.name == MODEL)
+    jobs = (job for job in internals.jobs_to_run(workflow) if job.rule.name == MODEL)
     if missing := licences.unaccepted(config, {job.wildcards.model for job in jobs}):
         said = licences.terms(config, missing)
         raise WorkflowError(f"licences_accepted: not accepted yet: {said}")
-
-
-def say_refusals():
-    """What a batch system says of a job is printed, with its remedy.
-
-    Snakemake 9.27 keeps it to itself if the job is a group of jobs.
-    """
-    executor = workflow.scheduler._executor
-    usual = executor.report_job_error
-
-    def aloud(job_info, msg=None, **about):
-        if msg:
-            logger.error(reasons.refusal(msg))
-        usual(job_info, msg=msg, **about)
-
-    executor.report_job_error = aloud
-
-
-def choice_tables(wildcards):
-    return [
-        f"results/summaries/{wildcards.model}/{sweep}.parquet"
-        for sweep in PLAN.choice_sources(wildcards.experiment)
-    ]
-
-
-def scorer_needs(wildcards):
-    """What a scorer reads besides texts: its fitted classifier, its model, or its source."""
-    entry = config["scorers"][wildcards.scorer]
-    folders = {
-        "classifier": f"results/scorers/{wildcards.scorer}",
-        "model": f"results/models/{entry.get('model')}",
-        "source": f"results/sources/{entry.get('source')}",
-    }
-    return [folders[need] for need in PLAN.scorer_inputs(wildcards.scorer) if need in folders]
-
-
-def judges() -> str:
-    """Wildcard constraint: the scorers by which a model judges."""
-    return "|".join(filter(PLAN.judges, config["scorers"])) or NOTHING
-
-
-def scorer_gpus(wildcards) -> int:
-    """GPUs that a scorer takes: none if it has nothing to compute with."""
-    model = config["scorers"][wildcards.scorer].get("model")
-    return gpus(model) if PLAN.judges(wildcards.scorer) else 0
-
-
-def classifier_texts(wildcards):
-    dataset = config["scorers"][wildcards.scorer]["fit"]["dataset"]
-    return f"results/datasets/{dataset}.parquet"
-
-
-def validation_texts(wildcards):
-    dataset = config["scorers"][wildcards.scorer]["validate"]["dataset"]
-    return f"results/datasets/{dataset}.parquet"
-
-
-def summary_cells(wildcards):
-    return cells_file(wildcards.model, wildcards.experiment)
-
-
-def score_files(model: str, experiment: str) -> list[str]:
-    scorers = config["experiments"][experiment].get("scorers", [])
-    return [f"results/scores/{model}/{experiment}/{scorer}.parquet" for scorer in scorers]
-
-
-def summary_scores(wildcards):
-    return score_files(wildcards.model, wildcards.experiment)
-
-
-def display_inputs(section: str):
-    """An input function: what a figure or a table is made from."""
-    return lambda wildcards: list(PLAN.display_inputs(section, wildcards.display))
-
-
-def lens_vectors(wildcards) -> list[str]:
-    return [
-        file
-        for vector in config["lenses"][wildcards.lens]["vectors"]
-        for file in layer_files(f"results/vectors/{wildcards.model}/{vector}", wildcards.model)
-    ]
-
-
-def overhead_model(wildcards):
-    """The model that is timed; a shape with random weights needs no file."""
-    if wildcards.subject in config["overheads"][wildcards.overhead]["shapes"]:
-        return []
-    return f"results/models/{wildcards.subject}"
-
-
-def display_labels(section: str):
-    """A label function: what the report says beside a figure or a table."""
-
-    def labels(wildcards) -> dict[str, str]:
-        found = PLAN.display_labels(section, wildcards.display)
-        # Snakemake 9.27 takes a label that splits results into halves for a switch between two
-        # versions of each, and its page then breaks. Invisible spaces make every value unique.
-        unique = "\u200b" * list(config[section]).index(wildcards.display)
-        return {name: f"{value}{unique}" for name, value in found.items()}
-
-    return labels
-
-
-def display_category(wildcards) -> str:
-    """The part of the report in which a table stands."""
-    kind = config["tables"][wildcards.display]["kind"]
-    return "Paper against ours" if kind == "comparison" else "Tables"
-
-
-def explorer_inputs(experiments: list[str]) -> dict[str, list[str]]:
-    return {kind: list(files) for kind, files in PLAN.explorer_inputs(experiments).items()}
-
-
-def target(section: str, name: str) -> str:
-    """The target's name of a figure or a table."""
-    return {"figures": "fig_", "tables": "table_"}[section] + name.replace("-", "_")
-
-
-def target_files(section: str, name: str) -> list[str]:
-    """The files of a figure or a table."""
-    kinds = {
-        "figures": ("png", "svg", "pdf", "rst"),
-        "tables": ("csv", "md", "tex", "html", "rst"),
-    }[section]
-    return [f"results/{section}/{name}.{kind}" for kind in kinds]
-
-
-def with_intermediates(shown: list[tuple[str, str]], experiments: list[str]) -> list[str]:
-    """Every file of some figures, tables and experiments, the intermediate ones too.
-
-    Were only figures asked for, a missing intermediate would count as not needed, and a figure
-    left over from before a failed run as up to date.
-    """
-    wanted: set[str] = set()
-    vectors: set[tuple[str, str]] = set()
-    models: set[str] = set()
-    datasets: set[str] = set()
-    sources: set[str] = set()
-    for section, name in shown:
-        entry = config[section][name]
-        wanted |= {*target_files(section, name), *PLAN.display_inputs(section, name)}
-        for model in PLAN.display_models(entry):
-            if "norms" in KINDS[section][entry["kind"]]:
-                vectors |= {(model, vector) for vector in PLAN.display_vectors(entry)}
-        for model in config["lenses"].get(entry.get("lens"), {}).get("models", []):
-            vectors |= {(model, vector) for vector in PLAN.display_vectors(entry)}
-        if "overhead" in entry:
-            models |= set(config["overheads"][entry["overhead"]]["models"])
-    for name in experiments:
-        entry = config["experiments"][name]
-        datasets.add(entry["prompts"]["dataset"])
-        wanted |= set(overlaps("experiments", name))
-        for model in entry["models"]:
-            vectors |= {(model, vector) for vector, _ in PLAN.vectors_of(model, name)}
-            models.add(model)
-            wanted |= {cells_file(model, name), *score_files(model, name)}
-            if entry["measure"] != "divergence":
-                wanted |= set(batch_shape(model))
-            wanted |= set(verification(model))
-            wanted.add(f"results/summaries/{model}/{name}.parquet")
-            if entry.get("choices"):
-                wanted.add(f"results/choices/{model}/{name}.json")
-    for scorer in PLAN.scorers_of(experiments):
-        entry = config["scorers"][scorer]
-        needs = PLAN.scorer_inputs(scorer)
-        if "validate" in entry:
-            wanted.add(f"results/validation/{scorer}.json")
-            datasets.add(entry["validate"]["dataset"])
-            wanted |= set(overlaps("scorers", scorer))
-        if "classifier" in needs:
-            wanted.add(f"results/scorers/{scorer}")
-            datasets.add(entry["fit"]["dataset"])
-        if "model" in needs:
-            models.add(entry["model"])
-            wanted |= set(batch_shape(entry["model"]))
-        if "source" in needs:
-            sources.add(entry["source"])
-    for model, vector in vectors:
-        models.add(model)
-        # One file for each job is enough: a failed job's outputs are all removed.
-        wanted.add(f"results/vectors/{model}/{vector}/norms.csv")
-        wanted.add(f"results/activations/{model}/{PLAN.contrast(vector)}/provenance.json")
-    sources |= {config["models"][model]["source"] for model in models}
-    for entry in map(config["datasets"].get, datasets):
-        sources |= {entry[key] for key in ("source", "punkt") if key in entry}
-    wanted |= {f"results/models/{model}" for model in models}
-    wanted |= {f"results/datasets/{dataset}.parquet" for dataset in datasets}
-    wanted |= {f"results/sources/{source}" for source in sources}
-    return sorted(wanted)
-
-
-def path_source(wildcards) -> list[str]:
-    """The user's own files behind a source of type path; the program says it if there are none."""
-    given = config["sources"][wildcards.source].get("path")
-    if given is None:
-        return []
-    path = home(given, f"sources.{wildcards.source}.path")
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sorted(str(file) for file in files if file.is_file())
-
-
-def gpus(model: str | None) -> int:
-    """GPUs that a job with a model takes; one without a model of the config takes one."""
-    taken = config["models"].get(model, {}).get("gpus", 1)
-    return taken if config["compute"]["device"] == "cuda" else 0
-
-
-# Resources: what the first attempt gets. A later one (the profile's `retries`) gets twice as much
-# as the one before, since what was killed for its memory or its time would be killed again.
-
-
-def memory(job: str, **given: str):
-    """A resource function: megabytes of main memory of a job, see actadd/pipeline/resources.py.
-
-    given: what stands for wildcards that the rule does not have.
-    """
-    return lambda wc, attempt: need(job, wc, given).megabytes * 2 ** (attempt - 1)
-
-
-def minutes(job: str, **given: str):
-    """A resource function: minutes that a job may take."""
-    return lambda wc, attempt: need(job, wc, given).minutes * 2 ** (attempt - 1)
-
-
-def need(job: str, wildcards, given: dict[str, str]):
-    return getattr(NEEDS, job)(**dict(wildcards.items()), **given)

@@ -14,134 +14,121 @@ localrules:
 
 rule fetch:
     input:
-        path_source,
+        unpack(reads("fetch")),
     output:
-        folder=directory("results/sources/{source}"),
-        provenance="results/sources/{source}.provenance.json",
+        **writes("fetch"),
     log:
-        "results/logs/fetch/{source}.log",
+        layout.log("fetch"),
+    benchmark:
+        layout.benchmark("fetch")
     conda:
         CONDA
     resources:
         mem_mb=memory("small"),
         runtime=minutes("small"),
-    params:
-        spec=lambda wc: PLAN.source(wc.source).spec,
-        code=lambda wc: PLAN.source(wc.source).code,
     message:
         "Fetch source {wildcards.source}"
     shell:
-        "set -o pipefail; python -m programs.fetch --spec {params.spec:q} --code {params.code} "
-        "--folder {output.folder} --provenance {output.provenance} 2>&1 | tee {log}"
+        "python -m programs.fetch --job {input.job} --folder {output.folder} "
+        "--provenance {output.provenance} 2>&1 | tee {log}"
 
 
 rule model:
     input:
-        source=model_source,
+        unpack(reads("model")),
     output:
-        folder=directory("results/models/{model}"),
-        provenance="results/models/{model}.provenance.json",
+        **writes("model"),
     log:
-        "results/logs/model/{model}.log",
+        layout.log("model"),
+    benchmark:
+        layout.benchmark("model")
     conda:
         CONDA
     resources:
         mem_mb=memory("model"),
         runtime=minutes("model"),
-    params:
-        spec=lambda wc: PLAN.model(wc.model).spec,
-        code=lambda wc: PLAN.model(wc.model).code,
     message:
         "Make model {wildcards.model} ready"
     shell:
-        "python -m programs.model --spec {params.spec:q} --code {params.code} "
-        "--source {input.source} --folder {output.folder} "
+        "python -m programs.model --job {input.job} --source {input.source} --folder {output.folder} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule verification:
     input:
-        model="results/models/{model}",
+        unpack(reads("verification")),
     output:
-        record="results/models/{model}.verification.json",
-        provenance="results/models/{model}.verification.provenance.json",
+        **writes("verification"),
     log:
-        "results/logs/verification/{model}.log",
+        layout.log("verification"),
+    benchmark:
+        layout.benchmark("verification")
     conda:
         CONDA
     resources:
         mem_mb=memory("verification"),
         runtime=minutes("verification"),
         gpu=lambda wc: gpus(wc.model),
-    params:
-        spec=lambda wc: PLAN.verification(wc.model)["verification"].spec,
-        code=lambda wc: PLAN.verification(wc.model)["verification"].code,
     message:
         "Verify that {wildcards.model} is steered right"
     shell:
-        "python -m programs.verification --spec {params.spec:q} --code {params.code} "
-        "--model {input.model} --record {output.record} "
+        "python -m programs.verification --job {input.job} --model {input.model} --record {output.record} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule batch_shape:
     input:
-        model="results/models/{model}",
+        unpack(reads("batch_shape")),
     output:
-        shape="results/models/{model}.batch.json",
-        provenance="results/models/{model}.batch.provenance.json",
+        **writes("batch_shape"),
     log:
-        "results/logs/batch_shape/{model}.log",
+        layout.log("batch_shape"),
+    benchmark:
+        layout.benchmark("batch_shape")
     conda:
         CONDA
     resources:
         mem_mb=memory("small"),
         runtime=minutes("small"),
         gpu=lambda wc: gpus(wc.model),
-    params:
-        spec=lambda wc: PLAN.batch_shape(wc.model)["shape"].spec,
-        code=lambda wc: PLAN.batch_shape(wc.model)["shape"].code,
     message:
         "Propose the rows of a batch for {wildcards.model}"
     shell:
-        "python -m programs.batch_shape --spec {params.spec:q} --code {params.code} "
-        "--model {input.model} --shape {output.shape} "
+        "python -m programs.batch_shape --job {input.job} --model {input.model} --shape {output.shape} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule dataset:
     input:
-        source=dataset_source,
-        punkt=dataset_punkt,
+        unpack(reads("dataset")),
     output:
-        table="results/datasets/{dataset}.parquet",
-        provenance="results/datasets/{dataset}.provenance.json",
+        **writes("dataset"),
     log:
-        "results/logs/dataset/{dataset}.log",
+        layout.log("dataset"),
+    benchmark:
+        layout.benchmark("dataset")
     conda:
         CONDA
     resources:
         mem_mb=memory("small"),
         runtime=minutes("small"),
-    params:
-        spec=lambda wc: PLAN.dataset(wc.dataset).spec,
-        code=lambda wc: PLAN.dataset(wc.dataset).code,
     message:
         "Prepare dataset {wildcards.dataset}"
     shell:
-        "python -m programs.dataset --spec {params.spec:q} --code {params.code} "
+        "python -m programs.dataset --job {input.job} "
         "--source {input.source:q} --punkt {input.punkt:q} --table {output.table} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule overlaps:
     input:
-        datasets=overlaps_datasets,
+        unpack(reads("overlaps")),
     output:
-        record="results/overlaps/{section}/{name}.json",
-        provenance="results/overlaps/{section}/{name}.provenance.json",
+        **writes("overlaps"),
     log:
-        "results/logs/overlaps/{section}/{name}.log",
+        layout.log("overlaps"),
+    benchmark:
+        layout.benchmark("overlaps")
     wildcard_constraints:
         section="experiments|scorers",
         name=r"[a-z0-9-]+",
@@ -150,12 +137,8 @@ rule overlaps:
     resources:
         mem_mb=memory("small"),
         runtime=minutes("small"),
-    params:
-        spec=lambda wc: PLAN.overlaps(wc.section, wc.name).spec,
-        code=lambda wc: PLAN.overlaps(wc.section, wc.name).code,
     message:
         "Compare {wildcards.section}.{wildcards.name} with what scorers are fitted on"
     shell:
-        "python -m programs.overlaps --spec {params.spec:q} --code {params.code} "
-        "--datasets {input.datasets} --record {output.record} "
+        "python -m programs.overlaps --job {input.job} --datasets {input.datasets} --record {output.record} "
         "--provenance {output.provenance} > {log} 2>&1"

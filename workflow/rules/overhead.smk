@@ -6,13 +6,13 @@
 
 rule overhead:
     input:
-        model=overhead_model,
-        verified=overhead_verification,
+        unpack(reads("overhead")),
     output:
-        times="results/overhead/{overhead}/{subject}.parquet",
-        provenance="results/overhead/{overhead}/{subject}.provenance.json",
+        **writes("overhead"),
     log:
-        "results/logs/overhead/{overhead}/{subject}.log",
+        layout.log("overhead"),
+    benchmark:
+        layout.benchmark("overhead")
     conda:
         CONDA
     # All cores, though the job uses compute.threads of them: nothing else may run beside it.
@@ -21,12 +21,8 @@ rule overhead:
         mem_mb=memory("overhead"),
         runtime=minutes("overhead"),
         gpu=lambda wc: gpus(wc.subject),
-    params:
-        spec=lambda wc: PLAN.overhead(wc.overhead, wc.subject).spec,
-        code=lambda wc: PLAN.overhead(wc.overhead, wc.subject).code,
     message:
         "Time forward passes of {wildcards.subject}"
     shell:
-        "python -m programs.overhead --spec {params.spec:q} --code {params.code} "
-        "--model {input.model} --times {output.times} "
+        "python -m programs.overhead --job {input.job} --model {input.model} --times {output.times} "
         "--provenance {output.provenance} > {log} 2>&1"

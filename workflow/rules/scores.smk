@@ -10,40 +10,34 @@ ruleorder: scores_gather > scores
 
 rule classifier:
     input:
-        texts=classifier_texts,
+        unpack(reads("classifier")),
     output:
-        folder=directory("results/scorers/{scorer}"),
-        provenance="results/scorers/{scorer}.provenance.json",
+        **writes("classifier"),
     log:
-        "results/logs/classifier/{scorer}.log",
+        layout.log("classifier"),
+    benchmark:
+        layout.benchmark("classifier")
     conda:
         CONDA
     resources:
         mem_mb=memory("small"),
         runtime=minutes("small"),
-    params:
-        spec=lambda wc: PLAN.classifier(wc.scorer).spec,
-        code=lambda wc: PLAN.classifier(wc.scorer).code,
     message:
         "Fit the classifier {wildcards.scorer}"
     shell:
-        "python -m programs.classifier --spec {params.spec:q} --code {params.code} "
-        "--texts {input.texts} --folder {output.folder} "
+        "python -m programs.classifier --job {input.job} --texts {input.texts} --folder {output.folder} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule scores:
     input:
-        completions="results/completions/{model}/{experiment}.parquet",
-        overlaps=ancient(experiment_overlaps),
-        needs=scorer_needs,
-        shape=scorer_shape,
-        verified=scorer_verification,
+        unpack(reads("scores")),
     output:
-        scores="results/scores/{model}/{experiment}/{scorer}.parquet",
-        provenance="results/scores/{model}/{experiment}/{scorer}.provenance.json",
+        **writes("scores"),
     log:
-        "results/logs/scores/{model}/{experiment}/{scorer}.log",
+        layout.log("scores"),
+    benchmark:
+        layout.benchmark("scores")
     conda:
         CONDA
     threads: config["compute"]["threads"]
@@ -52,107 +46,76 @@ rule scores:
         runtime=minutes("scores"),
         gpu=scorer_gpus,
     params:
-        spec=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).spec,
-        code=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).code,
-        store="results/store",
-        failures="results/failures/scores/{model}/{experiment}/{scorer}.json",
-        attempt=attempt_of("results/failures/scores/{model}/{experiment}/{scorer}.json"),
+        store=at(layout.STORE),
+        failures=failures("scores"),
+        shard="0/1",
+        answers=answers,
     message:
         "Score {wildcards.experiment} on {wildcards.model} with {wildcards.scorer}"
     shell:
-        "python -m programs.scores --spec {params.spec:q} --code {params.code} "
+        "python -m programs.scores --job {input.job} --shard {params.shard} "
         "--completions {input.completions} --needs {input.needs} --shape {input.shape} "
-        "--store {params.store} --failures {params.failures} --attempt {params.attempt} "
-        "--scores {output.scores} "
-        "--provenance {output.provenance} > {log} 2>&1"
+        "--shards {input.shards} --answers {params.answers} "
+        "--store {params.store} --failures {params.failures} "
+        "--scores {output.scores} --provenance {output.provenance} > {log} 2>&1"
 
 
-rule scores_shard:
+use rule scores as scores_shard with:
     input:
-        completions="results/completions/{model}/{experiment}.parquet",
-        overlaps=ancient(experiment_overlaps),
-        needs=scorer_needs,
-        shape=scorer_shape,
-        verified=scorer_verification,
+        unpack(reads("scores_shard")),
     output:
-        provenance="results/scores/{model}/{experiment}/{scorer}/shard_{shard}_of_{shards}.provenance.json",
+        **writes("scores_shard"),
     log:
-        "results/logs/scores/{model}/{experiment}/{scorer}_{shard}_of_{shards}.log",
+        layout.log("scores_shard"),
+    benchmark:
+        layout.benchmark("scores_shard")
     wildcard_constraints:
         experiment=experiments("completions", sharded=True),
         scorer=judges(),
-    conda:
-        CONDA
-    threads: config["compute"]["threads"]
-    resources:
-        mem_mb=memory("scores"),
-        runtime=minutes("scores"),
-        gpu=scorer_gpus,
     params:
-        spec=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).spec,
-        code=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).code,
-        store="results/store",
-        failures="results/failures/scores/{model}/{experiment}/{scorer}_{shard}_of_{shards}.json",
-        attempt=attempt_of(
-            "results/failures/scores/{model}/{experiment}/{scorer}_{shard}_of_{shards}.json"
-        ),
+        store=at(layout.STORE),
+        failures=failures("scores_shard"),
+        shard="{shard}/{shards}",
+        answers=answers,
     message:
         "Shard {wildcards.shard} of {wildcards.scorer}'s scores of {wildcards.experiment} on {wildcards.model}"
-    shell:
-        "python -m programs.scores --spec {params.spec:q} --code {params.code} "
-        "--completions {input.completions} --needs {input.needs} --shape {input.shape} "
-        "--store {params.store} --failures {params.failures} --attempt {params.attempt} "
-        "--shard {wildcards.shard}/{wildcards.shards} "
-        "--provenance {output.provenance} > {log} 2>&1"
 
 
-rule scores_gather:
+use rule scores as scores_gather with:
     input:
-        completions="results/completions/{model}/{experiment}.parquet",
-        overlaps=ancient(experiment_overlaps),
-        needs=scorer_needs,
-        shape=scorer_shape,
-        verified=scorer_verification,
-        shards=score_shards,
+        unpack(reads("scores_gather")),
     output:
-        scores="results/scores/{model}/{experiment}/{scorer}.parquet",
-        provenance="results/scores/{model}/{experiment}/{scorer}.provenance.json",
+        **writes("scores_gather"),
     log:
-        "results/logs/scores/{model}/{experiment}/{scorer}.log",
+        layout.log("scores_gather"),
+    benchmark:
+        layout.benchmark("scores_gather")
     wildcard_constraints:
         experiment=experiments("completions", sharded=True),
         scorer=judges(),
-    conda:
-        CONDA
+    threads: 1
     resources:
         mem_mb=memory("gather"),
         runtime=minutes("gather"),
+        gpu=0,
     params:
-        spec=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).spec,
-        code=lambda wc: PLAN.scores(wc.model, wc.experiment, wc.scorer).code,
-        store="results/store",
+        store=at(layout.STORE),
+        failures="",
+        shard="none",
+        answers=answers,
     message:
         "Gather {wildcards.scorer}'s scores of {wildcards.experiment} on {wildcards.model}"
-    shell:
-        "python -m programs.scores --spec {params.spec:q} --code {params.code} "
-        "--completions {input.completions} --needs {input.needs} --shape {input.shape} "
-        "--store {params.store} --shard none --shards {input.shards} "
-        "--scores {output.scores} "
-        "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule validation:
     input:
-        texts=validation_texts,
-        overlaps=ancient(scorer_overlaps),
-        needs=scorer_needs,
-        shape=scorer_shape,
-        verified=scorer_verification,
+        unpack(reads("validation")),
     output:
-        figures="results/validation/{scorer}.json",
-        provenance="results/validation/{scorer}.provenance.json",
+        **writes("validation"),
     log:
-        "results/logs/validation/{scorer}.log",
+        layout.log("validation"),
+    benchmark:
+        layout.benchmark("validation")
     conda:
         CONDA
     threads: config["compute"]["threads"]
@@ -161,44 +124,39 @@ rule validation:
         runtime=minutes("validation"),
         gpu=scorer_gpus,
     params:
-        spec=lambda wc: PLAN.validation(wc.scorer).spec,
-        code=lambda wc: PLAN.validation(wc.scorer).code,
+        answers=answers,
     message:
         "Compare {wildcards.scorer} with human labels"
     shell:
-        "python -m programs.validation --spec {params.spec:q} --code {params.code} "
+        "python -m programs.validation --job {input.job} --answers {params.answers} "
         "--texts {input.texts} --needs {input.needs} --shape {input.shape} --figures {output.figures} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule scorer_card:
     input:
-        validations=expand("results/validation/{scorer}.json", scorer=PLAN.validated_scorers()),
+        unpack(reads("scorer_card")),
     output:
-        csv="results/tables/scorer_card.csv",
+        **writes("scorer_card", but="page"),
         page=report(
-            "results/tables/scorer_card.html",
+            path("scorer_card", "page"),
             caption="../report/scorer_card.rst",
             category="Scorers",
             labels={"table": "agreement with people"},
         ),
-        markdown="results/tables/scorer_card.md",
-        latex="results/tables/scorer_card.tex",
-        provenance="results/tables/scorer_card.provenance.json",
     log:
-        "results/logs/scorer_card.log",
+        layout.log("scorer_card"),
+    benchmark:
+        layout.benchmark("scorer_card")
     conda:
         CONDA
     resources:
         mem_mb=memory("small"),
         runtime=minutes("small"),
-    params:
-        spec=PLAN.scorer_card().spec,
-        code=PLAN.scorer_card().code,
     message:
         "Tabulate the scorers' agreement with people"
     shell:
-        "python -m programs.scorer_card --spec {params.spec:q} --code {params.code} "
+        "python -m programs.scorer_card --job {input.job} "
         "--validations {input.validations} --csv {output.csv} --markdown {output.markdown} "
         "--latex {output.latex} --page {output.page} "
         "--provenance {output.provenance} > {log} 2>&1"

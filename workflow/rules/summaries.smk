@@ -6,26 +6,21 @@
 
 rule summary:
     input:
-        cells=summary_cells,
-        scores=summary_scores,
+        unpack(reads("summary")),
     output:
-        csv="results/summaries/{model}/{experiment}.csv",
-        parquet="results/summaries/{model}/{experiment}.parquet",
-        provenance="results/summaries/{model}/{experiment}.provenance.json",
+        **writes("summary"),
     log:
-        "results/logs/summary/{model}/{experiment}.log",
+        layout.log("summary"),
+    benchmark:
+        layout.benchmark("summary")
     conda:
         CONDA
     resources:
         mem_mb=memory("small"),
         runtime=minutes("small"),
-    params:
-        spec=lambda wc: PLAN.summary(wc.model, wc.experiment).spec,
-        code=lambda wc: PLAN.summary(wc.model, wc.experiment).code,
     message:
         "Summarise {wildcards.experiment} on {wildcards.model}"
     shell:
-        "python -m programs.summary --spec {params.spec:q} --code {params.code} "
-        "--cells {input.cells} --scores {input.scores} "
+        "python -m programs.summary --job {input.job} --cells {input.cells} --scores {input.scores} "
         "--csv {output.csv} --parquet {output.parquet} "
         "--provenance {output.provenance} > {log} 2>&1"

@@ -1,33 +1,58 @@
 # Named targets: fig_NAME and table_NAME for each entry of `figures` and `tables`, and `paper` (by
 # another name, `paper_small`) for those of the paper.
+#
+# in   every output of every job that a target needs, so that any that is gone is made again
+# out  results/complete/{target}.provenance.json
 
-PAPER, OWN = PLAN.displays(paper=True), PLAN.displays(paper=False)
-OWN_EXPERIMENTS = PLAN.own_experiments()
+
+localrules:
+    complete,
+
+
+rule complete:
+    input:
+        unpack(reads("complete")),
+    output:
+        **writes("complete"),
+    log:
+        layout.log("complete"),
+    conda:
+        CONDA
+    resources:
+        mem_mb=memory("small"),
+        runtime=minutes("small"),
+    params:
+        failures=at(layout.FAILURES),
+    message:
+        "Look for cells that failed"
+    shell:
+        "python -m programs.complete --job {input.job} --failures {params.failures} "
+        "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule paper:
     """Every experiment of the paper, at the size that the config's budget gives."""
     input:
-        with_intermediates(PAPER, PLAN.paper_experiments()),
-        "results/tables/scorer_card.csv",
+        completed("paper"),
 
 
 rule paper_small:
     """The same: every experiment of the paper; small unless another config file is chosen."""
     input:
-        rules.paper.input,
+        completed("paper"),
 
 
-for section, name in PAPER + OWN:
+for section in ("figures", "tables"):
+    for name, about in config[section].items():
+        target = target_of(section, name)
 
-    rule:
-        name:
-            target(section, name)
-        input:
-            with_intermediates([(section, name)], PLAN.experiments_of([(section, name)])),
+        rule:
+            name:
+                target
+            input:
+                completed(target),
 
-    about = config[section][name]
-    place = f" ({about['paper']})" if "paper" in about else ""
-    # A workflow that takes this one in as a module gives its rules other names.
-    named = workflow.modifier.modify_rulename(target(section, name))
-    workflow.get_rule(named).docstring = f"{about['title']}{place}"
+        where = f" ({about['paper']})" if "paper" in about else ""
+        # A workflow that takes this one in as a module gives its rules other names.
+        named = internals.rule_name(workflow, target)
+        workflow.get_rule(named).docstring = f"{about['title']}{where}"

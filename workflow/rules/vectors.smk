@@ -1,7 +1,8 @@
 # Steering vectors at every layer, and their norms (paper, Algorithm 1, step 2, and section 3).
 #
 # in   results/activations/{model}/{contrast}/, or a file of the user's
-# out  results/vectors/{model}/{vector}/layer_{NN}.safetensors and norms.csv
+# out  results/vectors/{model}/{vector}/vector.safetensors and norms.csv
+
 
 for model in config["models"]:
 
@@ -9,16 +10,13 @@ for model in config["models"]:
         name:
             f"vectors_{model.replace('-', '_')}"
         input:
-            activations=lambda wc, model=model: layer_files(
-                f"results/activations/{model}/{PLAN.contrast(wc.vector)}", model
-            ),
-            file=vector_file,
+            unpack(reads("vectors", model=model)),
         output:
-            layers=layer_files(f"results/vectors/{model}/{{vector}}", model),
-            norms=f"results/vectors/{model}/{{vector}}/norms.csv",
-            provenance=f"results/vectors/{model}/{{vector}}/provenance.json",
+            **writes("vectors", model=model, layers=config["models"][model]["layers"]),
         log:
-            f"results/logs/vectors/{model}/{{vector}}.log",
+            layout.log("vectors", model=model),
+        benchmark:
+            layout.benchmark("vectors", model=model)
         group:
             "vectors"
         conda:
@@ -26,13 +24,10 @@ for model in config["models"]:
         resources:
             mem_mb=memory("small"),
             runtime=minutes("small"),
-        params:
-            spec=lambda wc, model=model: PLAN.vectors(model, wc.vector).spec,
-            code=lambda wc, model=model: PLAN.vectors(model, wc.vector).code,
         message:
             "Make vector {wildcards.vector}"
         shell:
-            "set -o pipefail; python -m programs.vectors --spec {params.spec:q} --code {params.code} "
+            "python -m programs.vectors --job {input.job} "
             "--activations {input.activations} --file {input.file:q} "
-            "--layers {output.layers} --norms {output.norms} "
+            "--vector {output.vector} --norms {output.norms} "
             "--provenance {output.provenance} 2>&1 | tee {log}"

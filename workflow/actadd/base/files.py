@@ -117,6 +117,12 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def relative_link(link: Path, target: Path) -> None:
+    """Makes a link that still leads to its target after both were moved together."""
+    real = target.parent.resolve() / target.name
+    link.symlink_to(os.path.relpath(real, link.parent.resolve()))
+
+
 @contextmanager
 def _errors_name(path: Path) -> Iterator[None]:
     """Turn a system error in the block into an OSError that names `path`, the file to write.

@@ -5,6 +5,7 @@ its family (`actadd.scorers.scorer`, ...). Config keys, checks, documentation, d
 derived from that declaration; no list elsewhere names the kind.
 """
 
+import ast
 import dataclasses
 import importlib
 import importlib.util
@@ -13,9 +14,10 @@ import pkgutil
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +25,8 @@ from actadd.base.errors import UserError
 
 # Plugins are modules of this name, which no package on a disk has.
 PLUGINS = "actadd_plugins"
+# Entry points of installed packages: each names a module that declares kinds.
+GROUP = "actadd.kinds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +50,46 @@ class Rule:
     secret: bool = False
 
 
-def option(description: str, default: Any = dataclasses.MISSING, **rule: Any) -> Any:
+# Names of config entries, which become part of file names.
+NAME = Rule(
+    title="lower-case letters a to z, digits and single hyphens (it becomes part of file names)",
+    pattern=r"^[a-z0-9]+(-[a-z0-9]+)*\Z",
+    max_length=60,
+)
+
+
+# Files of the working directory or of a source, which also become part of command lines.
+FILE = Rule(
+    title="a relative path that stays in its folder, without ~ in front or / at its end",
+    pattern=r"^(?![/~\s-])(?!(.*/)?\.{1,2}(/|\Z))(?!.*//)[^\\\n\r{}]*[^\\\n\r{}/\s]\Z",
+    max_length=200,
+)
+
+
+def option(
+    description: str,
+    default: Any = dataclasses.MISSING,
+    *,
+    swept: bool = False,
+    column: str | None = None,
+    replaces: tuple[str, ...] = (),
+    **rule: Any,
+) -> Any:
     """A field of a dataclass of options: a config key with its description, default and rule.
 
     default: none for a key that has to be written; None for one that may be left out. A list or a
-    mapping is copied for every instance. rule: fields of `Rule`.
+    mapping is copied for every instance. swept: a config may also write a list of different values,
+    each of which gives conditions of its own; type and rule are those of one value. column: dtype
+    of the column that the value has in tables, if it has one. replaces: keys that a config leaves
+    out where it writes this one. rule: fields of `Rule`.
     """
-    metadata = {"description": description, "rule": Rule(**rule)}
+    metadata = {
+        "description": description,
+        "rule": Rule(**rule),
+        "swept": swept,
+        "column": column,
+        "replaces": replaces,
+    }
     if isinstance(default, (list, dict)):
         copy = type(default)
         return dataclasses.field(default_factory=lambda: copy(default), metadata=metadata)
@@ -72,13 +109,20 @@ def build(options: type[T], values: Mapping[str, Any]) -> T:
     return options(**{name: _built(hints[name], values[name]) for name in fields if name in values})
 
 
+def _names(options: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(options)}
+
+
 def _built(hint: Any, value: Any) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return build(typing.cast(type, hint), value)
     if origin in (typing.Union, types.UnionType):
         classes = [each for each in arguments if dataclasses.is_dataclass(each)]
-        return _built(classes[0], value) if classes and isinstance(value, Mapping) else value
+        if not classes or not isinstance(value, Mapping):
+            return value
+        fitting = (each for each in classes if value.keys() <= _names(each))
+        return _built(next(fitting, classes[0]), value)
     if origin is list:
         return [_built(arguments[0], item) for item in value]
     if origin is dict:
@@ -117,65 +161,130 @@ class Kinds(Mapping[str, K], Generic[K]):
 
     families: typing.ClassVar[list["Kinds[Any]"]] = []
 
-    def __init__(self, family: type[K], package: str, what: str) -> None:
-        """package: modules below it declare kinds. what: a kind of it in words, for messages."""
-        self.family, self.package, self.what = family, package, what
+    def __init__(self, family: type[K], packages: str | Sequence[str], what: str) -> None:
+        """packages: modules below them declare kinds, each best in a module of the kind's name,
+        since `[name]` then imports no other. what: a kind in words, for messages.
+        """
+        self.packages = (packages,) if isinstance(packages, str) else tuple(packages)
+        self.family, self.what = family, what
+        self._loaded: dict[str, K] = {}
         Kinds.families.append(self)
 
     @cached_property
-    def _kinds(self) -> dict[str, K]:
-        kinds: dict[str, K] = {}
-        package = importlib.import_module(self.package)
-        for module in pkgutil.walk_packages(package.__path__, f"{self.package}."):
-            self._collect(importlib.import_module(module.name), kinds)
-        return dict(sorted(kinds.items()))
+    def _modules(self) -> list[str]:
+        """Modules below the packages, without importing them."""
+        packages = [(name, importlib.import_module(name)) for name in self.packages]
+        return [
+            module.name
+            for name, package in packages
+            for module in pkgutil.walk_packages(package.__path__, f"{name}.")
+        ]
 
-    def _collect(self, module: types.ModuleType, kinds: dict[str, K]) -> None:
+    @cached_property
+    def _all(self) -> dict[str, K]:
+        """Every kind: of our own modules, of installed packages and of plugins."""
+        for name in self._modules:
+            self._collect(importlib.import_module(name))
+        for entry in entry_points(group=GROUP):
+            self._collect(entry.load())
+        return self._loaded
+
+    def _collect(self, module: types.ModuleType) -> None:
         for value in vars(module).values():
-            if isinstance(value, self.family) and value.module == module.__name__:
-                if value.name in kinds and kinds[value.name] is not value:
-                    raise UserError(
-                        f"plugins: {module.__name__.removeprefix(PLUGINS + '.')} declares the "
-                        f"{self.what} {value.name!r}, which there is already; rename it"
-                    )
-                kinds[value.name] = value
+            if not isinstance(value, self.family) or value.module != module.__name__:
+                continue
+            if self._loaded.setdefault(value.name, value) is not value:
+                raise UserError(
+                    f"plugins: {module.__name__.removeprefix(PLUGINS + '.')} declares the "
+                    f"{self.what} {value.name!r}, but one of that name exists; rename it"
+                )
+
+    def _load(self, name: str) -> None:
+        """Import the modules of this name, so that a job imports no kind that it does not use."""
+        if name not in self._loaded:
+            for module in self._modules:
+                if module.rpartition(".")[2] == name:
+                    self._collect(importlib.import_module(module))
 
     def add(self, module: types.ModuleType) -> None:
         """Add the kinds that a plugin declares. Raises UserError for a name that is taken."""
-        self._collect(module, self._kinds)
+        for value in vars(module).values():
+            if isinstance(value, self.family):
+                self._load(value.name)
+        self._collect(module)
+
+    def forget_plugins(self) -> None:
+        """Remove what plugins added, for a process that reads another config."""
+        for name, kind in list(self._loaded.items()):
+            if kind.module.startswith(f"{PLUGINS}."):
+                del self._loaded[name]
 
     def __getitem__(self, name: str) -> K:
-        return self._kinds[name]
+        self._load(name)
+        return self._loaded[name] if name in self._loaded else self._all[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._kinds)
+        return iter(sorted(self._all))
 
     def __len__(self) -> int:
-        return len(self._kinds)
+        return len(self._all)
 
 
 def load_plugin(path: Path) -> types.ModuleType:
     """Import a user's file and add the kinds that it declares to their families, once.
 
-    Raises UserError if the file cannot be imported, or declares no kind.
+    Raises UserError if the file cannot be imported, declares no kind, or imports files beside it.
     """
+    key = f"plugins: {str(path)!r}"
     name = f"{PLUGINS}.{path.stem}"
     if name in sys.modules:
-        return sys.modules[name]
+        loaded = Path(str(sys.modules[name].__file__))
+        if loaded.resolve() == path.resolve():
+            return sys.modules[name]
+        raise UserError(f"{key} has the name of {str(loaded)!r}; rename one of the files")
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
-        raise UserError(f"plugins: {str(path)!r} is not a Python file; name one that ends in .py")
+        raise UserError(f"{key} is not a Python file; name one that ends in .py")
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     try:
+        _refuse_neighbours(path, key)
         specification.loader.exec_module(module)
-        if not any(isinstance(value, Kind) for value in vars(module).values()):
-            raise UserError(f"plugins: {str(path)!r} declares no kind; decorate a function of it")
+        kinds = [value for value in vars(module).values() if isinstance(value, Kind)]
+        if not any(kind.module == name for kind in kinds):
+            raise UserError(f"{key} declares no kind; decorate a function of it")
         for family in Kinds.families:
             family.add(module)
     except Exception as error:
         del sys.modules[name]
         if isinstance(error, UserError):
             raise
-        raise UserError(f"plugins: {str(path)!r} cannot be imported: {error!r}; mend it") from error
+        if isinstance(error, FileNotFoundError) and not path.exists():
+            raise UserError(f"{key} does not exist; write the path of a Python file") from error
+        raise UserError(f"{key} cannot be imported: {error!r}; correct the file") from error
     return module
+
+
+def _refuse_neighbours(path: Path, key: str) -> None:
+    """Raise UserError if a plugin imports a file beside it, whose edits nobody would notice."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or alias.name for alias in node.names]
+        for name in names:
+            neighbour = path.parent / name.split(".")[0]
+            if neighbour.with_suffix(".py").is_file() or (neighbour / "__init__.py").is_file():
+                raise UserError(
+                    f"{key} imports {name!r} beside it, and a plugin is one file; move that code "
+                    "into it, or install it as a package"
+                )
+
+
+def plugin_files(modules: Iterable[str]) -> list[str]:
+    """The files of the plugins among some modules, from the working directory where they can be."""
+    names = sorted({name for name in modules if name.startswith(f"{PLUGINS}.")})
+    files = [Path(str(sys.modules[name].__file__)).resolve() for name in names]
+    here = Path.cwd()
+    return [str(file.relative_to(here) if file.is_relative_to(here) else file) for file in files]

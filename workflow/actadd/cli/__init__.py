@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from actadd.base.errors import UserError, print_anything
 from actadd.base.files import REMEDIES, system_error
-from actadd.engine.alignment import Position
+from actadd.engine.placement import Position
 
 # The command line of the copy of the workflow in whose folder it is called.
 OWN = Path("workflow/actadd/__main__.py")
@@ -71,7 +71,7 @@ Configs = Annotated[
     typer.Argument(
         metavar="[CONFIG]...",
         show_default=False,
-        help="Config files on top of config/paper_small.yaml and config.yaml, as --configfile.",
+        help="Config files on top of config.yaml, as --configfile.",
     ),
 ]
 Results = Annotated[Path, typer.Option(help="The folder of results.")]
@@ -272,9 +272,9 @@ def show_plan(
     """
     from actadd.cli import plan, rates
     from actadd.cli.project import configured
-    from actadd.pipeline.plan import Plan
+    from actadd.pipeline.graph import Graph
 
-    planned = Plan(configured(configs), Path.cwd())
+    planned = Graph(configured(configs), Path.cwd())
     runs = plan.runs(planned, paper)
     if calibrate:
         plan.calibrate(planned, runs)
@@ -308,16 +308,17 @@ def show_store(
     """
     from actadd.cli import store
     from actadd.cli.project import configured
-    from actadd.pipeline.plan import Plan
+    from actadd.pipeline import layout
+    from actadd.pipeline.graph import Graph
 
-    folder = Path("results/store")
+    folder = Path(layout.STORE)
     if dry_run and not prune:
         raise UserError("--dry-run: it says what --prune would remove; write both")
     if forget is not None:
-        removed = store.forget(Plan(configured(configs), Path.cwd()), folder, forget)
+        removed = store.forget(Graph(configured(configs), Path.cwd()), folder, forget)
         typer.echo(f"{forget}: {len(removed)} files removed; the next run computes its cells anew")
     if prune:
-        plan = Plan(configured(configs), Path.cwd())
+        plan = Graph(configured(configs), Path.cwd())
         store.show_pruned(store.prune(plan, folder, dry_run), dry_run)
     store.show(folder)
 
@@ -333,7 +334,9 @@ def verify_results(configs: Configs = None) -> None:
     """
     from actadd.cli import verify
     from actadd.cli.project import configured
+    from actadd.pipeline import layout
+    from actadd.pipeline.graph import Graph
 
-    checked = verify.check(Path("results"))
-    verify.show(checked, configured(configs), configs or [])
+    checked = verify.check(Path(layout.RESULTS))
+    verify.show(checked, Graph(configured(configs), Path.cwd()), configs or [])
     raise typer.Exit(bool(checked.faults))

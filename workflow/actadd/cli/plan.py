@@ -14,15 +14,17 @@ from actadd.cli import rates
 from actadd.cli.project import conditions
 from actadd.cli.shown import size, table
 from actadd.measure.experiment import Experiment
-from actadd.measure.measurement import Measure, cells_of
+from actadd.measure.measurement import cells_of
+from actadd.measure.measures import Cells
 from actadd.models.batch_rows import ROWS_PER_TEXT, resolved
-from actadd.pipeline.plan import Job, Plan
-from actadd.scorers import KINDS
+from actadd.pipeline import layout
+from actadd.pipeline.graph import Graph
+from actadd.pipeline.job import Job
+from actadd.scorers.kinds import reads
 from actadd.scorers.scores import keyed
 from actadd.store.cells import CellStore
 from actadd.store.provenance import job_of
 
-RESULTS = Path("results")
 # Bytes that a token drawn, or a token read, leaves in the store and in the table together.
 BYTES = {"completions": 9.0, "logprobs": 20.0, "divergence": 40.0}
 
@@ -70,41 +72,25 @@ class Forecast:
         return BYTES[self.measure] * (self.work.drawn or self.work.read)
 
 
-def inputs(plan: Plan, model: str, experiment: str, fresh: bool = True) -> dict[str, Any]:
+def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dict[str, Any]:
     """The files that an experiment's job reads, as arguments of `cells_of`.
 
     Raises UserError if one is not there or, if fresh is set, was made from another config or code.
     """
-    entry = plan.experiment(experiment)
+    job = graph.cells(model, experiment)
 
-    def there(path: Path, job: Job) -> Path:
-        if not path.exists():
-            raise UserError(f"{path} is not made yet")
-        if fresh and not made_by(path, job):
-            raise UserError(f"{path} will be made again")
-        return path
+    def paths(name: str) -> list[Path]:
+        for file in job.inputs[name]:
+            if not Path(file.path).exists():
+                raise UserError(f"{file.path} is not made yet")
+            if fresh and file.job and not made_by(Path(file.path), file.job):
+                raise UserError(f"{file.path} will be made again")
+        return [Path(file.path) for file in job.inputs[name]]
 
-    name = entry["prompts"]["dataset"]
-    found: dict[str, Any] = {
-        "model_dir": there(RESULTS / "models" / model, plan.model(model)),
-        "texts_file": there(RESULTS / "datasets" / f"{name}.parquet", plan.dataset(name)),
-        "vector_files": [
-            there(
-                RESULTS / "vectors" / model / vector / f"layer_{layer:02d}.safetensors",
-                plan.vectors(model, vector),
-            )
-            for vector, layer in plan.vectors_of(model, experiment)
-        ],
-        "choice": None,
-    }
-    if entry.get("choices"):
-        path = RESULTS / "choices" / model / f"{experiment}.json"
-        found["choice"] = there(path, plan.choice(model, experiment))
-    shape = None
-    if entry["measure"] != "divergence":
-        for job in plan.batch_shape(model).values():
-            shape = there(RESULTS / "models" / f"{model}.batch.json", job)
-    return {"spec": resolved(plan.cells(model, experiment).slice, shape), **found}
+    [model_dir], [texts_file], vectors = paths("model"), paths("prompts"), paths("vectors")
+    choice, shape = (next(iter(paths(name)), None) for name in ("choice", "shape"))
+    files = {"model_dir": model_dir, "texts_file": texts_file, "vector_files": vectors}
+    return {"spec": resolved(job.slice, shape), **files, "choice": choice}
 
 
 def made_by(path: Path, job: Job) -> bool:
@@ -112,31 +98,26 @@ def made_by(path: Path, job: Job) -> bool:
     return job_of(path) == job.digest
 
 
-def cell_keys(plan: Plan, model: str, experiment: str, fresh: bool = True) -> list[str]:
+def cell_keys(graph: Graph, model: str, experiment: str, fresh: bool = True) -> list[str]:
     """Keys of an experiment's cells, as its job finds them; raises UserError as `inputs` does."""
-    return list(cells_of(**inputs(plan, model, experiment, fresh))[1].keys)
+    return list(cells_of(**inputs(graph, model, experiment, fresh))[1].keys)
 
 
-def score_cells(
-    plan: Plan, model: str, experiment: str, entry: dict[str, Any]
-) -> list[tuple[str, int]]:
+def score_cells(completions: Path, entry: dict[str, Any]) -> list[tuple[str, int]]:
     """(key, rows) of the cells of a scorer's table, as its job finds them in the completions.
 
     entry: the scorer's, as its job has it. Nothing without completions; raises UserError if what
     the scorer reads besides is not there.
     """
-    completions = RESULTS / "completions" / model / f"{experiment}.parquet"
     if not completions.exists():
         return []
-    folders = {
-        "classifier": RESULTS / "scorers" / entry["name"],
-        "model": RESULTS / "models" / str(entry.get("model")),
-        "source": RESULTS / "sources" / str(entry.get("source")),
-    }
-    folder = folders.get(KINDS[entry["kind"]] or "")
+    kind = reads(entry["kind"]) or ""
+    stages = {"classifier": ("classifier", "scorer", "name"), "source": ("fetch", "source", kind)}
+    stage, name, key = stages.get(kind, (kind, kind, kind))
+    folder = one_output(stage, "folder", **{name: entry[key]}) if kind else None
     shape = None
     if entry.get("batch_rows") == "auto":
-        shape = RESULTS / "models" / f"{entry['model']}.batch.json"
+        shape = one_output("batch_shape", "shape", model=entry["model"])
     for path in filter(None, (folder, shape)):
         if not path.exists():
             raise UserError(f"{path} is not made yet")
@@ -144,32 +125,38 @@ def score_cells(
     return [(key, len(group)) for key, group in keyed(spec, completions, folder)]
 
 
-def up_to_date(plan: Plan, model: str, experiment: str) -> bool:
+def one_output(stage: str, output: str, **names: str) -> Path:
+    """Where an output of one file or folder lies."""
+    [path] = layout.outputs(stage, 0, **names)[output]
+    return Path(path)
+
+
+def up_to_date(graph: Graph, model: str, experiment: str) -> bool:
     """Whether an experiment's table is what its job would write."""
-    measure = plan.experiment(experiment)["measure"]
-    path = RESULTS / measure / model / f"{experiment}.parquet"
-    return path.exists() and made_by(path, plan.cells(model, experiment))
+    job = graph.cells(model, experiment)
+    path = Path(job.outputs["table"][0])
+    return path.exists() and made_by(path, job)
 
 
-def forecast(plan: Plan, model: str, experiment: str, known: list[dict[str, Any]]) -> Forecast:
+def forecast(graph: Graph, model: str, experiment: str, known: list[dict[str, Any]]) -> Forecast:
     """What is to be done for one experiment on one model. known: rates of this machine."""
-    entry = plan.experiment(experiment)
-    store = CellStore(RESULTS / "store")
+    entry = graph.experiment(experiment)
+    store = CellStore(layout.STORE)
     try:
-        given = inputs(plan, model, experiment)
+        given = inputs(graph, model, experiment)
         own, cells = cells_of(**given)
     except UserError as error:
-        count = len(conditions(plan.config, model, experiment))
+        count = len(conditions(graph.config, model, experiment))
         found = Forecast(
             *(experiment, model, entry["measure"], count, None, count),
-            _expected(plan.config, experiment, count),
+            _expected(graph.config, experiment, count),
             str(error),
         )
-        return replace(found, seconds=_seconds(plan, found, known, found.work))
+        return replace(found, seconds=_seconds(graph, found, known, found.work))
     first = {key: index for index, key in reversed(list(enumerate(cells.keys)))}
     missing = [index for key, index in first.items() if not store.path(key).exists()]
     stored = len(first) - len(missing)
-    if up_to_date(plan, model, experiment):
+    if up_to_date(graph, model, experiment):
         # Its job does not run, whatever has become of the store.
         missing = []
     work = WORK[entry["measure"]]
@@ -179,10 +166,10 @@ def forecast(plan: Plan, model: str, experiment: str, known: list[dict[str, Any]
     )
     # Of all cells only where somebody judges: to count what is read takes a while.
     whole = work(own, cells, sorted(first.values())) if entry.get("scorers") else found.work
-    return replace(found, seconds=_seconds(plan, found, known, whole))
+    return replace(found, seconds=_seconds(graph, found, known, whole))
 
 
-def _completions(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work:
+def _completions(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
     spec = experiment.spec
     units: Counter = Counter()
     drawn = judged = 0
@@ -202,7 +189,7 @@ def _completions(experiment: Experiment, cells: Measure, wanted: list[int]) -> W
     return Work(passes, drawn, read, computed, judged)
 
 
-def _logprobs(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work:
+def _logprobs(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
     from actadd.engine.batching import by_length
 
     rows = max(1, experiment.spec["batch_rows"] // ROWS_PER_TEXT)
@@ -218,7 +205,7 @@ def _logprobs(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work
     return Work(passes, read=read)
 
 
-def _divergence(experiment: Experiment, cells: Measure, wanted: list[int]) -> Work:
+def _divergence(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
     rows = [row for index in wanted for row in (*cells.plain, *cells.encoded[index])]
     return Work(len(rows), read=sum(map(len, rows)))
 
@@ -245,22 +232,22 @@ def _expected(config: dict[str, Any], experiment: str, cells: int) -> Work | Non
 
 
 def _seconds(
-    plan: Plan, found: Forecast, known: list[dict[str, Any]], whole: Work | None
+    graph: Graph, found: Forecast, known: list[dict[str, Any]], whole: Work | None
 ) -> float | None:
     """whole: the work of all cells, be they stored or not."""
     if found.work is None or whole is None:
         return None
     seconds = 0.0
     if found.missing:
-        spec = plan.cells(found.model, found.experiment).slice
+        spec = graph.cells(found.model, found.experiment).slice
         rate = _rate(known, found.model, spec)
         if rate is None:
             return None
         seconds += found.work.computed / rate["drawn"] + found.work.read / rate["read"]
-    for scorer in plan.experiment(found.experiment).get("scorers", []):
-        tokens = to_judge(plan, found, scorer, whole)
+    for scorer in graph.experiment(found.experiment).get("scorers", []):
+        tokens = to_judge(graph, found, scorer, whole)
         if tokens:
-            spec = plan.scores(found.model, found.experiment, scorer).slice["scorer"]
+            spec = graph.scores(found.model, found.experiment, scorer).slice["scorer"]
             rate = _rate(known, spec["model"], spec)
             if rate is None:
                 return None
@@ -268,23 +255,23 @@ def _seconds(
     return seconds
 
 
-def to_judge(plan: Plan, found: Forecast, scorer: str, whole: Work) -> int:
+def to_judge(graph: Graph, found: Forecast, scorer: str, whole: Work) -> int:
     """Tokens that a scorer's language model has still to read, at most; 0 if none judges."""
-    if "model" not in plan.scorer_inputs(scorer):
+    if graph.scorer_kind(scorer) != "model":
         return 0
-    job = plan.scores(found.model, found.experiment, scorer)
-    path = RESULTS / "scores" / found.model / found.experiment / f"{scorer}.parquet"
+    job = graph.scores(found.model, found.experiment, scorer)
+    path = Path(job.outputs["scores"][0])
     if path.exists() and made_by(path, job):
         return 0
     try:
-        cells = score_cells(plan, found.model, found.experiment, job.slice["scorer"])
+        cells = score_cells(Path(job.inputs["completions"][0].path), job.slice["scorer"])
     except UserError:
         cells = []
     if not cells or found.stored is None:
         return whole.judged
-    store = CellStore(RESULTS / "store")
+    store = CellStore(layout.STORE)
     rows = sum(rows for key, rows in cells if not store.path(key).exists())
-    every = whole.drawn // plan.experiment(found.experiment)["max_new_tokens"]
+    every = whole.drawn // graph.experiment(found.experiment)["max_new_tokens"]
     return found.work.judged + whole.judged * rows // every
 
 
@@ -296,34 +283,36 @@ def _rate(known: list[dict[str, Any]], model: str, spec: dict[str, Any]) -> dict
 
 def rate_conditions(model: str, spec: dict[str, Any]) -> dict[str, Any] | None:
     """What a rate has to be measured under for a job of a model; None if unknown yet."""
-    shape = RESULTS / "models" / f"{model}.batch.json" if spec["batch_rows"] == "auto" else None
+    auto = spec["batch_rows"] == "auto"
+    shape = one_output("batch_shape", "shape", model=model) if auto else None
     if shape and not shape.exists():
         return None
     spec = resolved(spec, shape)
     return {"model": model, **{name: spec[name] for name in ("dtype", "compute", "batch_rows")}}
 
 
-def computing(plan: Plan, runs: list[tuple[str, str]]) -> dict[str, dict[str, Any]]:
+def computing(graph: Graph, runs: list[tuple[str, str]]) -> dict[str, dict[str, Any]]:
     """Model -> spec of a job that computes with it, of those that measure and those that judge."""
-    found = {model: plan.cells(model, experiment).slice for model, experiment in runs}
+    found = {model: graph.cells(model, experiment).slice for model, experiment in runs}
     for _, experiment in runs:
-        for scorer in plan.experiment(experiment).get("scorers", []):
-            if "model" in plan.scorer_inputs(scorer):
-                entry = plan.scorer_entry(scorer)
+        for scorer in graph.experiment(experiment).get("scorers", []):
+            if graph.scorer_kind(scorer) == "model":
+                entry = graph.scorer_entry(scorer)
                 found.setdefault(entry["model"], entry)
     return found
 
 
-def runs(plan: Plan, paper: bool) -> list[tuple[str, str]]:
+def runs(graph: Graph, paper: bool) -> list[tuple[str, str]]:
     """(model, experiment) of what a target measures: `paper`, or the default one."""
-    names = plan.paper_experiments() if paper else plan.own_experiments()
-    return [(model, name) for name in names for model in plan.experiment(name)["models"]]
+    names = graph.paper_experiments() if paper else graph.own_experiments()
+    return [(model, name) for name in names for model in graph.experiment(name)["models"]]
 
 
-def calibrate(plan: Plan, runs: list[tuple[str, str]]) -> None:
+def calibrate(graph: Graph, runs: list[tuple[str, str]]) -> None:
     """Measures the rates of those models that are prepared."""
-    for model, spec in computing(plan, runs).items():
-        folder, needed = RESULTS / "models" / model, rate_conditions(model, spec)
+    for model, spec in computing(graph, runs).items():
+        folder = one_output("model", "folder", model=model)
+        needed = rate_conditions(model, spec)
         if needed is None or not (folder / "model.json").exists():
             typer.echo(f"{model} is not prepared yet; its time is not estimated", err=True)
             continue

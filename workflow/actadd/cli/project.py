@@ -8,19 +8,17 @@ from actadd.config.checks import checked
 from actadd.config.files import load
 from actadd.measure.conditions import Condition, at_depth, expand
 
-# As the Snakefile reads them, each on top of the one before.
-ALWAYS = (Path("config/paper_small.yaml"), Path("config.yaml"))
+DEFAULT = Path("config.yaml")
 
 
 def configured(given: list[Path] | None = None) -> dict[str, Any]:
     """The checked config of the workflow in this folder, with the config files given on top."""
-    if not ALWAYS[-1].is_file():
+    if not DEFAULT.is_file():
         raise UserError(
-            f"{ALWAYS[-1]} does not exist here; run the command in the workflow's folder, where "
+            f"{DEFAULT} does not exist here; run the command in the workflow's folder, where "
             "the Snakefile is"
         )
-    files = [*filter(Path.is_file, ALWAYS), *(given or ())]
-    return checked(load(files), Path.cwd())
+    return checked(load([DEFAULT, *(given or ())]), Path.cwd())
 
 
 # A setting that is not chosen yet: it counts as one condition.

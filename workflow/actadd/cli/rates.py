@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from actadd.base.files import canonical_json, read_json, write_json
+from actadd.pipeline import layout
 
-FILE = Path("results/benchmark/rates.json")
+FILE = Path(layout.RATES)
 # What a rate holds for; another number of rows, threads or GPUs has another one.
 CONDITIONS = ("model", "dtype", "compute", "batch_rows")
 PROMPT = "I went up to my friend and said that the weather was"
@@ -35,10 +36,10 @@ def measure(model_dir: Path, *, dtype: str, compute: dict[str, Any], rows: int) 
     import torch
 
     from actadd.engine.batching import left_pad, padded_width
-    from actadd.engine.generation import generate
-    from actadd.engine.sampling import Sampling
+    from actadd.engine.drawing.generation import generate
+    from actadd.engine.drawing.sampling import Sampling
+    from actadd.engine.logprobs import token_logprobs
     from actadd.engine.tokens import Tokens
-    from actadd.measure.logprobs import token_logprobs
     from actadd.models.batch_rows import ROWS_PER_TEXT
     from actadd.models.loading import load
 

@@ -9,10 +9,12 @@ import typer
 
 from actadd.base.errors import DamagedFile, UserError
 from actadd.base.files import remove
-from actadd.cli.plan import RESULTS, cell_keys, score_cells
+from actadd.cli.plan import cell_keys, score_cells
 from actadd.cli.shown import size
-from actadd.pipeline.plan import MEASURES, Plan
-from actadd.store.provenance import recorded
+from actadd.measure.measures import MEASURES
+from actadd.pipeline import layout
+from actadd.pipeline.graph import Graph
+from actadd.store.provenance import record_beside, recorded
 
 # Tables name a cell by so much of its key.
 SHORT = 16
@@ -25,13 +27,12 @@ class Needed:
     cells: set[str] = field(default_factory=set)
     unknown: list[str] = field(default_factory=list)
 
-    def add_scores(self, plan: Plan, model: str, experiment: str, entry: dict) -> None:
+    def add_scores(self, what: str, completions: Path, entry: dict) -> None:
         """The cells of a scorer's table; entry: the scorer's, as its job has it."""
         try:
-            cells = score_cells(plan, model, experiment, entry)
-            self.cells |= {key[:SHORT] for key, _ in cells}
+            self.cells |= {key[:SHORT] for key, _ in score_cells(completions, entry)}
         except UserError as error:
-            self.unknown.append(f"scores of {experiment} on {model} by {entry['name']}: {error}")
+            self.unknown.append(f"{what}: {error}")
 
 
 def files(store: Path) -> list[Path]:
@@ -43,34 +44,48 @@ def is_cell(path: Path) -> bool:
     return path.suffix == ".parquet" and not path.name.startswith(".")
 
 
-def needed(plan: Plan) -> Needed:
+def needed(graph: Graph) -> Needed:
     """What the tables in results were made of, and what the experiments of the config consist of.
 
     The latter also where their tables are not written yet, as after a killed run.
     """
     found = Needed()
     for measure in MEASURES:
-        for path in RESULTS.glob(f"{measure}/*/*.parquet"):
+        for path in tables(measure, "table", model="*", experiment="*"):
             found.cells |= _named(path)
-    for path in RESULTS.glob("scores/*/*/*.parquet"):
-        model, experiment, scorer = path.relative_to(RESULTS / "scores").with_suffix("").parts
-        record = path.with_name(f"{scorer}.provenance.json")
-        if not record.exists():
+    for path in tables("scores", "scores", model="*", experiment="*", scorer="*"):
+        if (record := record_beside(path)) is None:
             # Of a job that was killed while it wrote; its next run does it again.
-            found.unknown.append(f"scores of {experiment} on {model} by {scorer}: no {record}")
+            found.unknown.append(f"{path}: no record says what it was made from")
             continue
-        entry = recorded(record)["spec"]["scorer"]
-        found.add_scores(plan, model, experiment, entry)
-    for experiment, entry in plan.config["experiments"].items():
+        made = recorded(record)
+        [completions] = (name for name in made["inputs"] if name.endswith(".parquet"))
+        found.add_scores(str(path), record.parent / completions, made["spec"]["scorer"])
+    for experiment, entry in graph.config["experiments"].items():
         for model in entry["models"]:
             try:
-                keys = cell_keys(plan, model, experiment, fresh=False)
+                keys = cell_keys(graph, model, experiment, fresh=False)
                 found.cells |= {key[:SHORT] for key in keys}
             except UserError as error:
                 found.unknown.append(f"{experiment} on {model}: {error}")
             for scorer in entry.get("scorers", []):
-                found.add_scores(plan, model, experiment, plan.scorer_entry(scorer))
+                add_planned_scores(found, graph, model, experiment, scorer)
     return found
+
+
+def add_planned_scores(
+    found: Needed, graph: Graph, model: str, experiment: str, scorer: str
+) -> None:
+    """Adds the cells of the scores that the config asks for."""
+    [completions] = graph.scores(model, experiment, scorer).inputs["completions"]
+    what = f"scores of {experiment} on {model} by {scorer}"
+    found.add_scores(what, Path(completions.path), graph.scorer_entry(scorer))
+
+
+def tables(stage: str, output: str, **names: str) -> list[Path]:
+    """The outputs of a stage that are there; "*" stands for any name."""
+    [pattern] = layout.outputs(stage, 0, **names)[output]
+    return sorted(Path().glob(pattern))
 
 
 def _named(path: Path) -> set[str]:
@@ -94,7 +109,7 @@ class Pruned:
     unknown: list[str]
 
 
-def prune(plan: Plan, store: Path, dry_run: bool = False) -> Pruned:
+def prune(graph: Graph, store: Path, dry_run: bool = False) -> Pruned:
     """Removes the files that nothing present uses.
 
     Kept is every cell that a table in results was made of and every cell of the config's
@@ -103,7 +118,7 @@ def prune(plan: Plan, store: Path, dry_run: bool = False) -> Pruned:
     """
     if not dry_run:
         _refuse_if_locked()
-    used = needed(plan)
+    used = needed(graph)
     removed = [path for path in files(store) if path.name[:SHORT] not in used.cells]
     freed = sum(path.stat().st_size for path in removed)
     kept = len(files(store)) - len(removed)
@@ -122,32 +137,36 @@ def _refuse_if_locked() -> None:
         )
 
 
-def forget(plan: Plan, store: Path, experiment: str) -> list[Path]:
+def forget(graph: Graph, store: Path, experiment: str) -> list[Path]:
     """Removes an experiment's cells, and the tables of them, so that the next run computes them.
 
     Cells that other experiments share with it are computed once more and are the same. Returns the
     files that were removed. Raises UserError if the config has no such experiment.
     """
-    config = plan.config["experiments"]
+    config = graph.config["experiments"]
     if experiment not in config:
         raise UserError(
             f"--forget: there is no experiment {experiment!r}; there are: {', '.join(config)}"
         )
     _refuse_if_locked()
-    entry = config[experiment]
-    cells, tables = Needed(), []
-    for model in entry["models"]:
-        table = RESULTS / entry["measure"] / model / f"{experiment}.parquet"
-        scores = RESULTS / "scores" / model / experiment
+    cells, outputs = Needed(), []
+    for model in config[experiment]["models"]:
+        job = graph.cells(model, experiment)
+        [table] = map(Path, job.outputs["table"])
         if table.exists():
             cells.cells |= _named(table)
-        for scorer in entry.get("scorers", []):
-            cells.add_scores(plan, model, experiment, plan.scorer_entry(scorer))
-        tables += [table, *scores.glob("*.parquet")]
-        for folder in (table.with_suffix(""), *scores.glob("*/")):
-            tables += folder.glob("shard_*.provenance.json")
+        scores = [
+            graph.scores(model, experiment, scorer)
+            for scorer in config[experiment].get("scorers", [])
+        ]
+        for each in scores:
+            scorer = each.names["scorer"]
+            add_planned_scores(cells, graph, model, experiment, scorer)
+        for each in (job, *scores):
+            shards = [file.path for file in each.inputs["shards"]]
+            outputs += [*each.outputs.get("table", []), *each.outputs.get("scores", []), *shards]
     removed = [path for path in files(store) if path.name[:SHORT] in cells.cells]
-    removed += [path for path in tables if path.exists()]
+    removed += [Path(path) for path in outputs if Path(path).exists()]
     for path in removed:
         remove(path)
     return removed

@@ -17,10 +17,11 @@ from actadd.base.files import read_json
 from actadd.cli.project import configured
 from actadd.cli.shown import on_terminal
 from actadd.config.licences import accepting, unaccepted
-from actadd.engine.alignment import Position, aligned
+from actadd.engine.placement import Position, aligned
 from actadd.engine.tokens import Tokens
 from actadd.models import own_tokenizer
-from actadd.vectors.activations import REFERENCE, as_prompt, contrast_ids, late
+from actadd.vectors.activations import REFERENCE, contrast_ids, late
+from actadd.vectors.prompts import as_prompt
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ def model_folder(model: str, results: Path, bos: str | None = None) -> Iterator[
             return
     if not (given / "config.json").is_file():
         if given.exists():
-            from actadd.models.checkpoints import check_folder
+            from actadd.models.folders import check_folder
 
             check_folder(given, "--model")
         raise UserError(_unknown(model, results))
-    from actadd.models.loading import prepare
+    from actadd.models.preparation import prepare
 
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / given.resolve().name
@@ -92,7 +93,7 @@ def _unknown(model: str, results: Path) -> str:
 
 def _entry(folder: Path, bos: str | None) -> dict[str, Any]:
     """What the config would say of a Hugging Face folder, from its own files."""
-    from actadd.models.loading import read_config, readable
+    from actadd.models.configs import read_config, readable
 
     own_tokenizer.check_there("--model", folder)
     with readable(f"--model: {folder / 'config.json'}"):
@@ -212,13 +213,16 @@ def compare(
     import numpy as np
     import torch
 
+    from actadd.engine.additions import Addition
     from actadd.engine.batching import left_pad, padded_width
-    from actadd.engine.generation import BROKEN, FINISHED, generate
-    from actadd.engine.sampling import Sampling, draws
-    from actadd.engine.steering import Addition, input_device, record_activations
-    from actadd.measure.experiment import TOO_LARGE
+    from actadd.engine.drawing.generation import BROKEN, FINISHED, generate
+    from actadd.engine.drawing.sampling import Sampling, draws
+    from actadd.engine.hooks import record_activations
+    from actadd.engine.structure import input_device
+    from actadd.measure.measures import TOO_LARGE
     from actadd.models.loading import load
-    from actadd.vectors.derivation import derive, dwarfing, norms_beside
+    from actadd.vectors.derivation import dwarfing, norms_beside
+    from actadd.vectors.kinds import VECTOR_KINDS
 
     with redirect_stdout(sys.stderr):
         model = load(model_dir, dtype=dtype, device=device, threads=threads)
@@ -228,7 +232,7 @@ def compare(
         found = record_activations(model, torch.tensor([row], device=place))
         return found[layer, 0].float().cpu().numpy()
 
-    vector = derive("pair", {name: stream(row) for name, row in contrast.items()})
+    vector = VECTOR_KINDS["pair"]({name: stream(row) for name, row in contrast.items()}, None)
     reference = stream([tokenizer.bos_id, *tokenizer.pieces(REFERENCE)])
     norms = norms_beside(vector, reference, layer)
     addition = Addition(torch.from_numpy(vector), layer, coefficient, position)

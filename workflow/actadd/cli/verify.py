@@ -4,39 +4,26 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from actadd.base.errors import DamagedFile
-from actadd.base.files import sha256_file
 from actadd.cli.store import files, is_cell
-from actadd.pipeline.plan import MEASURES
+from actadd.pipeline import layout
+from actadd.pipeline.graph import Graph
+from actadd.store import sums
 from actadd.store.cells import sealed
 from actadd.store.provenance import read, record_beside
 
-# Folders of results whose files all have a record, or are in one, and the sections of the config
-# whose names their folders and files have, one below the other.
-RECORDED = {
-    "sources": ("sources",),
-    "models": ("models",),
-    "datasets": ("datasets",),
-    "activations": ("models", "vectors"),
-    "vectors": ("models", "vectors"),
-    "choices": ("models", "experiments"),
-    **dict.fromkeys(MEASURES, ("models", "experiments")),
-    "scorers": ("scorers",),
-    "scores": ("models", "experiments", "scorers"),
-    "validation": ("scorers",),
-    "summaries": ("models", "experiments"),
-    "figures": ("figures",),
-    "tables": ("tables",),
-    "lenses": ("models", "lenses"),
-    "overhead": ("overheads",),
-    "overlaps": (),
-}
-# What the names of some files have between an entry's name and the suffix.
-PARTS = (".provenance", ".verification", ".batch")
+# Folders of results whose files all have a record, or are in one.
+RECORDED = sorted(
+    {
+        pattern.split("/")[0]
+        for stage in layout.STAGES.values()
+        for pattern in stage.outputs.values()
+        if "/" in pattern
+    }
+)
 # Lines of output for files; further ones are counted.
 SHOWN = 20
 
@@ -102,7 +89,7 @@ def _of_record(record: Path, listed: set[Path]) -> Iterator[Fault]:
         listed.add(file)
         if not file.is_file():
             what = "is gone"
-        elif sha256_file(file) != wanted:
+        elif sums.sha256(file) != wanted:
             what = "its sha256 is not that of its record"
         else:
             continue
@@ -135,7 +122,7 @@ def _unlisted(results: Path, listed: set[Path], known: set[Path | None]) -> Iter
                 yield path
 
 
-def show(checked: Checked, config: dict[str, Any], configs: list[Path]) -> None:
+def show(checked: Checked, graph: Graph, configs: list[Path]) -> None:
     """Prints the faults, one a line, and the command that makes the faulty files anew."""
     for fault in checked.faults[:SHOWN]:
         typer.echo(f"{fault.path}: {fault.what}")
@@ -144,7 +131,8 @@ def show(checked: Checked, config: dict[str, Any], configs: list[Path]) -> None:
     typer.echo(f"{checked.count} files, {len(checked.faults)} not as they were made")
     stray = dict.fromkeys(fault.path for fault in checked.faults if fault.stray)
     faults = [fault for fault in checked.faults if fault.target and not fault.stray]
-    ours = dict.fromkeys(fault.target for fault in faults if _of_config(fault.target, config))
+    made = {path for job in graph.everything() for paths in job.outputs.values() for path in paths}
+    ours = dict.fromkeys(fault.target for fault in faults if str(fault.target) in made)
     others = dict.fromkeys(
         path
         for fault in faults
@@ -167,23 +155,3 @@ def show(checked: Checked, config: dict[str, Any], configs: list[Path]) -> None:
     if stray:
         typer.echo("made by no job; move them to a place outside, or delete them:")
         typer.echo(f"  rm {shlex.join(map(str, stray))}")
-
-
-def _of_config(target: Path, config: dict[str, Any]) -> bool:
-    """Whether a config has what a result is called by."""
-    folder, *names = target.parts[1:]
-    if target.name.startswith("scorer_card."):
-        return True
-    sections = RECORDED.get(folder, ())
-    return all(
-        name in config[section] or _entry(name) in config[section]
-        for name, section in zip(names, sections, strict=False)
-    )
-
-
-def _entry(file: str) -> str:
-    """The name of the entry of the config that a file is called by."""
-    name = Path(file).stem
-    for part in PARTS:
-        name = name.removesuffix(part)
-    return name

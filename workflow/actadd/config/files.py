@@ -5,8 +5,9 @@ and can name objects to be made, or aliases that stand for more values than memo
 parsed nodes are looked at, with their line numbers, before any value is made from them.
 """
 
+import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +19,84 @@ from actadd.base.errors import UserError
 MOST_BYTES, MOST_VALUES, MOST_DEEP = 5_000_000, 200_000, 40
 PREFIX = "tag:yaml.org,2002:"
 PLAIN = {PREFIX + name for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
+# Key of the config files that a file lies on top of.
+BUILDS_ON = "builds_on"
 # Snakemake evaluates Python in a file with this key at its top.
 TEMPLATE = "__use_yte__"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def load(files: Iterable[Path | str]) -> dict[str, Any]:
+class Loaded(dict[str, Any]):
+    """A config from files. lines: path of a key, with dots -> file and line that write it last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[str, tuple[str, int]] = {}
+
+
+def load(files: Iterable[Path | str], above: Mapping[str, Any] | None = None) -> Loaded:
     """The config that several files make, each on top of those before it, as Snakemake merges them.
 
-    The keys of a mapping stand in the order of the last file that writes all of them, else in that
-    of the first. Raises UserError, see `read`.
+    What a file builds on lies right below it; a file counts once, where it comes first. The keys of
+    a mapping stand in the order of the last file that writes all of them, else in that of the
+    first. above: values on top of all, such as those of the command line; what these build on
+    starts from the working directory. Raises UserError, see `read`.
     """
-    config: dict[str, Any] = {}
+    config = Loaded()
+    merged: set[Path] = set()
     for file in files:
-        _merge(config, read(file))
+        _load(Path(file), config, merged, ())
+    values = {**(above or {})}
+    for base in _bases(values.pop(BUILDS_ON, None), Path(), str(BUILDS_ON)):
+        _load(base, config, merged, ())
+    _merge(config, values)
+    for key in _paths(values):
+        config.lines.pop(key, None)
     return config
 
 
+def _load(file: Path, config: Loaded, merged: set[Path], above: tuple[Path, ...]) -> None:
+    """Merge a file, and before it what it builds on. above: the files that build on it."""
+    path = file.absolute()
+    path = Path(os.path.normpath(path))
+    if path in above:
+        chain = " -> ".join(str(each) for each in (*above[above.index(path) :], path))
+        raise UserError(f"{file}: {BUILDS_ON}: it builds on itself: {chain}; remove one of these")
+    if path in merged:
+        return
+    merged.add(path)
+    values, lines = _read(file)
+    for base in _bases(values.pop(BUILDS_ON, None), file.parent, f"{file}: {BUILDS_ON}"):
+        _load(base, config, merged, (*above, path))
+    _merge(config, values)
+    config.lines |= {key: (str(file), line) for key, line in lines.items()}
+
+
+def _bases(value: Any, folder: Path, key: str) -> list[Path]:
+    names = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(name, str) and name for name in names):
+        raise UserError(f"{key}: {value!r} is not a path; write that of a config file, or a list")
+    return [folder / name for name in names]
+
+
+def _paths(values: Mapping[str, Any], key: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        yield f"{key}{name}"
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{key}{name}.")
+
+
 def read(file: Path | str) -> dict[str, Any]:
-    """One config file as plain values.
+    """One config file as plain values, without what it builds on.
 
     Raises UserError, naming file, line and remedy, if it is missing, not UTF-8, not YAML with keys
-    at its top, too large, or holds a key twice or what is no plain value.
+    at its top, too large, or holds a key twice or a value that is not plain.
     """
+    return _read(file)[0]
+
+
+def _read(file: Path | str) -> tuple[dict[str, Any], dict[str, int]]:
+    """A config file as plain values, and the line of each key."""
     text = _text(Path(file))
     try:
         _shallow(text, file)
@@ -49,11 +105,27 @@ def read(file: Path | str) -> dict[str, Any]:
             node = loader.get_single_node()
             for line, problem in _problems(node):
                 raise UserError(f"{file}, line {line}: {problem}")
-            return loader.construct_document(node)
+            lines = dict(_lines(node, ())) if node else {}
+            return loader.construct_document(node), lines
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise UserError(_said(file, text, error)) from None
+        raise UserError(_message(file, text, error)) from None
+
+
+def _lines(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    """(path with dots, line) of each key and each item of a list."""
+    if isinstance(node, yaml.MappingNode):
+        for key, item in node.value:
+            # In a mapping that is merged, keys stand where the mapping does.
+            inner = path if key.tag == PREFIX + "merge" else (*path, str(key.value))
+            yield ".".join(inner), _line(key)
+            yield from _lines(item, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            inner = (*path, str(index))
+            yield ".".join(inner), _line(item)
+            yield from _lines(item, inner)
 
 
 def _shallow(text: str, file: Path | str) -> None:
@@ -63,7 +135,7 @@ def _shallow(text: str, file: Path | str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MOST_DEEP:
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 0
             raise UserError(
                 f"{file}, line {line}: more than {MOST_DEEP} lists and mappings in one another; "
                 "write it flatter"
@@ -81,27 +153,10 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> None:
         below[key] = value
 
 
-def in_order(config: dict[str, Any], written: dict[str, Any]) -> dict[str, Any]:
-    """A merged config with its keys in the order in which the files write them.
-
-    Snakemake puts what the command line names before the workflow's own files, and then merges
-    them: a key that several files hold would stand where the last of them has it. written: what
-    `load` gives; keys that it lacks come after those that it has.
-    """
-    names = [name for name in written if name in config]
-    names += [name for name in config if name not in written]
-    return {
-        name: in_order(config[name], written[name])
-        if isinstance(config[name], dict) and isinstance(written.get(name), dict)
-        else config[name]
-        for name in names
-    }
-
-
 def _text(file: Path) -> str:
     try:
         if not stat.S_ISREG(file.stat().st_mode):
-            raise OSError("it is no file")
+            raise OSError("not a file")
         if file.stat().st_size > MOST_BYTES:
             raise UserError(
                 f"{file}: it is larger than {MOST_BYTES:,} bytes; texts belong in a file that a "
@@ -121,7 +176,7 @@ def _text(file: Path) -> str:
         ) from None
 
 
-def _said(file: Path | str, text: str, error: yaml.YAMLError) -> str:
+def _message(file: Path | str, text: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     place = f"{file}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(file)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "is wrong"
@@ -135,7 +190,7 @@ def _said(file: Path | str, text: str, error: yaml.YAMLError) -> str:
     elif "Unicode character escape" in problem:
         # As JSON writes an emoji: by two halves.
         remedy = "write the character itself"
-    return f"{place}: this is no YAML: {problem}; {remedy}"
+    return f"{place}: not valid YAML: {problem}; {remedy}"
 
 
 def _problems(top: yaml.Node | None) -> Iterator[tuple[int, str]]:
@@ -186,7 +241,10 @@ def _looked_at(
             if key.tag == PREFIX + "merge":
                 name = "<<"
             elif key.tag != PREFIX + "str":
-                yield _line(key), f"{_key(path)}: the key {name[:60]} is no text; put it in quotes"
+                yield (
+                    _line(key),
+                    f"{_key(path)}: the key {name[:60]} is not a text; put it in quotes",
+                )
             place = (*path, name)
             if name in seen:
                 yield (

@@ -14,11 +14,13 @@ from typing import Any
 
 from actadd.base import locks
 from actadd.base.errors import UserError
-from actadd.base.files import read_json, sha256_file, whole_folder, write_json
+from actadd.base.files import read_json, whole_folder, write_json
 from actadd.data.archives import check_sha256
 from actadd.data.downloads import fetch_url
-from actadd.data.hub import fetch_repository, link_path
+from actadd.data.hub import fetch_repository
+from actadd.data.local_files import link_path
 from actadd.data.packages import fetch_package
+from actadd.store.sums import sha256
 
 # Each takes (name, spec, folder, scratch, pins in the lock file) and returns the pins of this use.
 FETCHERS = {
@@ -50,7 +52,7 @@ def fetch(name: str, spec: dict[str, Any], target: Path, lock: Path) -> dict[str
             raise UserError(
                 f"sources.{name}: {_origin(spec)} holds no file; check it, and the key files"
             )
-        sums = {str(path.relative_to(folder)): sha256_file(path) for path in files}
+        sums = {str(path.relative_to(folder)): sha256(path) for path in files}
         for file, expected in spec.get("sha256", {}).items():
             if file not in sums:
                 raise UserError(

@@ -1,4 +1,4 @@
-"""Repositories of the Hugging Face hub, downloaded or linked from its local cache, and paths."""
+"""Repositories of the Hugging Face hub, downloaded or linked from its local cache."""
 
 import os
 import shutil
@@ -125,49 +125,6 @@ def _from_cache(
     print(f"sources.{name}: taken from the hub cache, {snapshot}", flush=True)
     _link(snapshot, folder, files or spec.get("files"))
     return {"revision": snapshot.name}
-
-
-def link_path(
-    name: str, spec: dict[str, Any], folder: Path, _scratch: Path, _pins: dict[str, Any]
-) -> dict[str, Any]:
-    """Link a file, a folder's files, or a hub cache's one snapshot into `folder`; no pins."""
-    try:
-        path = Path(spec["path"]).expanduser()
-        exists = path.exists()
-    except (OSError, RuntimeError):
-        exists = False
-    if not exists:
-        raise UserError(
-            f"sources.{name}.path: {spec['path']} does not exist; write an existing path"
-        )
-    _link(_snapshot(name, path), folder)
-    return {}
-
-
-def _snapshot(name: str, path: Path) -> Path:
-    """The one snapshot of a repository's folder in a hub cache; any other path unchanged.
-
-    Raises UserError, which names them, if there are several, or several repositories.
-    """
-    kinds = ("models--", "datasets--")
-    snapshots = [each for kind in kinds for each in sorted(path.glob(f"{kind}*/snapshots/*"))]
-    if (path / "snapshots").is_dir() and ((path / "refs").is_dir() or (path / "blobs").is_dir()):
-        snapshots = sorted((path / "snapshots").iterdir())
-    elif not snapshots:
-        return path
-    if len(snapshots) == 1:
-        print(f"sources.{name}.path: the hub cache's snapshot {snapshots[0]}", flush=True)
-        return snapshots[0]
-    if not snapshots:
-        raise UserError(
-            f"sources.{name}.path: {path} is a hub cache with no snapshot; download the model "
-            "again, or name another folder"
-        )
-    listed = "\n".join(map(str, snapshots[:3]))
-    raise UserError(
-        f"sources.{name}.path: {path} is a hub cache with {len(snapshots)} snapshots; write one of "
-        f"them:\n{listed}"
-    )
 
 
 def _link(path: Path, folder: Path, patterns: list[str] | None = None) -> None:

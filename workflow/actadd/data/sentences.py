@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from syntok import segmenter
-
 from actadd.base.errors import UserError
 
 PUNKT_FILES = ("abbrev_types.txt", "collocations.tab", "sent_starters.txt", "ortho_context.tab")
@@ -12,6 +10,8 @@ PUNKT_FILES = ("abbrev_types.txt", "collocations.tab", "sent_starters.txt", "ort
 
 def by_rules(text: str) -> Iterator[str]:
     """Sentences with single spaces; an empty line ends one."""
+    from syntok import segmenter
+
     for paragraph in segmenter.analyze(text):
         for tokens in paragraph:
             yield " ".join("".join(token.spacing + token.value for token in tokens).split())

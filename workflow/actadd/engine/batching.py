@@ -9,7 +9,7 @@ from torch import Tensor
 from actadd.base.errors import UserError
 from actadd.engine.tokens import Prompt, Tokens, is_prompt
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 STEP = 4
 # What torch and the libraries under it say in errors that have no class of their own.
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
@@ -54,7 +54,8 @@ def prompt_batch(
     [[0, 40, 41]]
     """
     tokens = Tokens.of(tokenizer, bos)
-    rows = [tokens.prompt(prompt) for prompt in ([prompts] if is_prompt(prompts) else prompts)]
+    several: Any = [prompts] if is_prompt(prompts) else prompts
+    rows = [tokens.prompt(prompt) for prompt in several]
     if not rows:
         raise UserError("prompts: there is none; write at least one")
     return left_pad(rows, tokens.bos_id)
@@ -89,26 +90,26 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch or Python could not get the memory that it asked for."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
 
 
 def halving(
     rows: int,
-    wanted: Sequence[int],
-    compute: Callable[[int, list[int]], Iterator[tuple[int, Made]]],
-) -> Iterator[tuple[int, Made]]:
-    """Yields (number, what was made of it) for all that is wanted, in smaller batches if need be.
+    indices: Sequence[int],
+    compute: Callable[[int, list[int]], Iterator[tuple[int, Result]]],
+) -> Iterator[tuple[int, Result]]:
+    """Yields (index, result) for all indices, in smaller batches if memory runs out.
 
-    compute(rows, numbers) makes them in batches of so many rows; where memory runs out it is called
-    again with half the rows, for what it has not yielded. Raises UserError if one row alone is too
-    much.
+    compute(rows, indices) yields them from batches of so many rows; where memory runs out it is
+    called again with half the rows, for what it has not yielded. Raises UserError if one row alone
+    is too much.
     """
-    left = list(wanted)
+    left = list(indices)
     while True:
         try:
-            for number, made in compute(rows, list(left)):
-                left.remove(number)
-                yield number, made
+            for index, result in compute(rows, list(left)):
+                left.remove(index)
+                yield index, result
             return
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

@@ -20,13 +20,13 @@ def render(chat: Mapping[str, Any], messages: Sequence[Message]) -> str:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     with refusals_said(messages), told_date(chat["template"], chat.get("date")):
-        [text], _ = render_jinja_template(
-            [list(messages)],
+        rendered: Any = render_jinja_template(
+            [list(map(dict, messages))],
             chat_template=chat["template"],
             add_generation_prompt=True,
             **chat["variables"],
         )
-    return text
+    return rendered[0][0]
 
 
 @contextmanager

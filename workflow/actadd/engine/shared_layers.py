@@ -1,13 +1,13 @@
-"""Passes over the same texts share what lies below the lowest layer that is changed."""
+"""Compute the unsteered lower layers once and reuse them for every condition."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from actadd.engine.steering import blocks, language_model
+from actadd.engine.structure import blocks, text_config
 
 
 class _Enough(Exception):
@@ -18,19 +18,19 @@ class _Enough(Exception):
 def outputs_below(
     model: nn.Module, inputs: dict[str, Tensor], layers: Sequence[int]
 ) -> dict[int, Any]:
-    """For each layer, what the block below it hands on in an unsteered pass that ends there.
+    """Layer -> what the block below it returns in an unsteered pass, which ends at the highest.
 
-    inputs: as `steering.model_inputs` gives them. Layer 0 has no block below it and is left
-    out. Nothing is found for a model whose blocks hand on more than their output (keys and values
-    that higher blocks share): its blocks cannot be skipped.
+    inputs: as `structure.model_inputs` returns them. Layer 0 has no block below it and is left
+    out. Empty for a model whose blocks hand on more than their output (keys and values that higher
+    blocks share): its blocks cannot be skipped.
     """
-    shares = getattr(language_model(model).config.get_text_config(), "num_kv_shared_layers", 0)
+    shares = getattr(text_config(model), "num_kv_shared_layers", 0)
     needed = [] if shares else sorted({layer for layer in layers if layer > 0})
-    found: dict[int, Any] = {}
+    outputs: dict[int, Any] = {}
 
-    def hook(layer: int):
-        def keep(_module, _args, output):
-            found[layer] = output
+    def hook(layer: int) -> Callable[..., None]:
+        def keep(_module: nn.Module, _args: Any, output: Any) -> None:
+            outputs[layer] = output
             if layer == needed[-1]:
                 raise _Enough
 
@@ -46,15 +46,15 @@ def outputs_below(
     finally:
         for handle in handles:
             handle.remove()
-    return found
+    return outputs
 
 
 @contextmanager
 def resumed_at(model: nn.Module, layer: int, outputs: dict[int, Any]) -> Iterator[None]:
-    """Passes start at block `layer`: the blocks below hand on what they did, computing nothing.
+    """Start passes at block `layer`: the blocks below return what they did, computing nothing.
 
-    outputs: what `outputs_below` found for the same inputs; the whole model runs if the layer is
-    not among them.
+    outputs: of `outputs_below` for the same inputs; the whole model runs if the layer is not among
+    them.
     """
     below = list(blocks(model))[:layer] if layer in outputs else []
     before = [vars(block).get("forward") for block in below]

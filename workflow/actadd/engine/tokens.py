@@ -6,18 +6,17 @@ the BOS, and every text gets exactly that one. All other ids are those of the mo
 as transformers loads it.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from actadd.base.errors import UserError, named, shown
 from actadd.base.files import read_json
 from actadd.engine import chat
 from actadd.engine.chat import Message
+from actadd.engine.tokenizers import FileTokenizer, LoadedTokenizer, Reader, single_id
 
 # A text, the messages of a chat, or token ids.
 Prompt = str | Sequence[Message] | Sequence[int]
@@ -28,11 +27,8 @@ WITH_SPECIAL_TOKENS = (
 )
 
 
-NO_TEMPLATE = "it carries no chat template; write a text or token ids instead"
-
-
-def is_prompt(value: Any) -> bool:
-    """Whether a value is one prompt, and no list of them."""
+def is_prompt(value: Any) -> TypeGuard[Prompt]:
+    """Whether a value is one prompt, not a list of them."""
     return isinstance(value, str) or (
         isinstance(value, Sequence)
         and bool(value)
@@ -44,164 +40,6 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _unknown(tokenizer: Any) -> str | None:
-    """The token that stands for what has none of its own, of a `tokenizers.Tokenizer`."""
-    if hasattr(tokenizer.model, "unk_token"):
-        return tokenizer.model.unk_token
-    # Unigram says it in its file alone.
-    token_id = json.loads(tokenizer.to_str())["model"].get("unk_id")
-    return None if token_id is None else tokenizer.id_to_token(token_id)
-
-
-class _Backend:
-    """A prepared folder's tokenizer, with what model.json says of it."""
-
-    def __init__(self, tokenizer: Any, facts: Mapping[str, Any]):
-        self._tokenizer, self._chat = tokenizer, facts.get("chat")
-        # Settings that a file may carry, and that are no part of what a text's tokens are.
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        self._split = facts.get("split_special_tokens", False)
-        self._clean = facts.get("clean_up_tokenization_spaces", False)
-        added = tokenizer.get_added_tokens_decoder()
-        self.special = {token_id for token_id, token in added.items() if token.special}
-        self.unknown = _unknown(tokenizer)
-
-    def _encoded(self, text: str, literal: bool) -> Any:
-        self._tokenizer.encode_special_tokens = literal or self._split
-        try:
-            return self._tokenizer.encode(text, add_special_tokens=False)
-        except Exception as error:
-            # Whatever the class: that of tokenizers is Exception itself.
-            raise UserError(
-                f"the tokenizer cannot read {shown(text)} ({error}); take its tokenizer.json anew"
-            ) from error
-
-    def encode(self, text: str, literal: bool = False) -> list[int]:
-        """literal: read a special token's text as any other."""
-        return self._encoded(text, literal).ids
-
-    def ends(self, text: str, literal: bool) -> list[int]:
-        """Where each token ends in the text, in characters."""
-        return [end for _, end in self._encoded(text, literal).offsets]
-
-    def chat(self, messages: Sequence[Message], answer: str = "") -> list[int]:
-        """A chat up to the answer, or with its beginning."""
-        if self._chat is None:
-            raise UserError(NO_TEMPLATE)
-        return self.encode(chat.render(self._chat, messages) + answer)
-
-    @property
-    def own_bos(self) -> int | None:
-        """The tokenizer's own BOS, if its chat template may write one."""
-        bos = (self._chat or {}).get("variables", {}).get("bos_token")
-        return None if bos is None else self._tokenizer.token_to_id(bos)
-
-    def decode(self, ids: list[int]) -> str:
-        text = self._tokenizer.decode(ids, skip_special_tokens=True)
-        if self._clean:
-            from transformers import PreTrainedTokenizerBase
-
-            # It reads nothing of a tokenizer.
-            text = PreTrainedTokenizerBase.clean_up_tokenization(None, text)
-        return text
-
-    def id_of(self, token: str) -> int | None:
-        return self._tokenizer.token_to_id(token)
-
-    def name_of(self, token_id: int) -> str | None:
-        # A number that no id can be, for its size, has no name.
-        with suppress(OverflowError):
-            return self._tokenizer.id_to_token(token_id)
-        return None
-
-    def token(self, token_id: int) -> str:
-        return self._tokenizer.decode([token_id], skip_special_tokens=False)
-
-
-class _Loaded:
-    """A tokenizer as transformers loads it, which is asked itself and stays as it is."""
-
-    def __init__(self, tokenizer: Any):
-        self._tokenizer = tokenizer
-        self._backend = getattr(tokenizer, "backend_tokenizer", None)
-        added = tokenizer.added_tokens_decoder
-        self.special = {token_id for token_id, token in added.items() if token.special}
-        self.special |= {*tokenizer.all_special_ids}
-        self.unknown = tokenizer.unk_token
-        if hasattr(self._backend, "model"):
-            self.unknown = _unknown(self._backend)
-
-    @contextmanager
-    def _kept(self) -> Iterator[None]:
-        """Settings of the tokenizer that encoding changes are put back."""
-        backend = self._backend
-        if not hasattr(backend, "truncation"):
-            yield
-            return
-        names = ("truncation", "padding", "encode_special_tokens")
-        truncation, padding, split = (getattr(backend, name) for name in names)
-        try:
-            yield
-        finally:
-            backend.encode_special_tokens = split
-            if truncation:
-                backend.enable_truncation(**truncation)
-            if padding:
-                backend.enable_padding(**padding)
-
-    def encode(self, text: str, literal: bool = False) -> list[int]:
-        with self._kept():
-            return list(self._tokenizer.encode(text, add_special_tokens=False))
-
-    def chat(self, messages: Sequence[Message]) -> list[int]:
-        if not self._tokenizer.chat_template:
-            raise UserError(NO_TEMPLATE)
-        with chat.refusals_said(messages), self._kept():
-            return list(
-                self._tokenizer.apply_chat_template(
-                    list(messages), add_generation_prompt=True, return_dict=False
-                )
-            )
-
-    @property
-    def own_bos(self) -> int | None:
-        return self._tokenizer.bos_token_id
-
-    def decode(self, ids: list[int]) -> str:
-        return self._tokenizer.decode(ids, skip_special_tokens=True)
-
-    def id_of(self, token: str) -> int | None:
-        token_id = self._tokenizer.convert_tokens_to_ids(token)
-        return token_id if token_id is not None and self.name_of(token_id) == token else None
-
-    def name_of(self, token_id: int) -> str | None:
-        # Some classes raise for an id that they do not know.
-        with suppress(IndexError, KeyError, ValueError, OverflowError):
-            return self._tokenizer.convert_ids_to_tokens(token_id)
-        return None
-
-    def token(self, token_id: int) -> str:
-        return self._tokenizer.decode([token_id], skip_special_tokens=False)
-
-
-def _single(reader: _Backend | _Loaded, key: str, text: str) -> int:
-    """Id of the one token that a text is; raises UserError, which names `key`, if it is more."""
-    known = reader.id_of(text)
-    ids = [known] if known is not None else reader.encode(text)
-    if len(ids) != 1:
-        raise UserError(f"{key}: {text!r} is {len(ids)} tokens, not one")
-    return ids[0]
-
-
-def single_token(tokenizer: Any, key: str, text: str) -> int:
-    """Id of the one token that a text is, by a `tokenizers.Tokenizer`.
-
-    Raises UserError, which names `key`, if it is more than one.
-    """
-    return _single(_Backend(tokenizer, {}), key, text)
-
-
 class Tokens:
     """A prepared model's tokenizer; needs neither torch nor the weights."""
 
@@ -211,7 +49,7 @@ class Tokens:
 
         facts = read_json(Path(model_dir) / "model.json")
         tokenizer = Tokenizer.from_file(str(Path(model_dir) / "tokenizer.json"))
-        self._take(_Backend(tokenizer, facts), facts, literal)
+        self._take(FileTokenizer(tokenizer, facts), facts, literal)
 
     @classmethod
     def of(cls, tokenizer: Any, bos: str | None = None, pad: str | None = None) -> "Tokens":
@@ -219,14 +57,14 @@ class Tokens:
 
         bos: the token put in front of every text, if it is not the tokenizer's own `bos_token`.
         pad: what a shorter contrast prompt is filled with, if it is not BOS.
-        Raises UserError if it is no tokenizer of transformers, or there is no such token.
+        Raises UserError if it is not a tokenizer of transformers, or there is no such token.
         """
         if not hasattr(tokenizer, "added_tokens_decoder"):
             raise UserError(
-                f"{type(tokenizer).__name__} is no tokenizer of transformers; load it with "
+                f"{type(tokenizer).__name__} is not a tokenizer of transformers; load it with "
                 "AutoTokenizer.from_pretrained(...)"
             )
-        reader = _Loaded(tokenizer)
+        reader = LoadedTokenizer(tokenizer)
         bos = tokenizer.bos_token if bos is None else bos
         if bos is None:
             raise UserError(
@@ -235,8 +73,8 @@ class Tokens:
             )
         facts = {
             "model": tokenizer.name_or_path or "the model",
-            "bos_id": _single(reader, "bos", bos),
-            "pad_id": _single(reader, "pad", bos if pad is None else pad),
+            "bos_id": single_id(reader, "bos", bos),
+            "pad_id": single_id(reader, "pad", bos if pad is None else pad),
             "stop_ids": [i for i in [tokenizer.eos_token_id] if i is not None],
             "chat_template": None,
         }
@@ -244,7 +82,7 @@ class Tokens:
         tokens._take(reader, facts, literal=False)
         return tokens
 
-    def _take(self, reader: _Backend | _Loaded, facts: dict[str, Any], literal: bool) -> None:
+    def _take(self, reader: Reader, facts: dict[str, Any], literal: bool) -> None:
         self.model = facts["model"]
         self.bos_id: int = facts["bos_id"]
         self.pad_id: int = facts["pad_id"]
@@ -255,6 +93,14 @@ class Tokens:
         self._rows: int | None = facts.get("rows")
         self._reader = reader
         self._literal = literal
+        # Forms of messages of which the template is known to write the last one's text.
+        self._written: set[tuple[tuple[str, bool], ...]] = set()
+
+    @property
+    def _prepared(self) -> FileTokenizer:
+        """The tokenizer of a prepared folder, which alone tells where tokens end."""
+        assert isinstance(self._reader, FileTokenizer)
+        return self._reader
 
     def encode(self, text: str, prefix: str = "") -> list[int]:
         """BOS and the text's tokens, or the chat template's tokens if the model asks for one.
@@ -277,20 +123,20 @@ class Tokens:
             return [self.bos_id, *(self.pieces(prompt) if prompt else [])]
         if not is_prompt(prompt):
             raise UserError(
-                f"{shown(prompt)} is no prompt; write a text, a list of messages, such as "
+                f"{shown(prompt)} is not a prompt; write a text, a list of messages, such as "
                 "[{'role': 'user', 'content': 'Hello'}], or a list of token ids"
             )
-        if _is_id(prompt[0]):
-            ids = self._known(prompt)
-        else:
-            if not all("role" in message for message in prompt):
-                raise UserError(f"{shown(prompt)} has a message without a role; add it")
-            for text in chat.texts(prompt):
-                self._checked(text, literal=False)
-            with named(self.model):
-                ids = self._reader.chat(prompt)
-                self._check_rows("the chat template", ids)
-                self._check_written(prompt, ids)
+        messages = [item for item in prompt if isinstance(item, Mapping)]
+        if not messages:
+            return self._one_bos(self._known(prompt))
+        if not all("role" in message for message in messages):
+            raise UserError(f"{shown(prompt)} has a message without a role; add it")
+        for text in chat.texts(messages):
+            self._checked(text, literal=False)
+        with named(self.model):
+            ids = self._reader.chat(messages)
+            self._check_rows("the chat template", ids)
+            self._check_written(messages, ids)
         return self._one_bos(ids)
 
     def _one_bos(self, ids: list[int]) -> list[int]:
@@ -301,10 +147,11 @@ class Tokens:
         """Raises UserError if a template leaves out the last message's text.
 
         Templates that read a list of parts, such as texts and images, leave it out: a plain text
-        has no parts.
+        has no parts. A template is asked once for each form of messages, the texts aside.
         """
         content = messages[-1].get("content")
-        if not isinstance(content, str):
+        form = tuple((each["role"], isinstance(each.get("content"), str)) for each in messages)
+        if not isinstance(content, str) or form in self._written:
             return
         try:
             other = self._reader.chat([*messages[:-1], {**messages[-1], "content": f"{content} x"}])
@@ -317,14 +164,15 @@ class Tokens:
                 "parts; write a text or token ids instead (chat_template: false), or in Python "
                 'messages with the content [{"type": "text", "text": "Hello"}]'
             )
+        self._written.add(form)
 
-    def _known(self, ids: Sequence[int]) -> list[int]:
+    def _known(self, ids: Sequence[Any]) -> list[int]:
         """Raises UserError unless the model has a row for each of these ids."""
         for token_id in map(int, ids):
             has_name = token_id >= 0 and self._reader.name_of(token_id) is not None
             if not (0 <= token_id < self._rows if self._rows else has_name):
                 domain = f"from 0 to {self._rows - 1}" if self._rows else "of its tokenizer"
-                raise UserError(f"{token_id} is no token id of {self.model}; write ids {domain}")
+                raise UserError(f"{token_id} is not a token id of {self.model}; write ids {domain}")
         return [int(token_id) for token_id in ids]
 
     def split(self, text: str, continuation: str, prefix: str = "") -> tuple[list[int], list[int]]:
@@ -333,19 +181,20 @@ class Tokens:
         Both are read as one text: some tokenizers put a space before every text, also before a
         continuation that is encoded alone. A token across the border counts to the continuation.
         """
-        own = self.encode(text, prefix)
+        prompt_ids = self.encode(text, prefix)
+        if not continuation:
+            return prompt_ids, []
         if self.chat_template is None:
             whole = self.encode(text + continuation, prefix)
         else:
             after = self.pieces(continuation)
             if self._literal and after != self._reader.encode(continuation):
                 # Beside what the template writes, it would be read as a special token.
-                return own, after
+                return prompt_ids, after
             messages = [{"role": "user", "content": prefix + text}]
-            whole = self._one_bos(self._reader.chat(messages, continuation))
-        shared = sum(
-            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(own, whole, strict=False))
-        )
+            whole = self._one_bos(self._prepared.chat(messages, continuation))
+        common = takewhile(lambda pair: pair[0] == pair[1], zip(prompt_ids, whole, strict=False))
+        shared = sum(1 for _ in common)
         return whole[:shared], whole[shared:]
 
     def pieces(self, text: str) -> list[int]:
@@ -365,9 +214,9 @@ class Tokens:
         except Exception as error:
             # Whatever the class: that of tokenizers is Exception itself.
             raise UserError(f"{self.model} cannot read {shown(text)}: {error}") from error
-        special = [self._reader.name_of(i) for i in ids if i in self._reader.special]
+        names = [self._reader.name_of(i) or "" for i in ids if i in self._reader.special]
         # What has no token of its own is read as the unknown token, which is no mistake.
-        special = [name for name in special if name != self._reader.unknown or name in text]
+        special = [name for name in names if name != self._reader.unknown or name in text]
         if special and not literal:
             raise UserError(
                 f"{shown(text)} holds {special[0]!r}, which {self.model} reads as a special token; "
@@ -399,7 +248,7 @@ class Tokens:
 
     def cut(self, text: str, count: int) -> str:
         """The text's beginning: what its first tokens, `count` with BOS, stand for."""
-        ends = self._reader.ends(text, self._literal)
+        ends = self._prepared.ends(text, self._literal)
         if len(ends) < count:
             return text
         cut = text[: ends[count - 2]]

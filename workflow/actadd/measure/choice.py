@@ -9,8 +9,8 @@ from actadd.base.errors import UserError
 from actadd.base.files import write_json
 
 
-def choose(spec: dict, *, summaries: dict[str, Path], output: Path) -> dict[str, Any]:
-    """Writes, for each choice of an experiment, the setting that its rule picks.
+def choose(spec: dict[str, Any], *, summaries: dict[str, Path], output: Path) -> dict[str, Any]:
+    """Write, for each choice of an experiment, the setting that its rule picks.
 
     spec: {name, choices}; a choice has experiment (the sweep), condition, metric, direction (max
     or min) and optionally cap {metric, factor}: settings whose mean exceeds factor times the

@@ -1,7 +1,9 @@
 """What completions and log-probabilities share: an experiment's conditions, ready to be run."""
 
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -9,19 +11,67 @@ import pandas as pd
 from actadd.base.errors import UserError, named, shown
 from actadd.base.files import read_json
 from actadd.data import datasets
-from actadd.engine.alignment import aligned
+from actadd.engine.placement import aligned
 from actadd.engine.tokens import Tokens
-from actadd.measure.conditions import SAMPLING, Condition, expand
-from actadd.store.digests import code_digest
-from actadd.vectors.derivation import read_vector, tensor_digest
+from actadd.measure.conditions import Addition, Condition, column_types, expand, modules_of
+from actadd.measure.measures import MEASURES
+from actadd.store.cells import cell_key
+from actadd.vectors.vector_files import read_vector, tensor_digest
 
-# What says, beside the vector itself, how it is added.
-ADDED = ("layer", "coefficient", "position", "dimensions", "phase")
-# Why a cell fails whose logits are NaN or infinite.
-TOO_LARGE = (
-    "the logits are not numbers any more: the addition is too large for the model's dtype; take a "
-    "smaller coefficient, or dtype float32"
-)
+if TYPE_CHECKING:
+    from torch import nn
+
+    from actadd.engine import additions
+
+# What does not enter a cell's key under its own name, with what stands for it there. All else does,
+# so that a new field cannot be forgotten. Of an experiment's spec:
+UNKEYED_SPEC = {
+    "name",
+    "model",  # its identity
+    "measure",  # its code
+    "conditions",  # each has a cell of its own
+    "prompts",  # the token ids of the texts that they choose
+    "sampling",  # the condition's
+    "seed",  # the condition's
+    "watch",  # its token ids
+    "plugins",  # their code
+    "upstream",  # what those jobs made
+}
+# Of a condition:
+UNKEYED_CONDITION = {
+    "name",
+    "additions",  # each of them, but for what follows
+    "group",  # the texts that it chooses
+    "draw",  # the numbers of the vectors that it chooses
+}
+# Of an addition:
+UNKEYED_ADDITION = {
+    "vector",  # its numbers
+    "source_layer",  # the vector's numbers at that layer
+    "match_norm",  # the vector's numbers, scaled
+}
+# Code whose results are in the key.
+KEYED_CODE = ("actadd.data", "actadd.vectors", f"{__name__}.norm_factor")
+
+
+def norm_factor(target: np.ndarray, source: np.ndarray) -> np.float32 | None:
+    """The factor that scales `source` to the norm of `target`; None where one of them is zero.
+
+    target, source: the same vector at two layers, [positions, d_model]. The factor is the geometric
+    mean, over positions but BOS, of the norms' ratios, as in the paper's transplant of embeddings.
+    """
+    # A vector of one row has none of BOS.
+    first = 1 if len(source) > 1 else 0
+    norms = [np.linalg.norm(rows[first:].astype(np.float64), axis=1) for rows in (target, source)]
+    # Rows that are zero, where both prompts have the same token, have no ratio.
+    nonzero = (norms[0] > 0) & (norms[1] > 0)
+    if not nonzero.any():
+        return None
+    return np.float32(np.exp(np.mean(np.log(norms[0][nonzero] / norms[1][nonzero]))))
+
+
+def _without(names: Container[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 class Experiment:
@@ -32,7 +82,7 @@ class Experiment:
     """
 
     def __init__(
-        self, spec: dict, model_dir: Path, vector_files: list[Path], choice: Path | None
+        self, spec: dict[str, Any], model_dir: Path, vector_files: list[Path], choice: Path | None
     ) -> None:
         self.spec = spec
         self.model_dir = model_dir
@@ -51,9 +101,15 @@ class Experiment:
         )
         # Tables have a column of draws only where some condition has several.
         self.drawn = any(condition.draw is not None for condition in self.conditions)
-        files = {(path.parent.name, int(path.stem.split("_")[1])): path for path in vector_files}
-        self.vectors: dict[tuple[str, int], np.ndarray] = {
-            key: read_vector(path) for key, path in files.items()
+        # Vector -> the layers of it that some condition reads.
+        read: dict[str, set[int]] = {}
+        for condition in self.conditions:
+            for addition in condition.additions:
+                read.setdefault(addition.vector, set()).update(addition.layers)
+        self.vectors: dict[str, dict[int, np.ndarray]] = {
+            path.parent.name: read_vector(path, read[path.parent.name])
+            for path in vector_files
+            if path.parent.name in read
         }
 
     @property
@@ -68,13 +124,13 @@ class Experiment:
         prompts.first_tokens cuts each text to so many of the model's own tokens, BOS included.
         Raises UserError if no row is left.
         """
-        wanted = self.spec["prompts"]
-        table = datasets.read(file, wanted["split"], f"{self.key}.prompts.split")
-        if wanted.get("targets") == "single_token":
+        prompts = self.spec["prompts"]
+        table = datasets.read(file, prompts["split"], f"{self.key}.prompts.split")
+        if prompts.get("targets") == "single_token":
             table = self._single_token(table)
-        table = datasets.chosen(table, wanted, f"{self.key}.prompts")
-        if wanted.get("first_tokens"):
-            cut = [self.tokens.cut(text, wanted["first_tokens"]) for text in table["text"]]
+        table = datasets.chosen(table, prompts, f"{self.key}.prompts")
+        if prompts.get("first_tokens"):
+            cut = [self.tokens.cut(text, prompts["first_tokens"]) for text in table["text"]]
             table = table.assign(text=pd.Series(cut, dtype="string"))
         if "origin" in table:
             self._origins |= dict(zip(table["text"], table["origin"], strict=True))
@@ -82,68 +138,59 @@ class Experiment:
 
     def _single_token(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows with a target of one token (the paper's code, ConceptNet); counts the others."""
-        kept = []
+        single = []
         for text, target in zip(table["text"], table["target"].fillna(""), strict=True):
             with named(f"{self.key}: prompt {shown(text)}"):
-                kept.append(len(self._split(text, target, "")[1]) == 1)
-        self.left_out = kept.count(False)
+                single.append(len(self._split(text, target, "")[1]) == 1)
+        self.left_out = single.count(False)
         if self.left_out:
             print(
-                f"{self.key}.prompts.targets: {self.left_out} of {len(kept)} texts are left out: "
+                f"{self.key}.prompts.targets: {self.left_out} of {len(single)} texts are left out: "
                 f"{self.tokens.model} does not read their target as a single token",
                 flush=True,
             )
-        return table[np.array(kept, bool)]
+        return table[np.array(single, bool)]
 
     def rows(self, condition: Condition, texts: pd.DataFrame) -> list[int]:
         """Numbers of the texts that a condition is run on: all, or those of its group."""
         if condition.group is None:
             return list(range(len(texts)))
-        found = np.flatnonzero(texts["group"] == condition.group).tolist()
-        if not found:
-            there = ", ".join(sorted(set(texts["group"].dropna()))) or "none"
+        rows = np.flatnonzero(texts["group"] == condition.group).tolist()
+        if not rows:
+            groups = ", ".join(sorted(set(texts["group"].dropna()))) or "none"
             raise UserError(
                 f"{self.key}.conditions.{condition.name}.group: no text has the group "
-                f"{condition.group!r}; there are: {there}"
+                f"{condition.group!r}; there are: {groups}"
             )
-        return found
+        return rows
 
-    def vector(self, addition: dict[str, Any], draw: int | None = None) -> np.ndarray:
+    def vector(self, addition: Addition, draw: int | None = None) -> np.ndarray:
         """An addition's vector, scaled to the injection layer's norm if it says so.
 
         draw: which one of a random vector with several draws.
-        The factor is the geometric mean, over positions but BOS, of the norms' ratios, as in the
-        paper's transplant of embeddings.
         """
-        vector = self._at(addition, "source_layer", draw)
-        if not addition.get("match_norm"):
+        vector = self._at(addition, addition.source, draw)
+        if not addition.match_norm:
             return vector
-        # A vector of one row has none of BOS.
-        first = 1 if len(vector) > 1 else 0
-        norms = [
-            np.linalg.norm(self._at(addition, layer, draw)[first:].astype(np.float64), axis=1)
-            for layer in ("layer", "source_layer")
-        ]
-        # Rows that are zero, where both prompts have the same token, have no ratio.
-        there = (norms[0] > 0) & (norms[1] > 0)
-        if not there.any():
+        factor = norm_factor(self._at(addition, addition.layer, draw), vector)
+        if factor is None:
             raise UserError(
-                f"{self.key}: match_norm: vectors.{addition['vector']} is zero at layer "
-                f"{addition['layer']} or {addition['source_layer']}, so there is no norm to scale "
+                f"{self.key}: match_norm: vectors.{addition.vector} is zero at layer "
+                f"{addition.layer} or {addition.source}, so there is no norm to scale "
                 "to; take other layers, or remove match_norm"
             )
-        return vector * np.float32(np.exp(np.mean(np.log(norms[0][there] / norms[1][there]))))
+        return vector * factor
 
-    def _at(self, addition: dict[str, Any], layer: str, draw: int | None) -> np.ndarray:
-        """An addition's vector at its `layer` or `source_layer`.
+    def _at(self, addition: Addition, layer: int, draw: int | None) -> np.ndarray:
+        """An addition's vector of a layer.
 
         Raises UserError if it is of a file that lacks that layer: nothing would be added.
         """
-        vector = self.vectors[addition["vector"], addition[layer]]
-        if not len(vector):
+        vector = self.vectors[addition.vector].get(layer)
+        if vector is None:
             raise UserError(
-                f"{self.key}: vectors.{addition['vector']}.file does not hold layer "
-                f"{addition[layer]}, at which it is to be added; take a layer that it holds"
+                f"{self.key}: vectors.{addition.vector}.file does not hold layer "
+                f"{layer}, at which it is to be added; take a layer that it holds"
             )
         return vector if vector.ndim == 2 else vector[draw]
 
@@ -156,21 +203,21 @@ class Experiment:
         see `contrast`. Raises UserError, naming the prompt, if a vector is longer than it.
         """
         rows = []
-        prefix = "" if condition.method == "preadd" else condition.prefix
+        prefix = condition.contexts.prefix
         if condition.prefix:
             with named(f"{self.key}.conditions.{condition.name}.prefix"):
                 self.tokens.pieces(condition.prefix)
         targets = targets or [""] * len(texts)
         for text, target in zip(texts, targets, strict=True):
             origin = self._origins.get(text)
-            place = f"{self.key}: prompt {shown(text)}" + (f" ({origin})" if origin else "")
-            with named(place):
+            at = f"{self.key}: prompt {shown(text)}" + (f" ({origin})" if origin else "")
+            with named(at):
                 ids, target_ids = self._split(*self._behind(prefix, text, target))
                 self._check_length(len(ids) + len(target_ids), text, targets)
             for addition in condition.additions:
                 vector = self.vector(addition, condition.draw)
-                with named(place, f" (vector {addition['vector']})"):
-                    aligned(addition["position"], len(vector), len(ids))
+                with named(at, f" (vector {addition.vector})"):
+                    aligned(addition.position, len(vector), len(ids))
             rows.append((ids, target_ids))
         return rows
 
@@ -181,7 +228,7 @@ class Experiment:
         the space belongs to " The", as in PREADD's own code. Given texts keep their own tokens, as
         those are compared one by one.
         """
-        if prefix.endswith(" ") and self.spec["measure"] == "completions":
+        if prefix.endswith(" ") and MEASURES[self.spec["measure"]].draws:
             return prefix + text, target, ""
         return text, target, prefix
 
@@ -212,57 +259,61 @@ class Experiment:
 
     def changed(self, condition: Condition, prompt: int, total: int | None = None) -> set[int]:
         """Positions that are changed in a text of `total` tokens, its first `prompt` the prompt."""
-        found: set[int] = set()
+        positions: set[int] = set()
         for addition in condition.additions:
-            found.update(
-                aligned(addition["position"], len(self.vector(addition, condition.draw)), prompt)
+            positions.update(
+                aligned(addition.position, len(self.vector(addition, condition.draw)), prompt)
             )
-            if addition["phase"] == "every_step":
-                found.update(range(prompt, total or prompt))
-        return found
+            if addition.phase == "every_step":
+                positions.update(range(prompt, total or prompt))
+        return positions
 
     def contrast(self, condition: Condition, texts: list[str]) -> list[list[int]]:
-        """Token ids of PREADD's contrasted context of each text: its prefix, then the text."""
-        if condition.method != "preadd":
+        """Token ids of each text in the contrasted context, if the condition has one."""
+        contrasted = condition.contexts.contrasted
+        if contrasted is None:
             return []
         contexts = []
         for text in texts:
-            whole, _, prefix = self._behind(condition.prefix, text)
+            whole, _, prefix = self._behind(contrasted, text)
             ids = self.tokens.encode(whole, prefix)
             with named(f"{self.key}.conditions.{condition.name}.prefix, before {shown(text)}"):
                 self._check_length(len(ids), text, [])
             contexts.append(ids)
         return contexts
 
-    def determinants(self, module: str, condition: Condition) -> dict[str, Any]:
-        """What a cell's bytes depend on, but for its texts and how they are run.
+    def cell_key(
+        self, module: str, condition: Condition, unkeyed: Iterable[str] = (), **read: Any
+    ) -> str:
+        """The key of a cell: the digest of all that its bytes depend on.
 
-        module: the library module that computes the cell; its digest stands for the code.
+        module: the measure's, which computes the cell. unkeyed: entries of the spec that its
+        numbers do not depend on. read: token ids, and whatever else stands for entries that are
+        not in the key.
         """
         additions = [
             {
-                **{name: addition[name] for name in ADDED},
+                **_without(UNKEYED_ADDITION, addition.record()),
                 "vector": tensor_digest(self.vector(addition, condition.draw)),
             }
             for addition in condition.additions
         ]
-        return {
-            "code": code_digest(module),
-            "model": self.facts["identity"],
-            "dtype": self.spec["dtype"],
-            "compute": self.spec["compute"],
-            "additions": additions,
-        }
+        kinds = modules_of({condition.name: self.spec["conditions"][condition.name]})
+        return cell_key(
+            (__name__, module, *kinds),
+            KEYED_CODE,
+            spec=_without({*UNKEYED_SPEC, *unkeyed}, self.spec),
+            model=self.facts["identity"],
+            condition=_without(UNKEYED_CONDITION, asdict(condition)),
+            additions=additions,
+            read=read,
+        )
 
     def spelled_out(self, index: int, key: str, cell: pd.DataFrame) -> pd.DataFrame:
         """A cell's rows, with every coordinate of its condition in each of them.
 
         index: of the condition; key: the cell's.
         """
-        draw = ("draw",) if self.drawn else ()
-        integers = dict.fromkeys(("source_layer", "layer", "seed", *draw), "Int32")
-        strings = dict.fromkeys(("vector", "position", "phase"), "string")
-        floats = dict.fromkeys(("coefficient", "dimensions", *SAMPLING), "float64")
         shared = {
             "model": self.spec["model"],
             "experiment": self.spec["name"],
@@ -271,7 +322,7 @@ class Experiment:
             "cell": key[:16],
         }
         table = pd.concat([pd.DataFrame(shared, index=cell.index), cell], axis=1)
-        return table.astype({**integers, **strings, **floats})
+        return table.astype(column_types(self.drawn))
 
     def prefix_length(self, condition: Condition) -> int:
         """Tokens of the condition's prefix; they stand right after BOS."""
@@ -282,30 +333,32 @@ class Experiment:
             )
         return len(self.tokens.pieces(condition.prefix)) if condition.prefix else 0
 
-    def model(self):
+    def model(self) -> "nn.Module":
         """The weights, loaded at the first call: a job whose cells are all stored needs none."""
         from actadd.models.loading import load
 
         return load(self.model_dir, dtype=self.spec["dtype"], **self.spec["compute"])
 
-    def _dimensions(self, share: float | None) -> int | None:
-        return None if share is None else round(share * self.facts["d_model"])
-
-    def additions(self, condition: Condition) -> list:
-        """The condition as `steering.Addition`s."""
+    def additions(self, condition: Condition) -> "list[additions.Addition]":
+        """The condition as the engine's additions."""
         import torch
 
-        from actadd.engine.steering import Addition
+        from actadd.engine import additions
 
         return [
-            Addition(
+            additions.Addition(
                 torch.from_numpy(self.vector(addition, condition.draw)),
-                addition["layer"],
+                addition.layer,
                 # A large whole number is an int here, which no tensor takes as a factor.
-                float(addition["coefficient"]),
-                addition["position"],
-                self._dimensions(addition["dimensions"]),
-                addition["phase"],
+                float(addition.coefficient),
+                addition.position,
+                self._dimensions(addition.dimensions),
+                addition.phase,
+                addition.operation,
+                addition.options,
             )
             for addition in condition.additions
         ]
+
+    def _dimensions(self, share: float | None) -> int | None:
+        return None if share is None else round(share * self.facts["d_model"])

@@ -1,15 +1,13 @@
 """What is measured of an experiment's conditions, cell by cell, and gathered in one table.
 
-Each of `plan.MEASURES` is a module with a class `Cells`; what they share is here. The work
-may be scattered: shards fill the store, on whatever nodes, and one job gathers it. The table's
-bytes are the same however it was made.
+The work may be scattered: shards fill the store, on whatever nodes, and one job gathers it. The
+table's bytes are the same however it was made.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -17,45 +15,29 @@ import pyarrow as pa
 from actadd.base.errors import UserError
 from actadd.base.files import write_frames
 from actadd.measure.experiment import Experiment
-from actadd.store.cells import CellStore, Made, check_filled, fill
-
-
-class Measure(Protocol):
-    """The cells of one experiment on one model: one for each of its conditions, in order."""
-
-    # Of columns that hold nothing where a cell failed.
-    TYPES: ClassVar[Mapping[str, pa.DataType]]
-    keys: Sequence[str]
-
-    def __init__(self, experiment: Experiment, texts: pd.DataFrame): ...
-
-    def compute(self, wanted: list[int]) -> Iterator[Made]:
-        """The wanted cells, each as soon as it is finished, in any order."""
-        ...
-
-    def failed(self, index: int) -> pa.Table:
-        """The rows that stand for a cell that could not be computed."""
-        ...
-
-    def placed(self, index: int, table: pd.DataFrame) -> pd.DataFrame:
-        """A cell's rows with what they say of their texts."""
-        ...
+from actadd.measure.measures import MEASURES, Cells
+from actadd.store.cells import CellStore, check_complete, compute_missing
 
 
 def cells_of(
-    spec: dict, *, model_dir: Path, texts_file: Path, vector_files: list[Path], choice: Path | None
-) -> tuple[Experiment, Measure]:
+    spec: dict[str, Any],
+    *,
+    model_dir: Path,
+    texts_file: Path,
+    vector_files: list[Path],
+    choice: Path | None,
+) -> tuple[Experiment, Cells]:
     """An experiment and its cells, with their keys; reads the tokenizer, not the weights.
 
     Raises UserError, naming the prompt, where one does not fit, before a model is loaded.
     """
     experiment = Experiment(spec, model_dir, vector_files, choice)
-    module = import_module(f"actadd.measure.{spec['measure']}")
-    return experiment, module.Cells(experiment, experiment.texts(texts_file))
+    measured = MEASURES[spec["measure"]]
+    return experiment, measured(experiment, experiment.texts(texts_file))
 
 
 def measure(
-    spec: dict,
+    spec: dict[str, Any],
     *,
     model_dir: Path,
     texts_file: Path,
@@ -86,14 +68,14 @@ def measure(
     labels = _labels(experiment, cells.keys)
     if shard is not None:
         first, count = shard
-        wanted = range(first, len(cells.keys), count)
-        failed = fill(cell_store, cells.keys, labels, cells.compute, wanted)
+        indices = range(first, len(cells.keys), count)
+        failed = compute_missing(cell_store, cells.keys, labels, cells.compute, indices)
     else:
-        check_filled(cell_store, cells.keys, shards)
+        check_complete(cell_store, cells.keys, shards)
         failed = {i: why for i, key in enumerate(cells.keys) if (why := cell_store.failure(key))}
     if output is not None:
         rows = _frames(experiment, cells, cell_store)
-        write_frames(output, rows, {**cells.TYPES, "failed": pa.string()})
+        write_frames(output, rows, {**cells.types, "failed": pa.string()})
     return {
         "cells": len(cells.keys),
         **({"left_out": experiment.left_out} if experiment.left_out else {}),
@@ -104,18 +86,18 @@ def measure(
 
 def _labels(experiment: Experiment, keys: Sequence[str]) -> list[str]:
     """The conditions' labels; those that several go by, as of a sweep of seeds, with the cell."""
-    own = [condition.label for condition in experiment.conditions]
-    times = Counter(own)
+    labels = [condition.label for condition in experiment.conditions]
+    times = Counter(labels)
     return [
         label if times[label] == 1 else f"{label} {key[:16]}"
-        for label, key in zip(own, keys, strict=True)
+        for label, key in zip(labels, keys, strict=True)
     ]
 
 
-def _frames(experiment: Experiment, cells: Measure, store: CellStore) -> Iterator[pd.DataFrame]:
+def _frames(experiment: Experiment, cells: Cells, store: CellStore) -> Iterator[pd.DataFrame]:
     for index, key in enumerate(cells.keys):
         reason = store.failure(key)
-        table = (cells.failed(index) if reason else store.found(key)).to_pandas()
+        table = (cells.failed(index) if reason else store.require(key)).to_pandas()
         placed = cells.placed(index, experiment.spelled_out(index, key, table))
         yield placed.assign(failed=pd.Series(reason, placed.index, dtype="string"))
 

@@ -25,8 +25,8 @@ WITH_PASSES = "steered with its vector's passes"
 ARMS = (UNSTEERED, STEERED, WITH_PASSES)
 
 
-def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, Any]:
-    """Times forward passes over one batch of random token ids and tabulates every repeat.
+def measure(spec: dict[str, Any], *, model_dir: Path | None, output: Path) -> dict[str, Any]:
+    """Time forward passes over one batch of random token ids and tabulates every repeat.
 
     spec: name, shape, rows and tokens of the batch, repeats, warmup (untimed rounds), layer (a
     number, or "middle": half the depth), positive and negative (the contrast pair), seed, dtype,
@@ -45,14 +45,10 @@ def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, An
     """
     import torch
 
-    from actadd.engine.steering import (
-        Addition,
-        blocks,
-        input_device,
-        model_inputs,
-        record_activations,
-        steer,
-    )
+    from actadd.engine.additions import Addition
+    from actadd.engine.hooks import record_activations
+    from actadd.engine.steering import steer
+    from actadd.engine.structure import blocks, input_device, model_inputs
 
     rng = np.random.Generator(np.random.Philox(key=spec["seed"]))
     model, pair = _model_and_pair(spec, model_dir, rng)
@@ -74,12 +70,12 @@ def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, An
     batch = torch.from_numpy(rng.integers(0, config.vocab_size, size)).to(device)
     mask = torch.ones_like(batch)
     pair_ids = torch.tensor(pair, device=device)
-    inputs = model_inputs(model, batch, mask)
+    inputs: dict[str, Any] = model_inputs(model, batch, mask)
     if "logits_to_keep" in inspect.signature(type(model).forward).parameters:
         inputs["logits_to_keep"] = 1
 
     def pair_vector() -> torch.Tensor:
-        positive, negative = record_activations(model, pair_ids, verify=False)[layer]
+        positive, negative = record_activations(model, pair_ids)[layer]
         return positive - negative
 
     at_hand = pair_vector()
@@ -88,9 +84,7 @@ def measure(spec: dict, *, model_dir: Path | None, output: Path) -> dict[str, An
         steering: Any = nullcontext()
         if arm != UNSTEERED:
             vector = at_hand if arm == STEERED else pair_vector()
-            steering = steer(
-                model, [[Addition(vector, layer, 1.0)]] * len(batch), mask, verify=False
-            )
+            steering = steer(model, [[Addition(vector, layer, 1.0)]] * len(batch), mask)
         with steering:
             model(**inputs, use_cache=False)
 
@@ -132,16 +126,18 @@ def _nothing() -> None:
     """A CPU is done when the call returns."""
 
 
-def _model_and_pair(spec: dict, model_dir: Path | None, rng: np.random.Generator):
+def _model_and_pair(
+    spec: dict[str, Any], model_dir: Path | None, rng: np.random.Generator
+) -> tuple[Any, list[list[int]]]:
     """The model, ready for inference, and the pair's token ids: two lists of one length."""
     from actadd.models import loading
 
-    shape = spec.get("shape")
+    shape: Any = spec.get("shape")
     if (shape is None) == (model_dir is None):
         raise UserError(
             f"overheads: {spec['name']} must be a prepared model or a shape, one of the two"
         )
-    if shape is None:
+    if shape is None and model_dir is not None:
         from actadd.engine.tokens import Tokens
         from actadd.vectors.activations import contrast_ids
 

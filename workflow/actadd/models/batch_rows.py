@@ -1,4 +1,4 @@
-"""How much memory a model's work takes: arithmetic on its config, and a batch shape that fits."""
+"""How much memory a model's work takes: arithmetic on its config, and batch rows that fit."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ USED = 0.6
 # Arrays of vocabulary size, in float32, that a row needs while its next token is drawn, and that a
 # text's tokens need while their log-probabilities are measured.
 DRAWING, MEASURING = 6, 3
-# Tokens of the row that a shape is proposed for. Batches of longer ones are halved if need be.
+# Tokens of a row for which the rows are proposed. Batches of longer ones are halved if need be.
 TOKENS = 256
 # A given text takes the place of so many rows that are drawn: all its logits are held at once.
 ROWS_PER_TEXT = 8
@@ -33,21 +33,21 @@ class Size:
     def row(self, tokens: int) -> int:
         """Bytes that a batch's row of so many tokens takes at most, drawn or given."""
         drawn = tokens * self.token + DRAWING * self.logits
-        given = tokens * (self.token + MEASURING * self.logits) // ROWS_PER_TEXT
-        return max(drawn, given)
+        scored = tokens * (self.token + MEASURING * self.logits) // ROWS_PER_TEXT
+        return max(drawn, scored)
 
 
 def size_of(
     model_dir: Path, dtype: str, quantization: str | None = None, trust_remote_code: bool = False
 ) -> Size:
     """The size of a prepared model when it is run in a dtype, its weights quantized or not."""
-    from actadd.models.checkpoints import weight_files
-    from actadd.models.loading import read_config
+    from actadd.models.configs import read_config
+    from actadd.models.folders import weight_files
 
     config = read_config(model_dir, trust_remote_code, model_dir.name)
     stored = sum(path.stat().st_size for path in weight_files(model_dir))
-    kept = getattr(config, "dtype", None)
-    before = BYTES.get(str(kept).removeprefix("torch."), 4)
+    dtype_stored = str(getattr(config, "dtype", None)).removeprefix("torch.")
+    before = BYTES.get(dtype_stored, 4)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return Size(
@@ -68,7 +68,7 @@ def proposed_rows(size: Size, tokens: int, memory: int, device: str) -> int:
     if rows < 1:
         raise UserError(
             f"the weights take {size.weights / 1e9:.1f} GB and a row of {tokens} tokens "
-            f"{size.row(tokens) / 1e9:.2f} GB, but {memory / 1e9:.1f} GB of memory are there; take "
+            f"{size.row(tokens) / 1e9:.2f} GB, but {memory / 1e9:.1f} GB of memory are free; take "
             "another device, dtype or model, or set compute.batch_rows yourself"
         )
     return min(1 << (rows.bit_length() - 1), ENOUGH[device])
@@ -86,11 +86,11 @@ def memory(device: str, threads: int, gpus: int = 1) -> int:
         check_devices(device, gpus)
         return sum(torch.cuda.mem_get_info(gpu)[0] for gpu in range(gpus))
     jobs = max(1, (psutil.cpu_count() or 1) // threads)
-    return psutil.virtual_memory().available // jobs
+    return int(psutil.virtual_memory().available) // jobs
 
 
-def propose(spec: dict, model_dir: Path, output: Path) -> dict[str, Any]:
-    """Writes the batch shape for a model on this machine: what `batch_rows: auto` stands for.
+def propose(spec: dict[str, Any], model_dir: Path, output: Path) -> dict[str, Any]:
+    """Write the batch rows of a model on this machine: what `batch_rows: auto` stands for.
 
     spec: dtype, compute. The file is made once and read ever after, so
     that a cell does not change with what else happened to use the memory.
@@ -98,21 +98,21 @@ def propose(spec: dict, model_dir: Path, output: Path) -> dict[str, Any]:
     compute = spec["compute"]
     trusted = compute.get("trust_remote_code", False)
     size = size_of(model_dir, spec["dtype"], compute.get("quantization"), trusted)
-    there = memory(compute["device"], compute["threads"], compute.get("gpus", 1))
-    rows = proposed_rows(size, TOKENS, there, compute["device"])
-    found = {
+    free = memory(compute["device"], compute["threads"], compute.get("gpus", 1))
+    rows = proposed_rows(size, TOKENS, free, compute["device"])
+    record = {
         "batch_rows": rows,
-        "memory_bytes": there,
+        "memory_bytes": free,
         "weights_bytes": size.weights,
         "row_bytes": size.row(TOKENS),
         "row_tokens": TOKENS,
     }
-    write_json(output, found)
-    return found
+    write_json(output, record)
+    return record
 
 
-def resolved(spec: dict, shape: Path | None) -> dict:
-    """A job's spec with the proposed batch shape where it says auto."""
+def resolved(spec: dict[str, Any], shape: Path | None) -> dict[str, Any]:
+    """A job's spec with the proposed batch rows where it says auto."""
     if shape is None:
         return spec
     rows = read_json(shape)["batch_rows"]

@@ -15,7 +15,8 @@ import numpy as np
 
 from actadd.base.errors import UserError, shown
 from actadd.base.files import read_json
-from actadd.models.checkpoints import check_folder, last_hidden_state, load_whole
+from actadd.models.folders import check_folder
+from actadd.models.weights import last_hidden_state, load_whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -266,7 +267,7 @@ def _normalize(folder: Path, path: Path) -> "nn.Module":
     from torch import nn
 
     class Normalize(nn.Module):
-        def forward(self, vectors):
+        def forward(self, vectors: "Tensor") -> "Tensor":
             return nn.functional.normalize(vectors, dim=-1)
 
     return Normalize()
@@ -372,7 +373,7 @@ def _set_up(tokenizer: Any, config: Any, settings: dict[str, Any]) -> None:
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
 
 
-def encoded_length(model, tokenizer) -> dict[str, Any]:
+def encoded_length(model: Any, tokenizer: Any) -> dict[str, Any]:
     """How a tokenizer is told to cut a text at what its model reads: truncation and max_length.
 
     The bound is the tokenizer's, and at most the rows of the model's table of positions, some of

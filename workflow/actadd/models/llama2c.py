@@ -7,6 +7,7 @@ layers together. The tokenizer: int32 longest token, then (float32 score, int32 
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def convert(data: Path, target: Path) -> None:
     limits = (1 << 16, 1 << 18, 1 << 10, 1 << 10, 1 << 10, 1 << 20, 1 << 20)
     whole = all(0 < size < limit for size, limit in zip(sizes, limits, strict=True))
     if not whole or dim % heads or heads % kv_heads:
-        raise UserError(f"{data.name} is no llama2.c model: its header reads {sizes}")
+        raise UserError(f"{data.name} is not a llama2.c model: its header reads {sizes}")
     head, kv_dim = dim // heads, dim // heads * kv_heads
     offset = HEADER
 
@@ -104,7 +105,7 @@ def convert(data: Path, target: Path) -> None:
     tokenizer.save(str(target / "tokenizer.json"))
 
 
-def _tokenizer(blob: bytes, vocabulary: int):
+def _tokenizer(blob: bytes, vocabulary: int) -> Any:
     """A byte-fallback BPE tokenizer; merges follow from the scores, best first."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 

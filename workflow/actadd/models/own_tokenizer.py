@@ -13,7 +13,8 @@ from typing import Any
 from actadd.base.errors import UserError, named, shown
 from actadd.base.files import digest, read_json
 from actadd.engine import chat
-from actadd.engine.tokens import Tokens, single_token
+from actadd.engine.tokenizers import single_token
+from actadd.engine.tokens import Tokens
 
 # What a tokenizer is read from.
 FILES = ("tokenizer.json", "vocab*", "tekken.json", "*.model", "*.tiktoken", "*.vocab", "*.bpe")
@@ -137,10 +138,12 @@ def _deciding(tokenizer: Any) -> dict[str, Any]:
     return {**{part: whole[part] for part in DECIDING}, "model": model}
 
 
-def facts(spec: dict, folder: Path, tokenizer: Any, config: Any, rows: int) -> tuple[dict, dict]:
+def facts(
+    spec: dict[str, Any], folder: Path, tokenizer: Any, config: Any, rows: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What model.json says of a model's tokens: what its identity holds, and what it does not.
 
-    spec: as `loading.prepare` takes it. folder: has tokenizer.json. tokenizer: as `load`
+    spec: as `preparation.prepare` takes it. folder: has tokenizer.json. tokenizer: as `load`
     returns it, or None where there is none but that file. config: the text part of transformers'.
     rows: token ids that the model has.
     Raises UserError if a token is none, or the model has no embedding of it.
@@ -228,19 +231,19 @@ def _cleans_up(tokenizer: Any) -> bool:
     return bool(tokenizer.clean_up_tokenization_spaces and (forced or not is_bpe))
 
 
-def _chat(spec: dict, folder: Path, tokenizer: Any) -> dict[str, Any] | None:
+def _chat(spec: dict[str, Any], folder: Path, tokenizer: Any) -> dict[str, Any] | None:
     """The chat template that the config asks for, or else the default one, if there is any."""
-    key, wanted = f"models.{spec['name']}", spec.get("chat_template")
+    key, chosen = f"models.{spec['name']}", spec.get("chat_template")
     templates = _templates(folder, tokenizer)
-    name = wanted if isinstance(wanted, str) else "default"
+    name = chosen if isinstance(chosen, str) else "default"
     if name not in templates:
         names = ", ".join(sorted(templates))
         alternatives = (
             f"templates of other names; write one of {names}" if names else "no chat template"
         )
-        if wanted:
+        if chosen:
             raise UserError(
-                f"{key}.chat_template: {json.dumps(wanted)}, but the model carries {alternatives}"
+                f"{key}.chat_template: {json.dumps(chosen)}, but the model carries {alternatives}"
             )
         for field in ("chat_variables", "chat_date"):
             if field in spec:
@@ -251,7 +254,7 @@ def _chat(spec: dict, folder: Path, tokenizer: Any) -> dict[str, Any] | None:
     template = templates[name]
     special_tokens = {} if tokenizer is None else tokenizer.special_tokens_map
     variables = {**special_tokens, **spec.get("chat_variables", {})}
-    told = {"template": template, "variables": variables}
+    record = {"template": template, "variables": variables}
     if "strftime_now" not in template:
         if "chat_date" in spec:
             print(
@@ -260,14 +263,14 @@ def _chat(spec: dict, folder: Path, tokenizer: Any) -> dict[str, Any] | None:
                 flush=True,
             )
     else:
-        told["date"] = spec.get("chat_date") or datetime.date.today().isoformat()
-        if wanted and not spec.get("chat_date"):
+        record["date"] = spec.get("chat_date") or datetime.date.today().isoformat()
+        if chosen and not spec.get("chat_date"):
             print(
-                f"warning: {key}.chat_date: its chat template writes the date, and {told['date']} "
-                f'is kept; write chat_date: "{told["date"]}" to have it on every machine and day',
+                f"warning: {key}.chat_date: its chat template writes the date; {record['date']} is "
+                f'kept; write chat_date: "{record["date"]}" to have it on every machine and day',
                 flush=True,
             )
-    return told
+    return record
 
 
 def _templates(folder: Path, tokenizer: Any) -> dict[str, str]:
@@ -283,7 +286,7 @@ def _templates(folder: Path, tokenizer: Any) -> dict[str, str]:
     return templates if isinstance(templates, dict) else {"default": templates}
 
 
-def check(spec: dict, folder: Path, tokenizer: Any) -> None:
+def check(spec: dict[str, Any], folder: Path, tokenizer: Any) -> None:
     """Raises UserError unless a prepared folder's tokens are those of the loaded tokenizer."""
     tokens = Tokens(folder)
     key = f"models.{spec['name']}"
@@ -313,18 +316,21 @@ def check(spec: dict, folder: Path, tokenizer: Any) -> None:
             )
     if not spec.get("chat_template"):
         return
-    told = read_json(folder / "model.json")["chat"]
+    record = read_json(folder / "model.json")["chat"]
     for content in ("Hello", " What is 2 + 2?\nTell me.  "):
         messages = [{"role": "user", "content": content}]
         with named(f"{key}.chat_template"):
             ours = tokens.encode(content)
-            with chat.refusals_said(messages), chat.told_date(told["template"], told.get("date")):
+            with (
+                chat.refusals_said(messages),
+                chat.told_date(record["template"], record.get("date")),
+            ):
                 theirs = tokenizer.apply_chat_template(
                     messages,
-                    chat_template=told["template"],
+                    chat_template=record["template"],
                     add_generation_prompt=True,
                     return_dict=False,
-                    **told["variables"],
+                    **record["variables"],
                 )
             if theirs not in (ours, ours[1:]):
                 raise UserError(

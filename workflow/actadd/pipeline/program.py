@@ -1,7 +1,6 @@
 """The shape that every program in workflow/programs has: arguments in, one library call."""
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -12,21 +11,17 @@ from typing import Any
 import psutil
 
 from actadd.base.errors import UserError, print_anything
-from actadd.base.files import REMEDIES, digest, system_error
+from actadd.base.files import REMEDIES, read_json, system_error
+from actadd.base.kinds import load_plugin
 from actadd.pipeline import devices
 from actadd.store import provenance
 
 Paths = dict[str, Any]
 
 
-def job_digest(spec: dict, code: str) -> str:
-    """Identity of a job: what it is asked to do and the code that does it; 16 hex characters."""
-    return digest({"spec": spec, "code": code}, 16)
-
-
 def run(
     doc: str,
-    work: Callable[..., dict | None],
+    work: Callable[..., dict[str, Any] | None],
     *,
     inputs: str = "",
     outputs: str = "",
@@ -49,8 +44,7 @@ def run(
     print_anything("utf-8")
     stage = Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(description=doc)
-    parser.add_argument("--spec", required=True, type=json.loads, help="the job's config, JSON")
-    parser.add_argument("--code", required=True, help="digest of the code that does it")
+    parser.add_argument("--job", required=True, type=Path, help="file with what is asked for")
     parser.add_argument("--provenance", required=True, type=Path, help="where to write the record")
     kinds = ((inputs, Path), (outputs, Path), (options, str))
     for names, kind in kinds:
@@ -66,7 +60,8 @@ def run(
     def chosen(names: str) -> Paths:
         return {name.rstrip("*?"): arguments[name.rstrip("*?")] for name in names.split()}
 
-    spec, code = arguments["spec"], arguments["code"]
+    asked = read_json(arguments["job"])
+    spec = asked["spec"]
     # Before numpy and torch are imported: two jobs with two threads each on two cores are up to
     # ten times slower than with one each. The number is the config's, not what Snakemake has left
     # to give, since another number of threads can give other bytes.
@@ -79,10 +74,13 @@ def run(
     # Torch then asks for large pages: new logits are otherwise a page fault for each 4 kB.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
+        for plugin in spec.get("plugins", ()):
+            load_plugin(Path(plugin))
         expected = set(spec.get("upstream", {}).values())
         read, written = (_paths(chosen(names)) for names in (inputs, outputs))
+        sums: dict[Path, str] = {}
         for path in read:
-            provenance.check_fresh(path, expected)
+            sums |= provenance.check_fresh(path, expected)
         # A job that gathers what others computed needs no GPU.
         gathers = arguments.get("shard") == "none"
         gpus = compute.get("gpus", 1) if compute.get("device") == "cuda" and not gathers else 0
@@ -92,10 +90,11 @@ def run(
             arguments["provenance"],
             stage=stage,
             spec=spec,
-            code=code,
-            job=job_digest(spec, code),
+            code=asked["code"],
+            job=asked["job"],
             facts=provenance.weights(read) | (facts or {}),
             outputs=written,
+            inputs=sums,
         )
         # From the process's start, so with its imports; the run's summary adds these up.
         print(f"took {time.time() - psutil.Process().create_time():.1f} s", flush=True)

@@ -10,7 +10,7 @@ LINES = 12
 WIDTH = 400
 # The last line of a program that ended well, see program.py.
 ENDED = re.compile(r"took [\d.]+ s")
-PROFILE = "workflow/profiles/slurm/profile.yaml"
+PROFILE = "profiles/slurm/profile.yaml"
 # Exit codes that a shell gives for a program that it cannot start.
 ENVIRONMENT = "start snakemake in the environment of `make env`: PATH=.venv/bin:$PATH"
 SHELL = {

@@ -12,7 +12,7 @@ from typing import Any
 
 from actadd.measure.conditions import at_depth, grid_size
 from actadd.models.batch_rows import BYTES, ENOUGH, ROWS_PER_TEXT, Size
-from actadd.scorers import ASKING, KINDS
+from actadd.scorers.kinds import asks, reads
 
 # --- what is assumed ------------------------------------------------------------------------------
 # Bytes of Snakemake, Python and torch, and of tables; minutes to start them on a busy node.
@@ -218,12 +218,12 @@ class Needs:
     def _judging(self, scorer: str, texts: int, length: int) -> Need:
         entry = self.config["scorers"][scorer]
         tokens = Tokens(read=texts * length, row=length)
-        if KINDS[entry["kind"]] == "model":
+        if reads(entry["kind"]) == "model":
             return self._model(entry["model"], tokens)
-        if KINDS[entry["kind"]] == "source":
+        if reads(entry["kind"]) == "source":
             compute = self.config["compute"]
             return model_need(ENCODER, ENCODER_LAYERS, "float32", tokens, compute=compute)
-        if entry["kind"] in ASKING:
+        if asks(entry["kind"]):
             return Need(minutes=START + ceil(texts / entry.get("per_second", 1) / 60))
         return Need()
 

@@ -10,9 +10,9 @@ from typing import IO
 
 from actadd.base.errors import UserError
 from actadd.base.files import abandoned
-from actadd.base.locks import WITHOUT
+from actadd.base.locks import NO_LOCKS
 
-HELD: list[IO] = []
+HELD: list[IO[str]] = []
 
 
 def begin(running: Path, results: Path) -> None:
@@ -31,7 +31,7 @@ def begin(running: Path, results: Path) -> None:
     try:
         fcntl.flock(stream, fcntl.LOCK_SH)
     except OSError as error:
-        if error.errno not in WITHOUT:
+        if error.errno not in NO_LOCKS:
             raise
         mark = running.with_name(f"{running.name}.{_host()}.{os.getpid()}")
         mark.touch()
@@ -52,7 +52,7 @@ def refuse_if_running(running: Path) -> None:
                 "before you unlock the folder"
             ) from error
         except OSError as error:
-            if error.errno not in WITHOUT:
+            if error.errno not in NO_LOCKS:
                 raise
     for mark in running.parent.glob(f"{running.name}.*.*"):
         _, host, process = mark.name.rsplit(".", 2)

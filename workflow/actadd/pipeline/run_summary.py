@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from actadd.base.progress import readable
@@ -10,7 +11,7 @@ COUNTS = re.compile(r"^cells: (\d+) computed, (\d+) reused(?:, (\d+) failed)?", 
 TOOK = re.compile(r"^took ([\d.]+) s$", re.MULTILINE)
 
 
-def written_since(paths, started: float) -> list[Path]:
+def written_since(paths: Iterable[Path], started: float) -> list[Path]:
     """Those of some files that were written to since a time (of `time.time`), sorted."""
     # Times of files are coarser than the clock on some file systems.
     return sorted(path for path in paths if path.stat().st_mtime >= started - 0.1)

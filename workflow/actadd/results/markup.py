@@ -21,7 +21,7 @@ from pylatexenc.latexencode import (
 from tabulate import tabulate
 
 from actadd.base.files import write_text, write_with
-from actadd.results.labels import visible
+from actadd.results.displays.visible import visible
 
 # What a LaTeX document needs to \input a table.
 PREAMBLE = r"\usepackage{array,booktabs,longtable}"

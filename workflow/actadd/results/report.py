@@ -11,7 +11,7 @@ import pandas as pd
 
 from actadd.store import provenance
 from actadd.base.files import read_json, write_text
-from actadd.results.labels import visible
+from actadd.results.displays.visible import visible
 
 TABLE = Template("""<!doctype html>
 <html lang="en">

@@ -1,9 +1,7 @@
-"""Cells that failed are tried again by the next run.
+"""Notes of cells that failed, one file for each job that fills cells.
 
-Snakemake makes a file again when a param of its job has changed. So a job with failed cells leaves
-a record with the number of the attempt that follows, and that number is a param of the job. When
-the cells succeed, the record stays with the number that they succeeded under, or the param would
-change once more.
+A job with failed cells succeeds, so that all others go on. Its note makes it outdated, so that the
+next run tries the cells again, and makes the last job of a target fail.
 """
 
 from collections.abc import Iterable
@@ -13,37 +11,50 @@ from actadd.base.errors import DamagedFile
 from actadd.base.files import read_json, write_json
 
 
-def attempt(record: Path | str) -> int:
-    """Which attempt a job that starts now is: 0 unless one before it had failed cells.
+def note(path: Path | str | None, failed: dict[str, str]) -> None:
+    """Notes the cells that failed in a job, label -> reason; the note of none is removed.
 
-    A damaged record counts as none: if the job had another number, it runs once more.
+    path: None for a job that only gathers what others tried.
     """
-    record = Path(record)
-    try:
-        return int(read_json(record)["attempt"]) if record.exists() else 0
-    except (DamagedFile, LookupError, TypeError, ValueError):
-        return 0
-
-
-def note(record: Path | str | None, number: int | str | None, failed: dict[str, str]) -> None:
-    """Records the outcome of an attempt: cells that failed, label -> reason.
-
-    record: None for a job that only gathers what others tried.
-    """
-    if record is None:
+    if path is None:
         return
     if failed:
-        write_json(record, {"attempt": int(number or 0) + 1, "failed": failed})
-    elif Path(record).exists():
-        write_json(record, {"attempt": int(number or 0), "failed": {}})
+        write_json(path, {"failed": failed})
+    else:
+        Path(path).unlink(missing_ok=True)
 
 
-def failed_since(records: Iterable[Path | str], time: float) -> dict[Path, dict[str, str]]:
-    """Record -> its failed cells, of those records that were written after `time` (Unix)."""
-    written = (Path(record) for record in records)
-    found = {
-        record: read_json(record)["failed"]
-        for record in written
-        if record.exists() and record.stat().st_mtime >= time
-    }
-    return {record: failed for record, failed in found.items() if failed}
+def noted(path: Path | str) -> dict[str, str]:
+    """The cells that failed in a job when it last ran, label -> reason.
+
+    A damaged note counts as one of an unknown cell, so that the job is tried again.
+    """
+    path = Path(path)
+    if not path.exists():
+        return {}
+    try:
+        failed = read_json(path)["failed"]
+        return {str(label): str(reason) for label, reason in failed.items()}
+    except (DamagedFile, LookupError, TypeError, AttributeError):
+        return {"a cell": f"{path} is damaged"}
+
+
+def message(folder: Path, names: Iterable[str] | None = None, since: float = 0.0) -> str:
+    """What is to be said of cells that failed; "" if none did.
+
+    folder: of the notes; names: of the jobs, default: all; since: of notes written after a time
+    (Unix).
+    """
+    paths = folder.rglob("*.json") if names is None else (folder / f"{n}.json" for n in names)
+    cells = [
+        f"{path.relative_to(folder).with_suffix('')}: {label}: {reason}"
+        for path in sorted(paths)
+        if path.exists() and path.stat().st_mtime >= since
+        for label, reason in noted(path).items()
+    ]
+    if not cells:
+        return ""
+    more = [f"and {len(cells) - 3} more, see {folder}/"] if len(cells) > 3 else []
+    return "\n".join(
+        [f"{len(cells)} cells failed; the next run tries them again", *cells[:3], *more]
+    )

@@ -4,14 +4,15 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
 from actadd.base.errors import DamagedFile, UserError
-from actadd.base.files import digest, json_text, read_json, remove, sha256_file, write_text
+from actadd.base.files import digest, json_text, read_json, remove, write_text
+from actadd.store import sums
 
 # Packages whose version can change a number; what is not installed is left out.
 PACKAGES = (
@@ -34,9 +35,9 @@ PACKAGES = (
 )
 
 
-# The folder that holds the outputs, see Snakefile.
+# A folder of this name holds the outputs, see pipeline/layout.py.
 RESULTS = "results"
-KEYS = {"stage", "job", "code", "spec", "facts", "outputs", "git", "versions"}
+KEYS = {"stage", "job", "code", "spec", "facts", "inputs", "outputs", "git", "versions"}
 
 
 @cache
@@ -69,39 +70,40 @@ def git_state() -> dict[str, Any]:
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
 
 
-def sums(paths: Iterable[Path], folder: Path) -> dict[str, str]:
-    """Hex sha256 of files, and of every file in folders, by name relative to `folder`.
-
-    A link counts as what it leads to.
-    """
-    files = [
-        file
-        for path in paths
-        for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
-        if file.is_file()
-    ]
-    return {Path(os.path.relpath(file, folder)).as_posix(): sha256_file(file) for file in files}
-
-
 def write(
-    path: Path, *, stage: str, spec: dict, code: str, job: str, facts: dict, outputs: Iterable[Path]
+    path: Path,
+    *,
+    stage: str,
+    spec: dict[str, Any],
+    code: str,
+    job: str,
+    facts: dict[str, Any],
+    outputs: Iterable[Path],
+    inputs: Mapping[Path, str],
 ) -> None:
     """Writes one job's record. It holds no time, host or absolute path, so it is reproducible.
 
     outputs: the files and folders that the job wrote; the record keeps the sum of each file, by its
-    name relative to the record's own folder.
+    name relative to the record's own folder. inputs: the sums of the files of other jobs that it
+    read; kept likewise.
     """
-    record = {
+    record: dict[str, Any] = {
         "stage": stage,
         "job": job,
         "code": code,
         "spec": spec,
         "facts": facts,
-        "outputs": sums(outputs, path.parent),
+        "inputs": {relative(file, path.parent): value for file, value in inputs.items()},
+        "outputs": sums.of_files(outputs, path.parent),
         "git": git_state(),
         "versions": versions(),
     }
     write_text(path, sealed(record))
+
+
+def relative(path: Path, folder: Path) -> str:
+    """A path as a record in a folder names it."""
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def sealed(record: dict[str, Any]) -> str:
@@ -164,11 +166,13 @@ def job_of(path: Path) -> str | None:
     return _content(beside).get("job") if beside else None
 
 
-def check_fresh(path: Path, expected: set[str]) -> None:
-    """Raises UserError if `path` was made by another job than one of `expected`, or is damaged.
+def check_fresh(path: Path, expected: set[str]) -> dict[Path, str]:
+    """The sums of an input's files, if a job of ours made it; nothing of the user's own file.
 
-    The third defence against a stale file, after Snakemake's own and the digests in its params;
-    it holds also when Snakemake's records are lost. Files without a record are the user's own, but
+    Raises UserError if `path` was made by another job than one of `expected`, or is damaged.
+
+    The second defence against a stale file, after what planned the job; it holds also where files
+    were changed meanwhile. Files without a record are the user's own, but
     for those in results: nothing says what they hold.
 
     Every byte is compared with the sums in the record. What is damaged and our own is removed, with
@@ -177,25 +181,25 @@ def check_fresh(path: Path, expected: set[str]) -> None:
     beside = record_beside(path)
     if beside is None:
         # A shard's record is an input itself.
-        if path.parts[0] == RESULTS and not path.name.endswith("provenance.json"):
+        if RESULTS in path.parts and not path.name.endswith("provenance.json"):
             raise UserError(
                 f"{path}: no record says what it was made from; delete it and run again, and it is "
                 "made anew"
             )
-        return
+        return {}
     try:
         record = read(beside)
     except DamagedFile as error:
-        if path.parts[0] != RESULTS:
+        if RESULTS not in path.parts:
             # A file of the user's, beside something that is no record.
-            return
+            return {}
         # Nothing says any more what the output was made from.
         discard(path, beside)
         raise UserError(
             f"{error}: removed, with {path}; run again and both are made anew"
         ) from error
     if record is None:
-        return
+        return {}
     if record["job"] not in expected:
         raise UserError(
             f"{path} was made from another config or code (job {record['job']}); delete it and "
@@ -209,9 +213,10 @@ def check_fresh(path: Path, expected: set[str]) -> None:
         )
     for name, wanted in listed.items():
         file = beside.parent / name
-        found = sha256_file(file) if file.is_file() else None
+        found = sums.sha256(file) if file.is_file() else None
         if found != wanted:
             _refuse(file, beside, found, wanted)
+    return {beside.parent / name: value for name, value in listed.items()}
 
 
 def discard(path: Path, beside: Path) -> None:
@@ -223,7 +228,7 @@ def discard(path: Path, beside: Path) -> None:
     remove(beside)
 
 
-def _listed(path: Path, beside: Path, record: dict) -> dict[str, str]:
+def _listed(path: Path, beside: Path, record: dict[str, Any]) -> dict[str, str]:
     """What a record says of a path: the sums of the file, or of those in the folder, by name."""
     name = path.relative_to(beside.parent).as_posix()
     return {
@@ -243,7 +248,7 @@ def _refuse(file: Path, beside: Path, found: str | None, wanted: str) -> NoRetur
         raise UserError(
             f"{real}, your own file behind {file}, is not what it was when it was fetched "
             f"({state}, expected {wanted}). Put the right one back; or, if the change is wanted, "
-            "touch it (the command `touch`) and run again"
+            "run again"
         )
     for place, record in ((file, beside), *([(real, owner)] if owner else [])):
         discard(place, record)

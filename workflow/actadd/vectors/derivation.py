@@ -1,6 +1,5 @@
 """Steering vectors from cached activations (paper, Algorithm 1 and section 3)."""
 
-import hashlib
 import json
 import warnings
 from collections.abc import Sequence
@@ -10,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from actadd.base.errors import UserError
-from actadd.base.files import canonical_json, whole_file, write_with
+from actadd.base.files import write_with
+from actadd.base.kinds import build
 from actadd.vectors.activations import late
+from actadd.vectors.kinds import VECTOR_KINDS, VectorKind
+from actadd.vectors.kinds.mean_difference import mean_difference
+from actadd.vectors.kinds.pair import pair
+from actadd.vectors.prompts import Reader
+from actadd.vectors.vector_files import write_vector
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,38 +28,6 @@ if TYPE_CHECKING:
 
 # Above this many times the usual norm of the residual stream, a position drowns out the text.
 DWARFS = 3.0
-
-
-def derive(
-    kind: str, streams: dict[str, np.ndarray], seed: int | None = None, draws: int = 1
-) -> np.ndarray:
-    """One layer's steering vector, float32 [positions, d_model], from the prompts' streams.
-
-    kind pair: positive minus negative, position by position; row 0 is BOS and exactly zero.
-    kind single: the prompt's own stream. kind mean_difference: the mean over pairs of the
-    difference at the last token, one row. kind random: Gaussian rows with the norm of the pair's
-    at each position (paper, appendix: random control); `streams` are those of that pair. Of several
-    draws, [draws, positions, d_model]: the first is that of one draw, and no two seeds share any.
-    """
-    if kind == "single":
-        return streams["0.positive"]
-    if kind == "pair":
-        return streams["0.positive"] - streams["0.negative"]
-    if kind == "mean_difference":
-        count = sum(name.endswith(".positive") for name in streams)
-        rows = [streams[f"{i}.positive"][-1] - streams[f"{i}.negative"][-1] for i in range(count)]
-        return np.mean(rows, axis=0, dtype=np.float32)[None]
-    if kind == "random":
-        pair = streams["0.positive"] - streams["0.negative"]
-        norms = np.linalg.norm(pair.astype(np.float64), axis=1, keepdims=True)
-        controls = []
-        for draw in range(draws):
-            generator = np.random.Generator(np.random.Philox(key=seed).jumped(draw))
-            noise = generator.standard_normal(pair.shape)
-            noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-            controls.append((noise * norms).astype(np.float32))
-        return controls[0] if draws == 1 else np.stack(controls)
-    raise UserError(f"vector kind {kind!r} is unknown; write pair, single, mean_difference, random")
 
 
 def steering_vector(
@@ -92,7 +65,8 @@ def steering_vector(
     import torch
 
     from actadd.engine.tokens import Tokens, is_prompt
-    from actadd.vectors.activations import contrast_ids, contrast_streams
+    from actadd.models.verification.verify import ensure
+    from actadd.vectors.activations import contrast_streams
 
     one = is_prompt(positive)
     if one != is_prompt(negative) or (not one and len(positive) != len(negative)):
@@ -101,10 +75,10 @@ def steering_vector(
         )
     if not positive and not negative:
         raise UserError("positive and negative are both empty; write the texts to be contrasted")
-    kind = "pair" if one else "mean_difference"
-    contrast = {"kind": kind, "positive": positive, "negative": negative}
+    kind: VectorKind = pair if one else mean_difference
+    options = kind.options(positive=positive, negative=negative)
     tokens = Tokens.of(tokenizer, bos, pad)
-    prompts = contrast_ids(contrast, tokens)
+    prompts = kind.prompts(options, Reader(tokens)) if kind.prompts else {}
     rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
     beyond = [i for ids in prompts.values() for i in ids if rows and i >= rows]
     if beyond:
@@ -114,6 +88,7 @@ def steering_vector(
         )
     for line in late(prompts, [tokens.token(i) for i in prompts["0.positive"]]):
         warnings.warn(line, stacklevel=2)
+    ensure(model)
     streams = contrast_streams(model, prompts)
     depth = len(next(iter(streams.values())))
     if layer is not None and not 0 <= layer < depth:
@@ -122,54 +97,55 @@ def steering_vector(
         name: stream.to(torch.promote_types(stream.dtype, torch.float32)).numpy()
         for name, stream in streams.items()
     }
-    wanted = range(depth) if layer is None else [layer]
     vectors = [
-        torch.from_numpy(derive(kind, {name: stream[place] for name, stream in single.items()}))
-        for place in wanted
+        torch.from_numpy(kind({name: stream[at] for name, stream in single.items()}, options))
+        for at in (range(depth) if layer is None else [layer])
     ]
     return torch.stack(vectors) if layer is None else vectors[0]
 
 
 def derive_all_layers(
-    spec: dict,
+    spec: dict[str, Any],
     layer_files: list[Path],
-    vector_files: list[Path],
+    vector_file: Path,
     norms_file: Path,
-    given: dict[int, np.ndarray] | None = None,
+    file: Path | None = None,
 ) -> dict[str, Any]:
-    """Derives a vector at every layer and tabulates its norm beside the residual stream's.
+    """Derive a vector at every layer and tabulate its norm beside the residual stream's.
 
-    spec: {vector: the config entry}. layer_files, vector_files: activations and results by layer.
-    norms_file: CSV of layer, position, token, vector_norm, residual_norm and ratio. given: the
-    vector by layer, if it was read and not made; a layer that is not there gets a vector of no
-    rows, which nothing uses. Prints a warning for each position whose norm dwarfs the residual
-    stream's. Raises UserError if a given vector does not fit the model.
+    spec: {vector: the config entry}. layer_files: activations by layer. vector_file: see
+    `vector_files`; of a vector that is read from a file, it has only the layers that are there.
+    norms_file: CSV of layer, position, token, vector_norm, residual_norm and ratio. file: what a
+    kind with a file reads. Prints a warning for each position whose norm dwarfs the residual
+    stream's. Raises UserError if the vector of a file does not fit the model.
     """
     entry = spec["vector"]
-    rows = []
-    if given is not None:
-        _check_fit(entry, given, layer_files)
-        nothing = np.zeros_like(next(iter(given.values()))[:0])
-    for layer, (source, target) in enumerate(zip(layer_files, vector_files, strict=True)):
+    kind = VECTOR_KINDS[entry["kind"]]
+    options: Any = build(kind.options, entry)
+    rows: dict[int, np.ndarray] = {}
+    if file is not None:
+        rows = kind(file, options)
+        _check_fit(entry, rows, layer_files)
+    tables = []
+    for layer, source in enumerate(layer_files):
         streams = load_file(source)
         reference = streams.pop("reference")
-        if given is None:
-            vector = derive(entry["kind"], streams, entry.get("seed"), entry.get("draws", 1))
-        else:
-            vector = given.get(layer, nothing)
-        write_vector(target, vector, vector=entry, layer=layer)
-        if len(vector):
+        if file is None:
+            rows[layer] = kind(streams, options)
+        if layer in rows:
             # All draws of a random vector have the same norms.
-            matrix = vector if vector.ndim == 2 else vector[0]
-            rows.append(norms_beside(matrix, reference, layer))
-    norms = pd.concat(rows, ignore_index=True)
+            vector = rows[layer] if rows[layer].ndim == 2 else rows[layer][0]
+            tables.append(norms_beside(vector, reference, layer))
+    rows = {layer: vector for layer, vector in rows.items() if layer < len(layer_files)}
+    write_vector(vector_file, rows, vector=entry)
+    norms = pd.concat(tables, ignore_index=True)
     with safe_open(layer_files[0], "numpy") as opened:
         about = json.loads(opened.metadata()["actadd"])
     tokens = about["tokens"]
-    norms.insert(2, "token", norms["position"].map(lambda place: _tokens_at(tokens, entry, place)))
+    norms.insert(2, "token", [_token(tokens, kind, entry, at) for at in norms["position"]])
     write_with(norms_file, lambda path: norms.to_csv(path, index=False, float_format="%.6g"))
     messages = dwarfing(norms)
-    if entry["kind"] in ("pair", "random"):
+    if not kind.row and not kind.file:
         prompts = {name: ids for name, ids in about["token_ids"].items() if name != "reference"}
         messages = [*late(prompts, tokens["0.positive"]), *messages]
     lines = [f"vectors.{entry['name']}: {line}" for line in messages]
@@ -178,28 +154,30 @@ def derive_all_layers(
     return {"warnings": lines, "positions": int(norms["position"].max()) + 1}
 
 
-def _check_fit(entry: dict, given: dict[int, np.ndarray], layer_files: list[Path]) -> None:
+def _check_fit(entry: dict[str, Any], rows: dict[int, np.ndarray], layer_files: list[Path]) -> None:
     with safe_open(layer_files[0], "numpy") as opened:
         d_model = opened.get_slice("reference").get_shape()[1]
-    width = next(iter(given.values())).shape[1]
+    width = next(iter(rows.values())).shape[1]
     if width != d_model:
         raise UserError(
             f"vectors.{entry['name']}.file: {entry['file']} has rows of {width} numbers, and the "
             f"model's residual stream {d_model}; take a file made on this model"
         )
-    if not given.keys() & set(range(len(layer_files))):
+    if not rows.keys() & set(range(len(layer_files))):
         raise UserError(
-            f"vectors.{entry['name']}.file: {entry['file']} holds layers from {min(given)} on, and "
+            f"vectors.{entry['name']}.file: {entry['file']} holds layers from {min(rows)} on, and "
             f"the model has 0 to {len(layer_files) - 1}; take a file made on this model"
         )
 
 
-def _tokens_at(tokens: dict[str, list[str]], entry: dict, position: int) -> str:
+def _token(
+    tokens: dict[str, list[str]], kind: VectorKind, entry: dict[str, Any], position: int
+) -> str:
     """What stands at a position of the contrast, "positive / negative"."""
-    if entry["kind"] == "mean_difference":
-        return "last tokens"
-    if entry["kind"] == "file":
-        return entry["file"]
+    if kind.row:
+        return kind.row
+    if kind.file:
+        return entry[kind.file]
     sides = [tokens[name] for name in ("0.positive", "0.negative") if name in tokens]
     return " / ".join(repr(side[position]) for side in sides)
 
@@ -221,46 +199,14 @@ def norms_beside(vector: np.ndarray, reference: np.ndarray, layer: int) -> pd.Da
 
 def dwarfing(norms: pd.DataFrame) -> list[str]:
     """One sentence for each position whose norm dwarfs the residual stream's at some layers."""
-    found = []
+    sentences = []
     for position, group in norms[norms["ratio"] > DWARFS].groupby("position"):
-        worst = group.loc[group["ratio"].idxmax()]
+        worst = float(group["ratio"].max())
         low, high = group["layer"].min(), group["layer"].max()
         layers = f"layer {low}" if low == high else f"layers {low} to {high}"
-        found.append(
-            f"at position {position} the vector is up to {worst['ratio']:.0f} times the residual "
+        sentences.append(
+            f"at position {position} the vector is up to {worst:.0f} times the residual "
             f"stream's norm ({layers}): a token there is an attention sink in this model, often a "
             "lone pad space; prefer a pair of equal token counts"
         )
-    return found
-
-
-def tensor_digest(vector: np.ndarray) -> str:
-    """Hex sha256 of a vector's shape and float32 values."""
-    values = np.ascontiguousarray(vector, dtype=np.float32)
-    return hashlib.sha256(str(values.shape).encode() + values.tobytes()).hexdigest()
-
-
-def write_vector(path: Path, values: np.ndarray, **about: Any) -> None:
-    """A vector file: float32 [positions, d_model], with its digest and what `about` says of it.
-
-    Several draws of a random vector are one file, [draws, positions, d_model].
-    """
-    record = canonical_json({**about, "sha256": tensor_digest(values)})
-    with whole_file(path) as temporary:
-        save_file({"vector": values}, temporary, {"actadd": record})
-
-
-def read_vector(path: Path) -> np.ndarray:
-    """A vector file's float32 values, see `write_vector`.
-
-    Raises UserError if its bytes were changed.
-    """
-    try:
-        with safe_open(path, "numpy") as opened:
-            vector = opened.get_tensor("vector")
-            expected = json.loads(opened.metadata()["actadd"])["sha256"]
-    except Exception as error:
-        raise UserError(f"{path} cannot be read ({error}); delete it and run again") from error
-    if expected != tensor_digest(vector):
-        raise UserError(f"{path} is damaged: its digest does not fit; delete it and run again")
-    return vector
+    return sentences

@@ -6,9 +6,10 @@ its logits tell a direction, not a size), and every bias on the way to the logit
 it would have cancelled.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,18 +17,21 @@ import pandas as pd
 from actadd.base.errors import UserError
 from actadd.base.files import read_json, write_with
 from actadd.engine.tokens import Tokens
-from actadd.vectors.derivation import read_vector
+from actadd.vectors.vector_files import read_vector
+
+if TYPE_CHECKING:
+    import torch
 
 Vectors = dict[str, dict[int, np.ndarray]]
 
 
 def read_vectors(
-    spec: dict, *, model_dir: Path, vector_files: list[Path], table: Path, cosines: Path
+    spec: dict[str, Any], *, model_dir: Path, vector_files: list[Path], table: Path, cosines: Path
 ) -> dict[str, Any]:
     """Tabulates the tokens that each vector raises and lowers most, and cosines between vectors.
 
     spec: name, model, vectors (names), top (tokens of each direction), dtype, compute.
-    vector_files: .../{vector}/layer_NN.safetensors, see `derivation`; only those of the named
+    vector_files: .../{vector}/vector.safetensors, see `vector_files`; only those of the named
     vectors are read.
 
     table: Parquet, one row for each model, vector, layer, position, direction ("up" or "down") and
@@ -65,57 +69,51 @@ def read_vectors(
             if not len(positions):
                 continue
             logits = read_out(torch.from_numpy(vector[positions])).numpy()
-            for place, row in zip(positions.tolist(), logits, strict=True):
+            for position, row in zip(positions.tolist(), logits, strict=True):
+                at = (name, layer, position, float(norms[position]))
                 for direction, sign in (("up", -1), ("down", 1)):
                     best = np.argsort(sign * row, kind="stable")[: spec["top"]]
                     for rank, token_id in enumerate(best.tolist()):
-                        found = (token_id, tokens.token(token_id), float(row[token_id]))
-                        rows.append(
-                            (name, layer, place, float(norms[place]), direction, rank, *found)
-                        )
+                        token = (token_id, tokens.token(token_id), float(row[token_id]))
+                        rows.append((*at, direction, rank, *token))
     columns = ["vector", "layer", "position", "norm", "direction", "rank"]
     read = pd.DataFrame(rows, columns=[*columns, "token_id", "token", "logit"])
     alike = cosine_table(vectors)
     for frame, path in ((read, table), (alike, cosines)):
         frame.insert(0, "model", facts["model"])
-        write_with(path, lambda temporary, frame=frame: frame.to_parquet(temporary, index=False))
+        write_with(path, partial(frame.to_parquet, index=False))
     return {"readings": len(read), "cosines": len(alike)}
 
 
-def _by_layer(spec: dict, files: list[Path]) -> Vectors:
+def _by_layer(spec: dict[str, Any], files: list[Path]) -> Vectors:
     """The named vectors in the config's order, float32 [positions, d_model] by layer."""
-    named: dict[str, dict[int, Path]] = {}
-    for path in files:
-        named.setdefault(path.parent.name, {})[int(path.stem.split("_")[1])] = path
-    missing = [name for name in spec["vectors"] if name not in named]
+    by_name = {path.parent.name: path for path in files}
+    missing = [name for name in spec["vectors"] if name not in by_name]
     if missing:
         raise UserError(
             f"lenses.{spec['name']}.vectors: no vector {missing[0]!r} was made; there are "
-            f"{', '.join(sorted(named)) or 'none'}"
+            f"{', '.join(sorted(by_name)) or 'none'}"
         )
-    return {
-        name: {layer: read_vector(path) for layer, path in sorted(named[name].items())}
-        for name in spec["vectors"]
-    }
+    return {name: read_vector(by_name[name]) for name in spec["vectors"]}
 
 
-def readout(model):
+def readout(model: Any) -> "Callable[[torch.Tensor], torch.Tensor]":
     """A function from rows of a vector to logits, float32 [rows, vocabulary] on the CPU.
 
-    What stands between the last block and the logits (a norm, in some models a projection, the
-    unembedding) is found by watching a forward pass over one token, so that no architecture's names
-    are needed. All of it but the norm is affine, and the norm of -v is that of v with the sign of
-    all but its bias turned; so half the difference of what comes out for v and -v is the norm's
+    The modules between the last block and the logits (a norm, in some models a projection, the
+    unembedding) are recorded in a forward pass over one token, so that no architecture's names are
+    needed. All of it but the norm is affine, and the norm of -v is that of v with the sign of
+    all but its bias turned; so half the difference of the outputs for v and -v is the norm's
     scale, the projection and the unembedding without any bias.
-    Raises UserError if the unembedding is not what comes last.
+    Raises UserError if the unembedding is not the last module.
     """
     import torch
 
-    from actadd.engine.steering import blocks, device_of, input_device
+    from actadd.engine.structure import blocks, device_of, input_device
 
     head = model.get_output_embeddings()
     inside = {module for block in blocks(model) for module in block.modules()}
-    after: list = []
+    after: list[Any] = []
     handles = [blocks(model)[-1].register_forward_hook(lambda *_: after.clear())]
     for module in model.modules():
         if module not in inside and not list(module.children()):

@@ -1,15 +1,14 @@
-"""Figures: each kind reads what it is made from and draws panels; all get title and caption."""
+"""Kinds of figures, one file each, in folders by subject; `draw` draws an entry of the config."""
 
-from importlib import import_module
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
-
-from actadd.results.displays import FIGURE_MODULES
-from actadd.results.figures.common import compose, literal_texts, set_style
 from actadd.base.files import whole_file
-from actadd.results.labels import escape
+from actadd.base.kinds import build
+from actadd.results.displays.kinds import FIGURES
+from actadd.results.displays.needs import sources_of
+from actadd.results.displays.visible import escape
 
 # What a format would record of when and with what it was written.
 METADATA: dict[str, dict[str, None]] = {
@@ -19,23 +18,31 @@ METADATA: dict[str, dict[str, None]] = {
 }
 
 
-def draw(spec: dict, *, sources: list[Path], png: Path, svg: Path, pdf: Path) -> dict[str, Any]:
-    """Draws one figure of the config, as wide as a paper's column or page.
+def draw(
+    spec: Mapping[str, Any], *, sources: list[Path], png: Path, svg: Path, pdf: Path
+) -> dict[str, Any]:
+    """Draw one figure of the config, as wide as a paper's column or page; returns its caption.
 
     spec: the figure's entry with its name, and `about`: facts of the experiment for the caption.
-    sources: what its kind reads, see `displays`. Returns the caption.
+    sources: the files that its kind reads.
     """
+    import matplotlib.pyplot as plt
+
+    from actadd.results.drawing import compose, literal_texts, set_style
+
     set_style()
-    module = import_module(f"actadd.results.figures.{FIGURE_MODULES[spec['kind']]}")
+    kind = FIGURES[spec["kind"]]
+    options = build(kind.options, spec)
     with literal_texts() as missing:
-        figure, caption = getattr(module, spec["kind"])(spec, sources)
-        if spec.get("note"):
-            caption = f"{caption} {spec['note']}"
-        compose(figure, spec["title"], caption)
-        for kind, path in {"png": png, "svg": svg, "pdf": pdf}.items():
+        figure, caption = kind(options, sources_of("figures", kind, spec, sources))
+        if options.note:
+            caption = f"{caption} {options.note}"
+        compose(figure, options.title, caption)
+        for suffix, path in {"png": png, "svg": svg, "pdf": pdf}.items():
             with whole_file(path) as temporary:
-                figure.savefig(temporary, metadata=METADATA[kind])
+                figure.savefig(temporary, metadata=METADATA[suffix])
     plt.close(figure)
     if missing:
-        print(f"no font has {', '.join(map(escape, sorted(missing)))}: drawn so", flush=True)
+        characters = ", ".join(map(escape, sorted(missing)))
+        print(f"no font has {characters}: drawn as escapes", flush=True)
     return {"caption": caption}

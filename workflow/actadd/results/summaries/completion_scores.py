@@ -21,7 +21,6 @@ from actadd.results.summaries.estimates import (
     mean_columns,
     write_rows,
 )
-from actadd.scorers import is_share
 
 Values = TypeVar("Values", pd.DataFrame, "pd.Series[Any]")
 
@@ -31,8 +30,8 @@ def summarise_completions(
 ) -> dict[str, Any]:
     """Write one row for each condition, group of prompts and metric: n, mean, 95 % interval.
 
-    scores: one table for each scorer; a metric is called scorer.column. A prompt's samples are
-    averaged and intervals bootstrapped over prompts, or over the samples of a single prompt.
+    spec: {shares: scorer -> its metrics that are shares: yes or no for one completion}. scores: one
+    table for each scorer; a metric is called scorer.column. A prompt's samples are averaged and intervals bootstrapped over prompts, or over the samples of a single prompt.
     `difference` is the mean of steered minus unsteered with the same sampling and seed, p_value
     that of a paired t-test. Group "all" holds every prompt. failed: why a cell has no numbers.
     """
@@ -41,12 +40,22 @@ def summarise_completions(
     table = pd.read_parquet(completions, columns=[name for name in columns if name in available])
     cells = cells_of(table)
     groups = table.drop_duplicates("prompt_id").set_index("prompt_id")["group"]
-    rows = [row for path in scores for row in _scorer_rows(path, cells, groups)]
+    shares = spec["shares"]
+    rows = [
+        row
+        for path in scores
+        for row in _scorer_rows(path, cells, groups, shares[path.stem])
+    ]
     return write_rows(rows, csv, parquet)
 
 
-def _scorer_rows(path: Path, cells: pd.DataFrame, groups: "pd.Series[Any]") -> Iterator[Row]:
-    """The rows of one scorer's metrics. groups: each prompt's group, by prompt_id."""
+def _scorer_rows(
+    path: Path, cells: pd.DataFrame, groups: "pd.Series[Any]", shares: list[str]
+) -> Iterator[Row]:
+    """The rows of one scorer's metrics.
+
+    groups: each prompt's group, by prompt_id. shares: the metrics that are shares.
+    """
     scored = pd.read_parquet(path)
     failed = scored.groupby(["condition", "cell"], sort=False)["failed"].first()
     labels = ["condition", "cell", "prompt_id", "sample", "failed"]
@@ -55,7 +64,7 @@ def _scorer_rows(path: Path, cells: pd.DataFrame, groups: "pd.Series[Any]") -> I
             key: part.set_index(["prompt_id", "sample"])[metric]
             for key, part in scored.groupby(["condition", "cell"], sort=False)
         }
-        share = is_share(metric)
+        share = metric in shares
         for control in controls(cells):
             first = control.iloc[0]
             keys = [(first["condition"], cell) for cell in control["cell"]]

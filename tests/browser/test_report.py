@@ -1,0 +1,217 @@
+"""The report: captions, tables as pages, labels, and the report itself in a real browser."""
+
+import html
+import json
+import re
+from pathlib import Path
+
+import pytest
+from docutils.core import publish_parts
+
+from actadd.config.checks import checked
+from actadd.pipeline.graph import Graph
+from actadd.pipeline.graph.displays import listed
+from actadd.results import report
+from actadd.store import provenance
+from builders import tiny
+from builders.browser import needs_chromium, opening
+
+HOSTILE = "<img src=x onerror=alert(1)> *all* `of` |it| word_ .. raw:: html\n\n\\ 1. & \"'\u2028"
+# Snakemake's page says this of a library in it.
+EXPECTED = "cdn.tailwindcss.com should not be used in production"
+
+
+def text_of(markup: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", markup)).split())
+
+
+def test_a_caption_says_what_it_was_given(tmp_path):
+    report.write_caption(tmp_path / "c.rst", f"Title {HOSTILE}", f"Caption {HOSTILE}")
+    source = f".. include:: {tmp_path / 'c.rst'}\n"
+    settings = {"halt_level": 2, "report_level": 2}
+    body = publish_parts(source, writer="html", settings_overrides=settings)["body"]
+    assert re.sub(r"<(/?)(p|strong)>", "", body).count("<") == 0
+    words = " ".join(HOSTILE.split())
+    assert text_of(body) == f"Title {words} Caption {words}"
+
+
+def test_a_table_page_shows_the_numbers_of_its_csv(tmp_path):
+    csv = tmp_path / "t.csv"
+    csv.write_text('model,"<b>",p\ntiny,"<script>alert(1)</script>, 0.10",0.050\nother,,NA\n')
+    report.write_table_page(tmp_path / "t.html", title="<T>", csv=csv, caption=HOSTILE)
+    page = (tmp_path / "t.html").read_text()
+    cells = [text_of(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", page, re.DOTALL)]
+    assert cells[:3] == ["model", "<b>", "p"]
+    assert cells[3:6] == ["tiny", "<script>alert(1)</script>, 0.10", "0.050"]
+    assert cells[6:] == ["other", "", "NA"]
+    assert "<script" not in page and "<img" not in page
+
+
+def test_the_first_page_says_what_made_it(tmp_path):
+    records = []
+    for number, (commit, torch) in enumerate((("c0ffee", "2.1"), ("c0ffee", "2.2"), (None, "2.2"))):
+        git = {"commit": commit, "dirty": number == 1}
+        record = {**dict.fromkeys(provenance.KEYS), "git": git}
+        record["versions"] = {"python": "3.11", "torch": torch}
+        records.append(tmp_path / f"{number}.json")
+        records[-1].write_text(json.dumps(record))
+    experiment = {"title": "A *sweep*", "models": ["tiny"], "data": "prompts"}
+    spec = {"experiments": [experiment], "models": {"tiny": "hub"}, "seed": 7, "device": "cpu"}
+    passed = {"difference": 1e-6, "bound": 4e-6, "passed": True}
+    verification = tmp_path / "tiny.verification.json"
+    result = {"model": "GPT2LMHeadModel", "dtype": "float32", "device": "cpu"}
+    properties = {"repetition": {**passed, "bound": 0, "difference": 0}, "padding": passed}
+    verification.write_text(json.dumps({**result, "properties": properties}))
+    made = {"records": records, "verifications": [verification]}
+    assert report.describe(spec, **made, output=tmp_path / "a.rst") == {"records": 3}
+    shown = text_of(publish_parts((tmp_path / "a.rst").read_text(), writer="html")["body"])
+    assert "A *sweep* (tiny): prompts" in shown
+    assert "models:tiny (source hub) seed:7 device:cpu" in shown
+    assert "c0ffee: 1; c0ffee, changed: 1; none: 1" in shown
+    assert "python 3.11, torch 2.1 or 2.2" in shown
+    assert "tiny:GPT2LMHeadModel in float32 on cpu, 2 properties; closest to its bound" in shown
+    assert "padding, off by 1e-06 of 4e-06" in shown
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [(set(), ""), ({3}, "3"), ({1, 2}, "1, 2"), ({0, 1, 2, 9, 11, 12, 13}, "0–2, 9, 11–13")],
+)
+def test_numbers_in_words(numbers, words):
+    assert listed(numbers) == words
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory) -> Graph:
+    folder = tmp_path_factory.mktemp("plan")
+    tiny.write_data(folder)
+    settings = tiny.config()
+    settings["figures"] |= {
+        "chosen": {
+            "kind": "conditions",
+            "title": "Chosen",
+            "experiment": "chosen",
+            "metrics": ["words.any"],
+        },
+        "norms": {"kind": "norms", "title": "Norms", "vectors": ["calm"], "models": ["tiny"]},
+    }
+    return Graph(checked(settings, folder), folder)
+
+
+def test_labels_say_experiment_model_vector_and_layer(plan):
+    labels = {name: plan.display_labels("figures", name) for name in plan.config["figures"]}
+    shared = {"model": "tiny", "vector": "love-hate"}
+    assert labels["sweep"] == {"figure": "sweep", "experiment": "sweep", **shared, "layer": "0, 1"}
+    assert labels["chosen"]["layer"] == "chosen of 0, 1"
+    assert labels["chosen"]["vector"] == "love-hate, random"
+    assert labels["norms"] == {
+        **{"figure": "norms", "experiment": "–", "model": "tiny", "vector": "calm"},
+        "layer": "all",
+    }
+
+
+def test_the_explorer_reads_what_an_experiment_made(plan):
+    files = plan.explorer_inputs(["chosen", "ratio"])
+    paths = {kind: [file.path for file in each] for kind, each in files.items()}
+    assert paths == {
+        "completions": ["results/completions/tiny/chosen.parquet"],
+        "scores": ["results/scores/tiny/chosen/words.parquet"],
+        "summaries": [f"results/summaries/tiny/{name}.parquet" for name in ("chosen", "ratio")],
+        "verifications": ["results/models/tiny"],
+    }
+    job = plan.explorer(["ratio", "chosen"])
+    # What can be read comes first.
+    assert [entry["name"] for entry in job.slice["experiments"]] == ["chosen", "ratio"]
+    assert job.slice["experiments"][0]["data"] == "test prompts (held-out split)"
+    made = {file.job.digest for each in files.values() for file in each}
+    assert set(job.spec["upstream"].values()) == made
+
+
+# --- the real one ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def made(finished, tmp_path_factory) -> Path:
+    """The results of a run with a table more, its explorer and its report."""
+    space = finished.copy(tmp_path_factory.mktemp("report") / "space")
+    settings = tiny.config()
+    settings["tables"] = {
+        "words": {
+            "kind": "methods",
+            "title": "Words, *all* of | them",
+            "experiment": "chosen",
+            "metrics": ["words.any"],
+        }
+    }
+    space.configure(settings)
+    space.run("all", "explorer")
+    style = ("--report-stylesheet", "workflow/report/report.css")
+    space.run("all", "explorer", *style, "--report", "results/report.html")
+    assert space.planned("--", "all", "explorer") == {}
+    return space.folder / "results"
+
+
+@pytest.mark.workflow
+@needs_chromium
+def test_the_report_shows_categories_labels_and_captions(made, chromium):
+    with opening(chromium, expected=EXPECTED) as show:
+        tab = show(made / "report.html")
+        first = tab.locator("#app").inner_text()
+        for output in ("sweep (tiny): test prompts (development split)", "torch 2.", "seed:"):
+            assert output in first
+        tab.set_viewport_size({"width": 1280, "height": 300})
+        assert tab.locator("#app .prose h1").bounding_box()["y"] >= 0
+        tab.set_viewport_size({"width": 1280, "height": 900})
+        for category in ("Figures", "Scorers", "Tables"):
+            assert tab.get_by_text(category, exact=True).is_visible()
+        tab.get_by_text("Figures", exact=True).click()
+        rows = [row.inner_text() for row in tab.locator("nav tbody tr").all()]
+        shown = [re.sub("\u200b", "", row).split() for row in rows]
+        assert shown == [
+            ["ratio", "ratio", "tiny", "calm", "1"],
+            ["sweep", "sweep", "tiny", "love-hate", "0,", "1"],
+        ]
+        tab.locator("nav tbody tr").nth(1).locator("a").nth(0).click()
+        picture = tab.locator("#app img").last
+        assert picture.evaluate("own => own.decode().then(() => own.naturalWidth)") > 300
+        tab.locator("nav tbody tr").nth(1).locator("a").nth(1).click()
+        caption = tab.locator("nav").first.inner_text()
+        assert "Model: tiny. Data: test prompts (development split); n = 2 prompts" in caption
+        assert "95 % percentile bootstrap intervals over prompts" in caption
+        assert "results/figures/sweep.svg" in caption
+
+
+@pytest.mark.workflow
+@needs_chromium
+def test_the_report_holds_tables(made, chromium):
+    with opening(chromium, expected=EXPECTED) as show:
+        tab = show(made / "report.html")
+        tab.get_by_text("Tables", exact=True).click()
+        tab.locator("nav tbody tr a").first.click()
+        table = tab.frame_locator("iframe")
+        assert table.locator("h1").inner_text() == "Words, *all* of | them"
+        assert table.locator("tbody tr").count() == 3
+
+
+@pytest.mark.workflow
+@needs_chromium
+def test_the_report_leads_to_the_explorer(made, chromium):
+    with opening(chromium, expected=EXPECTED) as show:
+        tab = show(made / "report.html")
+        tab.get_by_role("link", name="explorer", exact=True).click()
+        tab.locator("#field-experiment").select_option(label="sweep")
+        tab.locator("#field-layer").select_option(label="1")
+        assert "layer 1" in tab.locator("#setting").inner_text()
+        assert tab.locator("article").count() == 2
+
+
+@pytest.mark.workflow
+def test_the_explorer_of_a_run_has_all_its_completions(made):
+    page = (made / "explorer.html").read_text()
+    [data] = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page)
+    runs = {entry["name"]: entry["runs"] for entry in json.loads(data)["experiments"]}
+    assert len(runs["sweep"][0]["completions"]["text"]) == 5 * 2 * 2
+    assert len(runs["chosen"][0]["completions"]["text"]) == 3 * 2 * 2
+    assert runs["ratio"][0]["completions"]["text"] == []
+    record = json.loads((made / "explorer.provenance.json").read_text())
+    assert record["facts"]["completions"] == 32

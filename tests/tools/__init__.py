@@ -1,0 +1,1 @@
+"""Programs for developers, and what tests run in another process."""

@@ -1,0 +1,287 @@
+"""What the digest of code is taken over: which edits change it, and which code is reached."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actadd.store import digests, syntax
+from builders import tiny
+
+BEFORE = '''
+"""A module."""
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from actadd.base.files import digest
+
+LIMIT = 3
+
+
+@dataclass
+class Options:
+    """Options."""
+    count: int = option("How many.", 2, minimum=1)
+
+
+def scale(values: list[float], key: str) -> float:
+    """The scaled sum."""
+    if not values:
+        raise ValueError(f"{key}: nothing to scale; write a number")
+    logging.info("scaling %d", len(values))
+    print(f"scaling {key}")
+    print("kept", file=out)
+    total: float = math.fsum(values)
+    return np.float32(total) / LIMIT  # the mean of three
+
+
+def keyed(values):
+    return digest(values)
+'''
+
+
+def tree(content: str) -> dict:
+    """What of a module's text enters a digest."""
+    source = syntax.parse(content.encode())
+    parts = {**source.definitions, "": source.on_import}
+    return {name: (part.tree, part.uses) for name, part in parts.items()}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("  # the mean of three", ""),
+        ("def scale(", "\n\n\n# A comment.\ndef scale("),
+        ('"""The scaled sum."""', '"""The sum, scaled.\n\n    Over all values."""'),
+        ('    """The scaled sum."""\n', ""),
+        ('"""A module."""', ""),
+        ("nothing to scale; write a number", "no values"),
+        ("{key}: nothing", "experiments.{key}: {values!r}: nothing"),
+        ("scaling %d", "%d values"),
+        ("scaling {key}", "{key} is scaled"),
+        ("values: list[float], key: str", "values, key"),
+        ("total: float = ", "total = "),
+        ('option("How many."', 'option("How many there are."'),
+        ("minimum=1", 'title="a number from 1 on", minimum=1'),
+        ("np.float32(total) / LIMIT", "(\n        np.float32(total)\n        / LIMIT\n    )"),
+        ("import math\n", "import math\nimport os\n"),
+    ],
+)
+def test_edits_that_change_no_digest(old, new):
+    assert old in BEFORE
+    assert tree(BEFORE.replace(old, new)) == tree(BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("/ LIMIT", "* LIMIT", {"scale"}),
+        ("LIMIT = 3", "LIMIT = 4", {"LIMIT"}),
+        ("import numpy as np", "import torch as np", {"scale"}),
+        ("import math\n", "import cmath as math\n", {"scale"}),
+        ("base.files import digest", "store.digests import code_digest as digest", {"keyed"}),
+        ("ValueError(", "KeyError(", {"scale"}),
+        ("if not values", "if values", {"scale"}),
+        ('print("kept", file=out)', 'print("left", file=out)', {"scale"}),
+        ("count: int", "count: float", {"Options"}),
+        ('"How many.", 2', '"How many.", 3', {"Options"}),
+        ("minimum=1", "minimum=2", {"Options"}),
+        ("@dataclass\n", "@dataclass(frozen=True)\n", {"Options"}),
+        ("\ndef keyed", "\nnp.seterr(all='raise')\n\ndef keyed", {""}),
+    ],
+)
+def test_edits_that_change_the_digest_of_what_was_edited(old, new, changed):
+    assert old in BEFORE
+    before, after = tree(BEFORE), tree(BEFORE.replace(old, new))
+    assert {name for name in before | after if before.get(name) != after.get(name)} == changed
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project of three modules under the name `actadd`, in place of this one."""
+    files = {
+        "__init__.py": "",
+        "one.py": """
+            from typing import TYPE_CHECKING
+            from actadd import two
+            from actadd.two import again as renamed
+            if TYPE_CHECKING:
+                from actadd.three import Typed
+
+            def direct():
+                return two.used()
+
+            def renames():
+                return renamed()
+
+            def lazily():
+                from actadd.three import late
+                return late() + __import__("importlib").import_module("actadd.three").named()
+
+            def given(value: "list[Typed]"):
+                return value[0].method()
+        """,
+        "two.py": """
+            import numpy
+            from actadd.three import exported as again
+            CONSTANT = 1
+            def used():
+                return CONSTANT
+            def unused():
+                return numpy.pi
+        """,
+        "three.py": """
+            import torch
+            def exported(): return 1
+            def late(): return torch.ones(1)
+            def named(): return 3
+            def other(): return 4
+            class Typed:
+                def method(self): return named()
+        """,
+    }
+    for name, text in files.items():
+        path = tmp_path / "actadd" / name
+        path.parent.mkdir(exist_ok=True)
+        lines = text.splitlines()
+        path.write_text("\n".join(line.removeprefix(" " * 12) for line in lines))
+    monkeypatch.setattr(digests, "ROOT", tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    forget()
+    yield tmp_path / "actadd"
+    forget()
+
+
+CACHES = (
+    *(digests.module_file, digests._module_of, digests._assets),
+    *(digests.reached, digests.code_digest, syntax.read, syntax._stored),
+)
+
+
+def forget() -> None:
+    for cached in CACHES:
+        cached.cache_clear()
+
+
+def test_code_is_reached_by_imports_attributes_annotations_and_names(project):
+    code = digests.reached("actadd.one")
+    assert code.modules == {"actadd", "actadd.one", "actadd.two", "actadd.three"}
+    reached = {f"{module}.{name}" for module, name in code.definitions}
+    assert {name for name in reached if ".one." not in name} == {
+        "actadd.two.used",
+        "actadd.two.CONSTANT",
+        "actadd.three.exported",
+        "actadd.three.late",
+        "actadd.three.named",
+        "actadd.three.Typed",
+    }
+    assert "torch" in code.packages and "numpy" not in code.packages
+
+
+def test_only_code_that_is_reached_changes_the_digest(project):
+    def after(file: str, old: str, new: str) -> str:
+        path = project / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        forget()
+        digest = digests.code_digest("actadd.one")
+        path.write_text(text)
+        return digest
+
+    same = digests.code_digest("actadd.one")
+    assert after("three.py", "return 4", "return 5") == same
+    assert after("two.py", "numpy.pi", "numpy.e") == same
+    assert after("two.py", "CONSTANT = 1", "CONSTANT = 2") != same
+    assert after("three.py", "return 3", "return 4") != same
+    assert after("three.py", "import torch", "import torch\ntorch.manual_seed(0)") != same
+
+
+def test_an_unreadable_or_damaged_cache_is_none(project):
+    digest = digests.code_digest("actadd.one")
+    [file] = (project.parent / "cache" / "actadd").iterdir()
+    assert json.loads(file.read_text())
+    for content in (b"", b"{}", b"[1]", b"\x80"):
+        file.write_bytes(content)
+        forget()
+        assert digests.code_digest("actadd.one") == digest
+    file.unlink()
+    file.mkdir()
+    forget()
+    assert digests.code_digest("actadd.one") == digest
+
+
+def test_what_changes_no_number_is_there_and_has_a_reason():
+    """A renamed module would else be digested, or left out, without a word."""
+    for name, reason in digests.NO_NUMBERS.items():
+        module, _, definition = name.rpartition(".")
+        file = digests.module_file(name)
+        assert file or definition in syntax.read(digests.module_file(module)).definitions, name
+        assert len(reason.split()) >= 3
+
+
+def test_a_module_asked_for_by_name_counts():
+    assert digests.code_digest("actadd.base.errors") != digests.code_digest("actadd.base.locks")
+    with pytest.raises(ValueError, match=r"actadd\.nowhere"):
+        digests.code_digest("actadd.nowhere")
+
+
+def test_packages_are_those_that_the_code_uses_and_that_can_change_a_number():
+    completions = digests.package_versions("actadd.measure.measures.completions")
+    assert completions.keys() >= {"torch", "transformers", "tokenizers", "numpy"}
+    assert not completions.keys() & {"sklearn", "vaderSentiment", "matplotlib", "json", "actadd"}
+    assert "sklearn" in digests.package_versions("actadd.scorers.models.classifier")
+    assert digests.package_versions("programs.fetch") == {}
+
+
+def test_every_file_beside_a_module_counts(tmp_path):
+    """The parts of the explorer's page."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(digests.ROOT, tmp_path / "workflow", ignore=ignored)
+    code = (
+        "from actadd.store.digests import code_digest as d; "
+        "print(d('programs.explorer'), d('programs.summary'))"
+    )
+
+    def sums() -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path / "workflow",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.split()
+
+    first = sums()
+    pages = [
+        path
+        for path in (tmp_path / "workflow/actadd/results/explorer").rglob("*")
+        if path.suffix in (".js", ".css", ".html")
+    ]
+    assert len(pages) >= 3
+    for page in pages:
+        before = sums()
+        page.write_text(page.read_text() + "\n")
+        after = sums()
+        assert before[0] != after[0] and first[1] == after[1], page
+
+
+def test_digests_need_no_heavy_import():
+    code = (
+        "import sys; import actadd.store.digests; "
+        "print([m for m in ('torch', 'pandas', 'pyarrow', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tiny.ROOT / "workflow",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"

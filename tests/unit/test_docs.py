@@ -1,0 +1,280 @@
+"""What the documents say to type, to write and to look at."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from actadd.config.checks import checked
+from actadd.config.files import load
+from builders import plugins
+from builders.tiny import ROOT
+
+PAGES = sorted(
+    path
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md"))
+    if path.parent.name not in ("results", "golden")
+)
+BLOCK = re.compile(r"(?P<before>[^\n]*\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
+# What only sets up the shell, and what other programs do with our files.
+SHELL = ("cd", "source", "export", "conda", "pip", "git", "scp", "rsync")
+
+
+def blocks(kind: str) -> list[tuple[str, str, str]]:
+    """(page, line before, text) of the fenced blocks of a kind in all pages."""
+    return [
+        (str(page.relative_to(ROOT)), result["before"] or "", result["text"])
+        for page in PAGES
+        for result in BLOCK.finditer(page.read_text(encoding="utf-8"))
+        if result["kind"] == kind
+    ]
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, command) of every line that is to be typed, unless it can only be elsewhere."""
+    result = {}
+    for page, before, text in blocks("sh") + blocks("bash"):
+        if "<!-- elsewhere: " in before:
+            continue
+        for line in re.sub(r"\\\n", " ", text).splitlines():
+            if words := shlex.split(line, comments=True):
+                while re.match(r"[A-Z_]+=", words[0]) and len(words) > 1:
+                    words.pop(0)
+                result.setdefault(shlex.join(words), page)
+    return [(page, command) for command, page in result.items()]
+
+
+TUTORIAL = next(text for page, _, text in blocks("yaml") if page.endswith("tutorial.md"))
+
+
+def snakemake(words: list[str], folder: Path) -> None:
+    """A dry run of the command."""
+    (folder / "mine.yaml").write_text(TUTORIAL)
+    words = [str(folder / word) if word == "mine.yaml" else word for word in words]
+    command = [sys.executable, "-m", "snakemake", *words[1:]]
+    if not {"--list", "--unlock", "--lint", "--help"} & set(words):
+        command.append("--dry-run")
+    if "--unlock" in words:
+        return
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-1500:]
+
+
+def actadd(words: list[str]) -> None:
+    """The command line knows the command, and every option is one of its own."""
+    from typer.main import get_command
+
+    from actadd.cli import app
+
+    group = get_command(app)
+    if words:
+        command = group.commands[words[0]]
+        command.make_context(words[0], [word for word in words[1:] if word != "--help"])
+
+
+@pytest.mark.parametrize(("page", "command"), commands(), ids=[c for _, c in commands()])
+def test_what_is_to_be_typed_is_understood(page, command, tmp_path):
+    words = shlex.split(command)
+    name = Path(words[0]).name
+    if name == "make":
+        targets = [word for word in words[1:] if "=" not in word]
+        done = subprocess.run(["make", "-n", *targets], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    elif name == "snakemake":
+        if "config/paper.yaml" in words:
+            pytest.skip("a dry run of the whole paper is a test of its own")
+        snakemake(words, tmp_path)
+    elif words[:3] == [words[0], "-m", "actadd"] and name.startswith("python"):
+        actadd(words[3:])
+    elif name == "actadd":
+        actadd(words[1:])
+    elif words[:3] == [words[0], "-m", "benchmarks"] and name.startswith("python"):
+        command = [sys.executable, "-m", "benchmarks", "--help"]
+        environment = {"PYTHONPATH": str(ROOT / "workflow"), "PATH": "/usr/bin:/bin"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        known = set(re.findall(r"--[a-z-]+", done.stdout))
+        assert {word for word in words if word.startswith("--")} <= known
+    elif name in SHELL:
+        for word in words[1:]:
+            if re.fullmatch(r"[\w/.-]+\.(txt|lock|yml|yaml)", word):
+                assert (ROOT / word).exists(), f"{page}: {word} is not there"
+    else:
+        pytest.fail(f"{page}: no test knows {command!r}; say <!-- elsewhere: why --> before it")
+
+
+def test_links_and_pictures_are_there():
+    for page in PAGES:
+        text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+            if not re.match(r"[a-z]+:", target):
+                assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
+def fragments() -> list[tuple[str, dict]]:
+    sections = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    result = []
+    for page, _, text in blocks("yaml"):
+        part = yaml.safe_load(text)
+        if isinstance(part, dict) and part.keys() <= sections["properties"].keys():
+            result.append((page, part))
+    return result
+
+
+@pytest.mark.parametrize(("page", "part"), fragments(), ids=[page for page, _ in fragments()])
+def test_a_piece_of_config_fits_the_default_one(page, part, tmp_path):
+    shutil.copytree(ROOT / "workflow/data", tmp_path / "workflow/data")
+    for entry in part.get("datasets", {}).values():
+        if "file" in entry and "source" not in entry:
+            (tmp_path / entry["file"]).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / entry["file"]).write_text("body,stars,product\nvery good,5,a\n")
+    for entry in part.get("models", {}).values():
+        entry.setdefault("parameters", 1_000_000)
+    # Files of others are tried where they are read.
+    vectors = part.get("vectors", {})
+    part["vectors"] = {name: e for name, e in vectors.items() if e["kind"] != "file"}
+    files = [ROOT / "config.yaml"]
+    if any("source" not in entry for entry in part.get("models", {}).values()):
+        # Keys beside those that the paper's models have.
+        files += [ROOT / "config/paper_small.yaml", ROOT / "config/paper.yaml"]
+        part["licences_accepted"] = ["opt-6-7b", "llama-3-8b", "llama-13b"]
+    for name in part.get("plugins", []):
+        (tmp_path / name).write_text(plugins.shown(page))
+    (tmp_path / "part.yaml").write_text(yaml.safe_dump(part))
+    with plugins.loaded():
+        checked(load([*files, tmp_path / "part.yaml"]), tmp_path)
+
+
+def test_examples_in_python_are_python():
+    for page, _, text in blocks("python"):
+        if "snakefile:" not in text:
+            compile(text, page, "exec")
+
+
+def test_every_config_key_is_described_in_the_reference():
+    sys.path.insert(0, str(ROOT / "docs"))
+    from hooks import config_keys, rule_files
+
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    page = config_keys()
+
+    def names(part) -> set[str]:
+        result = set()
+        if isinstance(part, dict):
+            for key, value in part.items():
+                if key == "properties" and isinstance(value, dict):
+                    result |= {name for name, entry in value.items() if entry}
+                result |= names(value)
+        elif isinstance(part, list):
+            for value in part:
+                result |= names(value)
+        return result
+
+    written = set(re.findall(r"\w+", page))
+    assert names(schema["properties"]) | names(schema["$defs"]) <= written
+    rows = [re.split(r"(?<!\\) *\| *", line) for line in page.splitlines() if "<code" in line]
+    assert [key for _, key, output, *_ in rows if not output] == []
+    assert {len(row) for row in rows} == {5} and len(rows) > 200
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        assert path.name in rule_files()
+
+
+def test_every_target_is_described_in_the_reference():
+    sys.path.insert(0, str(ROOT / "docs"))
+    from hooks import rules
+
+    rows = [line.split(" | ") for line in rules().splitlines()[2:]]
+    assert [target for target, output in rows if not output.strip(" |")] == []
+    assert {"| `all`", "| `explorer`", "| `fig_topic`"} <= {target for target, _ in rows}
+
+
+def test_docstrings_become_lists_and_code():
+    sys.path.insert(0, str(ROOT / "docs"))
+    from docstrings import markdown
+
+    text = (
+        "Adds.\n\nrows: of a\n    vector.\nlayer: where.\nRaises nothing.\n\n>>> 1\n1\n\n  a table"
+    )
+    shown = ["Adds.", "- `rows`: of a\n  vector.", "- `layer`: where.", "Raises nothing."]
+    assert markdown(text) == "\n\n".join([*shown, "```pycon\n>>> 1\n1\n```", "  a table"])
+
+
+def test_the_picture_of_the_rules_is_that_of_the_rules_now():
+    sys.path.insert(0, str(ROOT / "docs"))
+    from rulegraph import IMAGE, rules
+
+    drawn = set(re.findall(r"<title>(\w+)</title>", IMAGE.read_text())) - {"rules"}
+    assert drawn == {name for edge in rules() for name in edge}
+
+
+def test_the_site_is_built_and_asks_no_server(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", tmp_path / "site"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 15
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]+)"', text)
+        assert [url for url in loaded if "canonical" not in url] == [], page.name
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """A clone with the environment of these tests; what one page has computed, the next reuses."""
+    folder = tmp_path_factory.mktemp("docs") / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    (folder / ".venv").mkdir()
+    for part in ("bin", "lib", "pyvenv.cfg"):
+        (folder / ".venv" / part).symlink_to(Path(sys.prefix) / part)
+    (folder / ".venv/.installed").touch()
+    return folder
+
+
+def typed(page: str, clone: Path, *, leave_out: str = "") -> str:
+    """What a page's commands print, typed one after another with the real model."""
+    script = ["set -e"]
+    for name, before, text in blocks("sh"):
+        if name == page and "<!-- elsewhere: " not in before:
+            lines = text.strip().splitlines()
+            script += [line for line in lines if not leave_out or leave_out not in line]
+    bin_ = clone / ".venv/bin"
+    script = [line.replace("source .venv/bin/activate", f"PATH={bin_}:$PATH") for line in script]
+    environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}
+    command = [shutil.which("bash"), "-c", "\n".join(script)]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.docs
+def test_the_readme_from_top_to_bottom(clone):
+    """All but the paper at its full size."""
+    assert "unsteered" in typed("README.md", clone, leave_out="config/paper.yaml")
+    for name in ("report.html", "explorer.html", "figures/topic.pdf", "tables/scorer_card.tex"):
+        assert (clone / "results" / name).exists(), name
+    assert len(list((clone / "results/figures").glob("*.png"))) > 20
+
+
+@pytest.mark.docs
+def test_the_tutorial_from_top_to_bottom(clone):
+    (clone / "mine.yaml").write_text(TUTORIAL)
+    printed = typed("docs/tutorial.md", clone)
+    assert "unsteered" in printed and "ok:" in printed
+    assert (clone / "results/figures/calm.png").exists()
+    assert (clone / "results/explorer.html").exists()
+    # Its fourth step.
+    (clone / "mine.yaml").write_text(TUTORIAL.replace("[-2, 2]", "[-2, 2, 4]"))
+    typed("docs/tutorial.md", clone)
+    log = (clone / "results/logs/completions/smollm2-135m/calm.log").read_text()
+    assert "cells: 2 computed, 5 reused" in log
+
+
+@pytest.mark.docs
+def test_fetching_first_from_top_to_bottom(clone):
+    typed("docs/how-to/offline.md", clone)

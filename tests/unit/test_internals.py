@@ -1,0 +1,38 @@
+"""The private interfaces of Snakemake that the workflow uses are still there."""
+
+import inspect
+
+import pytest
+from snakemake import modules, path_modifier, shell, workflow
+from snakemake.scheduling import job_scheduler
+from snakemake.settings import types
+
+
+def test_settings_and_prefix():
+    fields = types.DAGSettings.__dataclass_fields__
+    assert {"rerun_triggers", "forceall", "forcerun", "forcetargets", "targets"} <= set(fields)
+    assert "replace_workflow_config" in types.ConfigSettings.__dataclass_fields__
+    storage = types.StorageSettings.__dataclass_fields__
+    assert {"default_storage_provider", "default_storage_prefix"} <= set(storage)
+    assert hasattr(shell.shell, "_process_prefix")
+
+
+@pytest.mark.parametrize(
+    ("owner", "names"),
+    [
+        (workflow.DAG, ["needrun_jobs"]),
+        (path_modifier.PathModifier, ["replace_prefix"]),
+        (modules.WorkflowModifier, ["modify_rulename"]),
+        (workflow.Workflow, ["modifier", "scheduler", "dag", "local_exec", "is_main_process"]),
+    ],
+)
+def test_attributes(owner, names):
+    source = inspect.getsource(owner)
+    for name in names:
+        assert hasattr(owner, name) or f"self.{name} =" in source or f"self._{name}" in source, name
+
+
+def test_attributes_that_are_set_when_a_run_begins():
+    assert "skip_configfile" in inspect.getsource(modules.WorkflowModifier)
+    source = inspect.getsource(job_scheduler)
+    assert "job_rate_limiter" in source and "_executor" in source

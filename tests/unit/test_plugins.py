@@ -1,0 +1,137 @@
+"""Scorers and dataset readers from outside the repository, one file each."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from actadd.base.errors import UserError
+from actadd.base.kinds import plugin_files
+from actadd.data import datasets
+from actadd.data.readers.kinds import READERS, possible_readers
+from actadd.scorers import scores
+from actadd.scorers.kinds import SCORERS, metrics
+from builders import tiny
+from builders.plugins import LENGTH, PARAGRAPHS, loaded
+
+ENTRY = {"kind": "length", "name": "length", "enough": 3}
+TEXTS = ["one two three", "one", ""]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content: str, name: str = "length.py") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def completions(tmp_path) -> Path:
+    rows = {"condition": "c", "cell": "0", "prompt_id": range(3), "sample": 0, "prompt": "We"}
+    table = tiny.none_failed(pd.DataFrame({**rows, "completion": TEXTS}))
+    table.to_parquet(tmp_path / "completions.parquet", index=False)
+    return tmp_path / "completions.parquet"
+
+
+def test_a_scorer_of_a_users_own_scores_cells(write, completions, tmp_path):
+    with loaded(write(LENGTH)):
+        assert metrics(ENTRY) == {"words": False, "long": True}
+        assert SCORERS["length"].has_labels and "length" in list(SCORERS)
+        scores.score_completions(
+            {"scorer": ENTRY},
+            completions=completions,
+            inputs=None,
+            store=tmp_path / "store",
+            output=tmp_path / "scores.parquet",
+        )
+    table = pd.read_parquet(tmp_path / "scores.parquet")
+    assert table["words"].tolist() == [3, 1, 0] and table["long"].tolist() == [1, 0, 0]
+    assert "length" not in SCORERS
+
+
+def keys(path: Path, completions: Path, **options) -> list[str]:
+    with loaded(path):
+        return [key for key, _ in scores.keyed({**ENTRY, **options}, completions, None)]
+
+
+def test_its_code_is_in_the_keys_of_its_cells(write, completions):
+    before = keys(write(LENGTH), completions)
+    assert keys(write(f"# A comment.\n{LENGTH}"), completions) == before
+    assert keys(write(LENGTH, "elsewhere/length.py"), completions) == before
+    assert keys(write(LENGTH), completions, note="short") == before
+    assert keys(write(LENGTH), completions, enough=2) != before
+    assert keys(write(LENGTH.replace(">=", ">")), completions) != before
+
+
+def test_a_reader_of_a_users_own_reads_files_of_its_ending(write, tmp_path):
+    source = write("a b\nc\n\nd", "texts.para")
+    spec = {"name": "x", "title": "x", "file": "texts.para"}
+
+    def texts(**more) -> list[str]:
+        datasets.prepare({**spec, **more}, source, tmp_path / "x.parquet")
+        return list(pd.read_parquet(tmp_path / "x.parquet")["text"])
+
+    with loaded(write(PARAGRAPHS, "paragraphs.py")):
+        assert possible_readers(spec) == ["paragraphs"]
+        assert texts(readers=["paragraphs"]) == texts() == ["a b\nc", "d"]
+        assert texts(format="paragraphs", between="b") == ["a ", "\nc\n\nd"]
+    assert "paragraphs" not in READERS and possible_readers(spec) == ["csv"]
+
+
+def test_a_job_names_the_plugins_that_it_uses(write, tmp_path, monkeypatch):
+    with loaded(write(LENGTH), write(PARAGRAPHS, "paragraphs.py")):
+        modules = [SCORERS[name].module for name in ("length", "words")]
+        assert plugin_files(modules) == [str(tmp_path / "length.py")]
+        monkeypatch.chdir(tmp_path)
+        assert plugin_files(modules) == ["length.py"]
+
+
+@pytest.mark.parametrize(
+    ("content", "pattern"),
+    [
+        ("x = 1\n", "declares no kind"),
+        ("from actadd.scorers.text.words import words\n", "declares no kind"),
+        ("def (", "SyntaxError"),
+        (LENGTH.replace("def length", "def words"), "'words'.*rename"),
+        (LENGTH.replace("enough: int", "compute: int"), "'compute'.*rename"),
+        (f"import helper\n{LENGTH}", "'helper' beside it"),
+        (f"{LENGTH}\n    from helper import x\n", "'helper' beside it"),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_is_refused(write, content, pattern):
+    write("x = 1\n", "helper.py")
+    with pytest.raises(UserError, match=rf"(?s)^plugins: .*{pattern}"), loaded(write(content)):
+        pass
+    assert "length" not in SCORERS
+
+
+def test_plugins_of_one_name_and_a_missing_one_are_refused(write, tmp_path):
+    gone = r"^plugins: .*gone\.py' does not exist"
+    with pytest.raises(UserError, match=gone), loaded(tmp_path / "gone.py"):
+        pass
+    both = write(LENGTH), write(PARAGRAPHS, "elsewhere/length.py")
+    with pytest.raises(UserError, match=r"^plugins: .*rename one of the files"), loaded(*both):
+        pass
+
+
+def test_an_installed_package_adds_a_scorer_by_an_entry_point(write, tmp_path):
+    write(LENGTH, "lengths.py")
+    write("Metadata-Version: 2.1\nName: lengths\nVersion: 1\n", "lengths-1.dist-info/METADATA")
+    write("[actadd.kinds]\nlengths = lengths\n", "lengths-1.dist-info/entry_points.txt")
+    library = Path(sys.modules["actadd"].__path__[0]).parent
+    code = "from actadd.scorers.kinds import SCORERS; print(SCORERS['length'].module)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{library}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "lengths"

@@ -1,0 +1,127 @@
+"""How far a long step is, and what a run did in the end."""
+
+import os
+import pty
+import subprocess
+import sys
+import time
+
+import pytest
+
+from actadd.base.progress import EVERY, begin, progress, readable, worked
+from actadd.pipeline.run_summary import summary
+from builders.tiny import ROOT
+
+
+class Clock:
+    """A time that passes only when it is told to."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_line_for_each_cell_with_pace_and_time_left(capsys):
+    clock = Clock()
+    with progress(4, clock=clock) as shown:
+        clock.now += 5  # the model is loaded
+        begin()
+        for tokens in (100, 300):
+            clock.now += 2
+            worked(tokens)
+            shown.finish("unsteered", "done")
+    assert capsys.readouterr().out.splitlines() == [
+        "cell 1 of 4: unsteered: done, 7.0 s, 50 tokens/s, about 6 s left",
+        "cell 2 of 4: unsteered: done, 9.0 s, 100 tokens/s, about 4 s left",
+    ]
+
+
+def test_between_cells_a_line_every_few_seconds_at_most(capsys):
+    clock = Clock()
+    with progress(2, clock=clock):
+        for _ in range(50):
+            clock.now += 1
+            worked(10)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 50 // EVERY
+    assert lines[0] == "so far: 0 of 2 cells, 10 tokens/s"
+
+
+def test_the_last_cell_has_no_time_left_and_nothing_open_is_no_mistake(capsys):
+    worked(5)
+    begin()
+    assert capsys.readouterr().out == ""
+    with progress(1) as shown:
+        shown.finish("one", "failed: too large")
+    printed = capsys.readouterr().out
+    assert (
+        printed.startswith("cell 1 of 1: one: failed: too large, 0.0 s") and "left" not in printed
+    )
+    worked(5)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (7200, "2.0 h")]
+)
+def test_durations_are_readable(seconds, text):
+    assert readable(seconds) == text
+
+
+def test_a_bar_on_a_terminal_with_the_same_lines():
+    code = (
+        "from actadd.base.progress import progress, worked\n"
+        "with progress(2) as shown:\n"
+        "    worked(7)\n"
+        "    shown.finish('[love] - [hate]', 'done')\n"
+    )
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "TERM": "xterm"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    printed = b""
+    # Linux says that the other end is closed by an error.
+    try:
+        while more := os.read(ours, 4096):
+            printed += more
+    except OSError:
+        pass
+    assert process.wait(60) == 0
+    text = printed.decode()
+    assert "cell 1 of 2: [love] - [hate]: done" in text and "1 of 2 cells" in text
+
+
+# --- the summary of a run ---
+
+
+def test_a_summary_counts_what_this_run_did(tmp_path):
+    logs = {
+        "completions/m/sweep_0_of_2": "cells: 3 computed, 1 reused\ntook 10.5 s\n",
+        "completions/m/sweep_1_of_2": "cells: 2 computed, 0 reused, 1 failed\ntook 20.0 s\n",
+        "logprobs/m/ratio": "cells: 0 computed, 4 reused\ntook 3.0 s\n",
+        "scorer_card": "took 1.0 s\n",
+        "figure/ratio": "Traceback\n",
+        "completions/m/before": "cells: 9 computed, 9 reused\ntook 99.0 s\n",
+    }
+    for name, text in logs.items():
+        path = tmp_path / "logs" / f"{name}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    os.utime(tmp_path / "logs/completions/m/before.log", (0, 0))
+    (tmp_path / "figures").mkdir()
+    for name, at in (("old", 0), ("new", time.time())):
+        (tmp_path / f"figures/{name}.png").touch()
+        os.utime(tmp_path / f"figures/{name}.png", (at, at))
+    assert summary(tmp_path, time.time() - 60).splitlines() == [
+        "cells: 5 computed, 5 reused, 1 failed",
+        "time of jobs, added up by stage: completions 30 s (2 jobs), logprobs 3 s, scorer_card 1 s",
+        f"figures: 1 in {tmp_path / 'figures'}/",
+    ]
+
+
+def test_a_run_that_did_nothing_has_nothing_to_say(tmp_path):
+    assert summary(tmp_path, time.time()) == ""

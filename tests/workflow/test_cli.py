@@ -1,0 +1,170 @@
+"""The command line in a finished workspace."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from actadd.base.files import read_json
+from actadd.cli import plan as planning
+from actadd.cli.project import configured
+from actadd.pipeline.graph import Graph
+from builders import tiny
+from builders.commands import TRIAL, actadd, plan_rows, printed_rows
+
+
+@pytest.fixture
+def here(space, monkeypatch):
+    """A finished workspace, and we are in it."""
+    monkeypatch.chdir(space.folder)
+    return space
+
+
+@pytest.mark.workflow
+def test_it_draws_what_the_workflow_draws(here):
+    table = pd.read_parquet("results/completions/tiny/sweep.parquet")
+    prompt = table["prompt"].iloc[0]
+    given = ["--model", "tiny", *TRIAL, "--coefficient", "2", "--tokens", "5", prompt]
+    printed = actadd("try", *given)
+    rows = table[table["prompt"] == prompt]
+    steered = rows[(rows["layer"] == 1) & (rows["coefficient"] == 2)]
+    unsteered = rows[rows["method"] == "unsteered"]
+    for name, own in (("unsteered", unsteered), ("steered", steered)):
+        for sample, text in zip(own["sample"], own["completion"], strict=True):
+            line = f"{prompt}{text}".replace("\n", "\\n")
+            assert f"{name} {sample + 1}\t{line}\n" in printed
+
+
+@pytest.mark.workflow
+def test_vectors_are_listed_with_their_norms(here):
+    rows = printed_rows(actadd("vectors"))
+    assert [row["vector"] for row in rows] == ["calm", "love-hate", "random"]
+    norms = pd.read_csv("results/vectors/tiny/calm/norms.csv")
+    largest = norms.groupby("layer")["ratio"].max()
+    assert rows[0] == {
+        "model": "tiny",
+        "vector": "calm",
+        "kind": "pair",
+        "layers": str(tiny.LAYERS),
+        "positions": str(norms["position"].max() + 1),
+        "norm / stream's": f"{largest.min():.2g} to {largest.max():.2g}",
+        "prompts": "'Calm' - 'Anger'",
+    }
+    assert rows[2]["prompts"] == "like love-hate, seed 0"
+
+
+@pytest.mark.workflow
+def test_after_a_run_nothing_is_to_compute(here):
+    rows = plan_rows()
+    assert {name: row["cells"] for name, row in rows.items()} == {
+        "sweep": "5",
+        "chosen": "3",
+        "ratio": "3",
+    }
+    for row in rows.values():
+        assert row["in store"] == row["cells"] and row["to compute"] == "0"
+        assert row["passes"] == row["tokens"] == "0" and row["time"] == "0 s"
+
+
+@pytest.mark.workflow
+def test_a_plan_tells_the_cells_that_a_change_asks_for(here):
+    settings = tiny.config()
+    changed = settings["experiments"]["ratio"]["conditions"]["actadd"]["additions"][0]
+    changed["coefficient"] = [1, 2, 3, -1]
+    settings["experiments"]["sweep"]["samples"] = 3
+    here.configure(settings)
+    rows = plan_rows()
+    assert (rows["ratio"]["in store"], rows["ratio"]["to compute"]) == ("3", "2")
+    # 4 texts on both new conditions, each read once.
+    texts = pd.read_parquet("results/logprobs/tiny/ratio.parquet")
+    once = texts[texts["method"] == "unsteered"].groupby("text_id")["token_index"].max() + 1
+    assert rows["ratio"]["tokens"] == f"{2 * once.sum():,}"
+    # 2 prompts, 3 samples and 5 tokens a cell; what is read comes on top.
+    assert (rows["sweep"]["in store"], rows["sweep"]["to compute"]) == ("0", "5")
+    drawn = 5 * 2 * 3 * 5
+    assert drawn < int(rows["sweep"]["tokens"]) < 3 * drawn
+    assert rows["sweep"]["time"] == "?"
+    # The choice is made on the sweep, so what it leads to is not known yet.
+    assert rows["chosen"]["in store"] == "?" and rows["chosen"]["to compute"] == "<= 3"
+    assert "results/choices/tiny/chosen.json will be made again: chosen on" in actadd("plan")
+
+
+@pytest.mark.workflow
+def test_time_comes_from_what_this_machine_has_shown(here):
+    settings = tiny.config()
+    settings["experiments"]["sweep"]["samples"] = 3
+    here.configure(settings)
+    assert plan_rows("--calibrate")["sweep"]["time"].endswith(" s")
+    file = here.folder / "results/benchmark/rates.json"
+    [rate] = read_json(file)["rates"]
+    assert rate["model"] == "tiny" and rate["batch_rows"] == 4
+    assert rate["drawn"] > 0 and rate["read"] > 0
+    # It is kept for later plans, of this machine and of nothing else.
+    assert plan_rows()["sweep"]["time"] != "?"
+    file.write_text(file.read_text().replace('"cores": ', '"cores": 9'))
+    assert plan_rows()["sweep"]["time"] == "?"
+
+
+@pytest.mark.workflow
+def test_the_time_of_a_judge_is_that_of_reading_what_it_has_not_read(here):
+    settings = tiny.config()
+    settings["experiments"]["sweep"]["scorers"] = ["distinct", "fluency"]
+
+    def forecast():
+        here.configure(settings)
+        plan = Graph(configured([]), Path.cwd())
+        conditions = planning.rate_conditions("tiny", plan.cells("tiny", "sweep").slice)
+        # A second for each token that is read.
+        return planning.forecast(plan, "tiny", "sweep", [{**conditions, "drawn": 1e9, "read": 1}])
+
+    drawn = 5 * 2 * 2 * 5
+    result = forecast()
+    assert result.missing == 0 and drawn < result.seconds < 5 * drawn
+    here.run("--", "results/scores/tiny/sweep/fluency.parquet")
+    assert forecast().seconds == 0
+    settings["experiments"]["sweep"]["samples"] = 3
+    result = forecast()
+    assert result.missing == 5 and result.work.judged > 5 * 2 * 3 * 5
+    assert result.seconds == pytest.approx(result.work.read + result.work.judged)
+
+
+@pytest.mark.workflow
+def test_what_tables_and_config_use_is_kept_and_the_rest_removed(here):
+    store = here.folder / "results/store"
+    used = set(store.rglob("*.parquet"))
+    stale = store / "ab" / f"{'ab' * 32}.parquet"
+    stale.parent.mkdir(exist_ok=True)
+    stale.write_bytes(b"x" * 2000)
+    failed = stale.with_name(f"{'ab' * 32}.failed.json")
+    failed.write_text("{}")
+    assert f"{len(used) + 1} cells" in actadd("store")
+    printed = actadd("store", "--prune", "--dry-run")
+    assert stale.exists() and str(stale.relative_to(here.folder)) in printed
+    assert "2 files with 2.0 kB would be removed" in printed
+    printed = actadd("store", "--prune")
+    assert "2 files with 2.0 kB removed" in printed
+    assert set(store.rglob("*.parquet")) == used and not failed.exists()
+
+
+@pytest.mark.workflow
+def test_cells_without_a_table_are_kept_for_the_config_and_go_with_it(here):
+    """A killed run has finished cells that no table holds yet."""
+    store = here.folder / "results/store"
+    used = set(store.rglob("*.parquet"))
+    for folder in ("completions", "logprobs", "scores"):
+        for path in (here.folder / "results" / folder).rglob("ratio.parquet"):
+            path.unlink()
+    actadd("store", "--prune")
+    assert set(store.rglob("*.parquet")) == used
+    settings = tiny.config()
+    del settings["experiments"]["ratio"], settings["figures"]["ratio"]
+    here.configure(settings)
+    assert "3 files" in actadd("store", "--prune")
+    assert len(set(store.rglob("*.parquet"))) == len(used) - 3
+
+
+@pytest.mark.workflow
+def test_nothing_is_pruned_while_the_workflow_runs(here):
+    (here.folder / ".snakemake/locks").mkdir(exist_ok=True)
+    (here.folder / ".snakemake/locks/0.input.lock").touch()
+    assert "the workflow is running here" in actadd("store", "--prune", code=1)

@@ -1,0 +1,275 @@
+"""The graph: Snakemake's own is the same, and content decides what is outdated."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actadd.base.files import read_json
+from actadd.config.checks import checked
+from actadd.config.files import load
+from actadd.pipeline.freshness import LONG_AGO, Freshness
+from actadd.pipeline.graph import Graph
+from actadd.pipeline.job import outputs
+from builders import tiny
+
+TERMS = "licences_accepted=[opt-6-7b,llama-3-8b,llama-13b]"
+
+
+def graph(folder: Path) -> Graph:
+    """The graph of a workspace's own config."""
+    return Graph(checked(load([folder / "config.yaml"]), folder), folder)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+# --- the same graph as Snakemake's ----------------------------------------------------------------
+
+
+def snakemakes(folder: Path, target: str, *arguments: str) -> dict[str, tuple[str, set[str]]]:
+    """Output -> (rule, inputs) of the jobs behind a target, as Snakemake lists them."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--detailed-summary"]
+    done = subprocess.run(
+        [*command, *arguments, "--", target], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = csv.DictReader(done.stdout.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    return {row["output_file"]: (row["rule"], set(row["input-file(s)"].split(","))) for row in rows}
+
+
+def ours(stated: Graph, target: str) -> dict[str, tuple[str, set[str]]]:
+    jobs = [*stated.target(target), stated.complete(target)]
+    return {
+        path: (job.rule, {job.file, *(f.path for files in job.inputs.values() for f in files)})
+        for job in jobs
+        for paths in job.outputs.values()
+        for path in paths
+    }
+
+
+@pytest.mark.workflow
+def test_snakemakes_graph_is_ours(finished):
+    for target in ("all", "explorer", "fig_ratio"):
+        assert snakemakes(finished.folder, target) == ours(graph(finished.folder), target)
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("target", "overlay", "settings"), [("all", [], []), ("paper", ["paper"], [TERMS])]
+)
+def test_snakemakes_graph_of_our_configs_is_ours(tmp_path, target, overlay, settings):
+    for name in ("Snakefile", "config.yaml", "environment.yml"):
+        shutil.copy2(tiny.ROOT / name, tmp_path / name)
+    for name in ("workflow", "config"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(tiny.ROOT / name, tmp_path / name, ignore=ignored)
+    files = [tmp_path / "config/paper_small.yaml", tmp_path / "config.yaml"]
+    files += [tmp_path / f"config/{name}.yaml" for name in overlay]
+    config = load(files)
+    if settings:
+        config["licences_accepted"] = TERMS.split("[")[1].strip("]").split(",")
+    given = [f"--configfile=config/{name}.yaml" for name in overlay]
+    given += ["--config", *settings] if settings else []
+    stated = ours(Graph(checked(config, tmp_path), tmp_path), target)
+    assert len(stated) > 100
+    assert snakemakes(tmp_path, target, *given) == stated
+
+
+# --- what is outdated, in the library -------------------------------------------------------------
+
+
+def states(folder: Path, monkeypatch) -> dict[str, str]:
+    """Job -> why it is outdated, of those behind the default target that are."""
+    monkeypatch.chdir(folder)
+    stated = graph(folder)
+    jobs = stated.target("all")
+    fresh = Freshness(lambda: jobs)
+    return {job.name: state for job in jobs if (state := fresh.state(job).outdated)}
+
+
+def test_every_output_that_is_gone_or_changed_makes_its_job_outdated_and_no_other(
+    space, monkeypatch
+):
+    assert states(space.folder, monkeypatch) == {}
+    for job in graph(space.folder).target("all"):
+        for path in map(Path, outputs_of(job)):
+            file = next(file for file in files(path) if not file.is_symlink())
+            content = file.read_bytes()
+            file.unlink()
+            assert list(states(space.folder, monkeypatch)) == [job.name], file
+            file.write_bytes(content)
+            flip(file)
+            assert list(states(space.folder, monkeypatch)) == [job.name], file
+            file.write_bytes(content)
+    assert states(space.folder, monkeypatch) == {}
+
+
+def outputs_of(job) -> list[str]:
+    """A job's outputs; of a folder of links to the user's files, only the record."""
+    named = [path for paths in job.outputs.values() for path in paths]
+    return [path for path in named if job.stage != "fetch" or path == job.record]
+
+
+def files(path: Path) -> list[Path]:
+    return sorted(path.rglob("[a-z]*")) if path.is_dir() else [path]
+
+
+def test_the_reason_is_a_few_words(space, monkeypatch):
+    settings = tiny.config()
+    settings["vectors"]["calm"]["positive"] = "Quiet"
+    settings["figures"]["ratio"]["title"] = "Other"
+    space.configure(settings)
+    assert states(space.folder, monkeypatch) == {
+        "activations/tiny/calm": "contrast.positive",
+        "vectors/tiny/calm": "vector.positive, above: activations",
+        "logprobs/tiny/ratio": "above: vectors",
+        "summary/tiny/ratio": "above: logprobs",
+        "figure/ratio": "title, above: summary",
+    }
+
+
+def test_another_version_of_a_package_is_a_reason(space, monkeypatch):
+    from actadd.pipeline import job
+
+    real = dict(job.versions())
+    monkeypatch.setattr(job, "versions", lambda: real | {"matplotlib": "0.1"})
+    found = states(space.folder, monkeypatch)
+    assert set(found) == {"figure/sweep", "figure/ratio"}
+    assert found["figure/ratio"] == f"matplotlib {real['matplotlib']} -> 0.1"
+
+
+def test_what_a_job_read_is_compared_with_what_stands_there_now(space, monkeypatch):
+    """As after a killed run that made another table by the same job, such as of times."""
+    record = space.folder / "results/summaries/tiny/ratio.provenance.json"
+    from actadd.store.provenance import sealed
+
+    content = read_json(record)
+    content["inputs"] = dict.fromkeys(content["inputs"], "0" * 64)
+    record.write_text(sealed(content))
+    assert states(space.folder, monkeypatch) == {"summary/tiny/ratio": "above: logprobs/tiny/ratio"}
+
+
+def test_cells_that_failed_make_all_below_outdated(space, monkeypatch):
+    note = space.folder / "results/failures/logprobs/tiny/ratio.json"
+    note.parent.mkdir(parents=True)
+    note.write_text('{"failed": {"a": "why"}}')
+    assert states(space.folder, monkeypatch) == {
+        "logprobs/tiny/ratio": "1 cells failed",
+        "summary/tiny/ratio": "cells failed above",
+        "figure/ratio": "cells failed above",
+    }
+
+
+def test_the_file_of_a_job_is_written_only_when_it_says_something_new(space, monkeypatch):
+    monkeypatch.chdir(space.folder)
+    jobs = graph(space.folder).target("all")
+    [job] = [job for job in jobs if job.name == "figure/ratio"]
+    path = Path(job.file)
+
+    def written() -> bytes:
+        Freshness(lambda: jobs).write(job)
+        return path.read_bytes()
+
+    before = written()
+    assert path.stat().st_mtime == LONG_AGO and read_json(path)["job"] == job.digest
+    png = Path("results/figures/ratio.png")
+    # An output from the future, as of a machine whose clock goes wrong.
+    os.utime(png, (2e9, 2e9))
+    assert written() == before and path.stat().st_mtime == LONG_AGO
+    flip(png)
+    os.utime(png, (2e9, 2e9))
+    changed = written()
+    assert path.stat().st_mtime > 2e9 and changed != before
+    assert read_json(path)["because"] == "ratio.png was changed"
+    assert written() == changed
+
+
+# --- what is outdated, in the workflow ------------------------------------------------------------
+
+
+@pytest.mark.workflow
+def test_one_deleted_output_of_every_job_is_made_again(space):
+    before = space.outputs()
+    names = [
+        "activations/tiny/calm/layer_00.safetensors",
+        "vectors/tiny/random/layer_02.safetensors",
+    ]
+    names += ["summaries/tiny/sweep.csv", "tables/scorer_card.md", "figures/ratio.svg"]
+    names += ["datasets/texts.provenance.json", "complete/all.provenance.json"]
+    for name in names:
+        (space.folder / "results" / name).unlink()
+    planned = space.planned()
+    assert {"activations_tiny", "vectors_tiny", "summary", "figure", "scorer_card"} <= set(planned)
+    # They come out the same, so nothing else is made.
+    assert not {"completions", "logprobs", "scores", "model"} & set(planned)
+    space.run()
+    assert space.outputs() == before and space.planned() == {}
+
+
+@pytest.mark.workflow
+def test_without_snakemakes_records_a_changed_config_is_noticed(space):
+    shutil.rmtree(space.folder / ".snakemake")
+    assert space.planned() == {}
+    settings = tiny.config()
+    settings["vectors"]["calm"]["positive"] = "Quiet"
+    space.configure(settings)
+    chain = ("activations_tiny", "vectors_tiny", "logprobs", "summary", "figure")
+    assert space.planned() == dict.fromkeys(chain, 1)
+
+
+@pytest.mark.workflow
+def test_older_weights_put_in_place_are_noticed_and_a_readme_is_not(space):
+    (space.folder / "tiny-model/README.md").write_text("about")
+    assert space.planned() == {}
+    (space.folder / "tiny-model/README.md").write_text("more about")
+    assert space.planned() == {}
+    weights = space.folder / "tiny-model/model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 1
+    weights.write_bytes(bytes(content))
+    os.utime(weights, (1, 1))
+    assert {"fetch", "model", "completions", "logprobs"} <= set(space.planned())
+
+
+@pytest.mark.workflow
+def test_moved_and_copied_without_times_there_is_nothing_to_do(space, tmp_path):
+    moved = tiny.Workspace(tmp_path / "moved")
+    space.folder.rename(moved.folder)
+    assert moved.planned() == {}
+    copied = tmp_path / "copied"
+    shutil.copytree(moved.folder, copied, symlinks=True, copy_function=shutil.copyfile)
+    assert tiny.Workspace(copied).planned() == {}
+    # On another disk, with a link in its place.
+    (copied / "results").rename(tmp_path / "disk")
+    (copied / "results").symlink_to(tmp_path / "disk")
+    shutil.rmtree(moved.folder)
+    assert tiny.Workspace(copied).planned() == {}
+
+
+@pytest.mark.workflow
+def test_a_job_that_comes_out_the_same_lets_those_below_wait_but_not_if_one_is_outdated(space):
+    flip(space.folder / "results/vectors/tiny/calm/norms.csv")
+    assert space.planned() == {"vectors_tiny": 1}
+    settings = tiny.config()
+    settings["figures"]["ratio"]["title"] = "Other"
+    space.configure(settings)
+    # The figure is found by way of what lies between.
+    expected = {"vectors_tiny": 1, "logprobs": 1, "summary": 1, "figure": 1}
+    assert space.planned() == expected
+    assert space.planned("--", "results/figures/ratio.png") == expected
+
+
+def test_outputs_of_jobs_are_all_there_are(space, monkeypatch):
+    monkeypatch.chdir(space.folder)
+    named = set(outputs(graph(space.folder).target("all")))
+    for path in space.outputs():
+        parents = {str(parent) for parent in Path(path).parents}
+        assert path in named or named & parents or "/complete/" in path, path

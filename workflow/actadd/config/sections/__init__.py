@@ -1,0 +1,1 @@
+"""Sections of the config: their keys as dataclasses of options, and checks of their entries."""

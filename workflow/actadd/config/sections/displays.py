@@ -1,0 +1,28 @@
+"""Sections `figures` and `tables`: what is made from the experiments' tables."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from actadd.config.kinds import Family, declarations
+from actadd.config.sections.experiments import metric_problems
+from actadd.config.sections.rules import Problem
+from actadd.results.displays import needs
+from actadd.results.displays.kinds import FIGURES, TABLES
+
+Figure = Annotated[Any, Family("kind", declarations(FIGURES), "What is drawn.")]
+Table = Annotated[Any, Family("kind", declarations(TABLES), "What is tabulated.")]
+
+
+def problems(config: dict[str, Any]) -> Iterator[Problem]:
+    for section in ("figures", "tables"):
+        for name, entry in config[section].items():
+            key = f"{section}.{name}"
+            for problem in needs.problems(section, key, entry, config):
+                place, _, sentence = problem.partition(": ")
+                yield place, sentence
+            experiment = config["experiments"].get(entry.get("experiment"), {})
+            if experiment.get("measure") == "completions":
+                used = experiment.get("scorers", [])
+                for metric in entry.get("metrics", []):
+                    column = metric.partition("@")[0]
+                    yield from metric_problems(config, f"{key}.metrics", column, used)

@@ -1,0 +1,223 @@
+"""Section `experiments`: conditions on prompts, and what is measured."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from actadd.base.kinds import Rule, option
+from actadd.config.sections import conditions, datasets
+from actadd.config.sections.conditions import Condition
+from actadd.config.sections.rules import (
+    MODELS,
+    Filled,
+    ModelName,
+    Name,
+    Problem,
+    known,
+)
+from actadd.measure.conditions import at_depth, grid_size
+from actadd.scorers.kinds import metrics
+
+MOST_CELLS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompts:
+    dataset: str = option("Dataset with the prompts or texts.", section="datasets")
+    split: str = option("Only the rows of this split.", "all")
+    group: list[str] | None = option("Only the rows of these groups.", None, min_length=1)
+    limit: int | None = option("Only the first so many rows.", None, minimum=1)
+    each_group: bool | None = option("The limit counts for each group.", None)
+    targets: Literal["first_token", "single_token"] | None = option(
+        "Which target tokens are scored. first_token: the first one (as if not given); "
+        "single_token: texts with a longer target are left out, and counted in the job's log.",
+        None,
+    )
+    first_tokens: int | None = option(
+        "Cut each text after so many of the model's own tokens, BOS included.", None, minimum=2
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    temperature: float = option(
+        "Logits are divided by it; 0 takes the likeliest token, whatever the other two say.",
+        1,
+        minimum=0,
+    )
+    top_p: float = option(
+        "A token is left out if likelier ones hold more than this share of probability.",
+        0.3,
+        minimum=0,
+        maximum=1,
+    )
+    frequency_penalty: float = option(
+        "Subtracted from a token's logit for each time that it stands in the text so far.", 1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cap:
+    metric: str = option("scorer.metric that must stay low.")
+    factor: float = option(
+        "Its highest mean allowed, over the unsteered one's.", exclusive_minimum=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    experiment: str = option("The sweep to choose on, with other prompts.", section="experiments")
+    condition: str = option("Its condition with the one addition to choose a setting of.")
+    metric: str = option("scorer.metric whose mean decides.")
+    direction: Literal["max", "min"] = option("Which mean is the best.", "max")
+    cap: Cap | None = option(
+        "Leaves out settings at which another metric's mean is too high.", None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    title: str = option("What the explorer calls it.", min_length=1)
+    measure: Literal["completions", "logprobs", "divergence"] = option(
+        "completions are drawn and scored; logprobs and divergence are of given texts."
+    )
+    models: list[ModelName] | None = option(MODELS, None, min_length=1, unique=True)
+    prompts: Prompts = option("The rows of a dataset that are prompts, or texts to read.")
+    allow_overlap: bool | None = option(
+        "Run it although prompts are among what one of its scorers is fitted on; it is counted all "
+        "the same.",
+        None,
+    )
+    samples: int = option("Completions of each prompt.", 1, minimum=1, maximum=100_000)
+    max_new_tokens: int = option(
+        "Tokens that a completion may have.", 40, minimum=1, maximum=100_000
+    )
+    ranks: list[Annotated[int, Rule(minimum=1)]] = option(
+        "The Ks of precision at K, for texts with targets.", [1, 10], min_length=1, unique=True
+    )
+    mask: bool | None = option(
+        "Leave out predictions at positions that a condition changed directly; true if not given "
+        "(measure logprobs).",
+        None,
+    )
+    watch: list[Filled] | None = option(
+        "Texts of single tokens whose probability is followed (measure divergence).", None
+    )
+    sampling: Sampling = option("How the tokens of completions are drawn.", {})
+    shards: int = option(
+        "Jobs among which the cells of one model are shared out, for a cluster.",
+        1,
+        minimum=1,
+        maximum=999,
+    )
+    choices: dict[Name, Choice] | None = option(
+        "Rules by which layer and coefficient are chosen on another experiment.", None
+    )
+    conditions: dict[Name, Condition] = option(
+        "What is compared, each a method with its settings.", min_length=1
+    )
+    scorers: list[Annotated[str, Rule(section="scorers")]] | None = option(
+        "Scorers of the completions.", None, unique=True
+    )
+
+
+def problems(config: dict[str, Any]) -> Iterator[Problem]:
+    for name, entry in config["experiments"].items():
+        yield from _experiment(config, f"experiments.{name}", name, entry)
+
+
+def _experiment(
+    config: dict[str, Any], key: str, name: str, entry: dict[str, Any]
+) -> Iterator[Problem]:
+    prompts, measure = entry["prompts"], entry["measure"]
+    yield from _grid(config, key, name, entry)
+    if "watch" in entry and measure != "divergence":
+        yield f"{key}.watch", "only measure divergence follows tokens; remove the key"
+    if measure != "logprobs":
+        for place, part in ((f"{key}.prompts.targets", prompts), (f"{key}.mask", entry)):
+            if place.rpartition(".")[2] in part:
+                yield place, "only measure logprobs scores given tokens; remove the key"
+    yield from datasets.split(config, f"{key}.prompts", prompts["dataset"], prompts["split"])
+    if measure != "completions" and entry.get("scorers"):
+        yield f"{key}.scorers", f"{measure} has no completions to score; remove the key"
+    for choice, rule in entry.get("choices", {}).items():
+        yield from _choice(config, f"{key}.choices.{choice}", entry, rule)
+    methods = {name: condition["method"] for name, condition in entry["conditions"].items()}
+    unsteered = [name for name, method in methods.items() if method == "unsteered"]
+    if len(unsteered) > 1:
+        yield (
+            f"{key}.conditions",
+            f"{', '.join(unsteered)} are the same unsteered condition; keep one",
+        )
+    if measure == "logprobs" and not unsteered:
+        yield f"{key}.conditions", "ratios need an unsteered condition; add one"
+    for condition, details in entry["conditions"].items():
+        yield from conditions.problems(config, f"{key}.conditions.{condition}", entry, details)
+
+
+def _grid(config: dict[str, Any], key: str, name: str, entry: dict[str, Any]) -> Iterator[Problem]:
+    cells = config["budget"].get(name, {}).get("cells")
+    most = cells or MOST_CELLS
+    for model in entry["models"]:
+        count = grid_size(at_depth(entry["conditions"], config["models"][model]["layers"]))
+        if count > most:
+            yield (
+                f"budget.{name}.cells" if cells else f"{key}.conditions",
+                f"the grid has {count} cells on {model}, more than {most}; sweep fewer values",
+            )
+
+
+def _choice(
+    config: dict[str, Any], key: str, entry: dict[str, Any], rule: dict[str, Any]
+) -> Iterator[Problem]:
+    other, prompts = rule["experiment"], entry["prompts"]
+    sweep = config["experiments"][other]
+    if sweep.get("choices"):
+        yield f"{key}.experiment", f"{other} makes choices itself; name a sweep"
+    yield from known(f"{key}.condition", rule["condition"], sweep["conditions"], "condition")
+    if not set(entry["models"]) <= set(sweep["models"]):
+        missing = ", ".join(sorted(set(entry["models"]) - set(sweep["models"])))
+        yield f"{key}.experiment", f"{other} is not run on {missing}; add it there"
+    additions = sweep["conditions"][rule["condition"]].get("additions", [])
+    if len(additions) != 1:
+        yield (
+            f"{key}.condition",
+            f"{rule['condition']!r} needs exactly one addition to choose; name another condition",
+        )
+    for field in ("position", "dimensions"):
+        if isinstance(additions[0].get(field), list):
+            yield (
+                f"{key}.condition",
+                f"{field} is swept, but only layer and coefficient chosen; write one {field}",
+            )
+    swept = sweep["prompts"]
+    if swept["dataset"] == prompts["dataset"] and datasets.overlap(
+        swept["split"], prompts["split"]
+    ):
+        yield (
+            f"{key}.experiment",
+            f"{other} uses the same prompts as this experiment; choose on another split than the "
+            "one reported",
+        )
+    methods = {condition["method"] for condition in sweep["conditions"].values()}
+    if rule.get("cap") and "unsteered" not in methods:
+        yield f"{key}.cap", f"{other} has no unsteered condition to compare with; add one"
+    for metric in (rule["metric"], *([rule["cap"]["metric"]] if rule.get("cap") else [])):
+        yield from metric_problems(config, key, metric, sweep.get("scorers", []))
+
+
+def metric_problems(
+    config: dict[str, Any], key: str, metric: str, used: list[str]
+) -> Iterator[Problem]:
+    """A metric is scorer.column; the scorer must be used and have that column."""
+    scorer, _, column = metric.partition(".")
+    if scorer not in used:
+        yield (
+            key,
+            f"{metric!r} is not scored there; write scorer.metric with one of "
+            f"{', '.join(used) or 'none'}, or add the scorer",
+        )
+    columns = metrics(config["scorers"][scorer])
+    if column not in columns:
+        names = ", ".join(f"{scorer}.{name}" for name in columns)
+        yield key, f"there is no metric {metric!r}; write one of {names}"

@@ -1,0 +1,99 @@
+"""Section `vectors`: steering vectors."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from actadd.base.errors import UserError
+from actadd.base.kinds import build
+from actadd.config.kinds import Family, declarations
+from actadd.config.sections.rules import Problem, listed
+from actadd.measure.conditions import at_depth
+from actadd.vectors.kinds import VECTOR_KINDS
+
+Vector = Annotated[Any, Family("kind", declarations(VECTOR_KINDS), "What the vector is made from.")]
+
+
+def problems(config: dict[str, Any]) -> Iterator[Problem]:
+    for name, entry in config["vectors"].items():
+        key, kind = f"vectors.{name}", VECTOR_KINDS[entry["kind"]]
+        options: Any = build(kind.options, entry)
+        if hasattr(options, "problems"):
+            yield from options.problems(key)
+        if kind.borrows:
+            other = entry[kind.borrows]
+            lender = config["vectors"][other]["kind"]
+            if lender not in kind.lenders:
+                lenders = " or ".join(kind.lenders)
+                yield f"{key}.{kind.borrows}", f"{other!r} is a {lender} vector; name a {lenders}"
+
+
+def file_problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
+    """Vectors read from files need the layers at which they are used, and rows to align."""
+    for name, entry in config["vectors"].items():
+        if entry["kind"] == "file":
+            yield from _file_problems(config, f"vectors.{name}", name, root)
+
+
+def _file_problems(config: dict[str, Any], key: str, name: str, root: Path) -> Iterator[Problem]:
+    # Only here, since it takes a moment.
+    from actadd.vectors.file_formats import load_vectors
+
+    entry = config["vectors"][name]
+    if not (root / entry["file"]).is_file():
+        yield f"{key}.file", f"{entry['file']} does not exist; write the path of a file"
+    try:
+        vectors = load_vectors(root / entry["file"], entry.get("format"))
+    except UserError as error:
+        yield f"{key}.file", str(error)
+    for place, model, addition in _additions_of(config, name):
+        used = [addition.get(field, []) for field in ("layer", "source_layer")]
+        if "choice" in addition:
+            used.append(_chosen_layers(config, place.split(".")[1], model, addition))
+        for layer in sorted({layer for part in used for layer in listed(part)}):
+            if layer not in vectors.rows:
+                layers = ", ".join(map(str, vectors.layers))
+                yield (
+                    place,
+                    f"on {model} it is layer {layer}, and {entry['file']} holds layer {layers}, "
+                    "counted by block inputs; write one of these",
+                )
+        positions = listed(addition.get("position", []))
+        if "all" in positions and vectors.positions > 1:
+            yield f"{place}.position", f"all needs one row, {entry['file']} has {vectors.positions}"
+        if not positions and vectors.positions == 1:
+            yield place, f"{entry['file']} holds one row; write position: back or all"
+    for lens, reading in config["lenses"].items():
+        for model in reading["models"] if name in reading["vectors"] else []:
+            depth = config["models"][model]["layers"]
+            if not vectors.rows.keys() >= set(range(depth)):
+                yield (
+                    f"lenses.{lens}.vectors",
+                    f"a lens reads all {depth} layers of {model}, but {entry['file']} does not "
+                    f"hold them all; remove {name!r}",
+                )
+
+
+def _chosen_layers(
+    config: dict[str, Any], experiment: str, model: str, addition: dict[str, Any]
+) -> list[int]:
+    """Layers of which a choice may set one, for an addition that does not name its own."""
+    rule = config["experiments"][experiment]["choices"][addition["choice"]]
+    sweep = config["experiments"][rule["experiment"]]["conditions"]
+    [swept] = at_depth(sweep, config["models"][model]["layers"])[rule["condition"]]["additions"]
+    source = "source_layer" if "source_layer" in swept else "layer"
+    fields = set() if "source_layer" in addition else {source}
+    fields |= {"layer"} if addition.get("match_norm") else set()
+    return [layer for field in fields for layer in listed(swept[field])]
+
+
+def _additions_of(config: dict[str, Any], vector: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(key, model, addition with its layers there) of a vector's additions."""
+    for experiment, entry in config["experiments"].items():
+        for model in entry["models"]:
+            conditions = at_depth(entry["conditions"], config["models"][model]["layers"])
+            for condition, details in conditions.items():
+                for index, addition in enumerate(details.get("additions", [])):
+                    if addition["vector"] == vector:
+                        key = f"experiments.{experiment}.conditions.{condition}.additions.{index}"
+                        yield key, model, addition

@@ -1,0 +1,179 @@
+"""What is done to the residual stream of a batch, planned in absolute columns of its padding."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from actadd.base.errors import UserError
+from actadd.engine.operations import OPERATIONS, Operation
+from actadd.engine.placement import Phase, Position, aligned
+
+
+@dataclass(frozen=True, eq=False)
+class Addition:
+    """A steering vector to be added to the residual stream (Algorithm 1: c, h_A and l).
+
+    vector: float [positions, d_model] of any dtype and device; row i belongs to the i-th aligned
+        prompt position, counted from BOS.
+    layer: block whose input is changed, 0-indexed.
+    coefficient: factor of the vector; of another operation, its strength.
+    position: where the rows are aligned in a prompt, see `placement.aligned`.
+    dimensions: only the first so many entries of d_model are used; None means all of them.
+    phase: "prefill" as in the paper, or "every_step", which also adds the vector's last row to
+        every token that is generated (a control: it shows what re-adding breaks).
+    operation: what the vector does to the stream, by its name or as a decorated function of your
+        own; "add" adds it.
+    options: further options of the operation.
+    Raises TypeError if vector is no tensor, ValueError if it has not two axes, UserError if there
+    is no such operation or option.
+
+    >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
+    >>> addition = Addition(vector, layer=1, coefficient=5)
+    >>> bool((addition.scaled() == 5 * vector).all())
+    True
+    """
+
+    vector: Tensor
+    layer: int
+    coefficient: float | None = None
+    position: Position = "front"
+    dimensions: int | None = None
+    phase: Phase = "prefill"
+    operation: str | Operation = "add"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.vector, Tensor):
+            kind = type(self.vector).__name__
+            raise TypeError(f"vector is a {kind}; write a torch.Tensor [positions, d_model]")
+        if self.vector.ndim != 2:
+            shape = tuple(self.vector.shape)
+            raise ValueError(f"vector has the shape {shape}; write [positions, d_model]")
+        self.settings()
+
+    @property
+    def kind(self) -> Operation:
+        """The operation. Raises UserError if there is none of that name."""
+        if isinstance(self.operation, Operation):
+            return self.operation
+        if self.operation not in OPERATIONS:
+            raise UserError(
+                f"operation {self.operation!r} is unknown; write one of {', '.join(OPERATIONS)}"
+            )
+        return OPERATIONS[self.operation]
+
+    def settings(self) -> Any:
+        """The operation's options, coefficient included. Raises UserError for an unknown one."""
+        known = [each.name for each in fields(self.kind.options)]
+        if unknown := sorted(self.options.keys() - known):
+            raise UserError(
+                f"the operation {self.kind.name} has no option {unknown[0]!r}; write one of "
+                f"{', '.join(known)}"
+            )
+        strength = {} if self.coefficient is None else {"coefficient": self.coefficient}
+        return self.kind.options(**strength, **self.options)
+
+    def rows(self) -> Tensor:
+        """The vector, zero beyond the first `dimensions`; [positions, d_model]."""
+        if self.dimensions is None:
+            return self.vector
+        rows = self.vector.clone()
+        rows[:, self.dimensions :] = 0
+        return rows
+
+    def scaled(self) -> Tensor:
+        """What `add` adds: coefficient * vector, zero beyond `dimensions`; [positions, d_model]."""
+        return self.kind(self.rows(), self.settings())
+
+
+class TraceEntry(NamedTuple):
+    """One change of the residual stream. `position` counts from the row's BOS.
+
+    norm: of the change, as it was added.
+    """
+
+    row: int
+    layer: int
+    position: int
+    step: int
+    norm: float
+
+
+@dataclass(eq=False)
+class Stage:
+    """One operation on any rows of a batch, at one layer.
+
+    cells: (row, column of the padded batch) -> what is used there, [d_model]: of an operation that
+    does not read the stream, what is added; else the vector's row. repeated: row -> the same at
+    each generated token.
+    """
+
+    kind: Operation
+    options: Any
+    cells: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    repeated: dict[int, Tensor] = field(default_factory=dict)
+
+    def pack(self) -> None:
+        """Make the cells tensors, which a pass picks from."""
+        self.rows = torch.tensor([row for row, _ in self.cells], dtype=torch.long)
+        self.columns = torch.tensor([column for _, column in self.cells], dtype=torch.long)
+        self.values = torch.stack(list(self.cells.values())) if self.cells else torch.empty(0)
+
+    def new_rows(self, stream: Tensor, values: Tensor) -> Tensor:
+        """The stream [n, d_model] after the operation; values: [n, d_model] on its device."""
+        wide = torch.promote_types(stream.dtype, torch.float32)
+        vectors = values.to(stream.device, wide)
+        changed = self.kind(stream.to(wide), vectors, self.options).to(stream)
+        # Without a direction there is nothing to do.
+        return torch.where(vectors.any(-1, keepdim=True), changed, stream)
+
+    def joins(self, kind: Operation, options: Any) -> bool:
+        """Whether an operation on another row can be done at once with this one."""
+        if not kind.reads_stream:
+            return not self.kind.reads_stream
+        return self.kind is kind and self.options == options
+
+
+def stages(
+    additions: Sequence[Sequence[Addition]], starts: Sequence[int], lengths: Sequence[int]
+) -> dict[int, list[Stage]]:
+    """Layer -> what is done there, in order.
+
+    additions: of each row, in the order in which they act. starts: columns of the rows' BOS.
+    lengths: tokens of the rows, in which vectors are aligned. What consecutive additions of a row
+    add at one position, if they do not read the stream, is summed.
+    Raises UserError if a vector is longer than its prompt.
+    """
+    planned: dict[int, list[Stage]] = {}
+    for row, row_additions in enumerate(additions):
+        # Layer -> the first stage in which the row's next operation may act.
+        following: dict[int, int] = {}
+        for addition in row_additions:
+            kind, options = addition.kind, addition.settings()
+            layer_stages = planned.setdefault(addition.layer, [])
+            first = following.get(addition.layer, 0)
+            index = first
+            while index < len(layer_stages) and not layer_stages[index].joins(kind, options):
+                index += 1
+            if index == len(layer_stages):
+                layer_stages.append(Stage(kind, options))
+            following[addition.layer] = index + kind.reads_stream
+            _place(layer_stages[index], addition, row, starts[row], lengths[row])
+    for layer_stages in planned.values():
+        for stage in layer_stages:
+            stage.pack()
+    return planned
+
+
+def _place(stage: Stage, addition: Addition, row: int, start: int, length: int) -> None:
+    values = addition.rows() if addition.kind.reads_stream else addition.scaled()
+    for index, position in enumerate(aligned(addition.position, len(values), length)):
+        key = (row, start + position)
+        value = values[0] if addition.position == "all" else values[index]
+        stage.cells[key] = stage.cells[key] + value if key in stage.cells else value
+    if addition.phase == "every_step":
+        last = values[-1]
+        stage.repeated[row] = stage.repeated[row] + last if row in stage.repeated else last

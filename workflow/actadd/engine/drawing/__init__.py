@@ -1,0 +1,1 @@
+"""Drawing tokens: settings and noise, the sampler, passes with a cache, generation."""

@@ -1,0 +1,92 @@
+"""Steered generation: one prefill of each context, then one cached decode step for each token."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from actadd.engine.additions import TraceEntry
+from actadd.engine.drawing.kv_cache import Reading
+from actadd.engine.drawing.sampler import next_tokens
+from actadd.engine.drawing.sampling import Sampling, draws
+from actadd.engine.steering import Additions, steer
+from actadd.engine.structure import input_device
+
+FINISHED, BROKEN = -1, -2
+GREEDY = Sampling(temperature=0)
+
+
+@torch.inference_mode()
+def generate(
+    model: nn.Module,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    *,
+    additions: Additions | None = None,
+    contrast: float | None = None,
+    sampling: Sampling = GREEDY,
+    uniforms: Tensor | None = None,
+    seed: int = 0,
+    max_new_tokens: int = 40,
+    stop_ids: Sequence[int] = (),
+    samples: int = 1,
+    use_cache: bool = True,
+    trace: list[TraceEntry] | None = None,
+) -> Tensor:
+    """`actadd.generate` without verification."""
+    device = input_device(model)
+    ids, mask = input_ids.to(device), attention_mask.to(device)
+    if uniforms is None:
+        drawing = len(ids) if contrast is None else len(ids) // 2
+        uniforms = _uniforms(
+            input_ids[:drawing], attention_mask[:drawing], samples, seed, max_new_tokens
+        )
+    uniforms = uniforms.to(device)
+    stops = torch.tensor(list(stop_ids), device=device, dtype=torch.long)
+    reading = Reading(model, ids.shape[1] + max_new_tokens - 1, use_cache)
+    drawn = len(uniforms)
+    ended = torch.zeros(drawn, dtype=torch.bool, device=device)
+    broken = torch.zeros_like(ended)
+    counts = None
+    written: list[Tensor] = []
+    with steer(model, additions, attention_mask, trace) if additions else nullcontext():
+        for step in range(max_new_tokens):
+            logits = reading.logits(ids, mask)
+            if step == 0 and samples > 1:
+                ids, mask, logits = (
+                    part.repeat_interleave(samples, dim=0) for part in (ids, mask, logits)
+                )
+                reading.repeat(len(input_ids), samples)
+            if logits.dtype != torch.float64:
+                logits = logits.float()
+            if contrast is not None:
+                own, other = logits[:drawn], logits[drawn:]
+                logits = own + contrast * (other - own)
+            # Not of a row that has ended: how long it still runs is up to the others.
+            broken |= ~ended & ~logits.amax(dim=-1).isfinite()
+            if counts is None:
+                counts = torch.zeros_like(logits)
+                counts.scatter_add_(1, ids[:drawn], mask[:drawn].to(counts))
+            tokens = next_tokens(logits, counts, uniforms[:, step], sampling)
+            written.append(tokens.masked_fill(ended, FINISHED).masked_fill(broken, BROKEN))
+            ended |= torch.isin(tokens, stops)
+            if bool((ended | broken).all()):
+                break
+            counts.scatter_add_(1, tokens[:, None], torch.ones_like(counts[:, :1]))
+            following = tokens if contrast is None else tokens.repeat(2)
+            ids = torch.cat([ids, following[:, None]], dim=1)
+            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+    return torch.stack(written, dim=1)
+
+
+def _uniforms(
+    contexts: Tensor, attention_mask: Tensor, samples: int, seed: int, steps: int
+) -> Tensor:
+    """Noise keyed by seed, context and sample index: it depends neither on steering nor batch."""
+    texts = [
+        str(row[mask.bool()].tolist()) for row, mask in zip(contexts, attention_mask, strict=True)
+    ]
+    noise = [draws(seed, text, sample, steps) for text in texts for sample in range(samples)]
+    return torch.from_numpy(np.stack(noise))

@@ -1,0 +1,165 @@
+"""Models made ready once: plain safetensors with a tokenizer and model.json."""
+
+from pathlib import Path
+from typing import Any
+
+from actadd.base.errors import UserError, named
+from actadd.base.files import digest, relative_link, whole_folder, write_json
+from actadd.models import own_tokenizer
+from actadd.models.configs import check_causal, readable, whole_config
+from actadd.models.folders import candidates, check_folder, weight_files
+from actadd.models.gguf_models import load_gguf
+from actadd.models.weights import check_whole, vocabulary
+from actadd.store.sums import sha256
+
+# What is linked of a checkpoint beside its weights: text.
+LINKED = (".json", ".txt", ".jinja", ".model")
+# What a checkpoint may bring along to be run, if `trust_remote_code` allows it.
+CODE = ".py"
+
+
+def prepare(spec: dict[str, Any], source: Path, target: Path) -> dict[str, Any]:
+    """Makes the folder `target` a checkpoint that loads without any of the source's peculiarities.
+
+    spec: name, format (transformers, gguf or llama2c), layers, parameters (None if nobody has
+    said), bos, pad and, if they are given, stop, chat_template, chat_variables and chat_date;
+    trust_remote_code: whether the checkpoint's own Python files come along, default no.
+    target gets the weights as safetensors, tokenizer.json, and model.json: ids of the special
+    tokens, depth, width and a digest of the weights. Returns those facts.
+    Raises UserError if the depth, the number of parameters or a token is not as the config says.
+    """
+    with whole_folder(target) as folder:
+        make = {"transformers": _link, "gguf": _from_gguf, "llama2c": _from_llama2c}
+        make[spec["format"]](spec, source, folder)
+        facts, tokenizer = _facts(spec, source, folder)
+        write_json(folder / "model.json", facts)
+        if tokenizer is not None:
+            own_tokenizer.check(spec, folder, tokenizer)
+    return facts
+
+
+def _link(spec: dict[str, Any], source: Path, folder: Path) -> None:
+    """A checkpoint that is already in Hugging Face form: links, not copies."""
+    trusted = spec.get("trust_remote_code", False)
+    check_folder(source, f"models.{spec['name']}")
+    # An adapter's file would have a loader look for the adapter.
+    weights = ("adapter_config.json", "model.safetensors.index.json")
+    endings = (*LINKED, CODE) if trusted else LINKED
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.suffix in endings and path.name not in weights:
+            relative_link(folder / path.name, path)
+    _link_weights(spec, source, folder)
+
+
+def _link_weights(spec: dict[str, Any], source: Path, folder: Path) -> None:
+    """Links the weights that a loader reads, the first set that is whole if there are two."""
+    failed: list[UserError] = []
+    sets = candidates(source)
+    for first in sets:
+        read = {*(path.name for path in weight_files(source, first)), first}
+        for name in read:
+            relative_link(folder / name, source / name)
+        try:
+            if len(sets) > 1:
+                checked(folder, spec)
+        except UserError as error:
+            failed.append(error)
+            for name in read:
+                (folder / name).unlink()
+            continue
+        if others := {path.name for path in source.glob("*.safetensors")} - read:
+            print(f"models.{spec['name']}: not read: {', '.join(sorted(others))}", flush=True)
+        return
+    raise failed[0]
+
+
+def _from_gguf(spec: dict[str, Any], source: Path, folder: Path) -> None:
+    """Dequantises to float32, exactly what transformers loads from the GGUF itself."""
+
+    key = f"models.{spec['name']}"
+    loaded, _ = load_gguf(source, key)
+    config = loaded.config
+    # save_pretrained refuses a model that was loaded from a GGUF; a fresh one with the same
+    # weights is saved instead.
+    del config.quantization_config
+    model = type(loaded)(config)
+    model.load_state_dict(loaded.state_dict(), strict=True)
+    model.save_pretrained(folder)
+
+
+def _from_llama2c(spec: dict[str, Any], source: Path, folder: Path) -> None:
+    from actadd.models.llama2c import convert
+
+    key = f"models.{spec['name']}"
+    files = sorted(source.glob("*.data")) + sorted(source.glob("*.bin"))
+    if len(files) != 1:
+        other = any(source.glob("*.safetensors")) or any(source.glob("*.gguf"))
+        remedy = "write format: transformers or gguf" if other else "name it as the source's path"
+        raise UserError(f"{key}: one .data or .bin file was expected in {source}; {remedy}")
+    with named(key):
+        convert(files[0], folder)
+
+
+def _tokenizer(spec: dict[str, Any], source: Path, folder: Path) -> Any:
+    """The tokenizer as transformers loads it, written to the folder; None of a llama2c model."""
+    if spec["format"] == "llama2c":
+        return None
+    trusted = spec["format"] == "transformers" and spec.get("trust_remote_code", False)
+    files = [path.name for path in sorted(source.glob("*.gguf"))]
+    options = {"gguf_file": files[0]} if spec["format"] == "gguf" else {}
+    tokenizer = own_tokenizer.load(spec["name"], source, trusted, **options)
+    if options:
+        tokenizer.save_pretrained(folder)
+    own_tokenizer.write(tokenizer, folder)
+    return tokenizer
+
+
+def _facts(spec: dict[str, Any], source: Path, folder: Path) -> tuple[dict[str, Any], Any]:
+    """What model.json says, and the tokenizer as transformers loads it."""
+    key = f"models.{spec['name']}"
+    model = checked(folder, spec)
+    config = model.config.get_text_config()
+    depth = getattr(config, "num_hidden_layers", None)
+    if depth != spec["layers"]:
+        raise UserError(f"{key}.layers: {spec['layers']} is wrong, the model has {depth}")
+    counted = model.num_parameters()
+    stated = spec.get("parameters")
+    if stated is not None and abs(stated - counted) > 0.1 * counted:
+        raise UserError(
+            f"{key}.parameters: {stated} is more than a tenth off, the model has {counted:_}"
+        )
+    tokenizer = _tokenizer(spec, source, folder)
+    of_tokens, beside = own_tokenizer.facts(spec, folder, tokenizer, config, vocabulary(model))
+    weights = {path.name: sha256(path) for path in weight_files(folder)}
+    facts = {
+        "layers": spec["layers"],
+        "d_model": config.hidden_size,
+        **of_tokens,
+        "context": getattr(config, "max_position_embeddings", None),
+        "weights": digest(weights),
+        "config": sha256(folder / "config.json"),
+        "tokenizer": sha256(folder / "tokenizer.json"),
+    }
+    if spec.get("trust_remote_code", False):
+        facts["code"] = digest({path.name: sha256(path) for path in folder.glob(f"*{CODE}")})
+    # What the model computes with, its name aside; the key of every cell holds it.
+    return {"model": spec["name"], **facts, "identity": digest(facts), **beside}, tokenizer
+
+
+def checked(folder: Path, spec: dict[str, Any]) -> Any:
+    """The model of a folder on the device meta, loaded as `load` does.
+
+    Raises UserError if it is not a causal language model or its weights are not whole.
+    """
+    from transformers import AutoModelForCausalLM
+
+    trusted, key = spec.get("trust_remote_code", False), f"models.{spec['name']}"
+    with readable(f"{key}: {folder / 'config.json'}"):
+        config = whole_config(folder, trusted, spec["name"])
+    check_causal(config, key, trusted)
+    return check_whole(AutoModelForCausalLM, folder, key, trusted)
+
+
+def parameters_of(folder: Path) -> int:
+    """Numbers in a prepared model's weights, tied ones once."""
+    return int(checked(folder, {"name": folder.name}).num_parameters())

@@ -1,0 +1,105 @@
+"""The graph: each job of a config, by stage, with the jobs above it."""
+
+from collections.abc import Callable
+from functools import partial
+from inspect import signature
+
+from actadd.measure.measures import MEASURES
+from actadd.pipeline.graph.displays import STAGE, Display, Displays
+from actadd.pipeline.graph.sources import once
+from actadd.pipeline.job import Job, walk
+
+# How the target of a figure or a table is called, before its name.
+PREFIX = {"figures": "fig_", "tables": "table_"}
+
+
+class Graph(Displays):
+    """All jobs of a validated config: a method for each stage returns the job with these names.
+
+    A pure function of the config, of our source, and of the user's files that the config names.
+    """
+
+    def job(self, stage: str, **names: str) -> Job:
+        """The job of a stage in the layout, by the names in its paths."""
+        kind = stage.removesuffix("_gather")
+        if kind.removesuffix("_shard") in MEASURES:
+            kind = "shard" if kind.endswith("_shard") else "cells"
+        method = getattr(self, kind)
+        # By position, as the graph itself asks for them: the same job is the same object.
+        job: Job = method(*(names[name] for name in signature(method).parameters))
+        return job
+
+    def runs(self, experiments: list[str]) -> list[Job]:
+        """All that is made of some experiments, and what their scorers are worth."""
+        jobs: list[Job] = []
+        for name in experiments:
+            entry = self.experiment(name)
+            jobs += [self.summary(model, name) for model in entry["models"]]
+            for scorer in entry.get("scorers", []):
+                if "validate" in self.config["scorers"][scorer]:
+                    jobs.append(self.validation(scorer))
+        return jobs
+
+    def shown(self, displays: list[Display], experiments: list[str]) -> list[Job]:
+        """Figures and tables, and all of some experiments."""
+        return [*(self.display(*each) for each in displays), *self.runs(experiments)]
+
+    @property
+    def targets(self) -> dict[str, Callable[[], list[Job]]]:
+        """Named target -> a function: the jobs that it asks for, beside those above them."""
+        paper, own = self.displays(paper=True), self.displays(paper=False)
+
+        def whole(displays: list[Display], experiments: list[str]) -> list[Job]:
+            return [*self.shown(displays, experiments), self.scorer_card()]
+
+        def explorer(part: str) -> list[Job]:
+            page = self.explorer_page(part)
+            return [page, *self.runs([entry["name"] for entry in page.settings["experiments"]])]
+
+        named: dict[str, Callable[[], list[Job]]] = {
+            "all": lambda: whole(own, self.own_experiments()),
+            "paper": lambda: whole(paper, self.paper_experiments()),
+            "explorer": lambda: explorer(""),
+            "paper_explorer": lambda: explorer("paper_"),
+        }
+        for each in (*paper, *own):
+            named[target_of(*each)] = partial(self.shown, [each], self.experiments_of([each]))
+        return named
+
+    def target(self, name: str) -> list[Job]:
+        """Every job that a named target needs, those above first."""
+        return list(walk(self.targets[name]()))
+
+    def everything(self) -> list[Job]:
+        """Every job of the config, also of entries that no target needs, those above first."""
+        config = self.config
+        jobs = [job for target in self.targets for job in self.target(target)]
+        jobs += [self.complete(target) for target in self.targets]
+        jobs += [self.fetch(name) for name in config["sources"]]
+        jobs += [self.dataset(name) for name in config["datasets"]]
+        jobs += [self.vectors(m, v) for m in config["models"] for v in config["vectors"]]
+        jobs += [self.runs([name])[0] for name in config["experiments"]]
+        jobs += [self.classifier(n) for n, entry in config["scorers"].items() if "fit" in entry]
+        jobs += [self.lens(m, n) for n, entry in config["lenses"].items() for m in entry["models"]]
+        jobs += [
+            self.overhead(n, s) for n in config["overheads"] for s in self.overhead_subjects(n)
+        ]
+        return list(walk(jobs))
+
+    @once
+    def complete(self, target: str) -> Job:
+        """The last job of a target: it fails if cells failed in a job above it."""
+        jobs = self.target(target)
+        files = {file: None for job in jobs for output in job.outputs for file in job.files(output)}
+        notes = sorted({job.name for job in jobs if job.failures})
+        settings = {"failures": notes}
+        inputs = {"files": tuple(files)}
+        return self._job("complete", {"target": target}, ("programs.complete",), settings, inputs)
+
+
+def target_of(section: str, name: str) -> str:
+    """The target's name of a figure or a table."""
+    return PREFIX[section] + name.replace("-", "_")
+
+
+__all__ = ["STAGE", "Graph", "Job", "target_of", "walk"]

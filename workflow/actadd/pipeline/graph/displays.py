@@ -1,0 +1,240 @@
+"""Stages of figures, tables and pages, and the targets that ask for them."""
+
+from itertools import product
+from typing import Any
+
+from actadd.pipeline.graph.experiments import Experiments, joined
+from actadd.pipeline.graph.sources import once
+from actadd.pipeline.job import File, Inputs, Job
+from actadd.results.displays import needs
+
+Display = tuple[str, str]
+STAGE = {"figures": "figure", "tables": "table"}
+
+
+def listed(numbers: set[int]) -> str:
+    """Numbers in words, runs of them as ranges: "0–5, 9"."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    words = (f"{a}" if a == b else f"{a}, {b}" if b == a + 1 else f"{a}–{b}" for a, b in runs)
+    return ", ".join(words)
+
+
+class Displays(Experiments):
+    """What is shown of results."""
+
+    # --- figures and tables ----------------------------------------------------------------------
+
+    def display_files(self, section: str, name: str) -> tuple[File, ...]:
+        """What a figure or table reads, in order."""
+        entry = self.config[section][name]
+        files = (self._read(each) for each in needs.inputs(section, entry, self.config))
+        return tuple(dict.fromkeys(joined(list(files))))
+
+    def _read(self, each: needs.Input) -> tuple[File, ...]:
+        """The files of one need of a kind."""
+        if each.need == "comparison":
+            return self.comparison().files("parquet")
+        pairs = list(product(each.models, each.names))
+        if each.need == "overhead":
+            return joined([self.overhead(name, subject).files("times") for subject, name in pairs])
+        stages = {
+            "tokens": (self.lens, "tokens"),
+            "cosines": (self.lens, "cosines"),
+            "norms": (self.vectors, "norms"),
+            "summary": (self.summary, "parquet"),
+            "cells": (self.cells, "table"),
+        }
+        job, output = stages[each.need]
+        return joined([job(model, name).files(output) for model, name in pairs])
+
+    @once
+    def display(self, section: str, name: str) -> Job:
+        """A figure (section "figures") or a table to read (section "tables")."""
+        entry = self.config[section][name]
+        modules: tuple[str, ...] = (f"programs.{STAGE[section]}",)
+        # Imported by its name, which the digest of the program does not see.
+        modules += (needs.kind_of(section, entry).module,)
+        settings = {**entry, "name": name, "about": needs.facts(entry, self.config)}
+        inputs = {"sources": self.display_files(section, name)}
+        return self._job(STAGE[section], {"display": name}, modules, settings, inputs)
+
+    def figure(self, display: str) -> Job:
+        return self.display("figures", display)
+
+    def table(self, display: str) -> Job:
+        return self.display("tables", display)
+
+    def display_labels(self, section: str, name: str) -> dict[str, str]:
+        """What the report says beside a figure or table: experiment, model, vector, layer."""
+        entry = self.config[section][name]
+        experiment = entry.get("experiment")
+        models: list[str] = []
+        vectors, layers = set(), ""
+        if experiment:
+            models = self.experiment(experiment)["models"]
+            added = {pair for model in models for pair in self.vectors_of(model, experiment)}
+            vectors, layers = {vector for vector, _ in added}, listed({layer for _, layer in added})
+            if self.experiment(experiment).get("choices"):
+                layers = f"chosen of {layers}"
+        elif "lens" in entry or "vectors" in entry:
+            models = self.config["lenses"].get(entry.get("lens"), entry)["models"]
+            vectors, layers = set(needs.vectors_of(entry, self.config)), "all"
+        elif "overhead" in entry:
+            models = self.overhead_subjects(entry["overhead"])
+        several = f"{len(vectors)} vectors" if len(vectors) > 3 else ", ".join(sorted(vectors))
+        labels = {
+            section.removesuffix("s"): name,
+            "experiment": experiment or "",
+            "model": ", ".join(models),
+            "vector": several,
+            "layer": layers,
+        }
+        return {key: value or "–" for key, value in labels.items()}
+
+    # --- published numbers beside ours -----------------------------------------------------------
+
+    @once
+    def comparison(self) -> Job:
+        entry = self.config["comparison"]
+        context = {
+            name: {
+                "dataset": (dataset := self.experiment(name)["prompts"]["dataset"]),
+                "data": self.config["datasets"][dataset]["title"],
+                "models": self.experiment(name)["models"],
+            }
+            for name in self.compared()
+        }
+        norms = entry.get("norms", {"vectors": [], "models": []})
+        settings = {
+            "comparisons": entry["comparisons"],
+            "claims": entry["claims"],
+            "context": context,
+            "relative_to": norms.get("relative_to"),
+        }
+        vectors = [*norms["vectors"], *filter(None, [norms.get("relative_to")])]
+        summaries = [
+            self.summary(model, name).files("parquet")
+            for name in self.compared()
+            for model in self.experiment(name)["models"]
+        ]
+        inputs: dict[str, tuple[File, ...]] = {
+            "published": (),
+            "summaries": joined(summaries),
+            "norms": self.norms(norms["models"], vectors),
+        }
+        sums = None
+        if published := entry.get("published"):
+            inputs["published"] = (File(published),)
+            sums = self.sum_of(published)
+        return self._job("comparison", {}, ("programs.comparison",), settings, inputs, sums=sums)
+
+    def compared(self) -> list[str]:
+        """Experiments that the paper's numbers are compared with."""
+        entry = self.config["comparison"]
+        items = [*entry["comparisons"].values(), *entry["claims"].values()]
+        names = {selector["experiment"] for selector in needs.selectors(items)}
+        # Norms are no experiment of the config.
+        return sorted(names - {"norms"})
+
+    # --- explorer --------------------------------------------------------------------------------
+
+    def explorer_inputs(self, experiments: list[str]) -> Inputs:
+        """Completions, scores, summaries and records of verification of experiments, in order."""
+        kinds = ("completions", "scores", "summaries", "verifications")
+        files: dict[str, dict[File, None]] = {kind: {} for kind in kinds}
+        for name in experiments:
+            entry = self.experiment(name)
+            for model in entry["models"]:
+                files["summaries"] |= dict.fromkeys(self.summary(model, name).files("parquet"))
+                files["verifications"][self.verification_record(model)] = None
+                if entry["measure"] != "completions":
+                    continue
+                files["completions"] |= dict.fromkeys(self.cells(model, name).files("table"))
+                for scorer in entry.get("scorers", []):
+                    scores = self.scores(model, name, scorer)
+                    files["scores"] |= dict.fromkeys(scores.files("scores"))
+        return {kind: tuple(each) for kind, each in files.items()}
+
+    @once
+    def explorer_page(self, part: str) -> Job:
+        """A page to read completions by: part "" of the default target, "paper_" of the paper's."""
+        paper = self.displays(paper=True)
+        experiments = self.experiments_of(paper) if part else self.own_experiments()
+        return self.explorer(experiments, part)
+
+    def explorer(self, experiments: list[str], part: str = "") -> Job:
+        """A page that shows experiments, and what a report says of them first."""
+        # What can be read comes first.
+        order = sorted(experiments, key=lambda n: self.experiment(n)["measure"] != "completions")
+        entries = [self._explored(name) for name in order]
+        models = sorted({model for entry in entries for model in entry["models"]})
+        settings = {
+            "title": "Steering explorer",
+            "experiments": entries,
+            "models": {name: self.config["models"][name]["source"] for name in models},
+            "seed": self.config["seed"],
+            "device": self.config["compute"]["device"],
+        }
+        inputs = self.explorer_inputs(experiments)
+        return self._job("explorer_page", {"part": part}, ("programs.explorer",), settings, inputs)
+
+    def _explored(self, name: str) -> dict[str, Any]:
+        entry = self.experiment(name)
+        scorers = {scorer: self.config["scorers"][scorer] for scorer in entry.get("scorers", [])}
+        labels: dict[str, str] = {}
+        for display in (*self.config["figures"].values(), *self.config["tables"].values()):
+            if display.get("experiment") == name:
+                labels |= display.get("labels", {})
+        return {
+            "name": name,
+            "title": entry["title"],
+            "measure": entry["measure"],
+            "models": entry["models"],
+            "data": needs.data_title(name, self.config),
+            "notes": {name: scorer["note"] for name, scorer in scorers.items() if "note" in scorer},
+            "labels": labels,
+            "controls": needs.controls(self.config),
+        }
+
+    # --- which experiments and displays belong together ------------------------------------------
+
+    def displays(self, paper: bool) -> list[Display]:
+        """(section, name) of the figures and tables that belong to the paper, or that do not."""
+        return [
+            (section, name)
+            for section in ("figures", "tables")
+            for name, entry in self.config[section].items()
+            if ("paper" in entry) == paper
+        ]
+
+    def experiments_of(self, shown: list[Display]) -> list[str]:
+        """Experiments behind figures and tables, and those that they choose their settings on."""
+        names: set[str] = set()
+        for section, name in shown:
+            entry = self.config[section][name]
+            if "experiment" in entry:
+                names.add(entry["experiment"])
+            if "comparison" in needs.kind_of(section, entry).reads:
+                names |= set(self.compared())
+        for name in list(names):
+            names |= set(self.choice_sources(name))
+        return sorted(names)
+
+    def paper_experiments(self) -> list[str]:
+        """What the target `paper` measures."""
+        return self.experiments_of(self.displays(paper=True))
+
+    def own_experiments(self) -> list[str]:
+        """What the default target measures: what the config has beside the paper's.
+
+        An experiment that no figure and no table shows belongs to it: somebody wrote it to be run.
+        """
+        paper, own = self.displays(paper=True), self.displays(paper=False)
+        shown = self.experiments_of(paper + own)
+        unshown = [name for name in self.config["experiments"] if name not in shown]
+        return sorted({*self.experiments_of(own), *unshown})

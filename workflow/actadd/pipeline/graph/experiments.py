@@ -1,0 +1,292 @@
+"""Stages of experiments: cells, shards, choices, scores, summaries and timings."""
+
+from dataclasses import fields
+from typing import Any
+
+from actadd.measure.conditions import modules_of
+from actadd.measure.measures import MEASURES
+from actadd.pipeline.graph.sources import once
+from actadd.pipeline.graph.vectors import Vectors
+from actadd.pipeline.job import File, Inputs, Job
+from actadd.scorers.kinds import SCORERS, asks, metrics
+
+
+class Experiments(Vectors):
+    """What is measured of models under steering, scored and summarised."""
+
+    # --- cells -----------------------------------------------------------------------------------
+
+    @once
+    def cells(self, model: str, experiment: str) -> Job:
+        """Completions, log-probabilities or divergence, whichever the experiment measures.
+
+        With shards, the job that gathers them. It has the digest of the one job that would do all.
+        """
+        return self._cells(model, experiment)
+
+    @once
+    def shard(self, model: str, experiment: str, shard: str, shards: str) -> Job:
+        """The job that fills some of an experiment's cells."""
+        return self._cells(model, experiment, {"shard": shard, "shards": shards})
+
+    def _shards(self, experiment: str) -> list[dict[str, str]]:
+        count = self.experiment(experiment)["shards"]
+        if count == 1:
+            return []
+        return [{"shard": str(number), "shards": str(count)} for number in range(count)]
+
+    def _cells(self, model: str, experiment: str, shard: dict[str, str] | None = None) -> Job:
+        entry = self.experiment(experiment)
+        measure = entry["measure"]
+        settings = {
+            "name": experiment,
+            "measure": measure,
+            "model": model,
+            "conditions": self.conditions(model, experiment),
+            "prompts": {k: v for k, v in entry["prompts"].items() if k != "dataset"},
+            "dtype": self.config["models"][model]["dtype"],
+            "compute": self.compute(model),
+            "batch_rows": self.config["compute"]["batch_rows"],
+        }
+        kind = MEASURES[measure]
+        settings |= options_of(kind.options, entry)
+        if kind.draws:
+            settings["seed"] = self.config["seed"]
+        inputs = self._cells_inputs(model, experiment)
+        stage = f"{measure}_shard" if shard else measure
+        if not shard and (shards := self._shards(experiment)):
+            stage = f"{measure}_gather"
+            records = [
+                self.shard(model, experiment, each["shard"], each["shards"]).files("provenance")
+                for each in shards
+            ]
+            inputs["shards"] = _waited(records)
+        return self._job(
+            stage,
+            {"model": model, "experiment": experiment, **(shard or {})},
+            ("programs.cells", kind.module, *modules_of(entry["conditions"])),
+            settings,
+            inputs,
+        )
+
+    def _cells_inputs(self, model: str, experiment: str) -> dict[str, tuple[File, ...]]:
+        entry = self.experiment(experiment)
+        inputs = {
+            **self.model_files(model),
+            "prompts": self.texts(entry["prompts"]["dataset"]),
+            "overlaps": self.overlap_record("experiments", experiment),
+            "vectors": self.vector_files(model, dict(self.vectors_of(model, experiment))),
+            "choice": (),
+            "shape": (),
+            "shards": (),
+        }
+        if entry.get("choices"):
+            inputs["choice"] = self.choice(model, experiment).files("choice")
+        if MEASURES[entry["measure"]].batched:
+            inputs["shape"] = self.shape_file(model)
+        return inputs
+
+    @once
+    def choice(self, model: str, experiment: str) -> Job:
+        sources = self.choice_sources(experiment)
+        settings = {"name": experiment, "choices": self.experiment(experiment)["choices"]}
+        tables = [self.summary(model, name).files("parquet") for name in sources]
+        return self._job(
+            "choice",
+            {"model": model, "experiment": experiment},
+            ("programs.choice",),
+            {**settings, "tables": sources},
+            {"tables": joined(tables)},
+        )
+
+    # --- scores ----------------------------------------------------------------------------------
+
+    def scorer_entry(self, name: str) -> dict[str, Any]:
+        """A scorer's config entry, with the settings it takes from elsewhere in the config."""
+        entry = {**self.config["scorers"][name], "name": name}
+        kind = self.scorer_kind(name)
+        if kind in ("model", "source"):
+            entry["compute"] = self.compute(entry.get("model"))
+        if kind == "model":
+            entry["dtype"] = self.config["models"][entry["model"]]["dtype"]
+            entry["batch_rows"] = self.config["compute"]["batch_rows"]
+        return entry
+
+    def scorer_inputs(self, name: str) -> Inputs:
+        """What a scorer reads besides texts: a fitted classifier, a model or a fetched source."""
+        entry, kind = self.config["scorers"][name], self.scorer_kind(name)
+        inputs: dict[str, tuple[File, ...]] = {"needs": (), "shape": ()}
+        if kind == "classifier":
+            inputs["needs"] = self.classifier(name).files("folder")
+        if kind == "source":
+            inputs["needs"] = self._source(entry["source"])
+        if kind == "model":
+            files = dict(self.model_files(entry["model"]))
+            inputs = {
+                "needs": files.pop("model"),
+                "shape": self.shape_file(entry["model"]),
+                **files,
+            }
+        return inputs
+
+    def judges(self, name: str) -> bool:
+        """Whether a model judges: one of ours, or a fetched one."""
+        return self.scorer_kind(name) in ("model", "source")
+
+    def asks(self, name: str) -> bool:
+        """Whether a server is asked, whose answers are kept."""
+        return asks(self.config["scorers"][name]["kind"])
+
+    @once
+    def classifier(self, scorer: str) -> Job:
+        entry = {**self.config["scorers"][scorer], "name": scorer}
+        for label in ("validate", "note", "cut"):
+            entry.pop(label, None)
+        inputs = {"texts": self.texts(entry["fit"]["dataset"])}
+        return self._job(
+            "classifier",
+            {"scorer": scorer},
+            self._scorer_modules(scorer, "programs.classifier"),
+            {"scorer": entry},
+            inputs,
+        )
+
+    def _scorer_modules(self, name: str, program: str) -> tuple[str, ...]:
+        return (program, SCORERS[self.config["scorers"][name]["kind"]].module)
+
+    @once
+    def scores(self, model: str, experiment: str, scorer: str) -> Job:
+        """A scorer's table; with shards and a model that judges, the job that gathers them."""
+        return self._scores(model, experiment, scorer)
+
+    @once
+    def scores_shard(
+        self, model: str, experiment: str, scorer: str, shard: str, shards: str
+    ) -> Job:
+        return self._scores(model, experiment, scorer, {"shard": shard, "shards": shards})
+
+    def _scores(
+        self, model: str, experiment: str, scorer: str, shard: dict[str, str] | None = None
+    ) -> Job:
+        entry = self.scorer_entry(scorer)
+        # What a scorer is validated on and what a caption says of it change no score.
+        for label in ("validate", "note"):
+            entry.pop(label, None)
+        inputs = {
+            "completions": self.cells(model, experiment).files("table"),
+            "overlaps": self.overlap_record("experiments", experiment),
+            **self.scorer_inputs(scorer),
+            "shards": (),
+        }
+        stage = "scores_shard" if shard else "scores"
+        # Shards are for what takes long.
+        shards = self._shards(experiment) if self.judges(scorer) else []
+        if shards and not shard:
+            stage = "scores_gather"
+            records = [
+                self.scores_shard(model, experiment, scorer, each["shard"], each["shards"]).files(
+                    "provenance"
+                )
+                for each in shards
+            ]
+            inputs["shards"] = _waited(records)
+        return self._job(
+            stage,
+            {"model": model, "experiment": experiment, "scorer": scorer, **(shard or {})},
+            self._scorer_modules(scorer, "programs.scores"),
+            {"scorer": entry},
+            inputs,
+        )
+
+    @once
+    def validation(self, scorer: str) -> Job:
+        entry = self.scorer_entry(scorer)
+        inputs = {
+            "texts": self.texts(entry["validate"]["dataset"]),
+            "overlaps": self.overlap_record("scorers", scorer),
+            **self.scorer_inputs(scorer),
+        }
+        modules = self._scorer_modules(scorer, "programs.validation")
+        return self._job("validation", {"scorer": scorer}, modules, {"scorer": entry}, inputs)
+
+    def validated_scorers(self) -> list[str]:
+        return [name for name, entry in self.config["scorers"].items() if "validate" in entry]
+
+    @once
+    def scorer_card(self) -> Job:
+        labels = ("kind", "note", "validate")
+        entries = [
+            {"name": name, **{key: entry[key] for key in labels if key in entry}}
+            for name, entry in sorted(self.config["scorers"].items())
+        ]
+        validated = self.validated_scorers()
+        files = [self.validation(name).files("figures") for name in validated]
+        return self._job(
+            "scorer_card",
+            {},
+            ("programs.scorer_card",),
+            {"scorers": entries},
+            {"validations": joined(files)},
+        )
+
+    # --- summaries, timings ----------------------------------------------------------------------
+
+    @once
+    def summary(self, model: str, experiment: str) -> Job:
+        entry = self.experiment(experiment)
+        scorers = entry.get("scorers", [])
+        settings = {"measure": entry["measure"]}
+        kind = MEASURES[entry["measure"]]
+        settings |= options_of(kind.summary, entry)
+        if kind.draws:
+            settings["shares"] = {name: self._shares(name) for name in scorers}
+        scores = [self.scores(model, experiment, scorer).files("scores") for scorer in scorers]
+        inputs = {"cells": self.cells(model, experiment).files("table"), "scores": joined(scores)}
+        return self._job(
+            "summary",
+            {"model": model, "experiment": experiment},
+            ("programs.summary",),
+            settings,
+            inputs,
+        )
+
+    def _shares(self, scorer: str) -> list[str]:
+        """A scorer's metrics that are shares."""
+        return [name for name, share in metrics(self.config["scorers"][scorer]).items() if share]
+
+    @once
+    def overhead(self, overhead: str, subject: str) -> Job:
+        """subject: one of the models, or of the shapes with random weights."""
+        entry = self.config["overheads"][overhead]
+        shape = entry["shapes"].get(subject)
+        fields = ("rows", "tokens", "repeats", "warmup", "layer", "positive", "negative")
+        settings = {
+            "name": subject,
+            "shape": shape,
+            **{field: entry[field] for field in fields},
+            "seed": self.config["seed"],
+            "dtype": "float32" if shape else self.config["models"][subject]["dtype"],
+            "compute": self.compute(None if shape else subject),
+        }
+        inputs = {"model": ()} if shape else self.model_files(subject)
+        names = {"overhead": overhead, "subject": subject}
+        return self._job("overhead", names, ("programs.overhead",), settings, inputs)
+
+    def overhead_subjects(self, name: str) -> list[str]:
+        entry = self.config["overheads"][name]
+        return [*entry["models"], *entry["shapes"]]
+
+
+def options_of(options: type, entry: dict[str, Any]) -> dict[str, Any]:
+    """What an entry says of the options of a kind."""
+    names = [option.name for option in fields(options)]
+    return {name: entry[name] for name in names if name in entry}
+
+
+def joined(files: list[tuple[File, ...]]) -> tuple[File, ...]:
+    return tuple(file for each in files for file in each)
+
+
+def _waited(files: list[tuple[File, ...]]) -> tuple[File, ...]:
+    """Files that only have to be there: they hold nothing that the digest does not."""
+    return tuple(File(file.path, file.job, counts=False) for file in joined(files))

@@ -1,0 +1,268 @@
+"""Stages that make models and data ready: fetched, checked, verified, in one form."""
+
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, cast
+
+from actadd.base.kinds import plugin_files
+from actadd.config.licences import terms, unaccepted
+from actadd.data.local_files import own_files
+from actadd.data.readers.kinds import READERS, possible_readers
+from actadd.pipeline.job import File, Inputs, Job
+from actadd.scorers.kinds import reads
+from actadd.store.sums import sha256
+
+P = ParamSpec("P")
+
+
+def once(method: Callable[Concatenate[Any, P], Job]) -> Callable[Concatenate[Any, P], Job]:
+    """A method of the graph that makes each job once: the same job is the same object."""
+
+    @wraps(method)
+    def job(self: Any, *args: P.args, **names: P.kwargs) -> Job:
+        key = (method.__name__, args, tuple(sorted(names.items())))
+        if key not in self._jobs:
+            self._jobs[key] = method(self, *args, **names)
+        made: Job = self._jobs[key]
+        return made
+
+    return cast("Callable[Concatenate[Any, P], Job]", job)
+
+
+class Base:
+    """A validated config, and its jobs as far as somebody has asked for them."""
+
+    def __init__(self, config: dict[str, Any], root: Path = Path()):
+        """root: the folder that relative paths in the config start from."""
+        self.config = config
+        self.root = root
+        self._jobs: dict[tuple[Any, ...], Job] = {}
+
+    def _job(
+        self,
+        stage: str,
+        names: Mapping[str, str],
+        modules: tuple[str, ...],
+        settings: dict[str, Any],
+        inputs: Inputs | None = None,
+        **about: Any,
+    ) -> Job:
+        """The job of a stage with some names. about: further fields of `Job`."""
+        if plugins := plugin_files(modules):
+            settings = {**settings, "plugins": plugins}
+        fields = {"rule": stage, **about}
+        return Job(stage, names, settings=settings, modules=modules, inputs=inputs or {}, **fields)
+
+
+class Sources(Base):
+    """What is fetched and made ready."""
+
+    @once
+    def fetch(self, source: str) -> Job:
+        entry, sums = self.config["sources"][source], None
+        if entry["type"] == "path":
+            users = [*self.config["models"].values(), *self.config["scorers"].values()]
+            of_model = any(user.get("source") == source for user in users)
+            entry = {**entry, "of_model": of_model}
+            path = self.root / Path(entry["path"]).expanduser()
+            sums = partial(self._sums, path, of_model)
+        # Our code does not change what is fetched, the files are pinned by their sums: an edited
+        # library never downloads anything again.
+        settings = {"name": source, "source": entry}
+        return self._job("fetch", {"source": source}, (), settings, sums=sums)
+
+    def _sums(self, path: Path, of_model: bool) -> dict[str, str]:
+        """The sums of the user's files at a path, by name."""
+        return {name: sha256(file) for name, file in own_files(path, of_model).items()}
+
+    def _source(self, name: str) -> tuple[File, ...]:
+        return self.fetch(name).files("folder")
+
+    @once
+    def model(self, model: str) -> Job:
+        entry = self.config["models"][model]
+        fields = ("format", "layers", "parameters", "bos", "pad", "chat_template")
+        spec = {"name": model, **{field: entry[field] for field in fields}}
+        optional = ("stop", "chat_variables", "chat_date")
+        spec |= {field: entry[field] for field in optional if field in entry}
+        if entry["trust_remote_code"]:
+            spec["trust_remote_code"] = True
+        if missing := unaccepted(self.config, [model]):
+            spec["terms"] = terms(self.config, missing)
+        verifying = {} if self.verifies_apart else self._verifying(model)
+        settings = {"model": spec, **verifying}
+        inputs = {"source": self._source(entry["source"])}
+        return self._job("model", {"model": model}, ("programs.model",), settings, inputs)
+
+    def model_files(self, model: str) -> Inputs:
+        """What a job that computes with a model reads: its folder, after it was verified."""
+        inputs = {"model": self.model(model).files("folder")}
+        if self.verifies_apart:
+            inputs["verified"] = self.verification(model).files("record")
+        return inputs
+
+    @property
+    def verifies_apart(self) -> bool:
+        """Whether models are verified by a rule of its own, since that takes a GPU."""
+        return bool(self.config["compute"]["device"] == "cuda")
+
+    def _verifying(self, model: str) -> dict[str, Any]:
+        """How a model is loaded to be verified: as experiments load it, with one thread."""
+        compute = {k: v for k, v in self.compute(model).items() if k != "threads"}
+        return {"dtype": self.config["models"][model]["dtype"], "compute": compute}
+
+    @once
+    def verification(self, model: str) -> Job:
+        """The job apart that verifies a model; only where `verifies_apart`."""
+        settings = {"name": model, **self._verifying(model)}
+        inputs = {"model": self.model(model).files("folder")}
+        return self._job(
+            "verification", {"model": model}, ("programs.verification",), settings, inputs
+        )
+
+    def verification_record(self, model: str) -> File:
+        """What holds the record of a model's verification: a file, or the model's folder."""
+        if self.verifies_apart:
+            return self.verification(model).files("record")[0]
+        return self.model(model).files("folder")[0]
+
+    def compute(self, model: str | None = None) -> dict[str, Any]:
+        """Where a job computes, and what of it is a model's own; defaults are left out."""
+        compute = {name: self.config["compute"][name] for name in ("device", "threads")}
+        entry = self.config["models"].get(model, {})
+        fields = ("device_map", "quantization", "trust_remote_code")
+        compute |= {field: entry[field] for field in fields if entry.get(field)}
+        if compute["device"] == "cuda" and entry.get("gpus", 1) > 1:
+            compute["gpus"] = entry["gpus"]
+        return compute
+
+    @property
+    def proposes_rows(self) -> bool:
+        """Whether the rows of a batch are proposed from the machine's memory."""
+        return bool(self.config["compute"]["batch_rows"] == "auto")
+
+    @once
+    def batch_shape(self, model: str) -> Job:
+        """The job that proposes the rows of a batch; only where `proposes_rows`."""
+        settings = {"dtype": self.config["models"][model]["dtype"], "compute": self.compute(model)}
+        inputs = {"model": self.model(model).files("folder")}
+        return self._job(
+            "batch_shape", {"model": model}, ("programs.batch_shape",), settings, inputs
+        )
+
+    def shape_file(self, model: str) -> tuple[File, ...]:
+        """The proposed batch shape of a model; nothing if the config says how many rows."""
+        return self.batch_shape(model).files("shape") if self.proposes_rows else ()
+
+    @once
+    def dataset(self, dataset: str) -> Job:
+        entry = self.config["datasets"][dataset]
+        settings = {key: value for key, value in entry.items() if key != "title"}
+        if "splits" in settings:
+            # As pairs: their order decides, and a job's spec has sorted keys.
+            settings["splits"] = list(settings["splits"].items())
+        readers = possible_readers(entry)
+        inputs: dict[str, tuple[File, ...]] = {"source": (), "punkt": ()}
+        sums = None
+        if "source" in entry:
+            inputs["source"] = self._source(entry["source"])
+        elif "file" in entry:
+            inputs["source"] = (File(entry["file"]),)
+            sums = self.sum_of(entry["file"])
+        if "punkt" in entry:
+            inputs["punkt"] = self._source(entry["punkt"])
+        return self._job(
+            "dataset",
+            {"dataset": dataset},
+            ("programs.dataset", *(READERS[reader].module for reader in readers)),
+            {"dataset": {**settings, "name": dataset, "readers": readers}},
+            inputs,
+            sums=sums,
+        )
+
+    def sum_of(self, file: str) -> Callable[[], str]:
+        """A function: the sum of a file of the user's."""
+        return lambda: sha256(self.root / file)
+
+    def texts(self, dataset: str, counts: bool = True) -> tuple[File, ...]:
+        """A dataset's table."""
+        return tuple(File(f.path, f.job, counts) for f in self.dataset(dataset).files("table"))
+
+    # --- what prompts share with what scorers are fitted on ---------------------------------------
+
+    def overlap_pairs(self, section: str, name: str) -> list[dict[str, Any]]:
+        """What must not overlap in an experiment, or in a scorer's validation; see `overlaps`."""
+        entry, key = self.config[section][name], f"{section}.{name}"
+        if section == "scorers":
+            validated, fit = entry.get("validate"), entry.get("fit")
+            # Splits of one dataset share nothing.
+            if not validated or not fit or validated["dataset"] == fit["dataset"]:
+                return []
+            fields = ("dataset", "split", "limit")
+            rows = {field: validated[field] for field in fields if field in validated}
+            texts = {**rows, "key": f"{key}.validate"}
+            return [self._against_fit(texts, name, validated, f"{key}.validate")]
+        texts = {**entry["prompts"], "key": f"{key}.prompts"}
+        fitted = [
+            name for name in entry.get("scorers", []) if "fit" in self.config["scorers"][name]
+        ]
+        pairs = [self._against_fit(texts, scorer, entry, key) for scorer in fitted]
+        for sweep in self.choice_sources(name):
+            other = self.experiment(sweep)["prompts"]
+            if other["dataset"] != texts["dataset"]:
+                use = f"experiments.{sweep} is run on, where its settings are chosen"
+                others = {**other, "key": f"experiments.{sweep}.prompts", "use": use}
+                pairs.append(
+                    {"texts": texts, "others": others, "beginnings": True, "refused": False}
+                )
+        return pairs
+
+    def _against_fit(
+        self, texts: dict[str, Any], scorer: str, entry: dict[str, Any], key: str
+    ) -> dict[str, Any]:
+        """A comparison with what a scorer is fitted on; entry, key: what may allow an overlap."""
+        fit = f"scorers.{scorer}.fit"
+        others = {**self.config["scorers"][scorer]["fit"], "key": fit}
+        return {
+            "texts": texts,
+            "others": {**others, "use": f"scorers.{scorer} is fitted on"},
+            # Prompts are often the beginnings of texts, labelled texts are whole.
+            "beginnings": texts["key"].startswith("experiments."),
+            "refused": not entry.get("allow_overlap"),
+            "remedy": f"take another split there or in {fit}, or write {key}.allow_overlap: true",
+        }
+
+    @once
+    def overlaps(self, section: str, name: str) -> Job:
+        """The comparison of an experiment's, or of a scorer's, texts with what is fitted."""
+        pairs = self.overlap_pairs(section, name)
+        used = sorted({pair[side]["dataset"] for pair in pairs for side in ("texts", "others")})
+        inputs = {"datasets": tuple(file for dataset in used for file in self.texts(dataset))}
+        names = {"section": section, "name": name}
+        return self._job("overlaps", names, ("programs.overlaps",), {"pairs": pairs}, inputs)
+
+    def overlap_record(self, section: str, name: str) -> tuple[File, ...]:
+        """The record of such a comparison; nothing if there is none to be made.
+
+        It only has to be there: what it says changes no number.
+        """
+        if not self.overlap_pairs(section, name):
+            return ()
+        files = self.overlaps(section, name).files("record")
+        return tuple(File(file.path, file.job, counts=False) for file in files)
+
+    # --- what the stages below ask of an experiment ----------------------------------------------
+
+    def experiment(self, name: str) -> dict[str, Any]:
+        entry: dict[str, Any] = self.config["experiments"][name]
+        return entry
+
+    def choice_sources(self, experiment: str) -> list[str]:
+        """The sweeps that an experiment's choices are made on."""
+        choices = self.experiment(experiment).get("choices", {})
+        return sorted({rule["experiment"] for rule in choices.values()})
+
+    def scorer_kind(self, scorer: str) -> str | None:
+        """What a scorer reads besides texts: a classifier, a model, a source, or nothing."""
+        return reads(self.config["scorers"][scorer]["kind"])

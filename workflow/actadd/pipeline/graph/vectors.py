@@ -1,0 +1,109 @@
+"""Stages of steering vectors: the residual stream of contrast prompts, and what is made of it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from actadd.measure.conditions import at_depth, expand, vectors_needed
+from actadd.pipeline.graph.sources import Sources, once
+from actadd.pipeline.job import File, Job
+from actadd.vectors.kinds import VECTOR_KINDS
+
+
+class Vectors(Sources):
+    """Activations, vectors and what they mean; which of them an experiment reads."""
+
+    def _of_vector(
+        self, stage: str, model: str, vector: str, kind: str, *rest: Any, **about: Any
+    ) -> Job:
+        """A job of a vector of some kind: one rule for each model, whose layers it reads."""
+        rule = f"{stage}_{model.replace('-', '_')}"
+        layers = self.config["models"][model]["layers"]
+        names = {"model": model, "vector": vector}
+        modules = (f"programs.{stage}", VECTOR_KINDS[kind].module)
+        return self._job(stage, names, modules, *rest, rule=rule, layers=layers, **about)
+
+    def contrast(self, vector: str) -> str:
+        """The vector whose contrast prompts a vector is made from: itself, or what it resembles."""
+        name: str = self.config["vectors"][vector].get("like", vector)
+        return name
+
+    @once
+    def activations(self, model: str, vector: str) -> Job:
+        entry = {**self.config["vectors"][vector], "name": vector}
+        if entry["kind"] == "file":
+            # Nothing of the file is read then: only the reference sentence's stream is cached.
+            entry = {"kind": "file", "name": vector}
+        settings = {
+            "contrast": entry,
+            "dtype": self.config["models"][model]["dtype"],
+            "compute": self.compute(model),
+        }
+        return self._of_vector(
+            "activations", model, vector, entry["kind"], settings, self.model_files(model)
+        )
+
+    @once
+    def vectors(self, model: str, vector: str) -> Job:
+        entry = {**self.config["vectors"][vector], "name": vector}
+        layers = self.activations(model, self.contrast(vector)).files("layers")
+        inputs: dict[str, tuple[File, ...]] = {"activations": layers, "file": ()}
+        sums = None
+        if entry["kind"] == "file":
+            inputs["file"] = (File(entry["file"]),)
+            sums = self.sum_of(entry["file"])
+        return self._of_vector(
+            "vectors", model, vector, entry["kind"], {"vector": entry}, inputs, sums=sums
+        )
+
+    def vector_files(self, model: str, vectors: Iterable[str]) -> tuple[File, ...]:
+        """The files of some vectors, in order."""
+        jobs = (self.vectors(model, vector) for vector in vectors)
+        return tuple(file for job in jobs for file in job.files("vector"))
+
+    def norms(self, models: list[str], vectors: list[str]) -> tuple[File, ...]:
+        """The norms of some vectors on some models."""
+        jobs = (self.vectors(model, vector) for model in models for vector in vectors)
+        return tuple(file for job in jobs for file in job.files("norms"))
+
+    @once
+    def lens(self, model: str, lens: str) -> Job:
+        entry = self.config["lenses"][lens]
+        settings = {
+            "name": lens,
+            "model": model,
+            "vectors": entry["vectors"],
+            "top": entry["top"],
+            "dtype": self.config["models"][model]["dtype"],
+            "compute": self.compute(model),
+        }
+        files = self.vector_files(model, entry["vectors"])
+        inputs = {**self.model_files(model), "vectors": files}
+        return self._job(
+            "lens", {"model": model, "lens": lens}, ("programs.lens",), settings, inputs
+        )
+
+    # --- what an experiment adds -----------------------------------------------------------------
+
+    def conditions(self, model: str, experiment: str) -> dict[str, dict[str, Any]]:
+        """An experiment's conditions, with the layers that its depths mean in a model."""
+        entry = self.experiment(experiment)
+        return at_depth(entry["conditions"], self.config["models"][model]["layers"])
+
+    def candidate_layers(self, model: str, experiment: str) -> dict[str, list[int]]:
+        """For each choice of an experiment, the source layers among which it is made."""
+        candidates = {}
+        for choice, rule in self.experiment(experiment).get("choices", {}).items():
+            sweep = self.conditions(model, rule["experiment"])[rule["condition"]]
+            layers = {
+                layer
+                for condition in expand({rule["condition"]: sweep})
+                for addition in condition.additions
+                for layer in addition.layers
+            }
+            candidates[choice] = sorted(layers)
+        return candidates
+
+    def vectors_of(self, model: str, experiment: str) -> list[tuple[str, int]]:
+        """(vector, layer) of every vector file that an experiment may read."""
+        candidates = self.candidate_layers(model, experiment)
+        return sorted(vectors_needed(self.conditions(model, experiment), candidates))

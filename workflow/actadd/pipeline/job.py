@@ -1,0 +1,147 @@
+"""One job: what it reads and writes, what it is asked to do, and the jobs above it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from actadd.base.files import canonical, digest
+from actadd.pipeline import layout
+from actadd.store.digests import code_digest, package_versions
+
+
+def job_digest(spec: dict[str, Any], code: str, packages: Mapping[str, str]) -> str:
+    """Identity of a job: what it is asked to do, and what does it; 16 hex characters."""
+    return digest({"spec": spec, "code": code, "packages": dict(packages)}, 16)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file or folder that a job reads.
+
+    job: the job that makes it; None for the user's own file, whose content the reader's slice holds
+    as a sum. counts: whether another content can change what the reader makes of it; what only has
+    to be there reruns nothing.
+    """
+
+    path: str
+    job: "Job | None" = None
+    counts: bool = True
+
+
+Inputs = Mapping[str, tuple[File, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One job of the graph; the same job is the same object.
+
+    stage: its kind in `layout.STAGES`. names: the wildcards of its paths. rule: the rule that runs
+    it. settings: the part of the config that it depends on. modules: those that do it; none if our
+    code does not change what it makes. inputs: argument of its program -> files. sums: digests of
+    the user's own files that it reads; called when the digest is asked for, since a file may be
+    large. layers: of its model, if it writes a file for each.
+    """
+
+    stage: str
+    names: Mapping[str, str]
+    rule: str
+    settings: dict[str, Any]
+    modules: tuple[str, ...] = ()
+    inputs: Inputs = field(default_factory=dict)
+    sums: Callable[[], Any] | None = None
+    layers: int = 0
+
+    @property
+    def name(self) -> str:
+        return layout.name(self.stage, **self.names)
+
+    @cached_property
+    def slice(self) -> dict[str, Any]:
+        """What of the config and of the user's files decides what the job makes."""
+        return {**self.settings, "sha256": self.sums()} if self.sums else self.settings
+
+    @cached_property
+    def code(self) -> str:
+        return code_digest(*self.modules) if self.modules else "pinned"
+
+    @cached_property
+    def packages(self) -> dict[str, str]:
+        """Versions of the packages that can change its numbers."""
+        return package_versions(*self.modules) if self.modules else {}
+
+    @cached_property
+    def outputs(self) -> dict[str, list[str]]:
+        return layout.outputs(self.stage, self.layers, **self.names)
+
+    @property
+    def record(self) -> str:
+        """The record of what the outputs were made from."""
+        return self.outputs[layout.RECORD][0]
+
+    @property
+    def file(self) -> str:
+        """The file by which the job's program is told what to do."""
+        return layout.job(self.stage, **self.names)
+
+    @property
+    def failures(self) -> str | None:
+        """The note of its cells that failed; None if it fills none."""
+        if not layout.STAGES[self.stage].fills:
+            return None
+        return layout.failures(self.stage, **self.names)
+
+    def files(self, output: str) -> tuple[File, ...]:
+        """One of its outputs, as another job's input."""
+        return tuple(File(path, self) for path in self.outputs[output])
+
+    @cached_property
+    def above(self) -> list["Job"]:
+        """The jobs that make its inputs, each once."""
+        jobs = (file.job for files in self.inputs.values() for file in files)
+        return list(dict.fromkeys(job for job in jobs if job is not None))
+
+    @cached_property
+    def counted(self) -> list["Job"]:
+        """Those of the jobs above whose digests are part of its own."""
+        files = (file for files in self.inputs.values() for file in files)
+        return list(dict.fromkeys(file.job for file in files if file.job and file.counts))
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """All that the job is asked to do: its slice, and the digests of the jobs above."""
+        upstream = {job.name: job.digest for job in self.counted}
+        spec: dict[str, Any] = canonical({**self.slice, "upstream": upstream})
+        return spec
+
+    @cached_property
+    def digest(self) -> str:
+        return job_digest(self.spec, self.code, self.packages)
+
+    def asked(self) -> dict[str, Any]:
+        """The content of its file."""
+        return {
+            "job": self.digest,
+            "spec": self.spec,
+            "code": self.code,
+            "packages": self.packages,
+        }
+
+
+def walk(jobs: Iterable[Job]) -> Iterator[Job]:
+    """Every job that some jobs need, themselves included, each once and after those above it."""
+    done: set[Job] = set()
+    pending: list[tuple[Job, bool]] = [(job, False) for job in reversed(list(jobs))]
+    while pending:
+        job, finished = pending.pop()
+        if finished:
+            yield job
+        elif job not in done:
+            done.add(job)
+            pending.append((job, True))
+            pending += [(above, False) for above in reversed(job.above) if above not in done]
+
+
+def outputs(jobs: Iterable[Job]) -> list[str]:
+    """Every output of some jobs and of all that they need, so that any that is gone is made."""
+    return [path for job in walk(jobs) for paths in job.outputs.values() for path in paths]

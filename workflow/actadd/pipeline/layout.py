@@ -1,0 +1,193 @@
+"""Paths below the folder of results: the one place that knows them.
+
+Every path is a pattern with names in braces. With an entry's names it is the path of a file; names
+that are not given stay in braces, which makes the pattern of a Snakemake rule.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from actadd.measure.measures import MEASURES
+
+# Relative to the working directory; Snakemake puts a module's prefix in front.
+RESULTS = "results"
+
+# Written beside the graph: by no rule as an output.
+STORE = f"{RESULTS}/store"
+ANSWERS = f"{RESULTS}/answers"
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+JOBS = f"{RESULTS}/jobs"
+FAILURES = f"{RESULTS}/failures"
+# What this machine measured of its own speed.
+RATES = f"{RESULTS}/benchmark/rates.json"
+# Pins of sources that the config does not state; kept with the config, not with the results.
+SOURCES_LOCK = "sources.lock.json"
+
+RECORD = "provenance"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of job.
+
+    name: pattern of its name, by which its log, benchmark, job file and note of failures are
+    called. outputs: output -> pattern below results, "" for none. folders: which are folders.
+    fills: whether it fills cells of the store, some of which may fail.
+    """
+
+    name: str
+    outputs: Mapping[str, str]
+    folders: tuple[str, ...] = ()
+    fills: bool = False
+
+
+def _file(name: str, output: str, path: str) -> Stage:
+    """A stage with one file of its own, and its record beside it."""
+    stem = path.rsplit(".", 1)[0]
+    return Stage(name, {output: path, RECORD: f"{stem}.provenance.json"})
+
+
+def _folder(name: str, path: str) -> Stage:
+    return Stage(name, {"folder": path, RECORD: f"{path}.provenance.json"}, ("folder",))
+
+
+def _formats(name: str, stem: str, **suffixes: str) -> Stage:
+    """A stage that writes the same content in several formats."""
+    outputs = {output: f"{stem}.{suffix}" for output, suffix in suffixes.items()}
+    return Stage(name, {**outputs, RECORD: f"{stem}.provenance.json"})
+
+
+SHARD = "shard_{shard}_of_{shards}"
+SCORES = "scores/{model}/{experiment}/{scorer}"
+TABLE = {"csv": "csv", "page": "html", "markdown": "md", "latex": "tex"}
+
+STAGES = {
+    "fetch": _folder("fetch/{source}", "sources/{source}"),
+    "model": _folder("model/{model}", "models/{model}"),
+    "verification": _file("verification/{model}", "record", "models/{model}.verification.json"),
+    "batch_shape": _file("batch_shape/{model}", "shape", "models/{model}.batch.json"),
+    "dataset": _file("dataset/{dataset}", "table", "datasets/{dataset}.parquet"),
+    "overlaps": _file("overlaps/{section}/{name}", "record", "overlaps/{section}/{name}.json"),
+    "activations": Stage(
+        "activations/{model}/{vector}",
+        {
+            "layers": "activations/{model}/{vector}/layer_{layer}.safetensors",
+            RECORD: "activations/{model}/{vector}/provenance.json",
+        },
+    ),
+    "vectors": Stage(
+        "vectors/{model}/{vector}",
+        {
+            "vector": "vectors/{model}/{vector}/vector.safetensors",
+            "norms": "vectors/{model}/{vector}/norms.csv",
+            RECORD: "vectors/{model}/{vector}/provenance.json",
+        },
+    ),
+    "choice": _file("choice/{model}/{experiment}", "choice", "choices/{model}/{experiment}.json"),
+    "classifier": _folder("classifier/{scorer}", "scorers/{scorer}"),
+    "validation": _file("validation/{scorer}", "figures", "validation/{scorer}.json"),
+    "scorer_card": _formats("scorer_card", "tables/scorer_card", **TABLE),
+    "summary": _formats(
+        "summary/{model}/{experiment}",
+        "summaries/{model}/{experiment}",
+        csv="csv",
+        parquet="parquet",
+    ),
+    "lens": Stage(
+        "lens/{model}/{lens}",
+        {
+            "tokens": "lenses/{model}/{lens}/tokens.parquet",
+            "cosines": "lenses/{model}/{lens}/cosines.parquet",
+            RECORD: "lenses/{model}/{lens}/provenance.json",
+        },
+    ),
+    "overhead": _file(
+        "overhead/{overhead}/{subject}", "times", "overhead/{overhead}/{subject}.parquet"
+    ),
+    "figure": _formats(
+        "figure/{display}", "figures/{display}", png="png", svg="svg", pdf="pdf", caption="rst"
+    ),
+    "table": _formats("table/{display}", "tables/{display}", **TABLE, caption="rst"),
+    "comparison": _formats(
+        "comparison", "comparison", parquet="parquet", csv="csv", markdown="md", latex="tex"
+    ),
+    "explorer_page": Stage(
+        "{part}explorer",
+        {
+            "page": "{part}explorer.html",
+            "about": "{part}about.rst",
+            RECORD: "{part}explorer.provenance.json",
+        },
+    ),
+    # The last job of a target; nothing but its record says that all is made and no cell failed.
+    "complete": Stage("complete/{target}", {RECORD: "complete/{target}.provenance.json"}),
+}
+
+
+def _cells(stage: str, output: str, table: str, name: str) -> dict[str, Stage]:
+    """The stages of cells: all in one job, or in shards and a job that gathers them."""
+    outputs = {output: f"{table}.parquet", RECORD: f"{table}.provenance.json"}
+    shard = {output: "", RECORD: f"{table}/{SHARD}.provenance.json"}
+    return {
+        stage: Stage(name, outputs, fills=True),
+        f"{stage}_shard": Stage(f"{name}_{{shard}}_of_{{shards}}", shard, fills=True),
+        f"{stage}_gather": Stage(name, outputs),
+    }
+
+
+for _measure in MEASURES:
+    _name = f"{_measure}/{{model}}/{{experiment}}"
+    STAGES |= _cells(_measure, "table", _name, _name)
+STAGES |= _cells("scores", "scores", SCORES, SCORES)
+
+
+def layer_names(count: int) -> list[str]:
+    """The layers of a model as files are called by them, 0-indexed block inputs."""
+    return [f"{layer:02d}" for layer in range(count)]
+
+
+class _Names(dict[str, str]):
+    """Names for a pattern, in which those that are not given stay in braces."""
+
+    def __missing__(self, name: str) -> str:
+        return f"{{{name}}}"
+
+
+def _fill(pattern: str, names: Mapping[str, str]) -> str:
+    return pattern.format_map(_Names(names))
+
+
+def outputs(stage: str, layers: int = 0, **names: str) -> dict[str, list[str]]:
+    """Output -> its paths, each pattern filled with `names`; of a pattern by layer, all of them."""
+    return {
+        output: [
+            f"{RESULTS}/{_fill(pattern, {**names, 'layer': layer})}"
+            for layer in (layer_names(layers) if "{layer}" in pattern else [""])
+            if pattern
+        ]
+        for output, pattern in STAGES[stage].outputs.items()
+    }
+
+
+def name(stage: str, **names: str) -> str:
+    """What a job is called."""
+    return _fill(STAGES[stage].name, names)
+
+
+def log(stage: str, **names: str) -> str:
+    return f"{LOGS}/{name(stage, **names)}.log"
+
+
+def benchmark(stage: str, **names: str) -> str:
+    return f"{BENCHMARKS}/{name(stage, **names)}.tsv"
+
+
+def job(stage: str, **names: str) -> str:
+    """The file that holds what a job is asked to do."""
+    return f"{JOBS}/{name(stage, **names)}.json"
+
+
+def failures(stage: str, **names: str) -> str:
+    """The note of the cells that failed in a job."""
+    return f"{FAILURES}/{name(stage, **names)}.json"

@@ -1,0 +1,1 @@
+"""Figures and tables of the config: declarations of kinds, what they read, words of captions."""

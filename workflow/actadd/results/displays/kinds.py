@@ -1,0 +1,203 @@
+"""The families of figure and table kinds: options that they share, what they read, registries.
+
+Reading declarations is cheap: neither this module nor a kind's file imports pandas, matplotlib or
+seaborn outside a function.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+
+from actadd.base.kinds import Kind, Kinds, option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What a kind may read. summary and cells: of an experiment; norms: of vectors; tokens and cosines:
+# of a lens; overhead: a timing's repeats; comparison: published numbers beside ours.
+Need = Literal["summary", "cells", "norms", "tokens", "cosines", "overhead", "comparison"]
+Measure = Literal["completions", "logprobs", "divergence"]
+# need -> the option that names what is read, if one does.
+NAMED_BY = {
+    "summary": "experiment",
+    "cells": "experiment",
+    "tokens": "lens",
+    "cosines": "lens",
+    "overhead": "overhead",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What the config says of the experiment behind a figure or table.
+
+    entry, dataset: the config's entries of the experiment and of its prompts' dataset. controls:
+    names of the config's random vectors.
+    """
+
+    name: str
+    entry: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    controls: frozenset[str] = frozenset()
+
+    @property
+    def conditions(self) -> Mapping[str, Mapping[str, Any]]:
+        conditions: Mapping[str, Mapping[str, Any]] = self.entry["conditions"]
+        return conditions
+
+    def additions(self, condition: str | None = None) -> list[list[Mapping[str, Any]]]:
+        """The additions of one condition, or of each."""
+        names = self.conditions if condition is None else [condition]
+        return [self.conditions[name].get("additions", []) for name in names]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Keys of every figure and table."""
+
+    title: str = option("What stands above it.", min_length=1)
+    paper: str | None = option(
+        "Where it stands in the paper; it then belongs to the target `paper`.", None, min_length=1
+    )
+    note: str | None = option("What the caption adds.", None)
+    labels: dict[str, str] = option("Metric -> what it is called.", {})
+
+    def label(self, metric: str) -> str:
+        return self.labels.get(metric, metric)
+
+    def check(self, experiment: Experiment) -> Iterator[str]:
+        """What the experiment lacks for it: sentences that begin with the key to change."""
+        yield from ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentOptions(Options):
+    """Keys of what is made from an experiment."""
+
+    experiment: str = option("Experiment whose numbers are shown.", section="experiments")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricsOptions(ExperimentOptions):
+    """Keys of what shows metrics of an experiment."""
+
+    metrics: list[str] = option(
+        "scorer.metric of each panel or column, or of one group of prompts scorer.metric@group.",
+        min_length=1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LensOptions(Options):
+    """Keys of what is made from a lens."""
+
+    lens: str = option("Lens whose readings are shown.", section="lenses")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverheadOptions(Options):
+    """Keys of what is made from a timing."""
+
+    overhead: str = option("Timing that is shown.", section="overheads")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a caption says of the data and the scorers behind a figure or table.
+
+    unit: what intervals are over. controls: names of the config's random vectors.
+    """
+
+    data: str = ""
+    unit: str = "texts"
+    notes: list[str] = field(default_factory=list)
+    controls: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What one figure or table is drawn from. key: its entry in the config, for messages."""
+
+    key: str
+    facts: Facts
+    paths: Mapping[str, list[Path]]
+
+    def read(self, need: Need) -> "pd.DataFrame":
+        """The files of one need under each other; norms have their vector's and model's names."""
+        from actadd.results.displays.labels import read
+
+        return read(self.paths[need])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Display(Kind):
+    """A kind of figure or table. Its function takes (options, Sources).
+
+    measures: those of an experiment that it can be made from; any, if there are none.
+    """
+
+    options: type[Options]
+    reads: tuple[Need, ...]
+    measures: tuple[Measure, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.reads or not set(self.reads) <= set(get_args(Need)):
+            raise TypeError(f"{self.name} reads {self.reads}; give some of {get_args(Need)}")
+        names = {each.name for each in fields(self.options)}
+        for need in self.reads:
+            named_by = NAMED_BY.get(need)
+            if named_by and named_by not in names:
+                raise TypeError(f"{self.name} reads {need}, so its options need {named_by!r}")
+        if "norms" in self.reads and not names & {"vectors", "lens"}:
+            raise TypeError(f"{self.name} reads norms, so its options need 'vectors' or 'lens'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(Display):
+    """A kind of figure. Its function returns (matplotlib's figure, caption)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Display):
+    """A kind of table. Its function returns (a table whose index names its rows, caption)."""
+
+
+FIGURES = Kinds(Figure, "actadd.results.figures", "figure kind")
+TABLES = Kinds(Table, "actadd.results.tables", "table kind")
+# Section of the config -> its kinds.
+SECTIONS: Mapping[str, Mapping[str, Display]] = {"figures": FIGURES, "tables": TABLES}
+
+D = TypeVar("D", bound=Display)
+
+
+def figure(
+    options: type[Options], *, reads: tuple[Need, ...], measures: tuple[Measure, ...] = ()
+) -> Callable[[Callable[..., Any]], Figure]:
+    """Declares a figure kind with the decorated function's name; see `Figure`."""
+    return _declares(Figure, options, reads, measures)
+
+
+def table(
+    options: type[Options], *, reads: tuple[Need, ...], measures: tuple[Measure, ...] = ()
+) -> Callable[[Callable[..., Any]], Table]:
+    """Declares a table kind with the decorated function's name; see `Table`."""
+    return _declares(Table, options, reads, measures)
+
+
+def _declares(
+    family: type[D],
+    options: type[Options],
+    reads: tuple[Need, ...],
+    measures: tuple[Measure, ...],
+) -> Callable[[Callable[..., Any]], D]:
+    def declare(function: Callable[..., Any]) -> D:
+        return family(
+            name=function.__name__,
+            function=function,
+            options=options,
+            reads=reads,
+            measures=measures,
+        )
+
+    return declare

@@ -1,0 +1,244 @@
+"""How figures and tables speak of rows: what they are called, on which model and data."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from actadd.base.errors import UserError
+from actadd.results.displays.kinds import Options, Sources
+
+INTERVAL = "95 % percentile bootstrap intervals over prompts"
+
+# Failed conditions that a caption names.
+NAMED = 3
+
+# What tells one steered line or row from another, and how a legend writes it.
+COORDINATES = {
+    "model": "{}",
+    "condition": "{}",
+    "vector": "{}",
+    "source_layer": "from layer {:g}",
+    "layer": "layer {:g}",
+    "coefficient": "c = {:g}",
+    "position": "{}",
+    "dimensions": "{:.0%} of dimensions",
+    "phase": "{}",
+    "temperature": "T {:g}",
+    "top_p": "top-p {:g}",
+    "frequency_penalty": "penalty {:g}",
+    "seed": "seed {:g}",
+    "draws": "{:g} draws",
+}
+
+
+def read(paths: list[Path]) -> pd.DataFrame:
+    """Tables under each other; norms of vectors get their vector's and model's names."""
+    parts = []
+    for path in paths:
+        if path.suffix == ".parquet":
+            parts.append(pd.read_parquet(path))
+        else:
+            names = {"vector": path.parent.name, "model": path.parent.parent.name}
+            parts.append(pd.read_csv(path).assign(**names))
+    return pd.concat(parts, ignore_index=True)
+
+
+def unsteered(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows are the baseline; all others are steered, by whichever method."""
+    return rows["method"] == "unsteered"
+
+
+def metric_rows(sources: Sources, table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Rows of one metric, over all prompts unless the metric is written as metric@group."""
+    name, _, group = metric.partition("@")
+    rows = table[table["metric"] == name]
+    if rows.empty:
+        metrics = sorted(set(table["metric"]))
+        raise UserError(f"{sources.key}: no metric {name!r}; there are {metrics}")
+    of_group = rows[rows["group"] == (group or "all")]
+    if len(of_group):
+        return of_group
+    # Where every condition failed, nobody knows the groups.
+    if group and not failed(rows).any():
+        groups = ", ".join(sorted(set(rows["group"]) - {"all"})) or "none"
+        raise UserError(f"{sources.key}: {metric}: no such group; there are: {groups}")
+    return rows[failed(rows)] if group else rows
+
+
+def failed(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows stand for what failed and has no number; rows may not know of failures."""
+    if "failed" not in rows:
+        return pd.Series(False, index=rows.index)
+    return rows["failed"].notna()
+
+
+def failures(rows: pd.DataFrame) -> str:
+    """How many conditions failed, which, and why; nothing if none did."""
+    keys = [name for name in (*COORDINATES, "additions") if name in rows]
+    conditions = rows.drop_duplicates(keys)
+    lost = conditions[failed(conditions)]
+    if lost.empty:
+        return ""
+    texts = [text.replace("\n", " ") for text in row_labels(conditions)]
+    texts = [text for text, gone in zip(texts, failed(conditions), strict=True) if gone]
+    more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+    reasons = "; ".join(dict.fromkeys(lost["failed"]))
+    verb = "is" if len(lost) == 1 else "are"
+    return (
+        f"{len(lost)} of {len(conditions)} conditions failed and {verb} in no mean (×): "
+        f"{', '.join(texts[:NAMED])}{more}. Reason: {reasons.rstrip('.')}."
+    )
+
+
+def data_sentence(options: Options, sources: Sources, table: pd.DataFrame) -> str:
+    """The shared part of captions: which model and data, how many prompts, what the bars are."""
+    models = ", ".join(sorted(table["model"].unique()))
+    lost = failures(table)
+    table = table[~failed(table)]
+    counts = sorted(set(table["n_prompts"])) or [0]
+    prompts = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    facts = sources.facts
+    one = counts == [1] and "n_completions" in table
+    interval = INTERVAL.replace("prompts", "its completions" if one else facts.unit)
+    if table["mean"].isin([0, 1]).any():
+        interval += " (exact binomial where all agree on 0 or 1)"
+    interval += _draws(options, sources, table)
+    sizes = "n = 1 prompt" if one else f"n = {prompts} {facts.unit}"
+    if "n_completions" in table and table["n_completions"].notna().any():
+        completions = int(table["n_completions"].max())
+        sizes += f", up to {completions} completions per condition"
+    notes = " ".join(filter(None, [*facts.notes, lost]))
+    return f"Model: {models}. Data: {facts.data}; {sizes}; {interval}. {notes}".strip()
+
+
+def _draws(options: Options, sources: Sources, rows: pd.DataFrame) -> str:
+    """How the intervals of controls with several draws are made, in a clause for each."""
+    if "draws" not in rows:
+        return ""
+    clauses = []
+    for name, part in rows[rows["draws"].notna()].groupby("condition", sort=False):
+        several = ", ".join(f"{count:g}" for count in sorted(part["draws"].unique()))
+        spread = (
+            ""
+            if part["metric"].duplicated().any()
+            else ", ".join(
+                f"{options.label(metric)} {value:.2g}"
+                for metric, value in zip(part["metric"], part["spread"], strict=True)
+            )
+        )
+        clauses.append(
+            f"; {name} is the mean over {several} random vectors, with an interval by Student's t "
+            f"that takes vectors and {sources.facts.unit} for crossed random effects"
+            + (f" (standard deviation of the vectors' means: {spread})" if spread else "")
+        )
+    return "".join(clauses)
+
+
+def coordinate_text(name: str, value: Any) -> str:
+    """A coordinate in words."""
+    return COORDINATES[name].format(value)
+
+
+def settings(
+    rows: pd.DataFrame, x: str = "coefficient", always: tuple[str, ...] = ()
+) -> list[tuple[str, pd.DataFrame]]:
+    """(label, rows) of every combination of coordinates but x.
+
+    A label names the coordinates that vary, and those in `always`; a source layer only where it is
+    not the injection layer.
+    """
+    columns = [name for name in COORDINATES if name != x and name in rows]
+    # Against an unsteered row, which has none of them, every coordinate would vary.
+    steered = rows[~unsteered(rows)]
+    varying = {name for name in columns if steered[name].nunique(dropna=False) > 1}
+    varying |= {"model"} if rows["model"].nunique() > 1 else set()
+    varying |= {"condition"} if rows["condition"].nunique() > 1 else set()
+    varying |= set(always)
+    same_layer = rows["source_layer"].isna() | (rows["source_layer"] == rows["layer"])
+    if same_layer.all():
+        varying.discard("source_layer")
+        columns.remove("source_layer")
+    else:
+        varying.add("source_layer")
+    parts = []
+    for values, part in rows.groupby(columns, dropna=False, sort=True):
+        texts = [
+            coordinate_text(name, value)
+            for name, value in zip(columns, pd.Series(values, dtype=object), strict=True)
+            if name in varying and name in columns and pd.notna(value)
+        ]
+        parts.append((", ".join(texts), part))
+    return parts
+
+
+def addition_text(addition: Mapping[str, Any]) -> str:
+    """One addition of a composite in a few words, of whichever operation."""
+    layer, coefficient = addition.get("layer"), addition.get("coefficient")
+    text = " ".join(str(addition[name]) for name in ("operation", "vector") if name in addition)
+    text += "" if layer is None else f" at {layer}"
+    return text + ("" if coefficient is None else f" times {coefficient:g}")
+
+
+def addition_details(addition: Mapping[str, Any], *more: str) -> str:
+    """One addition with all that is unusual of it: "v (layer 3, c = 2, from layer 0, back)"."""
+    layer, coefficient = addition.get("layer"), addition.get("coefficient")
+    source_layer, position = addition.get("source_layer", layer), addition.get("position", "front")
+    details = [
+        addition.get("operation", ""),
+        "" if layer is None else f"layer {layer}",
+        "" if coefficient is None else f"c = {coefficient:g}",
+        "" if source_layer == layer else f"from layer {source_layer}",
+        "" if position == "front" else position,
+        *more,
+    ]
+    return f"{addition.get('vector', '')} ({', '.join(filter(None, details))})".strip()
+
+
+def row_labels(rows: pd.DataFrame) -> list[str]:
+    """A name for each row: its condition, layer and coefficient, and what else tells rows apart."""
+    columns = [
+        name for name in COORDINATES if name not in ("condition", "vector", "layer", "coefficient")
+    ]
+    steered = rows[rows["coefficient"].notna()]
+    varying = [
+        name
+        for name in columns
+        if name in rows and (steered[name].nunique(dropna=False) > 1 or rows[name].nunique() > 1)
+    ]
+    if (rows["source_layer"].isna() | (rows["source_layer"] == rows["layer"])).all():
+        varying = [name for name in varying if name != "source_layer"]
+    texts = []
+    for _, row in rows.iterrows():
+        more = [coordinate_text(name, row[name]) for name in varying if pd.notna(row[name])]
+        text = ", ".join([str(row["condition"]), *more])
+        if pd.notna(row["layer"]) and pd.notna(row["coefficient"]):
+            text += f"\n(layer {int(row['layer'])}, c = {row['coefficient']:g})"
+        elif pd.notna(row["layer"]):
+            text += f"\n(layer {int(row['layer'])})"
+        elif additions := json.loads(row["additions"]):
+            # A composite has no one layer and coefficient.
+            text += f"\n({' + '.join(map(addition_text, additions))})"
+        texts.append(text)
+    return texts
+
+
+def differences(rows: pd.DataFrame, text: str) -> str:
+    """Paired differences from unsteered in words, and plainly whether they show an effect."""
+    sentences = []
+    compared = rows["difference"].notna().to_numpy()
+    labels = [name for name, use in zip(row_labels(rows), compared, strict=True) if use]
+    for name, (_, row) in zip(labels, rows[compared].iterrows(), strict=True):
+        low, high = row["difference_low"], row["difference_high"]
+        if np.isnan(low):
+            interval, excludes_none = "(the same for every prompt)", row["difference"] != 0
+        else:
+            interval, excludes_none = f"[{low:+.3f}, {high:+.3f}]", low > 0 or high < 0
+        effect = "" if excludes_none else ", no effect shown"
+        sentences.append(f"{name.splitlines()[0]} {row['difference']:+.3f} {interval}{effect}")
+    if not sentences:
+        return ""
+    return f"Paired difference in {text} from unsteered: {'; '.join(sentences)}."

@@ -1,0 +1,1 @@
+"""A measure against something that was swept."""

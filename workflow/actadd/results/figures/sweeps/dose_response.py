@@ -1,0 +1,117 @@
+"""Effect against what it costs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actadd.results.displays.kinds import Experiment, MetricsOptions, Sources, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoseResponse(MetricsOptions):
+    def check(self, experiment: Experiment) -> Iterator[str]:
+        if len(self.metrics) != 2:
+            yield (
+                f"metrics: there are {len(self.metrics)}; write two, the effect and then the cost"
+            )
+
+
+@figure(DoseResponse, reads=("summary",), measures=("completions",))
+def dose_response(options: DoseResponse, sources: Sources) -> "tuple[Figure, str]":
+    """Effect against what it costs, so that methods are compared at equal cost.
+
+    metrics: the effect, then the cost. Each method is a line from its weakest setting to its
+    strongest; the unsteered point is a star.
+    """
+    import pandas as pd
+    from matplotlib.colors import to_rgb
+
+    from actadd.results.displays.labels import data_sentence, failed, metric_rows, unsteered
+    from actadd.results.drawing import (
+        LEVEL,
+        LINES,
+        MARKERS,
+        SMALL,
+        legend,
+        panels,
+        plain_ticks,
+        series,
+        whiskers,
+        wrapped,
+    )
+
+    table = sources.read("summary")
+    effect, cost = options.metrics
+    keys = ["model", "condition", "method", "layer", "coefficient", "additions"]
+    columns = [*keys, "mean", "low", "high"]
+    effects, costs = (metric_rows(sources, table, metric) for metric in (effect, cost))
+    both = effects[~failed(effects)][columns].merge(
+        costs[~failed(costs)][columns], on=keys, suffixes=("", "_cost")
+    )
+    models = sorted(both["model"].unique())
+    # What has no layer, as prompting, is one line.
+    both["layer"] = both["layer"].fillna(-1)
+    steered = both[~unsteered(both)]
+    methods = sorted(set(steered["condition"]))
+    lines = sorted(set(zip(steered["condition"], steered["layer"], strict=True)))
+    # Several lines cross, and every point has a number: they need a page's width.
+    figure, axes = panels(len(models), 2.8, columns=2, narrow=int(len(lines) <= 3))
+    for axis, model in zip(axes, models, strict=True):
+        here = both[both["model"] == model]
+        for _, row in here[unsteered(here)].iterrows():
+            star: dict[str, Any] = {"color": "0.2", "markersize": 8, "label": "unsteered"}
+            axis.plot(row["mean_cost"], row["mean"], "*", **star)
+            axis.axhline(row["mean"], **LEVEL)
+        for line, part in steered[steered["model"] == model].groupby(["condition", "layer"]):
+            name, layer = line
+            of_method = [each for each in lines if each[0] == name]
+            several = len(of_method) > 1
+            # A colour for each method, a mark for each line.
+            style = series(methods.index(name), len(methods))
+            style["marker"] = MARKERS[lines.index(line) % len(MARKERS)]
+            if several:
+                style["linestyle"] = LINES[of_method.index(line) % len(LINES)]
+            part = part.assign(size=part["coefficient"].abs()).sort_values("size")
+            across = part.rename(columns={"mean": "_", "mean_cost": "mean"})
+            across = across.assign(low=part["low_cost"], high=part["high_cost"])
+            axis.errorbar(
+                part["mean_cost"],
+                part["mean"],
+                xerr=whiskers(across),
+                yerr=whiskers(part),
+                **style,
+                ecolor=(*to_rgb(style["color"]), 0.4),
+                elinewidth=0.7,
+                label=f"{name}, layer {layer:g}" if several else name,
+            )
+            for _, row in part[part["coefficient"].notna()].iterrows():
+                axis.annotate(
+                    f"{row['coefficient']:g}",
+                    (row["mean_cost"], row["mean"]),
+                    textcoords="offset points",
+                    xytext=(4, 3),
+                    fontsize=SMALL,
+                    color=style["color"],
+                )
+        axis.set(xlabel=options.label(cost), ylabel=options.label(effect), xscale="log")
+        plain_ticks(axis.xaxis)
+        lost = effects[failed(effects) & (effects["model"] == model)]
+        if len(lost):
+            names = ", ".join(
+                name if pd.isna(coefficient) else f"{name} {coefficient:g}"
+                for name, coefficient in zip(lost["condition"], lost["coefficient"], strict=True)
+            )
+            text = wrapped(f"× failed: {names}", 2, SMALL)
+            axis.text(0.02, 0.97, text, transform=axis.transAxes, va="top", fontsize=SMALL)
+        if len(models) > 1:
+            axis.set_title(model)
+    legend(figure, axes)
+    caption = (
+        "Up is more effect, right is more cost (logarithmic); small numbers are coefficients. A "
+        "method is better where its line lies higher at the same cost. "
+        f"{data_sentence(options, sources, effects)}"
+    )
+    return figure, caption

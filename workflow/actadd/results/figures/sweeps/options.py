@@ -1,0 +1,46 @@
+"""What the kinds that draw a measure against an addition's coordinate share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from actadd.base.kinds import option
+from actadd.results.displays.kinds import Experiment, ExperimentOptions
+
+AXES = {
+    "coefficient": "coefficient",
+    "layer": "layer (block input)",
+    "dimensions": "share of dimensions added",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweptOptions(ExperimentOptions):
+    """Keys of what is drawn against a coordinate of an addition."""
+
+    x: Literal["coefficient", "layer", "dimensions"] = option(
+        "What the measure is drawn against.", "coefficient"
+    )
+    condition: str | None = option("The one condition that is drawn; all if not given.", None)
+    log: bool = option("Draw the measure on a logarithmic axis.", False)
+
+    def check(self, experiment: Experiment) -> Iterator[str]:
+        if self.condition is not None:
+            if self.condition not in experiment.conditions:
+                names = ", ".join(sorted(experiment.conditions))
+                yield (
+                    f"condition: there is no condition {self.condition!r} in experiments."
+                    f"{experiment.name}; there are: {names}"
+                )
+                return
+            if not any(experiment.additions(self.condition)):
+                yield (
+                    f"condition: {self.condition!r} adds no vector, so there is nothing to sweep; "
+                    "name another"
+                )
+                return
+        additions = experiment.additions(self.condition)
+        alone = [several[0] for several in additions if len(several) == 1]
+        if not any(self.x != "dimensions" or self.x in addition for addition in alone):
+            with_it = " with dimensions" if self.x == "dimensions" else ""
+            yield f"x: no condition has one addition{with_it} to sweep; add one"

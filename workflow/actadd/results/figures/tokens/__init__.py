@@ -1,0 +1,1 @@
+"""Next-token distributions and single tokens."""

@@ -1,0 +1,129 @@
+"""How far steering moves next-token distributions, and how far a control does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from actadd.results.displays.kinds import ExperimentOptions, Sources, figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# What a control shares with the steering that it is compared with.
+SHARED = ["source_layer", "layer", "coefficient", "position", "dimensions", "phase"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence(ExperimentOptions):
+    pass
+
+
+@figure(Divergence, reads=("cells",), measures=("divergence",))
+def divergence(options: Divergence, sources: Sources) -> "tuple[Figure, str]":
+    """KL over entropy of each text, a random vector's against the steering vector's (Fig. 9).
+
+    Where some steering has no control (a condition whose vectors are random) of the same layer and
+    coefficient, all are drawn against the text's entropy instead.
+    """
+    from actadd.results.displays.labels import failed, failures, unsteered
+    from actadd.results.drawing import legend, panels, wrapped
+
+    table = sources.read("cells")
+    lost = failures(table)
+    table = table[~failed(table)]
+    table = table[~table["modified"].astype(bool) & ~unsteered(table)]
+    texts = _texts(table, sources.facts.controls)
+    models = sorted(texts["model"].unique())
+    compared = (
+        all(len(control) for model in models for _, _, control in _matched(texts, model))
+        and not texts["control"].all()
+    )
+    figure, axes = panels(len(models), 2.4)
+    sentences = []
+    for axis, model in zip(axes, models, strict=True):
+        draw = _against_control if compared else _against_entropy
+        sentences += [f"{model}{each}" for each in draw(axis, texts, model)]
+        axis.set(title=wrapped(model, 2) if len(models) > 1 else "")
+    legend(figure, axes)
+    several = f", averaged over {table['draw'].nunique()} of them" if "draw" in table else ""
+    caption = (
+        "KL(unsteered || steered) over the unsteered entropy, averaged over each text's positions "
+        "that were not changed directly; a point is a text"
+    )
+    caption += (
+        ", the dashed line is equality. The random vector has the steering vector's norm at each "
+        f"position{several}. "
+        if compared
+        else ", placed by its entropy. "
+    )
+    caption += f"{'; '.join(sentences)}. Data: {sources.facts.data}. {lost}"
+    return figure, caption.rstrip()
+
+
+def _texts(table: "pd.DataFrame", controls: list[str]) -> "pd.DataFrame":
+    """A row for each setting and text: entropy, share (KL over entropy), control."""
+    from actadd.results.displays.labels import COORDINATES
+
+    keys = [name for name in COORDINATES if name in table]
+    groups = table.groupby([*keys, "method", "text_id"], dropna=False, observed=True)
+    texts = groups[["kl", "entropy"]].mean().reset_index()
+    # A composite's vector names all of its vectors.
+    random = [
+        isinstance(vector, str) and set(vector.split("+")) <= set(controls)
+        for vector in texts["vector"]
+    ]
+    return texts.assign(share=texts["kl"] / texts["entropy"], control=random)
+
+
+def _matched(
+    texts: "pd.DataFrame", model: str
+) -> "Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]":
+    """(label, its texts, those of the controls with the same coordinates) of each steering."""
+    from actadd.results.displays.labels import settings
+
+    of_model = texts[texts["model"] == model]
+    steered, controls = of_model[~of_model["control"]], of_model[of_model["control"]]
+    for text, part in settings(steered, "text_id", ("coefficient",)) if len(steered) else []:
+        first, same = part.iloc[0], controls
+        for name in SHARED:
+            missing = same[name].isna() & (first[name] is None or first[name] != first[name])
+            same = same[(same[name] == first[name]) | missing]
+        yield text, part, same
+
+
+def _against_control(axis: "Axes", texts: "pd.DataFrame", model: str) -> Iterator[str]:
+    """Draws each steering's texts against its control's; yields what the caption says of each."""
+    from actadd.results.drawing import LEVEL, series
+
+    matched = list(_matched(texts, model))
+    largest = 0.0
+    for index, (text, part, control) in enumerate(matched):
+        random = control.groupby("text_id")["share"].mean().rename("random")
+        both = part.set_index("text_id")[["share"]].join(random, how="inner").sort_index()
+        both = both.dropna()
+        style = {**series(index, len(matched)), "linestyle": "none"}
+        axis.plot(both["random"], both["share"], **style, alpha=0.8, label=text)
+        largest = max(largest, both.to_numpy().max(initial=0))
+        below = float((both["share"] < both["random"]).mean())
+        yield (
+            f"{', ' if text else ''}{text}: steering {both['share'].mean():.3f}, random "
+            f"{both['random'].mean():.3f} on average, steering below random on {below:.0%} of "
+            f"{len(both)} texts"
+        )
+    axis.plot([0, 1.05 * largest], [0, 1.05 * largest], **LEVEL)
+    axis.set(xlabel="random vector: KL / entropy", ylabel="steering vector: KL / entropy")
+
+
+def _against_entropy(axis: "Axes", texts: "pd.DataFrame", model: str) -> Iterator[str]:
+    """Draws all texts by their entropy; yields what the caption says of each setting."""
+    from actadd.results.displays.labels import settings
+    from actadd.results.drawing import series
+
+    lines = settings(texts[texts["model"] == model], "text_id", ("condition", "coefficient"))
+    for index, (text, part) in enumerate(lines):
+        style = {**series(index, len(lines)), "linestyle": "none"}
+        axis.plot(part["entropy"], part["share"], **style, alpha=0.8, label=text)
+        yield f", {text}: {part['share'].mean():.3f} on average over {len(part)} texts"
+    axis.set(xlabel="unsteered entropy (nats)", ylabel="KL / entropy")

@@ -1,0 +1,1 @@
+"""The vectors themselves: norms, what they read as, how alike they are."""

@@ -1,0 +1,1 @@
+"""Numbers and texts of an experiment's conditions."""

@@ -1,0 +1,1 @@
+"""What is not of one experiment: timings, published numbers beside ours."""

@@ -1,0 +1,1 @@
+"""The vectors themselves: what they do, what they read as."""

@@ -1,0 +1,1 @@
+"""Scorers that read nothing but the text."""

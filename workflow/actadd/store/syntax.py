@@ -1,0 +1,321 @@
+"""What a source file defines, and which names each definition uses, read from its syntax tree.
+
+Comments, formatting, docstrings, annotations, descriptions of options, and the text of messages are
+left out: editing them changes no digest.
+"""
+
+import ast
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from actadd.base.errors import DamagedFile
+from actadd.base.files import read_json, write_json
+
+# Functions whose arguments are text for people, where the call is a statement of its own.
+PRINTING = ("print",)
+LOGGERS = ("logging", "logger", "log", "warnings")
+# What declares a config key and its rule -> how many first arguments are text for people.
+DESCRIBING = {"option": 1, "Rule": 0}
+# With more parsed files than this the cache begins anew.
+CACHED_FILES = 2000
+
+
+@dataclass
+class Definition:
+    """A function, class or constant of a module.
+
+    tree: hex sha256 of its syntax tree. uses: dotted names of what it may refer to; one that begins
+    with a dot is the module's own. imports: modules that it imports when it is run.
+    """
+
+    tree: str
+    uses: list[str] = field(default_factory=list)
+    imports: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Source:
+    """A module: its definitions by name, and what runs whenever it is imported.
+
+    bindings: name -> dotted name of what the module's own import statements call so.
+    """
+
+    definitions: dict[str, Definition]
+    on_import: Definition
+    bindings: dict[str, str]
+
+
+# --- what a syntax tree is reduced to ----------------------------------------------------------
+
+
+class _Messages(ast.NodeTransformer):
+    """Removes docstrings, messages and descriptions of options."""
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.exc, ast.Call):
+            node.exc.args, node.exc.keywords = [], []
+        return self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        if isinstance(node.value, ast.Call) and _is_message(node.value):
+            node.value.args, node.value.keywords = [], []
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = getattr(node.func, "id", None)
+        if name in DESCRIBING:
+            node.args = node.args[DESCRIBING[name] :]
+            text = ("description", "title")
+            node.keywords = [word for word in node.keywords if word.arg not in text]
+        return self.generic_visit(node)
+
+    def _without_docstring(self, node: ast.AST) -> ast.AST:
+        assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module))
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        return self.generic_visit(node)
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _without_docstring
+    visit_Module = _without_docstring
+
+
+def _is_message(call: ast.Call) -> bool:
+    """Whether a call only prints or logs: not to a file, and its arguments bind no name."""
+    if any(isinstance(node, (ast.NamedExpr, ast.Await, ast.Yield)) for node in ast.walk(call)):
+        return False
+    function = call.func
+    if isinstance(function, ast.Name):
+        return function.id in PRINTING and all(word.arg != "file" for word in call.keywords)
+    return (
+        isinstance(function, ast.Attribute)
+        and isinstance(function.value, ast.Name)
+        and function.value.id in LOGGERS
+        and function.attr in ("debug", "info", "warning", "warn", "error", "exception", "critical")
+    )
+
+
+class _Annotations(ast.NodeTransformer):
+    """Removes annotations of functions and variables; those of a class's fields mean something."""
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        if node.value is None:
+            return None
+        return self.generic_visit(ast.Assign(targets=[node.target], value=node.value))
+
+    def _function(self, node: ast.AST) -> ast.AST:
+        assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        node.returns = None
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = _function
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        node.body = [
+            child if isinstance(child, ast.AnnAssign) else self.visit(child) for child in node.body
+        ]
+        return node
+
+
+# --- the names that a tree uses ------------------------------------------------------------------
+
+
+def _bound(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
+    """(name, dotted name of what it stands for) of each name that an import statement binds."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield (alias.asname, alias.name) if alias.asname else (alias.name.split(".")[0],) * 2
+    elif node.module and not node.level:
+        for alias in node.names:
+            yield alias.asname or alias.name, f"{node.module}.{alias.name}"
+
+
+def _bind(bindings: dict[str, set[str]], nodes: Iterable[ast.AST]) -> None:
+    for node in nodes:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for name, target in _bound(node):
+                bindings.setdefault(name, set()).add(target)
+
+
+def _imported(nodes: Iterable[ast.AST]) -> list[str]:
+    """Dotted names that import statements may load: modules, and what may be modules in them."""
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and (name := _module_named(node)):
+            names.add(name)
+    return sorted(names)
+
+
+def _module_named(call: ast.Call) -> str | None:
+    """The module of `import_module("...")`."""
+    function, arguments = call.func, call.args
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if name == "import_module" and arguments and isinstance(arguments[0], ast.Constant):
+        return str(arguments[0].value)
+    return None
+
+
+class _Names(ast.NodeVisitor):
+    """Collects the names that a tree uses, with the attributes that it takes of them."""
+
+    def __init__(self, bindings: dict[str, set[str]], own: set[str]) -> None:
+        self.bindings, self.own = bindings, own
+        self.uses: set[str] = set()
+
+    def _use(self, name: str, attributes: list[str]) -> None:
+        if name in self.own:
+            self.uses.add(f".{name}")
+        for target in self.bindings.get(name, ()):
+            self.uses.add(".".join([target, *attributes]))
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self._use(node.id, [])
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        attributes: list[str] = []
+        value: ast.expr = node
+        while isinstance(value, ast.Attribute):
+            attributes.insert(0, value.attr)
+            value = value.value
+        if isinstance(value, ast.Name):
+            self._use(value.id, attributes)
+        elif isinstance(value, ast.Call) and (module := _module_named(value)):
+            self.uses.add(".".join([module, *attributes]))
+        else:
+            self.visit(value)
+
+    def visit(self, node: ast.AST) -> None:
+        super().visit(node)
+        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            for part in ast.walk(annotation) if annotation else ():
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    with suppress(SyntaxError):
+                        self.visit(ast.parse(part.value, mode="eval"))
+
+
+# --- one file ------------------------------------------------------------------------------------
+
+
+def _digest(nodes: Iterable[ast.AST]) -> str:
+    text = "\n".join(ast.dump(node) for node in nodes)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_type_checking(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def _names_of(node: ast.stmt) -> list[str]:
+    """The names that a statement defines; none if it does more than that, or something else."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [node.name]
+    if isinstance(node, ast.Assign):
+        targets: list[ast.expr] = node.targets
+    elif isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    else:
+        return []
+    names: list[str] = []
+    for target in targets:
+        for part in target.elts if isinstance(target, ast.Tuple) else [target]:
+            if not isinstance(part, ast.Name):
+                return []
+            names.append(part.id)
+    return names
+
+
+def parse(content: bytes) -> Source:
+    """A module's definitions. Raises SyntaxError."""
+    tree = _Messages().visit(ast.parse(content))
+    bindings: dict[str, set[str]] = {}
+    parts: dict[str, list[ast.stmt]] = {}
+    running: list[ast.stmt] = []
+    for statement in tree.body:
+        if names := _names_of(statement):
+            for name in names:
+                parts.setdefault(name, []).append(statement)
+            continue
+        _bind(bindings, ast.walk(statement))
+        if not _is_type_checking(statement):
+            running.append(statement)
+
+    def definition(statements: list[ast.stmt]) -> Definition:
+        nodes = [node for statement in statements for node in ast.walk(statement)]
+        local = {name: set(targets) for name, targets in bindings.items()}
+        _bind(local, nodes)
+        names = _Names(local, set(parts))
+        for statement in statements:
+            names.visit(statement)
+        return Definition("", sorted(names.uses), _imported(nodes))
+
+    found = {name: definition(statements) for name, statements in parts.items()}
+    on_import = definition(running)
+    # Only now: annotations say which classes' methods a function may call.
+    for name, statements in parts.items():
+        found[name].tree = _digest(filter(None, map(_Annotations().visit, statements)))
+    imports = (ast.Import, ast.ImportFrom)
+    on_import.tree = _digest(node for node in running if not isinstance(node, imports))
+    first = {name: min(targets) for name, targets in bindings.items()}
+    return Source(found, on_import, first)
+
+
+# --- the cache -----------------------------------------------------------------------------------
+
+
+def _cache_file() -> Path:
+    """Where parsed files are kept, by what decides how they are parsed."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    parser = f"{sys.version_info[:2]}".encode() + Path(__file__).read_bytes()
+    return folder / "actadd" / f"syntax-{hashlib.sha256(parser).hexdigest()[:16]}.json"
+
+
+@cache
+def _stored() -> dict[str, Any]:
+    try:
+        stored = read_json(_cache_file())
+        return stored if isinstance(stored, dict) else {}
+    except (OSError, RuntimeError, DamagedFile):
+        return {}
+
+
+# Hex sha256 of a file's bytes -> what this process parsed.
+_parsed: dict[str, Source] = {}
+
+
+@cache
+def read(path: Path) -> Source:
+    """A file's definitions; parsed once for each content, then read from the user's cache."""
+    content = path.read_bytes()
+    key = hashlib.sha256(content).hexdigest()
+    if stored := _stored().get(key):
+        definitions = {name: Definition(**each) for name, each in stored["definitions"].items()}
+        return Source(definitions, Definition(**stored["on_import"]), stored["bindings"])
+    _parsed[key] = parse(content)
+    return _parsed[key]
+
+
+def write_cache() -> None:
+    """Adds what this process parsed to the user's cache, if that can be written."""
+    new = {key: asdict(source) for key, source in _parsed.items() if key not in _stored()}
+    if new:
+        if len(_stored()) > CACHED_FILES:
+            _stored().clear()
+        _stored().update(new)
+        with suppress(OSError, RuntimeError):
+            write_json(_cache_file(), _stored())
