@@ -20,7 +20,7 @@ from actadd.results.summaries import COORDINATES, unsteered_beside
 
 ASSETS = Path(__file__).parent
 # Parts of the page's one script, in this order.
-SCRIPTS = ("state", "data", "choices", "fields", "setting", "charts", "completions", "start")
+SCRIPTS = ("state", "data", "choices", "fields", "setting", "plots", "charts", "completions", "start")
 # What tells the cells of one run apart.
 PLACE = [name for name in COORDINATES if name not in ("model", "experiment")]
 ESTIMATES = [
