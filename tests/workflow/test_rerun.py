@@ -153,7 +153,11 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
 @pytest.mark.parametrize(
     ("module", "first", "untouched"),
     [
-        ("results/figures/sweeps.py", {"figure"}, {"summary", "scores", "completions", "logprobs"}),
+        (
+            "results/figures/sweeps/sweep.py",
+            {"figure"},
+            {"summary", "scores", "completions", "logprobs"},
+        ),
         (
             "engine/drawing/sampler.py",
             {"completions"},
