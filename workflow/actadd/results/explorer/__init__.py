@@ -16,7 +16,7 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from actadd.base.files import write_text
-from actadd.results.summaries import COORDINATES, unsteered_beside
+from actadd.results.summaries.controls import COORDINATES, unsteered_beside
 
 ASSETS = Path(__file__).parent
 # Parts of the page's one script, in this order.
