@@ -36,8 +36,8 @@ def measure(model_dir: Path, *, dtype: str, compute: dict[str, Any], rows: int) 
     import torch
 
     from actadd.engine.batching import left_pad, padded_width
-    from actadd.engine.drawing.generation import generate
-    from actadd.engine.drawing.sampling import Sampling
+    from actadd.engine.decoding.generation import generate
+    from actadd.engine.decoding.sampling import Sampling
     from actadd.engine.logprobs import token_logprobs
     from actadd.engine.tokens import Tokens
     from actadd.models.batch_rows import ROWS_PER_TEXT
