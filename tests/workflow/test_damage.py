@@ -279,8 +279,8 @@ def test_what_was_damaged_is_made_again_with_the_same_bytes(space):
         "summary": 3,
         "figure": 2,
         "choice": 1,
-        "completions_shard": 2,
-        "completions_gather": 1,
+        "cells_shard": 2,
+        "cells_gather": 1,
         "scores": 1,
     }
     space.run()

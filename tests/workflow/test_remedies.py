@@ -57,7 +57,7 @@ def test_shards_and_scores_are_computed_anew_too(space):
     actadd(space, "store", "--forget", "chosen")
     assert not list((space.folder / "results/completions/tiny/chosen").glob("*"))
     planned = space.planned()
-    assert planned["completions_shard"] == 2 and planned["scores"] == 1
+    assert planned["cells_shard"] == 2 and planned["scores"] == 1
 
 
 @pytest.mark.parametrize("target", ["models/nope", "datasets/nope.parquet"])
