@@ -19,7 +19,7 @@ def test_a_scorer_of_a_users_own_is_computed_summarised_and_rerun(space):
     settings["scorers"]["size"] = {"kind": "length", "enough": 2}
     settings["experiments"]["chosen"]["scorers"] += ["size"]
     space.configure(settings)
-    assert not {"cells", "cells_shard", "cells_gather"} & set(space.planned())
+    assert not {"completions", "cells_shard", "cells_gather"} & set(space.planned())
     space.run()
     scores = pd.read_parquet(space.folder / "results/scores/tiny/chosen/size.parquet")
     texts = pd.read_parquet(space.folder / "results/completions/tiny/chosen.parquet")
@@ -119,4 +119,6 @@ def test_an_operation_of_a_users_own_is_measured_summarised_drawn_and_shown(spac
     (space.folder / "ablate.py").write_text(f"# A comment.\n{ABLATE}")
     assert space.planned() == {}
     (space.folder / "ablate.py").write_text(ABLATE.replace("min=0", "min=0.0001"))
-    assert space.planned()["cells"] == 3
+    planned = space.planned()
+    assert [planned[measure] for measure in MEASURES.values()] == [1, 1, 1]
+    assert not {"dataset", "model", "vectors_tiny"} & set(planned)

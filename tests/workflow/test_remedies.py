@@ -43,7 +43,7 @@ def test_terms_of_a_model_are_asked_for_whatever_asks_for_it(tmp_path, tiny_mode
 def test_cells_are_computed_anew_in_the_way_that_the_run_names(space):
     target = "results/logprobs/tiny/ratio.parquet"
     expected = (space.folder / target).read_bytes()
-    printed = space.run("--forcerun", "logprobs", "--", target)
+    printed = space.run("--forcerun", "cells", "--", target)
     assert "cells: 0 computed, 3 reused" in printed
     [command] = re.findall(r"actadd (store --forget) EXPERIMENT", printed)
     assert "ratio: 4 files removed" in actadd(space, *command.split(), "ratio")

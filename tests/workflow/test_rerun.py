@@ -340,7 +340,7 @@ def test_a_cells_bytes_do_not_depend_on_the_other_cells(space):
         settings["experiments"]["sweep"]["shards"] = 3
 
     edit(space, shard)
-    space.run("--forcerun", "cells_gather", "cells_shard", "logprobs", "scores")
+    space.run("--forcerun", "cells_gather", "cells_shard", "cells", "scores")
     apart = {
         path.relative_to(space.folder): path.read_bytes()
         for path in space.folder.glob("results/store/*/*.parquet")
@@ -356,7 +356,7 @@ def test_a_damaged_cell_is_noticed_and_computed_again(space):
         content[len(content) // 3] ^= 0xFF
         path.write_bytes(bytes(content))
     expected = (space.folder / "results/logprobs/tiny/ratio.parquet").read_bytes()
-    space.run("--forcerun", "logprobs", "--", "results/logprobs/tiny/ratio.parquet")
+    space.run("--forcerun", "cells", "--", "results/logprobs/tiny/ratio.parquet")
     assert "is damaged" in space.log("logprobs/tiny/ratio")
     assert (space.folder / "results/logprobs/tiny/ratio.parquet").read_bytes() == expected
 
