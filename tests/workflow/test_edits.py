@@ -89,7 +89,7 @@ def settings() -> dict:
             "measure": "divergence",
             "models": ["tiny"],
             "prompts": prompts,
-            "conditions": {"actadd": steered()},
+            "conditions": {"unsteered": {"method": "unsteered"}, "actadd": steered()},
         },
         "norms": {
             "title": "norms",
@@ -97,6 +97,7 @@ def settings() -> dict:
             "models": ["tiny", "grain"],
             "prompts": prompts,
             "conditions": {
+                "unsteered": {"method": "unsteered"},
                 "matched": steered(source_layer=0, match_norm=True),
                 "plain": steered(source_layer=0),
             },
@@ -229,11 +230,11 @@ def of(*prefixes: str) -> Callable[[dict[str, list[str]]], dict[str, int]]:
 # What changes numbers -> edit, and the cells that it concerns.
 CHANGING: dict[str, tuple[Edit, Callable[[dict[str, list[str]]], dict[str, int]]]] = {
     "sampler": (
-        (f"{LIBRARY}/engine/drawing/sampler.py", "mass - probabilities > top_p", "mass > top_p"),
+        (f"{LIBRARY}/engine/decoding/sampler.py", "mass - probabilities > top_p", "mass > top_p"),
         of("sweep on", "chosen on"),
     ),
     "cache of keys and values": (
-        (f"{LIBRARY}/engine/drawing/kv_cache.py", "self.seen = ids.shape[1]", "self.seen = 0"),
+        (f"{LIBRARY}/engine/decoding/kv_cache.py", "self.seen = ids.shape[1]", "self.seen = 0"),
         of("sweep on", "chosen on"),
     ),
     "steering": (
@@ -332,5 +333,5 @@ def test_another_reading_of_gguf_computes_its_models_cells(edited, tmp_path):
     )
     with editing(space, edit):
         space.run("--", *tables)
-    assert "cells: 2 computed, 0 reused" in space.log("logprobs/grain/norms")
-    assert "cells: 0 computed, 2 reused" in space.log("logprobs/tiny/norms")
+    assert "cells: 3 computed, 0 reused" in space.log("logprobs/grain/norms")
+    assert "cells: 0 computed, 3 reused" in space.log("logprobs/tiny/norms")

@@ -153,9 +153,13 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
 @pytest.mark.parametrize(
     ("module", "first", "untouched"),
     [
-        ("results/figures/sweeps.py", {"figure"}, {"summary", "scores", "completions", "logprobs"}),
         (
-            "engine/drawing/sampler.py",
+            "results/figures/sweeps/sweep.py",
+            {"figure"},
+            {"summary", "scores", "completions", "logprobs"},
+        ),
+        (
+            "engine/decoding/sampler.py",
             {"completions"},
             {"logprobs", "vectors_tiny", "activations_tiny"},
         ),

@@ -8,7 +8,7 @@ from typing import Any
 
 from actadd.base.files import canonical, canonical_json
 from actadd.base.kinds import option
-from actadd.engine.drawing.sampling import SAMPLING
+from actadd.engine.decoding.sampling import SAMPLING
 from actadd.engine.operations import OPERATIONS
 from actadd.engine.placement import Phase, Position
 from actadd.measure.methods import METHODS, Contexts

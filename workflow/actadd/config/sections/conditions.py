@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from actadd.base.kinds import Rule, option
 from actadd.config.kinds import SWEPT, Family, declared, keys, optional
 from actadd.config.sections.rules import Natural, Problem, known, listed
-from actadd.engine.drawing.sampling import Sampling
+from actadd.engine.decoding.sampling import Sampling
 from actadd.engine.operations import OPERATIONS
 from actadd.measure.conditions import DEFAULT_OPERATION, Addition, Shorthands
 from actadd.measure.measures import MEASURES
