@@ -210,6 +210,6 @@ def test_a_measure_and_a_method_of_a_users_own_in_a_config(write, tmp_path, monk
         assert Graph(config).summary("tiny", "ratio").settings["plugins"] == ["surprise.py"]
         with pytest.raises(UserError, match=r"conditions\.behind: .*'suffix' of method suffixing"):
             checked()
-        with pytest.raises(UserError, match=r"behind\.strength: .*suffixing takes no strength"):
+        with pytest.raises(UserError, match=r"behind\.strength: .*'strength' of method suffixing"):
             checked(suffix="!", strength=1)
     forget_models()

@@ -142,14 +142,13 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
     title = mark.title if isinstance(mark, Rule | OneOf) else None
     text = _shown(value, mark, ascii_only=kind in ("string_pattern_mismatch", "literal_error"))
     match kind:
-        case "extra_forbidden" if others := _having(key, mark):
-            return (
-                f"{_of_kind(mark, detail)} takes no {key}, only {', '.join(others)} does; remove it"
-            )
         case "extra_forbidden":
             known = [*options(hint), *([mark.key] if isinstance(mark, Family) else [])]
             unknown = ascii(key)[:80]
             names = ", ".join(sorted(known))
+            if others := _having(key, mark):
+                of = f" of {_of_kind(mark, detail)}, it is one of {', '.join(others)}"
+                return f"unknown key {unknown}{of}; remove it; known keys are {names}"
             return f"unknown key {unknown}{nearest(key, known)}; known keys are {names}"
         case "missing" if isinstance(mark, Family) and len(detail["loc"]) > 1:
             return f"the key {key!r} of {_of_kind(mark, detail)} is missing; add it"
