@@ -68,7 +68,7 @@ def operation_config() -> dict:
     for name, entry in settings["experiments"].items():
         entry |= {"title": name, "measure": MEASURES[name], **every}
     metrics = {"metrics": ["distinct.distinct_1"], "experiment": "drawn"}
-    two = {"metrics": ["distinct.distinct_1", "distinct.distinct_2"], "experiment": "drawn"}
+    two = {"metrics": ["distinct.distinct_2", "distinct.distinct_1"], "experiment": "drawn"}
     settings["figures"] = {
         "sweep": {"kind": "sweep", **metrics},
         "bars": {"kind": "conditions", **metrics},
