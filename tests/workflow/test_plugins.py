@@ -61,14 +61,14 @@ def operation_config() -> dict:
     every = {"models": ["tiny"], "conditions": conditions}
     prompts = settings["experiments"]["sweep"]["prompts"]
     settings["experiments"] = {
-        "drawn": {"prompts": prompts, "max_new_tokens": 3, "scorers": ["distinct"]},
+        "drawn": {"prompts": prompts, "max_new_tokens": 3, "scorers": ["distinct", "words"]},
         "read": {"prompts": {"dataset": "texts"}},
         "moved": {"prompts": {"dataset": "texts"}},
     }
     for name, entry in settings["experiments"].items():
         entry |= {"title": name, "measure": MEASURES[name], **every}
     metrics = {"metrics": ["distinct.distinct_1"], "experiment": "drawn"}
-    two = {"metrics": ["distinct.distinct_2", "distinct.distinct_1"], "experiment": "drawn"}
+    two = {"metrics": ["words.any", "distinct.distinct_1"], "experiment": "drawn"}
     settings["figures"] = {
         "sweep": {"kind": "sweep", **metrics},
         "bars": {"kind": "conditions", **metrics},
