@@ -6,6 +6,7 @@ import yaml
 
 from builders import tiny
 
+# config.yaml without what it builds on. Copy it; never change it.
 DEFAULT = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
 del DEFAULT["builds_on"]
 DELETE = object()

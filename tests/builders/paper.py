@@ -3,10 +3,8 @@
 import os
 from pathlib import Path
 
-import yaml
-from snakemake.utils import update_config
-
 from actadd.config.checks import checked
+from actadd.config.files import load
 from builders import tiny
 
 TERMS = {"licences_accepted": ["opt-6-7b", "llama-3-8b", "llama-13b"]}
@@ -26,9 +24,6 @@ WEDDING_WORDS = [
 
 
 def paper_config(overlay: str, changes: dict | None = None) -> dict:
-    """The config as Snakemake puts it together: two files, the overlay, what --config says."""
-    config: dict = {}
-    for name in ("config/paper_small.yaml", "config.yaml", f"config/{overlay}.yaml"):
-        update_config(config, yaml.safe_load((tiny.ROOT / name).read_text(encoding="utf-8")))
-    update_config(config, changes or {})
-    return checked(config, tiny.ROOT)
+    """The config as the workflow puts it together: config.yaml, the overlay, what --config says."""
+    files = [tiny.ROOT / "config.yaml", tiny.ROOT / f"config/{overlay}.yaml"]
+    return checked(load(files, changes), tiny.ROOT)

@@ -1,5 +1,6 @@
 """Borrowed classifiers against transformers' own pipeline."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 import transformers as tf
-import yaml
 from tokenizers import Tokenizer
 
 from actadd.base.errors import UserError
 from actadd.config.checks import checked
 from actadd.scorers.models.hub_classifier import hub_classifier
 from builders import tiny
+from builders.configs import DEFAULT
 
 WIDTH, CONTEXT = 16, 64
 COMMON = {
@@ -198,7 +199,7 @@ def test_what_the_pipeline_cannot_run_is_refused_with_its_reason(make):
 
 
 def test_a_label_may_be_a_number_in_a_config():
-    config = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config = copy.deepcopy(DEFAULT)
     entry = {"kind": "hub_classifier", "source": "all-minilm-l6-v2"}
     config["scorers"]["mood"] = {**entry, "label": 1}
     assert checked(config, tiny.ROOT)["scorers"]["mood"]["label"] == 1

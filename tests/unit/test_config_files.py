@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import re
-import sys
 import typing
 
 import jsonschema
@@ -11,13 +10,12 @@ import pytest
 import yaml
 
 from actadd.base.errors import UserError
-from actadd.base.kinds import Kinds
 from actadd.config import schema
 from actadd.config.checks import checked
 from actadd.config.declaration import Config
 from actadd.config.files import load
 from actadd.config.kinds import Family, bare, forget_models, options
-from builders import tiny
+from builders import plugins, tiny
 from builders.configs import DELETE, changed
 
 
@@ -154,16 +152,8 @@ def letters(table, options, job):
 @pytest.fixture
 def kinds():
     """Kinds as they are without the plugins of a test."""
-    families = [(family, dict(family._loaded)) for family in Kinds.families]
-    yield
-    for family, loaded in families:
-        if "_all" in vars(family):
-            list(family)
-        family._loaded.clear()
-        family._loaded.update(loaded)
-        vars(family).pop("_all", None)
-    for name in [name for name in sys.modules if name.startswith("actadd_plugins.")]:
-        del sys.modules[name]
+    with plugins.loaded():
+        yield
     forget_models()
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import torch
 import transformers as tf
-import yaml
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
@@ -23,7 +22,7 @@ from actadd.models import encoders
 from actadd.models.encoders import embed
 from actadd.scorers.models.similarity import similarity
 from actadd.scorers.models.topics import topics
-from builders import tiny
+from builders.configs import DEFAULT
 from builders.packages import install
 
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -345,8 +344,7 @@ def test_sentence_transformers_embeds_as_we_do(zoo, tmp_path):
             **{"sentence_roberta_config": {"max_seq_length": 11, "do_lower_case": False}},
         )
     )
-    config = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
-    source = config["sources"]["all-minilm-l6-v2"]
+    source = DEFAULT["sources"]["all-minilm-l6-v2"]
     fetch("minilm", source, tmp_path / "minilm", tmp_path / "lock.json")
     folders.append(tmp_path / "minilm")
 

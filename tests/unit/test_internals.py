@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+import snakemake.cli  # noqa: F401, before its modules, which import each other
 from snakemake import modules, path_modifier, shell, workflow
 from snakemake.scheduling import job_scheduler
 from snakemake.settings import types

@@ -11,7 +11,6 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from actadd.base.errors import UserError
 from actadd.base.files import read_json
@@ -24,9 +23,8 @@ from actadd.scorers.models.topics import topics
 from actadd.scorers.remote.llm_judge import llm_judge
 from actadd.scorers.remote.perspective import perspective
 from builders import tiny
+from builders.configs import DEFAULT
 
-DEFAULT = yaml.safe_load((tiny.ROOT / "config.yaml").read_text(encoding="utf-8"))
-del DEFAULT["builds_on"]
 KEY = "sk-very-secret"
 
 

@@ -22,11 +22,13 @@ from builders.configs import VECTOR_FILE, with_vector
 @pytest.mark.workflow
 def test_a_vector_of_another_model_is_refused(finished, tmp_path, given, pattern):
     layers = sorted((finished.folder / "results/activations/tiny/calm").glob("layer_*"))
-    outputs = [tmp_path / path.name for path in layers]
+    file = tmp_path / "mine.gguf"
+    save_vectors(file, SteeringVectors(given))
     spec = {"vector": {**VECTOR_FILE, "name": "mine"}}
+    outputs = tmp_path / "vector.safetensors", tmp_path / "norms.csv"
     with pytest.raises(UserError, match=f"vectors.mine.file: mine.gguf .*{pattern}"):
-        derive_all_layers(spec, layers, outputs, tmp_path / "norms.csv", given)
-    assert not list(tmp_path.iterdir())
+        derive_all_layers(spec, layers, *outputs, file)
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.workflow

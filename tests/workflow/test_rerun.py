@@ -159,7 +159,7 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
             {"summary", "scores", "completions", "logprobs"},
         ),
         (
-            "engine/drawing/sampler.py",
+            "engine/decoding/sampler.py",
             {"completions"},
             {"logprobs", "vectors_tiny", "activations_tiny"},
         ),

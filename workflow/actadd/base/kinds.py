@@ -1,7 +1,7 @@
 """Kinds that declare themselves: one file holds all that is known of a scorer or a figure kind.
 
 A file declares its options as a dataclass of `option` fields and its function under a decorator of
-its family (`actadd.scorers.scorer`, ...). Config keys, checks, documentation, digests and jobs are
+its family (`actadd.scorers.kinds.scorer`, ...). Config keys, checks, documentation, digests and jobs are
 derived from that declaration; no list elsewhere names the kind.
 """
 
@@ -35,7 +35,8 @@ class Rule:
 
     Stands in `option` for the whole value, and in `typing.Annotated` for the items of a list or the
     keys and values of a mapping. title: what to write, for messages. section: the value names an
-    entry of this section of the config. secret: no message repeats the value.
+    entry of this section of the config. kinds: a function: the names of which the value is one.
+    secret: no message repeats the value.
     """
 
     title: str | None = None
@@ -47,6 +48,7 @@ class Rule:
     max_length: int | None = None
     unique: bool = False
     section: str | None = None
+    kinds: Callable[[], Iterable[str]] | None = None
     secret: bool = False
 
 
@@ -94,6 +96,11 @@ def option(
         copy = type(default)
         return dataclasses.field(default_factory=lambda: copy(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoOptions:
+    """Options of a kind that has none."""
 
 
 T = TypeVar("T")

@@ -1,17 +1,14 @@
 """Retries of what may succeed a little later, such as a download or a request to a busy server."""
 
-import os
-from typing import NoReturn
+from __future__ import annotations
 
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_exponential,
-)
+import os
+from typing import TYPE_CHECKING, NoReturn
 
 from actadd.base.errors import UserError, without_secrets
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState, Retrying
 
 
 class TemporaryFailure(Exception):
@@ -29,6 +26,9 @@ def attempts(count: int, action: str, remedy: str) -> Retrying:
     UserError that names the action, the failure without secrets, and the remedy. The environment
     variable ACTADD_RETRY_SECONDS holds the seconds of the first pause, 2 by default.
     """
+    # Imported here, because kinds that only raise `TemporaryFailure` are read by every parse.
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
     growing = wait_exponential(multiplier=float(os.environ.get("ACTADD_RETRY_SECONDS", "2")))
 
     def pause(state: RetryCallState) -> float:

@@ -51,7 +51,7 @@ def needed(graph: Graph) -> Needed:
     """
     found = Needed()
     for measure in MEASURES:
-        for path in tables(measure, "table", model="*", experiment="*"):
+        for path in tables("cells", "table", measure=measure, model="*", experiment="*"):
             found.cells |= _named(path)
     for path in tables("scores", "scores", model="*", experiment="*", scorer="*"):
         if (record := record_beside(path)) is None:

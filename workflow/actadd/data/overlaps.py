@@ -1,4 +1,4 @@
-"""Whether what an experiment measures on is among what its scorers were fitted on."""
+"""Overlaps between the texts of an experiment and those that its scorers are fitted on."""
 
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
@@ -12,82 +12,84 @@ from actadd.base.files import write_json
 from actadd.data import datasets
 from actadd.data.text_equality import UNSPACED, key_of, words
 
-# A shorter text is the beginning of others by chance. Where no spaces stand between words, so many
-# characters count as one.
-FEWEST_WORDS = 4
+# A shorter text is the beginning of others by chance. In scripts without spaces, so many characters
+# count as one word.
+MINIMUM_WORDS = 4
 CHARACTERS = 3
 
 
 def overlapping(
     texts: Iterable[str], others: Iterable[str], *, beginnings: bool = True
 ) -> dict[str, str]:
-    """Each of `texts` that overlaps with one of `others` -> that other.
+    """Each of `texts` that overlaps with one of `others`, mapped to that one.
 
-    Two texts overlap if they are equal but for case, punctuation and white space; with `beginnings`
-    also if one of them is the beginning of the other, up to the end of a word, and has at least
-    `FEWEST_WORDS` words, or `CHARACTERS` times as many characters of a script without spaces.
-    Takes time in proportion to the number of words.
+    Two texts overlap if they are equal except for case, punctuation and white space; with
+    `beginnings` also if one of them is the beginning of the other, up to the end of a word, and has
+    at least `MINIMUM_WORDS` words, or `CHARACTERS` times as many characters of a script without
+    spaces. Runs in time proportional to the number of words.
     """
     keys = {text: key_of(text) for text in texts}
-    # The first of equal texts.
-    whole = {key_of(other): other for other in reversed(list(others))}
-    met = {key: whole[key] for key in keys.values() if key in whole}
+    # Reversed, so that the first of equal texts stays.
+    other_by_key = {key_of(other): other for other in reversed(list(others))}
+    matches = {key: other_by_key[key] for key in keys.values() if key in other_by_key}
     if beginnings:
         starts = {key: _starts(text) for text, key in keys.items()}
-        for key, own in starts.items():
-            for start in own:
-                if start in whole:
-                    met.setdefault(key, whole[start])
-        for key, other in _beginnings({key for key, own in starts.items() if own}, whole):
-            met.setdefault(key, other)
-    return {text: met[key] for text, key in keys.items() if key in met}
+        for key, text_starts in starts.items():
+            for start in text_starts:
+                if start in other_by_key:
+                    matches.setdefault(key, other_by_key[start])
+        long_keys = {key for key, text_starts in starts.items() if text_starts}
+        for key, other in _beginnings(long_keys, other_by_key):
+            matches.setdefault(key, other)
+    return {text: matches[key] for text, key in keys.items() if key in matches}
 
 
 def _starts(text: str) -> list[str]:
-    """A text's beginnings that are long enough, as keys; the last one is the whole text's."""
+    """The keys of a text's beginnings that are long enough; the last one is the whole text's."""
     parts = words(text)
     sizes = (1 if UNSPACED.fullmatch(part) else CHARACTERS for part in parts)
     pairs = zip(accumulate(parts), accumulate(sizes), strict=True)
-    return [start for start, size in pairs if size >= CHARACTERS * FEWEST_WORDS]
+    return [start for start, size in pairs if size >= CHARACTERS * MINIMUM_WORDS]
 
 
-def _beginnings(keys: set[str], whole: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """(key, text) of those of `keys` by which one of the texts in `whole` begins."""
+def _beginnings(keys: set[str], other_by_key: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """(key, other) for each of `keys` that is the beginning of an other."""
     if not keys:
         return
-    fewest, most = min(map(len, keys)), max(map(len, keys))
-    # Few texts begin as one of the keys does, and only their words are looked at.
-    first = {key[:fewest] for key in keys}
-    for own, other in whole.items():
-        if own[:fewest] in first:
+    shortest, longest = min(map(len, keys)), max(map(len, keys))
+    # Few texts share their first characters with a key, and only those are split into words.
+    prefixes = {key[:shortest] for key in keys}
+    for other_key, other in other_by_key.items():
+        if other_key[:shortest] in prefixes:
             for start in accumulate(words(other)):
-                if len(start) > most:
+                if len(start) > longest:
                     break
                 if start in keys:
                     yield start, other
 
 
-def check(spec: dict, files: list[Path], record: Path) -> dict[str, Any]:
-    """Compares pairs of prepared datasets, writes what they share to `record`, and returns counts.
+def check(spec: dict[str, Any], files: list[Path], record: Path) -> dict[str, Any]:
+    """Compare pairs of prepared datasets, write their overlaps to `record`, and return counts.
 
     spec: {pairs: [{texts, others, beginnings, refused, remedy}]}; texts and others are a `dataset`,
-    the rows of it as in an experiment's `prompts`, and the `key` in the config that says so.
-    Raises UserError, with a text that is shared, for a pair that is `refused`.
+    its rows as in an experiment's `prompts`, and the config `key` that names them. Raises
+    UserError, with a shared text, for a pair that overlaps and is `refused`.
     """
     by_name = {file.stem: file for file in files}
-    compared = [_compared(pair, by_name) for pair in spec["pairs"]]
-    for pair, found in zip(spec["pairs"], compared, strict=True):
-        if not found["overlapping"]:
+    overlaps = [_overlap(pair, by_name) for pair in spec["pairs"]]
+    for pair, overlap in zip(spec["pairs"], overlaps, strict=True):
+        if not overlap["overlapping"]:
             continue
-        message = _said(pair, found)
+        message = _message(pair, overlap)
         if pair["refused"]:
             raise UserError(f"{message}; {pair['remedy']}")
         print(message, flush=True)
-    write_json(record, {"pairs": compared})
-    return {"overlapping": sum(found["overlapping"] for found in compared)}
+    write_json(record, {"pairs": overlaps})
+    return {"overlapping": sum(overlap["overlapping"] for overlap in overlaps)}
 
 
-def _compared(pair: dict, files: dict[str, Path]) -> dict[str, Any]:
+def _overlap(pair: dict[str, Any], files: dict[str, Path]) -> dict[str, Any]:
+    """The record of one pair: sizes, the number of overlapping texts, at most five examples."""
     texts, others = (_rows(pair[side], files) for side in ("texts", "others"))
     shared = overlapping(texts["text"], others["text"], beginnings=pair["beginnings"])
     examples = [
@@ -104,24 +106,24 @@ def _compared(pair: dict, files: dict[str, Path]) -> dict[str, Any]:
     }
 
 
-def _rows(side: dict, files: dict[str, Path]) -> pd.DataFrame:
+def _rows(side: dict[str, Any], files: dict[str, Path]) -> pd.DataFrame:
     table = datasets.read(files[side["dataset"]], side.get("split"), f"{side['key']}.split")
     table = datasets.chosen(table, side, side["key"])
     if "first_tokens" in side:
-        # No tokenizer is at hand, and a token is at most a word.
+        # There is no tokenizer here, and a token is at most a word.
         cut = table["text"].str.split().str[: side["first_tokens"]]
         table = table.assign(text=cut.str.join(" "))
     return table
 
 
 def _origin(table: pd.DataFrame, text: str) -> str:
-    return table["origin"][table["text"] == text].iloc[0]
+    return str(table["origin"][table["text"] == text].iloc[0])
 
 
-def _said(pair: dict, found: dict) -> str:
-    first = found["examples"][0]
+def _message(pair: dict[str, Any], overlap: dict[str, Any]) -> str:
+    first, count = overlap["examples"][0], overlap["overlapping"]
     return (
-        f"{found['texts']}: {found['overlapping']} of {found['compared'][0]} texts overlap with "
-        f"what {pair['others']['use']}, such as {shown(first['text'])} ({first['from']}) with "
+        f"{overlap['texts']}: {count} of {overlap['compared'][0]} texts overlap with what "
+        f"{pair['others']['use']}, such as {shown(first['text'])} ({first['from']}) with "
         f"{shown(first['other'])} ({first['in']})"
     )

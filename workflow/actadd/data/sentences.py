@@ -1,4 +1,4 @@
-"""Cutting a text into sentences: by rules, or by what NLTK's Punkt learned of a language."""
+"""Sentences of a text: by rules, or by the parameters of NLTK's Punkt for a language."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,39 +18,45 @@ def by_rules(text: str) -> Iterator[str]:
 
 
 def by_punkt(folder: Path, key: str) -> Callable[[str], Iterable[str]]:
-    """What cuts a text as NLTK does with the files in `folder`; white space inside is kept.
+    """A function that cuts a text as NLTK does; white space inside a sentence stays.
 
     folder: a source with the files of NLTK's package punkt_tab for one language. key: the config
-    key that named it, for messages.
+    key that names it, for messages.
     """
-    # Only here: importing NLTK takes two seconds.
+    # Imported here, because importing NLTK takes two seconds.
     from nltk.tabdata import PunktDecoder
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
-    places = [folder, folder / "english", folder / "punkt_tab" / "english"]
+    folders = [folder, folder / "english", folder / "punkt_tab" / "english"]
     missing = {
-        place: [file for file in PUNKT_FILES if not (place / file).is_file()] for place in places
+        path: [file for file in PUNKT_FILES if not (path / file).is_file()] for path in folders
     }
-    place = min(places, key=lambda place: len(missing[place]))
-    if missing[place]:
+    parameters = min(folders, key=lambda path: len(missing[path]))
+    if missing[parameters]:
+        files = ", ".join(missing[parameters])
         raise UserError(
-            f"{key}: source {folder.name!r} has no {', '.join(missing[place])}; name a source that "
+            f"{key}: source {folder.name!r} has no {files}; name a source that "
             "holds these files of NLTK's punkt_tab at its top, in english or in punkt_tab/english"
         )
 
     def lines(file: str) -> list[str]:
-        with (place / file).open(encoding="utf-8") as stream:
+        with (parameters / file).open(encoding="utf-8") as stream:
             return list(stream)
 
-    # Not by NLTK's load_punkt_params, which opens files in NLTK's own folders only.
-    decoder, learned = PunktDecoder(), PunktParameters()
+    # NLTK's own load_punkt_params opens files in NLTK's folders only.
+    decoder, punkt = PunktDecoder(), PunktParameters()
     try:
-        learned.abbrev_types = decoder.txt2set(lines("abbrev_types.txt"))
-        learned.collocations = set(decoder.tab2tups(lines("collocations.tab")))
-        learned.sent_starters = decoder.txt2set(lines("sent_starters.txt"))
-        learned.ortho_context = decoder.tab2intdict(lines("ortho_context.tab"))
+        punkt.abbrev_types = decoder.txt2set(lines("abbrev_types.txt"))
+        punkt.collocations = set(decoder.tab2tups(lines("collocations.tab")))
+        punkt.sent_starters = decoder.txt2set(lines("sent_starters.txt"))
+        punkt.ortho_context = decoder.tab2intdict(lines("ortho_context.tab"))
     except ValueError as error:
         raise UserError(
             f"{key}: source {folder.name!r} cannot be read as NLTK's punkt_tab: {error}"
         ) from error
-    return PunktSentenceTokenizer(learned).tokenize
+    tokenizer = PunktSentenceTokenizer(punkt)
+
+    def cut(text: str) -> Iterable[str]:
+        yield from tokenizer.tokenize(text)
+
+    return cut

@@ -1,19 +1,19 @@
-"""When two texts are alike: equal but for case, punctuation and white space."""
+"""Equality of texts except for case, punctuation and white space."""
 
 import re
 import unicodedata
 
 
-class _Bare(dict):
-    """For str.translate: takes out punctuation, separators and control characters.
+class _Bare(dict[int, int | None]):
+    """A table for str.translate that removes punctuation, separators and control characters.
 
-    Letters with their marks, numbers and symbols, such as those of sums and moods, are kept; how a
-    symbol is to be drawn (U+FE00 to U+FE0F) is not.
+    Letters with their marks, numbers and symbols (sums, emoji) stay; variation selectors (U+FE00 to
+    U+FE0F) do not.
     """
 
     def __missing__(self, code: int) -> int | None:
-        kept = unicodedata.category(chr(code))[0] not in "PZC" and not 0xFE00 <= code <= 0xFE0F
-        self[code] = code if kept else None
+        bare = unicodedata.category(chr(code))[0] not in "PZC" and not 0xFE00 <= code <= 0xFE0F
+        self[code] = code if bare else None
         return self[code]
 
 
@@ -24,16 +24,16 @@ def _folded(text: str) -> str:
     return (text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold()
 
 
-# Scripts that put no spaces between words: Thai and its neighbours, kana, Chinese characters.
+# Scripts without spaces between words: Thai and its neighbours, kana, Chinese characters.
 UNSPACED = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])"
 )
 
 
 def words(text: str) -> list[str]:
-    """A text's words in lower case, without punctuation; a word of nothing else is left out.
+    """A text's words in lower case, without punctuation and without empty words.
 
-    Characters of scripts that put no spaces between words stand each by itself.
+    In scripts without spaces between words, each character is a word.
     """
     parts = UNSPACED.sub(r" \1 ", _folded(text)).split()
     return [word for word in (part.translate(_BARE) for part in parts) if word]

@@ -16,16 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actadd.base import locks
 from actadd.base.errors import CellError, UserError, without_secrets
 from actadd.base.files import digest, read_json, write_json
 from actadd.base.kinds import option
+from actadd.base.retries import TemporaryFailure, attempts
 from actadd.scorers.kinds import ENDPOINT, VARIABLE, Job, ValidatedOptions
-
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
 
 ATTEMPTS = 6
 # A server that asks for more patience than this is left alone until the next run.
@@ -47,14 +45,6 @@ FILTERED = re.compile(
 REFUSED = "refused by the server"
 # Seconds that a job waits for its turn: many jobs may ask one server.
 TURN = 6 * 3600
-
-
-class _Passing(Exception):
-    """A failure that may pass by itself: the network, a busy server. wait: seconds it asks for."""
-
-    def __init__(self, message: str, wait: float = 0):
-        super().__init__(message)
-        self.wait = wait
 
 
 class _Refused(Exception):
@@ -235,36 +225,16 @@ def _post(
 ) -> Any:
     """The server's JSON reply. Raises _Refused where asking again is of no use."""
     import requests
-    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
-    from tenacity.wait import wait_exponential
 
     def safe(text: str) -> str:
         # A server may quote the key that it refuses.
         return excerpt(without_secrets(text.replace(key, "***") if key else text), 300)
 
-    def failure(state: RetryCallState) -> _Passing:
-        error = state.outcome.exception() if state.outcome else None
-        if not isinstance(error, _Passing):
-            raise TypeError(error)
-        return error
-
-    def give_up(state: RetryCallState) -> None:
-        raise UserError(
-            f"{_where(options, job)} failed {ATTEMPTS} times: {failure(state)}. Check "
-            "the address and the network (a compute node may have none); the answers so far are "
-            "kept, run again"
-        )
-
-    def pause(state: RetryCallState) -> float:
-        return float(max(growing(state), failure(state).wait))
-
-    growing = wait_exponential(multiplier=float(os.environ.get("ACTADD_RETRY_SECONDS", "2")))
-    for attempt in Retrying(
-        retry=retry_if_exception_type(_Passing),
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=pause,
-        retry_error_callback=give_up,
-    ):
+    remedy = (
+        "Check the address and the network (a compute node may have none); the answers so far are "
+        "kept, run again"
+    )
+    for attempt in attempts(ATTEMPTS, _where(options, job), remedy):
         with attempt:
             try:
                 reply = requests.post(
@@ -286,7 +256,7 @@ def _post(
                     value = reply.json()
                 except (ValueError, RecursionError) as error:
                     message = f"200 with what is no JSON: {safe(reply.text)!r}"
-                    raise _Passing(message) from error
+                    raise TemporaryFailure(message) from error
                 # Some servers put an error of those behind them into a good reply.
                 inner = value.get("error") if isinstance(value, dict) else None
                 if inner and "choices" not in value:
@@ -295,7 +265,7 @@ def _post(
                     _fail(options, job, status, safe(reply.text), 0)
                 return value
             except requests.RequestException as error:
-                raise _Passing(safe(str(error))) from error
+                raise TemporaryFailure(safe(str(error))) from error
 
 
 def _fail(options: ServerOptions, job: Job, status: int, message: str, wait: float) -> None:
@@ -308,7 +278,7 @@ def _fail(options: ServerOptions, job: Job, status: int, message: str, wait: flo
                 f"{_where(options, job)} answered {status} and asks for a pause of {wait:.0f} s; "
                 "run again after it, the answers so far are kept"
             )
-        raise _Passing(f"{status} {message}", wait)
+        raise TemporaryFailure(f"{status} {message}", wait)
     raise _Refused(status, message)
 
 

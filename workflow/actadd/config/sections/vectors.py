@@ -19,9 +19,7 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
         key, kind = f"vectors.{name}", VECTOR_KINDS[entry["kind"]]
         options: Any = build(kind.options, entry)
         if hasattr(options, "problems"):
-            for problem in options.problems(key):
-                place, _, sentence = problem.partition(": ")
-                yield place, sentence
+            yield from options.problems(key)
         if kind.borrows:
             other = entry[kind.borrows]
             lender = config["vectors"][other]["kind"]

@@ -133,9 +133,14 @@ class Sources(Base):
         entry = self.config["models"].get(model, {})
         fields = ("device_map", "quantization", "trust_remote_code")
         compute |= {field: entry[field] for field in fields if entry.get(field)}
-        if compute["device"] == "cuda" and entry.get("gpus", 1) > 1:
-            compute["gpus"] = entry["gpus"]
+        if compute["device"] == "cuda" and self.gpus(model) > 1:
+            compute["gpus"] = self.gpus(model)
         return compute
+
+    def gpus(self, model: str | None) -> int:
+        """GPUs of a job with a model, where it computes on GPUs; of one without, one."""
+        models = self.config["models"]
+        return int(models[model]["gpus"]) if model in models else 1
 
     @property
     def proposes_rows(self) -> bool:

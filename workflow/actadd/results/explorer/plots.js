@@ -1,0 +1,186 @@
+// From light to strong ink, so that deeper layers are darker on paper and brighter on black.
+function layerColour(share) {
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const stops = dark
+    ? [
+        [176, 140, 220],
+        [92, 150, 230],
+        [90, 205, 185],
+        [240, 215, 120],
+      ]
+    : [
+        [205, 140, 30],
+        [40, 150, 125],
+        [40, 95, 175],
+        [80, 35, 110],
+      ];
+  const place = share * (stops.length - 1);
+  const low = Math.min(Math.floor(place), stops.length - 2);
+  const mixed = stops[low].map((value, channel) =>
+    Math.round(value + (place - low) * (stops[low + 1][channel] - value)),
+  );
+  return `rgb(${mixed.join(",")})`;
+}
+
+function layout(x, y, more = {}) {
+  const axis = {
+    gridcolor: css("--line"),
+    linecolor: css("--line"),
+    zerolinecolor: css("--line"),
+    tickfont: { size: 12 },
+    automargin: true,
+    fixedrange: true,
+  };
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: css("--sans"), color: css("--ink"), size: 13 },
+    margin: { l: 48, r: 12, t: 12, b: 44 },
+    hoverlabel: {
+      bgcolor: css("--card"),
+      bordercolor: css("--quiet"),
+      font: { color: css("--ink"), family: css("--sans") },
+      align: "left",
+    },
+    showlegend: false,
+    ...more,
+    xaxis: { ...axis, title: { text: x, font: { size: 13 } }, ...(more.xaxis || {}) },
+    yaxis: { ...axis, title: { text: y, font: { size: 13 } }, ...(more.yaxis || {}) },
+  };
+}
+
+// Plotly reads some tags in its texts.
+const plain = (text) =>
+  String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
+function hover(place, found) {
+  const own = run().cells[place];
+  const reason = failure(place, found);
+  if (reason) return `${plain(cellName(own))}<br>failed: ${plain(cut(reason, 120))}`;
+  const values = found.get(place);
+  const [mean, low, high] = shownValue(values);
+  const n = values.n_completions || values.n_prompts;
+  return (
+    `${plain(cellName(own))}<br><b>${number(mean, state.show === "difference")}</b> ${interval(low, high)}` +
+    (n ? `<br>n = ${number(n)}` : "")
+  );
+}
+
+// Cells that differ from the chosen one in layer and coefficient only.
+function sweep() {
+  return run()
+    .cells.map((_, place) => place)
+    .filter((place) =>
+      FACETS.every(
+        ([facet]) =>
+          facet === "layer" ||
+          facet === "coefficient" ||
+          facetValue(run().cells[place], facet) === facetValue(cell(), facet),
+      ),
+    );
+}
+
+const shownName = () =>
+  state.show === "mean" ? label(state.metric) : `${label(state.metric)}: difference`;
+
+function show(id, caption, described, traces, shape, pick) {
+  const figure = byId(id);
+  const plot = figure.querySelector(".plot");
+  figure.querySelector("figcaption").textContent = caption;
+  plot.setAttribute("aria-label", described);
+  Plotly.react(plot, traces, shape, { displayModeBar: false, responsive: true }).then(() => {
+    // A drawn chart keeps its width, and its place may have got narrower or wider.
+    Plotly.Plots.resize(plot);
+    plot.removeAllListeners("plotly_click");
+    plot.on("plotly_click", (event) => {
+      const place = pick(event.points[0]);
+      if (place === undefined || place === null) return;
+      state.cell = place;
+      state.shown = PAGE;
+      draw();
+    });
+  });
+}
+
+function unsteeredLevel(found) {
+  const place = cell().method === "unsteered" ? state.cell : cell().unsteered;
+  if (state.show === "difference") return [0, null, null];
+  return place === undefined ? [null, null, null] : shownValue(found.get(place));
+}
+
+function levelShapes(level, across) {
+  const [mean, low, high] = level;
+  if (mean === null || mean === undefined) return [];
+  const [along, over] = across === "x" ? ["y", "x"] : ["x", "y"];
+  const line = {
+    type: "line",
+    [`${over}ref`]: "paper",
+    [`${over}0`]: 0,
+    [`${over}1`]: 1,
+    [`${along}0`]: mean,
+    [`${along}1`]: mean,
+    line: { color: css("--quiet"), width: 1.5, dash: "dash" },
+  };
+  const band = {
+    type: "rect",
+    layer: "below",
+    [`${over}ref`]: "paper",
+    [`${over}0`]: 0,
+    [`${over}1`]: 1,
+    [`${along}0`]: low,
+    [`${along}1`]: high,
+    fillcolor: css("--quiet"),
+    opacity: 0.12,
+    line: { width: 0 },
+  };
+  return low === null || high === null ? [line] : [band, line];
+}
+
+function lineTrace(places, x, found, name, colour, strong) {
+  const values = places.map((place) => shownValue(found.get(place)));
+  const bounds = values.map(([mean, low, high]) =>
+    mean === null || low === null || high === null ? [0, 0] : [high - mean, mean - low],
+  );
+  return {
+    type: "scatter",
+    mode: "lines+markers",
+    name,
+    x,
+    y: values.map(([mean]) => mean),
+    connectgaps: false,
+    error_y: {
+      type: "data",
+      symmetric: false,
+      array: bounds.map(([up]) => up),
+      arrayminus: bounds.map(([, down]) => down),
+      color: colour,
+      thickness: strong ? 1.6 : 0.8,
+      width: 3,
+    },
+    line: { color: colour, width: strong ? 3 : 1.4 },
+    marker: {
+      color: colour,
+      size: places.map((place) => (place === state.cell ? 13 : strong ? 8 : 6)),
+      line: { color: css("--card"), width: 1 },
+    },
+    opacity: strong ? 1 : 0.75,
+    customdata: places,
+    text: places.map((place, index) => (values[index][0] === null ? "" : hover(place, found))),
+    hovertemplate: "%{text}<extra></extra>",
+  };
+}
+
+function failedTrace(places, x, y, found) {
+  return {
+    type: "scatter",
+    mode: "markers",
+    name: "failed",
+    x,
+    y,
+    marker: { symbol: "x", size: 11, color: css("--warn") },
+    customdata: places,
+    text: places.map((place) => hover(place, found)),
+    hovertemplate: "%{text}<extra></extra>",
+    showlegend: places.length > 0,
+  };
+}
