@@ -1,6 +1,7 @@
 """Scorers and dataset readers from outside the repository, one file each."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -112,13 +113,24 @@ def test_a_plugin_that_cannot_be_used_is_refused(write, content, pattern):
     assert "length" not in SCORERS
 
 
-def test_plugins_of_one_name_and_a_missing_one_are_refused(write, tmp_path):
+def test_a_missing_plugin_is_refused(tmp_path):
     gone = r"^plugins: .*gone\.py' does not exist"
     with pytest.raises(UserError, match=gone), loaded(tmp_path / "gone.py"):
         pass
+
+
+def test_plugins_of_one_name_in_different_folders_are_different(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     both = write(LENGTH), write(PARAGRAPHS, "elsewhere/length.py")
-    with pytest.raises(UserError, match=r"^plugins: .*rename one of the files"), loaded(*both):
-        pass
+    with loaded(*both):
+        modules = SCORERS["length"].module, READERS["paragraphs"].module
+        assert plugin_files(modules) == ["length.py", "elsewhere/length.py"]
+        # Where the working directory lies is no part of a name.
+        other = tmp_path / "moved"
+        shutil.copytree(tmp_path, other, ignore=lambda *_: ["moved"])
+    monkeypatch.chdir(other)
+    with loaded(other / "length.py", other / "elsewhere/length.py"):
+        assert (SCORERS["length"].module, READERS["paragraphs"].module) == modules
 
 
 def test_an_installed_package_adds_a_scorer_by_an_entry_point(write, tmp_path):

@@ -123,7 +123,7 @@ def test_an_added_layer_computes_no_activation_and_no_vector(space):
 
     edit(space, add)
     planned = space.planned()
-    assert planned["completions"] == 1 and planned["completions_gather"] == 1  # and what is chosen
+    assert planned["completions"] == 1 and planned["cells_gather"] == 1  # and what is chosen
     assert not {"activations_tiny", "vectors_tiny", "logprobs", "model"} & set(planned)
     space.run()
     assert "cells: 2 computed, 5 reused" in space.log("completions/tiny/sweep")
@@ -163,7 +163,7 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
             {"completions"},
             {"logprobs", "vectors_tiny", "activations_tiny"},
         ),
-        ("scorers/text/words.py", {"scores"}, {"completions", "completions_gather", "choice"}),
+        ("scorers/text/words.py", {"scores"}, {"completions", "cells_gather", "choice"}),
         ("models/llama2c.py", {"model"}, {"fetch", "dataset"}),
     ],
 )
@@ -347,7 +347,7 @@ def test_a_cells_bytes_do_not_depend_on_the_other_cells(space):
         settings["experiments"]["sweep"]["shards"] = 3
 
     edit(space, shard)
-    space.run("--forcerun", "completions_gather", "completions_shard", "logprobs", "scores")
+    space.run("--forcerun", "cells_gather", "cells_shard", "cells", "scores")
     apart = {
         path.relative_to(space.folder): path.read_bytes()
         for path in space.folder.glob("results/store/*/*.parquet")
@@ -363,7 +363,7 @@ def test_a_damaged_cell_is_noticed_and_computed_again(space):
         content[len(content) // 3] ^= 0xFF
         path.write_bytes(bytes(content))
     expected = (space.folder / "results/logprobs/tiny/ratio.parquet").read_bytes()
-    space.run("--forcerun", "logprobs", "--", "results/logprobs/tiny/ratio.parquet")
+    space.run("--forcerun", "cells", "--", "results/logprobs/tiny/ratio.parquet")
     assert "is damaged" in space.log("logprobs/tiny/ratio")
     assert (space.folder / "results/logprobs/tiny/ratio.parquet").read_bytes() == expected
 

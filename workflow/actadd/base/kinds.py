@@ -7,9 +7,11 @@ derived from that declaration; no list elsewhere names the kind.
 
 import ast
 import dataclasses
+import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import pkgutil
 import sys
 import types
@@ -201,8 +203,9 @@ class Kinds(Mapping[str, K], Generic[K]):
             if not isinstance(value, self.family) or value.module != module.__name__:
                 continue
             if self._loaded.setdefault(value.name, value) is not value:
+                source = Path(str(module.__file__)).stem
                 raise UserError(
-                    f"plugins: {module.__name__.removeprefix(PLUGINS + '.')} declares the "
+                    f"plugins: {source} declares the "
                     f"{self.what} {value.name!r}, but one of that name exists; rename it"
                 )
 
@@ -243,12 +246,9 @@ def load_plugin(path: Path) -> types.ModuleType:
     Raises UserError if the file cannot be imported, declares no kind, or imports files beside it.
     """
     key = f"plugins: {str(path)!r}"
-    name = f"{PLUGINS}.{path.stem}"
+    name = _module_name(path)
     if name in sys.modules:
-        loaded = Path(str(sys.modules[name].__file__))
-        if loaded.resolve() == path.resolve():
-            return sys.modules[name]
-        raise UserError(f"{key} has the name of {str(loaded)!r}; rename one of the files")
+        return sys.modules[name]
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
         raise UserError(f"{key} is not a Python file; name one that ends in .py")
@@ -270,6 +270,15 @@ def load_plugin(path: Path) -> types.ModuleType:
             raise UserError(f"{key} does not exist; write the path of a Python file") from error
         raise UserError(f"{key} cannot be imported: {error!r}; correct the file") from error
     return module
+
+
+def _module_name(path: Path) -> str:
+    """The name of a plugin's module: of its file, and of where that lies.
+
+    Seen from the working directory, so that a checkout which is moved keeps its digests.
+    """
+    place = Path(os.path.relpath(path.resolve(), Path.cwd().resolve())).as_posix()
+    return f"{PLUGINS}.{path.stem}_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
 
 def _refuse_neighbours(path: Path, key: str) -> None:

@@ -1,7 +1,7 @@
 """Dataclasses of options as pydantic models, and what a walk through a config needs of them.
 
 A hint of an option is a scalar, a `Literal`, a list or mapping of hints, a dataclass of options, a
-union of these, or `Annotated` with a `Rule`, `Family`, `Late` or `OneOf` for what a type cannot say.
+union of these, or `Annotated` with a `Rule`, `Family`, `Late` or `OneOf` for what no type says.
 """
 
 import dataclasses
