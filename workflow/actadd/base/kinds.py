@@ -1,7 +1,7 @@
 """Kinds that declare themselves: one file holds all that is known of a scorer or a figure kind.
 
 A file declares its options as a dataclass of `option` fields and its function under a decorator of
-its family (`actadd.scorers.kinds.scorer`, ...). Config keys, checks, documentation, digests and jobs are
+its family (`scorers.kinds.scorer`, ...). Config keys, checks, documentation, digests and jobs are
 derived from that declaration; no list elsewhere names the kind.
 """
 
