@@ -60,14 +60,16 @@ def keys(declaration: type) -> Iterator[Key]:
 def optional(key: Key) -> Key:
     """A key that may be left out: what reads the entry knows the default."""
     name, hint, field = key
-    return name, hint, dataclasses.field(default=None, metadata=field.metadata)
+    # typeshed says that `field` returns the type of its default.
+    copy: Any = dataclasses.field(default=None, metadata=field.metadata)
+    return name, hint, copy
 
 
 def declared(name: str, several: Iterable[Key]) -> type:
     """A dataclass of several options; of two with one name, the first."""
     unique: dict[str, Key] = {}
     for key, hint, field in several:
-        copy = dataclasses.field(
+        copy: Any = dataclasses.field(
             default=field.default, default_factory=field.default_factory, metadata=field.metadata
         )
         unique.setdefault(key, (key, hint, copy))
