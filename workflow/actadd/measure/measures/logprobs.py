@@ -1,7 +1,6 @@
 """Log-probabilities of given texts under steering, token by token."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actadd.base.errors import CellError
