@@ -1,8 +1,8 @@
 """Kinds that declare themselves: one file holds all that is known of a scorer or a figure kind.
 
 A file declares its options as a dataclass of `option` fields and its function under a decorator of
-its family (`scorers.kinds.scorer`, ...). Config keys, checks, documentation, digests and jobs are
-derived from that declaration; no list elsewhere names the kind.
+its family (`actadd.scorers.kinds.scorer`, ...). Config keys, checks, documentation, digests and
+jobs are derived from that declaration; no list elsewhere names the kind.
 """
 
 import ast
@@ -300,7 +300,7 @@ def _refuse_neighbours(path: Path, key: str) -> None:
 
 def plugin_files(modules: Iterable[str]) -> list[str]:
     """The files of the plugins among some modules, from the working directory where they can be."""
-    names = sorted({name for name in modules if name.startswith(f"{PLUGINS}.")})
+    names = {name for name in modules if name.startswith(f"{PLUGINS}.")}
     files = [Path(str(sys.modules[name].__file__)).resolve() for name in names]
     here = Path.cwd()
-    return [str(file.relative_to(here) if file.is_relative_to(here) else file) for file in files]
+    return sorted(str(f.relative_to(here) if f.is_relative_to(here) else f) for f in files)
