@@ -60,9 +60,8 @@ def keys(declaration: type) -> Iterator[Key]:
 def optional(key: Key) -> Key:
     """A key that may be left out: what reads the entry knows the default."""
     name, hint, field = key
-    # typeshed says that `field` returns the type of its default.
-    copy: Any = dataclasses.field(default=None, metadata=field.metadata)
-    return name, hint, copy
+    left_out: Any = dataclasses.field(default=None, metadata=field.metadata)
+    return name, hint, left_out
 
 
 def declared(name: str, several: Iterable[Key]) -> type:

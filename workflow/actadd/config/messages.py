@@ -162,10 +162,10 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
                 return f"{text} has the wrong type; write {TYPES['object']}"
             return _kind(value, mark)
         case "literal_error":
-            values = (
+            choices = (
                 mark.kinds() if isinstance(mark, Rule) and mark.kinds else typing.get_args(hint)
             )
-            allowed = [str(each) for each in values]
+            allowed = [str(each) for each in choices]
             remedy = title or f"one of {', '.join(allowed)}"
             return f"{text} is not known{nearest(value, allowed)}; write {remedy}"
         case "int_type" | "float_type" if title:
