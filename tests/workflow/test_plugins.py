@@ -92,7 +92,7 @@ def test_an_operation_of_a_users_own_is_measured_summarised_drawn_and_shown(spac
     (space.folder / "heat.py").write_text(HEAT)
     settings = operation_config()
     space.configure(settings)
-    space.run()
+    space.run("--", "all", "explorer")
     results = space.folder / "results"
     for name, measure in MEASURES.items():
         cells = pd.read_parquet(results / f"{measure}/tiny/{name}.parquet")
