@@ -256,7 +256,7 @@ def test_records_hold_the_sum_of_every_file_of_the_results(finished):
 def test_a_run_that_ends_with_an_error_says_what_it_did(space):
     flip(space.folder / "results/vectors/tiny/calm/vector.safetensors")
     targets = ("results/logprobs/tiny/ratio.parquet", "results/tables/scorer_card.csv")
-    forced = ("--forcerun", "logprobs", "scorer_card", "--")
+    forced = ("--forcerun", "cells", "scorer_card", "--")
     printed = space.run("--keep-going", *forced, *targets, fails=True)
     assert re.search(r"^time of jobs, added up by stage: scorer_card", printed, re.MULTILINE)
     assert "tables: 1 in results/tables/" in printed
@@ -268,7 +268,7 @@ def test_what_was_damaged_is_made_again_with_the_same_bytes(space):
     results, before = space.folder / "results", space.outputs()
     flip(results / "vectors/tiny/calm/vector.safetensors")
     truncate(results / "summaries/tiny/sweep.parquet")
-    printed = space.run("--keep-going", "--forcerun", "logprobs", "choice", fails=True)
+    printed = space.run("--keep-going", "--forcerun", "cells", "choice", fails=True)
     assert "is damaged" in space.log("logprobs/tiny/ratio")
     assert "is damaged" in space.log("choice/tiny/chosen")
     assert "Traceback" not in printed
@@ -279,8 +279,8 @@ def test_what_was_damaged_is_made_again_with_the_same_bytes(space):
         "summary": 3,
         "figure": 2,
         "choice": 1,
-        "completions_shard": 2,
-        "completions_gather": 1,
+        "cells_shard": 2,
+        "cells_gather": 1,
         "scores": 1,
     }
     space.run()

@@ -170,9 +170,9 @@ def forecast(graph: Graph, model: str, experiment: str, known: list[dict[str, An
     return replace(found, seconds=_seconds(graph, found, known, whole))
 
 
-def _completions(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
+def _completions(experiment: Experiment, cells: Any, wanted: list[int]) -> Work:
     spec = experiment.spec
-    units: Counter = Counter()
+    units: Counter[Any] = Counter()
     drawn = judged = 0
     for cell in (cells.cells[index] for index in wanted):
         for place in range(len(cell.texts)):
@@ -190,7 +190,7 @@ def _completions(experiment: Experiment, cells: Cells, wanted: list[int]) -> Wor
     return Work(passes, drawn, read, computed, judged)
 
 
-def _logprobs(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
+def _logprobs(experiment: Experiment, cells: Any, wanted: list[int]) -> Work:
     from actadd.engine.batching import by_length
 
     rows = max(1, experiment.spec["batch_rows"] // ROWS_PER_TEXT)
@@ -206,7 +206,7 @@ def _logprobs(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
     return Work(passes, read=read)
 
 
-def _divergence(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
+def _divergence(experiment: Experiment, cells: Any, wanted: list[int]) -> Work:
     rows = [row for index in wanted for row in (*cells.plain, *cells.encoded[index])]
     return Work(len(rows), read=sum(map(len, rows)))
 
@@ -272,11 +272,11 @@ def to_judge(graph: Graph, found: Forecast, scorer: str, whole: Work) -> int:
         cells = score_cells(Path(job.inputs["completions"][0].path), job.slice["scorer"])
     except UserError:
         cells = []
-    if not cells or found.stored is None:
+    if not cells or found.stored is None or found.work is None:
         return whole.judged
     store = CellStore(layout.STORE)
     rows = sum(rows for key, rows in cells if not store.path(key).exists())
-    every = whole.drawn // graph.experiment(found.experiment)["max_new_tokens"]
+    every = whole.drawn // int(graph.experiment(found.experiment)["max_new_tokens"])
     return found.work.judged + whole.judged * rows // every
 
 

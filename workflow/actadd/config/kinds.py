@@ -1,7 +1,7 @@
 """Dataclasses of options as pydantic models, and what a walk through a config needs of them.
 
 A hint of an option is a scalar, a `Literal`, a list or mapping of hints, a dataclass of options, a
-union of these, or `Annotated` with a `Rule`, `Family`, `Late` or `OneOf` for what a type cannot say.
+union of these, or `Annotated` with a `Rule`, `Family`, `Late` or `OneOf` for what no type says.
 """
 
 import dataclasses
@@ -60,14 +60,15 @@ def keys(declaration: type) -> Iterator[Key]:
 def optional(key: Key) -> Key:
     """A key that may be left out: what reads the entry knows the default."""
     name, hint, field = key
-    return name, hint, dataclasses.field(default=None, metadata=field.metadata)
+    left_out: Any = dataclasses.field(default=None, metadata=field.metadata)
+    return name, hint, left_out
 
 
 def declared(name: str, several: Iterable[Key]) -> type:
     """A dataclass of several options; of two with one name, the first."""
     unique: dict[str, Key] = {}
     for key, hint, field in several:
-        copy = dataclasses.field(
+        copy: Any = dataclasses.field(
             default=field.default, default_factory=field.default_factory, metadata=field.metadata
         )
         unique.setdefault(key, (key, hint, copy))

@@ -142,14 +142,13 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
     title = mark.title if isinstance(mark, Rule | OneOf) else None
     text = _shown(value, mark, ascii_only=kind in ("string_pattern_mismatch", "literal_error"))
     match kind:
-        case "extra_forbidden" if others := _having(key, mark):
-            return (
-                f"{_of_kind(mark, detail)} takes no {key}, only {', '.join(others)} does; remove it"
-            )
         case "extra_forbidden":
             known = [*options(hint), *([mark.key] if isinstance(mark, Family) else [])]
             unknown = ascii(key)[:80]
             names = ", ".join(sorted(known))
+            if others := _having(key, mark):
+                of = f" of {_of_kind(mark, detail)}, it is one of {', '.join(others)}"
+                return f"unknown key {unknown}{of}; remove it; known keys are {names}"
             return f"unknown key {unknown}{nearest(key, known)}; known keys are {names}"
         case "missing" if isinstance(mark, Family) and len(detail["loc"]) > 1:
             return f"the key {key!r} of {_of_kind(mark, detail)} is missing; add it"
@@ -162,8 +161,10 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
                 return f"{text} has the wrong type; write {TYPES['object']}"
             return _kind(value, mark)
         case "literal_error":
-            names = mark.kinds() if isinstance(mark, Rule) and mark.kinds else typing.get_args(hint)
-            allowed = [str(each) for each in names]
+            choices = (
+                mark.kinds() if isinstance(mark, Rule) and mark.kinds else typing.get_args(hint)
+            )
+            allowed = [str(each) for each in choices]
             remedy = title or f"one of {', '.join(allowed)}"
             return f"{text} is not known{nearest(value, allowed)}; write {remedy}"
         case "int_type" | "float_type" if title:

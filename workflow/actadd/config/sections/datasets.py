@@ -203,12 +203,12 @@ def problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
         if "splits" in entry and "split" in entry.get("columns", {}):
             yield key, "splits and columns.split both say the splits; write one of them"
         for reader, kind in READERS.items():
-            for option, _, field in keys(kind.options):
+            for own, _, field in keys(kind.options):
                 needed = field.default is MISSING and field.default_factory is MISSING
-                if needed and (option in entry) != (entry.get("format") == reader):
+                if needed and (own in entry) != (entry.get("format") == reader):
                     yield (
                         key,
-                        f"format {reader} and {option} need each other; write both or neither",
+                        f"format {reader} and {own} need each other; write both or neither",
                     )
         if "groups" in entry and "frequency" in entry:
             yield key, "groups and frequency both name the groups; write one of them"

@@ -272,7 +272,8 @@ class Experiments(Vectors):
         }
         inputs = {"model": ()} if shape else self.model_files(subject)
         names = {"overhead": overhead, "subject": subject}
-        return self._job("overhead", names, ("programs.overhead",), settings, inputs)
+        modules = ("programs.overhead", *self.added_by)
+        return self._job("overhead", names, modules, settings, inputs)
 
     def overhead_subjects(self, name: str) -> list[str]:
         entry = self.config["overheads"][name]
