@@ -76,10 +76,10 @@ def test_failed_cells_end_the_other_workflows_run_with_an_error(outer, tmp_path)
     settings = yaml.safe_load(file.read_text())
     settings["models"]["tiny"]["dtype"] = "float16"
     [addition] = settings["experiments"]["ratio"]["conditions"]["actadd"]["additions"]
-    addition["coefficient"] = 1e9
+    addition["coefficient"] = [1, 1e9]
     file.write_text(yaml.safe_dump(settings, sort_keys=False))
     printed = space.run("actadd_fig_ratio", fails=True)
     assert "1 cells failed; the next run tries them again" in printed
     assert (space.folder / "results/figures/ratio.png").exists()
     again = set(space.planned("--", "actadd_fig_ratio"))
-    assert again >= {"actadd_logprobs", "actadd_summary", "actadd_figure"}
+    assert again >= {"actadd_cells", "actadd_summary", "actadd_figure"}
