@@ -164,15 +164,11 @@ def need(job: str, wildcards, names: dict[str, str]):
     return getattr(NEEDS, job)(**dict(wildcards.items()), **names)
 
 
-def gpus(model: str | None) -> int:
-    """GPUs that a job with a model takes; one without a model of the config takes one."""
-    return GRAPH.gpus(model) if config["compute"]["device"] == "cuda" else 0
+gpus = NEEDS.gpus
 
 
 def scorer_gpus(wildcards) -> int:
-    """GPUs that a scorer takes: none if it has nothing to compute with."""
-    model = config["scorers"][wildcards.scorer].get("model")
-    return gpus(model) if GRAPH.judges(wildcards.scorer) else 0
+    return NEEDS.scorer_gpus(wildcards.scorer)
 
 
 def answers(wildcards) -> str:
