@@ -15,8 +15,8 @@ import numpy as np
 
 from actadd.engine.additions import Addition
 from actadd.engine.batching import left_pad
-from actadd.engine.drawing.generation import generate
-from actadd.engine.drawing.sampling import Sampling
+from actadd.engine.decoding.generation import generate
+from actadd.engine.decoding.sampling import Sampling
 from actadd.engine.hooks import record_activations
 from actadd.engine.structure import blocks
 from actadd.engine.tokens import Tokens

@@ -96,8 +96,9 @@ def _type(hint: Any, rule: Rule | None = None) -> str:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if rule.title:
         return rule.title
-    if origin is typing.Literal:
-        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is typing.Literal or rule.kinds:
+        names = rule.kinds() if rule.kinds else arguments
+        return ", ".join(f"`{value}`" for value in names)
     if is_union(hint):
         return " or ".join(dict.fromkeys(_type(each, rule) for each in arguments))
     if origin is list:

@@ -1,6 +1,6 @@
 """The private interfaces of Snakemake that the workflow uses, each with its reason.
 
-Snakemake promises none of them: tests/test_internals.py says which are gone after an update.
+Snakemake promises none of them: tests/unit/test_internals.py says which are gone after an update.
 """
 
 import shlex

@@ -1,5 +1,6 @@
 """Plugins: files with kinds from outside the repository, as the how-tos show them."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,13 @@ from builders import tiny
 def shown(page: str) -> str:
     """The first file in Python that a page shows."""
     text = (tiny.ROOT / page).read_text(encoding="utf-8")
-    return text.split("```python\n")[1].split("```")[0]
+    return re.split(r"```python.*\n", text)[1].split("```")[0]
 
 
 LENGTH = shown("docs/how-to/scorer.md")
 PARAGRAPHS = shown("docs/how-to/data.md")
+ABLATE = shown("docs/how-to/operation.md")
+HEAT = shown("docs/how-to/figure.md")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import yaml
@@ -305,12 +306,18 @@ class Workspace:
         return printed
 
     def planned(self, *arguments: str) -> dict[str, int]:
-        """Rule -> number of jobs that a run would do; empty if there is nothing to be done."""
-        printed = self.run("-n", "--quiet", "rules", *arguments)
+        """Rule -> number of jobs that a run would do; empty if there is nothing to be done.
+
+        In place of the rule `cells`, what its jobs measure.
+        """
+        printed = self.run("-n", *arguments)
         rows = re.findall(r"^(\w+)\s+(\d+)\s*$", printed, flags=re.MULTILINE)
         # A target is no job of its own, and neither is what looks for failed cells at its end.
         others = ("total", "all", "default", "complete")
-        return {rule: int(count) for rule, count in rows if rule not in others}
+        jobs = Counter({rule: int(count) for rule, count in rows if rule not in others})
+        if jobs.pop("cells", 0):
+            jobs.update(re.findall(r"Measure (\w+) of ", printed))
+        return dict(jobs)
 
     def log(self, name: str) -> str:
         return (self.folder / "results" / "logs" / f"{name}.log").read_text()

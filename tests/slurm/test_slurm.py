@@ -84,8 +84,8 @@ def test_killed_cancelled_and_out_of_memory_it_gives_the_bytes_of_a_local_run(
 
     # It goes on where it was; one job is cancelled, another has a fifth of the memory it takes.
     space.run("--unlock")
-    process = started(space, "--set-resources", "logprobs:mem_mb=200*attempt**2")
-    cancelled = once_running(process, "completions_shard")
+    process = started(space, "--set-resources", "cells:mem_mb=200*attempt**2")
+    cancelled = once_running(process, "cells_shard")
     cluster.output("scancel", cancelled)
     try:
         code = process.wait(timeout=PATIENCE)
@@ -93,9 +93,9 @@ def test_killed_cancelled_and_out_of_memory_it_gives_the_bytes_of_a_local_run(
         process.kill()
     assert code == 0, (space.folder / "printed").read_text()[-6000:]
 
-    assert jobs("completions_shard")[cancelled] == "CANCELLED"
-    assert list(jobs("completions_shard").values()).count("COMPLETED") == 2
-    assert list(jobs("logprobs").values()) == ["FAILED", "COMPLETED"]
+    assert jobs("cells_shard")[cancelled] == "CANCELLED"
+    assert list(jobs("cells_shard").values()).count("COMPLETED") == 2
+    assert list(jobs("cells").values())[-2:] == ["FAILED", "COMPLETED"]
     logs = space.folder / "results/logs/slurm"
     assert "exceeded memory limit" in "".join(
         path.read_text() for path in logs.glob("rule_logprobs/**/*.log")

@@ -244,7 +244,7 @@ def test_stop_tokens_of_all_the_models_files(tiny_model, tmp_path, monkeypatch):
     )
     asked = []
     monkeypatch.setattr(
-        "actadd.engine.drawing.generation.generate",
+        "actadd.engine.decoding.generation.generate",
         lambda *_, stop_ids, **__: asked.append(stop_ids) or 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):

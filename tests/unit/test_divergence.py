@@ -11,7 +11,8 @@ from actadd.engine.structure import blocks
 from actadd.engine.tokens import Tokens
 from actadd.measure.measurement import measure
 from actadd.measure.measures import divergence
-from actadd.results import summaries
+from actadd.results.summaries import divergences
+from actadd.results.summaries.controls import COORDINATES
 from builders import tiny
 from builders.vectors import write_layer
 
@@ -58,7 +59,7 @@ def files(prepared, vector, tmp_path_factory):
         store=folder / "store",
         output=folder / "d.parquet",
     )
-    summaries.summarise_divergence(
+    divergences.summarise_divergence(
         {}, divergence=folder / "d.parquet", csv=folder / "s.csv", parquet=folder / "s.parquet"
     )
     return pd.read_parquet(folder / "d.parquet"), pd.read_parquet(folder / "s.parquet")
@@ -210,7 +211,7 @@ def test_watched_tokens_beside_unsteered(files, log_probabilities, prepared):
 
 def test_a_token_with_and_without_its_space_are_two(tmp_path):
     """` wed` and `wed` are different tokens: neither may stand in for the other."""
-    coordinates = dict.fromkeys(summaries.COORDINATES) | {"model": "m", "experiment": "e"}
+    coordinates = dict.fromkeys(COORDINATES) | {"model": "m", "experiment": "e"}
     row = {
         **coordinates,
         **{"condition": "actadd", "method": "actadd", "cell": "c", "text_id": 0, "group": None},
@@ -220,7 +221,7 @@ def test_a_token_with_and_without_its_space_are_two(tmp_path):
     }
     tiny.none_failed(pd.DataFrame([row])).to_parquet(tmp_path / "d.parquet")
     files = {"csv": tmp_path / "s.csv", "parquet": tmp_path / "s.parquet"}
-    summaries.summarise_divergence({}, divergence=tmp_path / "d.parquet", **files)
+    divergences.summarise_divergence({}, divergence=tmp_path / "d.parquet", **files)
     table = pd.read_parquet(tmp_path / "s.parquet")
     means = table[table["metric"].str.startswith("probability")]["mean"]
     assert sorted(means) == [0.4, 0.6]

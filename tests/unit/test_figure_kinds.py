@@ -1,6 +1,5 @@
 """Kinds of figures and tables: what each declares, and one from outside the repository."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +12,10 @@ from actadd.base.kinds import load_plugin
 from actadd.results.displays import kinds, needs
 from actadd.results.displays.kinds import FIGURES, SECTIONS
 from builders.figures import drawing
+from builders.plugins import HEAT, loaded
 from builders.rows import WORDS, row, unsteered
 
 ROOT = Path(__file__).resolve().parents[2]
-HOW_TO = (ROOT / "docs/how-to/figure.md").read_text()
-[HEAT] = re.findall(r'```python title="heat\.py"\n(.*?)```', HOW_TO, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -31,10 +29,8 @@ def heat(tmp_path_factory):
     """The kind of the how-to, from a file outside the repository."""
     path = tmp_path_factory.mktemp("own") / "heat.py"
     path.write_text(HEAT)
-    load_plugin(path)
-    yield FIGURES["heat"]
-    FIGURES._loaded.pop("heat")
-    sys.modules.pop("actadd_plugins.heat")
+    with loaded(path):
+        yield FIGURES["heat"]
 
 
 def swept() -> list[dict]:

@@ -6,8 +6,8 @@ import torch
 from actadd.base.errors import UserError
 from actadd.engine.additions import Addition
 from actadd.engine.batching import left_pad
-from actadd.engine.drawing.generation import generate
-from actadd.engine.drawing.sampling import Sampling
+from actadd.engine.decoding.generation import generate
+from actadd.engine.decoding.sampling import Sampling
 from actadd.engine.hooks import record_activations
 from actadd.engine.placement import aligned
 from actadd.engine.steering import steer

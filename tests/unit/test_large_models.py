@@ -19,8 +19,8 @@ from actadd.config.checks import checked
 from actadd.data import datasets
 from actadd.engine.additions import Addition
 from actadd.engine.batching import left_pad
-from actadd.engine.drawing.generation import generate
-from actadd.engine.drawing.sampling import Sampling
+from actadd.engine.decoding.generation import generate
+from actadd.engine.decoding.sampling import Sampling
 from actadd.engine.hooks import record_activations
 from actadd.engine.logprobs import swept_logprobs
 from actadd.engine.steering import steer

@@ -19,7 +19,8 @@ from actadd.engine.tokens import Tokens
 from actadd.measure import conditions
 from actadd.measure.measurement import measure
 from actadd.models import loading, preparation
-from actadd.results import summaries
+from actadd.results.summaries import log_probabilities
+from actadd.results.summaries.controls import COORDINATES
 from actadd.vectors import derivation
 from actadd.vectors.activations import cache_activations, contrast_ids
 from actadd.vectors.kinds import VECTOR_KINDS
@@ -287,7 +288,7 @@ def test_intervals_cover_and_do_not_depend_on_order_or_time():
 
 def test_perplexity_ratio_by_hand(tmp_path):
     """Two texts, one condition; the token predicted at a modified position is left out."""
-    coordinates = dict.fromkeys(summaries.COORDINATES) | {"model": "m", "experiment": "e"}
+    coordinates = dict.fromkeys(COORDINATES) | {"model": "m", "experiment": "e"}
     rows = []
     for name, method, shift in (("plain", "unsteered", 0.0), ("steered", "actadd", 0.2)):
         for text, count in ((0, 3), (1, 5)):
@@ -310,7 +311,7 @@ def test_perplexity_ratio_by_hand(tmp_path):
                     }
                 )
     tiny.none_failed(pd.DataFrame(rows)).to_parquet(tmp_path / "in.parquet")
-    summaries.summarise_logprobs(
+    log_probabilities.summarise_logprobs(
         {"ranks": [1, 10]},
         logprobs=tmp_path / "in.parquet",
         csv=tmp_path / "o.csv",
@@ -324,7 +325,7 @@ def test_perplexity_ratio_by_hand(tmp_path):
 
 def test_a_masked_first_target_is_left_out_not_replaced(tmp_path):
     """Its prediction was changed directly; the second target token is another question."""
-    coordinates = dict.fromkeys(summaries.COORDINATES) | {"model": "m", "experiment": "e"}
+    coordinates = dict.fromkeys(COORDINATES) | {"model": "m", "experiment": "e"}
     rows = [
         {
             **coordinates,
@@ -345,7 +346,7 @@ def test_a_masked_first_target_is_left_out_not_replaced(tmp_path):
         for index in (1, 2, 3, 4)
     ]
     tiny.none_failed(pd.DataFrame(rows)).to_parquet(tmp_path / "in.parquet")
-    summaries.summarise_logprobs(
+    log_probabilities.summarise_logprobs(
         {"ranks": [1, 10]},
         logprobs=tmp_path / "in.parquet",
         csv=tmp_path / "o.csv",

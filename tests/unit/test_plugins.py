@@ -1,6 +1,7 @@
 """Scorers and dataset readers from outside the repository, one file each."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,50 @@ import pytest
 
 from actadd.base.errors import UserError
 from actadd.base.kinds import plugin_files
+from actadd.config import checks
+from actadd.config.kinds import forget_models
 from actadd.data import datasets
 from actadd.data.readers.kinds import READERS, possible_readers
+from actadd.pipeline.graph import Graph
 from actadd.scorers import scores
 from actadd.scorers.kinds import SCORERS, metrics
 from builders import tiny
 from builders.plugins import LENGTH, PARAGRAPHS, loaded
 
+MEASURE = '''
+from dataclasses import dataclass
+
+from actadd.base.kinds import option
+from actadd.measure.measures import measure
+from actadd.measure.methods import Contexts, method
+from actadd.results.summaries.kinds import summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    window: int = option("Tokens that are looked at.", 3, minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suffix:
+    suffix: str = option("Text put behind.", min_length=1)
+
+
+@measure(Options)
+def surprise(experiment, texts):
+    """How surprising texts are."""
+
+
+@summary(name="surprise")
+def summarise(spec, cells, scores, csv, parquet):
+    """Its means."""
+
+
+@method(Suffix, role="control")
+def suffixing(options):
+    """A text behind each prompt."""
+    return Contexts()
+'''
 ENTRY = {"kind": "length", "name": "length", "enough": 3}
 TEXTS = ["one two three", "one", ""]
 
@@ -112,13 +150,24 @@ def test_a_plugin_that_cannot_be_used_is_refused(write, content, pattern):
     assert "length" not in SCORERS
 
 
-def test_plugins_of_one_name_and_a_missing_one_are_refused(write, tmp_path):
+def test_a_missing_plugin_is_refused(tmp_path):
     gone = r"^plugins: .*gone\.py' does not exist"
     with pytest.raises(UserError, match=gone), loaded(tmp_path / "gone.py"):
         pass
+
+
+def test_plugins_of_one_name_in_different_folders_are_different(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     both = write(LENGTH), write(PARAGRAPHS, "elsewhere/length.py")
-    with pytest.raises(UserError, match=r"^plugins: .*rename one of the files"), loaded(*both):
-        pass
+    with loaded(*both):
+        modules = SCORERS["length"].module, READERS["paragraphs"].module
+        assert plugin_files(modules) == ["elsewhere/length.py", "length.py"]
+        # Where the working directory lies is no part of a name.
+        other = tmp_path / "moved"
+        shutil.copytree(tmp_path, other, ignore=lambda *_: ["moved"])
+    monkeypatch.chdir(other)
+    with loaded(other / "length.py", other / "elsewhere/length.py"):
+        assert (SCORERS["length"].module, READERS["paragraphs"].module) == modules
 
 
 def test_an_installed_package_adds_a_scorer_by_an_entry_point(write, tmp_path):
@@ -135,3 +184,32 @@ def test_an_installed_package_adds_a_scorer_by_an_entry_point(write, tmp_path):
         check=True,
     )
     assert done.stdout.strip() == "lengths"
+
+
+def test_a_measure_and_a_method_of_a_users_own_in_a_config(write, tmp_path, monkeypatch):
+    tiny.write_data(tmp_path)
+    (tmp_path / "tiny-model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    write(MEASURE, "surprise.py")
+
+    def checked(**condition):
+        settings = tiny.config()
+        settings["plugins"] = ["surprise.py"]
+        ratio = settings["experiments"]["ratio"]
+        ratio["measure"] = "surprise"
+        ratio["conditions"]["behind"] = {"method": "suffixing", **condition}
+        del settings["figures"]["ratio"]
+        return checks.checked(settings)
+
+    with loaded(tmp_path / "surprise.py"):
+        config = checked(suffix="!")
+        assert config["experiments"]["ratio"]["window"] == 3
+        job = Graph(config).cells("tiny", "ratio")
+        assert job.settings["window"] == 3 and job.rule == "cells"
+        assert job.outputs["table"] == ["results/surprise/tiny/ratio.parquet"]
+        assert Graph(config).summary("tiny", "ratio").settings["plugins"] == ["surprise.py"]
+        with pytest.raises(UserError, match=r"conditions\.behind: .*'suffix' of method suffixing"):
+            checked()
+        with pytest.raises(UserError, match=r"behind\.strength: .*'strength' of method suffixing"):
+            checked(suffix="!", strength=1)
+    forget_models()

@@ -100,18 +100,22 @@ def test_a_bar_on_a_terminal_with_the_same_lines():
 
 def test_a_summary_counts_what_this_run_did(tmp_path):
     logs = {
-        "completions/m/sweep_0_of_2": "cells: 3 computed, 1 reused\ntook 10.5 s\n",
-        "completions/m/sweep_1_of_2": "cells: 2 computed, 0 reused, 1 failed\ntook 20.0 s\n",
-        "logprobs/m/ratio": "cells: 0 computed, 4 reused\ntook 3.0 s\n",
-        "scorer_card": "took 1.0 s\n",
-        "figure/ratio": "Traceback\n",
-        "completions/m/before": "cells: 9 computed, 9 reused\ntook 99.0 s\n",
+        "completions/m/sweep_0_of_2": ("cells: 3 computed, 1 reused\n", 10.5),
+        "completions/m/sweep_1_of_2": ("cells: 2 computed, 0 reused, 1 failed\n", 20.0),
+        "logprobs/m/ratio": ("cells: 0 computed, 4 reused\n", 3.0),
+        "scorer_card": ("", 1.0),
+        "figure/ratio": ("Traceback\n", None),
+        "completions/m/before": ("cells: 9 computed, 9 reused\n", 99.0),
     }
-    for name, text in logs.items():
-        path = tmp_path / "logs" / f"{name}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    os.utime(tmp_path / "logs/completions/m/before.log", (0, 0))
+    for name, (text, seconds) in logs.items():
+        files = {tmp_path / f"logs/{name}.log": text}
+        if seconds:
+            files[tmp_path / f"benchmarks/{name}.tsv"] = f"s\th:m:s\n{seconds}\t0:00:00\n"
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+            if name.endswith("before"):
+                os.utime(path, (0, 0))
     (tmp_path / "figures").mkdir()
     for name, at in (("old", 0), ("new", time.time())):
         (tmp_path / f"figures/{name}.png").touch()

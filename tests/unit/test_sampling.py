@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from actadd.engine.drawing import sampler
-from actadd.engine.drawing.sampler import next_tokens
-from actadd.engine.drawing.sampling import Sampling, draws
+from actadd.engine.decoding import sampler
+from actadd.engine.decoding.sampler import next_tokens
+from actadd.engine.decoding.sampling import Sampling, draws
 
 
 def kept_distribution(logits, text, settings):

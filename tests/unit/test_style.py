@@ -24,8 +24,9 @@ BIN = Path(sys.executable).parent
         [BIN / "ruff", "check", "."],
         [BIN / "ruff", "format", "--check", "."],
         [BIN / "snakefmt", "--check", "Snakefile", "workflow"],
+        [BIN / "mypy"],
     ],
-    ids=["ruff-check", "ruff-format", "snakefmt"],
+    ids=["ruff-check", "ruff-format", "snakefmt", "mypy"],
 )
 def test_formatted_and_linted(command):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

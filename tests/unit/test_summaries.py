@@ -12,10 +12,11 @@ from actadd.base.intervals import (
     paired_p_value,
     ratio_interval,
 )
-from actadd.results import summaries
+from actadd.results.summaries import completion_scores, log_probabilities
+from actadd.results.summaries.controls import COORDINATES
 from builders import tiny
 
-EMPTY = dict.fromkeys(summaries.COORDINATES)
+EMPTY = dict.fromkeys(COORDINATES)
 DRAWN = {"temperature": 1.0, "top_p": 0.3, "frequency_penalty": 1.0, "seed": 0}
 STEERED = {"vector": "v", "source_layer": 1, "layer": 1, "coefficient": 2.0, "additions": "[1]"}
 
@@ -48,7 +49,7 @@ def completions(tmp_path):
         # Scores in another order than completions: they are matched by name, not by place.
         tiny.none_failed(scored.iloc[::-1]).to_parquet(tmp_path / "judge.parquet", index=False)
         table.drop(columns=metric).to_parquet(tmp_path / "c.parquet", index=False)
-        summaries.summarise_completions(
+        completion_scores.summarise_completions(
             {"shares": {"judge": [metric] if metric == "positive" else []}},
             completions=tmp_path / "c.parquet",
             scores=[tmp_path / "judge.parquet"],
@@ -229,7 +230,7 @@ def logprobs(tmp_path):
     def run(rows: list[dict], ranks=(1, 10)) -> pd.DataFrame:
         tiny.none_failed(pd.DataFrame(rows)).to_parquet(tmp_path / "in.parquet")
         files = {"csv": tmp_path / "s.csv", "parquet": tmp_path / "s.parquet"}
-        summaries.summarise_logprobs(
+        log_probabilities.summarise_logprobs(
             {"ranks": list(ranks)}, logprobs=tmp_path / "in.parquet", **files
         )
         return pd.read_parquet(tmp_path / "s.parquet")

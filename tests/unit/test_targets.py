@@ -10,7 +10,7 @@ from actadd.data import datasets
 from actadd.engine.tokens import Tokens
 from actadd.measure import measurement
 from actadd.pipeline.graph import Graph
-from actadd.results import summaries
+from actadd.results.summaries import log_probabilities
 from builders import tiny
 from builders.vectors import write_layer
 
@@ -109,7 +109,7 @@ def test_a_limit_counts_what_is_left(measured, prepared):
 def summarised(tmp_path, **spec) -> pd.Series:
     """Number of texts behind each condition's precision."""
     files = {name: tmp_path / f"s.{name}" for name in ("csv", "parquet")}
-    summaries.summarise_logprobs(
+    log_probabilities.summarise_logprobs(
         {"ranks": [1], **spec}, logprobs=tmp_path / "rows.parquet", **files
     )
     table = pd.read_parquet(files["parquet"])

@@ -230,11 +230,11 @@ def of(*prefixes: str) -> Callable[[dict[str, list[str]]], dict[str, int]]:
 # What changes numbers -> edit, and the cells that it concerns.
 CHANGING: dict[str, tuple[Edit, Callable[[dict[str, list[str]]], dict[str, int]]]] = {
     "sampler": (
-        (f"{LIBRARY}/engine/drawing/sampler.py", "mass - probabilities > top_p", "mass > top_p"),
+        (f"{LIBRARY}/engine/decoding/sampler.py", "mass - probabilities > top_p", "mass > top_p"),
         of("sweep on", "chosen on"),
     ),
     "cache of keys and values": (
-        (f"{LIBRARY}/engine/drawing/kv_cache.py", "self.seen = ids.shape[1]", "self.seen = 0"),
+        (f"{LIBRARY}/engine/decoding/kv_cache.py", "self.seen = ids.shape[1]", "self.seen = 0"),
         of("sweep on", "chosen on"),
     ),
     "steering": (

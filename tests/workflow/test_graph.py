@@ -139,11 +139,17 @@ def test_the_reason_is_a_few_words(space, monkeypatch):
 def test_another_version_of_a_package_is_a_reason(space, monkeypatch):
     from actadd.pipeline import job
 
-    real = dict(job.versions())
-    monkeypatch.setattr(job, "versions", lambda: real | {"matplotlib": "0.1"})
-    found = states(space.folder, monkeypatch)
-    assert set(found) == {"figure/sweep", "figure/ratio"}
-    assert found["figure/ratio"] == f"matplotlib {real['matplotlib']} -> 0.1"
+    real = job.package_versions
+
+    def another(*modules: str) -> dict[str, str]:
+        versions = real(*modules)
+        return versions | {"torch": "0.1"} if "torch" in versions else versions
+
+    monkeypatch.setattr(job, "package_versions", another)
+    reasons = states(space.folder, monkeypatch)
+    assert reasons["activations/tiny/calm"].endswith(" -> 0.1, above: model")
+    assert reasons["activations/tiny/calm"].startswith("torch ")
+    assert not {"fetch/tiny", "dataset/texts"} & set(reasons)
 
 
 def test_what_a_job_read_is_compared_with_what_stands_there_now(space, monkeypatch):

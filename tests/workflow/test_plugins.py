@@ -1,10 +1,12 @@
-"""A scorer from outside the repository, in the real workflow."""
+"""Kinds from outside the repository, in the real workflow."""
+
+import json
 
 import pandas as pd
 import pytest
 
 from builders import tiny
-from builders.plugins import LENGTH
+from builders.plugins import ABLATE, HEAT, LENGTH
 
 pytestmark = pytest.mark.workflow
 
@@ -17,7 +19,7 @@ def test_a_scorer_of_a_users_own_is_computed_summarised_and_rerun(space):
     settings["scorers"]["size"] = {"kind": "length", "enough": 2}
     settings["experiments"]["chosen"]["scorers"] += ["size"]
     space.configure(settings)
-    assert not {"completions", "completions_shard", "completions_gather"} & set(space.planned())
+    assert not {"completions", "cells_shard", "cells_gather"} & set(space.planned())
     space.run()
     scores = pd.read_parquet(space.folder / "results/scores/tiny/chosen/size.parquet")
     texts = pd.read_parquet(space.folder / "results/completions/tiny/chosen.parquet")
@@ -32,7 +34,91 @@ def test_a_scorer_of_a_users_own_is_computed_summarised_and_rerun(space):
     plugin.write_text(LENGTH.replace(">=", ">"))
     planned = space.planned()
     assert planned["scores"] == 1 and planned["summary"] == 1
-    assert not {"dataset", "completions_gather", "classifier", "vectors_tiny"} & set(planned)
+    assert not {"dataset", "cells_gather", "classifier", "vectors_tiny"} & set(planned)
     space.run()
     again = pd.read_parquet(space.folder / "results/scores/tiny/chosen/size.parquet")
     assert again["long"].tolist() == (counts > 2).tolist()
+
+
+MEASURES = {"drawn": "completions", "read": "logprobs", "moved": "divergence"}
+
+
+def operation_config() -> dict:
+    """Each measure with an operation of a user's own beside ours, and every display of them."""
+    settings = tiny.config()
+    settings["plugins"] = ["ablate.py", "heat.py"]
+    place = {"vector": "love-hate", "layer": [0, 1]}
+    conditions = {
+        "unsteered": {"method": "unsteered"},
+        "actadd": {"method": "actadd", "additions": [{**place, "coefficient": 1}]},
+        "ablated": {
+            "method": "actadd",
+            "additions": [
+                {**place, "operation": "ablate", "coefficient": [0.5, 1], "one_sided": True}
+            ],
+        },
+    }
+    every = {"models": ["tiny"], "conditions": conditions}
+    prompts = settings["experiments"]["sweep"]["prompts"]
+    settings["experiments"] = {
+        "drawn": {"prompts": prompts, "max_new_tokens": 3, "scorers": ["distinct", "words"]},
+        "read": {"prompts": {"dataset": "texts"}},
+        "moved": {"prompts": {"dataset": "texts"}},
+    }
+    for name, entry in settings["experiments"].items():
+        entry |= {"title": name, "measure": MEASURES[name], **every}
+    metrics = {"metrics": ["distinct.distinct_1"], "experiment": "drawn"}
+    two = {"metrics": ["words.any", "distinct.distinct_1"], "experiment": "drawn"}
+    settings["figures"] = {
+        "sweep": {"kind": "sweep", **metrics},
+        "bars": {"kind": "conditions", **metrics},
+        "dose": {"kind": "dose_response", **two},
+        "heat": {"kind": "heat", "experiment": "drawn", "metric": "distinct.distinct_1"},
+        "ratio": {"kind": "perplexity_ratio", "experiment": "read"},
+        "shift": {"kind": "token_shift", "experiment": "read", "at_least": 1},
+        "kl": {"kind": "divergence", "experiment": "moved"},
+    }
+    settings["tables"] = {
+        "methods": {"kind": "methods", **metrics},
+        "texts": {"kind": "qualitative", "experiment": "drawn"},
+    }
+    for entry in (*settings["figures"].values(), *settings["tables"].values()):
+        entry["title"] = "Own"
+    return settings
+
+
+def test_an_operation_of_a_users_own_is_measured_summarised_drawn_and_shown(space):
+    (space.folder / "ablate.py").write_text(ABLATE)
+    (space.folder / "heat.py").write_text(HEAT)
+    settings = operation_config()
+    space.configure(settings)
+    space.run("--", "all", "explorer")
+    results = space.folder / "results"
+    for name, measure in MEASURES.items():
+        cells = pd.read_parquet(results / f"{measure}/tiny/{name}.parquet")
+        own = cells[cells["condition"] == "ablated"]
+        assert own["cell"].nunique() == 4 and own["failed"].isna().all()
+        for text in own["additions"].unique():
+            [addition] = json.loads(text)
+            assert (addition["operation"], addition["one_sided"]) == ("ablate", True)
+        summary = pd.read_parquet(results / f"summaries/tiny/{name}.parquet")
+        counts = summary.groupby(["condition", "metric"]).size().unstack(0)
+        assert (counts["ablated"] == 2 * counts["actadd"]).all()
+    # The operation does something, and not what ours does.
+    read = pd.read_parquet(results / "logprobs/tiny/read.parquet")
+    strong = read[(read["layer"].isna()) | ((read["layer"] == 1) & (read["coefficient"] == 1))]
+    values = strong.groupby("condition")["logprob"].apply(list)
+    assert len({tuple(each) for each in values}) == 3
+    for name in settings["figures"]:
+        text = (results / f"figures/{name}.svg").read_text()
+        assert "ablate" in text or name == "heat", name
+    for name in settings["tables"]:
+        assert "ablate" in (results / f"tables/{name}.tex").read_text(), name
+    assert "ablated" in (results / "explorer.html").read_text()
+    # A comment recomputes nothing, and code what uses the operation.
+    (space.folder / "ablate.py").write_text(f"# A comment.\n{ABLATE}")
+    assert space.planned() == {}
+    (space.folder / "ablate.py").write_text(ABLATE.replace("min=0", "min=0.0001"))
+    planned = space.planned()
+    assert [planned[measure] for measure in MEASURES.values()] == [1, 1, 1]
+    assert not {"dataset", "model", "vectors_tiny"} & set(planned)

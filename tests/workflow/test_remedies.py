@@ -43,7 +43,7 @@ def test_terms_of_a_model_are_asked_for_whatever_asks_for_it(tmp_path, tiny_mode
 def test_cells_are_computed_anew_in_the_way_that_the_run_names(space):
     target = "results/logprobs/tiny/ratio.parquet"
     expected = (space.folder / target).read_bytes()
-    printed = space.run("--forcerun", "logprobs", "--", target)
+    printed = space.run("--forcerun", "cells", "--", target)
     assert "cells: 0 computed, 3 reused" in printed
     [command] = re.findall(r"actadd (store --forget) EXPERIMENT", printed)
     assert "ratio: 4 files removed" in actadd(space, *command.split(), "ratio")
@@ -57,7 +57,7 @@ def test_shards_and_scores_are_computed_anew_too(space):
     actadd(space, "store", "--forget", "chosen")
     assert not list((space.folder / "results/completions/tiny/chosen").glob("*"))
     planned = space.planned()
-    assert planned["completions_shard"] == 2 and planned["scores"] == 1
+    assert planned["cells_shard"] == 2 and planned["scores"] == 1
 
 
 @pytest.mark.parametrize("target", ["models/nope", "datasets/nope.parquet"])

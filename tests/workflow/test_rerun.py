@@ -14,7 +14,8 @@ import pytest
 
 from actadd.base.files import read_json
 from actadd.base.kinds import Kind
-from actadd.store.digests import changes_no_number, code_digest, reached
+from actadd.store import syntax
+from actadd.store.digests import Code, changes_no_number, code_digest, module_file, reached
 from builders import tiny
 
 pytestmark = pytest.mark.workflow
@@ -123,7 +124,7 @@ def test_an_added_layer_computes_no_activation_and_no_vector(space):
 
     edit(space, add)
     planned = space.planned()
-    assert planned["completions"] == 1 and planned["completions_gather"] == 1  # and what is chosen
+    assert planned["completions"] == 1 and planned["cells_gather"] == 1  # and what is chosen
     assert not {"activations_tiny", "vectors_tiny", "logprobs", "model"} & set(planned)
     space.run()
     assert "cells: 2 computed, 5 reused" in space.log("completions/tiny/sweep")
@@ -159,11 +160,11 @@ def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):
             {"summary", "scores", "completions", "logprobs"},
         ),
         (
-            "engine/drawing/sampler.py",
+            "engine/decoding/sampler.py",
             {"completions"},
             {"logprobs", "vectors_tiny", "activations_tiny"},
         ),
-        ("scorers/text/words.py", {"scores"}, {"completions", "completions_gather", "choice"}),
+        ("scorers/text/words.py", {"scores"}, {"completions", "cells_gather", "choice"}),
         ("models/llama2c.py", {"model"}, {"fetch", "dataset"}),
     ],
 )
@@ -217,8 +218,9 @@ def declares_kinds(module: str) -> bool:
 def test_digests_cover_all_code_that_a_job_runs(tmp_path, tiny_model, monkeypatch):
     """The imports are read from syntax trees; here they are compared with what really runs.
 
-    Every module that a job loads and every function that it calls is in its digest, or in the list
-    of what changes no number; and its digest is that of its program and of the kinds that it uses.
+    Every function that the digested code of a job calls is digested too, or in the list of what
+    changes no number; a module that is in neither does nothing when it is loaded. And a job's
+    digest is that of its program and of the kinds that it uses.
     """
     space = tiny.Workspace.create(tmp_path / "space", tiny_model, with_every_program())
     environment = {**space.environment(), "RECORD_CALLS": "1"}
@@ -230,18 +232,23 @@ def test_digests_cover_all_code_that_a_job_runs(tmp_path, tiny_model, monkeypatc
         static = reached(program).modules
         kinds = [m for m in set(record["modules"]) - static if declares_kinds(m)]
         code = reached(program, *kinds)
-        called = [tuple(each) for each in record["called"]]
-        assert (program, "work") in called
+        assert [program, "work"] in [call[2:] for call in record["calls"]]
+
+        def covered(module: str, name: str, code: Code = code) -> bool:
+            return (module, name.split(".")[0]) in code.definitions
+
         missing = {
             module
             for module in record["modules"]
-            if module not in code.modules and not changes_no_number(module)
+            if module not in code.modules
+            and not changes_no_number(module)
+            and not syntax.read(module_file(module)).only_defines
         } | {
             f"{module}.{name}"
-            for module, name in ((module, name.split(".")[0]) for module, name in called)
-            # What runs when the module is imported counts with the module.
-            if not name.startswith("<")
-            and (module, name) not in code.definitions
+            for caller, calling, module, name in record["calls"]
+            # What something left out calls is left out with it.
+            if covered(caller, calling)
+            and not covered(module, name)
             and not changes_no_number(f"{module}.{name}")
         }
         assert not missing, program
@@ -344,7 +351,7 @@ def test_a_cells_bytes_do_not_depend_on_the_other_cells(space):
         settings["experiments"]["sweep"]["shards"] = 3
 
     edit(space, shard)
-    space.run("--forcerun", "completions_gather", "completions_shard", "logprobs", "scores")
+    space.run("--forcerun", "cells_gather", "cells_shard", "cells", "scores")
     apart = {
         path.relative_to(space.folder): path.read_bytes()
         for path in space.folder.glob("results/store/*/*.parquet")
@@ -360,7 +367,7 @@ def test_a_damaged_cell_is_noticed_and_computed_again(space):
         content[len(content) // 3] ^= 0xFF
         path.write_bytes(bytes(content))
     expected = (space.folder / "results/logprobs/tiny/ratio.parquet").read_bytes()
-    space.run("--forcerun", "logprobs", "--", "results/logprobs/tiny/ratio.parquet")
+    space.run("--forcerun", "cells", "--", "results/logprobs/tiny/ratio.parquet")
     assert "is damaged" in space.log("logprobs/tiny/ratio")
     assert (space.folder / "results/logprobs/tiny/ratio.parquet").read_bytes() == expected
 

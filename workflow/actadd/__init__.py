@@ -20,7 +20,7 @@ from typing import Any
 # Name -> the module that holds it.
 _PUBLIC = {
     "Addition": "engine.additions",
-    "Sampling": "engine.drawing.sampling",
+    "Sampling": "engine.decoding.sampling",
     "SteeringVectors": "vectors.steering_vectors",
     "TraceEntry": "engine.additions",
     "UserError": "base.errors",

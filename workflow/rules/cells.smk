@@ -9,17 +9,18 @@
 # gathers their cells into the same table.
 
 
-rule completions:
+rule cells:
     input:
-        unpack(reads("completions")),
+        unpack(reads("cells")),
     output:
-        **writes("completions"),
+        **writes("cells"),
     log:
-        layout.log("completions"),
+        layout.log("cells"),
     benchmark:
-        layout.benchmark("completions")
+        layout.benchmark("cells")
     wildcard_constraints:
-        experiment=experiments("completions", sharded=False),
+        measure=measures(sharded=False),
+        experiment=experiments(sharded=False),
     conda:
         CONDA
     threads: config["compute"]["threads"]
@@ -29,10 +30,10 @@ rule completions:
         gpu=lambda wc: gpus(wc.model),
     params:
         store=at(layout.STORE),
-        failures=failures("completions"),
+        failures=failures("cells"),
         shard="0/1",
     message:
-        "Measure {rule} of {wildcards.experiment} on {wildcards.model}"
+        "Measure {wildcards.measure} of {wildcards.experiment} on {wildcards.model}"
     shell:
         "python -m programs.cells --job {input.job} --shard {params.shard} "
         "--model {input.model} --prompts {input.prompts} --vectors {input.vectors} "
@@ -41,36 +42,38 @@ rule completions:
         "--table {output.table} --provenance {output.provenance} > {log} 2>&1"
 
 
-use rule completions as completions_shard with:
+use rule cells as cells_shard with:
     input:
-        unpack(reads("completions_shard")),
+        unpack(reads("cells_shard")),
     output:
-        **writes("completions_shard"),
+        **writes("cells_shard"),
     log:
-        layout.log("completions_shard"),
+        layout.log("cells_shard"),
     benchmark:
-        layout.benchmark("completions_shard")
+        layout.benchmark("cells_shard")
     wildcard_constraints:
-        experiment=experiments("completions", sharded=True),
+        measure=measures(sharded=True),
+        experiment=experiments(sharded=True),
     params:
         store=at(layout.STORE),
-        failures=failures("completions_shard"),
+        failures=failures("cells_shard"),
         shard="{shard}/{shards}",
     message:
-        "Shard {wildcards.shard} of {wildcards.experiment} on {wildcards.model} ({rule})"
+        "Shard {wildcards.shard} of {wildcards.measure} of {wildcards.experiment} on {wildcards.model}"
 
 
-use rule completions as completions_gather with:
+use rule cells as cells_gather with:
     input:
-        unpack(reads("completions_gather")),
+        unpack(reads("cells_gather")),
     output:
-        **writes("completions_gather"),
+        **writes("cells_gather"),
     log:
-        layout.log("completions_gather"),
+        layout.log("cells_gather"),
     benchmark:
-        layout.benchmark("completions_gather")
+        layout.benchmark("cells_gather")
     wildcard_constraints:
-        experiment=experiments("completions", sharded=True),
+        measure=measures(sharded=True),
+        experiment=experiments(sharded=True),
     threads: 1
     resources:
         mem_mb=memory("gather"),
@@ -81,124 +84,4 @@ use rule completions as completions_gather with:
         failures="",
         shard="none",
     message:
-        "Gather the shards of {wildcards.experiment} on {wildcards.model} ({rule})"
-
-
-use rule completions as logprobs with:
-    input:
-        unpack(reads("logprobs")),
-    output:
-        **writes("logprobs"),
-    log:
-        layout.log("logprobs"),
-    benchmark:
-        layout.benchmark("logprobs")
-    wildcard_constraints:
-        experiment=experiments("logprobs", sharded=False),
-    params:
-        store=at(layout.STORE),
-        failures=failures("logprobs"),
-        shard="0/1",
-
-
-use rule completions as logprobs_shard with:
-    input:
-        unpack(reads("logprobs_shard")),
-    output:
-        **writes("logprobs_shard"),
-    log:
-        layout.log("logprobs_shard"),
-    benchmark:
-        layout.benchmark("logprobs_shard")
-    wildcard_constraints:
-        experiment=experiments("logprobs", sharded=True),
-    params:
-        store=at(layout.STORE),
-        failures=failures("logprobs_shard"),
-        shard="{shard}/{shards}",
-    message:
-        "Shard {wildcards.shard} of {wildcards.experiment} on {wildcards.model} ({rule})"
-
-
-use rule completions as logprobs_gather with:
-    input:
-        unpack(reads("logprobs_gather")),
-    output:
-        **writes("logprobs_gather"),
-    log:
-        layout.log("logprobs_gather"),
-    benchmark:
-        layout.benchmark("logprobs_gather")
-    wildcard_constraints:
-        experiment=experiments("logprobs", sharded=True),
-    threads: 1
-    resources:
-        mem_mb=memory("gather"),
-        runtime=minutes("gather"),
-        gpu=0,
-    params:
-        store=at(layout.STORE),
-        failures="",
-        shard="none",
-    message:
-        "Gather the shards of {wildcards.experiment} on {wildcards.model} ({rule})"
-
-
-use rule completions as divergence with:
-    input:
-        unpack(reads("divergence")),
-    output:
-        **writes("divergence"),
-    log:
-        layout.log("divergence"),
-    benchmark:
-        layout.benchmark("divergence")
-    wildcard_constraints:
-        experiment=experiments("divergence", sharded=False),
-    params:
-        store=at(layout.STORE),
-        failures=failures("divergence"),
-        shard="0/1",
-
-
-use rule completions as divergence_shard with:
-    input:
-        unpack(reads("divergence_shard")),
-    output:
-        **writes("divergence_shard"),
-    log:
-        layout.log("divergence_shard"),
-    benchmark:
-        layout.benchmark("divergence_shard")
-    wildcard_constraints:
-        experiment=experiments("divergence", sharded=True),
-    params:
-        store=at(layout.STORE),
-        failures=failures("divergence_shard"),
-        shard="{shard}/{shards}",
-    message:
-        "Shard {wildcards.shard} of {wildcards.experiment} on {wildcards.model} ({rule})"
-
-
-use rule completions as divergence_gather with:
-    input:
-        unpack(reads("divergence_gather")),
-    output:
-        **writes("divergence_gather"),
-    log:
-        layout.log("divergence_gather"),
-    benchmark:
-        layout.benchmark("divergence_gather")
-    wildcard_constraints:
-        experiment=experiments("divergence", sharded=True),
-    threads: 1
-    resources:
-        mem_mb=memory("gather"),
-        runtime=minutes("gather"),
-        gpu=0,
-    params:
-        store=at(layout.STORE),
-        failures="",
-        shard="none",
-    message:
-        "Gather the shards of {wildcards.experiment} on {wildcards.model} ({rule})"
+        "Gather {wildcards.measure} of {wildcards.experiment} on {wildcards.model} from its shards"

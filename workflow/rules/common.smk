@@ -43,7 +43,10 @@ def reads(stage: str, **names: str):
     """
 
     def inputs(wildcards):
-        job = GRAPH.job(stage, **{**dict(wildcards.items()), **names})
+        try:
+            job = GRAPH.job(stage, **{**dict(wildcards.items()), **names})
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
         flagged = str
         if workflow.is_main_process:
             judge(job)
@@ -104,13 +107,22 @@ def completed(target: str) -> str:
 # --- wildcard constraints -------------------------------------------------------------------------
 
 
-def experiments(measure: str, sharded: bool) -> str:
-    """The experiments that measure one thing, in shards or in one job."""
-    names = [
-        name
+def _entries(sharded: bool) -> dict[str, dict]:
+    return {
+        name: entry
         for name, entry in config["experiments"].items()
-        if entry["measure"] == measure and (entry["shards"] > 1) == sharded
-    ]
+        if (entry["shards"] > 1) == sharded
+    }
+
+
+def experiments(sharded: bool) -> str:
+    """The experiments that are measured in shards, or in one job."""
+    return "|".join(_entries(sharded)) or NOTHING
+
+
+def measures(sharded: bool) -> str:
+    """What these experiments measure."""
+    names = {entry["measure"]: None for entry in _entries(sharded).values()}
     return "|".join(names) or NOTHING
 
 
@@ -154,8 +166,7 @@ def need(job: str, wildcards, names: dict[str, str]):
 
 def gpus(model: str | None) -> int:
     """GPUs that a job with a model takes; one without a model of the config takes one."""
-    count = config["models"].get(model, {}).get("gpus", 1)
-    return count if config["compute"]["device"] == "cuda" else 0
+    return GRAPH.gpus(model) if config["compute"]["device"] == "cuda" else 0
 
 
 def scorer_gpus(wildcards) -> int:

@@ -70,7 +70,7 @@ use rule scores as scores_shard with:
     benchmark:
         layout.benchmark("scores_shard")
     wildcard_constraints:
-        experiment=experiments("completions", sharded=True),
+        experiment=experiments(sharded=True),
         scorer=judges(),
     params:
         store=at(layout.STORE),
@@ -91,7 +91,7 @@ use rule scores as scores_gather with:
     benchmark:
         layout.benchmark("scores_gather")
     wildcard_constraints:
-        experiment=experiments("completions", sharded=True),
+        experiment=experiments(sharded=True),
         scorer=judges(),
     threads: 1
     resources:

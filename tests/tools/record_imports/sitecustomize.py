@@ -1,9 +1,11 @@
 """Put on PYTHONPATH by tests: each program of ours leaves a list of the modules that it loaded.
 
-With RECORD_CALLS in the environment also of the functions that it called.
+With RECORD_CALLS in the environment also of its calls: module and name of the caller, "" where that
+is no function but a module or a class, then of the function that was called.
 """
 
 import atexit
+import inspect
 import json
 import os
 import sys
@@ -11,13 +13,29 @@ import threading
 from pathlib import Path
 
 PACKAGES = ("actadd", "programs", "actadd_plugins")
-_called: set[tuple[str, str]] = set()
+_calls: set[tuple[str, str, str, str]] = set()
+
+
+def _is_ours(code) -> bool:
+    return "/workflow/" in code.co_filename
 
 
 def _trace(frame, event, argument):
+    """Records a call of a function of ours with the function of ours that it goes back to."""
+    code, caller = frame.f_code, frame.f_back
+    # Only functions have local variables of their own: modules and the bodies of classes do not.
+    if not _is_ours(code) or not code.co_flags & inspect.CO_NEWLOCALS:
+        return
+    while caller is not None and not _is_ours(caller.f_code):
+        caller = caller.f_back
+    if caller is not None:
+        _calls.add((*_name(caller), *_name(frame)))
+
+
+def _name(frame) -> tuple[str, str]:
     code = frame.f_code
-    if "/workflow/" in code.co_filename:
-        _called.add((frame.f_globals.get("__name__", ""), code.co_qualname))
+    is_function = code.co_flags & inspect.CO_NEWLOCALS
+    return frame.f_globals.get("__name__", ""), code.co_qualname if is_function else ""
 
 
 def _leave_list() -> None:
@@ -30,9 +48,9 @@ def _leave_list() -> None:
         "program": spec.name,
         "arguments": sys.argv[1:],
         "modules": sorted(ours),
-        "called": sorted(
-            (spec.name if module == "__main__" else module, name) for module, name in _called
-        ),
+        "calls": [
+            [spec.name if name == "__main__" else name for name in call] for call in sorted(_calls)
+        ],
     }
     folder = Path(os.environ["RECORD_IMPORTS"])
     (folder / f"{os.getpid()}.json").write_text(json.dumps(record))

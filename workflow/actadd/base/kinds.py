@@ -1,15 +1,17 @@
 """Kinds that declare themselves: one file holds all that is known of a scorer or a figure kind.
 
 A file declares its options as a dataclass of `option` fields and its function under a decorator of
-its family (`actadd.scorers.scorer`, ...). Config keys, checks, documentation, digests and jobs are
-derived from that declaration; no list elsewhere names the kind.
+its family (`actadd.scorers.kinds.scorer`, ...). Config keys, checks, documentation, digests and
+jobs are derived from that declaration; no list elsewhere names the kind.
 """
 
 import ast
 import dataclasses
+import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import pkgutil
 import sys
 import types
@@ -35,7 +37,8 @@ class Rule:
 
     Stands in `option` for the whole value, and in `typing.Annotated` for the items of a list or the
     keys and values of a mapping. title: what to write, for messages. section: the value names an
-    entry of this section of the config. secret: no message repeats the value.
+    entry of this section of the config. kinds: a function: the names of which the value is one.
+    secret: no message repeats the value.
     """
 
     title: str | None = None
@@ -47,6 +50,7 @@ class Rule:
     max_length: int | None = None
     unique: bool = False
     section: str | None = None
+    kinds: Callable[[], Iterable[str]] | None = None
     secret: bool = False
 
 
@@ -94,6 +98,11 @@ def option(
         copy = type(default)
         return dataclasses.field(default_factory=lambda: copy(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoOptions:
+    """Options of a kind that has none."""
 
 
 T = TypeVar("T")
@@ -194,8 +203,9 @@ class Kinds(Mapping[str, K], Generic[K]):
             if not isinstance(value, self.family) or value.module != module.__name__:
                 continue
             if self._loaded.setdefault(value.name, value) is not value:
+                source = Path(str(module.__file__)).stem
                 raise UserError(
-                    f"plugins: {module.__name__.removeprefix(PLUGINS + '.')} declares the "
+                    f"plugins: {source} declares the "
                     f"{self.what} {value.name!r}, but one of that name exists; rename it"
                 )
 
@@ -236,12 +246,9 @@ def load_plugin(path: Path) -> types.ModuleType:
     Raises UserError if the file cannot be imported, declares no kind, or imports files beside it.
     """
     key = f"plugins: {str(path)!r}"
-    name = f"{PLUGINS}.{path.stem}"
+    name = _module_name(path)
     if name in sys.modules:
-        loaded = Path(str(sys.modules[name].__file__))
-        if loaded.resolve() == path.resolve():
-            return sys.modules[name]
-        raise UserError(f"{key} has the name of {str(loaded)!r}; rename one of the files")
+        return sys.modules[name]
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
         raise UserError(f"{key} is not a Python file; name one that ends in .py")
@@ -265,6 +272,15 @@ def load_plugin(path: Path) -> types.ModuleType:
     return module
 
 
+def _module_name(path: Path) -> str:
+    """The name of a plugin's module: of its file, and of where that lies.
+
+    Seen from the working directory, so that a checkout which is moved keeps its digests.
+    """
+    place = Path(os.path.relpath(path.resolve(), Path.cwd().resolve())).as_posix()
+    return f"{PLUGINS}.{path.stem}_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+
+
 def _refuse_neighbours(path: Path, key: str) -> None:
     """Raise UserError if a plugin imports a file beside it, whose edits nobody would notice."""
     for node in ast.walk(ast.parse(path.read_bytes())):
@@ -284,7 +300,7 @@ def _refuse_neighbours(path: Path, key: str) -> None:
 
 def plugin_files(modules: Iterable[str]) -> list[str]:
     """The files of the plugins among some modules, from the working directory where they can be."""
-    names = sorted({name for name in modules if name.startswith(f"{PLUGINS}.")})
+    names = {name for name in modules if name.startswith(f"{PLUGINS}.")}
     files = [Path(str(sys.modules[name].__file__)).resolve() for name in names]
     here = Path.cwd()
-    return [str(file.relative_to(here) if file.is_relative_to(here) else file) for file in files]
+    return sorted(str(f.relative_to(here) if f.is_relative_to(here) else f) for f in files)

@@ -1,14 +1,14 @@
-"""The command line: `actadd COMMAND`, which `make env` puts beside the environment's Python.
+"""The command line: `actadd COMMAND`, which `make env` installs beside the environment's Python.
 
-One module for each command, with what it does apart from how it is shown. Modules are imported by
-the command that needs them: `--help` and `check` load neither torch nor pandas.
+One module for each command, with its work apart from its output. A command imports its modules when
+it runs, so that `--help` and `check` load neither torch nor pandas.
 """
 
 import math
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -17,26 +17,26 @@ from actadd.base.errors import UserError, print_anything
 from actadd.base.files import REMEDIES, system_error
 from actadd.engine.placement import Position
 
-# The command line of the copy of the workflow in whose folder it is called.
-OWN = Path("workflow/actadd/__main__.py")
+# The library of the workflow in the current folder.
+LOCAL = Path("workflow/actadd/__main__.py")
 
 
 class Commands(TyperGroup):
-    """What a user can put right is said in its message alone, with exit code 1."""
+    """Prints errors that a user can put right as one message, with exit code 1."""
 
-    def invoke(self, ctx):
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except UserError as error:
-            said = str(error)
+            message = str(error)
         except OSError as error:
-            # A reader that went away, as `head` does, is no fault.
+            # A reader such as `head` may close the pipe early.
             if error.errno is None or isinstance(error, BrokenPipeError):
                 raise
             number = system_error(error)
-            remedy = REMEDIES[number] if number else "check what stands there, or name another"
-            said = f"{error.filename2 or error.filename}: {error.strerror}; {remedy}"
-        typer.echo(f"error: {said}", err=True)
+            remedy = REMEDIES[number] if number else "check that path, or name another"
+            message = f"{error.filename2 or error.filename}: {error.strerror}; {remedy}"
+        typer.echo(f"error: {message}", err=True)
         raise typer.Exit(1)
 
 
@@ -48,7 +48,7 @@ def _finite(value: float | None) -> float | None:
 
 def _text(value: str) -> str:
     if not value.isascii() and value.encode(errors="replace").decode() != value:
-        raise typer.BadParameter(f"{value!a} is not UTF-8; write it so")
+        raise typer.BadParameter(f"{value!a} is not UTF-8; write it in UTF-8")
     return value
 
 
@@ -75,18 +75,18 @@ Configs = Annotated[
     ),
 ]
 Results = Annotated[Path, typer.Option(help="The folder of results.")]
-# Which of a trial's prompts are meant.
+# The prompts of a trial to which an option applies.
 Which = Literal["prompt", "contrast", "both"]
 
 
 def main() -> None:
-    """Runs the command line, in a copy of the workflow with that copy's own library.
+    """Run the command line, in a workflow's folder with that workflow's own library.
 
-    What is in the cell store is found by a digest of the code that makes it, so an installed
-    library of another version would find nothing.
+    Cells in the store are looked up by a digest of the code, so an installed library of another
+    version would find none of them.
     """
-    if OWN.is_file() and not OWN.samefile(Path(__file__).parents[1] / OWN.name):
-        path = os.pathsep.join(filter(None, [str(OWN.parents[1]), os.environ.get("PYTHONPATH")]))
+    if LOCAL.is_file() and not LOCAL.samefile(Path(__file__).parents[1] / LOCAL.name):
+        path = os.pathsep.join(filter(None, [str(LOCAL.parents[1]), os.environ.get("PYTHONPATH")]))
         command = [sys.executable, "-m", "actadd", *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": path})
     print_anything()
@@ -154,7 +154,7 @@ def try_out(
         for which in ("prompt", "contrast")
     )
     sides = {"positive": positive, "negative": negative}
-    pair = {"name": "pair", "kind": "pair"}
+    pair: dict[str, Any] = {"name": "pair", "kind": "pair"}
     pair |= {side: as_entry(text, **of_contrast) for side, text in sides.items()}
     sampling = {
         "temperature": temperature,
@@ -183,9 +183,9 @@ def try_out(
 @app.command("vectors", epilog="Example:\n\nactadd vectors --results results")
 def list_vectors(results: Results = Path("results")) -> None:
     """List the steering vectors that have been made."""
-    from actadd.cli.vectors import made, show
+    from actadd.cli.vectors import derived, show
 
-    show(made(results))
+    show(derived(results))
 
 
 Format = Annotated[

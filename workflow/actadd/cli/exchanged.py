@@ -9,7 +9,8 @@ import yaml
 
 from actadd.base.errors import UserError
 from actadd.cli.shown import table
-from actadd.vectors.file_formats import FORMATS, SteeringVectors, load_vectors, save_vectors
+from actadd.vectors.file_formats import FORMATS, load_vectors, save_vectors
+from actadd.vectors.steering_vectors import SteeringVectors
 
 
 def export(
@@ -21,22 +22,24 @@ def export(
     output: Path,
     format: str | None,
 ) -> SteeringVectors:
-    """Writes a vector of the workflow, at some or all layers; returns what was written.
+    """Write a vector of the workflow, at some or all layers; returns the vectors written.
 
-    Raises UserError if it has not been made, or the format cannot hold it.
+    Raises UserError if the vector does not exist, or if the format cannot hold it.
     """
     folder = results / "vectors" / model / vector
     if not folder.is_dir():
         raise UserError(
-            f"{folder} is not there; actadd vectors lists what is, and snakemake makes the others"
+            f"{folder} does not exist; actadd vectors lists those that do, and snakemake makes the "
+            "others"
         )
-    found = replace(load_vectors(folder), coefficient=coefficient)
-    chosen = found.only(layers) if layers else found
-    save_vectors(output, chosen, format)
-    return chosen
+    vectors = replace(load_vectors(folder), coefficient=coefficient)
+    exported = vectors.only(layers) if layers else vectors
+    save_vectors(output, exported, format)
+    return exported
 
 
 def show(vectors: SteeringVectors, path: Path) -> None:
+    """Print layers, norms and hints of a vector's file."""
     rows = [
         (str(layer), str(len(rows)), ", ".join(f"{n:.3g}" for n in np.linalg.norm(rows, axis=1)))
         for layer, rows in vectors.rows.items()
@@ -47,14 +50,14 @@ def show(vectors: SteeringVectors, path: Path) -> None:
         "coefficient": vectors.coefficient,
         "position": vectors.position,
     }
-    said = ", ".join(f"{key} {value}" for key, value in hints.items() if value not in ("", None))
-    print(f"{path}: {said}")
+    known = (f"{key} {value}" for key, value in hints.items() if value not in ("", None))
+    print(f"{path}: {', '.join(known)}")
     if vectors.rounded:
-        print("its numbers are of more digits than float32 keeps; each was rounded to the nearest")
+        print("its numbers have more digits than float32; each was rounded to the nearest")
 
 
 def show_entry(path: Path, format: str | None) -> None:
-    """How the vector is named in a config."""
+    """Print the config entry that reads a vector's file."""
     entry = {"kind": "file", "file": str(path)}
     if format is not None and path.suffix != FORMATS[format]:
         entry["format"] = format

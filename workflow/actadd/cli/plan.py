@@ -15,7 +15,7 @@ from actadd.cli.project import conditions
 from actadd.cli.shown import size, table
 from actadd.measure.experiment import Experiment
 from actadd.measure.measurement import cells_of
-from actadd.measure.measures import Cells
+from actadd.measure.measures import MEASURES, Cells
 from actadd.models.batch_rows import ROWS_PER_TEXT, resolved
 from actadd.pipeline import layout
 from actadd.pipeline.graph import Graph
@@ -26,7 +26,8 @@ from actadd.store.cells import CellStore
 from actadd.store.provenance import job_of
 
 # Bytes that a token drawn, or a token read, leaves in the store and in the table together.
-BYTES = {"completions": 9.0, "logprobs": 20.0, "divergence": 40.0}
+BYTES = {"completions": 9.0, "logprobs": 20.0}
+MOST_BYTES = 40.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Forecast:
     def bytes(self) -> float | None:
         if self.work is None:
             return None
-        return BYTES[self.measure] * (self.work.drawn or self.work.read)
+        return BYTES.get(self.measure, MOST_BYTES) * (self.work.drawn or self.work.read)
 
 
 def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dict[str, Any]:
@@ -159,7 +160,7 @@ def forecast(graph: Graph, model: str, experiment: str, known: list[dict[str, An
     if up_to_date(graph, model, experiment):
         # Its job does not run, whatever has become of the store.
         missing = []
-    work = WORK[entry["measure"]]
+    work = WORK.get(entry["measure"], _unknown)
     found = Forecast(
         *(experiment, model, entry["measure"], len(first), stored, len(missing)),
         work(own, cells, sorted(missing)),
@@ -169,9 +170,9 @@ def forecast(graph: Graph, model: str, experiment: str, known: list[dict[str, An
     return replace(found, seconds=_seconds(graph, found, known, whole))
 
 
-def _completions(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
+def _completions(experiment: Experiment, cells: Any, wanted: list[int]) -> Work:
     spec = experiment.spec
-    units: Counter = Counter()
+    units: Counter[Any] = Counter()
     drawn = judged = 0
     for cell in (cells.cells[index] for index in wanted):
         for place in range(len(cell.texts)):
@@ -189,7 +190,7 @@ def _completions(experiment: Experiment, cells: Cells, wanted: list[int]) -> Wor
     return Work(passes, drawn, read, computed, judged)
 
 
-def _logprobs(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
+def _logprobs(experiment: Experiment, cells: Any, wanted: list[int]) -> Work:
     from actadd.engine.batching import by_length
 
     rows = max(1, experiment.spec["batch_rows"] // ROWS_PER_TEXT)
@@ -205,9 +206,13 @@ def _logprobs(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
     return Work(passes, read=read)
 
 
-def _divergence(experiment: Experiment, cells: Cells, wanted: list[int]) -> Work:
+def _divergence(experiment: Experiment, cells: Any, wanted: list[int]) -> Work:
     rows = [row for index in wanted for row in (*cells.plain, *cells.encoded[index])]
     return Work(len(rows), read=sum(map(len, rows)))
+
+
+def _unknown(experiment: Experiment, cells: Cells, wanted: list[int]) -> None:
+    """The work of a measure that is not ours: nobody knows."""
 
 
 WORK = {"completions": _completions, "logprobs": _logprobs, "divergence": _divergence}
@@ -224,7 +229,7 @@ def _expected(config: dict[str, Any], experiment: str, cells: int) -> Work | Non
     ]
     # A split below 1 is a share of what nobody has counted yet.
     counts = [count for count in limits if count is not None and count >= 1]
-    if entry["measure"] != "completions" or not counts or rows == "auto":
+    if not MEASURES[entry["measure"]].draws or not counts or rows == "auto":
         return None
     drawn = cells * min(counts) * entry["samples"] * entry["max_new_tokens"]
     passes = -(-cells * min(counts) * entry["samples"] // rows) * entry["max_new_tokens"]
@@ -267,11 +272,11 @@ def to_judge(graph: Graph, found: Forecast, scorer: str, whole: Work) -> int:
         cells = score_cells(Path(job.inputs["completions"][0].path), job.slice["scorer"])
     except UserError:
         cells = []
-    if not cells or found.stored is None:
+    if not cells or found.stored is None or found.work is None:
         return whole.judged
     store = CellStore(layout.STORE)
     rows = sum(rows for key, rows in cells if not store.path(key).exists())
-    every = whole.drawn // graph.experiment(found.experiment)["max_new_tokens"]
+    every = whole.drawn // int(graph.experiment(found.experiment)["max_new_tokens"])
     return found.work.judged + whole.judged * rows // every
 
 

@@ -1,4 +1,4 @@
-"""The workflow's folder, as the commands that look after it see it."""
+"""The config of the workflow in the current folder, and its conditions."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,10 @@ UNCHOSEN = {"layer": 0, "source_layer": 0, "coefficient": 0}
 
 
 def conditions(
-    config: dict[str, Any], model: str, experiment: str, chosen: dict[str, dict] | None = None
+    config: dict[str, Any],
+    model: str,
+    experiment: str,
+    chosen: dict[str, dict[str, Any]] | None = None,
 ) -> list[Condition]:
     """An experiment's conditions on a model; each is a cell. chosen: what its choices came to."""
     entry = config["experiments"][experiment]

@@ -1,4 +1,4 @@
-"""How fast this machine draws and reads tokens, measured once and kept for estimates."""
+"""Tokens per second that this machine draws and reads, measured once for estimates."""
 
 import os
 import platform
@@ -12,14 +12,14 @@ from actadd.base.files import canonical_json, read_json, write_json
 from actadd.pipeline import layout
 
 FILE = Path(layout.RATES)
-# What a rate holds for; another number of rows, threads or GPUs has another one.
+# The conditions of a rate; it differs with the number of rows, threads and GPUs.
 CONDITIONS = ("model", "dtype", "compute", "batch_rows")
 PROMPT = "I went up to my friend and said that the weather was"
 WARMUP, STEPS, LENGTH = 2, 12, 64
 
 
 def machine() -> dict[str, Any]:
-    """What a rate was measured on: the processor's name and its cores."""
+    """The machine of a rate: the processor's name and its number of cores."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
@@ -28,16 +28,16 @@ def machine() -> dict[str, Any]:
 
 
 def measure(model_dir: Path, *, dtype: str, compute: dict[str, Any], rows: int) -> dict[str, Any]:
-    """Tokens that a prepared model draws, and reads, in a second, in batches of so many rows.
+    """Tokens per second that a prepared model draws, and reads, in batches of `rows`.
 
-    compute: where it runs, as a job's spec has it: device, threads and what a large model needs.
-    Some seconds of work for a model of 135 million parameters.
+    compute: device, threads and what a large model needs, as in a job's settings. Takes some
+    seconds for a model of 135 million parameters.
     """
     import torch
 
     from actadd.engine.batching import left_pad, padded_width
-    from actadd.engine.drawing.generation import generate
-    from actadd.engine.drawing.sampling import Sampling
+    from actadd.engine.decoding.generation import generate
+    from actadd.engine.decoding.sampling import Sampling
     from actadd.engine.logprobs import token_logprobs
     from actadd.engine.tokens import Tokens
     from actadd.models.batch_rows import ROWS_PER_TEXT
@@ -81,17 +81,17 @@ def measure(model_dir: Path, *, dtype: str, compute: dict[str, Any], rows: int) 
 
 
 def keep(rates: list[dict[str, Any]], file: Path = FILE) -> None:
-    """Adds rates to those that were measured on this machine; the same conditions are replaced."""
-    found = {_conditions(rate): rate for rate in (*known(file), *rates)}
-    write_json(file, {"machine": machine(), "rates": list(found.values())})
+    """Add rates to those of this machine; replaces rates of the same conditions."""
+    by_conditions = {_conditions(rate): rate for rate in (*known(file), *rates)}
+    write_json(file, {"machine": machine(), "rates": list(by_conditions.values())})
 
 
 def known(file: Path = FILE) -> list[dict[str, Any]]:
-    """The rates measured on this machine; none if the file is another's or not there."""
+    """The rates of this machine; none if the file is another machine's or does not exist."""
     if not file.is_file():
         return []
-    found = read_json(file)
-    return found["rates"] if found["machine"] == machine() else []
+    record = read_json(file)
+    return record["rates"] if record["machine"] == machine() else []
 
 
 def rate_for(rates: list[dict[str, Any]], **conditions: Any) -> dict[str, Any] | None:

@@ -10,10 +10,12 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()):
-    """Prints a table; not on a terminal, lines of tab-separated fields.
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()
+) -> None:
+    """Print a table on a terminal, elsewhere lines of tab-separated fields.
 
-    numbers: columns that are aligned at the right.
+    numbers: columns that are aligned right.
     """
     if not on_terminal():
         for row in (columns, *rows):
@@ -23,16 +25,16 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequen
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(header_style="bold")
+    grid = Table(header_style="bold")
     for column in columns:
-        shown.add_column(column, justify="right" if column in numbers else "left")
+        grid.add_column(column, justify="right" if column in numbers else "left")
     for row in rows:
-        shown.add_row(*map(Text, row))
-    Console().print(shown)
+        grid.add_row(*map(Text, row))
+    Console().print(grid)
 
 
 def size(count: float) -> str:
-    """Bytes, to be read."""
+    """A number of bytes for reading."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             break

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,7 +28,7 @@ class Needed:
     cells: set[str] = field(default_factory=set)
     unknown: list[str] = field(default_factory=list)
 
-    def add_scores(self, what: str, completions: Path, entry: dict) -> None:
+    def add_scores(self, what: str, completions: Path, entry: dict[str, Any]) -> None:
         """The cells of a scorer's table; entry: the scorer's, as its job has it."""
         try:
             self.cells |= {key[:SHORT] for key, _ in score_cells(completions, entry)}
@@ -51,7 +52,7 @@ def needed(graph: Graph) -> Needed:
     """
     found = Needed()
     for measure in MEASURES:
-        for path in tables(measure, "table", model="*", experiment="*"):
+        for path in tables("cells", "table", measure=measure, model="*", experiment="*"):
             found.cells |= _named(path)
     for path in tables("scores", "scores", model="*", experiment="*", scorer="*"):
         if (record := record_beside(path)) is None:

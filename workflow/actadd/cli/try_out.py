@@ -1,4 +1,4 @@
-"""`actadd try`: one prompt, continued with and without a vector."""
+"""`actadd try`: completions of one prompt with and without a vector."""
 
 import os
 import re
@@ -26,10 +26,10 @@ from actadd.vectors.prompts import as_prompt
 
 @dataclass(frozen=True)
 class Trial:
-    """Completions of a prompt, sample by sample, and how large what was added is.
+    """Completions of a prompt, sample by sample, and the size of the addition.
 
-    ratios: by position of the contrast, (its tokens, norm of coefficient times vector over the
-    residual stream's usual norm at the layer).
+    ratios: for each position of the contrast, (its tokens, norm of coefficient times vector over
+    the residual stream's reference norm at the layer).
     """
 
     prompt: str
@@ -42,34 +42,34 @@ class Trial:
 
 @contextmanager
 def model_folder(model: str, results: Path, bos: str | None = None) -> Iterator[Path]:
-    """The prepared model of a name, or a Hugging Face folder made ready for as long as needed.
+    """The folder of a prepared model, or a Hugging Face folder that is prepared temporarily.
 
-    bos: text of the token that stands before every text, for a folder that names none.
+    bos: the token in front of every text, for a folder that names none.
     """
-    prepared, given = results / "models" / model, Path(model).expanduser()
-    for folder in (prepared, given):
+    prepared, checkpoint = results / "models" / model, Path(model).expanduser()
+    for folder in (prepared, checkpoint):
         if (folder / "model.json").is_file():
             if bos is not None:
                 raise UserError(f"--bos: {folder} is prepared, with a BOS; leave the option out")
             yield folder
             return
-    if not (given / "config.json").is_file():
-        if given.exists():
+    if not (checkpoint / "config.json").is_file():
+        if checkpoint.exists():
             from actadd.models.folders import check_folder
 
-            check_folder(given, "--model")
+            check_folder(checkpoint, "--model")
         raise UserError(_unknown(model, results))
     from actadd.models.preparation import prepare
 
     with tempfile.TemporaryDirectory() as scratch:
-        target = Path(scratch) / given.resolve().name
+        target = Path(scratch) / checkpoint.resolve().name
         with redirect_stdout(sys.stderr):
-            prepare(_entry(given, bos), given, target)
+            prepare(_entry(checkpoint, bos), checkpoint, target)
         yield target
 
 
 def _unknown(model: str, results: Path) -> str:
-    """The models to name instead of an unknown one, or the command that makes it ready."""
+    """The message for an unknown model: the prepared ones, or the command that prepares it."""
     names = sorted(path.parent.name for path in results.glob("models/*/model.json"))
     lines = [
         f"--model: {model!r} is neither a prepared model nor a Hugging Face folder.",
@@ -78,7 +78,7 @@ def _unknown(model: str, results: Path) -> str:
     try:
         config = configured()
     except UserError:
-        # Not in the workflow's folder, or its config has a mistake: no name of it helps here.
+        # Not in a workflow's folder, or its config has a mistake, so its models are unknown.
         return "\n".join([*lines, "models of a config are made ready in the workflow's folder"])
     if model not in config["models"]:
         return "\n".join([*lines, f"models of the config: {', '.join(config['models'])}"])
@@ -92,7 +92,7 @@ def _unknown(model: str, results: Path) -> str:
 
 
 def _entry(folder: Path, bos: str | None) -> dict[str, Any]:
-    """What the config would say of a Hugging Face folder, from its own files."""
+    """The config entry of a Hugging Face folder, from its own files."""
     from actadd.models.configs import read_config, readable
 
     own_tokenizer.check_there("--model", folder)
@@ -117,14 +117,14 @@ def _entry(folder: Path, bos: str | None) -> dict[str, Any]:
 
 
 def _bos(folder: Path, tokenizer: Any, config: Any) -> str:
-    """The token that a checkpoint's own files name as BOS, or else the one that ends a text."""
+    """The BOS token that a checkpoint's own files name, or else the token that ends a text."""
     first = getattr(config, "bos_token_id", None)
-    if first is not None and (named := tokenizer.convert_ids_to_tokens(first)) is not None:
-        return named
+    if first is not None and (token := tokenizer.convert_ids_to_tokens(first)) is not None:
+        return str(token)
     if tokenizer.bos_token is not None:
-        return tokenizer.bos_token
+        return str(tokenizer.bos_token)
     ends = own_tokenizer.stop_ids(folder, tokenizer, config)
-    tokens = [tokenizer.convert_ids_to_tokens(i) for i in ends]
+    tokens = [str(tokenizer.convert_ids_to_tokens(i)) for i in ends]
     if len(tokens) != 1:
         alternatives = (
             f"{len(tokens)} that end a text, {', '.join(map(repr, tokens))}"
@@ -133,7 +133,7 @@ def _bos(folder: Path, tokenizer: Any, config: Any) -> str:
         )
         raise UserError(
             f"--model: the files of {folder} name no BOS token (bos_token_id), and {alternatives}; "
-            f"write --bos with the token that shall stand in front of every text"
+            f"write --bos with the token to put in front of every text"
         )
     typer.echo(
         f"{folder} names no BOS token: {tokens[0]!r}, which ends a text, stands in front of every "
@@ -144,10 +144,10 @@ def _bos(folder: Path, tokenizer: Any, config: Any) -> str:
 
 
 def as_entry(text: str, chat: bool, token_ids: bool) -> str | dict[str, Any]:
-    """A prompt of the command line as the config would write it.
+    """A prompt of the command line as a config entry.
 
-    chat: it is said by a user, in the model's chat template. token_ids: it holds numbers.
-    Raises UserError if it holds anything else.
+    chat: a user's message in the model's chat template. token_ids: numbers; raises UserError for
+    anything else.
     """
     if not token_ids:
         return {"chat": text} if chat else text
@@ -176,18 +176,21 @@ def compare(
     dtype: str = "float32",
     threads: int = 1,
 ) -> Trial:
-    """Continues a prompt with and without a contrast pair's vector, with the same noise.
+    """Continue a prompt with and without a contrast pair's vector, with the same noise.
 
     pair: a vector's config entry of kind pair. prompt: a text, wrapped in the chat template of a
     model whose config asks for that; or a prompt in one of the other forms of a vector's entry.
-    Sample i has the noise that the workflow's sample i of the same prompt and seed has.
+    Sample i has the noise of the workflow's sample i of the same prompt and seed.
     Raises UserError, before the weights are loaded, if the vector is longer than the prompt, the
-    layer is beyond the model or the text longer than it reads.
+    model has no such layer, or the text exceeds its context.
     """
     facts = read_json(model_dir / "model.json")
     tokenizer = Tokens(model_dir)
-    plain = isinstance(prompt, str)
-    ids = tokenizer.encode(prompt) if plain else tokenizer.prompt(as_prompt(prompt))
+    if isinstance(prompt, str):
+        ids, text, noise_key = tokenizer.encode(prompt), prompt, prompt
+    else:
+        ids = tokenizer.prompt(as_prompt(prompt))
+        text, noise_key = tokenizer.decode(ids), str(prompt.get("chat", ids))
     contrast = contrast_ids(pair, tokenizer)
     rows = len(contrast["0.positive"])
     try:
@@ -215,8 +218,8 @@ def compare(
 
     from actadd.engine.additions import Addition
     from actadd.engine.batching import left_pad, padded_width
-    from actadd.engine.drawing.generation import BROKEN, FINISHED, generate
-    from actadd.engine.drawing.sampling import Sampling, draws
+    from actadd.engine.decoding.generation import BROKEN, FINISHED, generate
+    from actadd.engine.decoding.sampling import Sampling, draws
     from actadd.engine.hooks import record_activations
     from actadd.engine.structure import input_device
     from actadd.measure.measures import TOO_LARGE
@@ -226,18 +229,17 @@ def compare(
 
     with redirect_stdout(sys.stderr):
         model = load(model_dir, dtype=dtype, device=device, threads=threads)
-    place = input_device(model)
+    device_of_inputs = input_device(model)
 
     def stream(row: list[int]) -> np.ndarray:
-        found = record_activations(model, torch.tensor([row], device=place))
-        return found[layer, 0].float().cpu().numpy()
+        activations = record_activations(model, torch.tensor([row], device=device_of_inputs))
+        return activations[layer, 0].float().cpu().numpy()
 
     vector = VECTOR_KINDS["pair"]({name: stream(row) for name, row in contrast.items()}, None)
     reference = stream([tokenizer.bos_id, *tokenizer.pieces(REFERENCE)])
     norms = norms_beside(vector, reference, layer)
     addition = Addition(torch.from_numpy(vector), layer, coefficient, position)
-    key = prompt if plain else str(prompt.get("chat", ids))
-    noise = np.stack([draws(seed, key, sample, tokens) for sample in range(samples)] * 2)
+    noise = np.stack([draws(seed, noise_key, sample, tokens) for sample in range(samples)] * 2)
     drawn = generate(
         model,
         *left_pad([ids, ids], width=padded_width(len(ids))),
@@ -257,7 +259,7 @@ def compare(
     names = [" / ".join(repr(tokenizer.token(i)) for i in side) for side in sides]
     sizes = (abs(coefficient) * norms["ratio"]).tolist()
     return Trial(
-        prompt if plain else tokenizer.decode(ids),
+        text,
         layer,
         texts[:samples],
         texts[samples:],
@@ -270,18 +272,18 @@ def compare(
 
 
 def show(trial: Trial) -> None:
-    """Prints a trial: side by side on a terminal, else one line for each completion."""
+    """Print a trial: side by side on a terminal, elsewhere one line for each completion."""
     for line in trial.warnings:
         typer.echo(f"warning: {line}", err=True)
     sizes = ", ".join(f"{ratio:.2g} ({tokens})" for tokens, ratio in trial.ratios)
-    said = f"added at layer {trial.layer}, in norms of the residual stream: {sizes}"
+    summary = f"added at layer {trial.layer}, in norms of the residual stream: {sizes}"
     pairs = list(zip(trial.unsteered, trial.steered, strict=True))
     if not on_terminal():
         for number, texts in enumerate(pairs, start=1):
             for name, text in zip(("unsteered", "steered"), texts, strict=True):
                 line = f"{trial.prompt}{text}".replace("\n", "\\n")
                 typer.echo(f"{name} {number}\t{line}")
-        typer.echo(said, err=True)
+        typer.echo(summary, err=True)
         return
     from rich.console import Console
     from rich.table import Table
@@ -291,4 +293,4 @@ def show(trial: Trial) -> None:
     for texts in pairs:
         side_by_side.add_row(*(Text.assemble((trial.prompt, "dim"), text) for text in texts))
     Console().print(side_by_side)
-    Console(stderr=True).print(Text(said, style="dim"))
+    Console(stderr=True).print(Text(summary, style="dim"))

@@ -11,7 +11,7 @@ from actadd.store.provenance import recorded
 
 
 @dataclass(frozen=True)
-class Made:
+class DerivedVector:
     """A vector at every layer. ratios: its largest norm over the residual stream's, by layer."""
 
     model: str
@@ -21,9 +21,9 @@ class Made:
     ratios: dict[int, float]
 
 
-def made(results: Path) -> list[Made]:
+def derived(results: Path) -> list[DerivedVector]:
     """The vectors under a folder of results, by model and name."""
-    found = []
+    vectors = []
     for norms in sorted(results.glob("vectors/*/*/norms.csv")):
         ratios: dict[int, float] = {}
         try:
@@ -34,20 +34,21 @@ def made(results: Path) -> list[Made]:
                 ratios[layer] = max(ratios.get(layer, 0.0), float(row["ratio"]))
             positions = 1 + max(int(row["position"]) for row in rows)
         except (ValueError, KeyError, TypeError) as error:
-            said = f"{norms} is damaged: delete it and run the workflow again"
-            raise DamagedFile(said) from error
+            raise DamagedFile(
+                f"{norms} is damaged: delete it and run the workflow again"
+            ) from error
         entry = recorded(norms.with_name("provenance.json"))["spec"]["vector"]
-        found.append(Made(norms.parts[-3], norms.parts[-2], entry, positions, ratios))
-    if not found:
+        vectors.append(DerivedVector(norms.parts[-3], norms.parts[-2], entry, positions, ratios))
+    if not vectors:
         raise UserError(
             f"there are no vectors in {results / 'vectors'}; make those of the config with "
             "snakemake --cores all, or try one with actadd try"
         )
-    return found
+    return vectors
 
 
 def prompts(entry: dict[str, Any]) -> str:
-    """What a vector is made from, shortly."""
+    """The prompts or the file that a vector is derived from, in short."""
     if entry["kind"] == "pair":
         return f"{entry['positive']!r} - {entry['negative']!r}"
     if entry["kind"] == "single":
@@ -60,7 +61,7 @@ def prompts(entry: dict[str, Any]) -> str:
     return f"{len(entry['positive'])} pairs, first {str(entry['positive'][0])[:30]!r}"
 
 
-def show(vectors: list[Made]) -> None:
+def show(vectors: list[DerivedVector]) -> None:
     rows = [
         (
             vector.model,

@@ -7,7 +7,7 @@ from actadd.base.kinds import Rule, option
 from actadd.config.sections.comparison import Comparison
 from actadd.config.sections.datasets import AnyDataset
 from actadd.config.sections.displays import Figure, Table
-from actadd.config.sections.experiments import Experiment
+from actadd.config.sections.experiments import AnyExperiment
 from actadd.config.sections.language_models import LanguageModel
 from actadd.config.sections.readings import Lens, Overhead
 from actadd.config.sections.rules import ModelName, Name
@@ -83,7 +83,7 @@ class Config:
     datasets: dict[Name, AnyDataset] = option("Prompts and texts.")
     vectors: dict[Name, Vector] = option("Steering vectors.")
     scorers: dict[Name, Scorer] = option("Measures of a completion.")
-    experiments: dict[Name, Experiment] = option("Conditions on prompts, and what is measured.")
+    experiments: dict[Name, AnyExperiment] = option("Conditions on prompts, and what is measured.")
     figures: dict[Name, Figure] = option("What is drawn from the experiments' tables.")
     tables: dict[Name, Table] = option("What is tabulated, to be read, from the experiments.", {})
     lenses: dict[Name, Lens] = option(

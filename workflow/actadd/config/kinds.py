@@ -1,7 +1,7 @@
 """Dataclasses of options as pydantic models, and what a walk through a config needs of them.
 
 A hint of an option is a scalar, a `Literal`, a list or mapping of hints, a dataclass of options, a
-union of these, or `Annotated` with a `Rule`, `Family` or `OneOf` for what a type cannot say.
+union of these, or `Annotated` with a `Rule`, `Family`, `Late` or `OneOf` for what no type says.
 """
 
 import dataclasses
@@ -47,6 +47,41 @@ def declarations(kinds: Mapping[str, Kind]) -> Callable[[], dict[str, type]]:
     return lambda: {name: kind.options for name, kind in kinds.items()}
 
 
+# Name, hint and field of an option.
+Key = tuple[str, Any, "dataclasses.Field[Any]"]
+
+
+def keys(declaration: type) -> Iterator[Key]:
+    """The options of a dataclass, for `declared`."""
+    hints = typing.get_type_hints(declaration, include_extras=True)
+    yield from ((each.name, hints[each.name], each) for each in dataclasses.fields(declaration))
+
+
+def optional(key: Key) -> Key:
+    """A key that may be left out: what reads the entry knows the default."""
+    name, hint, field = key
+    left_out: Any = dataclasses.field(default=None, metadata=field.metadata)
+    return name, hint, left_out
+
+
+def declared(name: str, several: Iterable[Key]) -> type:
+    """A dataclass of several options; of two with one name, the first."""
+    unique: dict[str, Key] = {}
+    for key, hint, field in several:
+        copy: Any = dataclasses.field(
+            default=field.default, default_factory=field.default_factory, metadata=field.metadata
+        )
+        unique.setdefault(key, (key, hint, copy))
+    return dataclasses.make_dataclass(name, unique.values(), frozen=True, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Late:
+    """A hint that plugins have a part in; called when it is needed."""
+
+    hint: Callable[[], Any]
+
+
 @dataclass(frozen=True)
 class OneOf:
     """A dataclass of options of which exactly one set of keys is written.
@@ -84,7 +119,10 @@ def bare(hint: Any) -> tuple[Any, Mark | None]:
     while True:
         arguments = typing.get_args(hint)
         if typing.get_origin(hint) is Annotated:
-            hint, mark = arguments[0], mark or arguments[1]
+            late = isinstance(arguments[1], Late)
+            hint, mark = (
+                (arguments[1].hint(), mark) if late else (arguments[0], mark or arguments[1])
+            )
         elif is_union(hint) and type(None) in arguments:
             hint = _union(each for each in arguments if each is not type(None))
         else:
@@ -103,6 +141,8 @@ def options(declaration: type) -> dict[str, Option]:
     for field in dataclasses.fields(declaration):
         factory = field.default_factory
         default = field.default if factory is dataclasses.MISSING else factory()
+        if dataclasses.is_dataclass(default) and not isinstance(default, type):
+            default = dataclasses.asdict(default)
         hint, rule = hints[field.name], field.metadata["rule"]
         if field.metadata.get("swept"):
             hint = _swept(bare(hint)[0], rule)
@@ -220,6 +260,8 @@ def _typed(hint: Any, rule: Rule | None = None) -> Any:
         return _annotated(model(typing.cast(type, hint)), *_checks(mark, rule))
     if isinstance(mark, Selector):
         return Annotated[dict[str, Any], AfterValidator(_having(mark.key))]
+    if rule.kinds:
+        return Literal[tuple(rule.kinds())]
     limits: dict[str, Any] = {
         "ge": rule.minimum,
         "gt": rule.exclusive_minimum,

@@ -84,6 +84,7 @@ def explained(error: ValidationError, declaration: type, lines: Lines) -> UserEr
     if detail["type"] == "extra_forbidden":
         inner = ".".join((*path, str(detail["loc"][-1])))
         lines = {**lines, key: lines[inner]} if inner in lines else lines
+        key = inner if _having(detail["loc"][-1], mark) else key
     return located(key, sentence, lines)
 
 
@@ -116,8 +117,10 @@ def _place(
             known = options(typing.cast(type, plain))
             if part not in known:
                 return path, plain, family
-            family = None
             path.append(str(part))
+            if family and last and isinstance(value, dict) and part not in value:
+                return path, plain, family
+            family = None
             hint, rule = known[str(part)].hint, known[str(part)].rule
         else:
             parent = hint
@@ -143,7 +146,12 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
             known = [*options(hint), *([mark.key] if isinstance(mark, Family) else [])]
             unknown = ascii(key)[:80]
             names = ", ".join(sorted(known))
+            if others := _having(key, mark):
+                of = f" of {_of_kind(mark, detail)}, it is one of {', '.join(others)}"
+                return f"unknown key {unknown}{of}; remove it; known keys are {names}"
             return f"unknown key {unknown}{nearest(key, known)}; known keys are {names}"
+        case "missing" if isinstance(mark, Family) and len(detail["loc"]) > 1:
+            return f"the key {key!r} of {_of_kind(mark, detail)} is missing; add it"
         case "missing":
             return f"the key {key!r} is missing; add it"
         case "having":
@@ -153,7 +161,10 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
                 return f"{text} has the wrong type; write {TYPES['object']}"
             return _kind(value, mark)
         case "literal_error":
-            allowed = [str(each) for each in typing.get_args(hint)]
+            choices = (
+                mark.kinds() if isinstance(mark, Rule) and mark.kinds else typing.get_args(hint)
+            )
+            allowed = [str(each) for each in choices]
             remedy = title or f"one of {', '.join(allowed)}"
             return f"{text} is not known{nearest(value, allowed)}; write {remedy}"
         case "int_type" | "float_type" if title:
@@ -180,6 +191,18 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
         case "union_tag_not_found" | "union_tag_invalid":
             return f"{text} is {_asked(value, title or _alternatives(hint))}"
     return f"{text} is not allowed; write {title or 'what the reference of config keys says'}"
+
+
+def _having(key: Any, mark: Mark | None) -> list[str]:
+    """The kinds of a family that have a key."""
+    kinds = mark.kinds() if isinstance(mark, Family) else {}
+    return [kind for kind, declaration in kinds.items() if key in options(declaration)]
+
+
+def _of_kind(family: Any, detail: Any) -> str:
+    """The key of a family and the kind that an entry names."""
+    branch = [part for part in detail["loc"] if str(part).startswith(BRANCH)][-1]
+    return f"{family.key} {branch.removeprefix(BRANCH)}"
 
 
 def _asked(value: Any, title: str) -> str:

@@ -237,7 +237,8 @@ def _long_enough(table: pd.DataFrame, spec: Spec) -> pd.DataFrame:
     """The rows whose texts have the least number of characters and words."""
     table = table[table["text"].str.len() >= spec.get("at_least_characters", 0)]
     words: Any = table["text"].str.split().str
-    return table[words.len() >= spec.get("at_least_words", 0)]
+    mask: pd.Series[bool] = words.len() >= spec.get("at_least_words", 0)
+    return table[mask]
 
 
 def _grouped(table: pd.DataFrame, groups: dict[str, list[float]], key: str) -> pd.DataFrame:

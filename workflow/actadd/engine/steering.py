@@ -122,7 +122,7 @@ class _Steering:
             reached = self._reached(stage.columns)
             if reached.any():
                 changed = hidden.clone() if changed is None else changed
-                self._at_cells(stage, layer, changed, copies, reached)
+                self._at_prompt(stage, layer, changed, copies, reached)
             for row, value in stage.repeated.items():
                 # Cached steps read one new column; without a cache all new ones are read again.
                 first = max(self.starts[row] + self.lengths[row], self.seen)
@@ -135,7 +135,7 @@ class _Steering:
     def _reached(self, columns: Tensor) -> Tensor:
         return (columns >= self.seen) & (columns < self.seen + self.read)
 
-    def _at_cells(
+    def _at_prompt(
         self, stage: Stage, layer: int, hidden: Tensor, copies: int, reached: Tensor
     ) -> None:
         rows, columns = stage.rows[reached], stage.columns[reached]

@@ -8,12 +8,15 @@ from typing import Any
 
 from actadd.base.files import canonical, canonical_json
 from actadd.base.kinds import option
-from actadd.engine.drawing.sampling import SAMPLING
+from actadd.engine.decoding.sampling import SAMPLING
 from actadd.engine.operations import OPERATIONS
 from actadd.engine.placement import Phase, Position
 from actadd.measure.methods import METHODS, Contexts
 
 DEFAULT_OPERATION = "add"
+# What a key takes whose type alone does not say it well.
+LAYERS = "a layer number from 0 on, or a list of them"
+SHARES = "a share above 0 and up to 1 (a depth may be 0), or a list of them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +34,15 @@ class Addition:
         None,
         swept=True,
         column="Int32",
+        title=LAYERS,
         minimum=0,
     )
     layer: int = option(
-        "Block at whose input it is added, counted from 0.", swept=True, column="Int32", minimum=0
+        "Block at whose input it is added, counted from 0.",
+        swept=True,
+        column="Int32",
+        title=LAYERS,
+        minimum=0,
     )
     coefficient: float = field(metadata={"column": "float64"})
     position: Position = option(
@@ -42,12 +50,14 @@ class Addition:
         "front",
         swept=True,
         column="string",
+        title="front, middle, back or all, or a list of them",
     )
     dimensions: float | None = option(
         "Only the vector's first entries, as a share of d_model.",
         None,
         swept=True,
         column="float64",
+        title=SHARES,
         minimum=0,
         maximum=1,
     )
@@ -89,6 +99,7 @@ class Shorthands:
         None,
         swept=True,
         replaces=("layer",),
+        title=SHARES,
         minimum=0,
         maximum=1,
     )
@@ -97,6 +108,7 @@ class Shorthands:
         None,
         swept=True,
         replaces=("source_layer",),
+        title=SHARES,
         minimum=0,
         maximum=1,
     )

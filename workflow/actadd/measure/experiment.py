@@ -237,7 +237,7 @@ class Experiment:
 
         The message names a length to which all texts can be cut.
         """
-        new, context = self.spec.get("max_new_tokens", 0), self.tokens.context
+        new, context = MEASURES[self.spec["measure"]].new_tokens(self.spec), self.tokens.context
         if not context or count + new <= context:
             return
         # BOS or the chat template, the longest prefix and the longest target.

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from actadd.engine import hooks, steering
 from actadd.engine.additions import TraceEntry
-from actadd.engine.drawing import generation
-from actadd.engine.drawing.generation import GREEDY
-from actadd.engine.drawing.sampling import Sampling
+from actadd.engine.decoding import generation
+from actadd.engine.decoding.generation import GREEDY
+from actadd.engine.decoding.sampling import Sampling
 from actadd.engine.steering import Additions
 from actadd.models.verification.verify import ensure
 

@@ -175,14 +175,17 @@ def difference(record: dict[str, Any], job: Job) -> str:
     parts = [
         *_paths({k: v for k, v in old.items() if k != "upstream"}, new, 2),
         *(["code"] if record["code"] != job.code else []),
-        *_packages(record["versions"], job.packages),
+        *_packages(record["packages"], job.packages),
         *(f"above: {stage}" for stage in sorted(above)),
     ]
-    return ", ".join(dict.fromkeys(parts)) or "packages"
+    return ", ".join(dict.fromkeys(parts))
 
 
 def _packages(old: dict[str, str], new: dict[str, str]) -> list[str]:
-    return [f"{name} {old.get(name, '?')} -> {v}" for name, v in new.items() if old.get(name) != v]
+    return [
+        f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}"
+        for name in _differing(old, new)
+    ]
 
 
 def _differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -7,8 +7,6 @@ that are not given stay in braces, which makes the pattern of a Snakemake rule.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from actadd.measure.measures import MEASURES
-
 # Relative to the working directory; Snakemake puts a module's prefix in front.
 RESULTS = "results"
 
@@ -136,9 +134,8 @@ def _cells(stage: str, output: str, table: str, name: str) -> dict[str, Stage]:
     }
 
 
-for _measure in MEASURES:
-    _name = f"{_measure}/{{model}}/{{experiment}}"
-    STAGES |= _cells(_measure, "table", _name, _name)
+CELLS = "{measure}/{model}/{experiment}"
+STAGES |= _cells("cells", "table", CELLS, CELLS)
 STAGES |= _cells("scores", "scores", SCORES, SCORES)
 
 

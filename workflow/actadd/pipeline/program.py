@@ -91,6 +91,7 @@ def run(
             stage=stage,
             spec=spec,
             code=asked["code"],
+            packages=asked.get("packages", {}),
             job=asked["job"],
             facts=provenance.weights(read) | (facts or {}),
             outputs=written,

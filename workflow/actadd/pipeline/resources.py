@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from actadd.measure.conditions import at_depth, grid_size
+from actadd.measure.measures import MEASURES
 from actadd.models.batch_rows import BYTES, ENOUGH, ROWS_PER_TEXT, Size
 from actadd.scorers.kinds import asks, reads
 
@@ -157,7 +158,7 @@ class Needs:
         cells = ceil(self._cells(entry, model) / shards)
         prompts = self._prompts(entry)
         texts = cells * prompts
-        if entry["measure"] != "completions":
+        if not MEASURES[entry["measure"]].draws:
             length = self._text(entry["prompts"]["dataset"])
             length = entry["prompts"].get("first_tokens", length)
             return Tokens(read=texts * length, row=length, kept=prompts * length)

@@ -1,5 +1,6 @@
-"""What a run of the workflow did, read from the logs that it wrote."""
+"""What a run of the workflow did, read from the benchmarks and logs that it wrote."""
 
+import csv
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -8,7 +9,6 @@ from pathlib import Path
 from actadd.base.progress import readable
 
 COUNTS = re.compile(r"^cells: (\d+) computed, (\d+) reused(?:, (\d+) failed)?", re.MULTILINE)
-TOOK = re.compile(r"^took ([\d.]+) s$", re.MULTILINE)
 
 
 def written_since(paths: Iterable[Path], started: float) -> list[Path]:
@@ -17,18 +17,25 @@ def written_since(paths: Iterable[Path], started: float) -> list[Path]:
     return sorted(path for path in paths if path.stat().st_mtime >= started - 0.1)
 
 
+def seconds(benchmark: Path) -> float:
+    """How long a job took, by the file that Snakemake writes of it."""
+    with benchmark.open(encoding="utf-8") as stream:
+        return sum(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
+
+
 def summary(results: Path, started: float) -> str:
     """A few lines: cells computed, reused and failed, time of each stage, where figures are.
 
-    results: the folder of results; started: when the run began (`time.time`). Times are those of
-    the jobs' programs, added up; jobs that were killed have none.
+    results: the folder of results; started: when the run began (`time.time`). Times are those that
+    Snakemake measures of each job, added up; jobs that failed have none.
     """
     cells: Counter[str] = Counter()
     stages: dict[str, list[float]] = defaultdict(list)
+    for path in written_since(results.glob("benchmarks/**/*.tsv"), started):
+        stage = path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv")
+        stages[stage].append(seconds(path))
     for path in written_since(results.glob("logs/**/*.log"), started):
         text = path.read_text(encoding="utf-8", errors="replace")
-        stage = path.relative_to(results / "logs").parts[0].removesuffix(".log")
-        stages[stage] += map(float, TOOK.findall(text))
         for computed, reused, failed in COUNTS.findall(text):
             cells["computed"] += int(computed)
             cells["reused"] += int(reused)
@@ -42,7 +49,6 @@ def summary(results: Path, started: float) -> str:
     shown = [
         f"{stage} {readable(sum(took))}" + (f" ({len(took)} jobs)" if len(took) > 1 else "")
         for stage, took in sorted(stages.items(), key=lambda item: (-sum(item[1]), item[0]))
-        if took
     ]
     if shown:
         lines.append(f"time of jobs, added up by stage: {', '.join(shown)}")

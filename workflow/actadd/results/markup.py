@@ -1,7 +1,7 @@
-"""A table as text to be read: one number of decimals in a column, Markdown, LaTeX.
+"""Tables as text: one number of decimals for each column, Markdown, LaTeX.
 
-The index of a table names its rows; its columns are what is told of them. Cells are numbers, texts
-or missing. Texts may hold anything, line ends too.
+A table's index names its rows. Cells are numbers, texts or missing; texts may hold any character,
+line ends included.
 """
 
 import math
@@ -23,19 +23,19 @@ from tabulate import tabulate
 from actadd.base.files import write_text, write_with
 from actadd.results.displays.visible import visible
 
-# What a LaTeX document needs to \input a table.
+# Packages of a LaTeX document that inputs a table.
 PREAMBLE = r"\usepackage{array,booktabs,longtable}"
-# Font sizes, and how many characters fit beside each other on 5.5 inches, gaps of GAP among them.
+# Font sizes, and how many characters fit on a line of 5.5 inches, gaps of GAP included.
 SIZES = {"footnotesize": 92, "scriptsize": 106}
 SMALLEST = "scriptsize"
 GAP = 2
-# A column whose texts are longer is wrapped if it must be, and gets at least so much.
+# Columns with longer texts may be wrapped, to at least this width.
 TEXT = 14
 # Longer words may be broken.
 WORD = 10
-# More lines do not fit on one page, with a caption.
+# Lines that fit on one page with a caption.
 LONG = 42
-# A number, an estimate with or without its interval, and what may stand in its place.
+# A number, an estimate with or without its interval, "failed" or nothing.
 NUMBER = re.compile(r"([-+]?[\d.]+(e[-+]?\d+)?( \[.*\])?|failed|)")
 
 _MINUS = re.compile(r"(?<!\{)-(?=[\d.])")
@@ -64,7 +64,7 @@ def write_table(
     latex: Path,
     digits: int = 6,
 ) -> None:
-    """Writes one table as CSV with that many digits, as Markdown and as LaTeX to be \\input."""
+    """Write a table as CSV with `digits` significant digits, as Markdown and as LaTeX."""
     plain = flat(table)
     write_with(csv, lambda path: plain.to_csv(path, index=False, float_format=f"%.{digits}g"))
     lines = [f"# {markdown_text(title)}", markdown_table(table), markdown_text(caption)]
@@ -73,7 +73,7 @@ def write_table(
 
 
 def flat(table: pd.DataFrame) -> pd.DataFrame:
-    """The same table with what names its rows in columns, if anything does."""
+    """The table with its index as columns, if the index has names."""
     return table.reset_index(drop=table.index.names == [None])
 
 
@@ -81,24 +81,24 @@ def flat(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def decimals(values: Iterable[float], digits: int = 3) -> int:
-    """As many decimals as show `digits` significant digits of a middle value, six at most."""
+    """How many decimals show `digits` significant digits of the median; at most six."""
     sizes = np.abs(np.asarray(list(values), np.float64))
     sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
     if not len(sizes):
         return 0
-    # Of an even number the larger one, so that one small value does not lengthen all.
-    middle = np.sort(sizes)[len(sizes) // 2]
-    return int(np.clip(digits - 1 - math.floor(math.log10(middle)), 0, 6))
+    # The upper median, so that one small value does not lengthen all.
+    median = np.sort(sizes)[len(sizes) // 2]
+    return int(np.clip(digits - 1 - math.floor(math.log10(median)), 0, 6))
 
 
 def fixed(value: float, places: int) -> str:
-    """A number with that many decimals, and no minus before a zero."""
+    """A number with `places` decimals, and no minus before a zero."""
     text = f"{value:.{places}f}"
     return text.removeprefix("-") if not text.strip("-0.") else text
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """The same table as text: in a column of numbers, points stand under each other."""
+    """The table as text, with one number of decimals for each column of numbers."""
     return pd.DataFrame({name: _texts(table[name]) for name in table}, index=table.index)
 
 
@@ -107,7 +107,7 @@ def _texts(column: pd.Series) -> list[str]:
         return ["" if pd.isna(value) else str(value) for value in column]
     sizes = column.abs()[column != 0].dropna()
     whole = bool((sizes == sizes.round()).all())
-    # Over several orders of magnitude no one number of decimals serves.
+    # One number of decimals cannot show several orders of magnitude.
     wide = len(sizes) > 0 and sizes.max() / sizes.min() > 1e4
     places = 0 if whole else decimals(sizes, 4)
     return [
@@ -123,56 +123,55 @@ def _numeric(column: pd.Series) -> bool:
 # --- Markdown ---
 
 
-# Characters that Markdown reads as markup. They are left alone where they are plain: brackets of an
-# interval, an underscore within a name, an ampersand alone.
+# Characters that Markdown reads as markup, except where it does not: brackets of an interval, an
+# underscore within a name.
 _MARKED = re.compile(r"[\\`*~$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|^[#>+=-]|(?<=^\d)[.)](?= )")
 
 
 def markdown_text(text: str) -> str:
-    """A text in Markdown that says just that, on one line; a line end is <br>."""
+    """A text as one line of Markdown with all markup escaped; a line end becomes <br>."""
     plain = visible(text.replace("\r\n", " \n"))
     text = re.sub(r"&(?=#?\w+;)", "&amp;", plain).replace("<", "&lt;")
     return _MARKED.sub(r"\\\g<0>", text).replace("\n", "<br>")
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    """A pipe table; what would end a cell or a line in it is escaped, and so is all markup."""
+    """A pipe table, with markup and cell separators in its texts escaped."""
 
     def cell(text: str) -> str:
         return text if NUMBER.fullmatch(text) else markdown_text(text).replace("|", "\\|")
 
-    shown = readable(flat(table))
-    return tabulate(
-        [[cell(text) for text in line] for line in shown.to_numpy().tolist()],
-        headers=[cell(str(name)) for name in shown],
+    texts = readable(flat(table))
+    return str(tabulate(
+        [[cell(text) for text in line] for line in texts.to_numpy().tolist()],
+        headers=[cell(str(name)) for name in texts],
         tablefmt="pipe",
         disable_numparse=True,
-        colalign=["right" if _numeric(shown[name]) else "left" for name in shown],
-    )
+        colalign=["right" if _numeric(texts[name]) else "left" for name in texts],
+    ))
 
 
 # --- LaTeX ---
 
 
 def latex_table(table: pd.DataFrame, *, caption: str, label: str) -> str:
-    """A table to be \\input, in booktabs' style: a float, or a longtable if a page is too short.
+    """A table in booktabs' style for \\input: a float, or a longtable if it exceeds a page.
 
-    Columns without content are left out; of what names the rows, what is the same everywhere goes
-    into the caption. Long texts are wrapped. If the columns are too many for a page's width they
-    are cut into several blocks under each other, each with what names the rows.
+    Omits empty columns, moves index columns with one value into the caption, and wraps long texts.
+    Columns beyond the page's width go into further blocks below, each with the index columns.
     """
-    shown = readable(flat(table))
-    shown = shown[[name for name in shown if (shown[name] != "").any()]]
-    keys = [name for name in table.index.names if name in shown]
-    same = [name for name in keys if len(shown) > 1 and shown[name].nunique() == 1]
-    if same:
-        said = ", ".join(f"{name} {shown[name].iloc[0]}" for name in same)
-        caption = f"{caption} Everywhere: {said}."
-        shown, keys = shown.drop(columns=same), [name for name in keys if name not in same]
-    fitting = [size for size, page in SIZES.items() if len(_cut(shown, keys, page)) == 1]
+    texts = readable(flat(table))
+    texts = texts[[name for name in texts if (texts[name] != "").any()]]
+    keys = [str(name) for name in table.index.names if name in texts]
+    constant = [name for name in keys if len(texts) > 1 and texts[name].nunique() == 1]
+    if constant:
+        values = ", ".join(f"{name} {texts[name].iloc[0]}" for name in constant)
+        caption = f"{caption} Everywhere: {values}."
+        texts, keys = texts.drop(columns=constant), [name for name in keys if name not in constant]
+    fitting = [size for size, page in SIZES.items() if len(_blocks(texts, keys, page)) == 1]
     size = fitting[0] if fitting else SMALLEST
     page = SIZES[size]
-    blocks = [shown[names] for names in _cut(shown, keys, page)]
+    blocks = [texts[names] for names in _blocks(texts, keys, page)]
     styled = [_styled(block, page) for block in blocks]
     caption, long = _cell(caption), sum(lines for *_, lines in styled) > LONG
     font = [rf"\{size}", r"\setlength{\tabcolsep}{3.5pt}"]
@@ -187,7 +186,7 @@ def latex_table(table: pd.DataFrame, *, caption: str, label: str) -> str:
             lines += [r"\par\medskip"] if number else []
             lines.append(styler.to_latex(hrules=True, column_format=columns).rstrip())
             continue
-        # A page that goes on, and a block that does, belong to the same table, counted once.
+        # Further pages and blocks belong to the same table, which is counted once.
         lines += [r"\addtocounter{table}{-1}"] if number else []
         text = styler.to_latex(
             hrules=True,
@@ -203,39 +202,40 @@ def latex_table(table: pd.DataFrame, *, caption: str, label: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _width(name: str, column: pd.Series) -> int:
-    """Characters that a column takes if no text of it is wrapped; headings are."""
+def _width(name: str, column: "pd.Series[str]") -> int:
+    """Characters of a column whose texts are not wrapped, but whose heading is."""
     cells = max((len(line) for text in column for line in text.split("\n")), default=0)
-    return max(cells, *(len(word) for word in str(name).split(" ")))
+    return max(cells, *(len(word) for word in name.split(" ")))
 
 
-def _cut(shown: pd.DataFrame, keys: list[str], page: int) -> list[list[str]]:
+def _blocks(texts: pd.DataFrame, keys: list[str], page: int) -> list[list[str]]:
     """Column names of each block that fits a page's width."""
-    least = {name: GAP + _width(name, shown[name]) for name in shown}
-    least |= {name: min(TEXT + GAP, least[name]) for name in shown if not _numeric(shown[name])}
+    names = [str(name) for name in texts]
+    least = {name: GAP + _width(name, texts[name]) for name in names}
+    least |= {name: min(TEXT + GAP, least[name]) for name in names if not _numeric(texts[name])}
     room = page - sum(least[name] for name in keys)
     blocks: list[list[str]] = [[]]
-    for name in shown.columns.drop(keys):
+    for name in texts.columns.drop(keys):
         if blocks[-1] and sum(least[n] for n in blocks[-1]) + least[name] > room:
             blocks.append([])
         blocks[-1].append(name)
-    return [[*keys, *names] for names in blocks]
+    return [[*keys, *block] for block in blocks]
 
 
 def _styled(block: pd.DataFrame, page: int) -> tuple[Any, str, int]:
-    """pandas' writer for a block, its column format, and how many lines it takes about."""
-    widths = {name: _width(name, block[name]) for name in block}
+    """pandas' writer for a block, its column format, and about how many lines it takes."""
+    widths = {str(name): _width(str(name), block[name]) for name in block}
     room = page - GAP * len(widths)
     wrapped = [name for name, width in widths.items() if width > TEXT and not _numeric(block[name])]
     if sum(widths.values()) <= room:
         wrapped = []
     room -= sum(TEXT if name in wrapped else width for name, width in widths.items())
-    # Columns share what is left by how much there is to read in them.
+    # Wrapped columns share the remaining width by the mean length of their texts.
     amount = {name: block[name].str.len().mean() for name in wrapped}
     for name in wrapped:
         widths[name] = TEXT + int(room * amount[name] / sum(amount.values()))
     formats, cells, lines = [], {}, pd.Series(1, block.index)
-    for name in block:
+    for name in widths:
         right = _numeric(block[name])
         if name in wrapped:
             width = widths[name]
@@ -244,7 +244,7 @@ def _styled(block: pd.DataFrame, page: int) -> tuple[Any, str, int]:
             formats.append(rf">{{\raggedright\arraybackslash}}p{{{width / page:.3f}\linewidth}}")
         else:
             formats.append("r" if right else "l")
-        heading = _heading(str(name), widths[name], right, name in wrapped)
+        heading = _heading(name, widths[name], right, name in wrapped)
         cells[heading] = [_cell(text, name in wrapped, right) for text in block[name]]
     return pd.DataFrame(cells).style.hide(axis="index"), "".join(formats), int(lines.sum()) + 3
 
@@ -253,8 +253,8 @@ def _lines(text: str, width: int) -> int:
     return sum(max(1, math.ceil(len(line) / width)) for line in text.split("\n"))
 
 
-def _power(found: re.Match) -> str:
-    return rf"$\times10^{{{int(found[1])}}}$"
+def _power(match: re.Match[str]) -> str:
+    return rf"$\times10^{{{int(match[1])}}}$"
 
 
 def _heading(name: str, width: int, right: bool, wrapped: bool) -> str:
@@ -266,18 +266,18 @@ def _heading(name: str, width: int, right: bool, wrapped: bool) -> str:
 
 
 def _cell(text: str, wrapped: bool = False, number: bool = False) -> str:
-    """A text in LaTeX, in ASCII alone."""
+    """A text in LaTeX, in ASCII only."""
     if number:
         return _MINUS.sub("$-$", _POWER.sub(_power, text))
-    found = []
+    lines = []
     for line in visible(text).split("\n"):
         size = WORD if wrapped else max(1, len(line))
         words = [
             r"\allowbreak{}".join(_encode(word[at : at + size]) for at in range(0, len(word), size))
             for word in line.split(" ")
         ]
-        # Hyphens in a row would become one dash.
-        found.append(re.sub("-(?=-)", "-{}", " ".join(words)))
-    joined = (r"\newline " if wrapped else " ").join(found)
-    # After the end of a row, these would be arguments.
+        # LaTeX joins consecutive hyphens to a dash.
+        lines.append(re.sub("-(?=-)", "-{}", " ".join(words)))
+    joined = (r"\newline " if wrapped else " ").join(lines)
+    # After the end of a row, LaTeX reads these as arguments.
     return "{}" + joined if joined.lstrip().startswith(("[", "*")) else joined

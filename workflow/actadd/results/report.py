@@ -1,4 +1,4 @@
-"""What the report shows beside figures: captions, tables as pages, and what made them."""
+"""Parts of the report beside figures: captions, tables as pages, and the results' origin."""
 
 import html
 import re
@@ -35,19 +35,19 @@ $table
 
 
 def rst(text: str) -> str:
-    """`text` as one paragraph of reStructuredText that says just that, whatever is in it."""
+    """A text as one paragraph of reStructuredText, with all markup escaped."""
     return re.sub(r"([^\w\s]|_)", r"\\\1", visible(" ".join(text.split())))
 
 
 def write_caption(path: Path, title: str, caption: str) -> None:
-    """What a report's template includes: the title, then what there is to say of it."""
+    """Write the title and caption that a report's template includes."""
     write_text(path, f"**{rst(title)}**\n\n{rst(caption)}\n")
 
 
 def write_table_page(path: Path, *, title: str, csv: Path, caption: str) -> None:
-    """A table to look at, from the CSV file that has its numbers."""
+    """Write a CSV file as an HTML page."""
     table = pd.read_csv(csv, dtype=str, keep_default_na=False).map(visible).rename(columns=visible)
-    # pandas would cut long texts off.
+    # pandas truncates long texts by default.
     with pd.option_context("display.max_colwidth", None):
         html_table = table.to_html(index=False, border=0, justify="left")
     page = TABLE.substitute(
@@ -56,16 +56,19 @@ def write_table_page(path: Path, *, title: str, csv: Path, caption: str) -> None
     write_text(path, page)
 
 
-def _verified(place: Path) -> tuple[str, str]:
-    """A model's name, and how far it was off where its verification came closest to its bound."""
-    record = read_json(place / "verification.json" if place.is_dir() else place)
+def _verification(path: Path) -> tuple[str, str]:
+    """A model's name, and the verified property whose deviation is closest to its bound.
+
+    path: the model's folder, or its record.
+    """
+    record = read_json(path / "verification.json" if path.is_dir() else path)
     properties = record["properties"]
-    rounded = {name: found for name, found in properties.items() if found["bound"]}
-    # It is what the bounds are made of.
-    rounded.pop("batching", None)
-    name = max(rounded, key=lambda name: rounded[name]["difference"] / rounded[name]["bound"])
-    closest = rounded[name]
-    return place.name.removesuffix(".verification.json"), (
+    bounded = {name: result for name, result in properties.items() if result["bound"]}
+    # The bounds are derived from it.
+    bounded.pop("batching", None)
+    name = max(bounded, key=lambda name: bounded[name]["difference"] / bounded[name]["bound"])
+    closest = bounded[name]
+    return path.name.removesuffix(".verification.json"), (
         f"{record['model']} in {record['dtype']} on {record['device']}, {len(properties)} "
         f"properties; closest to its bound: {name}, off by {closest['difference']:.2g} of "
         f"{closest['bound']:.2g}"
@@ -73,12 +76,12 @@ def _verified(place: Path) -> tuple[str, str]:
 
 
 def describe(
-    spec: dict, *, records: list[Path], verifications: list[Path], output: Path
+    spec: dict[str, Any], *, records: list[Path], verifications: list[Path], output: Path
 ) -> dict[str, Any]:
-    """Writes what results were made from, for the report's first page, as reStructuredText.
+    """Write the origin of the results for the report's first page, as reStructuredText.
 
-    spec: experiments, models {name: source}, seed, device. records: the provenance of results.
-    verifications: of each model its folder, or the record that lies beside it.
+    spec: experiments, models {name: source}, seed, device. records: the results' provenance.
+    verifications: each model's folder, or the record beside it.
     """
     contents = [record for path in records if (record := provenance.read(path))]
     commits = Counter(
@@ -106,7 +109,7 @@ def describe(
         *("", "**Made from**", ""),
         *(f":{name}: {rst(text)}" for name, text in facts.items()),
         *("", "**Verified**", ""),
-        *(f":{rst(name)}: {rst(text)}" for name, text in map(_verified, verifications)),
+        *(f":{rst(name)}: {rst(text)}" for name, text in map(_verification, verifications)),
     ]
     write_text(output, "\n".join(lines) + "\n")
     return {"records": len(contents)}

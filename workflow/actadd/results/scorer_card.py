@@ -1,4 +1,4 @@
-"""How well each scorer agrees with people, in one table."""
+"""The scorer card: one table of each scorer's agreement with people."""
 
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,22 @@ CAPTION = (
 
 
 def scorer_card(
-    spec: dict, *, validations: list[Path], csv: Path, markdown: Path, latex: Path
+    spec: dict[str, Any], *, validations: list[Path], csv: Path, markdown: Path, latex: Path
 ) -> dict[str, Any]:
-    """One table that states for each scorer how well it agrees with people, and on what.
+    """Write the table of each scorer's agreement with people, and on which rows.
 
-    spec: {scorers: entries in order}. A scorer without human labels has a row that says so.
+    spec: {scorers: entries in order}. A scorer without human labels has a row with a note.
     """
-    found = {path.stem: read_json(path) for path in validations}
+    agreements = {path.stem: read_json(path) for path in validations}
     rows = []
     for entry in spec["scorers"]:
         shared = {"scorer": entry["name"], "kind": entry["kind"]}
-        if entry["name"] not in found:
+        if entry["name"] not in agreements:
             note = "no human labels: " + entry.get("note", "not validated here")
             rows.append({**shared, "note": note})
             continue
         check = entry["validate"]
-        for group, figures in found[entry["name"]].items():
+        for group, figures in agreements[entry["name"]].items():
             note = f"held-out rows of {check['dataset']}, label above {check['threshold']:g}"
             rows.append({**shared, "group": group, **figures, "note": note})
     columns = ["scorer", "kind", "group", "n", "accuracy", "auc", "spearman", "note"]

@@ -56,7 +56,7 @@ def keyed(
         yield key, group
 
 
-def with_answers(spec: dict, folder: str | None) -> dict:
+def with_answers(spec: dict[str, Any], folder: str | None) -> dict[str, Any]:
     """A job's spec whose scorer keeps a server's answers in a folder."""
     return {**spec, "scorer": {**spec["scorer"], "answers": folder}} if folder else spec
 

@@ -37,7 +37,7 @@ PACKAGES = (
 
 # A folder of this name holds the outputs, see pipeline/layout.py.
 RESULTS = "results"
-KEYS = {"stage", "job", "code", "spec", "facts", "inputs", "outputs", "git", "versions"}
+KEYS = {"stage", "job", "code", "packages", "spec", "facts", "inputs", "outputs", "git", "versions"}
 
 
 @cache
@@ -76,6 +76,7 @@ def write(
     stage: str,
     spec: dict[str, Any],
     code: str,
+    packages: Mapping[str, str],
     job: str,
     facts: dict[str, Any],
     outputs: Iterable[Path],
@@ -83,14 +84,15 @@ def write(
 ) -> None:
     """Writes one job's record. It holds no time, host or absolute path, so it is reproducible.
 
-    outputs: the files and folders that the job wrote; the record keeps the sum of each file, by its
-    name relative to the record's own folder. inputs: the sums of the files of other jobs that it
-    read; kept likewise.
+    packages: versions of those that can change the job's numbers. outputs: the files and folders
+    that it wrote; the record keeps the sum of each file, by its name relative to the record's own
+    folder. inputs: the sums of the files of other jobs that it read; kept likewise.
     """
     record: dict[str, Any] = {
         "stage": stage,
         "job": job,
         "code": code,
+        "packages": dict(packages),
         "spec": spec,
         "facts": facts,
         "inputs": {relative(file, path.parent): value for file, value in inputs.items()},

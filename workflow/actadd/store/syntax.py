@@ -51,6 +51,11 @@ class Source:
     on_import: Definition
     bindings: dict[str, str]
 
+    @property
+    def only_defines(self) -> bool:
+        """Whether importing the module does nothing but define names."""
+        return self.on_import.tree == _digest([])
+
 
 # --- what a syntax tree is reduced to ----------------------------------------------------------
 

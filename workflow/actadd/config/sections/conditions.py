@@ -2,114 +2,59 @@
 
 import dataclasses
 import functools
-import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from actadd.base.kinds import Rule, option
-from actadd.config.kinds import Family
-from actadd.config.sections.rules import Natural, Probability, Problem, known, listed
+from actadd.config.kinds import SWEPT, Family, declared, keys, optional
+from actadd.config.sections.rules import Natural, Problem, known, listed
+from actadd.engine.decoding.sampling import Sampling
 from actadd.engine.operations import OPERATIONS
-from actadd.measure.conditions import DEFAULT_OPERATION
+from actadd.measure.conditions import DEFAULT_OPERATION, Addition, Shorthands
+from actadd.measure.measures import MEASURES
+from actadd.measure.methods import METHODS
+from actadd.vectors.kinds import VECTOR_KINDS
 
-LAYERS: Any = {"title": "a layer number from 0 on, or a list of them"}
-SHARES: Any = {"title": "a share above 0 and up to 1 (a depth may be 0), or a list of them"}
-SWEPT = Rule(min_length=1, unique=True)
-Layers = Natural | Annotated[list[Natural], SWEPT]
-Shares = Probability | Annotated[list[Probability], SWEPT]
-Position = Literal["front", "middle", "back", "all"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OwnSampling:
-    """Settings of a condition; the experiment's take the place of those that it lacks."""
-
-    temperature: float | None = option("As the experiment's.", None, minimum=0)
-    top_p: float | None = option("As the experiment's.", None, minimum=0, maximum=1)
-    frequency_penalty: float | None = option("As the experiment's.", None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Keys of an addition, whatever its operation."""
-
-    vector: str = option("Vector that is added.", section="vectors")
-    layer: Layers | None = option(
-        "Block at whose input it is added, counted from 0.", None, **LAYERS
-    )
-    source_layer: Layers | None = option(
-        "Layer that it is taken from; layer if not given.", None, **LAYERS
-    )
-    depth: Shares | None = option(
-        "In place of layer, a share of the model's blocks.", None, **SHARES
-    )
-    source_depth: Shares | None = option(
-        "In place of source_layer, a share of the model's blocks.", None, **SHARES
-    )
-    match_norm: bool | None = option(
-        "Scale the vector to the norm that it has at the injection layer.", None
-    )
-    choice: str | None = option("Take layer and coefficient from this choice.", None)
-    factor: float | None = option(
-        "Multiplies a chosen coefficient; -1 turns the direction round.", None
-    )
-    position: Position | Annotated[list[Position], SWEPT] | None = option(
-        "Which tokens of the prompt the rows are added to; front, from BOS on, if not given.",
-        None,
-        title="front, middle, back or all, or a list of them",
-    )
-    dimensions: Shares | None = option(
-        "Only the first entries of d_model, as a share of them.", None, **SHARES
-    )
-    phase: Literal["prefill", "every_step"] | None = option(
-        "prefill, if not given, adds to the prompt alone; every_step also to each drawn token.",
-        None,
-    )
+# Keys of an addition that another one may stand for.
+REPLACED = {name for _, _, field in keys(Shorthands) for name in field.metadata["replaces"]}
 
 
 @functools.cache
-def _addition_keys(operation: str) -> type:
-    """The keys of an addition with an operation; a choice may stand for its coefficient."""
-    declaration = OPERATIONS[operation].options
-    hints = typing.get_type_hints(declaration, include_extras=True)
-    keys = []
-    for each in dataclasses.fields(declaration):
-        optional = each.name == "coefficient" and each.default is dataclasses.MISSING
-        key = dataclasses.field(default=None, metadata=each.metadata) if optional else each
-        keys.append((each.name, hints[each.name], key))
-    return dataclasses.make_dataclass(
-        "Addition", keys, bases=(Placement,), frozen=True, kw_only=True
-    )
+def _addition(operation: type) -> type:
+    """The keys of an addition. operation: the dataclass of its operation's options."""
+    placed = [key for key in keys(Addition) if key[2].metadata and key[0] != "operation"]
+    every = [key for key in placed if "description" in key[2].metadata]
+    left_out = [
+        key if key[2].default is dataclasses.MISSING and key[0] not in REPLACED else optional(key)
+        for key in (*every, *keys(Shorthands))
+    ]
+    # A choice may stand for a coefficient, but not for one that has a default.
+    added = [
+        optional(key) if key[0] in REPLACED and key[2].default is dataclasses.MISSING else key
+        for key in keys(operation)
+    ]
+    return declared("Addition", [*left_out, *added])
 
 
-Addition = Annotated[
-    Any,
-    Family(
-        "operation",
-        lambda: {name: _addition_keys(name) for name in OPERATIONS},
-        "What the vector does to the residual stream.",
-        DEFAULT_OPERATION,
-    ),
+Additions = list[
+    Annotated[
+        Any,
+        Family(
+            "operation",
+            lambda: {name: _addition(kind.options) for name, kind in OPERATIONS.items()},
+            "What the vector does to the residual stream.",
+            DEFAULT_OPERATION,
+        ),
+    ]
 ]
+OwnSampling: Any = declared("OwnSampling", map(optional, keys(Sampling)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    method: Literal["unsteered", "prompting", "preadd", "actadd"] = option(
-        "Nothing, a prefix, a contrasted context (PREADD), or vectors that are added."
-    )
-    prefix: str | None = option(
-        "Text put before every prompt; for preadd, before those of the contrasted context. It is "
-        "tokens of its own, but of completions one that ends in a space is read with the prompt.",
-        None,
-        min_length=1,
-        max_length=2000,
-    )
-    strength: float | None = option(
-        "How much the contrasted context's logits count (method preadd, its alpha).", None
-    )
-    group: str | None = option("Only the rows of the dataset with this group.", None)
+    """Keys of a condition, whatever its method, where something is drawn."""
+
     sampling: OwnSampling | Annotated[list[OwnSampling], Rule(min_length=1)] | None = option(
         "Settings that differ from the experiment's; a list is swept.",
         None,
@@ -118,18 +63,28 @@ class Condition:
     seed: Natural | Annotated[list[Natural], SWEPT] | None = option(
         "In place of the config's seed; a list is swept.", None, title="a seed, or a list of them"
     )
-    additions: list[Addition] | None = option(
-        "Vectors that are added, all at once; lists in them are swept.", None, min_length=1
-    )
+    group: str | None = option("Only the rows of the dataset with this group.", None)
 
 
-# method -> keys that it needs, and keys that it may have beside those of every condition.
-METHOD_KEYS: dict[str, tuple[set[str], set[str]]] = {
-    "unsteered": (set(), {"prefix"}),
-    "prompting": ({"prefix"}, set()),
-    "preadd": ({"prefix", "strength"}, set()),
-    "actadd": ({"additions"}, {"prefix"}),
-}
+@functools.cache
+def _condition(method: type) -> type:
+    """The keys of a condition. method: the dataclass of its method's options."""
+    own = [
+        (name, Additions if name == "additions" else hint, field)
+        for name, hint, field in keys(method)
+    ]
+    return declared("Condition", [*own, *keys(Condition)])
+
+
+AnyCondition = Annotated[
+    Any,
+    Family(
+        "method",
+        lambda: {name: _condition(kind.options) for name, kind in METHODS.items()},
+        "How other completions are got: what is put before the prompts, or added.",
+    ),
+]
+DRAWN = {name for name, _, _ in keys(Condition)}
 
 
 def problems(
@@ -151,28 +106,27 @@ def problems(
             "with the experiment's own settings two of them are the same; write each once",
         )
     for index, addition in enumerate(additions):
-        yield from _addition(config, f"{key}.additions.{index}", entry, addition)
+        yield from _addition_problems(config, f"{key}.additions.{index}", entry, addition)
 
 
 def _method(key: str, measure: str, details: dict[str, Any]) -> Iterator[Problem]:
-    method = details["method"]
-    needed, allowed = METHOD_KEYS[method]
-    for missing in sorted(needed - details.keys()):
-        yield key, f"method {method} needs the key {missing!r}; add it"
-    special = {"additions", "prefix", "strength"}
-    for extra in sorted((special - needed - allowed) & details.keys()):
-        yield f"{key}.{extra}", f"method {method} takes no {extra}; remove it"
-    if measure == "completions":
-        if "prefix" in details and method in ("unsteered", "actadd"):
-            yield f"{key}.prefix", "for completions that is method prompting; write that instead"
+    name = details["method"]
+    method = METHODS[name]
+    if MEASURES[measure].draws:
+        for extra in sorted(set(method.only_given) & details.keys()):
+            yield (
+                f"{key}.{extra}",
+                f"where something is drawn, as for {measure}, method {name} takes no {extra}; "
+                "remove it, or write method prompting",
+            )
         return
-    for extra in sorted({"sampling", "seed", "group"} & details.keys()):
+    for extra in sorted(DRAWN & details.keys()):
         yield f"{key}.{extra}", f"{measure} draws nothing, so it has no {extra}; remove it"
-    if method == "preadd":
-        yield f"{key}.method", "preadd is a way of drawing completions; remove it"
+    if method.only_drawn:
+        yield f"{key}.method", f"{name} is a way of drawing completions; remove the condition"
 
 
-def _addition(
+def _addition_problems(
     config: dict[str, Any], key: str, entry: dict[str, Any], addition: dict[str, Any]
 ) -> Iterator[Problem]:
     for depth, layer in (("depth", "layer"), ("source_depth", "source_layer")):
@@ -208,13 +162,16 @@ def _position(
     config: dict[str, Any], key: str, measure: str, addition: dict[str, Any]
 ) -> Iterator[Problem]:
     positions = listed(addition.get("position", "front"))
-    kind = config["vectors"][addition["vector"]]["kind"]
-    if "all" in positions and kind not in ("mean_difference", "file"):
-        yield f"{key}.position", f"all needs a vector of one row, a mean_difference, not a {kind}"
-    if kind == "mean_difference" and "position" not in addition:
-        yield key, "a mean_difference vector has one row; write position: back or all"
+    name = config["vectors"][addition["vector"]]["kind"]
+    kind = VECTOR_KINDS[name]
+    # Only the file tells how many rows it holds.
+    if "all" in positions and not (kind.row or kind.file):
+        one = " or ".join(each for each, other in VECTOR_KINDS.items() if other.row)
+        yield f"{key}.position", f"all needs a vector of one row, a {one}, not a {name}"
+    if kind.row and "position" not in addition:
+        yield key, f"a {name} vector has one row; write position: back or all"
     late = {"back", "all"} & set(positions)
-    if measure != "completions" and (late or addition.get("phase") == "every_step"):
+    if not MEASURES[measure].draws and (late or addition.get("phase") == "every_step"):
         yield (
             key,
             f"with measure {measure}, {', '.join(sorted(late)) or 'every_step'} leaves no "

@@ -1,15 +1,16 @@
 """Section `datasets`: prompts and texts."""
 
+import functools
 import itertools
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from actadd.base.errors import shown
 from actadd.base.kinds import NAME, Rule, option
-from actadd.config.kinds import OneOf
+from actadd.config.kinds import Late, OneOf, declared, keys, optional
 from actadd.config.sections.rules import (
     FileName,
     OwnFile,
@@ -17,6 +18,7 @@ from actadd.config.sections.rules import (
     ShortText,
     known,
 )
+from actadd.data.readers.kinds import READERS
 
 Group = Annotated[
     str,
@@ -34,39 +36,6 @@ SplitName = Annotated[
     ),
 ]
 LowerCase = Annotated[str, Rule(title="a word in lower case", pattern=r"^[^A-Z\s]+\Z")]
-Template = Annotated[
-    str,
-    Rule(
-        title="a text with {subject} in it, without a space at its end",
-        pattern=r"\{subject\}(.*\S)?\Z",
-    ),
-]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    separator: str | None = option(
-        "What stands between columns; if not given, a tab in files named .tsv and a comma in "
-        "others.",
-        None,
-        title='one character, such as "\\t"',
-        pattern=r'\A[^\n\r"]\Z',
-    )
-    quoting: Literal["double", "backslash", "none"] | None = option(
-        "How quotes are written: doubled inside a text in quotes, after a backslash, or none, "
-        "where quotes are text. If not given, doubled; with tabs, none unless the file is as a "
-        "program writes it that doubles them.",
-        None,
-    )
-    encoding: str | None = option(
-        "Encoding of the text; if not given, what a byte order mark says, or UTF-8.",
-        None,
-        title="an encoding that Python knows, such as latin-1",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z",
-    )
-    columns: list[str] | None = option(
-        "Names of the columns, for a file without a header.", None, min_length=1, unique=True
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,42 +87,19 @@ class Dataset:
         None,
         min_length=1,
     )
-    table: Table | None = option("How the file is written.", None)
     columns: Columns | None = option(
         "Which column of the file holds text, split, target, group and label, if not one of that "
         "name.",
         None,
     )
-    format: (
-        Literal[
-            "csv",
-            "json",
-            "jsonl",
-            "lines",
-            "text",
-            "parquet",
-            "feather",
-            "lama",
-            "triples",
-            "documents",
-        ]
-        | None
-    ) = option(
+    format: str | None = option(
         "The form of the files; from their ending if it is not given. Compressed files are "
         "unpacked.",
         None,
-    )
-    records: str | None = option(
-        "Key of a JSON document under which its rows stand, dots between nested keys; if not "
-        "given, its only list of objects.",
-        None,
-        min_length=1,
+        kinds=lambda: READERS,
     )
     group_names: dict[FileName, Group] | None = option(
         "File -> group of its rows.", None, min_length=1
-    )
-    templates: dict[str, Template] | None = option(
-        "Relation -> beginning of a sentence that the triple's object ends.", None, min_length=1
     )
     html: bool = option("Take tags out and read entities.", False)
     groups: dict[Group, Annotated[list[float], Rule(min_length=2, max_length=2)]] | None = option(
@@ -193,17 +139,27 @@ class Dataset:
     )
 
 
-AnyDataset = Annotated[
-    Dataset,
-    OneOf(
-        (
-            frozenset({"texts"}),
-            frozenset({"file"}),
-            frozenset({"file", "source"}),
-            frozenset({"files", "source"}),
-        ),
-        "exactly one of texts, file, or files with a source",
+@functools.cache
+def _dataset(readers: tuple[type, ...]) -> type:
+    """The keys of a dataset. readers: the dataclasses of the readers' options."""
+    return declared(
+        "Dataset", [*keys(Dataset), *(optional(k) for each in readers for k in keys(each))]
+    )
+
+
+FROM = OneOf(
+    (
+        frozenset({"texts"}),
+        frozenset({"file"}),
+        frozenset({"file", "source"}),
+        frozenset({"files", "source"}),
     ),
+    "exactly one of texts, file, or files with a source",
+)
+
+AnyDataset = Annotated[
+    Any,
+    Late(lambda: Annotated[_dataset(tuple(kind.options for kind in READERS.values())), FROM]),
 ]
 
 
@@ -246,8 +202,14 @@ def problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
             yield f"{key}.group_names", f"{file!r} is not among its files; they are: {names}"
         if "splits" in entry and "split" in entry.get("columns", {}):
             yield key, "splits and columns.split both say the splits; write one of them"
-        if ("templates" in entry) != (entry.get("format") == "triples"):
-            yield key, "format triples and templates need each other; write both or neither"
+        for reader, kind in READERS.items():
+            for own, _, field in keys(kind.options):
+                needed = field.default is MISSING and field.default_factory is MISSING
+                if needed and (own in entry) != (entry.get("format") == reader):
+                    yield (
+                        key,
+                        f"format {reader} and {own} need each other; write both or neither",
+                    )
         if "groups" in entry and "frequency" in entry:
             yield key, "groups and frequency both name the groups; write one of them"
         yield from _ranges(f"{key}.groups", entry.get("groups", {}))

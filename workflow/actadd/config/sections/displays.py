@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from actadd.config.kinds import Family, declarations
 from actadd.config.sections.experiments import metric_problems
 from actadd.config.sections.rules import Problem
+from actadd.measure.measures import MEASURES
 from actadd.results.displays import needs
 from actadd.results.displays.kinds import FIGURES, TABLES
 
@@ -21,7 +22,7 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
                 place, _, sentence = problem.partition(": ")
                 yield place, sentence
             experiment = config["experiments"].get(entry.get("experiment"), {})
-            if experiment.get("measure") == "completions":
+            if experiment and MEASURES[experiment["measure"]].draws:
                 used = experiment.get("scorers", [])
                 for metric in entry.get("metrics", []):
                     column = metric.partition("@")[0]

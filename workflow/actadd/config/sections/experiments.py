@@ -1,21 +1,25 @@
 """Section `experiments`: conditions on prompts, and what is measured."""
 
+import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import Annotated, Any, Literal
 
 from actadd.base.kinds import Rule, option
+from actadd.config.kinds import Family, declared, keys
 from actadd.config.sections import conditions, datasets
-from actadd.config.sections.conditions import Condition
+from actadd.config.sections.conditions import AnyCondition
 from actadd.config.sections.rules import (
     MODELS,
-    Filled,
     ModelName,
     Name,
     Problem,
     known,
 )
 from actadd.measure.conditions import at_depth, grid_size
+from actadd.measure.measures import MEASURES
+from actadd.measure.methods import METHODS
+from actadd.results.summaries.kinds import SUMMARIES
 from actadd.scorers.kinds import metrics
 
 MOST_CELLS = 100_000
@@ -35,24 +39,6 @@ class Prompts:
     )
     first_tokens: int | None = option(
         "Cut each text after so many of the model's own tokens, BOS included.", None, minimum=2
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    temperature: float = option(
-        "Logits are divided by it; 0 takes the likeliest token, whatever the other two say.",
-        1,
-        minimum=0,
-    )
-    top_p: float = option(
-        "A token is left out if likelier ones hold more than this share of probability.",
-        0.3,
-        minimum=0,
-        maximum=1,
-    )
-    frequency_penalty: float = option(
-        "Subtracted from a token's logit for each time that it stands in the text so far.", 1
     )
 
 
@@ -77,10 +63,9 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
+    """Keys of an experiment, whatever it measures."""
+
     title: str = option("What the explorer calls it.", min_length=1)
-    measure: Literal["completions", "logprobs", "divergence"] = option(
-        "completions are drawn and scored; logprobs and divergence are of given texts."
-    )
     models: list[ModelName] | None = option(MODELS, None, min_length=1, unique=True)
     prompts: Prompts = option("The rows of a dataset that are prompts, or texts to read.")
     allow_overlap: bool | None = option(
@@ -88,22 +73,6 @@ class Experiment:
         "the same.",
         None,
     )
-    samples: int = option("Completions of each prompt.", 1, minimum=1, maximum=100_000)
-    max_new_tokens: int = option(
-        "Tokens that a completion may have.", 40, minimum=1, maximum=100_000
-    )
-    ranks: list[Annotated[int, Rule(minimum=1)]] = option(
-        "The Ks of precision at K, for texts with targets.", [1, 10], min_length=1, unique=True
-    )
-    mask: bool | None = option(
-        "Leave out predictions at positions that a condition changed directly; true if not given "
-        "(measure logprobs).",
-        None,
-    )
-    watch: list[Filled] | None = option(
-        "Texts of single tokens whose probability is followed (measure divergence).", None
-    )
-    sampling: Sampling = option("How the tokens of completions are drawn.", {})
     shards: int = option(
         "Jobs among which the cells of one model are shared out, for a cluster.",
         1,
@@ -113,12 +82,41 @@ class Experiment:
     choices: dict[Name, Choice] | None = option(
         "Rules by which layer and coefficient are chosen on another experiment.", None
     )
-    conditions: dict[Name, Condition] = option(
+    conditions: dict[Name, AnyCondition] = option(
         "What is compared, each a method with its settings.", min_length=1
     )
     scorers: list[Annotated[str, Rule(section="scorers")]] | None = option(
         "Scorers of the completions.", None, unique=True
     )
+
+
+def _has_default(field: Any) -> bool:
+    return field.default not in (None, MISSING) or field.default_factory is not MISSING
+
+
+@functools.cache
+def _declared(own: tuple[type, ...], others: tuple[type, ...]) -> type:
+    shared = [key for other in others for key in keys(other) if _has_default(key[2])]
+    return declared("Experiment", [*(k for each in own for k in keys(each)), *shared])
+
+
+def measures() -> dict[str, type]:
+    """Measure -> the keys of an experiment, of the measure and of its summary.
+
+    Keys of other measures that have defaults may stand there too: so a config that lies on top of
+    another changes what an experiment measures by one key.
+    """
+    own = {
+        name: (Experiment, measure.options, SUMMARIES[name].options)
+        for name, measure in MEASURES.items()
+    }
+    return {
+        name: _declared(each, tuple(o for other in own.values() for o in other))
+        for name, each in own.items()
+    }
+
+
+AnyExperiment = Annotated[Any, Family("measure", measures, "What is measured of a condition.")]
 
 
 def problems(config: dict[str, Any]) -> Iterator[Problem]:
@@ -131,28 +129,35 @@ def _experiment(
 ) -> Iterator[Problem]:
     prompts, measure = entry["prompts"], entry["measure"]
     yield from _grid(config, key, name, entry)
-    if "watch" in entry and measure != "divergence":
-        yield f"{key}.watch", "only measure divergence follows tokens; remove the key"
-    if measure != "logprobs":
-        for place, part in ((f"{key}.prompts.targets", prompts), (f"{key}.mask", entry)):
-            if place.rpartition(".")[2] in part:
-                yield place, "only measure logprobs scores given tokens; remove the key"
+    kind = MEASURES[measure]
+    if "targets" in prompts and not kind.targets:
+        scoring = " or ".join(name for name, each in MEASURES.items() if each.targets)
+        yield (
+            f"{key}.prompts.targets",
+            f"only measure {scoring} scores given tokens; remove the key",
+        )
     yield from datasets.split(config, f"{key}.prompts", prompts["dataset"], prompts["split"])
-    if measure != "completions" and entry.get("scorers"):
+    if not kind.draws and entry.get("scorers"):
         yield f"{key}.scorers", f"{measure} has no completions to score; remove the key"
     for choice, rule in entry.get("choices", {}).items():
         yield from _choice(config, f"{key}.choices.{choice}", entry, rule)
-    methods = {name: condition["method"] for name, condition in entry["conditions"].items()}
-    unsteered = [name for name, method in methods.items() if method == "unsteered"]
+    unsteered = list(_unsteered(entry))
     if len(unsteered) > 1:
         yield (
             f"{key}.conditions",
             f"{', '.join(unsteered)} are the same unsteered condition; keep one",
         )
-    if measure == "logprobs" and not unsteered:
+    if kind.baseline and not unsteered:
         yield f"{key}.conditions", "ratios need an unsteered condition; add one"
     for condition, details in entry["conditions"].items():
         yield from conditions.problems(config, f"{key}.conditions.{condition}", entry, details)
+
+
+def _unsteered(entry: dict[str, Any]) -> Iterator[str]:
+    """The unsteered conditions of an experiment."""
+    for name, condition in entry["conditions"].items():
+        if METHODS[condition["method"]].role == "unsteered":
+            yield name
 
 
 def _grid(config: dict[str, Any], key: str, name: str, entry: dict[str, Any]) -> Iterator[Problem]:
@@ -199,8 +204,7 @@ def _choice(
             f"{other} uses the same prompts as this experiment; choose on another split than the "
             "one reported",
         )
-    methods = {condition["method"] for condition in sweep["conditions"].values()}
-    if rule.get("cap") and "unsteered" not in methods:
+    if rule.get("cap") and not any(_unsteered(sweep)):
         yield f"{key}.cap", f"{other} has no unsteered condition to compare with; add one"
     for metric in (rule["metric"], *([rule["cap"]["metric"]] if rule.get("cap") else [])):
         yield from metric_problems(config, key, metric, sweep.get("scorers", []))

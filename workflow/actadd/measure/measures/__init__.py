@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actadd.base.kinds import Kind, Kinds
+from actadd.base.kinds import Kind, Kinds, NoOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,25 +41,23 @@ class Cells(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoOptions:
-    """No keys."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Measure(Kind):
     """What an experiment may measure; function(experiment, texts) returns its `Cells`.
 
-    options: keys of an experiment that its cells depend on. summary: keys that only its summary
-    reads. draws: completions are drawn, which takes a seed, and can be scored; else given texts are
-    read. targets: given texts may have targets, of which it scores the tokens. baseline: it needs
-    an unsteered condition. batched: cells depend on compute.batch_rows.
+    options: keys of an experiment that its cells depend on. draws: completions are drawn, which
+    takes a seed, and can be scored; else given texts are read. targets: given texts may have
+    targets, of which it scores the tokens. baseline: it needs an unsteered condition. batched:
+    cells depend on compute.batch_rows.
     """
 
-    summary: type = NoOptions
     draws: bool = False
     targets: bool = False
     baseline: bool = False
     batched: bool = True
+
+    def new_tokens(self, spec: Mapping[str, Any]) -> int:
+        """Tokens that a text may grow by: none where given texts are read."""
+        return int(spec["max_new_tokens"]) if self.draws else 0
 
 
 def measure(

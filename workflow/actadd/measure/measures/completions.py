@@ -16,7 +16,7 @@ from actadd.base.errors import CellError
 from actadd.base.files import canonical_json, digest
 from actadd.base.kinds import option
 from actadd.base.progress import begin, worked
-from actadd.engine.drawing.sampling import Sampling, draws
+from actadd.engine.decoding.sampling import Sampling, draws
 from actadd.measure.conditions import Condition
 from actadd.measure.measures import TOO_LARGE, measure
 
@@ -248,7 +248,7 @@ def _batch(
     import torch
 
     from actadd.engine.batching import left_pad
-    from actadd.engine.drawing.generation import BROKEN, FINISHED, generate
+    from actadd.engine.decoding.generation import BROKEN, FINISHED, generate
 
     steps = experiment.spec["max_new_tokens"]
     filled = [*units, *[units[-1]] * (kind.contexts - len(units))]

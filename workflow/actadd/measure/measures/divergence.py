@@ -28,8 +28,8 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    watch: list[Annotated[str, Rule(min_length=1)]] = option(
-        "Texts of single tokens whose probability is followed.", []
+    watch: list[Annotated[str, Rule(min_length=1)]] | None = option(
+        "Texts of single tokens whose probability is followed.", None
     )
 
 

@@ -1,12 +1,10 @@
 """Log-probabilities of given texts under steering, token by token."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from actadd.base.errors import CellError
 from actadd.base.files import digest
-from actadd.base.kinds import Rule, option
 from actadd.base.progress import begin, worked
 from actadd.measure.conditions import Condition
 from actadd.measure.measures import TOO_LARGE, measure
@@ -21,17 +19,7 @@ if TYPE_CHECKING:
     from actadd.store.cells import CellResult
 
 
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    ranks: list[Annotated[int, Rule(minimum=1)]] = option(
-        "The Ks of precision at K, for texts with targets.", [1, 10], min_length=1, unique=True
-    )
-    mask: bool = option(
-        "Leave out predictions at positions that a condition changed directly.", True
-    )
-
-
-@measure(summary=Summary, targets=True, baseline=True)
+@measure(targets=True, baseline=True)
 def logprobs(experiment: "Experiment", texts: "pd.DataFrame") -> "_Logprobs":
     """Log-probabilities and ranks of the tokens of given texts."""
     return _Logprobs(experiment, texts)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from actadd.base.errors import UserError
 from actadd.engine.additions import Addition, TraceEntry
 from actadd.engine.batching import left_pad
-from actadd.engine.drawing.kv_cache import Reading
+from actadd.engine.decoding.kv_cache import Reading
 from actadd.engine.hooks import record_activations
 from actadd.engine.shared_layers import outputs_below, resumed_at
 from actadd.engine.steering import steer

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from inspect import signature
 
-from actadd.measure.measures import MEASURES
+from actadd.base.errors import UserError
+from actadd.pipeline import layout
 from actadd.pipeline.graph.displays import STAGE, Display, Displays
 from actadd.pipeline.graph.sources import once
 from actadd.pipeline.job import Job, walk
@@ -21,12 +22,12 @@ class Graph(Displays):
 
     def job(self, stage: str, **names: str) -> Job:
         """The job of a stage in the layout, by the names in its paths."""
-        kind = stage.removesuffix("_gather")
-        if kind.removesuffix("_shard") in MEASURES:
-            kind = "shard" if kind.endswith("_shard") else "cells"
-        method = getattr(self, kind)
+        method = getattr(self, stage.removesuffix("_gather"))
         # By position, as the graph itself asks for them: the same job is the same object.
         job: Job = method(*(names[name] for name in signature(method).parameters))
+        if job.names != names:
+            # An experiment's cells below another measure's name.
+            raise UserError(f"{layout.job(stage, **names)}: no such job; its name is {job.name}")
         return job
 
     def runs(self, experiments: list[str]) -> list[Job]:

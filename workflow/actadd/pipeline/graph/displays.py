@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Any
 
+from actadd.measure.measures import MEASURES
 from actadd.pipeline.graph.experiments import Experiments, joined
 from actadd.pipeline.graph.sources import once
 from actadd.pipeline.job import File, Inputs, Job
@@ -152,7 +153,7 @@ class Displays(Experiments):
             for model in entry["models"]:
                 files["summaries"] |= dict.fromkeys(self.summary(model, name).files("parquet"))
                 files["verifications"][self.verification_record(model)] = None
-                if entry["measure"] != "completions":
+                if not MEASURES[entry["measure"]].draws:
                     continue
                 files["completions"] |= dict.fromkeys(self.cells(model, name).files("table"))
                 for scorer in entry.get("scorers", []):
@@ -170,7 +171,7 @@ class Displays(Experiments):
     def explorer(self, experiments: list[str], part: str = "") -> Job:
         """A page that shows experiments, and what a report says of them first."""
         # What can be read comes first.
-        order = sorted(experiments, key=lambda n: self.experiment(n)["measure"] != "completions")
+        order = sorted(experiments, key=lambda n: not MEASURES[self.experiment(n)["measure"]].draws)
         entries = [self._explored(name) for name in order]
         models = sorted({model for entry in entries for model in entry["models"]})
         settings = {

@@ -8,6 +8,7 @@ from actadd.measure.measures import MEASURES
 from actadd.pipeline.graph.sources import once
 from actadd.pipeline.graph.vectors import Vectors
 from actadd.pipeline.job import File, Inputs, Job
+from actadd.results.summaries.kinds import SUMMARIES
 from actadd.scorers.kinds import SCORERS, asks, metrics
 
 
@@ -18,14 +19,14 @@ class Experiments(Vectors):
 
     @once
     def cells(self, model: str, experiment: str) -> Job:
-        """Completions, log-probabilities or divergence, whichever the experiment measures.
+        """The cells of an experiment, whatever it measures.
 
         With shards, the job that gathers them. It has the digest of the one job that would do all.
         """
         return self._cells(model, experiment)
 
     @once
-    def shard(self, model: str, experiment: str, shard: str, shards: str) -> Job:
+    def cells_shard(self, model: str, experiment: str, shard: str, shards: str) -> Job:
         """The job that fills some of an experiment's cells."""
         return self._cells(model, experiment, {"shard": shard, "shards": shards})
 
@@ -53,17 +54,19 @@ class Experiments(Vectors):
         if kind.draws:
             settings["seed"] = self.config["seed"]
         inputs = self._cells_inputs(model, experiment)
-        stage = f"{measure}_shard" if shard else measure
+        stage = "cells_shard" if shard else "cells"
         if not shard and (shards := self._shards(experiment)):
-            stage = f"{measure}_gather"
+            stage = "cells_gather"
             records = [
-                self.shard(model, experiment, each["shard"], each["shards"]).files("provenance")
+                self.cells_shard(model, experiment, each["shard"], each["shards"]).files(
+                    "provenance"
+                )
                 for each in shards
             ]
             inputs["shards"] = _waited(records)
         return self._job(
             stage,
-            {"model": model, "experiment": experiment, **(shard or {})},
+            {"measure": measure, "model": model, "experiment": experiment, **(shard or {})},
             ("programs.cells", kind.module, *modules_of(entry["conditions"])),
             settings,
             inputs,
@@ -235,17 +238,16 @@ class Experiments(Vectors):
     def summary(self, model: str, experiment: str) -> Job:
         entry = self.experiment(experiment)
         scorers = entry.get("scorers", [])
-        settings = {"measure": entry["measure"]}
-        kind = MEASURES[entry["measure"]]
-        settings |= options_of(kind.summary, entry)
-        if kind.draws:
+        kind = SUMMARIES[entry["measure"]]
+        settings = {"measure": entry["measure"], **options_of(kind.options, entry)}
+        if MEASURES[entry["measure"]].draws:
             settings["shares"] = {name: self._shares(name) for name in scorers}
         scores = [self.scores(model, experiment, scorer).files("scores") for scorer in scorers]
         inputs = {"cells": self.cells(model, experiment).files("table"), "scores": joined(scores)}
         return self._job(
             "summary",
             {"model": model, "experiment": experiment},
-            ("programs.summary",),
+            ("programs.summary", kind.module),
             settings,
             inputs,
         )
@@ -270,7 +272,8 @@ class Experiments(Vectors):
         }
         inputs = {"model": ()} if shape else self.model_files(subject)
         names = {"overhead": overhead, "subject": subject}
-        return self._job("overhead", names, ("programs.overhead",), settings, inputs)
+        modules = ("programs.overhead", *self.added_by)
+        return self._job("overhead", names, modules, settings, inputs)
 
     def overhead_subjects(self, name: str) -> list[str]:
         entry = self.config["overheads"][name]

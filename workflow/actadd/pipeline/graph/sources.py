@@ -9,6 +9,8 @@ from actadd.base.kinds import plugin_files
 from actadd.config.licences import terms, unaccepted
 from actadd.data.local_files import own_files
 from actadd.data.readers.kinds import READERS, possible_readers
+from actadd.engine.operations import OPERATIONS
+from actadd.measure.conditions import DEFAULT_OPERATION
 from actadd.pipeline.job import File, Inputs, Job
 from actadd.scorers.kinds import reads
 from actadd.store.sums import sha256
@@ -93,7 +95,8 @@ class Sources(Base):
         verifying = {} if self.verifies_apart else self._verifying(model)
         settings = {"model": spec, **verifying}
         inputs = {"source": self._source(entry["source"])}
-        return self._job("model", {"model": model}, ("programs.model",), settings, inputs)
+        modules = ("programs.model", *self.added_by)
+        return self._job("model", {"model": model}, modules, settings, inputs)
 
     def model_files(self, model: str) -> Inputs:
         """What a job that computes with a model reads: its folder, after it was verified."""
@@ -101,6 +104,11 @@ class Sources(Base):
         if self.verifies_apart:
             inputs["verified"] = self.verification(model).files("record")
         return inputs
+
+    @property
+    def added_by(self) -> tuple[str, ...]:
+        """The modules of the operation by which models are verified and timed: the default."""
+        return (OPERATIONS[DEFAULT_OPERATION].module,)
 
     @property
     def verifies_apart(self) -> bool:
@@ -117,9 +125,8 @@ class Sources(Base):
         """The job apart that verifies a model; only where `verifies_apart`."""
         settings = {"name": model, **self._verifying(model)}
         inputs = {"model": self.model(model).files("folder")}
-        return self._job(
-            "verification", {"model": model}, ("programs.verification",), settings, inputs
-        )
+        modules = ("programs.verification", *self.added_by)
+        return self._job("verification", {"model": model}, modules, settings, inputs)
 
     def verification_record(self, model: str) -> File:
         """What holds the record of a model's verification: a file, or the model's folder."""
@@ -133,9 +140,14 @@ class Sources(Base):
         entry = self.config["models"].get(model, {})
         fields = ("device_map", "quantization", "trust_remote_code")
         compute |= {field: entry[field] for field in fields if entry.get(field)}
-        if compute["device"] == "cuda" and entry.get("gpus", 1) > 1:
-            compute["gpus"] = entry["gpus"]
+        if compute["device"] == "cuda" and self.gpus(model) > 1:
+            compute["gpus"] = self.gpus(model)
         return compute
+
+    def gpus(self, model: str | None) -> int:
+        """GPUs of a job with a model, where it computes on GPUs; of one without, one."""
+        models = self.config["models"]
+        return int(models[model]["gpus"]) if model in models else 1
 
     @property
     def proposes_rows(self) -> bool:

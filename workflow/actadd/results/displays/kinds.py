@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 # What a kind may read. summary and cells: of an experiment; norms: of vectors; tokens and cosines:
 # of a lens; overhead: a timing's repeats; comparison: published numbers beside ours.
 Need = Literal["summary", "cells", "norms", "tokens", "cosines", "overhead", "comparison"]
-Measure = Literal["completions", "logprobs", "divergence"]
 # need -> the option that names what is read, if one does.
 NAMED_BY = {
     "summary": "experiment",
@@ -139,7 +138,7 @@ class Display(Kind):
 
     options: type[Options]
     reads: tuple[Need, ...]
-    measures: tuple[Measure, ...] = ()
+    measures: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.reads or not set(self.reads) <= set(get_args(Need)):
@@ -172,14 +171,14 @@ D = TypeVar("D", bound=Display)
 
 
 def figure(
-    options: type[Options], *, reads: tuple[Need, ...], measures: tuple[Measure, ...] = ()
+    options: type[Options], *, reads: tuple[Need, ...], measures: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Figure]:
     """Declares a figure kind with the decorated function's name; see `Figure`."""
     return _declares(Figure, options, reads, measures)
 
 
 def table(
-    options: type[Options], *, reads: tuple[Need, ...], measures: tuple[Measure, ...] = ()
+    options: type[Options], *, reads: tuple[Need, ...], measures: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Table]:
     """Declares a table kind with the decorated function's name; see `Table`."""
     return _declares(Table, options, reads, measures)
@@ -189,7 +188,7 @@ def _declares(
     family: type[D],
     options: type[Options],
     reads: tuple[Need, ...],
-    measures: tuple[Measure, ...],
+    measures: tuple[str, ...],
 ) -> Callable[[Callable[..., Any]], D]:
     def declare(function: Callable[..., Any]) -> D:
         return family(

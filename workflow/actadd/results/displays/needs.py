@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from actadd.base.kinds import build
+from actadd.measure.measures import MEASURES
 from actadd.results.displays.kinds import (
     SECTIONS,
     Display,
@@ -17,15 +18,16 @@ from actadd.results.displays.kinds import (
 )
 
 # need -> the end of its files' paths, by which the files of a kind with several needs are told
-# apart.
-FILES = {
+# apart: the first that fits.
+FILES: dict[Need, str] = {
     "summary": r"summaries/[^/]+/[^/]+\.parquet",
-    "cells": r"(completions|logprobs|divergence)/[^/]+/[^/]+\.parquet",
     "norms": r"vectors/[^/]+/[^/]+/norms\.csv",
     "tokens": r"lenses/[^/]+/[^/]+/tokens\.parquet",
     "cosines": r"lenses/[^/]+/[^/]+/cosines\.parquet",
     "overhead": r"overhead/[^/]+/[^/]+\.parquet",
     "comparison": r"comparison\.parquet",
+    # In a folder of the measure's name.
+    "cells": r"[^/]+/[^/]+/[^/]+\.parquet",
 }
 
 
@@ -125,7 +127,7 @@ def facts(entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]
     if name is None:
         return {}
     experiment = config["experiments"][name]
-    unit = "prompts" if experiment["measure"] == "completions" else "texts"
+    unit = "prompts" if MEASURES[experiment["measure"]].draws else "texts"
     shown = {metric.split(".")[0] for metric in entry.get("metrics", [])}
     notes = [
         f"{scorer}: {config['scorers'][scorer]['note']}."
@@ -147,7 +149,7 @@ def sources_of(section: str, kind: Display, spec: Mapping[str, Any], paths: list
     """The files that an entry's kind reads, by need, with the facts of the spec's `about`."""
     by_need: dict[str, list[Path]] = {need: [] for need in kind.reads}
     for path in paths:
-        matching = (need for need in kind.reads if _is(need, path))
+        matching = (need for need in FILES if need in kind.reads and _is(need, path))
         by_need[kind.reads[0] if len(kind.reads) == 1 else next(matching)].append(path)
     about = build(Facts, spec.get("about", {}))
     return Sources(key=f"{section}.{spec['name']}", facts=about, paths=by_need)

@@ -1,7 +1,7 @@
-"""One page to read completions by: every setting, steered beside unsteered, with its scores.
+"""The explorer: one page with all completions, steered beside unsteered, and their scores.
 
 The page is a single file that needs no server and no network. Its texts are data, never markup: the
-page's own script sets them, and the page allows no other script to run.
+page's own script inserts them, and the page lets no other script run.
 """
 
 import base64
@@ -16,44 +16,44 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from actadd.base.files import write_text
-from actadd.results.summaries import COORDINATES, unsteered_beside
+from actadd.results.summaries.controls import COORDINATES, unsteered_beside
 
 ASSETS = Path(__file__).parent
 # Parts of the page's one script, in this order.
 SCRIPTS = ("state", "data", "choices", "fields", "setting", "plots", "charts", "completions", "start")
-# What tells the cells of one run apart.
-PLACE = [name for name in COORDINATES if name not in ("model", "experiment")]
+# Columns that identify a cell within a run.
+CELL = [name for name in COORDINATES if name not in ("model", "experiment")]
 ESTIMATES = [
     *("n_prompts", "n_completions", "mean", "low", "high"),
     *("difference", "difference_low", "difference_high", "p_value"),
 ]
-# Columns by which a completion's scores are found.
+# Columns that identify a completion.
 ROW = ["condition", "cell", "prompt_id", "sample"]
 
 
 def build(
-    spec: dict, *, completions: list[Path], scores: list[Path], summaries: list[Path], output: Path
+    spec: dict[str, Any], *, completions: list[Path], scores: list[Path], summaries: list[Path], output: Path
 ) -> dict[str, Any]:
-    """Writes the page.
+    """Write the page; returns its number of completions.
 
-    spec: title, and experiments in the order in which they are shown; each has name, title, models,
-    data (what its prompts are), and may have notes on its scorers, labels of its metrics and
-    controls: vectors that it is not opened on.
+    spec: title, and experiments in order of display; each has name, title, models, data (a
+    description of its prompts), and may have notes on its scorers, labels of its metrics and
+    controls: vectors on which the page does not open.
     completions, summaries: .../MODEL/EXPERIMENT.parquet. scores: .../EXPERIMENT/SCORER.parquet.
-    An experiment without completions, as one of log-probabilities, has its summary only. A text in
-    the column `failed` of completions or summaries says why there are no numbers.
+    An experiment without completions, such as one of log-probabilities, has its summary only. The
+    column `failed` of completions and summaries holds the reason where there are no numbers.
     """
-    drawn = {(path.parent.name, path.stem): path for path in completions}
-    summed = {(path.parent.name, path.stem): path for path in summaries}
-    scored: dict[tuple[str, str], list[Path]] = {}
+    completion_files = {(path.parent.name, path.stem): path for path in completions}
+    summary_files = {(path.parent.name, path.stem): path for path in summaries}
+    score_files: dict[tuple[str, str], list[Path]] = {}
     for path in scores:
-        scored.setdefault((path.parents[1].name, path.parent.name), []).append(path)
+        score_files.setdefault((path.parents[1].name, path.parent.name), []).append(path)
     experiments, count = [], 0
     for entry in spec["experiments"]:
         runs = []
         for model in entry["models"]:
-            place = (model, entry["name"])
-            run = _run(drawn.get(place), scored.get(place, []), summed[place])
+            key = (model, entry["name"])
+            run = _run(completion_files.get(key), score_files.get(key, []), summary_files[key])
             count += len(run["completions"]["text"])
             runs.append({"model": model, **run})
         experiments.append({**entry, "runs": runs})
@@ -65,24 +65,24 @@ def build(
 
 
 def _run(completions: Path | None, scores: list[Path], summary: Path) -> dict[str, Any]:
-    """One experiment on one model: its cells, and columns whose rows name them by number."""
-    columns = [*PLACE, *ROW, "draw", "prefix", "prompt", "group", "completion", "failed"]
+    """One experiment on one model: its cells, and columns whose rows refer to cells by number."""
+    columns = [*CELL, *ROW, "draw", "prefix", "prompt", "group", "completion", "failed"]
     drawn = pd.DataFrame() if completions is None else pd.read_parquet(completions)
     drawn = _objects(drawn.reindex(columns=list(dict.fromkeys(columns))))
     summed = pd.read_parquet(summary)
-    summed = _objects(summed.reindex(columns=[*PLACE, "group", "metric", *ESTIMATES, "failed"]))
-    places = pd.concat([drawn[PLACE], summed[PLACE]], ignore_index=True)
-    numbers = places.groupby(PLACE, dropna=False, sort=False).ngroup()
+    summed = _objects(summed.reindex(columns=[*CELL, "group", "metric", *ESTIMATES, "failed"]))
+    cells = pd.concat([drawn[CELL], summed[CELL]], ignore_index=True)
+    numbers = cells.groupby(CELL, dropna=False, sort=False).ngroup()
     drawn["number"] = numbers[: len(drawn)].to_numpy()
     summed["number"] = numbers[len(drawn) :].to_numpy()
-    places = places[~numbers.duplicated()].reset_index(drop=True)
+    cells = cells[~numbers.duplicated()].reset_index(drop=True)
     prompts = drawn.drop_duplicates("prompt_id")
     prompts = prompts[prompts["prompt_id"].notna()]
     estimates = summed[summed["metric"].notna()].reset_index(drop=True)
     metrics = list(dict.fromkeys(estimates["metric"]))
     groups = sorted(set(estimates["group"]), key=lambda group: (group != "all", group))
     return {
-        "cells": _cells(places, drawn, summed),
+        "cells": _cells(cells, drawn, summed),
         "prompts": [
             _known({"id": str(row["prompt_id"]), "text": row["prompt"], "group": row["group"]})
             for row in prompts.to_dict("records")
@@ -102,42 +102,45 @@ def _run(completions: Path | None, scores: list[Path], summary: Path) -> dict[st
 
 
 def _objects(table: pd.DataFrame) -> pd.DataFrame:
-    """With None for everything missing: a column may be missing in one table, text in another."""
+    """A table of objects with None for missing values, so that all tables have the same types."""
     return table.astype(object).where(table.notna(), None)
 
 
-def _cells(places: pd.DataFrame, drawn: pd.DataFrame, summed: pd.DataFrame) -> list[dict]:
+def _cells(
+    cells: pd.DataFrame, drawn: pd.DataFrame, summed: pd.DataFrame
+) -> list[dict[str, Any]]:
     """Each cell's known coordinates, the number of its unsteered cell, and why it failed."""
     prefixes = drawn.drop_duplicates("number").set_index("number")["prefix"].to_dict()
     failed = _reasons(drawn) | _reasons(summed)
-    found = []
-    for number, place in places.iterrows():
-        cell = _known({name: _number(value) for name, value in place.items()})
+    entries = []
+    for number, (_, coordinates) in enumerate(cells.iterrows()):
+        cell = _known({str(name): _number(value) for name, value in coordinates.items()})
         if cell.get("source_layer") == cell.get("layer"):
             cell.pop("source_layer", None)
         parts = json.loads(cell.pop("additions", "[]"))
-        beside = unsteered_beside(places, place)
-        found.append(
+        unsteered = unsteered_beside(cells, coordinates)
+        entries.append(
             cell
             | _known({"parts": parts if len(parts) > 1 else None, "failed": failed.get(number)})
-            | _known({"unsteered": None if beside is None else int(beside.name)})
+            | _known({"unsteered": None if unsteered is None else cells.index.get_loc(unsteered.name)})
             | ({"prefix": prefixes[number]} if prefixes.get(number) else {})
         )
-    return found
+    return entries
 
 
 def _reasons(table: pd.DataFrame) -> dict[int, str]:
-    """Why cells have no row that did not fail."""
-    broken = table[table["failed"].notna()]
-    whole = set(table.loc[table["failed"].isna(), "number"])
-    first = broken.drop_duplicates("number").set_index("number")["failed"]
-    return {number: str(reason) for number, reason in first.items() if number not in whole}
+    """The reason of each cell all of whose rows failed, by the cell's number."""
+    failed = table[table["failed"].notna()]
+    complete = set(table.loc[table["failed"].isna(), "number"])
+    first = failed.drop_duplicates("number")
+    reasons = zip(first["number"], first["failed"], strict=True)
+    return {number: str(reason) for number, reason in reasons if number not in complete}
 
 
-def _completions(drawn: pd.DataFrame, prompts: list) -> dict[str, list]:
-    """Columns of what was drawn."""
+def _completions(drawn: pd.DataFrame, prompts: list[Any]) -> dict[str, list[Any]]:
+    """The columns of completions."""
     drawn = drawn[drawn["prompt_id"].notna()].reset_index(drop=True)
-    order = {name: place for place, name in enumerate(prompts)}
+    order = {name: position for position, name in enumerate(prompts)}
     return {
         "cell": drawn["number"].tolist(),
         "prompt": [order[name] for name in drawn["prompt_id"]],
@@ -148,30 +151,31 @@ def _completions(drawn: pd.DataFrame, prompts: list) -> dict[str, list]:
     }
 
 
-def _failed(table: pd.DataFrame) -> list[list]:
-    """[row, reason] of each row that failed."""
+def _failed(table: pd.DataFrame) -> list[list[Any]]:
+    """[row, reason] of each failed row."""
     return [[number, str(reason)] for number, reason in table["failed"].dropna().items()]
 
 
 def _scores(drawn: pd.DataFrame, scores: list[Path]) -> dict[str, list[float | None]]:
-    """Each metric's value of every completion, or None where there is none."""
+    """Each metric's value of every completion; None where there is no value."""
     rows = drawn.loc[drawn["prompt_id"].notna(), ROW]
-    found = {}
+    values = {}
     for path in scores:
-        # A failed cell may have no scores, so rows are found by what they are, not by their order.
+        # A failed cell may have no scores, so rows are joined by key and not by order.
         table = _objects(pd.read_parquet(path))
         joined = rows.merge(table, on=ROW, how="left", validate="one_to_one")
         for metric in table.columns.drop([*ROW, "failed"], errors="ignore"):
-            found[f"{path.stem}.{metric}"] = _numbers(joined[metric])
-    return found
+            values[f"{path.stem}.{metric}"] = _numbers(joined[metric])
+    return values
 
 
 def _known(values: dict[str, Any]) -> dict[str, Any]:
+    """The entries that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _number(value: Any) -> Any:
-    """As a page shows it: six digits are enough, and JSON has no NaN."""
+    """A number to six digits; None for NaN and infinities, which JSON lacks."""
     if value is None or isinstance(value, str):
         return value
     short = float(f"{float(value):.6g}")
@@ -188,16 +192,16 @@ def _numbers(column: pd.Series) -> list[float | None]:
 
 
 def _page(data: dict[str, Any]) -> str:
-    """The page as text, the same for the same data. Only scripts whose digest it states may run."""
+    """The page as text, the same for the same data; only scripts whose digest it holds may run."""
     script = page_script()
     plotly = get_plotlyjs()
-    # "<" ends no script in JSON that has none of it.
-    shown = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    # Without "<" no text in the JSON can end the script element.
+    json_data = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return Template((ASSETS / "page.html").read_text(encoding="utf-8")).substitute(
         title=html.escape(data["title"]),
         allowed=" ".join(map(_source, (script, plotly))),
         style=(ASSETS / "page.css").read_text(encoding="utf-8"),
-        data=shown,
+        data=json_data,
         script=script,
         plotly=plotly,
     )

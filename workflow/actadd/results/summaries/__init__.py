@@ -5,16 +5,3 @@ interval and test treat both as random effects, see `intervals.crossed`. Only th
 columns `draws`, their number, and `spread`, the standard deviation of the draws' means. A prompt
 without a value in some draw is left out; a control with a failed draw has failed.
 """
-
-from actadd.results.summaries.completion_scores import summarise_completions
-from actadd.results.summaries.controls import COORDINATES, unsteered_beside
-from actadd.results.summaries.divergences import summarise_divergence
-from actadd.results.summaries.log_probabilities import summarise_logprobs
-
-__all__ = [
-    "COORDINATES",
-    "summarise_completions",
-    "summarise_divergence",
-    "summarise_logprobs",
-    "unsteered_beside",
-]

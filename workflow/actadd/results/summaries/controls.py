@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from actadd.measure.conditions import SAMPLING
+from actadd.engine.decoding.sampling import SAMPLING
 
 COORDINATES = [
     "model",

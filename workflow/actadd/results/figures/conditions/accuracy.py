@@ -26,7 +26,7 @@ class Accuracy(ExperimentOptions):
 
     def check(self, experiment: Experiment) -> Iterator[str]:
         yield from lacks_targets(experiment)
-        ranks = experiment.entry.get("ranks", [])
+        ranks = experiment.entry["ranks"]
         for k in self.ranks:
             if k not in ranks:
                 yield (

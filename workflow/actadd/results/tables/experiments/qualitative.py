@@ -21,7 +21,7 @@ def qualitative(options: Qualitative, sources: Sources) -> "tuple[pd.DataFrame, 
     """The first completions of each prompt by sample number, unsteered and steered side by side."""
     import pandas as pd
 
-    from actadd.engine.drawing.sampling import SAMPLING
+    from actadd.engine.decoding.sampling import SAMPLING
     from actadd.results.displays.labels import addition_details, failed, failures, unsteered
 
     table = sources.read("cells")

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from actadd.engine.drawing.sampling import Sampling
+from actadd.engine.decoding.sampling import Sampling
 
 # The mass of top_p nearly always lies in the first few tokens, and finding those costs a fiftieth
 # of a full sort. Rows whose mass reaches further are searched again, at last in full.

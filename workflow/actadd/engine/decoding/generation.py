@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from actadd.engine.additions import TraceEntry
-from actadd.engine.drawing.kv_cache import Reading
-from actadd.engine.drawing.sampler import next_tokens
-from actadd.engine.drawing.sampling import Sampling, draws
+from actadd.engine.decoding.kv_cache import Reading
+from actadd.engine.decoding.sampler import next_tokens
+from actadd.engine.decoding.sampling import Sampling, draws
 from actadd.engine.steering import Additions, steer
 from actadd.engine.structure import input_device
 

@@ -1,0 +1,33 @@
+"""How what was measured is summarised: one file for each measure, of its name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from actadd.base.kinds import Kind, Kinds, NoOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary(Kind):
+    """The summary of the measure of its name.
+
+    options: keys of an experiment that the summary reads and no cell depends on.
+
+    function(spec, cells, scores, csv, parquet) writes both files and returns facts about them.
+    spec: the options, and of a measure that draws `shares`: scorer -> its metrics that are shares.
+    cells: the experiment's table. scores: a table for each scorer.
+    """
+
+
+def summary(
+    options: type = NoOptions, *, name: str | None = None
+) -> Callable[[Callable[..., dict[str, Any]]], Summary]:
+    """Declare the summary of a measure; its name is the function's unless told."""
+
+    def declare(function: Callable[..., dict[str, Any]]) -> Summary:
+        return Summary(name=name or function.__name__, function=function, options=options)
+
+    return declare
+
+
+SUMMARIES: Kinds[Summary] = Kinds(Summary, __name__, "summary")
