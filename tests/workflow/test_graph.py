@@ -1,6 +1,6 @@
 """The graph: Snakemake's own is the same, and content decides what is outdated."""
 
-import csv
+import json
 import os
 import shutil
 import subprocess
@@ -34,15 +34,28 @@ def flip(path: Path) -> None:
 # --- the same graph as Snakemake's ----------------------------------------------------------------
 
 
+# Snakemake's command, whose output for a browser is the files of every job instead.
+LISTED = """
+import json, sys
+from snakemake import cli
+from snakemake.dag import DAG
+
+def listed(dag, *_):
+    jobs = [[job.rule.name, [*map(str, job.input)], [*map(str, job.output)]] for job in dag.jobs]
+    print("JOBS" + json.dumps(jobs))
+
+DAG.d3dag = listed
+cli.main(sys.argv[1:])
+"""
+
+
 def snakemakes(folder: Path, target: str, *arguments: str) -> dict[str, tuple[str, set[str]]]:
-    """Output -> (rule, inputs) of the jobs behind a target, as Snakemake lists them."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--detailed-summary"]
-    done = subprocess.run(
-        [*command, *arguments, "--", target], cwd=folder, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    rows = csv.DictReader(done.stdout.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    return {row["output_file"]: (row["rule"], set(row["input-file(s)"].split(","))) for row in rows}
+    """Output -> (rule, inputs) of the jobs behind a target, as Snakemake has them."""
+    command = [sys.executable, "-c", LISTED, "--cores", "2", "--d3dag", *arguments, "--", target]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("JOBS")] or [done.stderr]
+    jobs = json.loads(line.removeprefix("JOBS"))
+    return {path: (rule, set(read)) for rule, read, written in jobs for path in written}
 
 
 def ours(stated: Graph, target: str) -> dict[str, tuple[str, set[str]]]:
@@ -206,16 +219,16 @@ def test_one_deleted_output_of_every_job_is_made_again(space):
     before = space.outputs()
     names = [
         "activations/tiny/calm/layer_00.safetensors",
-        "vectors/tiny/random/layer_02.safetensors",
+        "vectors/tiny/random/norms.csv",
     ]
-    names += ["summaries/tiny/sweep.csv", "tables/scorer_card.md", "figures/ratio.svg"]
-    names += ["datasets/texts.provenance.json", "complete/all.provenance.json"]
+    names += ["summaries/tiny/sweep.csv", "tables/scorer_card.md", "figures/sweep.svg"]
+    names += ["summaries/tiny/ratio.provenance.json", "complete/all.provenance.json"]
     for name in names:
         (space.folder / "results" / name).unlink()
     planned = space.planned()
     assert {"activations_tiny", "vectors_tiny", "summary", "figure", "scorer_card"} <= set(planned)
     # They come out the same, so nothing else is made.
-    assert not {"completions", "logprobs", "scores", "model"} & set(planned)
+    assert not {"cells", "scores", "model"} & set(planned)
     space.run()
     assert space.outputs() == before and space.planned() == {}
 
@@ -227,7 +240,7 @@ def test_without_snakemakes_records_a_changed_config_is_noticed(space):
     settings = tiny.config()
     settings["vectors"]["calm"]["positive"] = "Quiet"
     space.configure(settings)
-    chain = ("activations_tiny", "vectors_tiny", "logprobs", "summary", "figure")
+    chain = ("activations_tiny", "vectors_tiny", "cells", "summary", "figure")
     assert space.planned() == dict.fromkeys(chain, 1)
 
 
@@ -242,7 +255,7 @@ def test_older_weights_put_in_place_are_noticed_and_a_readme_is_not(space):
     content[-3] ^= 1
     weights.write_bytes(bytes(content))
     os.utime(weights, (1, 1))
-    assert {"fetch", "model", "completions", "logprobs"} <= set(space.planned())
+    assert {"fetch", "model", "cells"} <= set(space.planned())
 
 
 @pytest.mark.workflow
@@ -253,10 +266,12 @@ def test_moved_and_copied_without_times_there_is_nothing_to_do(space, tmp_path):
     copied = tmp_path / "copied"
     shutil.copytree(moved.folder, copied, symlinks=True, copy_function=shutil.copyfile)
     assert tiny.Workspace(copied).planned() == {}
-    # On another disk, with a link in its place.
+    # On another disk, with a link in its place: only links to the user's own files lead nowhere.
     (copied / "results").rename(tmp_path / "disk")
     (copied / "results").symlink_to(tmp_path / "disk")
     shutil.rmtree(moved.folder)
+    assert tiny.Workspace(copied).planned() == {"fetch": 1, "model": 1}
+    tiny.Workspace(copied).run()
     assert tiny.Workspace(copied).planned() == {}
 
 
@@ -268,7 +283,7 @@ def test_a_job_that_comes_out_the_same_lets_those_below_wait_but_not_if_one_is_o
     settings["figures"]["ratio"]["title"] = "Other"
     space.configure(settings)
     # The figure is found by way of what lies between.
-    expected = {"vectors_tiny": 1, "logprobs": 1, "summary": 1, "figure": 1}
+    expected = {"vectors_tiny": 1, "cells": 1, "summary": 1, "figure": 1}
     assert space.planned() == expected
     assert space.planned("--", "results/figures/ratio.png") == expected
 
