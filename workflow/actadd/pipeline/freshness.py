@@ -94,7 +94,13 @@ class Freshness:
         return self.records[job]
 
     def _failed(self, job: Job) -> str:
-        failed = failed_cells.noted(self.at(job.failures)) if job.failures else {}
+        if not job.failures:
+            return ""
+        # The note may be gone, as from a copy of the tables; the record says the same.
+        record = self.record(job)
+        failed = failed_cells.noted(self.at(job.failures)) or (
+            record["facts"].get("failed") if record else None
+        )
         return f"{len(failed)} cells failed" if failed else ""
 
     def _outdated(self, job: Job) -> str:
@@ -173,12 +179,18 @@ def difference(record: dict[str, Any], job: Job) -> str:
     old, new = record["spec"], job.spec
     above = {name.split("/")[0] for name in _differing(old.get("upstream", {}), new["upstream"])}
     parts = [
-        *_paths({k: v for k, v in old.items() if k != "upstream"}, new, 2),
+        *_paths(_own(old), _own(new), 2),
         *(["code"] if record["code"] != job.code else []),
-        *_packages(record["packages"], job.packages),
+        *_packages(record.get("packages", {}), job.packages),
         *(f"above: {stage}" for stage in sorted(above)),
     ]
-    return ", ".join(dict.fromkeys(parts))
+    # Such as true in place of 1. No reason would mean that nothing is outdated.
+    return ", ".join(dict.fromkeys(parts)) or "config"
+
+
+def _own(spec: dict[str, Any]) -> dict[str, Any]:
+    """A spec without the digests of the jobs above."""
+    return {key: value for key, value in spec.items() if key != "upstream"}
 
 
 def _packages(old: dict[str, str], new: dict[str, str]) -> list[str]:
@@ -189,7 +201,7 @@ def _packages(old: dict[str, str], new: dict[str, str]) -> list[str]:
 
 
 def _differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    return sorted(key for key in {*old, *new} - {"upstream"} if old.get(key) != new.get(key))
+    return sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
 
 
 def _paths(old: dict[str, Any], new: dict[str, Any], depth: int) -> list[str]:
