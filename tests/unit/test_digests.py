@@ -106,6 +106,18 @@ def test_edits_that_change_the_digest_of_what_was_edited(old, new, changed):
     assert {name for name in before | after if before.get(name) != after.get(name)} == changed
 
 
+@pytest.mark.parametrize(
+    ("test", "runs"),
+    [
+        ("if TYPE_CHECKING:\n    LIMIT = {}\n", False),
+        ("if not TYPE_CHECKING:\n    LIMIT = {}\n", True),
+        ("if typing.TYPE_CHECKING:\n    pass\nelse:\n    LIMIT = {}\n", True),
+    ],
+)
+def test_what_only_type_checkers_read_changes_no_digest(test, runs):
+    assert (tree(test.format(1)) != tree(test.format(2))) == runs
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
     """A project of three modules under the name `actadd`, in place of this one."""

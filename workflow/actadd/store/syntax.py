@@ -243,7 +243,10 @@ def _digest(nodes: Iterable[ast.AST]) -> str:
 
 
 def _is_type_checking(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+    """Whether a statement is for type checkers alone; what stands under `else` is run."""
+    if not isinstance(node, ast.If) or node.orelse:
+        return False
+    return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 def _names_of(node: ast.stmt) -> list[str]:
