@@ -1,6 +1,8 @@
 """Whether a job is outdated, by its record alone."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,23 @@ def test_a_record_of_an_earlier_version_counts(tmp_path, monkeypatch):
     del content["spec"]
     record.write_text(provenance.sealed(content))
     assert state(job()) == "not made yet"
+
+
+def test_outputs_from_the_future_and_the_files_of_their_jobs_are_brought_back(
+    tmp_path, monkeypatch
+):
+    """As after the clock was set back; Snakemake refuses to make anything of them."""
+    monkeypatch.chdir(tmp_path)
+    asked = job()
+    record, file = made(asked), Path(asked.file)
+    future = time.time() + 1000
+    os.utime(record, (future, future))
+    Freshness(lambda: [asked]).write(asked)
+    assert record.stat().st_mtime < time.time()
+    other = job(threads=2)
+    Freshness(lambda: [other]).write(other)
+    assert record.stat().st_mtime < file.stat().st_mtime <= time.time()
+    # As an earlier version left it.
+    os.utime(file, (future, future))
+    Freshness(lambda: [other]).write(other)
+    assert record.stat().st_mtime < file.stat().st_mtime <= time.time()

@@ -139,6 +139,7 @@ class Freshness:
         state, path = self.state(job), self.at(job.file)
         self.asked = self.asked or [job]
         try:
+            self._bring_back(job)
             if state.outdated:
                 self._write_outdated(job, state, path)
             else:
@@ -152,9 +153,23 @@ class Freshness:
             ) from error
         return state
 
+    def _made(self, job: Job) -> list[Path]:
+        return [self.at(file) for files in job.outputs.values() for file in files]
+
+    def _bring_back(self, job: Job) -> None:
+        """Dates outputs from the future, by another clock, just before now.
+
+        Snakemake refuses what a job makes of them as older than they are.
+        """
+        now = time.time()
+        for path in self._made(job):
+            # Of a folder Snakemake reads the time of a file in it.
+            for file in (path, path / ".snakemake_timestamp"):
+                if file.exists() and file.lstat().st_mtime > now:
+                    os.utime(file, (now - 1, now - 1), follow_symlinks=False)
+
     def _write_outdated(self, job: Job, state: State, path: Path) -> None:
-        made = [self.at(file) for files in job.outputs.values() for file in files]
-        times = [file.stat().st_mtime for file in made if file.exists()]
+        times = [file.stat().st_mtime for file in self._made(job) if file.exists()]
         newest = max(times, default=0.0)
         asked = {**job.asked(), "because": state.outdated}
         # Snakemake passes over the new time of a small file whose bytes are those of the last run,
@@ -162,7 +177,8 @@ class Freshness:
         with suppress(OSError, DamagedFile):
             old = _read(path)
             since = old.pop("since", None)
-            if old == asked and since is not None and path.stat().st_mtime > newest:
+            written = path.stat().st_mtime
+            if old == asked and since is not None and newest < written <= time.time():
                 return
         write_text(path, json_text({**asked, "since": time.time_ns()}))
         if newest >= path.stat().st_mtime:
