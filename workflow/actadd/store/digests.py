@@ -62,14 +62,21 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 @cache
 def module_file(module: str) -> Path | None:
-    """The file of one of our modules, or of a module that is loaded; None if there is none."""
-    if module.split(".")[0] not in PACKAGES:
+    """The file of one of our modules, or of one in a package that is loaded; None if none is."""
+    package, *parts = module.split(".")
+    if package in PACKAGES:
+        bases = [ROOT.joinpath(package, *parts)]
+    else:
         file = getattr(sys.modules.get(module), "__file__", None) or ""
-        return Path(file) if file.endswith(".py") else None
-    base = ROOT.joinpath(*module.split("."))
-    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-        if candidate.is_file():
-            return candidate
+        if file.endswith(".py"):
+            return Path(file)
+        # What a function imports when it is called is not loaded yet.
+        folders = getattr(sys.modules.get(package), "__path__", ()) if parts else ()
+        bases = [Path(folder, *parts) for folder in folders]
+    for base in bases:
+        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+            if candidate.is_file():
+                return candidate
     return None
 
 
@@ -80,6 +87,19 @@ def _module_of(name: str) -> tuple[str, str]:
     while module_file(module) is None and "." in module:
         module, _, attribute = module.rpartition(".")
     return module, attribute
+
+
+def _absolute(module: str, name: str) -> str:
+    """What a name that a module uses or imports is called from outside, see `syntax.Definition`."""
+    if name[0] == ".":
+        return module + name
+    relative = name.lstrip("/")
+    if not (level := len(name) - len(relative)):
+        return name
+    path, parts = module_file(module), module.split(".")
+    if path and path.name == "__init__.py":
+        level -= 1
+    return ".".join([*parts[: len(parts) - level], relative])
 
 
 @dataclass
@@ -143,8 +163,8 @@ class _Search:
 
     def follow(self, module: str, definition: Definition) -> None:
         for name in definition.imports:
-            self.load(name)
-        self.pending += [f"{module}{use}" if use[0] == "." else use for use in definition.uses]
+            self.load(_absolute(module, name))
+        self.pending += [_absolute(module, use) for use in definition.uses]
 
     def use(self, name: str) -> None:
         """Takes what a dotted name stands for: a definition, or all of a module."""
@@ -159,7 +179,7 @@ class _Search:
         self.load(module)
         source = syntax.read(path)
         if attribute and attribute in source.bindings and attribute not in source.definitions:
-            self.pending.append(source.bindings[attribute])
+            self.pending.append(_absolute(module, source.bindings[attribute]))
             return
         if module == "actadd" and attribute:
             from actadd import _PUBLIC
