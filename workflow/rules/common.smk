@@ -1,6 +1,7 @@
 # What rules ask of the graph: what a job reads and writes, what it needs, and what it is called.
 
 import logging
+import os
 import threading
 
 from actadd.config import licences
@@ -169,6 +170,12 @@ gpus = NEEDS.gpus
 
 def scorer_gpus(wildcards) -> int:
     return NEEDS.scorer_gpus(wildcards.scorer)
+
+
+def keys_of_judges() -> list[str]:
+    """The variables that hold keys of servers that scorers ask, of those that are set here."""
+    names = {entry["key_env"] for entry in config["scorers"].values() if "key_env" in entry}
+    return sorted(name for name in names if name in os.environ)
 
 
 def answers(wildcards) -> str:
