@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actadd.store import digests, syntax
+from actadd.store import cells, digests, syntax
 from builders import tiny
 
 BEFORE = '''
@@ -357,3 +357,17 @@ def test_digests_need_no_heavy_import():
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("compute", "package"),
+    [({"quantization": "8bit"}, "bitsandbytes"), ({"device_map": "auto"}, "accelerate")],
+)
+def test_packages_by_which_transformers_loads_a_model_count(compute, package):
+    modules = ("actadd.measure.measures.completions",)
+    assert package not in digests.package_versions(*modules, compute={"device": "cpu"})
+    assert package in digests.package_versions(*modules, compute=compute)
+    keys = {
+        cells.cell_key(modules, spec={"compute": each}) for each in ({}, {"device": "cpu"}, compute)
+    }
+    assert len(keys) == 3

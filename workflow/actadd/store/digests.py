@@ -7,13 +7,14 @@ Snakemake does not see imported modules. Code counts as far as it is reached: a 
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from actadd.base.files import sha256_file
 from actadd.store import syntax
@@ -55,6 +56,12 @@ PACKAGES_WITHOUT_NUMBERS = {
     "tenacity": "tries again",
     "tqdm": "prints",
     "yaml": "reads configs",
+}
+# A setting of compute -> the package by which transformers then loads a model.
+LOADING_PACKAGES = {
+    "device_map": "accelerate",
+    "gpus": "accelerate",
+    "quantization": "bitsandbytes",
 }
 # Import name -> distribution, where they differ.
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
@@ -258,8 +265,16 @@ def _version(package: str) -> str | None:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def package_versions(*modules: str, without: tuple[str, ...] = ()) -> dict[str, str]:
-    """Package -> version, of those that `modules` use and that can change a number."""
+def package_versions(
+    *modules: str, without: tuple[str, ...] = (), compute: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """Package -> version, of those that `modules` use and that can change a number.
+
+    compute: how a model is loaded, for what transformers imports by itself.
+    """
     packages = reached(*modules, without=without).packages - PACKAGES_WITHOUT_NUMBERS.keys()
+    for setting, package in LOADING_PACKAGES.items():
+        if (compute or {}).get(setting):
+            packages |= {package}
     versions = {name: _version(name) for name in sorted(packages - sys.stdlib_module_names)}
     return {name: version for name, version in versions.items() if version}
