@@ -88,6 +88,11 @@ logger.addHandler(Reasons())
 MODEL = internals.rule_name(workflow, "model")
 
 
+# Keys of remote judges reach jobs on a cluster by their variables, never by a command or a file.
+envvars:
+    *keys_of_judges(),
+
+
 # A name that the config does not have is no target: Snakemake says so.
 wildcard_constraints:
     source=names_of("sources"),

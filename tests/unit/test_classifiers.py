@@ -15,16 +15,9 @@ from actadd.config.checks import checked
 from actadd.scorers.models.hub_classifier import hub_classifier
 from builders import tiny
 from builders.configs import DEFAULT
+from builders.encoders import CONTEXT, SMALL, WIDTH
 
-WIDTH, CONTEXT = 16, 64
-COMMON = {
-    "hidden_size": WIDTH,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": WIDTH,
-    "initializer_range": 0.3,
-    "max_position_embeddings": CONTEXT,
-}
+COMMON = {**SMALL, "max_position_embeddings": CONTEXT}
 ROBERTA = {**COMMON, "max_position_embeddings": CONTEXT + 2, "pad_token_id": 1}
 FEW_KEYS = {**COMMON, "num_key_value_heads": 2}
 # family -> settings of its config. RoBERTa and MPNet keep two rows of positions for padding.

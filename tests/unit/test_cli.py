@@ -320,7 +320,7 @@ def test_chats_and_token_ids_can_be_tried(tiny_model, prepared, tmp_path):
     ):
         assert output in actadd("try", "--model", str(folder), *TRIAL, *wrong, PROMPT, code=1)
     far = ("--token-ids", "prompt", "9" * 30)
-    assert "no token id" in actadd("try", "--model", str(folder), *TRIAL, *far, code=1)
+    assert "not a token id" in actadd("try", "--model", str(folder), *TRIAL, *far, code=1)
     several = ("--positive", "Love", "--negative", "Hate", "--layer", "1", "--position", "all")
     output = actadd("try", "--model", str(prepared), *several, PROMPT, code=1)
     assert "--position: " in output and "position: front" in output and "longer" not in output

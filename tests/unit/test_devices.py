@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +13,7 @@ from actadd.base.errors import UserError
 from actadd.base.files import write_json
 from actadd.config.checks import checked
 from actadd.pipeline import devices
-from actadd.pipeline.graph import Graph
+from actadd.pipeline.resources import Needs
 from builders import tiny
 
 # Takes devices and leaves a mark of each for as long as it has them: whoever finds one there
@@ -263,12 +262,7 @@ def test_jobs_ask_snakemake_for_as_many_as_their_model_needs(
     settings["models"]["tiny"]["gpus"] = 2
     settings["scorers"]["fluency"]["model"] = "judge"
     settings["scorers"]["near"] = {"kind": "similarity", "source": "tiny"}
-    config = checked(settings)
-    workflow = SimpleNamespace(storage_settings=SimpleNamespace(default_storage_provider=None))
-    rules = {"config": config, "GRAPH": Graph(config), "Path": Path, "workflow": workflow}
-    exec((tiny.ROOT / "workflow/rules/common.smk").read_text(), rules)
-    shape = "a shape with random weights"
-    asked = [rules["gpus"]("tiny"), rules["gpus"](shape)]
-    for scorer in ("fluency", "near", "words"):
-        asked.append(rules["scorer_gpus"](SimpleNamespace(scorer=scorer)))
+    needs = Needs(checked(settings))
+    asked = [needs.gpus("tiny"), needs.gpus("a shape with random weights")]
+    asked += map(needs.scorer_gpus, ("fluency", "near", "words"))
     assert tuple(asked) == expected

@@ -4,11 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from actadd.store import digests, syntax
+from actadd.store import cells, digests, syntax
 from builders import tiny
 
 BEFORE = '''
@@ -33,6 +34,8 @@ def scale(values: list[float], key: str) -> float:
     """The scaled sum."""
     if not values:
         raise ValueError(f"{key}: nothing to scale; write a number")
+    if len(values) > 9:
+        raise Refused(413, f"{key}: too many")
     logging.info("scaling %d", len(values))
     print(f"scaling {key}")
     print("kept", file=out)
@@ -62,6 +65,7 @@ def tree(content: str) -> dict:
         ('"""A module."""', ""),
         ("nothing to scale; write a number", "no values"),
         ("{key}: nothing", "experiments.{key}: {values!r}: nothing"),
+        ("{key}: too many", "{key}: more than nine"),
         ("scaling %d", "%d values"),
         ("scaling {key}", "{key} is scaled"),
         ("values: list[float], key: str", "values, key"),
@@ -86,6 +90,7 @@ def test_edits_that_change_no_digest(old, new):
         ("import math\n", "import cmath as math\n", {"scale"}),
         ("base.files import digest", "store.digests import code_digest as digest", {"keyed"}),
         ("ValueError(", "KeyError(", {"scale"}),
+        ("Refused(413", "Refused(500", {"scale"}),
         ("if not values", "if values", {"scale"}),
         ('print("kept", file=out)', 'print("left", file=out)', {"scale"}),
         ("count: int", "count: float", {"Options"}),
@@ -99,6 +104,18 @@ def test_edits_that_change_the_digest_of_what_was_edited(old, new, changed):
     assert old in BEFORE
     before, after = tree(BEFORE), tree(BEFORE.replace(old, new))
     assert {name for name in before | after if before.get(name) != after.get(name)} == changed
+
+
+@pytest.mark.parametrize(
+    ("test", "runs"),
+    [
+        ("if TYPE_CHECKING:\n    LIMIT = {}\n", False),
+        ("if not TYPE_CHECKING:\n    LIMIT = {}\n", True),
+        ("if typing.TYPE_CHECKING:\n    pass\nelse:\n    LIMIT = {}\n", True),
+    ],
+)
+def test_what_only_type_checkers_read_changes_no_digest(test, runs):
+    assert (tree(test.format(1)) != tree(test.format(2))) == runs
 
 
 @pytest.fixture
@@ -202,6 +219,61 @@ def test_only_code_that_is_reached_changes_the_digest(project):
     assert after("three.py", "import torch", "import torch\ntorch.manual_seed(0)") != same
 
 
+OUTSIDE = {
+    "__init__.py": "from .all import *\n",
+    "kinds/__init__.py": "",
+    "kinds/one.py": """
+from . import beside
+from .. import starred
+from ..base import helper as renamed
+def one():
+    from .late import late
+    import outside.later
+    return beside.f(), renamed(), starred(), late(), outside.later.f()
+""",
+    "kinds/beside.py": "def f(): return 1\ndef unused(): return 1\n",
+    "kinds/late.py": "def late(): return 1\n",
+    "later.py": "def f(): return 1\n",
+    "base.py": "def helper(): return 1\ndef unused(): return 1\n",
+    "all.py": "def starred(): return 1\n",
+    "apart.py": "def f(): return 1\n",
+}
+
+
+def test_a_package_from_elsewhere_counts_as_far_as_it_is_reached(tmp_path, monkeypatch):
+    """By relative imports, by those of functions, whose modules are not loaded, and by a star."""
+    folder = tmp_path / "outside"
+    for name, text in OUTSIDE.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    before = set(sys.modules)
+
+    def digest() -> str:
+        forget()
+        return digests.code_digest("outside.kinds.one")
+
+    try:
+        import_module("outside.kinds.one")
+        assert "outside.kinds.late" not in sys.modules
+        first = digest()
+        changing = set()
+        for name, text in OUTSIDE.items():
+            (folder / name).write_text(text.replace("return 1", "return 2", 1))
+            changing |= {name} if digest() != first else set()
+            (folder / name).write_text(text)
+        assert changing == {"kinds/beside.py", "kinds/late.py", "later.py", "base.py", "all.py"}
+        for name in ("kinds/beside.py", "base.py"):
+            text = OUTSIDE[name]
+            (folder / name).write_text(text.replace("unused(): return 1", "unused(): return 2"))
+        assert digest() == first
+    finally:
+        for name in set(sys.modules) - before:
+            del sys.modules[name]
+        forget()
+
+
 def test_an_unreadable_or_damaged_cache_is_none(project):
     digest = digests.code_digest("actadd.one")
     [file] = (project.parent / "cache" / "actadd").iterdir()
@@ -285,3 +357,17 @@ def test_digests_need_no_heavy_import():
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("compute", "package"),
+    [({"quantization": "8bit"}, "bitsandbytes"), ({"device_map": "auto"}, "accelerate")],
+)
+def test_packages_by_which_transformers_loads_a_model_count(compute, package):
+    modules = ("actadd.measure.measures.completions",)
+    assert package not in digests.package_versions(*modules, compute={"device": "cpu"})
+    assert package in digests.package_versions(*modules, compute=compute)
+    keys = {
+        cells.cell_key(modules, spec={"compute": each}) for each in ({}, {"device": "cpu"}, compute)
+    }
+    assert len(keys) == 3

@@ -85,7 +85,7 @@ def test_two_random_vectors_need_as_many_draws(check):
 
 
 @pytest.mark.parametrize(
-    ("draws", "pattern"), [(0, "below the minimum of 1"), (101, "above"), (2.5, "integer")]
+    ("draws", "pattern"), [(0, "below the minimum of 1"), (101, "above"), (2.5, "1 to 100")]
 )
 def test_an_odd_number_of_draws_is_named(check, draws, pattern):
     with pytest.raises(UserError, match=rf"vectors\.random\.draws: {draws}.*{pattern}"):

@@ -23,25 +23,18 @@ from actadd.models.encoders import embed
 from actadd.scorers.models.similarity import similarity
 from actadd.scorers.models.topics import topics
 from builders.configs import DEFAULT
+from builders.encoders import CONTEXT, SMALL, WIDTH
 from builders.packages import install
 
 TOOLS = Path(__file__).parents[1] / "tools"
-WIDTH, CONTEXT = 16, 64
-COMMON = {
-    "hidden_size": WIDTH,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": WIDTH,
-    "initializer_range": 0.3,
-}
 # family -> (class, settings); RoBERTa and MPNet keep two rows of their positions for padding.
 FAMILIES = {
-    "bert": (tf.BertModel, {**COMMON, "max_position_embeddings": CONTEXT}),
-    "roberta": (tf.RobertaModel, {**COMMON, "max_position_embeddings": CONTEXT + 2}),
-    "mpnet": (tf.MPNetModel, {**COMMON, "max_position_embeddings": CONTEXT + 2}),
+    "bert": (tf.BertModel, {**SMALL, "max_position_embeddings": CONTEXT}),
+    "roberta": (tf.RobertaModel, {**SMALL, "max_position_embeddings": CONTEXT + 2}),
+    "mpnet": (tf.MPNetModel, {**SMALL, "max_position_embeddings": CONTEXT + 2}),
     "qwen2": (
         tf.Qwen2Model,
-        {**COMMON, "max_position_embeddings": CONTEXT, "num_key_value_heads": 2},
+        {**SMALL, "max_position_embeddings": CONTEXT, "num_key_value_heads": 2},
     ),
     "gpt2": (
         tf.GPT2Model,

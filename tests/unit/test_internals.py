@@ -4,9 +4,10 @@ import inspect
 
 import pytest
 import snakemake.cli  # noqa: F401, before its modules, which import each other
-from snakemake import modules, path_modifier, shell, workflow
+from snakemake import modules, path_modifier, workflow
 from snakemake.scheduling import job_scheduler
 from snakemake.settings import types
+from snakemake.shell import shell
 
 
 def test_settings_and_prefix():
@@ -15,7 +16,7 @@ def test_settings_and_prefix():
     assert "replace_workflow_config" in types.ConfigSettings.__dataclass_fields__
     storage = types.StorageSettings.__dataclass_fields__
     assert {"default_storage_provider", "default_storage_prefix"} <= set(storage)
-    assert hasattr(shell.shell, "_process_prefix")
+    assert hasattr(shell, "_process_prefix")
 
 
 @pytest.mark.parametrize(

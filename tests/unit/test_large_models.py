@@ -461,7 +461,7 @@ def test_a_models_keys_are_part_of_what_its_jobs_depend_on(settings):
         (
             "cpu",
             {"device_map": "even"},
-            "models.tiny.device_map: 'even' is not allowed; write auto",
+            "models.tiny.device_map: 'even' is not known; write auto",
         ),
         ("cpu", {"device_map": {"lm_head": "gpu"}}, "models.tiny.device_map"),
         ("cpu", {"device_map": {"lm_head": 0}}, "device_map.lm_head: 0 is the number of a GPU"),

@@ -372,6 +372,11 @@ def test_every_experiment_of_the_paper_is_in_the_table(paper):
     assert set(plan.experiments_of(plan.displays(paper=True))) == PUBLISHED.keys() | BEYOND
 
 
+def value(addition, key):
+    """A setting of an addition; the layer that its vector is from, even if that is its own."""
+    return addition.source if key == "source_layer" else getattr(addition, key)
+
+
 @pytest.mark.parametrize("experiment", PUBLISHED)
 def test_settings(paper, experiment):
     entry, expected = paper["experiments"][experiment], dict(PUBLISHED[experiment])
@@ -387,7 +392,7 @@ def test_settings(paper, experiment):
         assert {pair(paper, a.vector) for a in additions} == {sweep["vector"]}
         for key in sweep.keys() - {"vector"}:
             values = sweep[key]
-            swept = list(dict.fromkeys(getattr(a, key) for a in additions))
+            swept = list(dict.fromkeys(value(a, key) for a in additions))
             assert swept == values, f"{name}: {key}"
         assert {(c.method, c.seed, c.prefix) for c in conditions} == {
             ("actadd", 0, " " if experiment == "essay-prompting" else "")
@@ -469,7 +474,7 @@ def test_baselines(paper, experiment, expected, contrast, strength):
     conditions = cells(paper, experiment)
     [prompting] = [c for c in conditions if c.method == "prompting"]
     [preadd] = [c for c in conditions if c.method == "preadd"]
-    assert preadd.strength == strength
+    assert preadd.contexts.strength == strength
     if expected:
         assert (prompting.prefix, preadd.prefix) == (f"{expected} ", f"{contrast} ")
     # Both are joined to the prompt by a space, whatever they say.

@@ -379,7 +379,7 @@ def test_a_files_own_splits_share_nothing_either(tmp_path, capsys):
 
 
 def test_an_empty_split_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"datasets\.x\.splits\.a: 0\.01 of 10 rows is none"):
+    with pytest.raises(UserError, match=r"datasets\.x\.splits\.a: 0\.01 of 10 rows is 0"):
         split_of(tmp_path, TEN, {"a": 0.01, "b": 0.5})
 
 

@@ -70,7 +70,7 @@ def test_a_config_file_of_the_command_line_is_refused_too(folder):
         (
             "vectors",
             {"love-hate": {"positive": "to <|endoftext|>"}},
-            "activations/tiny/love-hate",
+            "vectors/tiny/love-hate/vector.safetensors",
             "activations/tiny/love-hate",
             "vectors.love-hate: prompt 'to <|endoftext|>'",
         ),

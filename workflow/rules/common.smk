@@ -1,6 +1,7 @@
 # What rules ask of the graph: what a job reads and writes, what it needs, and what it is called.
 
 import logging
+import os
 import threading
 
 from actadd.config import licences
@@ -164,15 +165,17 @@ def need(job: str, wildcards, names: dict[str, str]):
     return getattr(NEEDS, job)(**dict(wildcards.items()), **names)
 
 
-def gpus(model: str | None) -> int:
-    """GPUs that a job with a model takes; one without a model of the config takes one."""
-    return GRAPH.gpus(model) if config["compute"]["device"] == "cuda" else 0
+gpus = NEEDS.gpus
 
 
 def scorer_gpus(wildcards) -> int:
-    """GPUs that a scorer takes: none if it has nothing to compute with."""
-    model = config["scorers"][wildcards.scorer].get("model")
-    return gpus(model) if GRAPH.judges(wildcards.scorer) else 0
+    return NEEDS.scorer_gpus(wildcards.scorer)
+
+
+def keys_of_judges() -> list[str]:
+    """The variables that hold keys of servers that scorers ask, of those that are set here."""
+    names = {entry["key_env"] for entry in config["scorers"].values() if "key_env" in entry}
+    return sorted(name for name in names if name in os.environ)
 
 
 def answers(wildcards) -> str:

@@ -29,7 +29,7 @@ rule fetch:
     message:
         "Fetch source {wildcards.source}"
     shell:
-        "python -m programs.fetch --job {input.job} --folder {output.folder} "
+        "set -o pipefail; python -m programs.fetch --job {input.job} --folder {output.folder} "
         "--provenance {output.provenance} 2>&1 | tee {log}"
 
 

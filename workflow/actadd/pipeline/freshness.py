@@ -94,7 +94,13 @@ class Freshness:
         return self.records[job]
 
     def _failed(self, job: Job) -> str:
-        failed = failed_cells.noted(self.at(job.failures)) if job.failures else {}
+        if not job.failures:
+            return ""
+        # The note may be gone, as from a copy of the tables; the record says the same.
+        record = self.record(job)
+        failed = failed_cells.noted(self.at(job.failures)) or (
+            record["facts"].get("failed") if record else None
+        )
         return f"{len(failed)} cells failed" if failed else ""
 
     def _outdated(self, job: Job) -> str:
@@ -133,6 +139,7 @@ class Freshness:
         state, path = self.state(job), self.at(job.file)
         self.asked = self.asked or [job]
         try:
+            self._bring_back(job)
             if state.outdated:
                 self._write_outdated(job, state, path)
             else:
@@ -146,9 +153,23 @@ class Freshness:
             ) from error
         return state
 
+    def _made(self, job: Job) -> list[Path]:
+        return [self.at(file) for files in job.outputs.values() for file in files]
+
+    def _bring_back(self, job: Job) -> None:
+        """Dates outputs from the future, by another clock, just before now.
+
+        Snakemake refuses what a job makes of them as older than they are.
+        """
+        now = time.time()
+        for path in self._made(job):
+            # Of a folder Snakemake reads the time of a file in it.
+            for file in (path, path / ".snakemake_timestamp"):
+                if file.exists() and file.lstat().st_mtime > now:
+                    os.utime(file, (now - 1, now - 1), follow_symlinks=False)
+
     def _write_outdated(self, job: Job, state: State, path: Path) -> None:
-        made = [self.at(file) for files in job.outputs.values() for file in files]
-        times = [file.stat().st_mtime for file in made if file.exists()]
+        times = [file.stat().st_mtime for file in self._made(job) if file.exists()]
         newest = max(times, default=0.0)
         asked = {**job.asked(), "because": state.outdated}
         # Snakemake passes over the new time of a small file whose bytes are those of the last run,
@@ -156,7 +177,8 @@ class Freshness:
         with suppress(OSError, DamagedFile):
             old = _read(path)
             since = old.pop("since", None)
-            if old == asked and since is not None and path.stat().st_mtime > newest:
+            written = path.stat().st_mtime
+            if old == asked and since is not None and newest < written <= time.time():
                 return
         write_text(path, json_text({**asked, "since": time.time_ns()}))
         if newest >= path.stat().st_mtime:
@@ -173,12 +195,18 @@ def difference(record: dict[str, Any], job: Job) -> str:
     old, new = record["spec"], job.spec
     above = {name.split("/")[0] for name in _differing(old.get("upstream", {}), new["upstream"])}
     parts = [
-        *_paths({k: v for k, v in old.items() if k != "upstream"}, new, 2),
+        *_paths(_own(old), _own(new), 2),
         *(["code"] if record["code"] != job.code else []),
-        *_packages(record["packages"], job.packages),
+        *_packages(record.get("packages", {}), job.packages),
         *(f"above: {stage}" for stage in sorted(above)),
     ]
-    return ", ".join(dict.fromkeys(parts))
+    # Such as true in place of 1. No reason would mean that nothing is outdated.
+    return ", ".join(dict.fromkeys(parts)) or "config"
+
+
+def _own(spec: dict[str, Any]) -> dict[str, Any]:
+    """A spec without the digests of the jobs above."""
+    return {key: value for key, value in spec.items() if key != "upstream"}
 
 
 def _packages(old: dict[str, str], new: dict[str, str]) -> list[str]:
@@ -189,7 +217,7 @@ def _packages(old: dict[str, str], new: dict[str, str]) -> list[str]:
 
 
 def _differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    return sorted(key for key in {*old, *new} - {"upstream"} if old.get(key) != new.get(key))
+    return sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
 
 
 def _paths(old: dict[str, Any], new: dict[str, Any], depth: int) -> list[str]:

@@ -68,7 +68,17 @@ class Job:
     @cached_property
     def packages(self) -> dict[str, str]:
         """Versions of the packages that can change its numbers."""
-        return package_versions(*self.modules) if self.modules else {}
+        if not self.modules:
+            return {}
+        return package_versions(*self.modules, compute=self.compute)
+
+    @property
+    def compute(self) -> dict[str, Any] | None:
+        """How its model is loaded, if it loads one."""
+        scorer = self.settings.get("scorer")
+        part = scorer if isinstance(scorer, dict) else self.settings
+        compute: dict[str, Any] | None = part.get("compute")
+        return compute
 
     @cached_property
     def outputs(self) -> dict[str, list[str]]:

@@ -123,6 +123,21 @@ class Needs:
         known = (entry["parameters"], entry["layers"], entry["dtype"])
         return model_need(*known, tokens, compute=self.config["compute"])
 
+    # --- GPUs ------------------------------------------------------------------------------------
+
+    def gpus(self, model: str | None) -> int:
+        """GPUs that a job with a model takes; one without a model of the config takes one."""
+        if self.config["compute"]["device"] != "cuda":
+            return 0
+        models = self.config["models"]
+        return int(models[model]["gpus"]) if model in models else 1
+
+    def scorer_gpus(self, scorer: str) -> int:
+        """GPUs that a scorer takes: none if it has nothing to compute with."""
+        entry = self.config["scorers"][scorer]
+        judges = reads(entry["kind"]) in ("model", "source")
+        return self.gpus(entry.get("model")) if judges else 0
+
     # --- how much there is to do -----------------------------------------------------------------
 
     def texts(self, dataset: str, split: str = "all", limit: int | None = None) -> int:

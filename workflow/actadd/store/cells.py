@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from actadd.base.errors import CellError, DamagedFile, UserError
 from actadd.base.files import digest, read_json, remove, whole_file, write_json
+from actadd.base.kinds import PLUGINS
 from actadd.base.progress import progress
 from actadd.store.digests import code_digest, package_versions
 
@@ -123,9 +124,11 @@ def cell_key(modules: Sequence[str], keyed_code: Sequence[str] = (), /, **determ
     of the config, and the content of what it reads.
     """
     without = tuple(keyed_code)
-    packages = package_versions(*modules, without=without)
-    # Cells are computed in others; pandas carries their rows.
-    packages.pop("pandas", None)
+    part = determinants.get("spec") or determinants.get("scorer") or {}
+    packages = package_versions(*modules, without=without, compute=part.get("compute"))
+    if not any(name.startswith(f"{PLUGINS}.") for name in modules):
+        # Ours are computed in others; pandas carries their rows.
+        packages.pop("pandas", None)
     code = code_digest(*modules, without=without)
     return digest({**determinants, "code": code, "packages": packages})
 

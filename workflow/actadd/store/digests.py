@@ -7,13 +7,14 @@ Snakemake does not see imported modules. Code counts as far as it is reached: a 
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from actadd.base.files import sha256_file
 from actadd.store import syntax
@@ -56,20 +57,33 @@ PACKAGES_WITHOUT_NUMBERS = {
     "tqdm": "prints",
     "yaml": "reads configs",
 }
+# A setting of compute -> the package by which transformers then loads a model.
+LOADING_PACKAGES = {
+    "device_map": "accelerate",
+    "gpus": "accelerate",
+    "quantization": "bitsandbytes",
+}
 # Import name -> distribution, where they differ.
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 
 @cache
 def module_file(module: str) -> Path | None:
-    """The file of one of our modules, or of a module that is loaded; None if there is none."""
-    if module.split(".")[0] not in PACKAGES:
+    """The file of one of our modules, or of one in a package that is loaded; None if none is."""
+    package, *parts = module.split(".")
+    if package in PACKAGES:
+        bases = [ROOT.joinpath(package, *parts)]
+    else:
         file = getattr(sys.modules.get(module), "__file__", None) or ""
-        return Path(file) if file.endswith(".py") else None
-    base = ROOT.joinpath(*module.split("."))
-    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-        if candidate.is_file():
-            return candidate
+        if file.endswith(".py"):
+            return Path(file)
+        # What a function imports when it is called is not loaded yet.
+        folders = getattr(sys.modules.get(package), "__path__", ()) if parts else ()
+        bases = [Path(folder, *parts) for folder in folders]
+    for base in bases:
+        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+            if candidate.is_file():
+                return candidate
     return None
 
 
@@ -80,6 +94,19 @@ def _module_of(name: str) -> tuple[str, str]:
     while module_file(module) is None and "." in module:
         module, _, attribute = module.rpartition(".")
     return module, attribute
+
+
+def _absolute(module: str, name: str) -> str:
+    """What a name that a module uses or imports is called from outside, see `syntax.Definition`."""
+    if name[0] == ".":
+        return module + name
+    relative = name.lstrip("/")
+    if not (level := len(name) - len(relative)):
+        return name
+    path, parts = module_file(module), module.split(".")
+    if path and path.name == "__init__.py":
+        level -= 1
+    return ".".join([*parts[: len(parts) - level], relative])
 
 
 @dataclass
@@ -143,8 +170,8 @@ class _Search:
 
     def follow(self, module: str, definition: Definition) -> None:
         for name in definition.imports:
-            self.load(name)
-        self.pending += [f"{module}{use}" if use[0] == "." else use for use in definition.uses]
+            self.load(_absolute(module, name))
+        self.pending += [_absolute(module, use) for use in definition.uses]
 
     def use(self, name: str) -> None:
         """Takes what a dotted name stands for: a definition, or all of a module."""
@@ -159,7 +186,7 @@ class _Search:
         self.load(module)
         source = syntax.read(path)
         if attribute and attribute in source.bindings and attribute not in source.definitions:
-            self.pending.append(source.bindings[attribute])
+            self.pending.append(_absolute(module, source.bindings[attribute]))
             return
         if module == "actadd" and attribute:
             from actadd import _PUBLIC
@@ -238,8 +265,16 @@ def _version(package: str) -> str | None:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def package_versions(*modules: str, without: tuple[str, ...] = ()) -> dict[str, str]:
-    """Package -> version, of those that `modules` use and that can change a number."""
+def package_versions(
+    *modules: str, without: tuple[str, ...] = (), compute: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """Package -> version, of those that `modules` use and that can change a number.
+
+    compute: how a model is loaded, for what transformers imports by itself.
+    """
     packages = reached(*modules, without=without).packages - PACKAGES_WITHOUT_NUMBERS.keys()
+    for setting, package in LOADING_PACKAGES.items():
+        if (compute or {}).get(setting):
+            packages |= {package}
     versions = {name: _version(name) for name in sorted(packages - sys.stdlib_module_names)}
     return {name: version for name, version in versions.items() if version}

@@ -38,6 +38,8 @@ PACKAGES = (
 # A folder of this name holds the outputs, see pipeline/layout.py.
 RESULTS = "results"
 KEYS = {"stage", "job", "code", "packages", "spec", "facts", "inputs", "outputs", "git", "versions"}
+# Keys that records of earlier versions lack.
+LATER = {"packages"}
 
 
 @cache
@@ -118,7 +120,7 @@ def read(path: Path) -> dict[str, Any] | None:
     """A job's record; None if the file is something else, of somebody else.
 
     Raises DamagedFile, which names the file, if it is not what was written. A record of an earlier
-    version has no sum: all of its keys have to be there.
+    version has no sum: all of its keys but `LATER` have to be there.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -127,7 +129,8 @@ def read(path: Path) -> dict[str, Any] | None:
         raise DamagedFile(f"{path} is damaged, it is no JSON") from error
     if not isinstance(record, dict) or len(KEYS & record.keys()) < len(KEYS) / 2:
         return None
-    if record.keys() - {"sum"} != KEYS or ("sum" in record and text != sealed(record)):
+    whole = KEYS - LATER <= record.keys() - {"sum"} <= KEYS
+    if not whole or ("sum" in record and text != sealed(record)):
         raise DamagedFile(f"{path} is damaged, its sum is not that of its content")
     return record
 

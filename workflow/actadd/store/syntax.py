@@ -32,7 +32,8 @@ class Definition:
     """A function, class or constant of a module.
 
     tree: hex sha256 of its syntax tree. uses: dotted names of what it may refer to; one that begins
-    with a dot is the module's own. imports: modules that it imports when it is run.
+    with a dot is the module's own, one that begins with "/" is relative to its package, see
+    `_target`. imports: modules that it imports when it is run.
     """
 
     tree: str
@@ -65,7 +66,12 @@ class _Messages(ast.NodeTransformer):
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         if isinstance(node.exc, ast.Call):
-            node.exc.args, node.exc.keywords = [], []
+            given, named = node.exc.args, node.exc.keywords
+            # One argument is the message; who catches several may decide by them, as by a status.
+            if len(given) + len(named) == 1:
+                given, named = [], []
+            node.exc.args = [each for each in given if not _is_text(each)]
+            node.exc.keywords = [each for each in named if not _is_text(each.value)]
         return self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
@@ -89,6 +95,10 @@ class _Messages(ast.NodeTransformer):
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _without_docstring
     visit_Module = _without_docstring
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.JoinedStr) or isinstance(getattr(node, "value", None), str)
 
 
 def _is_message(call: ast.Call) -> bool:
@@ -137,14 +147,19 @@ class _Annotations(ast.NodeTransformer):
 # --- the names that a tree uses ------------------------------------------------------------------
 
 
+def _target(node: ast.ImportFrom, alias: ast.alias) -> str:
+    """Dotted name of what is imported; of a relative import "/" for each of its dots, then that."""
+    return "/" * node.level + ".".join(filter(None, (node.module, alias.name)))
+
+
 def _bound(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
     """(name, dotted name of what it stands for) of each name that an import statement binds."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield (alias.asname, alias.name) if alias.asname else (alias.name.split(".")[0],) * 2
-    elif node.module and not node.level:
+    else:
         for alias in node.names:
-            yield alias.asname or alias.name, f"{node.module}.{alias.name}"
+            yield alias.asname or alias.name, _target(node, alias)
 
 
 def _bind(bindings: dict[str, set[str]], nodes: Iterable[ast.AST]) -> None:
@@ -160,8 +175,8 @@ def _imported(nodes: Iterable[ast.AST]) -> list[str]:
     for node in nodes:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.update(_target(node, alias) for alias in node.names)
         elif isinstance(node, ast.Call) and (name := _module_named(node)):
             names.add(name)
     return sorted(names)
@@ -188,6 +203,11 @@ class _Names(ast.NodeVisitor):
             self.uses.add(f".{name}")
         for target in self.bindings.get(name, ()):
             self.uses.add(".".join([target, *attributes]))
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        # What a name of `import *` stands for is not seen here: all of the module.
+        if node.names[0].name == "*":
+            self.uses.add(_target(node, node.names[0]))
 
     def visit_Name(self, node: ast.Name) -> None:
         self._use(node.id, [])
@@ -223,7 +243,10 @@ def _digest(nodes: Iterable[ast.AST]) -> str:
 
 
 def _is_type_checking(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+    """Whether a statement is for type checkers alone; what stands under `else` is run."""
+    if not isinstance(node, ast.If) or node.orelse:
+        return False
+    return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 def _names_of(node: ast.stmt) -> list[str]:

@@ -1,0 +1,98 @@
+"""Whether a job is outdated, by its record alone."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from actadd.pipeline import layout
+from actadd.pipeline.freshness import Freshness
+from actadd.pipeline.job import Job
+from actadd.store import failed_cells, provenance
+
+SHARD = {"model": "m", "experiment": "e", "shard": "0", "shards": "2"}
+
+
+def job(**settings) -> Job:
+    """A job that fills cells; no code of ours decides what it makes."""
+    return Job("cells_shard", SHARD, "cells_shard", {"name": "e", **settings})
+
+
+def state(asked: Job) -> str:
+    return Freshness(lambda: [asked]).state(asked).outdated
+
+
+def made(job: Job, **facts) -> Path:
+    """Makes the job's record; returns its path."""
+    record = Path(job.record)
+    provenance.write(
+        record,
+        **{"stage": job.stage, "spec": job.spec, "code": job.code, "packages": job.packages},
+        **{"job": job.digest, "facts": facts, "outputs": [], "inputs": {}},
+    )
+    return record
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ({"threads": 1}, {"threads": 2}, "threads"),
+        # A condition may have any name.
+        ({"conditions": {"upstream": 1}}, {"conditions": {"upstream": 2}}, "conditions.upstream"),
+        ({"chat_variables": {"thinking": 1}}, {"chat_variables": {"thinking": True}}, "config"),
+    ],
+)
+def test_every_difference_makes_a_job_outdated(tmp_path, monkeypatch, old, new, reason):
+    monkeypatch.chdir(tmp_path)
+    made(job(**old))
+    assert state(job(**old)) == ""
+    assert state(job(**new)) == reason
+
+
+def test_failed_cells_are_tried_again_without_their_note(tmp_path, monkeypatch):
+    """The tables were copied without results/failures."""
+    monkeypatch.chdir(tmp_path)
+    note = layout.failures("cells_shard", **SHARD)
+    failed_cells.note(note, {"steered": "why"})
+    made(job(), failed={"steered": "why"})
+    assert state(job()) == "1 cells failed"
+    Path(note).unlink()
+    assert state(job()) == "1 cells failed"
+    made(job(), failed={})
+    assert state(job()) == ""
+
+
+def test_a_record_of_an_earlier_version_counts(tmp_path, monkeypatch):
+    """Else nothing but an update would download every source again."""
+    monkeypatch.chdir(tmp_path)
+    record = made(job())
+    content = json.loads(record.read_text())
+    del content["packages"]
+    record.write_text(provenance.sealed(content))
+    assert state(job()) == ""
+    assert state(job(threads=2)) == "threads"
+    del content["spec"]
+    record.write_text(provenance.sealed(content))
+    assert state(job()) == "not made yet"
+
+
+def test_outputs_from_the_future_and_the_files_of_their_jobs_are_brought_back(
+    tmp_path, monkeypatch
+):
+    """As after the clock was set back; Snakemake refuses to make anything of them."""
+    monkeypatch.chdir(tmp_path)
+    asked = job()
+    record, file = made(asked), Path(asked.file)
+    future = time.time() + 1000
+    os.utime(record, (future, future))
+    Freshness(lambda: [asked]).write(asked)
+    assert record.stat().st_mtime < time.time()
+    other = job(threads=2)
+    Freshness(lambda: [other]).write(other)
+    assert record.stat().st_mtime < file.stat().st_mtime <= time.time()
+    # As an earlier version left it.
+    os.utime(file, (future, future))
+    Freshness(lambda: [other]).write(other)
+    assert record.stat().st_mtime < file.stat().st_mtime <= time.time()
