@@ -181,8 +181,12 @@ def benchmark(stage: str, **names: str) -> str:
 
 
 def job(stage: str, **names: str) -> str:
-    """The file that holds what a job is asked to do."""
-    return f"{JOBS}/{name(stage, **names)}.json"
+    """The file that holds what a job is asked to do.
+
+    In a folder of its own: Snakemake remembers what is in the folder of a file that it has looked
+    for, and would not find one that is written there later.
+    """
+    return f"{JOBS}/{name(stage, **names)}/job.json"
 
 
 def failures(stage: str, **names: str) -> str:
