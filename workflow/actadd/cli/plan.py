@@ -176,7 +176,7 @@ def _completions(experiment: Experiment, cells: Any, wanted: list[int]) -> Work:
     drawn = judged = 0
     for cell in (cells.cells[index] for index in wanted):
         for place in range(len(cell.texts)):
-            kind = cell.kind(place, spec["batch_rows"])
+            kind = cell.batch_kind(place, spec["batch_rows"])
             units[kind] += -(-spec["samples"] // kind.samples)
             judged += spec["samples"] * (kind.width + spec["max_new_tokens"])
         drawn += len(cell.texts) * spec["samples"] * spec["max_new_tokens"]
