@@ -1,7 +1,7 @@
 # Named targets: fig_NAME and table_NAME for each entry of `figures` and `tables`, and `paper` (by
 # another name, `paper_small`) for those of the paper.
 #
-# in   every output of every job that a target needs, so that any that is gone is made again
+# in   the record of every job that a target needs: whatever is gone of its outputs is made again
 # out  results/complete/{target}.provenance.json
 
 

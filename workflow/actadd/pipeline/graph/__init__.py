@@ -91,10 +91,9 @@ class Graph(Displays):
     def complete(self, target: str) -> Job:
         """The last job of a target: it fails if cells failed in a job above it."""
         jobs = self.target(target)
-        files = {file: None for job in jobs for output in job.outputs for file in job.files(output)}
         notes = sorted({job.name for job in jobs if job.failures})
         settings = {"failures": notes}
-        inputs = {"files": tuple(files)}
+        inputs = {"records": tuple(file for job in jobs for file in job.files("provenance"))}
         return self._job("complete", {"target": target}, ("programs.complete",), settings, inputs)
 
 
