@@ -228,7 +228,7 @@ def test_one_deleted_output_of_every_job_is_made_again(space):
     planned = space.planned()
     assert {"activations_tiny", "vectors_tiny", "summary", "figure", "scorer_card"} <= set(planned)
     # They come out the same, so nothing else is made.
-    assert not {"cells", "scores", "model"} & set(planned)
+    assert not {"completions", "logprobs", "scores", "model"} & set(planned)
     space.run()
     assert space.outputs() == before and space.planned() == {}
 
@@ -283,7 +283,7 @@ def test_a_job_that_comes_out_the_same_lets_those_below_wait_but_not_if_one_is_o
     settings["figures"]["ratio"]["title"] = "Other"
     space.configure(settings)
     # The figure is found by way of what lies between.
-    expected = {"vectors_tiny": 1, "cells": 1, "summary": 1, "figure": 1}
+    expected = {"vectors_tiny": 1, "logprobs": 1, "summary": 1, "figure": 1}
     assert space.planned() == expected
     assert space.planned("--", "results/figures/ratio.png") == expected
 
