@@ -89,8 +89,7 @@ class Freshness:
         if job not in self.records:
             record = None
             with suppress(OSError, DamagedFile):
-                # Who reads the outputs compares its sum.
-                record = provenance.read(self.at(job.record), seal=False)
+                record = provenance.read(self.at(job.record))
             self.records[job] = record
         return self.records[job]
 

@@ -116,12 +116,11 @@ def sealed(record: dict[str, Any]) -> str:
     return json_text({**content, "sum": digest(content)})
 
 
-def read(path: Path, *, seal: bool = True) -> dict[str, Any] | None:
+def read(path: Path) -> dict[str, Any] | None:
     """A job's record; None if the file is something else, of somebody else.
 
     Raises DamagedFile, which names the file, if it is not what was written. A record of an earlier
-    version has no sum: all of its keys but `LATER` have to be there. seal: whether its sum is
-    compared, which takes longer than to read it.
+    version has no sum: all of its keys but `LATER` have to be there.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -131,7 +130,7 @@ def read(path: Path, *, seal: bool = True) -> dict[str, Any] | None:
     if not isinstance(record, dict) or len(KEYS & record.keys()) < len(KEYS) / 2:
         return None
     whole = KEYS - LATER <= record.keys() - {"sum"} <= KEYS
-    if not whole or (seal and "sum" in record and text != sealed(record)):
+    if not whole or ("sum" in record and text != sealed(record)):
         raise DamagedFile(f"{path} is damaged, its sum is not that of its content")
     return record
 
