@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import get_type_hints
 
 import pytest
 
 from actadd.base.errors import UserError
 from actadd.base.kinds import load_plugin
-from actadd.results.displays import kinds, needs
+from actadd.measure.measures import MEASURES
+from actadd.results.displays import needs
 from actadd.results.displays.kinds import FIGURES, SECTIONS
 from builders.figures import drawing
 from builders.plugins import HEAT, loaded
@@ -162,7 +163,7 @@ def test_every_kind_is_described(section):
     for name, kind in SECTIONS[section].items():
         assert kind.description and kind.module.rpartition(".")[2] == name
         assert set(get_type_hints(kind.options)) >= {"title", "paper", "note", "labels"}
-        assert set(kind.measures) <= set(get_args(kinds.Measure))
+        assert set(kind.measures) <= set(MEASURES)
 
 
 def test_declarations_are_read_without_heavy_packages():

@@ -71,7 +71,7 @@ def explained(error: ValidationError, declaration: type, lines: Lines) -> UserEr
     """The error that is nearest to the top of a config, as one sentence."""
     found = []
     for detail in error.errors(include_url=False):
-        path, hint, mark = _place(declaration, detail["loc"], detail["input"])
+        path, hint, mark = _place(declaration, detail["loc"], detail["type"], detail["input"])
         if detail["type"] == "missing":
             path = path[:-1]
         # A misspelt key is unknown, and the right one is missing.
@@ -89,7 +89,7 @@ def explained(error: ValidationError, declaration: type, lines: Lines) -> UserEr
 
 
 def _place(
-    declaration: type, location: tuple[int | str, ...], value: Any
+    declaration: type, location: tuple[int | str, ...], kind: str, value: Any
 ) -> tuple[list[str], Any, Mark | None]:
     """(path in the config, hint, mark) of the location of an error.
 
@@ -118,7 +118,8 @@ def _place(
             if part not in known:
                 return path, plain, family
             path.append(str(part))
-            if family and last and isinstance(value, dict) and part not in value:
+            of_mapping = kind in ("missing", "extra_forbidden")
+            if family and last and of_mapping and isinstance(value, dict) and part not in value:
                 return path, plain, family
             family = None
             hint, rule = known[str(part)].hint, known[str(part)].rule
