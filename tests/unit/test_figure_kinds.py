@@ -160,7 +160,8 @@ def test_what_an_entry_reads_follows_from_its_kind():
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_kind_is_described(section):
-    for name, kind in SECTIONS[section].items():
+    ours = {n: each for n, each in SECTIONS[section].items() if each.module.startswith("actadd.")}
+    for name, kind in ours.items():
         assert kind.description and kind.module.rpartition(".")[2] == name
         assert set(get_type_hints(kind.options)) >= {"title", "paper", "note", "labels"}
         assert set(kind.measures) <= set(MEASURES)

@@ -54,9 +54,9 @@ def test_a_file_is_part_of_its_vectors_identity(folder):
         ),
         (
             with_vector({**VECTOR_FILE, "positive": "x"}),
-            "vectors.mine: unknown key 'positive'",
+            "vectors.mine.positive: unknown key 'positive'",
         ),
-        (with_vector({"kind": "file"}), "vectors.mine: the key 'file' is missing"),
+        (with_vector({"kind": "file"}), "vectors.mine: the key 'file' of kind file is missing"),
         (
             with_vector(layer=1),
             "additions.0: on tiny it is layer 1, and mine.gguf holds layer 2",
