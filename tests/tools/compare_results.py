@@ -1,6 +1,6 @@
 """Compare two results folders, number by number: `python tests/tools/compare_results.py OLD NEW`.
 
-Every Parquet, CSV, safetensors and JSON file is compared, but for records of provenance, logs, what
+Every Parquet, CSV, safetensors and JSON file is compared, but for records of provenance, jobs, logs, what
 was fetched, and the store, whose names hold digests of the code. Values are compared by their bits
 and rows in their order; the column `cell` is left out, as it says which code made a row. Printed
 are files and columns of one side only, and for a shared file each column that differs, in how many
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-SKIPPED = {"store", "logs", "sources", "answers"}
+SKIPPED = {"store", "jobs", "logs", "sources", "answers"}
 IGNORED_COLUMNS = {"cell"}
 
 # Column -> its values; a file without rows has columns all the same.
