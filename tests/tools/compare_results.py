@@ -1,11 +1,12 @@
 """Compare two results folders, number by number: `python tests/tools/compare_results.py OLD NEW`.
 
-Every Parquet, CSV, safetensors and JSON file is compared, but for records of provenance, jobs, logs, what
-was fetched, and the store, whose names hold digests of the code. Values are compared by their bits
-and rows in their order; the column `cell` is left out, as it says which code made a row. Printed
-are files and columns of one side only, and for a shared file each column that differs, in how many
-rows and by how much at most. A vector with a file for each layer is compared with one whose layers
-are one file, layer by layer. Exit code: 0 all equal, 1 any difference, 2 nothing to compare.
+Every Parquet, CSV, safetensors and JSON file is compared, but for records of provenance, jobs'
+files, logs, what was fetched, and the store, whose names hold digests of the code. Values are
+compared by their bits and rows in their order; the column `cell` is left out, as it says which code
+made a row. Printed are files and columns of one side only, and for a shared file each column that
+differs, in how many rows and by how much at most. A vector with a file for each layer is compared
+with one whose layers are one file, layer by layer. Exit code: 0 all equal, 1 any difference, 2
+nothing to compare.
 """
 
 import argparse

@@ -296,7 +296,7 @@ def test_export_and_import(command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("export", "hate", "--model", "tiny", "-o", "x.gguf"), "tiny/hate is not there"),
+        (("export", "hate", "--model", "tiny", "-o", "x.gguf"), "tiny/hate does not exist"),
         (("export", "love", "--model", "tiny", "-o", "x.gguf"), "layer 0 cannot be written"),
         (("export", "love", "--model", "tiny", "--layer", 3, "-o", "x.gguf"), "layers are 0, 1, 2"),
         (("export", "love", "--model", "tiny", "-o", "x.bin"), "'.bin' is not a known format"),
