@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from actadd.base.errors import UserError
-from actadd.data.fetch import fetch
+from actadd.data.sources.fetch import fetch
 from actadd.engine.tokens import Tokens
 from actadd.models import batch_rows, loading, preparation
 from builders.checkpoints import (

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from actadd.base.errors import UserError
-from actadd.data.fetch import fetch
+from actadd.data.sources.fetch import fetch
 from actadd.models import encoders
 from actadd.models.encoders import embed
 from actadd.scorers.models.similarity import similarity

@@ -18,8 +18,8 @@ import pytest
 
 from actadd.base.errors import UserError
 from actadd.base.files import read_json, write_json
-from actadd.data import downloads
-from actadd.data.fetch import fetch
+from actadd.data.sources import downloads
+from actadd.data.sources.fetch import fetch
 
 BODY = b"some weights, " * 10_000
 COMMIT = "c" * 40

@@ -15,7 +15,7 @@ import pytest
 from actadd.base.errors import UserError
 from actadd.base.files import read_json
 from actadd.config.checks import checked
-from actadd.data.fetch import fetch
+from actadd.data.sources.fetch import fetch
 from actadd.pipeline.graph import Graph
 from actadd.scorers import scores
 from actadd.scorers.kinds import metrics, probabilities

@@ -160,7 +160,7 @@ def address():
 FETCH = """
 import sys
 from pathlib import Path
-from actadd.data.fetch import fetch
+from actadd.data.sources.fetch import fetch
 fetch("x", {"type": "url", "url": sys.argv[1]}, Path("got"), Path("sources.lock.json"))
 """
 
@@ -176,7 +176,7 @@ def test_a_source_is_fetched_once_and_its_pins_recorded(without_locks, tmp_path,
 
 
 def test_a_lock_that_cannot_be_had_stops_before_the_download(tmp_path, address, monkeypatch):
-    from actadd.data.fetch import fetch
+    from actadd.data.sources.fetch import fetch
 
     monkeypatch.setattr(locks, "REPORT", 0.1)
     monkeypatch.setattr(locks, "PATIENCE", 0.2)

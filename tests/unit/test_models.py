@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from actadd.base.errors import UserError
-from actadd.data.fetch import fetch
+from actadd.data.sources.fetch import fetch
 from actadd.engine.tokens import Tokens
 from actadd.models import llama2c, loading, preparation
 from builders import tiny

@@ -14,7 +14,7 @@ import pytest
 
 from actadd.base.errors import UserError, without_secrets
 from actadd.base.files import read_json
-from actadd.data.fetch import fetch
+from actadd.data.sources.fetch import fetch
 from actadd.models import encoders, preparation
 from actadd.scorers.models.classifier import classifier
 from actadd.scorers.models.hub_classifier import hub_classifier
@@ -173,7 +173,7 @@ FETCH = """
 import sys
 from pathlib import Path
 from actadd.base.errors import UserError
-from actadd.data.fetch import fetch
+from actadd.data.sources.fetch import fetch
 try:
     fetch("x", {"type": "hub", "repository": "me/data"}, Path(sys.argv[1]), Path("lock.json"))
 except UserError as error:

@@ -9,7 +9,7 @@ import pytest
 
 from actadd.base.errors import UserError
 from actadd.base.files import read_json, write_json
-from actadd.data.fetch import fetch
+from actadd.data.sources.fetch import fetch
 from actadd.store.provenance import sealed
 from builders import tiny
 from builders.tiny import actadd, typed

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from actadd.data.fetch import fetch
+from actadd.data.sources.fetch import fetch
 from actadd.pipeline.layout import SOURCES_LOCK
 from actadd.pipeline.program import run
 

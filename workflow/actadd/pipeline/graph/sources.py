@@ -7,8 +7,8 @@ from typing import Any, Concatenate, ParamSpec, cast
 
 from actadd.base.kinds import plugin_files
 from actadd.config.licences import terms, unaccepted
-from actadd.data.local_files import own_files
 from actadd.data.readers.kinds import READERS, possible_readers
+from actadd.data.sources.local_files import own_files
 from actadd.engine.operations import OPERATIONS
 from actadd.measure.conditions import DEFAULT_OPERATION
 from actadd.pipeline.job import File, Inputs, Job

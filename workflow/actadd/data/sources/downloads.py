@@ -9,7 +9,7 @@ from tenacity import Retrying
 from actadd.base.errors import UserError
 from actadd.base.files import system_error
 from actadd.base.retries import TemporaryFailure, attempts
-from actadd.data.archives import unpack
+from actadd.data.sources.archives import unpack
 
 ATTEMPTS = 4
 # Between lines of progress: often enough for a person, seldom enough for a log file.

@@ -10,7 +10,7 @@ from filelock import SoftFileLock
 from actadd.base import locks
 from actadd.base.errors import UserError
 from actadd.base.files import system_error
-from actadd.data.downloads import temporary, tries
+from actadd.data.sources.downloads import temporary, tries
 
 
 def fetch_repository(

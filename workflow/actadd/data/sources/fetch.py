@@ -15,11 +15,11 @@ from typing import Any
 from actadd.base import locks
 from actadd.base.errors import UserError
 from actadd.base.files import read_json, whole_folder, write_json
-from actadd.data.archives import check_sha256
-from actadd.data.downloads import fetch_url
-from actadd.data.hub import fetch_repository
-from actadd.data.local_files import link_path
-from actadd.data.packages import fetch_package
+from actadd.data.sources.archives import check_sha256
+from actadd.data.sources.downloads import fetch_url
+from actadd.data.sources.hub import fetch_repository
+from actadd.data.sources.local_files import link_path
+from actadd.data.sources.packages import fetch_package
 from actadd.store.sums import sha256
 
 # Each takes (name, spec, folder, scratch, pins in the lock file) and returns the pins of this use.

@@ -9,8 +9,8 @@ from typing import Any
 from actadd.base.errors import UserError
 from actadd.base.files import sha256_file
 from actadd.base.retries import TemporaryFailure
-from actadd.data.archives import check_sha256, unpack
-from actadd.data.downloads import PROGRESS_SECONDS, temporary, tries
+from actadd.data.sources.archives import check_sha256, unpack
+from actadd.data.sources.downloads import PROGRESS_SECONDS, temporary, tries
 
 
 def fetch_package(
