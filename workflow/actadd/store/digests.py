@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from actadd.base.files import sha256_file
+from actadd.base.kinds import PLUGINS
 from actadd.store import syntax
 from actadd.store.syntax import Definition
 
@@ -224,6 +225,11 @@ def _assets(folder: Path) -> dict[str, str]:
     }
 
 
+def _label(module: str) -> str:
+    """A module's name for a digest; of a plugin without what tells its folder."""
+    return module.rpartition("_")[0] if module.startswith(f"{PLUGINS}.") else module
+
+
 @cache
 def code_digest(*modules: str, without: tuple[str, ...] = ()) -> str:
     """Hex digest, 16 characters, of the code that `modules` reach and of the files beside it.
@@ -232,7 +238,7 @@ def code_digest(*modules: str, without: tuple[str, ...] = ()) -> str:
     """
     code = reached(*modules, without=without)
     trees = [
-        [module, name, definition.tree, definition.uses]
+        [_label(module), name, definition.tree, definition.uses]
         for (module, name), definition in sorted(code.definitions.items())
     ]
     assets: dict[str, str] = {}
@@ -240,7 +246,7 @@ def code_digest(*modules: str, without: tuple[str, ...] = ()) -> str:
         path = module_file(module)
         assert path is not None
         on_import = syntax.read(path).on_import
-        trees.append([module, "", on_import.tree, on_import.uses])
+        trees.append([_label(module), "", on_import.tree, on_import.uses])
         if module.split(".")[0] in PACKAGES:
             assets |= _assets(path.parent)
     return hashlib.sha256(json.dumps([trees, assets]).encode()).hexdigest()[:16]
