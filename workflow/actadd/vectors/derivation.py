@@ -16,8 +16,6 @@ from actadd.base.files import write_with
 from actadd.base.kinds import build
 from actadd.vectors.activations import late
 from actadd.vectors.kinds import VECTOR_KINDS, VectorKind
-from actadd.vectors.kinds.mean_difference import mean_difference
-from actadd.vectors.kinds.pair import pair
 from actadd.vectors.prompts import Reader
 from actadd.vectors.vector_files import write_vector
 
@@ -75,7 +73,7 @@ def steering_vector(
         )
     if not positive and not negative:
         raise UserError("positive and negative are both empty; write the texts to be contrasted")
-    kind: VectorKind = pair if one else mean_difference
+    kind = VECTOR_KINDS["pair" if one else "mean_difference"]
     options = kind.options(positive=positive, negative=negative)
     tokens = Tokens.of(tokenizer, bos, pad)
     prompts = kind.prompts(options, Reader(tokens)) if kind.prompts else {}

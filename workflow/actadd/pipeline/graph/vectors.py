@@ -19,10 +19,7 @@ class Vectors(Sources):
         rule = f"{stage}_{model.replace('-', '_')}"
         layers = self.config["models"][model]["layers"]
         names = {"model": model, "vector": vector}
-        # A vector that resembles another one has what that one's kind makes of the streams.
-        like = self.config["vectors"][self.contrast(vector)]["kind"]
-        kinds = dict.fromkeys(VECTOR_KINDS[each].module for each in (kind, like))
-        modules = (f"programs.{stage}", *kinds)
+        modules = (f"programs.{stage}", VECTOR_KINDS[kind].module)
         return self._job(stage, names, modules, *rest, rule=rule, layers=layers, **about)
 
     def contrast(self, vector: str) -> str:
