@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from actadd.base.kinds import Kind, Kinds, Rule, build, option
+from actadd.base.kinds import Kind, Kinds, Rule, build, declares, option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,19 +165,7 @@ def scorer(
         field.name for field in dataclasses.fields(options)
     }:
         raise TypeError(f"the option {field!r} has the name of something in Job; rename it")
-
-    def declare(function: Callable[..., pd.DataFrame]) -> Scorer:
-        return Scorer(
-            name=name or function.__name__,
-            function=function,
-            options=options,
-            metrics=metrics,
-            reads=reads,
-            asks=asks,
-            fit=fit,
-        )
-
-    return declare
+    return declares(Scorer, options, name, metrics=metrics, reads=reads, asks=asks, fit=fit)
 
 
 SCORERS = Kinds(

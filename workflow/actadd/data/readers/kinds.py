@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from actadd.base.kinds import Kind, Kinds, option
+from actadd.base.kinds import Kind, Kinds, declares, option
 from actadd.data.content import suffix_of
 
 if TYPE_CHECKING:
@@ -85,13 +85,7 @@ def reader(
     options: dataclass of its options, a subclass of `Options` or `TextOptions`. name: that
     `format:` has in the config; the function's name if not given.
     """
-
-    def declare(function: Callable[..., pd.DataFrame]) -> Reader:
-        return Reader(
-            name=name or function.__name__, function=function, options=options, suffixes=suffixes
-        )
-
-    return declare
+    return declares(Reader, options, name, suffixes=suffixes)
 
 
 READERS = Kinds(Reader, "actadd.data.readers", "dataset reader")

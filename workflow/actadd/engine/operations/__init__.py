@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actadd.base.kinds import Kind, Kinds, option
+from actadd.base.kinds import Kind, Kinds, declares, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,16 +44,7 @@ def operation(
     options: type[Strength] = Strength, *, name: str | None = None, reads_stream: bool = True
 ) -> Callable[[Callable[..., "Tensor"]], Operation]:
     """Declare a steering operation; its name is the function's unless told."""
-
-    def declare(function: Callable[..., "Tensor"]) -> Operation:
-        return Operation(
-            name=name or function.__name__,
-            function=function,
-            options=options,
-            reads_stream=reads_stream,
-        )
-
-    return declare
+    return declares(Operation, options, name, reads_stream=reads_stream)
 
 
 OPERATIONS: Kinds[Operation] = Kinds(Operation, __name__, "steering operation")

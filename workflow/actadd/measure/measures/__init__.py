@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actadd.base.kinds import Kind, Kinds, NoOptions
+from actadd.base.kinds import Kind, Kinds, NoOptions, declares
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,11 +64,7 @@ def measure(
     options: type = NoOptions, *, name: str | None = None, **traits: Any
 ) -> "Callable[[Callable[[Experiment, pd.DataFrame], Cells]], Measure]":
     """Declare a measure; traits: further fields of `Measure`."""
-
-    def declare(function: "Callable[[Experiment, pd.DataFrame], Cells]") -> Measure:
-        return Measure(name=name or function.__name__, function=function, options=options, **traits)
-
-    return declare
+    return declares(Measure, options, name, **traits)
 
 
 MEASURES: Kinds[Measure] = Kinds(Measure, __name__, "measure")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from actadd.base.kinds import Kind, Kinds
+from actadd.base.kinds import Kind, Kinds, declares
 
 # unsteered: the baseline of every difference. control: another way to the same end, without
 # touching the residual stream. steered: the residual stream is changed.
@@ -45,17 +45,7 @@ def method(
     options: type, *, role: Role, name: str | None = None, **traits: Any
 ) -> Callable[[Callable[..., Contexts]], Method]:
     """Declare a method; traits: further fields of `Method`."""
-
-    def declare(function: Callable[..., Contexts]) -> Method:
-        return Method(
-            name=name or function.__name__,
-            function=function,
-            options=options,
-            role=role,
-            **traits,
-        )
-
-    return declare
+    return declares(Method, options, name, role=role, **traits)
 
 
 METHODS: Kinds[Method] = Kinds(Method, __name__, "method")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from actadd.base.kinds import Kind, Kinds, option
+from actadd.base.kinds import Kind, Kinds, declares, option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,36 +167,16 @@ TABLES = Kinds(Table, "actadd.results.tables", "table kind")
 # Section of the config -> its kinds.
 SECTIONS: Mapping[str, Mapping[str, Display]] = {"figures": FIGURES, "tables": TABLES}
 
-D = TypeVar("D", bound=Display)
-
 
 def figure(
     options: type[Options], *, reads: tuple[Need, ...], measures: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Figure]:
     """Declares a figure kind with the decorated function's name; see `Figure`."""
-    return _declares(Figure, options, reads, measures)
+    return declares(Figure, options, reads=reads, measures=measures)
 
 
 def table(
     options: type[Options], *, reads: tuple[Need, ...], measures: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Table]:
     """Declares a table kind with the decorated function's name; see `Table`."""
-    return _declares(Table, options, reads, measures)
-
-
-def _declares(
-    family: type[D],
-    options: type[Options],
-    reads: tuple[Need, ...],
-    measures: tuple[str, ...],
-) -> Callable[[Callable[..., Any]], D]:
-    def declare(function: Callable[..., Any]) -> D:
-        return family(
-            name=function.__name__,
-            function=function,
-            options=options,
-            reads=reads,
-            measures=measures,
-        )
-
-    return declare
+    return declares(Table, options, reads=reads, measures=measures)

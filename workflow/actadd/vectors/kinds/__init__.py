@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actadd.base.kinds import Kind, Kinds
+from actadd.base.kinds import Kind, Kinds, declares
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,13 +46,7 @@ def vector_kind(
     options: type, *, name: str | None = None, **traits: Any
 ) -> Callable[[Callable[..., Any]], VectorKind]:
     """Declare a kind of vector; traits: further fields of `VectorKind`."""
-
-    def declare(function: Callable[..., Any]) -> VectorKind:
-        return VectorKind(
-            name=name or function.__name__, function=function, options=options, **traits
-        )
-
-    return declare
+    return declares(VectorKind, options, name, **traits)
 
 
 VECTOR_KINDS: Kinds[VectorKind] = Kinds(VectorKind, __name__, "kind of vector")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from actadd.base.kinds import Kind, Kinds, NoOptions
+from actadd.base.kinds import Kind, Kinds, NoOptions, declares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,7 @@ def summary(
     options: type = NoOptions, *, name: str | None = None
 ) -> Callable[[Callable[..., dict[str, Any]]], Summary]:
     """Declare the summary of a measure; its name is the function's unless told."""
-
-    def declare(function: Callable[..., dict[str, Any]]) -> Summary:
-        return Summary(name=name or function.__name__, function=function, options=options)
-
-    return declare
+    return declares(Summary, options, name)
 
 
 SUMMARIES: Kinds[Summary] = Kinds(Summary, __name__, "summary")
