@@ -140,14 +140,9 @@ class Sources(Base):
         entry = self.config["models"].get(model, {})
         fields = ("device_map", "quantization", "trust_remote_code")
         compute |= {field: entry[field] for field in fields if entry.get(field)}
-        if compute["device"] == "cuda" and self.gpus(model) > 1:
-            compute["gpus"] = self.gpus(model)
+        if entry and compute["device"] == "cuda" and entry["gpus"] > 1:
+            compute["gpus"] = entry["gpus"]
         return compute
-
-    def gpus(self, model: str | None) -> int:
-        """GPUs of a job with a model, where it computes on GPUs; of one without, one."""
-        models = self.config["models"]
-        return int(models[model]["gpus"]) if model in models else 1
 
     @property
     def proposes_rows(self) -> bool:
