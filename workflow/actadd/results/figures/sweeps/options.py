@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from actadd.base.errors import UserError
 from actadd.base.kinds import option
-from actadd.results.displays.kinds import Experiment, ExperimentOptions
+from actadd.results.displays.kinds import Experiment, ExperimentOptions, Sources
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AXES = {
     "coefficient": "coefficient",
@@ -23,6 +27,20 @@ class SweptOptions(ExperimentOptions):
     )
     condition: str | None = option("The one condition that is drawn; all if not given.", None)
     log: bool = option("Draw the measure on a logarithmic axis.", False)
+
+    def steered(self, rows: "pd.DataFrame", sources: Sources) -> "pd.DataFrame":
+        """The steered rows of the condition, or of all; some of them have no one x.
+
+        Raises UserError if none has one.
+        """
+        from actadd.results.displays.labels import unsteered
+
+        rows = rows[~unsteered(rows)]
+        if self.condition:
+            rows = rows[rows["condition"] == self.condition]
+        if rows[self.x].isna().all():
+            raise UserError(f"{sources.key}: no condition has one addition to sweep")
+        return rows
 
     def check(self, experiment: Experiment) -> Iterator[str]:
         if self.condition is not None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actadd.base.errors import UserError
 from actadd.results.displays.kinds import Sources, figure
 from actadd.results.figures.sweeps.options import AXES, SweptOptions
 
@@ -24,7 +23,7 @@ def perplexity_ratio(options: PerplexityRatio, sources: Sources) -> "tuple[Figur
     Against the coefficient there is one panel for each layer. A steered condition without one x,
     such as a composite, is a level of its own in each panel.
     """
-    from actadd.results.displays.labels import data_sentence, metric_rows, unsteered
+    from actadd.results.displays.labels import data_sentence, metric_rows
     from actadd.results.drawing import (
         LEVEL,
         error_lines,
@@ -37,13 +36,9 @@ def perplexity_ratio(options: PerplexityRatio, sources: Sources) -> "tuple[Figur
     )
 
     x = options.x
-    steered = metric_rows(sources, sources.read("summary"), "perplexity_ratio")
-    steered = steered[~unsteered(steered)]
-    if options.condition:
-        steered = steered[steered["condition"] == options.condition]
+    table = metric_rows(sources, sources.read("summary"), "perplexity_ratio")
+    steered = options.steered(table, sources)
     rows = steered[steered[x].notna()]
-    if rows.empty:
-        raise UserError(f"{sources.key}: no condition has one addition to sweep")
     keys = ["model", "layer"] if x == "coefficient" else ["model"]
     panel_keys = [key for key, _ in rows.groupby(keys, sort=True)]
     figure, axes = panels(len(panel_keys), 1.9, sharey=True)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actadd.base.errors import UserError
 from actadd.base.kinds import option
 from actadd.results.displays.kinds import MetricsOptions, Sources, figure
 from actadd.results.figures.sweeps.options import AXES, SweptOptions
@@ -26,7 +25,7 @@ def sweep(options: Sweep, sources: Sources) -> "tuple[Figure, str]":
     """
     import pandas as pd
 
-    from actadd.results.displays.labels import data_sentence, metric_rows, unsteered
+    from actadd.results.displays.labels import data_sentence, metric_rows
     from actadd.results.drawing import (
         error_lines,
         legend,
@@ -48,12 +47,8 @@ def sweep(options: Sweep, sources: Sources) -> "tuple[Figure, str]":
             rows = grouped
         else:
             unsteered_band(axis, rows)
-        steered = rows[~unsteered(rows)]
-        if options.condition:
-            steered = steered[steered["condition"] == options.condition]
+        steered = options.steered(rows, sources)
         swept = steered[steered[x].notna()]
-        if swept.empty:
-            raise UserError(f"{sources.key}: no condition has one addition to sweep")
         parts.append(rows)
         lines, unswept = split(_lines(steered, x, options.by_group), x)
         error_lines(axis, lines, x, ordered=x == "coefficient")
