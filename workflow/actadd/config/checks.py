@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from actadd.base.errors import UserError, shown
 from actadd.base.files import canonical
-from actadd.base.kinds import Rule, build, load_plugin
+from actadd.base.kinds import Rule, load_plugin
 from actadd.config import files
 from actadd.config.declaration import Config
 from actadd.config.kinds import bare, forget_models, inside, model, options, plain
@@ -68,11 +68,6 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
         for key, sentence in check(config, root):
             raise located(key, sentence, lines)
     return config
-
-
-def typed(config: dict[str, Any]) -> Config:
-    """A checked config as dataclasses; entries that depend on their kind are mappings."""
-    return build(Config, config)
 
 
 def _without_nulls(value: Any) -> Any:

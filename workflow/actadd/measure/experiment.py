@@ -302,6 +302,7 @@ class Experiment:
         return cell_key(
             (__name__, module, *kinds),
             KEYED_CODE,
+            self.spec.get("compute"),
             spec=_without({*UNKEYED_SPEC, *unkeyed}, self.spec),
             model=self.facts["identity"],
             condition=_without(UNKEYED_CONDITION, asdict(condition)),

@@ -15,6 +15,11 @@ def job_digest(spec: dict[str, Any], code: str, packages: Mapping[str, str]) -> 
     return digest({"spec": spec, "code": code, "packages": dict(packages)}, 16)
 
 
+def compute_of(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How the model that a job computes with is loaded, its own or its scorer's; empty if none."""
+    return spec.get("compute") or spec.get("scorer", {}).get("compute") or {}
+
+
 @dataclass(frozen=True)
 class File:
     """A file or folder that a job reads.
@@ -70,15 +75,7 @@ class Job:
         """Versions of the packages that can change its numbers."""
         if not self.modules:
             return {}
-        return package_versions(*self.modules, compute=self.compute)
-
-    @property
-    def compute(self) -> dict[str, Any] | None:
-        """How its model is loaded, if it loads one."""
-        scorer = self.settings.get("scorer")
-        part = scorer if isinstance(scorer, dict) else self.settings
-        compute: dict[str, Any] | None = part.get("compute")
-        return compute
+        return package_versions(*self.modules, compute=compute_of(self.settings))
 
     @cached_property
     def outputs(self) -> dict[str, list[str]]:
@@ -150,8 +147,3 @@ def walk(jobs: Iterable[Job]) -> Iterator[Job]:
             done.add(job)
             pending.append((job, True))
             pending += [(above, False) for above in reversed(job.above) if above not in done]
-
-
-def outputs(jobs: Iterable[Job]) -> list[str]:
-    """Every output of some jobs and of all that they need, so that any that is gone is made."""
-    return [path for job in walk(jobs) for paths in job.outputs.values() for path in paths]

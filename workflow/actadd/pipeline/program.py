@@ -14,6 +14,7 @@ from actadd.base.errors import UserError, print_anything
 from actadd.base.files import REMEDIES, read_json, system_error
 from actadd.base.kinds import load_plugin
 from actadd.pipeline import devices
+from actadd.pipeline.job import compute_of
 from actadd.store import provenance
 
 Paths = dict[str, Any]
@@ -65,7 +66,7 @@ def run(
     # Before numpy and torch are imported: two jobs with two threads each on two cores are up to
     # ten times slower than with one each. The number is the config's, not what Snakemake has left
     # to give, since another number of threads can give other bytes.
-    compute = spec.get("compute") or spec.get("scorer", {}).get("compute") or {}
+    compute = compute_of(spec)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(compute.get("threads", 1))
     if not network:

@@ -52,7 +52,14 @@ def keyed(
     determinant = {name: value for name, value in entry.items() if name not in labels}
     for group in read_cells(completions, ["condition", "cell", *TEXTS]):
         texts = group[["prompt", "completion"]].fillna("").to_numpy().tolist()
-        key = cell_key((kind.module,), scorer=determinant, inputs=read, texts=digest(texts))
+        key = cell_key(
+            (kind.module,),
+            (),
+            entry.get("compute"),
+            scorer=determinant,
+            inputs=read,
+            texts=digest(texts),
+        )
         yield key, group
 
 

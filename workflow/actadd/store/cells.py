@@ -6,7 +6,7 @@ deleting the store costs time and nothing else.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,16 +116,22 @@ class CellStore:
             return None
 
 
-def cell_key(modules: Sequence[str], keyed_code: Sequence[str] = (), /, **determinants: Any) -> str:
+def cell_key(
+    modules: Sequence[str],
+    keyed_code: Sequence[str] = (),
+    compute: Mapping[str, Any] | None = None,
+    /,
+    **determinants: Any,
+) -> str:
     """Hex sha256 of everything that determines a cell.
 
     modules: those that compute it; their code and the versions of packages that they use belong to
-    it, but for keyed_code, whose results are among the determinants. determinants: the cell's part
-    of the config, and the content of what it reads.
+    it, but for keyed_code, whose results are among the determinants. compute: how its model is
+    loaded, for the packages that this takes. determinants: the cell's part of the config, and the
+    content of what it reads.
     """
     without = tuple(keyed_code)
-    part = determinants.get("spec") or determinants.get("scorer") or {}
-    packages = package_versions(*modules, without=without, compute=part.get("compute"))
+    packages = package_versions(*modules, without=without, compute=compute)
     if not any(name.startswith(f"{PLUGINS}.") for name in modules):
         # Ours are computed in others; pandas carries their rows.
         packages.pop("pandas", None)
