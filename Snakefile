@@ -60,7 +60,7 @@ STARTED = time.time()
 
 onstart:
     internals.limit_no_rate(workflow)
-    internals.report_refusals(workflow, lambda said: logger.error(reasons.refusal(said)))
+    internals.report_refusals(workflow, lambda text: logger.error(reasons.refusal(text)))
     refuse_unaccepted()
     try:
         run_lock.begin(RUNNING, at(layout.RESULTS))

@@ -214,14 +214,14 @@ def display_category(wildcards) -> str:
 
 
 def failed_cells_message(since: float) -> str:
-    """What is to be said of cells that failed in this run; nothing if none did."""
+    """The message on cells that failed in this run; nothing if none did."""
     return failed_cells.message(at(layout.FAILURES), since=since)
 
 
 def say_what_was_done(since: float):
     """In the process that somebody started, not in those that it starts for its jobs."""
-    if workflow.is_main_process and (said := summary(at(layout.RESULTS), since)):
-        logger.info(said)
+    if workflow.is_main_process and (text := summary(at(layout.RESULTS), since)):
+        logger.info(text)
 
 
 class Reasons(logging.Handler):
@@ -241,8 +241,8 @@ class Reasons(logging.Handler):
             self.thread.ended = reasons.ended_by(record.getMessage())
         if event == LogEvent.JOB_ERROR:
             ended, self.thread.ended = getattr(self.thread, "ended", ""), ""
-            if said := reasons.reason(record.rule_name, record.log, ended, STARTED):
-                logger.error(said)
+            if text := reasons.reason(record.rule_name, record.log, ended, STARTED):
+                logger.error(text)
 
 
 def refuse_unaccepted():
@@ -252,5 +252,5 @@ def refuse_unaccepted():
     """
     jobs = (job for job in internals.jobs_to_run(workflow) if job.rule.name == MODEL)
     if missing := licences.unaccepted(config, {job.wildcards.model for job in jobs}):
-        said = licences.terms(config, missing)
-        raise WorkflowError(f"licences_accepted: not accepted yet: {said}")
+        text = licences.terms(config, missing)
+        raise WorkflowError(f"licences_accepted: not accepted yet: {text}")

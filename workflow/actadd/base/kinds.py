@@ -291,8 +291,8 @@ def _module_name(path: Path) -> str:
 
     Seen from the working directory, so that a checkout which is moved keeps its digests.
     """
-    place = Path(os.path.relpath(path.resolve(), Path.cwd().resolve())).as_posix()
-    return f"{PLUGINS}.{path.stem}_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    relative = Path(os.path.relpath(path.resolve(), Path.cwd().resolve())).as_posix()
+    return f"{PLUGINS}.{path.stem}_{hashlib.sha256(relative.encode()).hexdigest()[:8]}"
 
 
 def _refuse_neighbours(path: Path, key: str) -> None:

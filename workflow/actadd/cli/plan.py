@@ -144,16 +144,16 @@ def forecast(graph: Graph, model: str, experiment: str, known: list[dict[str, An
     entry = graph.experiment(experiment)
     store = CellStore(layout.STORE)
     try:
-        given = inputs(graph, model, experiment)
-        own, cells = cells_of(**given)
+        arguments = inputs(graph, model, experiment)
+        definition, cells = cells_of(**arguments)
     except UserError as error:
         count = len(conditions(graph.config, model, experiment))
-        found = Forecast(
+        estimate = Forecast(
             *(experiment, model, entry["measure"], count, None, count),
             _expected(graph.config, experiment, count),
             str(error),
         )
-        return replace(found, seconds=_seconds(graph, found, known, found.work))
+        return replace(estimate, seconds=_seconds(graph, estimate, known, estimate.work))
     first = {key: index for index, key in reversed(list(enumerate(cells.keys)))}
     missing = [index for key, index in first.items() if not store.path(key).exists()]
     stored = len(first) - len(missing)
@@ -161,13 +161,15 @@ def forecast(graph: Graph, model: str, experiment: str, known: list[dict[str, An
         # Its job does not run, whatever has become of the store.
         missing = []
     work = WORK.get(entry["measure"], _unknown)
-    found = Forecast(
+    estimate = Forecast(
         *(experiment, model, entry["measure"], len(first), stored, len(missing)),
-        work(own, cells, sorted(missing)),
+        work(definition, cells, sorted(missing)),
     )
     # Of all cells only where somebody judges: to count what is read takes a while.
-    whole = work(own, cells, sorted(first.values())) if entry.get("scorers") else found.work
-    return replace(found, seconds=_seconds(graph, found, known, whole))
+    whole = (
+        work(definition, cells, sorted(first.values())) if entry.get("scorers") else estimate.work
+    )
+    return replace(estimate, seconds=_seconds(graph, estimate, known, whole))
 
 
 def _completions(experiment: Experiment, cells: Any, wanted: list[int]) -> Work:
@@ -175,8 +177,8 @@ def _completions(experiment: Experiment, cells: Any, wanted: list[int]) -> Work:
     units: Counter[Any] = Counter()
     drawn = judged = 0
     for cell in (cells.cells[index] for index in wanted):
-        for place in range(len(cell.texts)):
-            kind = cell.batch_kind(place, spec["batch_rows"])
+        for prompt in range(len(cell.texts)):
+            kind = cell.batch_kind(prompt, spec["batch_rows"])
             units[kind] += -(-spec["samples"] // kind.samples)
             judged += spec["samples"] * (kind.width + spec["max_new_tokens"])
         drawn += len(cell.texts) * spec["samples"] * spec["max_new_tokens"]
@@ -237,22 +239,22 @@ def _expected(config: dict[str, Any], experiment: str, cells: int) -> Work | Non
 
 
 def _seconds(
-    graph: Graph, found: Forecast, known: list[dict[str, Any]], whole: Work | None
+    graph: Graph, forecast: Forecast, known: list[dict[str, Any]], whole: Work | None
 ) -> float | None:
     """whole: the work of all cells, be they stored or not."""
-    if found.work is None or whole is None:
+    if forecast.work is None or whole is None:
         return None
     seconds = 0.0
-    if found.missing:
-        spec = graph.cells(found.model, found.experiment).slice
-        rate = _rate(known, found.model, spec)
+    if forecast.missing:
+        spec = graph.cells(forecast.model, forecast.experiment).slice
+        rate = _rate(known, forecast.model, spec)
         if rate is None:
             return None
-        seconds += found.work.computed / rate["drawn"] + found.work.read / rate["read"]
-    for scorer in graph.experiment(found.experiment).get("scorers", []):
-        tokens = to_judge(graph, found, scorer, whole)
+        seconds += forecast.work.computed / rate["drawn"] + forecast.work.read / rate["read"]
+    for scorer in graph.experiment(forecast.experiment).get("scorers", []):
+        tokens = to_judge(graph, forecast, scorer, whole)
         if tokens:
-            spec = graph.scores(found.model, found.experiment, scorer).slice["scorer"]
+            spec = graph.scores(forecast.model, forecast.experiment, scorer).slice["scorer"]
             rate = _rate(known, spec["model"], spec)
             if rate is None:
                 return None
@@ -260,11 +262,11 @@ def _seconds(
     return seconds
 
 
-def to_judge(graph: Graph, found: Forecast, scorer: str, whole: Work) -> int:
+def to_judge(graph: Graph, forecast: Forecast, scorer: str, whole: Work) -> int:
     """Tokens that a scorer's language model has still to read, at most; 0 if none judges."""
     if graph.scorer_kind(scorer) != "model":
         return 0
-    job = graph.scores(found.model, found.experiment, scorer)
+    job = graph.scores(forecast.model, forecast.experiment, scorer)
     path = Path(job.outputs["scores"][0])
     if path.exists() and made_by(path, job):
         return 0
@@ -272,12 +274,12 @@ def to_judge(graph: Graph, found: Forecast, scorer: str, whole: Work) -> int:
         cells = score_cells(Path(job.inputs["completions"][0].path), job.slice["scorer"])
     except UserError:
         cells = []
-    if not cells or found.stored is None or found.work is None:
+    if not cells or forecast.stored is None or forecast.work is None:
         return whole.judged
     store = CellStore(layout.STORE)
     rows = sum(rows for key, rows in cells if not store.path(key).exists())
-    every = whole.drawn // int(graph.experiment(found.experiment)["max_new_tokens"])
-    return found.work.judged + whole.judged * rows // every
+    every = whole.drawn // int(graph.experiment(forecast.experiment)["max_new_tokens"])
+    return forecast.work.judged + whole.judged * rows // every
 
 
 def _rate(known: list[dict[str, Any]], model: str, spec: dict[str, Any]) -> dict[str, Any] | None:
@@ -298,13 +300,13 @@ def rate_conditions(model: str, spec: dict[str, Any]) -> dict[str, Any] | None:
 
 def computing(graph: Graph, runs: list[tuple[str, str]]) -> dict[str, dict[str, Any]]:
     """Model -> spec of a job that computes with it, of those that measure and those that judge."""
-    found = {model: graph.cells(model, experiment).slice for model, experiment in runs}
+    specs = {model: graph.cells(model, experiment).slice for model, experiment in runs}
     for _, experiment in runs:
         for scorer in graph.experiment(experiment).get("scorers", []):
             if graph.scorer_kind(scorer) == "model":
                 entry = graph.scorer_entry(scorer)
-                found.setdefault(entry["model"], entry)
-    return found
+                specs.setdefault(entry["model"], entry)
+    return specs
 
 
 def runs(graph: Graph, paper: bool) -> list[tuple[str, str]]:
@@ -321,18 +323,18 @@ def calibrate(graph: Graph, runs: list[tuple[str, str]]) -> None:
         if needed is None or not (folder / "model.json").exists():
             typer.echo(f"{model} is not prepared yet; its time is not estimated", err=True)
             continue
-        given = {name: needed[name] for name in ("dtype", "compute")}
-        rate = rates.measure(folder, **given, rows=needed["batch_rows"])
+        loading = {name: needed[name] for name in ("dtype", "compute")}
+        rate = rates.measure(folder, **loading, rows=needed["batch_rows"])
         rates.keep([rate])
-        said = f"{rate['drawn']:.0f} tokens/s drawn, {rate['read']:.0f} tokens/s read"
-        typer.echo(f"{model}: {said}", err=True)
+        speeds = f"{rate['drawn']:.0f} tokens/s drawn, {rate['read']:.0f} tokens/s read"
+        typer.echo(f"{model}: {speeds}", err=True)
 
 
-def show(found: list[Forecast]) -> None:
+def show(forecasts: list[Forecast]) -> None:
     """Prints a line for each experiment and model, their sum, and what is not known."""
 
-    def limit(shown: str, forecast: Forecast) -> str:
-        return f"<= {shown}" if forecast.unknown else shown
+    def limit(text: str, forecast: Forecast) -> str:
+        return f"<= {text}" if forecast.unknown else text
 
     def row(forecast: Forecast) -> tuple[str, ...]:
         work, seconds, disk = forecast.work, forecast.seconds, forecast.bytes
@@ -350,28 +352,28 @@ def show(found: list[Forecast]) -> None:
 
     columns = ("experiment", "model", "cells", "in store", "to compute")
     numbers = ("cells", "in store", "to compute", "passes", "tokens", "disk", "time")
-    table((*columns, *numbers[3:]), [row(forecast) for forecast in found], numbers)
-    typer.echo(total(found))
+    table((*columns, *numbers[3:]), [row(forecast) for forecast in forecasts], numbers)
+    typer.echo(total(forecasts))
     why: dict[str, list[str]] = {}
-    for forecast in found:
+    for forecast in forecasts:
         if forecast.unknown:
-            place = f"{forecast.experiment} on {forecast.model}"
-            why.setdefault(forecast.unknown, []).append(place)
+            run = f"{forecast.experiment} on {forecast.model}"
+            why.setdefault(forecast.unknown, []).append(run)
     for reason, places in why.items():
         more = f" and {len(places) - 2} more" if len(places) > 3 else ""
         typer.echo(f"{reason}: {', '.join(places[: 2 if more else 3])}{more}")
 
 
-def total(found: list[Forecast]) -> str:
+def total(forecasts: list[Forecast]) -> str:
     """All experiments together, in one line."""
-    cells, missing = (sum(getattr(f, name) for f in found) for name in ("cells", "missing"))
-    open_ = sum(forecast.unknown != "" for forecast in found)
-    seconds = [forecast.seconds for forecast in found]
+    cells, missing = (sum(getattr(f, name) for f in forecasts) for name in ("cells", "missing"))
+    open_ = sum(forecast.unknown != "" for forecast in forecasts)
+    seconds = [forecast.seconds for forecast in forecasts]
     time = sum(second for second in seconds if second is not None)
     unknown = sum(second is None for second in seconds)
-    said = f"{cells} cells, {'at most ' if open_ else ''}{missing} to compute"
+    line = f"{cells} cells, {'at most ' if open_ else ''}{missing} to compute"
     if time or not unknown:
-        said += f"; {readable(time)} of one job's time, figures and small steps left out"
+        line += f"; {readable(time)} of one job's time, figures and small steps left out"
     if unknown:
-        said += f"; time not known for {unknown} of {len(found)} experiments"
-    return said
+        line += f"; time not known for {unknown} of {len(forecasts)} experiments"
+    return line

@@ -50,28 +50,28 @@ def needed(graph: Graph) -> Needed:
 
     The latter also where their tables are not written yet, as after a killed run.
     """
-    found = Needed()
+    needs = Needed()
     for measure in MEASURES:
         for path in tables("cells", "table", measure=measure, model="*", experiment="*"):
-            found.cells |= _named(path)
+            needs.cells |= _named(path)
     for path in tables("scores", "scores", model="*", experiment="*", scorer="*"):
         if (record := record_beside(path)) is None:
             # Of a job that was killed while it wrote; its next run does it again.
-            found.unknown.append(f"{path}: no record says what it was made from")
+            needs.unknown.append(f"{path}: no record says what it was made from")
             continue
-        made = recorded(record)
-        [completions] = (name for name in made["inputs"] if name.endswith(".parquet"))
-        found.add_scores(str(path), record.parent / completions, made["spec"]["scorer"])
+        content = recorded(record)
+        [completions] = (name for name in content["inputs"] if name.endswith(".parquet"))
+        needs.add_scores(str(path), record.parent / completions, content["spec"]["scorer"])
     for experiment, entry in graph.config["experiments"].items():
         for model in entry["models"]:
             try:
                 keys = cell_keys(graph, model, experiment, fresh=False)
-                found.cells |= {key[:SHORT] for key in keys}
+                needs.cells |= {key[:SHORT] for key in keys}
             except UserError as error:
-                found.unknown.append(f"{experiment} on {model}: {error}")
+                needs.unknown.append(f"{experiment} on {model}: {error}")
             for scorer in entry.get("scorers", []):
-                add_planned_scores(found, graph, model, experiment, scorer)
-    return found
+                add_planned_scores(needs, graph, model, experiment, scorer)
+    return needs
 
 
 def add_planned_scores(
@@ -175,11 +175,11 @@ def forget(graph: Graph, store: Path, experiment: str) -> list[Path]:
 
 def show(store: Path) -> None:
     """Prints how large the store is."""
-    found = files(store)
-    cells = sum(map(is_cell, found))
-    failed = sum(path.name.endswith(".failed.json") for path in found)
-    said = f"{store}: {cells} cells, {size(sum(path.stat().st_size for path in found))}"
-    typer.echo(said + (f"; {failed} cells failed when they were last tried" if failed else ""))
+    paths = files(store)
+    cells = sum(map(is_cell, paths))
+    failed = sum(path.name.endswith(".failed.json") for path in paths)
+    line = f"{store}: {cells} cells, {size(sum(path.stat().st_size for path in paths))}"
+    typer.echo(line + (f"; {failed} cells failed when they were last tried" if failed else ""))
 
 
 def show_pruned(pruned: Pruned, dry_run: bool) -> None:

@@ -131,8 +131,10 @@ def show(checked: Checked, graph: Graph, configs: list[Path]) -> None:
     typer.echo(f"{checked.count} files, {len(checked.faults)} not as they were made")
     stray = dict.fromkeys(fault.path for fault in checked.faults if fault.stray)
     faults = [fault for fault in checked.faults if fault.target and not fault.stray]
-    made = {path for job in graph.everything() for paths in job.outputs.values() for path in paths}
-    ours = dict.fromkeys(fault.target for fault in faults if str(fault.target) in made)
+    outputs = {
+        path for job in graph.everything() for paths in job.outputs.values() for path in paths
+    }
+    ours = dict.fromkeys(fault.target for fault in faults if str(fault.target) in outputs)
     others = dict.fromkeys(
         path
         for fault in faults

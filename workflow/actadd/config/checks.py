@@ -127,10 +127,10 @@ def apply_overrides(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     for section in ("experiments", "lenses", "overheads"):
         for entry in config[section].values():
             entry.setdefault("models", runners)
-    shown = [
+    displays = [
         entry for s in ("figures", "tables") for entry in config[s].values() if _models(s, entry)
     ]
-    for entry in (*shown, *filter(None, [config["comparison"].get("norms")])):
+    for entry in (*displays, *filter(None, [config["comparison"].get("norms")])):
         entry.setdefault("models", runners)
     for entry in config["vectors"].values():
         if "seed" in options(VECTOR_KINDS[entry["kind"]].options):

@@ -229,7 +229,7 @@ def _looked_at(
         yield _line(node), f"{_key(path)}: {_untagged(node)}"
     size = 1
     if isinstance(node, yaml.ScalarNode):
-        yield from ((_line(node), f"{_key(path)}: {said}") for said in _number(node))
+        yield from ((_line(node), f"{_key(path)}: {problem}") for problem in _number(node))
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield from _looked_at(item, (*path, str(index)), sizes)
@@ -245,15 +245,15 @@ def _looked_at(
                     _line(key),
                     f"{_key(path)}: the key {name[:60]} is not a text; put it in quotes",
                 )
-            place = (*path, name)
+            inner = (*path, name)
             if name in seen:
                 yield (
                     _line(key),
-                    f"{_key(place)}: this key stands already on line {seen[name]}, and only one "
+                    f"{_key(inner)}: this key stands already on line {seen[name]}, and only one "
                     "of the two would count; remove one or rename it",
                 )
             seen[name] = _line(key)
-            yield from _looked_at(item, place, sizes)
+            yield from _looked_at(item, inner, sizes)
             size += sizes[id(item)]
     sizes[id(node)] = size
 
@@ -266,8 +266,8 @@ def _untagged(node: yaml.Node) -> str:
     name = node.tag.removeprefix(PREFIX)
     if name in ("timestamp", "value"):
         return f"{node.value} is read as a {name}, which no key takes; put it in quotes"
-    shown = f"!!{name}" if node.tag.startswith(PREFIX) else node.tag
-    return f"{shown[:80]} asks for another thing than a plain value; write text, numbers or lists"
+    tag = f"!!{name}" if node.tag.startswith(PREFIX) else node.tag
+    return f"{tag[:80]} asks for another thing than a plain value; write text, numbers or lists"
 
 
 def _number(node: yaml.ScalarNode) -> Iterator[str]:

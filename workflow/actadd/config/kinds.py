@@ -137,7 +137,7 @@ def is_union(hint: Any) -> bool:
 def options(declaration: type) -> dict[str, Option]:
     """The keys of a dataclass of options."""
     hints = typing.get_type_hints(declaration, include_extras=True)
-    found = {}
+    by_name = {}
     for field in dataclasses.fields(declaration):
         factory = field.default_factory
         default = field.default if factory is dataclasses.MISSING else factory()
@@ -146,8 +146,8 @@ def options(declaration: type) -> dict[str, Option]:
         hint, rule = hints[field.name], field.metadata["rule"]
         if field.metadata.get("swept"):
             hint = _swept(bare(hint)[0], rule)
-        found[field.name] = Option(hint, rule, field.metadata["description"], default)
-    return found
+        by_name[field.name] = Option(hint, rule, field.metadata["description"], default)
+    return by_name
 
 
 def _union(hints: Iterable[Any]) -> Any:
@@ -173,7 +173,7 @@ JSON_TYPES: dict[Any, str] = {
 
 def branches(union: Any) -> dict[str, Any]:
     """The branches of a union by their type in JSON; dataclasses, by the first key they need."""
-    found = {}
+    by_type = {}
     for hint in typing.get_args(union):
         plain, _ = bare(hint)
         origin = typing.get_origin(plain)
@@ -185,8 +185,8 @@ def branches(union: Any) -> dict[str, Any]:
             name = JSON_TYPES[type(typing.get_args(plain)[0])]
         else:
             name = JSON_TYPES[origin or plain]
-        found[BRANCH + name] = hint
-    return found
+        by_type[BRANCH + name] = hint
+    return by_type
 
 
 def branch_of(value: Any, union: Any) -> str | None:

@@ -69,15 +69,15 @@ def located(key: str, sentence: str, lines: Lines) -> UserError:
 
 def explained(error: ValidationError, declaration: type, lines: Lines) -> UserError:
     """The error that is nearest to the top of a config, as one sentence."""
-    found = []
+    candidates = []
     for detail in error.errors(include_url=False):
         path, hint, mark = _place(declaration, detail["loc"], detail["type"], detail["input"])
         if detail["type"] == "missing":
             path = path[:-1]
         # A misspelt key is unknown, and the right one is missing.
         rank = (len(path), detail["type"] != "extra_forbidden")
-        found.append((rank, path, hint, mark, detail))
-    _, path, hint, mark, detail = min(found, key=lambda each: each[0])
+        candidates.append((rank, path, hint, mark, detail))
+    _, path, hint, mark, detail = min(candidates, key=lambda each: each[0])
     key = ".".join(path) or "the config"
     sentence = _sentence(detail, hint, mark)
     # What is unknown stands on its own line.

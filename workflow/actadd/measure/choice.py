@@ -69,13 +69,13 @@ def choose(spec: dict[str, Any], *, summaries: dict[str, Path], output: Path) ->
         best = allowed.sort_values(
             [rule["metric"], "size", "layer"], ascending=[ascending, True, True]
         ).iloc[0]
-        shown = ["layer", "coefficient", *metrics, "allowed"]
+        columns = ["layer", "coefficient", *metrics, "allowed"]
         chosen[name] = {
             "layer": int(best["layer"]),
             "source_layer": int(best["source_layer"]),
             "coefficient": float(best["coefficient"]),
             "rule": rule,
-            "candidates": candidates[shown].round(6).to_dict("records"),
+            "candidates": candidates[columns].round(6).to_dict("records"),
         }
     write_json(output, chosen)
     return {name: [item["layer"], item["coefficient"]] for name, item in chosen.items()}

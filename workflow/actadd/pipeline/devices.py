@@ -58,11 +58,11 @@ def taken(count: int, job: str) -> Iterator[list[str]]:
 
 def visible() -> list[str]:
     """Names of the devices that this process may use: those it was given, or else all."""
-    given = os.environ.get(VISIBLE)
-    if given is None:
+    setting = os.environ.get(VISIBLE)
+    if setting is None:
         return list(_installed())
     names: list[str] = []
-    for name in map(str.strip, given.split(",")):
+    for name in map(str.strip, setting.split(",")):
         # As CUDA reads it: the list ends at the first name that is none.
         if not name or name.startswith("-") or name == "NoDevFiles":
             break

@@ -145,12 +145,12 @@ class Needs:
         entry = self.config["datasets"][dataset]
         size = entry.get("splits", {}).get(split)
         if "texts" in entry:
-            there = len(entry["texts"])
+            count = len(entry["texts"])
         elif "file" in entry and "source" not in entry:
-            there = (self.root / entry["file"]).read_bytes().count(b"\n")
+            count = (self.root / entry["file"]).read_bytes().count(b"\n")
         else:
-            there = int(size) if size is not None and size >= 1 else TEXTS
-        return int(min(bound for bound in (there, size, limit) if bound and bound >= 1))
+            count = int(size) if size is not None and size >= 1 else TEXTS
+        return int(min(bound for bound in (count, size, limit) if bound and bound >= 1))
 
     def _cells(self, experiment: dict[str, Any], model: str) -> int:
         """Conditions of an experiment's grid on a model; a choice counts as one."""

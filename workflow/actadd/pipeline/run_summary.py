@@ -46,12 +46,12 @@ def summary(results: Path, started: float) -> str:
         lines.append(f"cells: {cells['computed']} computed, {cells['reused']} reused{failed}")
         if cells["reused"] == cells.total():
             lines.append("all from the store; actadd store --forget EXPERIMENT has them computed")
-    shown = [
+    times = [
         f"{stage} {readable(sum(took))}" + (f" ({len(took)} jobs)" if len(took) > 1 else "")
         for stage, took in sorted(stages.items(), key=lambda item: (-sum(item[1]), item[0]))
     ]
-    if shown:
-        lines.append(f"time of jobs, added up by stage: {', '.join(shown)}")
+    if times:
+        lines.append(f"time of jobs, added up by stage: {', '.join(times)}")
     for section, kind in (("figures", "*.png"), ("tables", "*.csv")):
         new = written_since((results / section).glob(kind), started)
         if new:

@@ -45,13 +45,13 @@ LATER = {"packages"}
 @cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages above that are installed."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @cache
@@ -218,9 +218,9 @@ def check_fresh(path: Path, expected: set[str]) -> dict[Path, str]:
         )
     for name, wanted in listed.items():
         file = beside.parent / name
-        found = sums.sha256(file) if file.is_file() else None
-        if found != wanted:
-            _refuse(file, beside, found, wanted)
+        actual = sums.sha256(file) if file.is_file() else None
+        if actual != wanted:
+            _refuse(file, beside, actual, wanted)
     return {beside.parent / name: value for name, value in listed.items()}
 
 
@@ -243,9 +243,9 @@ def _listed(path: Path, beside: Path, record: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _refuse(file: Path, beside: Path, found: str | None, wanted: str) -> NoReturn:
+def _refuse(file: Path, beside: Path, actual: str | None, wanted: str) -> NoReturn:
     """Removes a damaged file of ours, and what it is a link to if that is ours; then UserError."""
-    state = f"sha256 {found}" if found else "it is gone"
+    state = f"sha256 {actual}" if actual else "it is gone"
     real = file.resolve()
     linked = real != beside.parent.resolve() / file.relative_to(beside.parent)
     owner = _owner(real, beside.parent.parent.resolve()) if linked else None
@@ -255,8 +255,8 @@ def _refuse(file: Path, beside: Path, found: str | None, wanted: str) -> NoRetur
             f"({state}, expected {wanted}). Put the right one back; or, if the change is wanted, "
             "run again"
         )
-    for place, record in ((file, beside), *([(real, owner)] if owner else [])):
-        discard(place, record)
+    for damaged, record in ((file, beside), *([(real, owner)] if owner else [])):
+        discard(damaged, record)
     raise UserError(
         f"{file} is damaged ({state}, expected {wanted}): removed; run again and it is made anew"
     )

@@ -66,12 +66,12 @@ class _Messages(ast.NodeTransformer):
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         if isinstance(node.exc, ast.Call):
-            given, named = node.exc.args, node.exc.keywords
+            values, keyword_values = node.exc.args, node.exc.keywords
             # One argument is the message; who catches several may decide by them, as by a status.
-            if len(given) + len(named) == 1:
-                given, named = [], []
-            node.exc.args = [each for each in given if not _is_text(each)]
-            node.exc.keywords = [each for each in named if not _is_text(each.value)]
+            if len(values) + len(keyword_values) == 1:
+                values, keyword_values = [], []
+            node.exc.args = [each for each in values if not _is_text(each)]
+            node.exc.keywords = [each for each in keyword_values if not _is_text(each.value)]
         return self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:

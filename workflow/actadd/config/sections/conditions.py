@@ -69,11 +69,11 @@ class Condition:
 @functools.cache
 def _condition(method: type) -> type:
     """The keys of a condition. method: the dataclass of its method's options."""
-    own = [
+    of_method = [
         (name, Additions if name == "additions" else hint, field)
         for name, hint, field in keys(method)
     ]
-    return declared("Condition", [*own, *keys(Condition)])
+    return declared("Condition", [*of_method, *keys(Condition)])
 
 
 AnyCondition = Annotated[

@@ -95,9 +95,9 @@ def _has_default(field: Any) -> bool:
 
 
 @functools.cache
-def _declared(own: tuple[type, ...], others: tuple[type, ...]) -> type:
+def _declared(declarations: tuple[type, ...], others: tuple[type, ...]) -> type:
     shared = [key for other in others for key in keys(other) if _has_default(key[2])]
-    return declared("Experiment", [*(k for each in own for k in keys(each)), *shared])
+    return declared("Experiment", [*(k for each in declarations for k in keys(each)), *shared])
 
 
 def measures() -> dict[str, type]:
@@ -106,13 +106,13 @@ def measures() -> dict[str, type]:
     Keys of other measures that have defaults may stand there too: so a config that lies on top of
     another changes what an experiment measures by one key.
     """
-    own = {
+    declarations = {
         name: (Experiment, measure.options, SUMMARIES[name].options)
         for name, measure in MEASURES.items()
     }
     return {
-        name: _declared(each, tuple(o for other in own.values() for o in other))
-        for name, each in own.items()
+        name: _declared(each, tuple(o for other in declarations.values() for o in other))
+        for name, each in declarations.items()
     }
 
 

@@ -213,10 +213,10 @@ class Displays(Experiments):
             if ("paper" in entry) == paper
         ]
 
-    def experiments_of(self, shown: list[Display]) -> list[str]:
+    def experiments_of(self, displays: list[Display]) -> list[str]:
         """Experiments behind figures and tables, and those that they choose their settings on."""
         names: set[str] = set()
-        for section, name in shown:
+        for section, name in displays:
             entry = self.config[section][name]
             if "experiment" in entry:
                 names.add(entry["experiment"])
@@ -236,6 +236,6 @@ class Displays(Experiments):
         An experiment that no figure and no table shows belongs to it: somebody wrote it to be run.
         """
         paper, own = self.displays(paper=True), self.displays(paper=False)
-        shown = self.experiments_of(paper + own)
-        unshown = [name for name in self.config["experiments"] if name not in shown]
+        displayed = self.experiments_of(paper + own)
+        unshown = [name for name in self.config["experiments"] if name not in displayed]
         return sorted({*self.experiments_of(own), *unshown})

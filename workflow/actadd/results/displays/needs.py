@@ -94,7 +94,7 @@ def experiment_of(name: str, config: Mapping[str, Any]) -> Experiment:
 
 def controls(config: Mapping[str, Any]) -> list[str]:
     """Names of the random vectors, with which steering is compared."""
-    return sorted(name for name, own in config["vectors"].items() if own["kind"] == "random")
+    return sorted(name for name, entry in config["vectors"].items() if entry["kind"] == "random")
 
 
 def problems(
@@ -128,11 +128,11 @@ def facts(entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]
         return {}
     experiment = config["experiments"][name]
     unit = "prompts" if MEASURES[experiment["measure"]].draws else "texts"
-    shown = {metric.split(".")[0] for metric in entry.get("metrics", [])}
+    scored = {metric.split(".")[0] for metric in entry.get("metrics", [])}
     notes = [
         f"{scorer}: {config['scorers'][scorer]['note']}."
         for scorer in experiment.get("scorers", [])
-        if scorer in shown and config["scorers"][scorer].get("note")
+        if scorer in scored and config["scorers"][scorer].get("note")
     ]
     data = data_title(name, config)
     return {"data": data, "unit": unit, "notes": notes, "controls": controls(config)}

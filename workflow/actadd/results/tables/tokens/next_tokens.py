@@ -39,12 +39,12 @@ def next_tokens(options: NextTokens, sources: Sources) -> "tuple[pd.DataFrame, s
     ordered = spread.sort_values("before", ascending=False)
     likely = ordered.groupby(keys, dropna=False).head(options.top)
     lists = pd.concat([moved.assign(list="most moved"), likely.assign(list="likeliest unsteered")])
-    shown = [*keys, "list", "tokens", "before", "after", "ratio", "kl contribution"]
+    order = [*keys, "list", "tokens", "before", "after", "ratio", "kl contribution"]
     caption = (
         "Probability of the next token after the text, without and with steering, their ratio, and "
         "the token's contribution to KL(steered || unsteered) in nats. "
         f"Data: {sources.facts.data}. {lost}"
     ).rstrip()
-    lists = lists.sort_values([*keys, "list"], kind="stable")[shown]
+    lists = lists.sort_values([*keys, "list"], kind="stable")[order]
     lists = lists.assign(tokens=[repr(token) for token in lists["tokens"]])
     return lists.set_index([*keys, "list", "tokens"]), caption
