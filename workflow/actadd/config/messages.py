@@ -149,7 +149,7 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
             names = ", ".join(sorted(known))
             if others := _having(key, mark):
                 of = f" of {_of_kind(mark, detail)}, it is one of {', '.join(others)}"
-                return f"unknown key {unknown}{of}; remove it; known keys are {names}"
+                return f"unknown key {unknown}{of}; remove the key; known keys are {names}"
             return f"unknown key {unknown}{nearest(key, known)}; known keys are {names}"
         case "missing" if isinstance(mark, Family) and len(detail["loc"]) > 1:
             return f"the key {key!r} of {_of_kind(mark, detail)} is missing; add it"
