@@ -268,7 +268,7 @@ def test_what_was_damaged_is_made_again_with_the_same_bytes(space):
     truncate(results / "summaries/tiny/sweep.parquet")
     printed = space.run()
     assert "vectors/tiny/calm is outdated" in printed
-    assert "summaries/tiny/sweep.parquet" in printed
+    assert "summary/tiny/sweep is outdated" in printed
     assert space.outputs() == before
     stored = (results / "store").rglob("*.parquet")
     assert {path: path.stat().st_mtime_ns for path in stored} == cells, "no cell is computed"
