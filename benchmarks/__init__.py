@@ -1,1 +1,1 @@
-"""What the pipeline's speed is, against named alternatives: `make bench`."""
+"""Benchmarks of the pipeline's speed against alternatives: `make bench`."""

@@ -1,4 +1,4 @@
-"""Runs the items of the benchmark and writes table and figure: `python -m benchmarks --help`."""
+"""Runs benchmark items and writes a table and a figure: `python -m benchmarks --help`."""
 
 import argparse
 import json
@@ -26,11 +26,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("results/benchmark"))
     arguments = parser.parse_args()
-    # Before torch is imported, here and in whatever is started from here.
+    # Before torch is imported, here and in every subprocess.
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(arguments.threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # As the pipeline's programs do; in what runs in this process it serves every arm.
+    # As in the pipeline's programs; in this process it applies to every arm.
     os.environ["THP_MEM_ALLOC_ENABLE"] = "1"
 
     from importlib import import_module
@@ -49,7 +49,7 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     about = machine(setup)
     print(json.dumps(about, indent=2), flush=True)
-    # What `actadd plan` estimates times by.
+    # `actadd plan` estimates times from it.
     compute = {"device": setup.device, "threads": setup.threads}
     rate = rates.measure(setup.model, dtype=setup.dtype, compute=compute, rows=128)
     rates.keep([rate], arguments.output / "rates.json")
@@ -60,7 +60,7 @@ def main() -> None:
         print(f"{item}:", flush=True)
         results += import_module(f"benchmarks.{ITEMS[item]}").run(setup)
         print(f"{item}: {time.perf_counter() - start:.0f} s", flush=True)
-        # After every item, so that a run that is stopped leaves what it found.
+        # After every item, so that an interrupted run leaves its results.
         write(results, about, arguments.output)
     print((arguments.output / "benchmark.md").read_text())
     print(f"{(time.perf_counter() - began) / 60:.1f} minutes")

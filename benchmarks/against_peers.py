@@ -1,4 +1,4 @@
-"""A grid of settings against other steering libraries, each in an environment of its own."""
+"""A grid of settings against other steering libraries, each in a separate environment."""
 
 import json
 import os
@@ -14,8 +14,8 @@ ITEM = "peers"
 LAYERS = [6, 12, 18, 24]
 COEFFICIENTS = [-8, -4, -2, -1, 1, 2, 4, 8]
 SAMPLES, STEPS = 16, 30
-# Every setting is the same work. The others are timed on 8 of the 32, at every layer, beside ours
-# on the same 8, which fill one batch as all 32 fill four.
+# Every setting costs the same. The others are timed on 8 of the 32, two at every layer, and
+# compared with ours on the same 8, which fill one batch, as all 32 fill four.
 SUBSET = [(layer, coefficient) for layer in LAYERS for coefficient in (-4, 4)]
 SCRIPTS = Path(__file__).parent / "peers"
 PEERS = {
@@ -28,7 +28,7 @@ PEERS = {
 
 
 def run(setup: Setup) -> list[Result]:
-    """Batched, one setting at a time; one completion a call; and, where a peer can, all at once."""
+    """Timings in batches of a setting, one completion a call, and all settings as one batch."""
     if (setup.device, setup.dtype) != ("cpu", "float32"):
         print("  left out: the other libraries' scripts run in float32 on a CPU", flush=True)
         return []
@@ -49,9 +49,10 @@ def run(setup: Setup) -> list[Result]:
         try:
             results += against(setup, name, script)
         except (subprocess.SubprocessError, OSError) as error:
-            said = getattr(error, "stderr", None) or str(error)
-            why = (said.decode() if isinstance(said, bytes) else said).strip() or str(error)
-            print(f"  {name}: {why[-2000:]}", flush=True)
+            message = getattr(error, "stderr", None) or str(error)
+            message = message.decode() if isinstance(message, bytes) else message
+            reason = message.strip() or str(error)
+            print(f"  {name}: {reason[-2000:]}", flush=True)
             results.append(
                 Result(
                     ITEM,
@@ -60,37 +61,37 @@ def run(setup: Setup) -> list[Result]:
                     "times",
                     3.0,
                     "at least",
-                    "could not be run: " + why.splitlines()[-1][:200],
+                    "could not be run: " + reason.splitlines()[-1][:200],
                 )
             )
     return results
 
 
 def against(setup: Setup, name: str, script: str) -> list[Result]:
-    """One peer, beside ours on the same settings right before and after it."""
+    """One peer, compared with ours on the same settings immediately before and after it."""
     python = environment(script, setup.scratch)
     before = timed(lambda: ours(setup, SUBSET, script), setup.device)
     batched = peer(setup, python, script, "batched", SUBSET, SAMPLES)
     after = timed(lambda: ours(setup, SUBSET, script), setup.device)
     single = peer(setup, python, script, "single", SUBSET[::4], 2)
     best = peer(setup, python, script, "best", SUBSET, SAMPLES)
-    own = (before + after) / 2 / (len(SUBSET) * SAMPLES)
-    shown = f"{name} {batched['version']}" if name != "the authors' way" else name
-    found = f"transformers {batched['transformers']}"
+    seconds = (before + after) / 2 / (len(SUBSET) * SAMPLES)
+    label = f"{name} {batched['version']}" if name != "the authors' way" else name
+    version = f"transformers {batched['transformers']}"
     results = [
         Result(
             ITEM,
-            f"over {shown}, 16 samples batched",
-            per_completion(batched) / own,
+            f"over {label}, 16 samples batched",
+            per_completion(batched) / seconds,
             "times",
             3.0,
             "at least",
-            f"8 of 32 settings; {1 / per_completion(batched):.1f} completions/s; {found}",
+            f"8 of 32 settings; {1 / per_completion(batched):.1f} completions/s; {version}",
         ),
         Result(
             ITEM,
-            f"over {shown}, one completion a call",
-            per_completion(single) / own,
+            f"over {label}, one completion a call",
+            per_completion(single) / seconds,
             "times",
             10.0,
             "at least",
@@ -105,8 +106,8 @@ def against(setup: Setup, name: str, script: str) -> list[Result]:
         results.append(
             Result(
                 ITEM,
-                f"over {shown} at its best, settings batched too",
-                per_completion(best) / own,
+                f"over {label} at its best, settings batched too",
+                per_completion(best) / seconds,
                 "times",
                 note=f"{1 / per_completion(best):.1f} completions/s",
             )
@@ -114,8 +115,8 @@ def against(setup: Setup, name: str, script: str) -> list[Result]:
     return results
 
 
-def per_completion(found: dict) -> float:
-    return sum(found["seconds"]) / found["completions"]
+def per_completion(result: dict) -> float:
+    return sum(result["seconds"]) / result["completions"]
 
 
 def ours(setup: Setup, settings: list[tuple[int, float]], name: str) -> None:
@@ -150,7 +151,7 @@ def ours(setup: Setup, settings: list[tuple[int, float]], name: str) -> None:
         "compute": {"device": setup.device, "threads": setup.threads},
         "conditions": conditions,
     }
-    # A store of its own for each call, so that nothing is found in it.
+    # A new store for each call, so that every cell is computed.
     store = folder / f"store-{pd.Timestamp.now().value}"
     measure(
         spec,
@@ -165,7 +166,7 @@ def ours(setup: Setup, settings: list[tuple[int, float]], name: str) -> None:
 
 
 def environment(script: str, scratch: Path) -> Path:
-    """The Python of a peer's environment, made from the package index if it is not there yet."""
+    """The Python of a peer's environment, which is installed if it does not exist."""
     requirements = SCRIPTS / "requirements" / f"{script.replace('_', '-')}.txt"
     if not requirements.exists():
         return Path(sys.executable)
@@ -189,7 +190,7 @@ def peer(
     settings: list[tuple[int, float]],
     samples: int,
 ) -> dict:
-    """What a peer's script found; it loads and warms up before it times itself."""
+    """The result of a peer's script, which loads and warms up before it measures time."""
     task = {
         "model": str(setup.model.absolute()),
         "scratch": str((setup.scratch / "peers").absolute()),
@@ -211,6 +212,6 @@ def peer(
     printed = subprocess.run(
         command, check=True, capture_output=True, text=True, timeout=900, env=environment
     )
-    found = json.loads(printed.stdout.strip().splitlines()[-1])
-    print(f"  {script}, {mode}: {found.get('seconds') or found.get('why')}", flush=True)
-    return found
+    result = json.loads(printed.stdout.strip().splitlines()[-1])
+    print(f"  {script}, {mode}: {result.get('seconds') or result.get('why')}", flush=True)
+    return result

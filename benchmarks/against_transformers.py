@@ -1,4 +1,4 @@
-"""Steered sampling against transformers' own `generate`, which steers nothing."""
+"""Steered sampling against transformers' own `generate` without steering."""
 
 from benchmarks.common import PROMPTS, Result, Setup, in_turn, ratio
 
@@ -9,8 +9,8 @@ ROWS, STEPS = 128, 40
 def run(setup: Setup) -> list[Result]:
     """Ours, steered, 128 rows x 40 tokens: 16 samples of 8 prompts, and 128 prompts of one sample.
 
-    The others' rows, dtype and sampling are the same. `generate` reads each row's prompt for
-    itself, whether rows are samples of one prompt or not, so one arm of it stands for both.
+    The other arm has the same rows, dtype and sampling. `generate` computes the prompt of each row
+    separately, also for samples of one prompt, so one arm of it represents both.
     """
     import torch
     from transformers import LogitsProcessorList

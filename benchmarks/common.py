@@ -1,4 +1,4 @@
-"""What the items of the benchmark share: what is timed, on which model, and how it is written."""
+"""Shared by the items of the benchmark: model, prompts, timing and results."""
 
 import platform
 import statistics
@@ -46,7 +46,7 @@ class Setup:
     device: str = "cpu"
     dtype: str = "float32"
     threads: int = 1
-    # Where environments of other libraries and temporary files go.
+    # Folder for environments of other libraries and temporary files.
     scratch: Path = Path("results/benchmark/scratch")
 
     def load(self):
@@ -119,7 +119,7 @@ class Result:
 
 
 def ratio(item: str, what: str, slower: list[float], faster: list[float], **about) -> Result:
-    """How many times faster: the median over rounds of the two times' ratio."""
+    """The speed-up: the median over rounds of the ratio of the two times."""
     ratios = [a / b for a, b in zip(slower, faster, strict=True)]
     spread = f"rounds: {', '.join(f'{value:.2f}' for value in ratios)}"
     note = about.pop("note", "")
@@ -134,9 +134,9 @@ def ratio(item: str, what: str, slower: list[float], faster: list[float], **abou
 
 
 def in_turn(arms: dict[str, Callable[[], Any]], rounds: int, device: str) -> dict[str, list[float]]:
-    """Seconds of each arm, round by round; in every other round in reverse order.
+    """Seconds of each arm in each round; every other round has the reverse order.
 
-    So a machine that grows slower or faster does not count for or against an arm.
+    So a drift of the machine's speed affects all arms equally.
     """
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     for number in range(rounds):
@@ -147,7 +147,7 @@ def in_turn(arms: dict[str, Callable[[], Any]], rounds: int, device: str) -> dic
 
 
 def timed(work: Callable[[], Any], device: str) -> float:
-    """Seconds that one call takes, the device waited for."""
+    """Seconds of one call, until the device has finished."""
     import torch
 
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
@@ -165,7 +165,7 @@ def uniforms(rows: int, steps: int):
 
 
 def machine(setup: Setup) -> dict[str, str]:
-    """What the figures were measured on, for the table's caption."""
+    """The machine, model and versions of the measurement, for the table's caption."""
     import torch
 
     processor = platform.processor()

@@ -1,4 +1,4 @@
-"""What sharing the prefill saves, and what sharing the blocks below a layer would save of it."""
+"""The time that a shared prefill saves, and that a shared pass below a layer would save of it."""
 
 from benchmarks.common import PROMPTS, Result, Setup, in_turn, ratio
 
@@ -28,9 +28,9 @@ def run(setup: Setup) -> list[Result]:
         "one prefill of each row": lambda: drawn(repeated, 1, STEPS),
         "the prefills of 8 prompts alone": lambda: drawn(encoded, 1, 1),
     }
-    shared, own, alone = in_turn(arms, 2, setup.device).values()
+    shared, single, alone = in_turn(arms, 2, setup.device).values()
 
-    # Eight coefficients at layer 12 of the prefill: the whole pass each, or the blocks below once.
+    # Eight coefficients at layer 12 of the prefill: a whole pass each, or the lower blocks once.
     ids, mask = left_pad(encoded, width=width)
     device = model.get_input_embeddings().weight.device
     inputs = model_inputs(model, ids.to(device), mask.to(device))
@@ -55,7 +55,7 @@ def run(setup: Setup) -> list[Result]:
         ratio(
             ITEM,
             "samples share their prompt's prefill, over one for each row",
-            own,
+            single,
             shared,
             target=1.0,
             bound="at least",

@@ -9,7 +9,7 @@ from benchmarks.common import Result
 
 
 def write(results: list[Result], machine: dict[str, str], folder: Path) -> None:
-    """benchmark.csv, benchmark.md and benchmark.png in `folder`."""
+    """Write benchmark.csv, benchmark.md and benchmark.png to `folder`."""
     from actadd.base.files import write_json, write_text, write_with
 
     table = pd.DataFrame([result.row() for result in results])
@@ -34,7 +34,7 @@ def _line(result: Result) -> str:
 
 
 def draw(results: list[Result], machine: dict[str, str], path: Path) -> None:
-    """Every ratio as a bar, its target as a mark."""
+    """Draw every ratio as a bar, with a mark at its target."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -43,34 +43,34 @@ def draw(results: list[Result], machine: dict[str, str], path: Path) -> None:
 
     from actadd.base.files import whole_file
 
-    # A figure that is not a number is one that could not be taken; the table says why.
-    shown = [
+    # NaN is a failed measurement, with the reason in the table.
+    ratios = [
         result
         for result in results
         if result.unit == "times" and result.item != "scale" and not math.isnan(result.value)
     ]
-    if not shown:
+    if not ratios:
         return
     sns.set_theme(style="whitegrid", context="paper")
-    figure, axes = plt.subplots(figsize=(8, 0.34 * len(shown) + 1.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 0.34 * len(ratios) + 1.4), layout="constrained")
     colours = dict(
         zip(
-            dict.fromkeys(result.item for result in shown),
+            dict.fromkeys(result.item for result in ratios),
             sns.color_palette("colorblind"),
             strict=False,
         )
     )
-    for place, result in enumerate(shown):
-        axes.barh(place, result.value, color=colours[result.item], height=0.7)
-        axes.text(result.value * 1.04, place, f"{result.value:.1f}", va="center", fontsize=8)
+    for y, result in enumerate(ratios):
+        axes.barh(y, result.value, color=colours[result.item], height=0.7)
+        axes.text(result.value * 1.04, y, f"{result.value:.1f}", va="center", fontsize=8)
         if result.target is not None:
-            axes.plot([result.target] * 2, [place - 0.42, place + 0.42], color="black", linewidth=2)
+            axes.plot([result.target] * 2, [y - 0.42, y + 0.42], color="black", linewidth=2)
     axes.set_xscale("log")
-    axes.set_xlim(1, max(result.value for result in shown) * 1.6)
+    axes.set_xlim(1, max(result.value for result in ratios) * 1.6)
     ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 50, 100) if tick <= axes.get_xlim()[1]]
     axes.set_xticks(ticks, [f"{tick}x" for tick in ticks])
     axes.minorticks_off()
-    axes.set_yticks(range(len(shown)), [result.what for result in shown])
+    axes.set_yticks(range(len(ratios)), [result.what for result in ratios])
     axes.invert_yaxis()
     axes.grid(visible=False)
     axes.set_xlabel("how many times faster the pipeline is (black marks: targets)")

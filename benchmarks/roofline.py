@@ -1,4 +1,4 @@
-"""The share of what the machine can do that decoding gets, and what eats the rest."""
+"""The share of the hardware limit that decoding reaches, and a profile of the rest."""
 
 from collections.abc import Callable
 
@@ -31,16 +31,16 @@ def limits(setup: Setup) -> tuple[float, float]:
 
 
 def run(setup: Setup) -> list[Result]:
-    """A decode step, sampling included, over the time that its arithmetic or its reading needs.
+    """The least time of a decode step, by arithmetic or memory, over its time with sampling.
 
-    A step's FLOPs: two for each weight that a token meets and each row, and attention's; its bytes:
-    all weights and the keys and values so far. The steps' time is the difference of a long and a
-    short run, so the prefill is not in it.
+    FLOPs of a step: two for each weight and row, and those of attention. Bytes of a step: all
+    weights, and the keys and values so far. The time of steps is the difference of a long and a
+    short run, so it excludes the prefill.
     """
     model = setup.load()
     prompt = setup.tokens().encode(PROMPTS[0])
     config = model.config.get_text_config()
-    # Tied weights are one parameter and are read once, as the output layer.
+    # Tied weights are one parameter, which is read once, in the output layer.
     weights = sum(parameter.numel() for parameter in model.parameters())
     if not config.tie_word_embeddings:
         weights -= model.get_input_embeddings().weight.numel()
@@ -76,7 +76,7 @@ def run(setup: Setup) -> list[Result]:
             )
         )
     best = max(shares, key=shares.__getitem__)
-    said = ", ".join(f"{rows} rows {share:.0%}" for rows, share in shares.items())
+    note = ", ".join(f"{rows} rows {share:.0%}" for rows, share in shares.items())
     results.append(
         Result(
             ITEM,
@@ -85,13 +85,13 @@ def run(setup: Setup) -> list[Result]:
             "%",
             60.0,
             "at least",
-            f"{said}; {profile(decode, best, setup.device)}",
+            f"{note}; {profile(decode, best, setup.device)}",
         )
     )
     return results
 
 
-# What an operator of torch's profile counts as.
+# Kind -> parts of the names of its operators in torch's profile.
 KINDS = {
     "matrix products": ("aten::mm", "aten::addmm", "aten::bmm"),
     "attention": ("attention",),
@@ -101,19 +101,19 @@ KINDS = {
 
 
 def profile(decode: Callable[[int, int], None], rows: int, device: str) -> str:
-    """Shares of the operators' own time in a few decode steps."""
-    from torch.profiler import ProfilerActivity
-    from torch.profiler import profile as profiled
+    """Shares of the operators' self time in a few decode steps."""
+    from torch import profiler
 
-    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
-    with profiled(activities=kinds) as found:
+    activity = profiler.ProfilerActivity
+    activities = [activity.CPU, *([activity.CUDA] if device == "cuda" else [])]
+    with profiler.profile(activities=activities) as record:
         decode(rows, 6)
-    spent = dict.fromkeys([*KINDS, "other"], 0.0)
-    for event in found.key_averages():
-        own = event.self_device_time_total if device == "cuda" else event.self_cpu_time_total
+    times = dict.fromkeys([*KINDS, "other"], 0.0)
+    for event in record.key_averages():
+        time = event.self_device_time_total if device == "cuda" else event.self_cpu_time_total
         name = next(
             (k for k, parts in KINDS.items() if any(p in event.key for p in parts)), "other"
         )
-        spent[name] += own
-    whole = sum(spent.values())
-    return "profile: " + ", ".join(f"{name} {own / whole:.0%}" for name, own in spent.items())
+        times[name] += time
+    total = sum(times.values())
+    return "profile: " + ", ".join(f"{name} {time / total:.0%}" for name, time in times.items())

@@ -1,4 +1,4 @@
-"""Time and memory against the number of cells, prompts and samples, on a tiny model."""
+"""Time and memory by the number of cells, prompts and samples, on a tiny model."""
 
 import json
 import re
@@ -20,7 +20,7 @@ STEPS = 8
 
 
 def run(setup: Setup) -> list[Result]:
-    """Each point in a process of its own; then the workflow on 1,000 cells, and once more."""
+    """Each point in a separate process; then the workflow on 1,000 cells, and without changes."""
     sys.path.insert(0, str(ROOT / "tests"))
     from actadd.models.preparation import prepare
     from builders import tiny
@@ -32,23 +32,23 @@ def run(setup: Setup) -> list[Result]:
     prepare(entry, source, folder / "tiny")
     results = []
     for axis, counts in AXES.items():
-        found = []
+        points = []
         for count in counts:
             command = [sys.executable, "-m", "benchmarks.scale", str(folder), axis, str(count)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-            found.append(json.loads(done.stdout.splitlines()[-1]))
-            print(f"  {count} {axis}: {found[-1]}", flush=True)
-        _, middle, largest = found
-        grown = counts[-1] / counts[-2]
+            process = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+            points.append(json.loads(process.stdout.splitlines()[-1]))
+            print(f"  {count} {axis}: {points[-1]}", flush=True)
+        _, middle, largest = points
+        growth = counts[-1] / counts[-2]
         results += [
             Result(
                 ITEM,
-                f"time for {counts[-1]} {axis} over {grown:g} times that for {counts[-2]}",
-                largest["seconds"] / middle["seconds"] / grown,
+                f"time for {counts[-1]} {axis} over {growth:g} times that for {counts[-2]}",
+                largest["seconds"] / middle["seconds"] / growth,
                 "times",
                 1.2,
                 "at most",
-                ", ".join(f"{f['seconds']:.1f} s" for f in found),
+                ", ".join(f"{point['seconds']:.1f} s" for point in points),
             ),
             Result(
                 ITEM,
@@ -57,16 +57,16 @@ def run(setup: Setup) -> list[Result]:
                 "times",
                 1.2,
                 "at most",
-                ", ".join(f"{f['megabytes']:.0f}" for f in found)
+                ", ".join(f"{point['megabytes']:.0f}" for point in points)
                 + " MB, of which on top of the loaded model "
-                + ", ".join(f"{f['work']:.0f}" for f in found),
+                + ", ".join(f"{point['work']:.0f}" for point in points),
             ),
         ]
     return [*results, *no_op(tiny, folder)]
 
 
 def no_op(tiny, folder: Path) -> list[Result]:
-    """How long the workflow takes to find that 1,000 finished cells need nothing."""
+    """The time of a dry run with 1,000 finished cells."""
     settings = tiny.config()
     sweep = settings["experiments"]["sweep"]
     coefficients = [round(0.01 * number, 2) for number in range(1, 500)]
@@ -100,8 +100,8 @@ def no_op(tiny, folder: Path) -> list[Result]:
     ]
 
 
-def point(folder: Path, axis: str, count: int) -> dict[str, float]:
-    """Seconds and peak megabytes of one experiment of so many cells, prompts or samples."""
+def measure_point(folder: Path, axis: str, count: int) -> dict[str, float]:
+    """Seconds and peak megabytes of an experiment with `count` cells, prompts or samples."""
     import numpy as np
 
     from actadd.data.datasets import prepare
@@ -150,10 +150,10 @@ def point(folder: Path, axis: str, count: int) -> dict[str, float]:
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has had. (What `resource` says counts its parent's too.)"""
+    """The peak memory of this process. (That of `resource` includes its parent's.)"""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) / 1024
 
 
 if __name__ == "__main__":
-    print(json.dumps(point(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(measure_point(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))

@@ -1,4 +1,4 @@
-"""Log-probabilities under a sweep of coefficients: shared lower blocks, batches of like length."""
+"""Log-probabilities in a sweep of coefficients: shared lower blocks, batches of similar length."""
 
 import pandas as pd
 
@@ -7,13 +7,13 @@ from benchmarks.common import ROOT, Result, Setup, in_turn, ratio
 ITEM = "log-prob sweeps"
 LAYER_SHARE = 16 / 30
 COEFFICIENTS = [0.25 * number for number in range(-20, 21) if number]
-# The slower arms take as long for each coefficient; so many are timed, and the time is scaled.
+# The slower arms need the same time for each coefficient; this many are timed, and scaled.
 TIMED = 4
 TEXTS = 64
 
 
 def run(setup: Setup) -> list[Result]:
-    """40 coefficients at layer 16 of 30 on sentences; the numbers of all arms are compared too."""
+    """40 coefficients at layer 16 of 30 on sentences; the numbers of all arms are also compared."""
     import torch
 
     from actadd.engine.batching import by_length, left_pad
@@ -33,21 +33,21 @@ def run(setup: Setup) -> list[Result]:
     batches = list(by_length([len(row) for row in rows], 128 // batch_rows.ROWS_PER_TEXT))
 
     def shared() -> list[dict]:
-        found = []
+        cells = []
         for start in range(0, len(additions), TOGETHER):
-            some = additions[start : start + TOGETHER]
-            parts: list[dict] = [{} for _ in some]
+            group = additions[start : start + TOGETHER]
+            parts: list[dict] = [{} for _ in group]
             for batch in batches:
-                conditions = [[[addition]] * len(batch) for addition in some]
+                conditions = [[[addition]] * len(batch) for addition in group]
                 results = swept_logprobs(model, [rows[i] for i in batch], conditions)
                 for part, result in zip(parts, results, strict=True):
                     part.update(zip(batch, result, strict=True))
-            found += parts
-        return found
+            cells += parts
+        return cells
 
     def whole(batches: list[list[int]]) -> list[dict]:
-        """One pass of the whole model for each coefficient, by a plain hook."""
-        found = []
+        """One pass of the whole model for each coefficient, with a plain hook."""
+        cells = []
         for addition in additions[:TIMED]:
             part = {}
             for batch in batches:
@@ -55,17 +55,17 @@ def run(setup: Setup) -> list[Result]:
                 inputs = model_inputs(model, ids.to(device), mask.to(device))
                 with torch.inference_mode(), steer(model, [[addition]] * len(batch), mask):
                     logits = model(**inputs, use_cache=False).logits
-                for place, i in enumerate(batch):
-                    ids_row = inputs["input_ids"][place]
-                    part[i] = measured(logits[place], ids_row, len(rows[i]))
-            found.append(part)
-        return found
+                for row, i in enumerate(batch):
+                    row_ids = inputs["input_ids"][row]
+                    part[i] = measured(logits[row], row_ids, len(rows[i]))
+            cells.append(part)
+        return cells
 
-    kept: dict[str, list[dict]] = {}
+    numbers: dict[str, list[dict]] = {}
     arms = {
-        "shared": lambda: kept.update(shared=shared()),
-        "whole": lambda: kept.update(whole=whole(batches)),
-        "alone": lambda: kept.update(alone=whole([[i] for i in range(len(rows))])),
+        "shared": lambda: numbers.update(shared=shared()),
+        "whole": lambda: numbers.update(whole=whole(batches)),
+        "alone": lambda: numbers.update(alone=whole([[i] for i in range(len(rows))])),
     }
     seconds = in_turn(arms, 2, setup.device)
     scale = len(additions) / TIMED
@@ -75,7 +75,7 @@ def run(setup: Setup) -> list[Result]:
         """The largest difference of any token's log-probability from the shared arm's."""
         return max(
             float((part[i][0] - ours[i][0]).abs().max())
-            for part, ours in zip(kept[arm], kept["shared"], strict=False)
+            for part, ours in zip(numbers[arm], numbers["shared"], strict=False)
             for i in range(len(rows))
         )
 

@@ -1,4 +1,4 @@
-"""What a sweep of small cells costs beside its arithmetic, as the workflow runs it."""
+"""The overhead of a sweep of small cells in the workflow, besides its arithmetic."""
 
 import re
 import shutil
@@ -97,10 +97,10 @@ def run(setup: Setup) -> list[Result]:
 
 
 def workflow(folder: Path, *targets: str) -> None:
-    """One run of Snakemake in `folder`, on one core, so that nothing runs beside what is timed."""
+    """Run Snakemake in `folder` on one core, so that nothing disturbs the timing."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "1"]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, "--directory", folder, *targets], capture_output=True, text=True
     )
-    if done.returncode:
-        raise RuntimeError(done.stdout + done.stderr)
+    if process.returncode:
+        raise RuntimeError(process.stdout + process.stderr)

@@ -1,4 +1,4 @@
-"""The library's docstrings as Markdown: examples as code, a list item for each argument."""
+"""Converts the library's docstrings to Markdown: examples as code, arguments as list items."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ class Markdown(griffe.Extension):
 
 
 def markdown(docstring: str) -> str:
-    """Paragraph by paragraph; one that begins with an indented line stays as it is."""
+    """Convert each paragraph; one that begins with an indented line stays as it is."""
     return "\n\n".join(map(_paragraph, re.split(r"\n{2,}", docstring.strip("\n"))))
 
 
@@ -32,8 +32,8 @@ def _paragraph(text: str) -> str:
     parts: list[list[str]] = [[]]
     for line in lines:
         listed = parts[-1] and parts[-1][0].startswith("- ")
-        if found := ARGUMENT.match(line):
-            parts.append([f"- `{found[1]}`: {line[found.end() :]}"])
+        if match := ARGUMENT.match(line):
+            parts.append([f"- `{match[1]}`: {line[match.end() :]}"])
         elif listed and line.startswith(("Raises ", "Returns ")):
             parts.append([line])
         else:

@@ -1,4 +1,4 @@
-"""Pages of the documentation that are made from the code: config keys, rules, the command line."""
+"""Parts of the documentation that are generated from the code: config keys, rules, commands."""
 
 import dataclasses
 import html
@@ -20,8 +20,8 @@ from actadd.config.kinds import Family, Option, bare, is_union, options  # noqa:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """mkdocs: replaces each `<!-- made: NAME -->` by what is made of that name."""
-    return re.sub(r"<!-- made: (\w+) -->", lambda found: MADE[found[1]](), markdown)
+    """mkdocs: replace each `<!-- generated: NAME -->` by the generated part of that name."""
+    return re.sub(r"<!-- generated: (\w+) -->", lambda match: GENERATED[match[1]](), markdown)
 
 
 def config_keys() -> str:
@@ -34,7 +34,7 @@ def config_keys() -> str:
 
 
 def _rows(key: str, option: Option, only: str = "") -> Iterator[str]:
-    """A key and what stands below it; only: where it may stand, such as "kind pair"."""
+    """The rows of a key and of those below it. only: where it is allowed, such as "kind pair"."""
     yield _row(key, option, only)
     yield from _below(key, option.hint)
 
@@ -57,34 +57,34 @@ def _below(key: str, hint: Any) -> Iterator[str]:
 
 
 def _kinds(key: str, family: Family) -> Iterator[str]:
-    """The key that names the kind, and the keys of each; one that several have alike is one row."""
+    """The key that names the kind, and the keys of each kind; equal keys of several are one row."""
     kinds = family.kinds()
     hint = typing.Literal[tuple(kinds)]
     yield _row(f"{key}.{family.key}", Option(hint, Rule(), family.description, family.default), "")
-    alike: dict[str, tuple[str, Option, list[str]]] = {}
+    keys: dict[str, tuple[str, Option, list[str]]] = {}
     for kind, declaration in kinds.items():
         for name, option in options(declaration).items():
-            alike.setdefault(f"{name} {option}", (name, option, []))[2].append(kind)
-    for name, option, having in alike.values():
-        only = "" if len(having) == len(kinds) else f"{family.key} {', '.join(having)}"
+            keys.setdefault(f"{name} {option}", (name, option, []))[2].append(kind)
+    for name, option, users in keys.values():
+        only = "" if len(users) == len(kinds) else f"{family.key} {', '.join(users)}"
         yield from _rows(f"{key}.{name}", option, only)
 
 
 def _row(key: str, option: Option, only: str) -> str:
-    # What a pattern or several forms ask for is better said in words.
+    # A rule's title is easier to read than its pattern.
     value = option.rule.title or _type(option.hint, option.rule)
     if option.default not in (None, {}, [], dataclasses.MISSING):
         value += f"; default {_code(option.default)}"
-    # On a narrow screen the table scrolls, and its last column is the least missed.
+    # The least important column is last, since the table scrolls on a narrow screen.
     cells = (_code(key) + f" ({only})" * bool(only), option.description, value)
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
 def _code(name: object) -> str:
-    """A long name, such as `a.b.c`, that may go on in the next line after a dot or a slash."""
+    """A name as HTML code, with a possible line break after each dot and slash."""
     text = name if isinstance(name, str) else json.dumps(name)
-    broken = re.sub(r"([./]+)", r"\1<wbr>", html.escape(text))
-    return f'<code class="long">{broken}</code>'
+    content = re.sub(r"([./]+)", r"\1<wbr>", html.escape(text))
+    return f'<code class="long">{content}</code>'
 
 
 WORDS = {str: "text", bool: "true or false", int: "whole number", float: "number"}
@@ -116,31 +116,31 @@ def _type(hint: Any, rule: Rule | None = None) -> str:
 
 
 def rules() -> str:
-    """The rules' own words, from the workflow, and the targets of the paper."""
+    """The targets and their descriptions, as Snakemake lists them."""
     listed = subprocess.run(
         [sys.executable, "-m", "snakemake", "--list"], cwd=ROOT, capture_output=True, text=True
     ).stdout
     target = r"^((?:fig|table)_\w+|all|explorer|paper\w*)(?: \((.+)\))?$"
     names = re.findall(target, listed, re.MULTILINE)
     lines = ["| target | what it makes |", "|---|---|"]
-    return "\n".join([*lines, *(f"| `{name}` | {said} |" for name, said in names)])
+    return "\n".join([*lines, *(f"| `{name}` | {text} |" for name, text in names)])
 
 
 def rule_files() -> str:
-    """The comment on top of each file of rules: what it is about, what it reads and makes."""
+    """The first comment of each file of rules: its purpose, inputs and outputs."""
     parts = []
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        about: dict[str, list[str]] = {"": [], "in": [], "out": []}
-        place = ""
+        sections: dict[str, list[str]] = {"": [], "in": [], "out": []}
+        section = ""
         for line in path.read_text(encoding="utf-8").splitlines():
             if not line.startswith("#"):
                 break
-            found = re.match(r"#\s+(in|out)\s{2,}(.*)", line)
-            place = found[1] if found else ("" if line == "#" else place)
-            about[place].append(found[2] if found else line.removeprefix("#").strip())
-        said = {place: " ".join(filter(None, lines)) for place, lines in about.items()}
-        parts.append(f"### `{path.name}`\n\n{said['']}\n")
-        files = [("reads", said["in"]), ("makes", said["out"])]
+            match = re.match(r"#\s+(in|out)\s{2,}(.*)", line)
+            section = match[1] if match else ("" if line == "#" else section)
+            sections[section].append(match[2] if match else line.removeprefix("#").strip())
+        texts = {section: " ".join(filter(None, lines)) for section, lines in sections.items()}
+        parts.append(f"### `{path.name}`\n\n{texts['']}\n")
+        files = [("reads", texts["in"]), ("makes", texts["out"])]
         parts.append("\n".join(f"- {verb}: `{which}`" for verb, which in files if which) + "\n")
     return "\n".join(parts)
 
@@ -151,17 +151,17 @@ def command_line() -> str:
 
     from actadd.cli import app
 
-    def shown(*command: str) -> str:
+    def help_of(*command: str) -> str:
         plain = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}
-        said = CliRunner().invoke(app, [*command, "--help"], prog_name="actadd", env=plain)
-        lines = [line.rstrip() for line in said.output.strip().splitlines()]
+        result = CliRunner().invoke(app, [*command, "--help"], prog_name="actadd", env=plain)
+        lines = [line.rstrip() for line in result.output.strip().splitlines()]
         return "\n".join(["```text", *lines, "```"])
 
     names = [each.name or each.callback.__name__ for each in app.registered_commands]
-    return "\n\n".join([shown(), *(f"## `{name}`\n\n{shown(name)}" for name in names)])
+    return "\n\n".join([help_of(), *(f"## `{name}`\n\n{help_of(name)}" for name in names)])
 
 
-MADE: dict[str, Callable[[], str]] = {
+GENERATED: dict[str, Callable[[], str]] = {
     "config_keys": config_keys,
     "rules": rules,
     "rule_files": rule_files,

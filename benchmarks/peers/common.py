@@ -1,8 +1,8 @@
-"""What every script of the comparison shares, so that only the library under test differs.
+"""Shared by all scripts of the comparison, so that only the library under test differs.
 
 One contrast pair, one prompt, a grid of settings (layer, coefficient), several samples of each, all
-sampled by transformers' own `generate`. A script names its library's way to steer as a `Peer` and
-hands it to `main`. Works with transformers 4.57 and 5, since not every library allows the newest.
+sampled by transformers' own `generate`. A script implements its library's steering as a `Peer` and
+passes it to `main`. Works with transformers 4.57 and 5, since not every library supports 5.
 """
 
 import argparse
@@ -27,17 +27,17 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-# Logits must change by more than this to count as steered, and by less to count as the same; what
-# the order of additions does to float32 logits is some hundred times smaller.
+# Logits must change by more than this to count as steered, and by less to count as equal; the order
+# of additions changes float32 logits about a hundred times less.
 NOTICEABLE = 1e-2
-# The coefficient at which a library must show that it steers.
+# The coefficient of the check that a library steers.
 PROBE = 8.0
 SEED = 0
 OLD_TRANSFORMERS = int(transformers.__version__.split(".")[0]) < 5
 
 
 class Setting(NamedTuple):
-    """One cell of the grid. The residual stream is changed where it enters block `layer`."""
+    """One cell of the grid. The residual stream is changed at the input of block `layer`."""
 
     layer: int
     coefficient: float
@@ -45,7 +45,7 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """The work to be timed, as the task file has it."""
+    """The work to be timed, as in the task file."""
 
     model: Path
     scratch: Path
@@ -74,10 +74,9 @@ class Task:
 
 
 class FrequencyPenalty(LogitsProcessor):
-    """Subtracts the penalty once for each time a token stands in the row's text so far.
+    """Subtracts the penalty for each occurrence of a token in the row, including prompt and BOS.
 
-    Prompt and BOS count. transformers has a repetition penalty, which is another thing, and no
-    frequency penalty.
+    transformers has no frequency penalty; its repetition penalty is different.
     """
 
     def __init__(self, penalty: float):
@@ -89,7 +88,7 @@ class FrequencyPenalty(LogitsProcessor):
 
 
 class FirstLogits(LogitsProcessor):
-    """Keeps the logits that follow the prompt, whatever library stands around `generate`."""
+    """Records the logits after the prompt, for any library that wraps `generate`."""
 
     def __init__(self) -> None:
         self.logits: Tensor | None = None
@@ -101,7 +100,7 @@ class FirstLogits(LogitsProcessor):
 
 
 class Peer(ABC):
-    """One library, holding the model, and its way to steer it."""
+    """One library with the model, and how it steers."""
 
     # Names in the result; the second is the distribution whose version is reported.
     name: str
@@ -117,7 +116,7 @@ class Peer(ABC):
 
     @abstractmethod
     def derive(self) -> None:
-        """Gets the vectors of the contrast pair with the library's own means."""
+        """Derive the vectors of the contrast pair with the library."""
 
     @abstractmethod
     def generate(self, setting: Setting, rows: int, options: dict[str, Any]) -> Tensor:
@@ -137,7 +136,7 @@ class Peer(ABC):
     def contrast_ids(self) -> Tensor:
         """Token ids [2, positions] of the pair, the shorter text padded with spaces.
 
-        Spaces and not the pad token: so do the authors of activation addition.
+        With spaces and not the pad token, as the authors of activation addition do.
         """
         sides = [
             encode(self.tokenizer, self.task.bos, text)
@@ -184,7 +183,7 @@ def _adapted(source: Path, scratch: Path) -> Path:
     folder = scratch / f"{source.name}-for-transformers-4"
     folder.mkdir(parents=True, exist_ok=True)
     config = _read_json(source / "config.json")
-    # Otherwise version 4 takes its default theta of 10000, without a word.
+    # Otherwise version 4 silently uses its default theta of 10000.
     config["rope_theta"] = config.pop("rope_parameters")["rope_theta"]
     tokenizer = _read_json(source / "tokenizer_config.json")
     tokenizer["tokenizer_class"] = "PreTrainedTokenizerFast"
@@ -205,7 +204,7 @@ def sampled(task: Task) -> dict[str, Any]:
     """Arguments of `generate` for the task's sampling.
 
     transformers applies processors before it divides by the temperature, so the penalty is
-    multiplied by it: the task's is taken from logits that are already divided.
+    multiplied by it: the task's penalty applies to logits after the division.
     """
     temperature = task.sampling["temperature"]
     penalty = FrequencyPenalty(task.sampling["frequency_penalty"] * temperature)
@@ -224,12 +223,12 @@ def _exactly(tokens: int) -> dict[str, Any]:
 
 
 def first_logits(generate: Callable[[dict[str, Any]], Tensor]) -> Tensor:
-    """Logits [rows, vocabulary] after the prompt, seen from within a call of `generate`."""
-    seen = FirstLogits()
+    """Logits [rows, vocabulary] after the prompt, recorded within a call of `generate`."""
+    processor = FirstLogits()
     greedy = {"do_sample": False, "max_new_tokens": 1}
-    generate({**greedy, "logits_processor": LogitsProcessorList([seen])})
-    assert seen.logits is not None, "generate did not call the processor it was given"
-    return seen.logits
+    generate({**greedy, "logits_processor": LogitsProcessorList([processor])})
+    assert processor.logits is not None, "generate did not call its logits processor"
+    return processor.logits
 
 
 def logits_alone(peer: Peer, setting: Setting) -> Tensor:
@@ -238,7 +237,7 @@ def logits_alone(peer: Peer, setting: Setting) -> Tensor:
 
 
 def steers(peer: Peer) -> bool:
-    """Whether a coefficient makes a difference to the next token's logits, at every layer."""
+    """Whether the coefficient changes the next token's logits, at every layer."""
     differences = []
     for layer in peer.task.layers:
         steered, unsteered = (logits_alone(peer, Setting(layer, c)) for c in (PROBE, 0.0))
@@ -247,7 +246,7 @@ def steers(peer: Peer) -> bool:
 
 
 def rows_as_alone(peer: Peer) -> bool:
-    """Whether settings that share a batch do to their rows what each does alone."""
+    """Whether settings that share a batch give the same logits as each one alone."""
     settings = peer.task.settings
     together = first_logits(lambda options: peer.generate_grid(settings, 1, options))
     alone = torch.cat([logits_alone(peer, setting) for setting in settings])
@@ -255,7 +254,7 @@ def rows_as_alone(peer: Peer) -> bool:
 
 
 def calls(peer: Peer, mode: str) -> list[list[Callable[[dict[str, Any]], Tensor]]]:
-    """What is timed, as groups of calls: one group for each number of seconds."""
+    """The calls to time, in groups; each group yields one number of seconds."""
     task = peer.task
     if mode == "best":
         return [[lambda options: peer.generate_grid(task.settings, task.samples, options)]]
@@ -267,7 +266,7 @@ def calls(peer: Peer, mode: str) -> list[list[Callable[[dict[str, Any]], Tensor]
 
 
 def timed(peer: Peer, mode: str) -> tuple[list[float], list[Tensor]]:
-    """Seconds of each group of calls, and all that was generated."""
+    """Seconds of each group of calls, and all generated tokens."""
     groups, options = calls(peer, mode), sampled(peer.task)
     groups[0][0]({**options, **_exactly(2)})
     torch.manual_seed(SEED)
@@ -307,12 +306,12 @@ def measure(kind: type[Peer], task: Task, mode: str) -> dict[str, Any]:
 
 
 def main(kind: type[Peer]) -> None:
-    """Runs a script: reads its arguments, prints the result as JSON on the last line.
+    """Run a script: read its arguments, print the result as JSON on the last line.
 
     Modes: batched, one setting at a time with its samples as one batch; single, one completion a
-    call; best, all settings as rows of one batch, if the library can. `seconds` has one number for
-    each setting, and for `best` one number in all. `steered` is found out, not claimed, and for
-    `best` also says that every row is steered as it would be alone.
+    call; best, all settings as rows of one batch, if the library supports that. `seconds` has one
+    number for each setting, and for `best` one number in total. `steered` is measured, and for
+    `best` it also means that every row is steered as it would be alone.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--task", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""nnsight, whose block of a traced `generate` acts on the prefill alone unless it asks for more."""
+"""nnsight, whose block of a traced `generate` applies to the prefill only by default."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 class Nnsight(Peer):
-    """Adds each position's own difference at the prompt's first positions."""
+    """Adds the difference of each position at the prompt's first positions."""
 
     name = "nnsight"
     distribution = "nnsight"
 
     def derive(self) -> None:
-        """One traced pass over the pair reads what enters each layer of the grid."""
+        """Record the input of each layer of the grid in one traced pass over the pair."""
         self.traced = TransformersModel(self.model, tokenizer=self.tokenizer)
         blocks = self.traced.model.layers
         layers = self.task.layers

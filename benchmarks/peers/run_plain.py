@@ -1,7 +1,6 @@
-"""Plain transformers and one forward pre-hook, as the authors of activation addition steer.
+"""Plain transformers with a forward pre-hook, as in the code of activation addition's authors.
 
-Steers the prompt's first positions, each with the difference at its own position, in the prefill
-only.
+Steers the prompt's first positions, each with the difference at that position, in the prefill only.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 
 class Plain(Peer):
-    """No library but transformers."""
+    """transformers alone."""
 
     name = "plain"
     distribution = "transformers"
@@ -38,7 +37,7 @@ class Plain(Peer):
     def generate_grid(
         self, settings: Sequence[Setting], samples: int, options: dict[str, Any]
     ) -> Tensor:
-        """A hook for each layer adds to each row what its own setting says, or nothing."""
+        """A hook for each layer adds to each row the vector of its setting, or nothing."""
         with ExitStack() as stack:
             for layer, vector in self.vectors.items():
                 added = row_coefficients(settings, samples, layer) * vector
@@ -50,11 +49,11 @@ class Plain(Peer):
 
     @contextmanager
     def _adding(self, layer: int, added: Tensor) -> Iterator[None]:
-        """Adds [positions, width], or that for each row, to the front of what a block reads."""
+        """Add [positions, width], or one for each row, to the start of a block's input."""
         positions = added.shape[-2]
 
         def add(_block: nn.Module, args: tuple[Tensor, ...]) -> None:
-            # One new token at a time is read after the prefill.
+            # After the prefill, a pass has one new token.
             if args[0].shape[1] > 1:
                 args[0][:, :positions] += added
 

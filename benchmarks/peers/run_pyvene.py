@@ -1,4 +1,4 @@
-"""pyvene, told to add each position's own difference at the prompt's first positions only."""
+"""pyvene, which adds the difference of each position at the prompt's first positions only."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 class Pyvene(Peer):
-    """An intervenable model for each layer, and one for all of them."""
+    """An intervenable model for each layer, and one for all layers."""
 
     name = "pyvene"
     distribution = "pyvene"
 
     def derive(self) -> None:
-        """One pass over the pair collects what enters each layer of the grid."""
+        """Collect the input of each layer of the grid in one pass over the pair."""
         layers = self.task.layers
         ids = self.contrast_ids()
         self.positions = list(range(ids.shape[1]))
@@ -38,7 +38,7 @@ class Pyvene(Peer):
     def generate_grid(
         self, settings: Sequence[Setting], samples: int, options: dict[str, Any]
     ) -> Tensor:
-        """A source representation as large as what it is added to has its own vector by row."""
+        """A source representation with all rows holds a vector for each row."""
         added = [
             row_coefficients(settings, samples, layer) * vector
             for layer, vector in self.vectors.items()
@@ -46,17 +46,17 @@ class Pyvene(Peer):
         return self._generate(self.steered_everywhere, added, len(settings) * samples, options)
 
     def _intervenable(self, layers: Sequence[int], kind: type) -> pyvene.IntervenableModel:
-        places = [
+        interventions = [
             {
                 "layer": layer,
                 "component": "block_input",
-                # Without this, collecting gives a third of each position for three positions.
+                # Without this, collecting yields a third of each position for three positions.
                 "max_number_of_units": len(self.positions),
                 "intervention_type": kind,
             }
             for layer in layers
         ]
-        return pyvene.IntervenableModel(places, self.model)
+        return pyvene.IntervenableModel(interventions, self.model)
 
     def _generate(
         self,

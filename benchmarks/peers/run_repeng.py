@@ -1,7 +1,7 @@
 """repeng, which adds a direction of norm 1 at all positions and at every step.
 
-Its default fit, a PCA of differences, is meaningless for one pair (one point has no spread), so the
-centred one is taken, which gives the normalised difference.
+Its default fit, a PCA of differences, is meaningless for one pair (one point has no variance), so
+the centred fit is used, which yields the normalised difference.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class Repeng(Peer):
-    """Layers are counted by the block whose output is changed."""
+    """Layers are numbered by the block whose output is changed."""
 
     name = "repeng"
     distribution = "repeng"

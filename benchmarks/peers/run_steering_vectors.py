@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 class SteeringVectors(Peer):
-    """Layers are counted by the block whose output is changed."""
+    """Layers are numbered by the block whose output is changed."""
 
     name = "steering-vectors"
     distribution = "steering-vectors"
 
     def derive(self) -> None:
-        """All layers in one go, then a vector object for each: one steers all layers it has."""
+        """Train all layers at once; then one vector object each, since it steers all its layers."""
         pair = (self.task.bos + self.task.positive, self.task.bos + self.task.negative)
         blocks = {layer: block_before(layer) for layer in self.task.layers}
         trained = train_steering_vector(
@@ -35,7 +35,7 @@ class SteeringVectors(Peer):
     def generate_grid(
         self, settings: Sequence[Setting], samples: int, options: dict[str, Any]
     ) -> Tensor:
-        """The library's `operator` says what is added, so it can say it row by row."""
+        """The library's `operator` computes what is added, so it can differ by row."""
         with ExitStack() as stack:
             for layer, vector in self.vectors.items():
                 by_row = _times(row_coefficients(settings, samples, layer))
