@@ -36,39 +36,39 @@ function drawChartSettings() {
   );
 }
 
-function drawDose(places, found) {
+function drawDose(cellIds, byCell) {
   const cells = run().cells;
-  const layers = unique(places.map((place) => cells[place].layer)).sort(ascending);
-  const coefficients = unique(places.map((place) => cells[place].coefficient));
+  const layers = unique(cellIds.map((cellId) => cells[cellId].layer)).sort(ascending);
+  const coefficients = unique(cellIds.map((cellId) => cells[cellId].coefficient));
   const along = coefficients.length > 1 ? "coefficient" : "layer";
   const lines = along === "coefficient" ? layers : [undefined];
-  const sorted = [...places].sort((a, b) => cells[a][along] - cells[b][along]);
+  const sorted = [...cellIds].sort((a, b) => cells[a][along] - cells[b][along]);
   const spread =
-    Math.max(...places.map((place) => cells[place][along])) -
-    Math.min(...places.map((place) => cells[place][along]));
+    Math.max(...cellIds.map((cellId) => cells[cellId][along])) -
+    Math.min(...cellIds.map((cellId) => cells[cellId][along]));
   const traces = lines.map((layer, index) => {
-    const own = sorted.filter((place) => layer === undefined || cells[place].layer === layer);
+    const points = sorted.filter((cellId) => layer === undefined || cells[cellId].layer === layer);
     const strong = layer === undefined || layer === cell().layer;
     const colour =
       layer === undefined
         ? css("--accent")
         : layerColour(lines.length > 1 ? index / (lines.length - 1) : 0.5);
-    // Lines stand a little apart, so that their intervals show.
-    const apart =
+    // A small offset between lines keeps their intervals apart.
+    const offset =
       lines.length > 1
         ? (index / (lines.length - 1) - 0.5) * Math.min(0.05, 0.008 * lines.length) * spread
         : 0;
     return lineTrace(
-      own,
-      own.map((place) => cells[place][along] + apart),
-      found,
+      points,
+      points.map((cellId) => cells[cellId][along] + offset),
+      byCell,
       layer === undefined ? "" : `layer ${layer}`,
       colour,
       strong,
     );
   });
-  const level = unsteeredLevel(found);
-  const failed = places.filter((place) => failure(place, found));
+  const level = unsteeredLevel(byCell);
+  const failed = cellIds.filter((cellId) => failure(cellId, byCell));
   const lowest = Math.min(
     ...traces.flatMap((trace) => trace.y.filter((value) => value !== null)),
     level[0] ?? Infinity,
@@ -76,20 +76,20 @@ function drawDose(places, found) {
   traces.push(
     failedTrace(
       failed,
-      failed.map((place) => cells[place][along]),
+      failed.map((cellId) => cells[cellId][along]),
       failed.map(() => (Number.isFinite(lowest) ? lowest : 0)),
-      found,
+      byCell,
     ),
   );
   const caption =
-    `${shownName()} by ${along}${lines.length > 1 ? ", a line for each layer" : ""}, with 95 % intervals; grey: unsteered.` +
+    `${displayName()} by ${along}${lines.length > 1 ? ", a line for each layer" : ""}, with 95 % intervals; grey: unsteered.` +
     (failed.length ? ` Crosses: ${plural(failed.length, "cell")} that failed.` : "");
   show(
     "dose",
     caption,
     `Line chart: ${caption} The numbers follow as a table.`,
     traces,
-    layout(along, plain(shownName()), {
+    layout(along, plain(displayName()), {
       shapes: levelShapes(level, "x"),
       showlegend: lines.length > 1,
       margin: { l: 48, r: 12, t: lines.length > 1 ? 36 : 12, b: 44 },
@@ -100,21 +100,21 @@ function drawDose(places, found) {
   );
 }
 
-function drawGrid(places, found) {
+function drawGrid(cellIds, byCell) {
   const cells = run().cells;
-  const layers = unique(places.map((place) => cells[place].layer)).sort(ascending);
-  const coefficients = unique(places.map((place) => cells[place].coefficient)).sort(ascending);
-  const at = (layer, coefficient) =>
-    places.find(
-      (place) => cells[place].layer === layer && cells[place].coefficient === coefficient,
+  const layers = unique(cellIds.map((cellId) => cells[cellId].layer)).sort(ascending);
+  const coefficients = unique(cellIds.map((cellId) => cells[cellId].coefficient)).sort(ascending);
+  const cellAt = (layer, coefficient) =>
+    cellIds.find(
+      (cellId) => cells[cellId].layer === layer && cells[cellId].coefficient === coefficient,
     );
-  const grid = layers.map((layer) => coefficients.map((coefficient) => at(layer, coefficient)));
+  const grid = layers.map((layer) => coefficients.map((coefficient) => cellAt(layer, coefficient)));
   const values = grid.map((row) =>
-    row.map((place) =>
-      place === undefined || failure(place, found) ? null : shownValue(found.get(place))[0],
+    row.map((cellId) =>
+      cellId === undefined || failure(cellId, byCell) ? null : displayValue(byCell.get(cellId))[0],
     ),
   );
-  const numbers = layers.length * coefficients.length <= MOST_VALUES_IN_A_GRID;
+  const numbers = layers.length * coefficients.length <= MAX_GRID_VALUES;
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const sequential = dark
     ? [
@@ -143,24 +143,24 @@ function drawGrid(places, found) {
     z: values,
     x: coefficients.map((value) => number(value)),
     y: layers.map(String),
-    customdata: grid.map((row) => row.map((place) => place ?? null)),
+    customdata: grid.map((row) => row.map((cellId) => cellId ?? null)),
     text: grid.map((row) =>
-      row.map((place) =>
-        place === undefined
+      row.map((cellId) =>
+        cellId === undefined
           ? ""
-          : failure(place, found)
+          : failure(cellId, byCell)
             ? "failed"
             : numbers
-              ? number(shownValue(found.get(place))[0], state.show === "difference")
+              ? number(displayValue(byCell.get(cellId))[0], state.show === "difference")
               : "",
       ),
     ),
     hovertext: grid.map((row) =>
-      row.map((place) =>
-        place === undefined
+      row.map((cellId) =>
+        cellId === undefined
           ? ""
-          : found.has(place) || failure(place, found)
-            ? hover(place, found)
+          : byCell.has(cellId) || failure(cellId, byCell)
+            ? hover(cellId, byCell)
             : "",
       ),
     ),
@@ -175,9 +175,9 @@ function drawGrid(places, found) {
   };
   const [x, y] = [coefficients.indexOf(cell().coefficient), layers.indexOf(cell().layer)];
   const failed = grid
-    .flatMap((row, r) => row.map((place, c) => [place, r, c]))
-    .filter(([place]) => place !== undefined && failure(place, found));
-  const caption = `${shownName()} by layer and coefficient. Choose a cell to read its completions.`;
+    .flatMap((row, r) => row.map((cellId, c) => [cellId, r, c]))
+    .filter(([cellId]) => cellId !== undefined && failure(cellId, byCell));
+  const caption = `${displayName()} by layer and coefficient. Choose a cell to read its completions.`;
   show(
     "grid",
     caption,
@@ -199,7 +199,7 @@ function drawGrid(places, found) {
                 line: { color: css("--ink"), width: 2.5 },
               },
             ],
-      // A heatmap writes nothing where it has no number.
+      // A heatmap has no text where it has no number.
       annotations: failed.map(([, r, c]) => ({
         x: c,
         y: r,
@@ -212,20 +212,20 @@ function drawGrid(places, found) {
   );
 }
 
-// Where nothing is swept: every cell under the other.
-function drawComparison(found) {
+// Without a sweep: one row for each cell.
+function drawComparison(byCell) {
   const cells = run().cells;
-  const places = cells
-    .map((_, place) => place)
-    .filter((place) => found.has(place) || failure(place, found))
-    .slice(0, MOST_ROWS_COMPARED);
-  const values = places.map((place) => shownValue(found.get(place)));
-  const failed = places.filter((place) => failure(place, found));
-  // Settings of one name are still rows of their own.
-  const names = places.map(
-    (place) => plain(cut(cellName(cells[place]), 44)) + "\u200b".repeat(place),
+  const cellIds = cells
+    .map((_, cellId) => cellId)
+    .filter((cellId) => byCell.has(cellId) || failure(cellId, byCell))
+    .slice(0, MAX_COMPARED_ROWS);
+  const values = cellIds.map((cellId) => displayValue(byCell.get(cellId)));
+  const failed = cellIds.filter((cellId) => failure(cellId, byCell));
+  // Cells with equal names still need separate rows.
+  const names = cellIds.map(
+    (cellId) => plain(cut(cellName(cells[cellId]), 44)) + "\u200b".repeat(cellId),
   );
-  const known = [...places.keys()].filter(
+  const known = [...cellIds.keys()].filter(
     (index) => values[index][0] !== null && values[index][0] !== undefined,
   );
   const bounds = known
@@ -249,30 +249,30 @@ function drawComparison(found) {
     },
     marker: {
       color: css("--accent"),
-      size: known.map((index) => (places[index] === state.cell ? 14 : 9)),
+      size: known.map((index) => (cellIds[index] === state.cell ? 14 : 9)),
       line: { color: css("--card"), width: 1 },
     },
-    customdata: known.map((index) => places[index]),
-    text: known.map((index) => hover(places[index], found)),
+    customdata: known.map((index) => cellIds[index]),
+    text: known.map((index) => hover(cellIds[index], byCell)),
     hovertemplate: "%{text}<extra></extra>",
   };
   const least = Math.min(...trace.x, 0);
   const crosses = failedTrace(
     failed,
     failed.map(() => least),
-    failed.map((place) => names[places.indexOf(place)]),
-    found,
+    failed.map((cellId) => names[cellIds.indexOf(cellId)]),
+    byCell,
   );
   const caption =
-    `${shownName()} of every setting, with 95 % intervals.` +
+    `${displayName()} of every setting, with 95 % intervals.` +
     (failed.length ? ` Crosses: ${plural(failed.length, "cell")} that failed.` : "");
   show(
     "dose",
     caption,
     `Dot plot: ${caption} The numbers follow as a table.`,
     [trace, crosses],
-    layout(plain(shownName()), "", {
-      shapes: levelShapes(unsteeredLevel(found), "y"),
+    layout(plain(displayName()), "", {
+      shapes: levelShapes(unsteeredLevel(byCell), "y"),
       yaxis: {
         type: "category",
         autorange: "reversed",
@@ -286,24 +286,24 @@ function drawComparison(found) {
 }
 
 function drawCharts() {
-  const found = estimates(state.metric, state.group);
+  const byCell = estimates(state.metric, state.group);
   byId("charts").hidden = !state.metric;
   if (!state.metric) return;
-  drawNumbers(found);
-  // The library comes last in the file, so that texts can be read before it is there.
+  drawNumbers(byCell);
+  // The library is last in the file, so that texts can be read before it has loaded.
   if (typeof Plotly === "undefined") return;
-  const places = sweep().filter((place) => run().cells[place].coefficient !== undefined);
+  const cellIds = sweep().filter((cellId) => run().cells[cellId].coefficient !== undefined);
   const several = ["layer", "coefficient"].filter(
-    (facet) => unique(places.map((place) => run().cells[place][facet])).length > 1,
+    (facet) => unique(cellIds.map((cellId) => run().cells[cellId][facet])).length > 1,
   );
-  // First, since the other is as wide as it has room.
+  // First, since the other chart takes all of the remaining width.
   byId("grid").hidden = several.length < 2;
-  if (several.length) drawDose(places, found);
-  else drawComparison(found);
-  if (several.length === 2) drawGrid(places, found);
+  if (several.length) drawDose(cellIds, byCell);
+  else drawComparison(byCell);
+  if (several.length === 2) drawGrid(cellIds, byCell);
 }
 
-function drawNumbers(found) {
+function drawNumbers(byCell) {
   const head = [
     "Setting",
     "Mean",
@@ -314,11 +314,11 @@ function drawNumbers(found) {
     "Prompts",
     "Completions",
   ];
-  const rows = run().cells.map((own, place) => {
-    const values = found.get(place);
-    const reason = failure(place, found);
+  const rows = run().cells.map((entry, cellId) => {
+    const values = byCell.get(cellId);
+    const reason = failure(cellId, byCell);
     if (!values && !reason) return undefined;
-    const shown = reason
+    const columns = reason
       ? [`failed: ${reason}`, "", "", "", "", "", ""]
       : [
           number(values.mean),
@@ -331,9 +331,9 @@ function drawNumbers(found) {
         ];
     return element(
       "tr",
-      { className: place === state.cell ? "chosen" : "" },
-      element("td", {}, cellName(own)),
-      ...shown.map((text) => element("td", {}, text)),
+      { className: cellId === state.cell ? "chosen" : "" },
+      element("td", {}, cellName(entry)),
+      ...columns.map((text) => element("td", {}, text)),
     );
   });
   byId("numbers").replaceChildren(

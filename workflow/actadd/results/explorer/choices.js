@@ -1,33 +1,33 @@
-// Cells that agree with the choices made in the facets before `until`.
+// Cells that agree with the selection in the facets before `until`.
 function candidates(until) {
-  let left = run().cells.map((_, place) => place);
+  let cells = run().cells.map((_, cellId) => cellId);
   for (const [facet] of FACETS) {
     if (facet === until) break;
-    left = left.filter(
-      (place) => facetValue(run().cells[place], facet) === facetValue(cell(), facet),
+    cells = cells.filter(
+      (cellId) => facetValue(run().cells[cellId], facet) === facetValue(cell(), facet),
     );
   }
-  return left;
+  return cells;
 }
 
-// The cell that has a new value in one facet and otherwise stays as near as possible.
+// The cell with a new value in one facet that is closest to the selection in the others.
 function nearest(facet, value) {
   const before = cell();
-  const distance = (place) =>
+  const distance = (cellId) =>
     FACETS.reduce((sum, [name], rank) => {
-      const [a, b] = [facetValue(run().cells[place], name), facetValue(before, name)];
+      const [a, b] = [facetValue(run().cells[cellId], name), facetValue(before, name)];
       if (name === facet || a === b) return sum;
       const gap =
         typeof a === "number" && typeof b === "number" ? Math.min(0.9, Math.abs(a - b) / 100) : 1;
       return sum + (0.1 + gap) * (FACETS.length - rank);
     }, 0);
   const fitting = candidates(facet).filter(
-    (place) => facetValue(run().cells[place], facet) === value,
+    (cellId) => facetValue(run().cells[cellId], facet) === value,
   );
-  return fitting.reduce((best, place) => (distance(place) < distance(best) ? place : best));
+  return fitting.reduce((best, cellId) => (distance(cellId) < distance(best) ? cellId : best));
 }
 
-// A run opens on its first steered cell that did not fail, of a vector that is not a control.
+// A run opens at its first steered cell that did not fail, of a vector that is not a control.
 function firstCell() {
   const { cells } = run();
   const controls = new Set(experiment().controls);
@@ -43,5 +43,5 @@ function openRun() {
   state.group = run().groups[0];
   state.prompt = "0";
   state.find = "";
-  state.shown = PAGE;
+  state.limit = PAGE;
 }

@@ -1,7 +1,7 @@
 const WORD = /[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu;
 
-function markedText(text, beside) {
-  const before = new Set((beside.match(WORD) || []).map((word) => word.toLowerCase()));
+function markedText(text, baseline) {
+  const before = new Set((baseline.match(WORD) || []).map((word) => word.toLowerCase()));
   const parts = [];
   let end = 0;
   for (const match of text.matchAll(WORD)) {
@@ -12,13 +12,13 @@ function markedText(text, beside) {
   return [...parts, text.slice(end)];
 }
 
-function scoresOf(row, beside) {
-  const shown = Object.entries(run().scores).map(([metric, values]) => {
+function scoresOf(row, baseline) {
+  const items = Object.entries(run().scores).map(([metric, values]) => {
     const value = values[row] ?? null;
     const change =
-      beside === undefined || value === null || values[beside] === null
+      baseline === undefined || value === null || values[baseline] === null
         ? null
-        : value - values[beside];
+        : value - values[baseline];
     const text = value === null ? "not scored" : number(value);
     return element(
       "li",
@@ -28,12 +28,12 @@ function scoresOf(row, beside) {
       change ? ` (${number(change, true)})` : "",
     );
   });
-  return shown.length
-    ? [element("ul", { className: "scores", "aria-label": "Scores" }, ...shown)]
+  return items.length
+    ? [element("ul", { className: "scores", "aria-label": "Scores" }, ...items)]
     : [];
 }
 
-function side(name, className, row, beside) {
+function side(name, className, row, baseline) {
   const title = element("h3", {}, name);
   if (row === undefined)
     return element(
@@ -51,9 +51,9 @@ function side(name, className, row, beside) {
       element("p", { className: "notice" }, `Failed: ${reason}`),
     );
   const text = run().completions.text[row];
-  const other = beside === undefined ? null : run().completions.text[beside];
-  // A completion goes on after the prompt, mostly with a space.
-  const shown = !text
+  const other = baseline === undefined ? null : run().completions.text[baseline];
+  // A completion continues the prompt, usually with a space.
+  const content = !text
     ? [element("span", { className: "empty" }, "nothing: it ended at once")]
     : other === null
       ? [text.replace(/^ /, "")]
@@ -62,28 +62,28 @@ function side(name, className, row, beside) {
     "div",
     { className: `side ${className}` },
     title,
-    element("p", { className: "text", dir: "auto" }, ...shown),
-    ...scoresOf(row, beside),
+    element("p", { className: "text", dir: "auto" }, ...content),
+    ...scoresOf(row, baseline),
   );
 }
 
 function chosenRows() {
   const { prompt, text } = run().completions;
-  const wanted = state.find.trim().toLowerCase();
+  const query = state.find.trim().toLowerCase();
   let rows = rowsOf(state.cell);
   if (state.prompt !== "all") rows = rows.filter((row) => prompt[row] === Number(state.prompt));
-  if (wanted) {
-    const holds = (row) => row !== undefined && (text[row] || "").toLowerCase().includes(wanted);
-    rows = rows.filter((row) => holds(row) || holds(besideRow(row)));
+  if (query) {
+    const holds = (row) => row !== undefined && (text[row] || "").toLowerCase().includes(query);
+    rows = rows.filter((row) => holds(row) || holds(unsteeredRow(row)));
   }
   const values = run().scores[state.metric];
   if (state.order !== "drawn" && values) {
     const sign = state.order === "rise" ? -1 : 1;
     const change = (row) => {
-      const beside = besideRow(row);
-      if (values[row] === null || (beside !== undefined && values[beside] === null))
+      const baseline = unsteeredRow(row);
+      if (values[row] === null || (baseline !== undefined && values[baseline] === null))
         return Infinity;
-      return sign * (values[row] - (beside === undefined ? 0 : values[beside]));
+      return sign * (values[row] - (baseline === undefined ? 0 : values[baseline]));
     };
     rows = rows
       .map((row) => [change(row), row])
@@ -95,11 +95,11 @@ function chosenRows() {
 
 function drawCompletionSettings() {
   const prompts = run().prompts;
-  const mine = new Set(rowsOf(state.cell).map((row) => run().completions.prompt[row]));
+  const present = new Set(rowsOf(state.cell).map((row) => run().completions.prompt[row]));
   const options = prompts
-    .map((own, place) => [String(place), cut(own.text.trim() || "(empty prompt)", 70)])
-    .filter(([place]) => mine.has(Number(place)));
-  if (state.prompt !== "all" && !mine.has(Number(state.prompt)))
+    .map((entry, index) => [String(index), cut(entry.text.trim() || "(empty prompt)", 70)])
+    .filter(([index]) => present.has(Number(index)));
+  if (state.prompt !== "all" && !present.has(Number(state.prompt)))
     state.prompt = options.length ? options[0][0] : "all";
   const select = fill(
     "completion-settings",
@@ -109,7 +109,7 @@ function drawCompletionSettings() {
     state.prompt,
     (value) => {
       state.prompt = value;
-      state.shown = PAGE;
+      state.limit = PAGE;
     },
     { size: "wide" },
   );
@@ -140,13 +140,13 @@ function drawCompletionSettings() {
       clearTimeout(waiting);
       waiting = setTimeout(() => {
         state.find = find.value;
-        state.shown = PAGE;
+        state.limit = PAGE;
         drawPairs();
       }, 150);
     };
   }
   if (fields.get("find").value !== state.find) fields.get("find").value = state.find;
-  // aria-disabled, since a button that is disabled while it has the focus would lose it.
+  // aria-disabled, since a disabled button would lose the focus.
   for (const [name, end] of [
     ["previous", 0],
     ["next", options.length],
@@ -164,7 +164,7 @@ function drawCompletionSettings() {
     state.metric in run().scores ? state.order : "drawn",
     (value) => {
       state.order = value;
-      state.shown = PAGE;
+      state.limit = PAGE;
     },
     { size: "wide" },
   );
@@ -177,37 +177,37 @@ function drawPairs() {
   const unsteered = cell().method === "unsteered";
   const list = [];
   let last;
-  for (const row of rows.slice(0, state.shown)) {
+  for (const row of rows.slice(0, state.limit)) {
     if (prompt[row] !== last) {
-      const own = run().prompts[prompt[row]];
+      const entry = run().prompts[prompt[row]];
       list.push(
         element(
           "p",
           { className: "prompt", dir: "auto" },
-          own.text,
-          ...(own.group ? [element("span", { className: "group" }, own.group)] : []),
+          entry.text,
+          ...(entry.group ? [element("span", { className: "group" }, entry.group)] : []),
         ),
       );
       last = prompt[row];
     }
-    // Of several random vectors, which one.
+    // The draw is the index of a random vector.
     const name = `sample ${sample[row]}${draw && draw[row] !== null ? `, draw ${draw[row]}` : ""}`;
-    const beside = besideRow(row);
+    const baseline = unsteeredRow(row);
     const single = unsteered || cell().unsteered === undefined;
-    const sides = single ? [] : [side(`Unsteered, ${name}`, "plain", beside)];
+    const sides = single ? [] : [side(`Unsteered, ${name}`, "plain", baseline)];
     const steered = unsteered ? "Unsteered" : cell().vector ? "Steered" : cell().condition;
     sides.push(
       side(
         `${steered}, ${name}`,
         unsteered ? "plain" : "steered",
         row,
-        single || run().reasons.has(beside) ? undefined : beside,
+        single || run().reasons.has(baseline) ? undefined : baseline,
       ),
     );
     list.push(element("article", { className: single ? "pair single" : "pair" }, ...sides));
   }
   byId("pairs").replaceChildren(...list);
-  const left = rows.length - state.shown;
+  const left = rows.length - state.limit;
   byId("more").hidden = left <= 0;
   byId("more").textContent =
     `Show ${Math.min(left, PAGE)} more (${left.toLocaleString("en")} left)`;
@@ -216,7 +216,7 @@ function drawPairs() {
     ? "This experiment reads given texts, so there are no completions."
     : cell().failed && !rows.length
       ? `Failed: ${cell().failed}`
-      : `${plural(rows.length, unsteered ? "completion" : "pair")}${rows.length > state.shown ? `, of which ${state.shown} are shown` : ""}.`;
+      : `${plural(rows.length, unsteered ? "completion" : "pair")}${rows.length > state.limit ? `, of which ${state.limit} are shown` : ""}.`;
   byId("completion-settings").hidden = Boolean(measured);
   save();
 }

@@ -3,95 +3,96 @@ const run = () => experiment().runs[state.run];
 const cell = () => run().cells[state.cell];
 const label = (metric) => experiment().labels?.[metric] || metric;
 
-// Rows of a run by cell, made when the run is first looked at.
-function rowsOf(place) {
-  const here = run();
-  if (!here.rows) {
-    const { cell: cells, prompt, sample, failed } = here.completions;
-    here.rows = here.cells.map(() => []);
-    here.found = new Map();
-    here.reasons = new Map(failed);
+// Rows of a run by cell, collected when the run is first opened.
+function rowsOf(cellId) {
+  const current = run();
+  if (!current.rows) {
+    const { cell: cells, prompt, sample, failed } = current.completions;
+    current.rows = current.cells.map(() => []);
+    current.rowOfKey = new Map();
+    current.reasons = new Map(failed);
     cells.forEach((number, row) => {
-      here.rows[number].push(row);
-      here.found.set(`${number} ${prompt[row]} ${sample[row]}`, row);
+      current.rows[number].push(row);
+      current.rowOfKey.set(`${number} ${prompt[row]} ${sample[row]}`, row);
     });
   }
-  return here.rows[place];
+  return current.rows[cellId];
 }
 
-function besideRow(row) {
+function unsteeredRow(row) {
   const { prompt, sample } = run().completions;
-  const beside = cell().unsteered;
-  return beside === undefined
+  const baseline = cell().unsteered;
+  return baseline === undefined
     ? undefined
-    : run().found.get(`${beside} ${prompt[row]} ${sample[row]}`);
+    : run().rowOfKey.get(`${baseline} ${prompt[row]} ${sample[row]}`);
 }
 
 // The estimates of one metric and group, by cell.
 function estimates(metric, group) {
   const { summary, metrics, groups } = run();
   const m = metrics.indexOf(metric);
-  const found = new Map();
+  const byCell = new Map();
   let g = groups.indexOf(group);
-  if (!summary.metric.some((own, row) => own === m && summary.group[row] === g)) g = -1;
-  summary.metric.forEach((own, row) => {
-    if (own !== m || (g >= 0 && summary.group[row] !== g) || found.has(summary.cell[row])) return;
+  if (!summary.metric.some((value, row) => value === m && summary.group[row] === g)) g = -1;
+  summary.metric.forEach((value, row) => {
+    if (value !== m || (g >= 0 && summary.group[row] !== g) || byCell.has(summary.cell[row]))
+      return;
     const values = {};
     for (const [name, column] of Object.entries(summary))
       if (name !== "failed") values[name] = column[row];
     values.failed = new Map(summary.failed).get(row);
-    found.set(summary.cell[row], values);
+    byCell.set(summary.cell[row], values);
   });
-  return found;
+  return byCell;
 }
 
-function shownValue(values) {
+function displayValue(values) {
   if (!values) return [null, null, null];
   return state.show === "mean"
     ? [values.mean, values.low, values.high]
     : [values.difference, values.difference_low, values.difference_high];
 }
 
-// Why a cell has no number: it failed as a whole, or one scorer failed on it.
-const failure = (place, found) => run().cells[place].failed || found?.get(place)?.failed;
+// Why a cell has no number: the cell failed, or a scorer failed on it.
+const failure = (cellId, byCell) => run().cells[cellId].failed || byCell?.get(cellId)?.failed;
 
 function interval(low, high, signed = false) {
   return low === null || high === null ? "" : `[${number(low, signed)}, ${number(high, signed)}]`;
 }
 
-function conditionName(own) {
-  if (own.method === "unsteered") return "none (unsteered)";
-  return own.vector ? `${own.vector} (${own.condition})` : `none (${own.condition})`;
+function conditionName(entry) {
+  if (entry.method === "unsteered") return "none (unsteered)";
+  return entry.vector ? `${entry.vector} (${entry.condition})` : `none (${entry.condition})`;
 }
 
-function facetValue(own, facet) {
-  const value = own[facet];
+function facetValue(entry, facet) {
+  const value = entry[facet];
   return value === undefined ? NONE : value;
 }
 
-function facetText(facet, value, own) {
-  if (facet === "condition") return conditionName(own);
-  if (value === NONE) return own.parts ? "several" : "–";
+function facetText(facet, value, entry) {
+  if (facet === "condition") return conditionName(entry);
+  if (value === NONE) return entry.parts ? "several" : "–";
   if (facet === "dimensions") return `${number(100 * value)} %`;
   return typeof value === "number" ? number(value) : String(value);
 }
 
-function cellName(own) {
-  if (own.method === "unsteered") return "unsteered";
+function cellName(entry) {
+  if (entry.method === "unsteered") return "unsteered";
   const varying = FACETS.slice(1).filter(
-    ([facet]) => own[facet] !== undefined && (ALWAYS.has(facet) || varies(facet)),
+    ([facet]) => entry[facet] !== undefined && (ALWAYS.has(facet) || varies(facet)),
   );
   const parts = varying.map(([facet, text]) =>
     facet === "coefficient"
-      ? `c = ${number(own.coefficient)}`
-      : `${text.toLowerCase()} ${facetText(facet, own[facet], own)}`,
+      ? `c = ${number(entry.coefficient)}`
+      : `${text.toLowerCase()} ${facetText(facet, entry[facet], entry)}`,
   );
-  return [own.condition, ...parts].join(", ");
+  return [entry.condition, ...parts].join(", ");
 }
 
 const varies = (facet) =>
   unique(
     run()
-      .cells.filter((own) => own.condition === cell().condition)
-      .map((own) => facetValue(own, facet)),
+      .cells.filter((entry) => entry.condition === cell().condition)
+      .map((entry) => facetValue(entry, facet)),
   ).length > 1;

@@ -1,16 +1,16 @@
-// Fields are kept and only refilled, so that the focus stays where it is.
+// Fields are created once and then refilled, so that they keep the focus.
 const fields = new Map();
 
 function field(form, name, text, { size = "", control = element("select") } = {}) {
   if (!fields.has(name)) {
     control.id = `field-${name}`;
-    const made = element(
+    const container = element(
       "div",
       { className: `field ${size}` },
       element("label", { htmlFor: control.id }, text),
       control,
     );
-    byId(form).append(made);
+    byId(form).append(container);
     fields.set(name, control);
   }
   return fields.get(name);
@@ -19,7 +19,7 @@ function field(form, name, text, { size = "", control = element("select") } = {}
 function fill(form, name, text, options, chosen, change, layout) {
   const select = field(form, name, text, layout);
   select.replaceChildren(
-    ...options.map(([value, shown]) => element("option", { value: String(value) }, shown)),
+    ...options.map(([value, name]) => element("option", { value: String(value) }, name)),
   );
   select.value = String(chosen);
   select.disabled = options.length < 2;
@@ -30,8 +30,8 @@ function fill(form, name, text, options, chosen, change, layout) {
   return select;
 }
 
-const reveal = (name, shown) => {
-  fields.get(name).parentElement.hidden = !shown;
+const reveal = (name, visible) => {
+  fields.get(name).parentElement.hidden = !visible;
 };
 
 function drawSettings() {
@@ -39,7 +39,7 @@ function drawSettings() {
     "settings",
     "experiment",
     "Experiment",
-    EXPERIMENTS.map((own, place) => [place, own.title]),
+    EXPERIMENTS.map((entry, index) => [index, entry.title]),
     state.experiment,
     (value) => {
       state.experiment = value;
@@ -52,7 +52,7 @@ function drawSettings() {
     "settings",
     "model",
     "Model",
-    experiment().runs.map((own, place) => [place, own.model]),
+    experiment().runs.map((entry, index) => [index, entry.model]),
     state.run,
     (value) => {
       state.run = value;
@@ -62,13 +62,13 @@ function drawSettings() {
   );
   for (const [facet, text] of FACETS) {
     const values = new Map();
-    for (const place of candidates(facet)) {
-      const own = run().cells[place];
-      if (!values.has(facetValue(own, facet))) values.set(facetValue(own, facet), own);
+    for (const cellId of candidates(facet)) {
+      const entry = run().cells[cellId];
+      if (!values.has(facetValue(entry, facet))) values.set(facetValue(entry, facet), entry);
     }
     const options = [...values]
       .sort(([a], [b]) => ascending(a, b))
-      .map(([value, own]) => [value, facetText(facet, value, own)]);
+      .map(([value, entry]) => [value, facetText(facet, value, entry)]);
     fill(
       "settings",
       facet,
@@ -77,7 +77,7 @@ function drawSettings() {
       facetValue(cell(), facet),
       (value) => {
         state.cell = nearest(facet, value);
-        state.shown = PAGE;
+        state.limit = PAGE;
       },
       { size: facet === "condition" ? "wide" : "" },
     );

@@ -1,4 +1,4 @@
-// From light to strong ink, so that deeper layers are darker on paper and brighter on black.
+// From low to high contrast, so that deeper layers are darker on white and brighter on black.
 function layerColour(share) {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const stops = dark
@@ -14,10 +14,10 @@ function layerColour(share) {
         [40, 95, 175],
         [80, 35, 110],
       ];
-  const place = share * (stops.length - 1);
-  const low = Math.min(Math.floor(place), stops.length - 2);
+  const position = share * (stops.length - 1);
+  const low = Math.min(Math.floor(position), stops.length - 2);
   const mixed = stops[low].map((value, channel) =>
-    Math.round(value + (place - low) * (stops[low + 1][channel] - value)),
+    Math.round(value + (position - low) * (stops[low + 1][channel] - value)),
   );
   return `rgb(${mixed.join(",")})`;
 }
@@ -49,38 +49,38 @@ function layout(x, y, more = {}) {
   };
 }
 
-// Plotly reads some tags in its texts.
+// Plotly interprets some tags in its texts.
 const plain = (text) =>
   String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
-function hover(place, found) {
-  const own = run().cells[place];
-  const reason = failure(place, found);
-  if (reason) return `${plain(cellName(own))}<br>failed: ${plain(cut(reason, 120))}`;
-  const values = found.get(place);
-  const [mean, low, high] = shownValue(values);
+function hover(cellId, byCell) {
+  const entry = run().cells[cellId];
+  const reason = failure(cellId, byCell);
+  if (reason) return `${plain(cellName(entry))}<br>failed: ${plain(cut(reason, 120))}`;
+  const values = byCell.get(cellId);
+  const [mean, low, high] = displayValue(values);
   const n = values.n_completions || values.n_prompts;
   return (
-    `${plain(cellName(own))}<br><b>${number(mean, state.show === "difference")}</b> ${interval(low, high)}` +
+    `${plain(cellName(entry))}<br><b>${number(mean, state.show === "difference")}</b> ${interval(low, high)}` +
     (n ? `<br>n = ${number(n)}` : "")
   );
 }
 
-// Cells that differ from the chosen one in layer and coefficient only.
+// Cells that differ from the selected one only in layer and coefficient.
 function sweep() {
   return run()
-    .cells.map((_, place) => place)
-    .filter((place) =>
+    .cells.map((_, cellId) => cellId)
+    .filter((cellId) =>
       FACETS.every(
         ([facet]) =>
           facet === "layer" ||
           facet === "coefficient" ||
-          facetValue(run().cells[place], facet) === facetValue(cell(), facet),
+          facetValue(run().cells[cellId], facet) === facetValue(cell(), facet),
       ),
     );
 }
 
-const shownName = () =>
+const displayName = () =>
   state.show === "mean" ? label(state.metric) : `${label(state.metric)}: difference`;
 
 function show(id, caption, described, traces, shape, pick) {
@@ -89,23 +89,23 @@ function show(id, caption, described, traces, shape, pick) {
   figure.querySelector("figcaption").textContent = caption;
   plot.setAttribute("aria-label", described);
   Plotly.react(plot, traces, shape, { displayModeBar: false, responsive: true }).then(() => {
-    // A drawn chart keeps its width, and its place may have got narrower or wider.
+    // A chart keeps its width, but that of its container may have changed.
     Plotly.Plots.resize(plot);
     plot.removeAllListeners("plotly_click");
     plot.on("plotly_click", (event) => {
-      const place = pick(event.points[0]);
-      if (place === undefined || place === null) return;
-      state.cell = place;
-      state.shown = PAGE;
+      const cellId = pick(event.points[0]);
+      if (cellId === undefined || cellId === null) return;
+      state.cell = cellId;
+      state.limit = PAGE;
       draw();
     });
   });
 }
 
-function unsteeredLevel(found) {
-  const place = cell().method === "unsteered" ? state.cell : cell().unsteered;
+function unsteeredLevel(byCell) {
+  const cellId = cell().method === "unsteered" ? state.cell : cell().unsteered;
   if (state.show === "difference") return [0, null, null];
-  return place === undefined ? [null, null, null] : shownValue(found.get(place));
+  return cellId === undefined ? [null, null, null] : displayValue(byCell.get(cellId));
 }
 
 function levelShapes(level, across) {
@@ -136,8 +136,8 @@ function levelShapes(level, across) {
   return low === null || high === null ? [line] : [band, line];
 }
 
-function lineTrace(places, x, found, name, colour, strong) {
-  const values = places.map((place) => shownValue(found.get(place)));
+function lineTrace(cellIds, x, byCell, name, colour, strong) {
+  const values = cellIds.map((cellId) => displayValue(byCell.get(cellId)));
   const bounds = values.map(([mean, low, high]) =>
     mean === null || low === null || high === null ? [0, 0] : [high - mean, mean - low],
   );
@@ -160,17 +160,17 @@ function lineTrace(places, x, found, name, colour, strong) {
     line: { color: colour, width: strong ? 3 : 1.4 },
     marker: {
       color: colour,
-      size: places.map((place) => (place === state.cell ? 13 : strong ? 8 : 6)),
+      size: cellIds.map((cellId) => (cellId === state.cell ? 13 : strong ? 8 : 6)),
       line: { color: css("--card"), width: 1 },
     },
     opacity: strong ? 1 : 0.75,
-    customdata: places,
-    text: places.map((place, index) => (values[index][0] === null ? "" : hover(place, found))),
+    customdata: cellIds,
+    text: cellIds.map((cellId, index) => (values[index][0] === null ? "" : hover(cellId, byCell))),
     hovertemplate: "%{text}<extra></extra>",
   };
 }
 
-function failedTrace(places, x, y, found) {
+function failedTrace(cellIds, x, y, byCell) {
   return {
     type: "scatter",
     mode: "markers",
@@ -178,9 +178,9 @@ function failedTrace(places, x, y, found) {
     x,
     y,
     marker: { symbol: "x", size: 11, color: css("--warn") },
-    customdata: places,
-    text: places.map((place) => hover(place, found)),
+    customdata: cellIds,
+    text: cellIds.map((cellId) => hover(cellId, byCell)),
     hovertemplate: "%{text}<extra></extra>",
-    showlegend: places.length > 0,
+    showlegend: cellIds.length > 0,
   };
 }

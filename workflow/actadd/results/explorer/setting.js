@@ -1,22 +1,23 @@
 function drawSetting() {
-  const own = cell();
+  const current = cell();
   const words = [];
-  if (own.method === "unsteered") words.push("No vector is added. ");
-  else if (own.parts) {
-    const parts = own.parts.map(
+  if (current.method === "unsteered") words.push("No vector is added. ");
+  else if (current.parts) {
+    const parts = current.parts.map(
       (part) => `${part.vector} at layer ${part.layer}, coefficient ${number(part.coefficient)}`,
     );
-    words.push(`${own.condition}: ${parts.join("; ")}. `);
-  } else if (own.vector) {
-    const from = own.source_layer === undefined ? "" : `, taken from layer ${own.source_layer}`;
+    words.push(`${current.condition}: ${parts.join("; ")}. `);
+  } else if (current.vector) {
+    const from =
+      current.source_layer === undefined ? "" : `, taken from layer ${current.source_layer}`;
     words.push(
-      `Vector ${own.vector} added at layer ${number(own.layer)}${from}, coefficient ${number(own.coefficient)}. `,
+      `Vector ${current.vector} added at layer ${number(current.layer)}${from}, coefficient ${number(current.coefficient)}. `,
     );
-  } else words.push(`${own.condition} (method ${own.method}). `);
-  if (own.prefix)
+  } else words.push(`${current.condition} (method ${current.method}). `);
+  if (current.prefix)
     words.push(
-      "Before each prompt stands ",
-      element("span", { className: "prefix" }, `“${own.prefix}”`),
+      "Each prompt follows the prefix ",
+      element("span", { className: "prefix" }, `“${current.prefix}”`),
       ". ",
     );
   const drawn = rowsOf(state.cell).filter((row) => !run().reasons.has(row)).length;
@@ -25,18 +26,18 @@ function drawSetting() {
     drawn && plural(drawn, "completion"),
   ];
   words.push(`${about.filter(Boolean).join("; ")}.`);
-  const failure = own.failed
-    ? [element("p", { className: "notice" }, `This cell failed: ${own.failed}`)]
+  const failure = current.failed
+    ? [element("p", { className: "notice" }, `This cell failed: ${current.failed}`)]
     : [];
   byId("setting").replaceChildren(...words, ...failure);
 
   byId("estimates").replaceChildren(
-    ...(own.failed ? [] : run().metrics)
+    ...(current.failed ? [] : run().metrics)
       .map((metric) => [metric, estimates(metric, state.group)])
-      .filter(([, found]) => found.has(state.cell))
+      .filter(([, byCell]) => byCell.has(state.cell))
       .slice(0, 8)
-      .map(([metric, found]) => {
-        const values = found.get(state.cell);
+      .map(([metric, byCell]) => {
+        const values = byCell.get(state.cell);
         if (values.failed)
           return element(
             "div",
@@ -44,18 +45,18 @@ function drawSetting() {
             element("dt", {}, label(metric)),
             element("dd", { className: "lost" }, `failed: ${values.failed}`),
           );
-        const beside = found.get(own.unsteered);
+        const baseline = byCell.get(current.unsteered);
         const lines = [
           element("span", { className: "value" }, number(values.mean)),
           " ",
           element("span", { className: "interval" }, interval(values.low, values.high)),
         ];
-        if (beside)
+        if (baseline)
           lines.push(
             element(
               "div",
               { className: "beside" },
-              `unsteered ${number(beside.mean)} ${interval(beside.low, beside.high)}`,
+              `unsteered ${number(baseline.mean)} ${interval(baseline.low, baseline.high)}`,
             ),
           );
         return element(

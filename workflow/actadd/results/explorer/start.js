@@ -1,42 +1,42 @@
 function save() {
-  const kept = { experiment: experiment().name, model: run().model };
-  for (const [facet] of FACETS) if (cell()[facet] !== undefined) kept[facet] = cell()[facet];
-  Object.assign(kept, {
+  const settings = { experiment: experiment().name, model: run().model };
+  for (const [facet] of FACETS) if (cell()[facet] !== undefined) settings[facet] = cell()[facet];
+  Object.assign(settings, {
     metric: state.metric,
     group: state.group,
     show: state.show,
     prompt: state.prompt,
     order: state.order,
   });
-  if (state.find) kept.find = state.find;
-  history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
+  if (state.find) settings.find = state.find;
+  history.replaceState(null, "", `#${new URLSearchParams(settings)}`);
 }
 
 function restore() {
-  const kept = new URLSearchParams(location.hash.slice(1));
-  const at = (list, name, key) =>
+  const settings = new URLSearchParams(location.hash.slice(1));
+  const indexIn = (list, name, key) =>
     Math.max(
       0,
-      list.findIndex((own) => own[name] === kept.get(key)),
+      list.findIndex((entry) => entry[name] === settings.get(key)),
     );
-  state.experiment = at(EXPERIMENTS, "name", "experiment");
-  state.run = at(experiment().runs, "model", "model");
+  state.experiment = indexIn(EXPERIMENTS, "name", "experiment");
+  state.run = indexIn(experiment().runs, "model", "model");
   openRun();
-  if (!kept.has("experiment")) return;
-  const agrees = (own) =>
-    FACETS.every(([facet]) => String(own[facet] ?? "") === (kept.get(facet) ?? ""));
-  const place = run().cells.findIndex(agrees);
-  if (place >= 0) state.cell = place;
-  if (run().metrics.includes(kept.get("metric"))) state.metric = kept.get("metric");
-  if (run().groups.includes(kept.get("group"))) state.group = kept.get("group");
-  if (kept.get("show") === "difference") state.show = "difference";
-  if (["rise", "fall"].includes(kept.get("order"))) state.order = kept.get("order");
+  if (!settings.has("experiment")) return;
+  const agrees = (entry) =>
+    FACETS.every(([facet]) => String(entry[facet] ?? "") === (settings.get(facet) ?? ""));
+  const cellId = run().cells.findIndex(agrees);
+  if (cellId >= 0) state.cell = cellId;
+  if (run().metrics.includes(settings.get("metric"))) state.metric = settings.get("metric");
+  if (run().groups.includes(settings.get("group"))) state.group = settings.get("group");
+  if (settings.get("show") === "difference") state.show = "difference";
+  if (["rise", "fall"].includes(settings.get("order"))) state.order = settings.get("order");
   if (
-    kept.get("prompt") === "all" ||
-    (kept.has("prompt") && run().prompts[Number(kept.get("prompt"))])
+    settings.get("prompt") === "all" ||
+    (settings.has("prompt") && run().prompts[Number(settings.get("prompt"))])
   )
-    state.prompt = kept.get("prompt");
-  state.find = kept.get("find") || "";
+    state.prompt = settings.get("prompt");
+  state.find = settings.get("find") || "";
 }
 
 function draw() {
@@ -59,7 +59,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 
 byId("more").addEventListener("click", () => {
   const first = byId("pairs").querySelectorAll("article").length;
-  state.shown += PAGE;
+  state.limit += PAGE;
   drawPairs();
   const next = byId("pairs").querySelectorAll("article")[first];
   next.tabIndex = -1;

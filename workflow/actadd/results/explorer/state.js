@@ -1,14 +1,14 @@
 "use strict";
 
-// Texts of models and of configs reach the page as text nodes only, never as markup.
+// Texts of models and configs become text nodes only, never markup.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const EXPERIMENTS = DATA.experiments;
 const PAGE = 20;
-const MOST_VALUES_IN_A_GRID = 80;
-const MOST_ROWS_COMPARED = 40;
+const MAX_GRID_VALUES = 80;
+const MAX_COMPARED_ROWS = 40;
 
-// What is chosen within a run, in this order; the first four are always shown.
+// The coordinates of a cell, in the order of selection; those in ALWAYS are always visible.
 const FACETS = [
   ["condition", "Vector"],
   ["layer", "Layer"],
@@ -32,19 +32,19 @@ const state = {
   order: "drawn",
   prompt: "0",
   find: "",
-  shown: PAGE,
+  limit: PAGE,
 };
 
 const byId = (id) => document.getElementById(id);
 
 function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
+    if (name in node) node[name] = value;
+    else node.setAttribute(name, value);
   }
-  made.append(...children);
-  return made;
+  node.append(...children);
+  return node;
 }
 
 function number(value, signed = false) {
