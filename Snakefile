@@ -19,20 +19,20 @@ from actadd.config.files import load
 from actadd.pipeline import run_lock
 from actadd.pipeline.graph import Graph, target_of
 
-# Programs are started as `python -m programs.NAME`.
+# So that jobs can start programs as `python -m programs.NAME`.
 shell.prefix(internals.program_prefix(shell, WORKFLOW))
 print_anything()
 
 # --- config ---------------------------------------------------------------------------------------
-# config.yaml on top of what it builds on, then --configfile. They are read here, with line numbers,
-# before Snakemake reads them: it would keep the last of two equal keys, and run `__use_yte__`.
+# config.yaml on top of its base, then --configfile. They are read here, with line numbers, before
+# Snakemake reads them: it would keep the last of two equal keys, and run `__use_yte__`.
 FILES = [*filter(Path.exists, [Path("config.yaml")]), *workflow.configfiles]
 if internals.replaces_config(workflow):
     FILES = workflow.configfiles
 
 try:
     if internals.is_module(workflow):
-        # As a module of another workflow, the config comes from there.
+        # As a module of another workflow, it gets that workflow's config.
         written = load([], config)
     else:
         written = load(FILES, internals.command_line_config(workflow))
@@ -43,7 +43,7 @@ except UserError as error:
 configfile: "config.yaml"
 
 
-# Snakemake's lock outlives a run that was killed; this file is held as long as the run is alive.
+# Snakemake's lock remains after a killed run; this file is locked only while the run is alive.
 RUNNING = Path(".snakemake/running")
 
 try:
@@ -63,18 +63,18 @@ onstart:
     internals.report_refusals(workflow, lambda text: logger.error(reasons.refusal(text)))
     refuse_unaccepted()
     try:
-        run_lock.begin(RUNNING, at(layout.RESULTS))
+        run_lock.begin(RUNNING, locate(layout.RESULTS))
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
 onerror:
-    say_what_was_done(STARTED)
+    log_summary(STARTED)
 
 
 onsuccess:
-    say_what_was_done(STARTED)
-    # A named target ends with a job that fails then; a run for single files has none.
+    log_summary(STARTED)
+    # The last job of a target fails then; a run for single files has no such job.
     if failed := failed_cells_message(STARTED):
         raise WorkflowError(failed)
 
@@ -88,12 +88,12 @@ logger.addHandler(Reasons())
 MODEL = internals.rule_name(workflow, "model")
 
 
-# Keys of remote judges reach jobs on a cluster by their variables, never by a command or a file.
+# Jobs on a cluster get the keys of remote judges in variables, never in a command or a file.
 envvars:
     *keys_of_judges(),
 
 
-# A name that the config does not have is no target: Snakemake says so.
+# So that Snakemake refuses a target with a name that is not in the config.
 wildcard_constraints:
     source=names_of("sources"),
     model=names_of("models"),

@@ -1,6 +1,6 @@
 """The private interfaces of Snakemake that the workflow uses, each with its reason.
 
-Snakemake promises none of them: tests/unit/test_internals.py says which are gone after an update.
+None of them is stable: tests/unit/test_internals.py finds those that an update removed.
 """
 
 import shlex
@@ -11,35 +11,35 @@ from snakemake.settings.types import RerunTrigger
 
 
 def shell_prefix(shell) -> str:
-    """The prefix of another workflow that takes this one in, so that it stays in front of ours.
+    """The shell prefix of another workflow that uses this one as a module, to put before ours.
 
-    `shell.prefix` replaces it, and nothing public reads it.
+    `shell.prefix` replaces it, and no public function reads it.
     """
     return shell._process_prefix or ""
 
 
 def limit_no_rate(workflow) -> None:
-    """Takes the rate limit off a run on this machine.
+    """Remove the rate limit of jobs from a run on this machine.
 
-    For it, Snakemake 9.27 looks for jobs once a second anew for every job that has finished: after
-    a hundred jobs that took half a core. Only clusters need the limit.
+    With the limit, Snakemake 9.27 searches for jobs every second for each finished job: after a
+    hundred jobs, that used half a core. Only clusters need the limit.
     """
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
 
 
-def times_alone(workflow) -> None:
-    """Lets nothing but times decide what runs, which the jobs' files tell.
+def rerun_by_time_only(workflow) -> None:
+    """Make modification times the only trigger of reruns; those of job files carry the decision.
 
-    What Snakemake remembers of params, code and inputs is lost with its folder, and would run jobs
-    whose records say that nothing has changed. The rules of another workflow keep it.
+    Snakemake's memory of params, code and inputs is lost with its folder, and would rerun jobs with
+    up-to-date records. The rules of another workflow keep these triggers.
     """
     if not is_module(workflow):
         workflow.dag_settings.rerun_triggers = frozenset([RerunTrigger.MTIME])
 
 
 def is_forced(workflow) -> bool:
-    """Whether somebody has asked for jobs to run that need not."""
+    """Whether the command line forces jobs to run."""
     settings = workflow.dag_settings
     return bool(settings.forceall or settings.forcerun or settings.forcetargets)
 
@@ -49,32 +49,32 @@ def has_several_targets(workflow) -> bool:
 
 
 def rule_name(workflow, name: str) -> str:
-    """What a rule of ours is called where this workflow is a module of another one."""
+    """The name of one of our rules, also if this workflow is a module of another one."""
     return workflow.modifier.modify_rulename(name)
 
 
 def is_module(workflow) -> bool:
-    """Whether another workflow takes this one in, with a config of its own."""
+    """Whether another workflow uses this one as a module, with its own config."""
     return workflow.modifier.skip_configfile
 
 
 def replaces_config(workflow) -> bool:
-    """Whether --replace-workflow-config was given."""
+    """Whether the command line has --replace-workflow-config."""
     return workflow.config_settings.replace_workflow_config
 
 
 def command_line_config(workflow) -> dict:
-    """What --config says."""
+    """The config of --config."""
     return workflow.config_settings.config
 
 
 def prefix(workflow) -> str:
-    """What another workflow that takes this one in puts before the paths of its rules."""
+    """The path prefix that another workflow gives this one as a module."""
     return workflow.modifier.path_modifier.replace_prefix("x").removesuffix("x")
 
 
 def storage_folder(workflow) -> Path | None:
-    """The folder in place of the working directory, on a cluster without a shared one."""
+    """The storage folder on a cluster without a shared working directory; None otherwise."""
     settings = workflow.storage_settings
     if settings.default_storage_provider == "fs":
         return Path(settings.default_storage_prefix)
@@ -82,31 +82,31 @@ def storage_folder(workflow) -> Path | None:
 
 
 def jobs_to_run(workflow) -> Iterator:
-    """The jobs that a run is going to start."""
+    """The jobs that a run will start."""
     return workflow.dag.needrun_jobs()
 
 
 def report_refusals(workflow, report: Callable[[str], None]) -> None:
-    """Calls `report` with what a batch system says of a job that it refuses.
+    """Call `report` with the message of a batch system that refuses a job.
 
-    Snakemake 9.27 keeps it to itself if the job is a group of jobs.
+    Snakemake 9.27 drops the message if the job is a group of jobs.
     """
     executor = workflow.scheduler._executor
-    usual = executor.report_job_error
+    report_job_error = executor.report_job_error
 
-    def aloud(job_info, msg=None, **about):
+    def with_message(job_info, msg=None, **about):
         if msg:
             report(msg)
-        usual(job_info, msg=msg, **about)
+        report_job_error(job_info, msg=msg, **about)
 
-    executor.report_job_error = aloud
+    executor.report_job_error = with_message
 
 
 def program_prefix(shell, folder: Path) -> str:
-    """The shell prefix by which programs are found, wherever the working directory is.
+    """The shell prefix that puts the programs on the path and makes them use UTF-8.
 
-    They read and write UTF-8 whatever the locale is. A prefix takes the place of Snakemake's own,
-    by which a job ends at the first command that fails.
+    It replaces Snakemake's own prefix, so it repeats the options that end a job at the first failed
+    command.
     """
     before = shell_prefix(shell).replace("{", "{{").replace("}", "}}")
     return (

@@ -20,9 +20,9 @@ from builders import tiny
 # already fails. Then it says what it has, and keeps it until its input ends.
 JOB = """
 import os, pathlib, sys, time
-from actadd.pipeline.devices import taken
+from actadd.pipeline.devices import reserve
 count, name, marks, seconds = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]), sys.argv[4]
-with taken(count, name) as held:
+with reserve(count, name) as held:
     assert held == os.environ["CUDA_VISIBLE_DEVICES"].split(",")
     for device in held:
         (marks / device).touch(exist_ok=False)
@@ -148,7 +148,7 @@ def installed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "names"),
+    ("variable", "names"),
     [
         (None, []),
         ("", []),
@@ -160,16 +160,16 @@ def installed(folder: Path) -> None:
         ("GPU-8932f937,MIG-GPU-1/0/1", ["GPU-8932f937", "MIG-GPU-1/0/1"]),
     ],
 )
-def test_visible_devices_are_read_as_cuda_reads_them(alone, given, names):
-    if given is not None:
-        alone.setenv("CUDA_VISIBLE_DEVICES", given)
+def test_visible_devices_are_read_as_cuda_reads_them(alone, variable, names):
+    if variable is not None:
+        alone.setenv("CUDA_VISIBLE_DEVICES", variable)
     assert devices.visible() == names
 
 
 def test_without_a_scheduler_all_installed_devices_are_there(alone, tmp_path):
     installed(tmp_path)
     assert devices.visible() == ["0", "1"]
-    with devices.taken(2, "job") as held:
+    with devices.reserve(2, "job") as held:
         assert held == ["0", "1"] and os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
         assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
@@ -180,13 +180,13 @@ def test_without_a_scheduler_all_installed_devices_are_there(alone, tmp_path):
 
 def test_what_was_visible_before_is_visible_after(alone):
     alone.setenv("CUDA_VISIBLE_DEVICES", "0,MIG-GPU-1/0/1")
-    with pytest.raises(KeyError), devices.taken(1, "job") as held:
+    with pytest.raises(KeyError), devices.reserve(1, "job") as held:
         assert held == ["0"]
-        with devices.taken(0, "a job without any"):
+        with devices.reserve(0, "a job without any"):
             assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
         raise KeyError
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,MIG-GPU-1/0/1"
-    with devices.taken(2, "next") as held:
+    with devices.reserve(2, "next") as held:
         assert held == ["0", "MIG-GPU-1/0/1"]
 
 
@@ -194,13 +194,13 @@ def test_more_than_there_are_is_refused(alone):
     alone.setenv("CUDA_VISIBLE_DEVICES", "3")
     with (
         pytest.raises(UserError, match=r"gpus: 2, but this job may use only 1: 3; write"),
-        devices.taken(2, "job"),
+        devices.reserve(2, "job"),
     ):
         pass
 
 
 def test_where_no_device_can_be_found_nothing_is_changed(alone):
-    with devices.taken(1, "job") as held:
+    with devices.reserve(1, "job") as held:
         assert held == [] and "CUDA_VISIBLE_DEVICES" not in os.environ
 
 

@@ -16,10 +16,10 @@ from actadd.vectors.vector_files import write_vector
 
 def test_a_note_stands_as_long_as_something_fails(tmp_path):
     note = tmp_path / "logprobs/r.json"
-    failed_cells.note(note, {})
-    assert failed_cells.noted(note) == {} and not note.exists()
-    failed_cells.note(note, {"a": "why"})
-    assert failed_cells.noted(note) == {"a": "why"}
+    failed_cells.write(note, {})
+    assert failed_cells.read(note) == {} and not note.exists()
+    failed_cells.write(note, {"a": "why"})
+    assert failed_cells.read(note) == {"a": "why"}
     message = failed_cells.message(tmp_path)
     assert message == "1 cells failed; the next run tries them again\nlogprobs/r: a: why"
     assert failed_cells.message(tmp_path, ["logprobs/other"]) == ""
@@ -27,8 +27,8 @@ def test_a_note_stands_as_long_as_something_fails(tmp_path):
     # Damaged, it is one of a cell that is not known, so that the job is tried again.
     for content in ('{"failed": ', "{}", "[]", '{"failed": 1}'):
         note.write_text(content)
-        assert failed_cells.noted(note)
-    failed_cells.note(note, {})
+        assert failed_cells.read(note)
+    failed_cells.write(note, {})
     assert failed_cells.message(tmp_path) == "" and not note.exists()
 
 

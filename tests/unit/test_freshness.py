@@ -24,7 +24,7 @@ def state(asked: Job) -> str:
     return Freshness(lambda: [asked]).state(asked).outdated
 
 
-def made(job: Job, **facts) -> Path:
+def make(job: Job, **facts) -> Path:
     """Makes the job's record; returns its path."""
     record = Path(job.record)
     provenance.write(
@@ -46,7 +46,7 @@ def made(job: Job, **facts) -> Path:
 )
 def test_every_difference_makes_a_job_outdated(tmp_path, monkeypatch, old, new, reason):
     monkeypatch.chdir(tmp_path)
-    made(job(**old))
+    make(job(**old))
     assert state(job(**old)) == ""
     assert state(job(**new)) == reason
 
@@ -55,26 +55,26 @@ def test_failed_cells_are_tried_again_without_their_note(tmp_path, monkeypatch):
     """The tables were copied without results/failures."""
     monkeypatch.chdir(tmp_path)
     note = layout.failures("cells_shard", **SHARD)
-    failed_cells.note(note, {"steered": "why"})
-    made(job(), failed={"steered": "why"})
+    failed_cells.write(note, {"steered": "why"})
+    make(job(), failed={"steered": "why"})
     assert state(job()) == "1 cells failed"
     Path(note).unlink()
     assert state(job()) == "1 cells failed"
-    made(job(), failed={})
+    make(job(), failed={})
     assert state(job()) == ""
 
 
 def test_a_record_of_an_earlier_version_counts(tmp_path, monkeypatch):
     """Else nothing but an update would download every source again."""
     monkeypatch.chdir(tmp_path)
-    record = made(job())
+    record = make(job())
     content = json.loads(record.read_text())
     del content["packages"]
-    record.write_text(provenance.sealed(content))
+    record.write_text(provenance.record_text(content))
     assert state(job()) == ""
     assert state(job(threads=2)) == "threads"
     del content["spec"]
-    record.write_text(provenance.sealed(content))
+    record.write_text(provenance.record_text(content))
     assert state(job()) == "not made yet"
 
 
@@ -84,7 +84,7 @@ def test_outputs_from_the_future_and_the_files_of_their_jobs_are_brought_back(
     """As after the clock was set back; Snakemake refuses to make anything of them."""
     monkeypatch.chdir(tmp_path)
     asked = job()
-    record, file = made(asked), Path(asked.file)
+    record, file = make(asked), Path(asked.file)
     future = time.time() + 1000
     os.utime(record, (future, future))
     Freshness(lambda: [asked]).write(asked)

@@ -350,7 +350,7 @@ def test_judges_in_a_config(judge, toxic, address):
     assert plan.scorer_entry("toxic")["attribute"] == "TOXICITY"
     [source] = plan.scorer_inputs("about")["needs"]
     assert source.job.stage == "fetch" and not plan.asks("about")
-    assert KEY not in str(plan.scores("smollm2-135m", "topic", "judge").asked())
+    assert KEY not in str(plan.scores("smollm2-135m", "topic", "judge").request)
 
 
 def test_cells_of_a_judge_depend_on_what_is_asked_alone(judge, tmp_path):

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from actadd.base.files import read_json, sha256_file
-from actadd.store.provenance import sealed
+from actadd.store.provenance import record_text
 from builders import tiny
 
 
@@ -30,7 +30,7 @@ def test_auto_rows_are_proposed_once_and_kept(finished, tmp_path):
     path.write_text(path.read_text().replace("128", "64"))
     record = path.with_name("tiny.batch.provenance.json")
     outputs = {path.name: sha256_file(path)}
-    record.write_text(sealed({**read_json(record), "outputs": outputs}))
+    record.write_text(record_text({**read_json(record), "outputs": outputs}))
     space.run(*target)
     rows = {
         pq.read_schema(cell).metadata.get(b"batch_rows")

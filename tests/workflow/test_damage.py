@@ -15,14 +15,14 @@ import pytest
 from actadd.base.errors import UserError
 from actadd.base.files import read_json, write_json
 from actadd.store.cells import CellStore
-from actadd.store.provenance import sealed
+from actadd.store.provenance import record_text
 from builders import tiny
 
 
-def flip(path: Path, place: float = 0.5) -> None:
+def flip(path: Path, position: float = 0.5) -> None:
     """One bit of a file, links followed, becomes another."""
     content = bytearray(path.read_bytes())
-    content[int(len(content) * place)] ^= 0x10
+    content[int(len(content) * position)] ^= 0x10
     path.write_bytes(bytes(content))
 
 
@@ -129,7 +129,7 @@ def test_a_record_that_is_damaged_is_named(run_program, space):
     assert "sweep.provenance.json is damaged" in run_program("figure", "/sweep.")
     assert not record.exists() and not record.with_name("sweep.parquet").exists()
     record = space.folder / "results/summaries/tiny/ratio.provenance.json"
-    record.write_text(sealed({**read_json(record), "outputs": {}}))
+    record.write_text(record_text({**read_json(record), "outputs": {}}))
     assert f"ratio.provenance.json says nothing of {PLACE}" in run_program("figure", "/ratio.")
     assert not record.exists() and not (space.folder / PLACE).exists()
 
@@ -138,15 +138,15 @@ def test_a_record_that_is_damaged_is_named(run_program, space):
 def test_figures_and_tables_refuse_what_another_job_made(run_program, space, display):
     record = space.folder / "results/summaries/tiny/sweep.provenance.json"
     content = read_json(record)
-    record.write_text(sealed({**content, "job": "0" * 16}))
+    record.write_text(record_text({**content, "job": "0" * 16}))
     if display == "table":
         # The tiny config has no table; what is refused, and when, is the same.
-        given = {"--png": "--csv", "--svg": "--markdown", "--pdf": "--latex"}
+        swapped = {"--png": "--csv", "--svg": "--markdown", "--pdf": "--latex"}
         for path in (space.folder / "imports").glob("*.json"):
             call = read_json(path)
             if call["program"] == "programs.figure":
                 call["program"] = "programs.table"
-                call["arguments"] = [given.get(each, each) for each in call["arguments"]]
+                call["arguments"] = [swapped.get(each, each) for each in call["arguments"]]
                 call["arguments"] += ["--page", "p.html"]
                 write_json(path, call)
     output = run_program(display, "/sweep.")
@@ -161,11 +161,11 @@ def test_any_bit_of_a_cell_that_is_another_is_noticed(tmp_path, capsys):
     content = store.path(key).read_bytes()
     assert store.get(key).equals(table, check_metadata=True)
     assert pq.read_table(store.path(key)).equals(table), "others read it as any Parquet file"
-    for place in range(len(content)):
+    for index in range(len(content)):
         damaged = bytearray(content)
-        damaged[place] ^= 1 << place % 8
+        damaged[index] ^= 1 << index % 8
         store.path(key).write_bytes(bytes(damaged))
-        assert store.get(key) is None and not store.path(key).exists(), place
+        assert store.get(key) is None and not store.path(key).exists(), index
     for length in range(0, len(content), 7):
         store.path(key).write_bytes(content[:length])
         assert store.get(key) is None, length

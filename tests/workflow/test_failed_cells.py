@@ -40,9 +40,9 @@ def failed(tmp_path_factory, finished):
 def test_the_run_ends_with_an_error_that_names_the_cells(failed):
     space, printed = failed
     assert "3 cells failed; the next run tries them again" in printed
-    for place in ("completions/tiny/sweep", "logprobs/tiny/ratio", "divergence/tiny/moved"):
-        assert f"{place}: actadd (" in printed
-        assert "cells: 2 computed, 0 reused, 1 failed" in space.log(place)
+    for job in ("completions/tiny/sweep", "logprobs/tiny/ratio", "divergence/tiny/moved"):
+        assert f"{job}: actadd (" in printed
+        assert "cells: 2 computed, 0 reused, 1 failed" in space.log(job)
     assert "cells: " in printed and " reused, 3 failed\n" in printed
     assert "Traceback" not in printed
     # Everything else was made all the same.
@@ -86,7 +86,7 @@ def test_the_next_run_tries_it_again_and_the_run_after_success_has_nothing_to_do
     assert space.planned("--", "results/logprobs/tiny/ratio.parquet") == {"logprobs": 1}
 
     # What passes by itself, as a fault of a device does: the third attempt succeeds.
-    assert failed_cells.noted(space.folder / "results/failures/logprobs/tiny/ratio.json")
+    assert failed_cells.read(space.folder / "results/failures/logprobs/tiny/ratio.json")
     settings = huge(tiny.config(), experiments=("sweep", "moved"))
     space.configure(settings)
     space.run("--", "results/logprobs/tiny/ratio.parquet")

@@ -88,11 +88,11 @@ def test_snakemakes_graph_of_our_configs_is_ours(tmp_path, target, overlay, sett
     config = load(files)
     if settings:
         config["licences_accepted"] = TERMS.split("[")[1].strip("]").split(",")
-    given = [f"--configfile=config/{name}.yaml" for name in overlay]
-    given += ["--config", *settings] if settings else []
+    arguments = [f"--configfile=config/{name}.yaml" for name in overlay]
+    arguments += ["--config", *settings] if settings else []
     stated = ours(Graph(checked(config, tmp_path), tmp_path), target)
     assert len(stated) > 100
-    assert snakemakes(tmp_path, target, *given) == stated
+    assert snakemakes(tmp_path, target, *arguments) == stated
 
 
 # --- what is outdated, in the library -------------------------------------------------------------
@@ -167,11 +167,11 @@ def test_another_version_of_a_package_is_a_reason(space, monkeypatch):
 def test_what_a_job_read_is_compared_with_what_stands_there_now(space, monkeypatch):
     """As after a killed run that made another table by the same job, such as of times."""
     record = space.folder / "results/summaries/tiny/ratio.provenance.json"
-    from actadd.store.provenance import sealed
+    from actadd.store.provenance import record_text
 
     content = read_json(record)
     content["inputs"] = dict.fromkeys(content["inputs"], "0" * 64)
-    record.write_text(sealed(content))
+    record.write_text(record_text(content))
     assert states(space.folder, monkeypatch) == {"summary/tiny/ratio": "above: logprobs/tiny/ratio"}
 
 

@@ -10,7 +10,7 @@ import pytest
 from actadd.base.errors import UserError
 from actadd.base.files import read_json, write_json
 from actadd.data.sources.fetch import fetch
-from actadd.store.provenance import sealed
+from actadd.store.provenance import record_text
 from builders import tiny
 from builders.tiny import actadd, typed
 
@@ -71,7 +71,7 @@ CARD = "results/tables/scorer_card.csv"
 
 def test_a_file_that_another_config_made_is_made_again(space):
     record = space.folder / "results/validation/mood.provenance.json"
-    record.write_text(sealed({**read_json(record), "job": "0" * 16}))
+    record.write_text(record_text({**read_json(record), "job": "0" * 16}))
     assert "validation/mood is outdated" in space.run(CARD)
     assert space.planned(CARD) == {}
 

@@ -20,7 +20,7 @@ def work(spec, inputs, outputs, store, shard, failures):
         shards=inputs["shards"],
         shard=measurement.shard_of(shard),
     )
-    failed_cells.note(failures, facts["failed"])
+    failed_cells.write(failures, facts["failed"])
     return facts
 
 

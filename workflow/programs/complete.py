@@ -1,4 +1,4 @@
-"""End a target: everything is made, and no cell failed."""
+"""Complete a target: fail if cells failed in a job above."""
 
 from pathlib import Path
 

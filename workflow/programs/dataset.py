@@ -1,4 +1,4 @@
-"""Bring a dataset into one plain table of texts with splits."""
+"""Convert a dataset to one plain table of texts with splits."""
 
 from actadd.data.datasets import prepare
 from actadd.pipeline.program import run

@@ -1,4 +1,4 @@
-"""Make the page by which completions are read."""
+"""Build the explorer, the page to read completions."""
 
 from actadd.pipeline.program import run
 from actadd.results.explorer import build
@@ -8,8 +8,8 @@ from actadd.store.provenance import record_beside
 
 def work(spec, inputs, outputs):
     verifications = inputs.pop("verifications")
-    given = [path for paths in inputs.values() for path in paths]
-    records = [found for path in given if (found := record_beside(path))]
+    files = [path for paths in inputs.values() for path in paths]
+    records = [record for file in files if (record := record_beside(file))]
     describe(spec, records=records, verifications=verifications, output=outputs["about"])
     return build(spec, **inputs, output=outputs["page"])
 

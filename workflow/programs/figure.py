@@ -7,9 +7,9 @@ from actadd.results.report import write_caption
 
 def work(spec, inputs, outputs):
     caption = outputs.pop("caption")
-    drawn = draw(spec, sources=inputs["sources"], **outputs)
-    write_caption(caption, spec["title"], drawn["caption"])
-    return drawn
+    facts = draw(spec, sources=inputs["sources"], **outputs)
+    write_caption(caption, spec["title"], facts["caption"])
+    return facts
 
 
 if __name__ == "__main__":

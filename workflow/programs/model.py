@@ -1,6 +1,6 @@
-"""Make a fetched model ready: plain safetensors, one tokenizer file, checked facts.
+"""Prepare a fetched model: plain safetensors, one tokenizer file, checked facts.
 
-On a CPU it is verified here; where that takes a GPU, programs.verification does it.
+On a CPU it is also verified here; on a GPU, programs.verification does that.
 """
 
 from actadd.base.errors import UserError
@@ -11,7 +11,7 @@ from actadd.pipeline.program import run
 
 def work(spec, inputs, outputs):
     entry, folder = spec["model"], outputs["folder"]
-    # This holds for every job that asks for the model.
+    # Here, because every use of the model needs this job.
     if "terms" in entry:
         raise UserError(f"licences_accepted: not accepted yet: {entry['terms']}")
     facts = prepare(entry, inputs["source"], folder)

@@ -1,4 +1,4 @@
-"""Compare what an experiment or a validation measures on with what scorers are fitted on."""
+"""Compare the texts of an experiment or a validation with those that scorers are fitted on."""
 
 from actadd.data.overlaps import check
 from actadd.pipeline.program import run

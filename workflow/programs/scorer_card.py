@@ -7,9 +7,9 @@ from actadd.results.scorer_card import CAPTION, TITLE, scorer_card
 
 def work(spec, inputs, outputs):
     page = outputs.pop("page")
-    made = scorer_card(spec, validations=inputs["validations"], **outputs)
+    facts = scorer_card(spec, validations=inputs["validations"], **outputs)
     write_table_page(page, title=TITLE, csv=outputs["csv"], caption=CAPTION)
-    return made
+    return facts
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def work(spec, inputs, outputs, store, shard, failures, answers):
         shards=inputs["shards"],
         shard=shard_of(shard),
     )
-    failed_cells.note(failures, facts["failed"])
+    failed_cells.write(failures, facts["failed"])
     return facts
 
 

@@ -1,4 +1,4 @@
-"""Tabulate results to be read."""
+"""Write one table."""
 
 from actadd.pipeline.program import run
 from actadd.results.report import write_caption, write_table_page
@@ -7,11 +7,11 @@ from actadd.results.tables import tabulate
 
 def work(spec, inputs, outputs):
     page, caption = outputs.pop("page"), outputs.pop("caption")
-    made = tabulate(spec, sources=inputs["sources"], **outputs)
-    words = {"title": spec["title"], "caption": made["caption"]}
-    write_caption(caption, **words)
-    write_table_page(page, csv=outputs["csv"], **words)
-    return made
+    facts = tabulate(spec, sources=inputs["sources"], **outputs)
+    texts = {"title": spec["title"], "caption": facts["caption"]}
+    write_caption(caption, **texts)
+    write_table_page(page, csv=outputs["csv"], **texts)
+    return facts
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Verify on its own device that a model is steered right."""
+"""Verify on the device of the experiments that a model is steered correctly."""
 
 from actadd.models.verification.verify import verified
 from actadd.pipeline.program import run

@@ -3,8 +3,8 @@
 # in   results/models/{model}/
 # out  results/activations/{model}/{contrast}/layer_{NN}.safetensors
 #
-# One pass gives every layer, so the outputs are all layers of the model: one rule for each model,
-# since an output's number of files cannot depend on a wildcard.
+# One pass yields every layer, so the outputs are all layers of the model. There is one rule for each
+# model, since the number of output files cannot depend on a wildcard.
 
 
 for model in config["models"]:

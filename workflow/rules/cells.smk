@@ -1,12 +1,12 @@
-# What is measured under steering and without: completions (paper, section 4; Algorithm 1, step 3),
-# log-probabilities of given texts (perplexity and off-target experiments), and how far next-token
-# distributions move (random control, next-token effects).
+# Measurements with and without steering: completions (paper, section 4; Algorithm 1, step 3),
+# log-probabilities of given texts (perplexity and off-target experiments), and the divergence of
+# next-token distributions (random control, next-token effects).
 #
 # in   results/models/{model}/, results/vectors/{model}/, results/datasets/, results/choices/
-# out  results/{measure}/{model}/{experiment}.parquet, by way of the cell store
+# out  results/{measure}/{model}/{experiment}.parquet, through the cell store
 #
-# One job for an experiment on a model; or, with `shards`, several that fill the store, and one that
-# gathers their cells into the same table.
+# One job for an experiment on a model; or, with `shards`, several that compute cells, and one that
+# gathers them into the same table.
 
 
 rule cells:
@@ -29,7 +29,7 @@ rule cells:
         runtime=minutes("cells"),
         gpu=lambda wc: gpus(wc.model),
     params:
-        store=at(layout.STORE),
+        store=locate(layout.STORE),
         failures=failures("cells"),
         shard="0/1",
     message:
@@ -55,7 +55,7 @@ use rule cells as cells_shard with:
         measure=measures(sharded=True),
         experiment=experiments(sharded=True),
     params:
-        store=at(layout.STORE),
+        store=locate(layout.STORE),
         failures=failures("cells_shard"),
         shard="{shard}/{shards}",
     message:
@@ -80,7 +80,7 @@ use rule cells as cells_gather with:
         runtime=minutes("gather"),
         gpu=0,
     params:
-        store=at(layout.STORE),
+        store=locate(layout.STORE),
         failures="",
         shard="none",
     message:

@@ -1,4 +1,4 @@
-# Layer and coefficient, chosen on a development split (paper: section 4, hyperparameters).
+# The choice of layer and coefficient on a development split (paper: section 4, hyperparameters).
 #
 # in   results/summaries/{model}/{sweep}.parquet
 # out  results/choices/{model}/{experiment}.json

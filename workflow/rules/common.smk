@@ -1,4 +1,4 @@
-# What rules ask of the graph: what a job reads and writes, what it needs, and what it is called.
+# Functions of the rules: inputs, outputs, constraints, resources and labels, from the graph.
 
 import logging
 import os
@@ -15,21 +15,21 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 CONDA = "../envs/runtime.yml"
-# What no name of a config is: a wildcard constraint that nothing meets.
+# A wildcard constraint that no name of a config matches.
 NOTHING = "_"
 
 
-# What stands before the paths of the layout: a cluster's storage, another workflow's prefix.
+# Prefixes of the layout's paths: of another workflow, and a cluster's storage.
 PREFIX = internals.prefix(workflow)
 FOLDER = (internals.storage_folder(workflow) or Path()) / PREFIX
 
 
-def at(path: str) -> Path:
-    """Where a path of the layout lies, as seen from the working directory."""
+def locate(path: str) -> Path:
+    """A path of the layout, relative to the working directory."""
     return FOLDER / path
 
 
-FRESHNESS = Freshness(GRAPH.everything, at)
+FRESHNESS = Freshness(GRAPH.everything, locate)
 NEEDS = Needs(config, Path.cwd())
 
 
@@ -37,10 +37,10 @@ NEEDS = Needs(config, Path.cwd())
 
 
 def reads(stage: str, **names: str):
-    """An input function: what a job reads, and the file that says what it is asked to do.
+    """An input function: a job's inputs and its job file.
 
-    The latter alone decides whether the job runs; it is written here, before Snakemake compares
-    times. names: those that the rule has no wildcard for.
+    The job file alone decides whether the job runs; it is written here, before Snakemake compares
+    times. names: the names that are not wildcards of the rule.
     """
 
     def inputs(wildcards):
@@ -48,30 +48,32 @@ def reads(stage: str, **names: str):
             job = GRAPH.job(stage, **{**dict(wildcards.items()), **names})
         except UserError as error:
             raise WorkflowError(str(error)) from None
-        flagged = str
+        flag = str
         if workflow.is_main_process:
-            judge(job)
-            # A forced job is outdated by somebody's wish: what is below it runs too.
-            if FRESHNESS.may_wait(job) and not internals.is_forced(workflow):
-                flagged = ancient
-        files = {name: [flagged(own(file)) for file in files] for name, files in job.inputs.items()}
+            write_job_file(job)
+            # If jobs are forced, those below them run too.
+            if FRESHNESS.inputs_are_ancient(job) and not internals.is_forced(workflow):
+                flag = ancient
+        files = {
+            name: [flag(input_path(file)) for file in files] for name, files in job.inputs.items()
+        }
         return {"job": job.file, **files}
 
     return inputs
 
 
-def own(file) -> str:
-    """A path for Snakemake, which puts a module's prefix in front; but not of the user's files."""
+def input_path(file) -> str:
+    """A path for Snakemake; the user's files are absolute, so that it adds no module's prefix."""
     return str(Path(file.path).absolute()) if PREFIX and file.job is None else file.path
 
 
-def judge(job) -> None:
-    """Writes a job's file, and says once why a job whose outputs are there has to run."""
-    if job in JUDGED:
+def write_job_file(job) -> None:
+    """Write a job's file once, and log why a job with outputs is outdated."""
+    if job in WRITTEN:
         return
-    JUDGED.add(job)
-    internals.times_alone(workflow)
-    FRESHNESS.several = internals.has_several_targets(workflow)
+    WRITTEN.add(job)
+    internals.rerun_by_time_only(workflow)
+    FRESHNESS.several_targets = internals.has_several_targets(workflow)
     try:
         state = FRESHNESS.write(job)
     except UserError as error:
@@ -80,7 +82,7 @@ def judge(job) -> None:
         logger.info(f"{job.name} is outdated: {state.outdated}")
 
 
-JUDGED = set()
+WRITTEN = set()
 
 
 def path(stage: str, output: str) -> str:
@@ -100,7 +102,7 @@ def writes(stage: str, but: str = "", **names) -> dict:
 
 
 def completed(target: str) -> str:
-    """What stands for all that a named target asks for: the record of its last job."""
+    """The input of a named target: the record of its last job."""
     [record] = layout.outputs("complete", target=target)["provenance"]
     return record
 
@@ -122,7 +124,7 @@ def experiments(sharded: bool) -> str:
 
 
 def measures(sharded: bool) -> str:
-    """What these experiments measure."""
+    """The measures of these experiments."""
     names = {entry["measure"]: None for entry in _entries(sharded).values()}
     return "|".join(names) or NOTHING
 
@@ -139,19 +141,19 @@ def subjects() -> str:
 
 
 def judges() -> str:
-    """The scorers by which a model judges."""
+    """The scorers that run a model."""
     return "|".join(filter(GRAPH.judges, config["scorers"])) or NOTHING
 
 
 # --- resources ------------------------------------------------------------------------------------
-# What the first attempt gets. A later one (the profile's `retries`) gets twice as much as the one
-# before, since what was killed for its memory or its time would be killed again.
+# Of the first attempt. Each later one (the profile's `retries`) gets twice as much, since a job that
+# was killed for its memory or time would be killed again.
 
 
 def memory(job: str, **names: str):
     """A resource function: megabytes of main memory of a job, see actadd/pipeline/resources.py.
 
-    names: those that the rule has no wildcard for.
+    names: the names that are not wildcards of the rule.
     """
     return lambda wc, attempt: need(job, wc, names).megabytes * 2 ** (attempt - 1)
 
@@ -173,31 +175,31 @@ def scorer_gpus(wildcards) -> int:
 
 
 def keys_of_judges() -> list[str]:
-    """The variables that hold keys of servers that scorers ask, of those that are set here."""
+    """The variables that are set and hold the key of a scorer's server."""
     names = {entry["key_env"] for entry in config["scorers"].values() if "key_env" in entry}
     return sorted(name for name in names if name in os.environ)
 
 
 def answers(wildcards) -> str:
-    """Where a server's answers are kept; nothing for a scorer that asks none."""
-    return str(at(layout.ANSWERS)) if GRAPH.asks(wildcards.scorer) else ""
+    """The folder of a server's answers; "" for a scorer without a server."""
+    return str(locate(layout.ANSWERS)) if GRAPH.asks(wildcards.scorer) else ""
 
 
 def failures(stage: str) -> str:
-    """The note of a job's cells that failed."""
-    return str(at(layout.failures(stage)))
+    """The note of a job's failed cells."""
+    return str(locate(layout.failures(stage)))
 
 
 # --- report ---------------------------------------------------------------------------------------
 
 
 def display_labels(section: str):
-    """A label function: what the report says beside a figure or a table."""
+    """A label function: the labels of a figure or a table in the report."""
 
     def labels(wildcards) -> dict[str, str]:
         texts = GRAPH.display_labels(section, wildcards.display)
-        # Snakemake 9.27 takes a label that splits results into halves for a switch between two
-        # versions of each, and its page then breaks. Invisible spaces make every value unique.
+        # Snakemake 9.27 treats a label with two values as a toggle between two versions of each
+        # result, which breaks its page. Invisible spaces make every value unique.
         unique = "\u200b" * list(config[section]).index(wildcards.display)
         return {name: f"{value}{unique}" for name, value in texts.items()}
 
@@ -205,29 +207,29 @@ def display_labels(section: str):
 
 
 def display_category(wildcards) -> str:
-    """The part of the report in which a table stands."""
+    """The section of the report that holds a table."""
     kind = kind_of("tables", config["tables"][wildcards.display])
     return "Paper against ours" if "comparison" in kind.reads else "Tables"
 
 
-# --- what a run says ------------------------------------------------------------------------------
+# --- messages of a run ----------------------------------------------------------------------------
 
 
 def failed_cells_message(since: float) -> str:
-    """The message on cells that failed in this run; nothing if none did."""
-    return failed_cells.message(at(layout.FAILURES), since=since)
+    """The message about cells that failed in this run; "" if none failed."""
+    return failed_cells.message(locate(layout.FAILURES), since=since)
 
 
-def say_what_was_done(since: float):
-    """In the process that somebody started, not in those that it starts for its jobs."""
-    if workflow.is_main_process and (text := summary(at(layout.RESULTS), since)):
+def log_summary(since: float):
+    """Log the summary of the run, in the main process only, not in those of its jobs."""
+    if workflow.is_main_process and (text := summary(locate(layout.RESULTS), since)):
         logger.info(text)
 
 
 class Reasons(logging.Handler):
-    """Says why a job failed as soon as it does, from its log and its exit code.
+    """Logs why a job failed as soon as it fails, from its log and its exit code.
 
-    Snakemake names the log alone, or prints all of it.
+    Snakemake only names the log, or prints all of it.
     """
 
     def __init__(self):
@@ -237,7 +239,7 @@ class Reasons(logging.Handler):
     def emit(self, record):
         event = getattr(record, "event", None)
         if event == LogEvent.ERROR:
-            # Of the job whose error the same thread reports next.
+            # It belongs to the job whose error the same thread reports next.
             self.thread.ended = reasons.ended_by(record.getMessage())
         if event == LogEvent.JOB_ERROR:
             ended, self.thread.ended = getattr(self.thread, "ended", ""), ""
@@ -246,9 +248,9 @@ class Reasons(logging.Handler):
 
 
 def refuse_unaccepted():
-    """Ends the run before anything of a model is fetched whose terms nobody has accepted.
+    """End the run before it fetches a model whose licence was not accepted.
 
-    Its rule refuses it too; the config's check sees only what its experiments use.
+    The rule refuses the model too; the check of the config covers only models of experiments.
     """
     jobs = (job for job in internals.jobs_to_run(workflow) if job.rule.name == MODEL)
     if missing := licences.unaccepted(config, {job.wildcards.model for job in jobs}):

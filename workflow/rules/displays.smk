@@ -1,6 +1,6 @@
 # One figure for each entry of the config's `figures`, one table for each of its `tables`.
 #
-# in   what the kind reads, see actadd/results/displays/kinds.py: summaries, cells, norms, lenses, timings
+# in   the kind's inputs, see actadd/results/displays/kinds.py: summaries, cells, norms, lenses, timings
 # out  results/figures/{display}.png, .svg and .pdf, results/tables/{display}.csv, .md, .tex and .html;
 #      captions for the report, as .rst
 

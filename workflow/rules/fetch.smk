@@ -1,11 +1,11 @@
-# Models, scorers and data become local, checked and in one form (paper, section 4: settings).
+# Fetch, check and convert models, scorers and data (paper, section 4: settings).
 #
-# Where that takes a GPU, a model is verified by a rule of its own; else when it is made ready.
+# A model is verified when it is prepared, or by a separate rule if that takes a GPU.
 #
 # in   config: sources, models, datasets
 # out  results/sources/{source}/, results/models/{model}/, results/models/{model}.verification.json,
-#      results/datasets/{dataset}.parquet, and results/overlaps/, what experiments share with what
-#      their scorers are fitted on
+#      results/datasets/{dataset}.parquet, and results/overlaps/, the texts that experiments share
+#      with the data that their scorers are fitted on
 
 
 localrules:

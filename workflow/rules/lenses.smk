@@ -1,4 +1,4 @@
-# What vectors mean: logit lens by layer, cosines between layers and vectors.
+# Interpretation of vectors: logit lens by layer, cosines between layers and vectors.
 #
 # in   results/models/{model}/, results/vectors/{model}/
 # out  results/lenses/{model}/{lens}/tokens.parquet and cosines.parquet

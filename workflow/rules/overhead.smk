@@ -1,4 +1,4 @@
-# What an addition costs in time (paper, inference overhead).
+# The time that an addition costs (paper, inference overhead).
 #
 # in   results/models/{subject}/, or nothing for a shape with random weights
 # out  results/overhead/{overhead}/{subject}.parquet
@@ -15,7 +15,7 @@ rule overhead:
         layout.benchmark("overhead")
     conda:
         CONDA
-    # All cores, though the job uses compute.threads of them: nothing else may run beside it.
+    # The job uses compute.threads cores; it reserves all, so that no other job disturbs the timings.
     threads: workflow.resource_settings.cores or 1
     resources:
         mem_mb=memory("overhead"),

@@ -1,4 +1,4 @@
-# What is shown around: a page to read completions by, and the first page of Snakemake's report.
+# The explorer, a page to read completions, and the first page of Snakemake's report.
 #
 # in   results/completions/, results/scores/, results/summaries/
 # out  results/explorer.html and results/about.rst; for the paper's experiments
@@ -12,7 +12,7 @@ rule explorer_page:
     input:
         unpack(reads("explorer_page")),
     output:
-        # Beside the report, not in it: browsers open no page of this size that lies in another.
+        # Beside the report, not in it: browsers do not open a page of this size inside another.
         **writes("explorer_page"),
     log:
         layout.log("explorer_page"),

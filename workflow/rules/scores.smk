@@ -1,10 +1,10 @@
-# Scores of completions, one rule and one file for each scorer, and the scorers' own quality.
+# Scores of completions, one file for each scorer, and the scorers' agreement with people.
 #
-# in   results/completions/{model}/{experiment}.parquet, what a scorer needs
+# in   results/completions/{model}/{experiment}.parquet, and the scorer's model or source
 # out  results/scores/{model}/{experiment}/{scorer}.parquet, results/tables/scorer_card.csv, .md, .tex
 
 
-# An experiment's shards are for what takes long: scorers by which a model judges.
+# Only scorers that run a model use the shards of an experiment.
 ruleorder: scores_gather > scores
 
 
@@ -46,7 +46,7 @@ rule scores:
         runtime=minutes("scores"),
         gpu=scorer_gpus,
     params:
-        store=at(layout.STORE),
+        store=locate(layout.STORE),
         failures=failures("scores"),
         shard="0/1",
         answers=answers,
@@ -73,7 +73,7 @@ use rule scores as scores_shard with:
         experiment=experiments(sharded=True),
         scorer=judges(),
     params:
-        store=at(layout.STORE),
+        store=locate(layout.STORE),
         failures=failures("scores_shard"),
         shard="{shard}/{shards}",
         answers=answers,
@@ -99,7 +99,7 @@ use rule scores as scores_gather with:
         runtime=minutes("gather"),
         gpu=0,
     params:
-        store=at(layout.STORE),
+        store=locate(layout.STORE),
         failures="",
         shard="none",
         answers=answers,

@@ -1,4 +1,4 @@
-# One tidy summary for each experiment and model, with intervals.
+# One tidy summary with intervals for each experiment and model.
 #
 # in   results/completions/ and results/scores/, or results/logprobs/
 # out  results/summaries/{model}/{experiment}.csv and .parquet

@@ -1,7 +1,7 @@
-# Named targets: fig_NAME and table_NAME for each entry of `figures` and `tables`, and `paper` (by
-# another name, `paper_small`) for those of the paper.
+# Named targets: fig_NAME and table_NAME for each entry of `figures` and `tables`, and `paper` (alias
+# `paper_small`) for those of the paper.
 #
-# in   the record of every job that a target needs: whatever is gone of its outputs is made again
+# in   the record of every job that a target needs, so that a missing output is made again
 # out  results/complete/{target}.provenance.json
 
 
@@ -22,7 +22,7 @@ rule complete:
         mem_mb=memory("small"),
         runtime=minutes("small"),
     params:
-        failures=at(layout.FAILURES),
+        failures=locate(layout.FAILURES),
     message:
         "Look for cells that failed"
     shell:
@@ -53,6 +53,6 @@ for section in ("figures", "tables"):
                 completed(target),
 
         where = f" ({about['paper']})" if "paper" in about else ""
-        # A workflow that takes this one in as a module gives its rules other names.
-        named = internals.rule_name(workflow, target)
-        workflow.get_rule(named).docstring = f"{about['title']}{where}"
+        # A workflow that uses this one as a module may rename its rules.
+        rule_name = internals.rule_name(workflow, target)
+        workflow.get_rule(rule_name).docstring = f"{about['title']}{where}"

@@ -1,4 +1,4 @@
-"""Exceptions that a user can put right, and values as messages show them."""
+"""Errors that a user can correct, and how messages quote values."""
 
 import io
 import re

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Rows of a Parquet row group.
 ROW_GROUP = 65_536
 
-# System errors that a user can put right: error number -> remedy.
+# System errors that a user can resolve: error number -> remedy.
 REMEDIES = {
     errno.ENOSPC: "free some space there",
     errno.EDQUOT: "free some of your quota there",
@@ -118,7 +118,7 @@ def remove(path: Path) -> None:
 
 
 def relative_link(link: Path, target: Path) -> None:
-    """Makes a link that still leads to its target after both were moved together."""
+    """Create a relative link, which stays valid when link and target are moved together."""
     real = target.parent.resolve() / target.name
     link.symlink_to(os.path.relpath(real, link.parent.resolve()))
 

@@ -99,8 +99,8 @@ def paired_p_value(differences: np.ndarray, ranked: bool = False) -> float:
 
 
 # --- one control of several draws -----------------------------------------------------------------
-# Each random vector meets each prompt, so both are random effects, crossed. A
-# bootstrap's interval over five draws would be much too narrow.
+# Every random vector is measured on every prompt, so draws and prompts are crossed random effects.
+# A bootstrap interval over five draws would be much too narrow.
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def crossed(sums: np.ndarray, counts: np.ndarray | None = None) -> Crossed:
     """The mean sum(sums) / sum(counts) over draws and prompts, [draws, prompts] both.
 
     The variance is that of two crossed random effects, from the mean squares of draws, of prompts
-    and of what is left (quasi-F; Clark 1973, Journal of Verbal Learning and Verbal Behavior 12),
-    with Satterthwaite's degrees of freedom; an effect whose estimate is negative counts as none.
+    and of the residual (quasi-F; Clark 1973, Journal of Verbal Learning and Verbal Behavior 12),
+    with Satterthwaite's degrees of freedom; an effect with a negative estimate is dropped.
     With counts the mean is a ratio, linearised.
     """
     counts = np.ones(sums.shape) if counts is None else counts

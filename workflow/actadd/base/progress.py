@@ -31,13 +31,13 @@ class Progress:
         """Count tokens that have been drawn or read."""
         self.tokens += tokens
         if self.clock() - self.printed >= EVERY:
-            self.say(f"so far: {self.done} of {self.total} cells{self.pace()}")
+            self.print(f"so far: {self.done} of {self.total} cells{self.pace()}")
 
     def finish(self, label: str, state: str) -> None:
         """Count a cell that is done or has failed."""
         self.done += 1
         seconds = f"{self.clock() - self.opened:.1f} s"
-        self.say(f"cell {self.done} of {self.total}: {label}: {state}, {seconds}{self.pace()}")
+        self.print(f"cell {self.done} of {self.total}: {label}: {state}, {seconds}{self.pace()}")
 
     def pace(self) -> str:
         """Tokens per second, and the time that the remaining cells take at this pace."""
@@ -50,7 +50,7 @@ class Progress:
             pace += f", about {readable(seconds / self.done * remaining)} left"
         return pace
 
-    def say(self, line: str) -> None:
+    def print(self, line: str) -> None:
         self.printed = self.clock()
         print(line, flush=True)
 
@@ -77,7 +77,7 @@ class Bar(Progress):
         self.tokens += tokens
         self.bar.update(self.task, pace=self.pace())
 
-    def say(self, line: str) -> None:
+    def print(self, line: str) -> None:
         self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         self.bar.update(self.task, completed=self.done, pace=self.pace())
 

@@ -1,4 +1,4 @@
-"""Retries of what may succeed a little later, such as a download or a request to a busy server."""
+"""Retries of operations that may succeed later, such as downloads or requests to a busy server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TemporaryFailure(Exception):
-    """A failure that may pass by itself. pause: seconds that the other side asks to wait."""
+    """A failure that may resolve itself. pause: seconds that the server asks to wait."""
 
     def __init__(self, message: str, pause: float = 0) -> None:
         super().__init__(message)
@@ -26,7 +26,8 @@ def attempts(count: int, action: str, remedy: str) -> Retrying:
     UserError that names the action, the failure without secrets, and the remedy. The environment
     variable ACTADD_RETRY_SECONDS holds the seconds of the first pause, 2 by default.
     """
-    # Imported here, because kinds that only raise `TemporaryFailure` are read by every parse.
+    # Imported here, because every parse of the workflow imports kinds that only raise
+    # `TemporaryFailure`.
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
     growing = wait_exponential(multiplier=float(os.environ.get("ACTADD_RETRY_SECONDS", "2")))

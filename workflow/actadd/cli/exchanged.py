@@ -22,7 +22,7 @@ def export(
     output: Path,
     format: str | None,
 ) -> SteeringVectors:
-    """Write a vector of the workflow, at some or all layers; returns the vectors written.
+    """Write a vector of the workflow at some or all layers, and return it.
 
     Raises UserError if the vector does not exist, or if the format cannot hold it.
     """
@@ -39,7 +39,7 @@ def export(
 
 
 def show(vectors: SteeringVectors, path: Path) -> None:
-    """Print layers, norms and hints of a vector's file."""
+    """Print the layers, norms and hints of a vector file."""
     rows = [
         (str(layer), str(len(rows)), ", ".join(f"{n:.3g}" for n in np.linalg.norm(rows, axis=1)))
         for layer, rows in vectors.rows.items()
@@ -57,7 +57,7 @@ def show(vectors: SteeringVectors, path: Path) -> None:
 
 
 def show_entry(path: Path, format: str | None) -> None:
-    """Print the config entry that reads a vector's file."""
+    """Print the config entry that reads a vector file."""
     entry = {"kind": "file", "file": str(path)}
     if format is not None and path.suffix != FORMATS[format]:
         entry["format"] = format

@@ -11,17 +11,17 @@ from actadd.measure.conditions import Condition, at_depth, expand
 DEFAULT = Path("config.yaml")
 
 
-def configured(given: list[Path] | None = None) -> dict[str, Any]:
-    """The checked config of the workflow in this folder, with the config files given on top."""
+def configured(files: list[Path] | None = None) -> dict[str, Any]:
+    """The checked config of the workflow in this folder; files: config files on top of it."""
     if not DEFAULT.is_file():
         raise UserError(
             f"{DEFAULT} does not exist here; run the command in the workflow's folder, where "
             "the Snakefile is"
         )
-    return checked(load([DEFAULT, *(given or ())]), Path.cwd())
+    return checked(load([DEFAULT, *(files or ())]), Path.cwd())
 
 
-# A setting that is not chosen yet: it counts as one condition.
+# Settings before the choice is made, so that an experiment with choices counts its conditions once.
 UNCHOSEN = {"layer": 0, "source_layer": 0, "coefficient": 0}
 
 
@@ -31,15 +31,15 @@ def conditions(
     experiment: str,
     chosen: dict[str, dict[str, Any]] | None = None,
 ) -> list[Condition]:
-    """An experiment's conditions on a model; each is a cell. chosen: what its choices came to."""
+    """An experiment's conditions on a model, each a cell. chosen: the settings of its choices."""
     entry = config["experiments"][experiment]
-    placed = at_depth(entry["conditions"], config["models"][model]["layers"])
+    declared = at_depth(entry["conditions"], config["models"][model]["layers"])
     settings = chosen or dict.fromkeys(entry.get("choices", {}), UNCHOSEN)
-    return expand(placed, settings, entry.get("sampling"), config["seed"])
+    return expand(declared, settings, entry.get("sampling"), config["seed"])
 
 
 def counts(config: dict[str, Any]) -> str:
-    """What a valid config holds, in one line."""
+    """One line with the number of a valid config's entries and cells."""
     runs = [(m, name) for name, entry in config["experiments"].items() for m in entry["models"]]
     cells = sum(len(conditions(config, model, name)) for model, name in runs)
     models = len({model for model, _ in runs})

@@ -1,4 +1,4 @@
-"""`actadd store`: how large the cell store is, and what nothing needs any more."""
+"""`actadd store`: the size of the cell store, and the removal of cells that nothing needs."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,19 +17,19 @@ from actadd.pipeline import layout
 from actadd.pipeline.graph import Graph
 from actadd.store.provenance import record_beside, recorded
 
-# Tables name a cell by so much of its key.
+# Tables name a cell by this many characters of its key.
 SHORT = 16
 
 
 @dataclass
 class Needed:
-    """Cells that something present uses, by the beginnings of their keys; and what is not known."""
+    """Cells in use, by the first characters of their keys; and entries whose cells are unknown."""
 
     cells: set[str] = field(default_factory=set)
     unknown: list[str] = field(default_factory=list)
 
     def add_scores(self, what: str, completions: Path, entry: dict[str, Any]) -> None:
-        """The cells of a scorer's table; entry: the scorer's, as its job has it."""
+        """Add the cells of a scorer's table. entry: the scorer's entry in its job's spec."""
         try:
             self.cells |= {key[:SHORT] for key, _ in score_cells(completions, entry)}
         except UserError as error:
@@ -46,17 +46,17 @@ def is_cell(path: Path) -> bool:
 
 
 def needed(graph: Graph) -> Needed:
-    """What the tables in results were made of, and what the experiments of the config consist of.
+    """The cells of the tables in results, and those of the config's experiments.
 
-    The latter also where their tables are not written yet, as after a killed run.
+    The latter include experiments without a table yet, for example after a killed run.
     """
     needs = Needed()
     for measure in MEASURES:
         for path in tables("cells", "table", measure=measure, model="*", experiment="*"):
-            needs.cells |= _named(path)
+            needs.cells |= _cells_of(path)
     for path in tables("scores", "scores", model="*", experiment="*", scorer="*"):
         if (record := record_beside(path)) is None:
-            # Of a job that was killed while it wrote; its next run does it again.
+            # The job was killed before it wrote the record; the next run repeats it.
             needs.unknown.append(f"{path}: no record says what it was made from")
             continue
         content = recorded(record)
@@ -75,22 +75,22 @@ def needed(graph: Graph) -> Needed:
 
 
 def add_planned_scores(
-    found: Needed, graph: Graph, model: str, experiment: str, scorer: str
+    needs: Needed, graph: Graph, model: str, experiment: str, scorer: str
 ) -> None:
-    """Adds the cells of the scores that the config asks for."""
+    """Add the cells of scores that the config declares."""
     [completions] = graph.scores(model, experiment, scorer).inputs["completions"]
     what = f"scores of {experiment} on {model} by {scorer}"
-    found.add_scores(what, Path(completions.path), graph.scorer_entry(scorer))
+    needs.add_scores(what, Path(completions.path), graph.scorer_entry(scorer))
 
 
 def tables(stage: str, output: str, **names: str) -> list[Path]:
-    """The outputs of a stage that are there; "*" stands for any name."""
+    """The existing outputs of a stage; "*" matches any name."""
     [pattern] = layout.outputs(stage, 0, **names)[output]
     return sorted(Path().glob(pattern))
 
 
-def _named(path: Path) -> set[str]:
-    """The cells that a table was made of; raises DamagedFile, which names it, if it is none."""
+def _cells_of(path: Path) -> set[str]:
+    """The cells of a table; raises DamagedFile, which names the file, if it is not one."""
     try:
         batches = pq.ParquetFile(path).iter_batches(columns=["cell"])
         return {cell for batch in batches for cell in batch.column("cell").unique().to_pylist()}
@@ -102,7 +102,7 @@ def _named(path: Path) -> set[str]:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed from the store, or would be, and what is kept; files and bytes."""
+    """Files removed from the store, or to be removed; bytes freed; number of files kept."""
 
     removed: list[Path]
     freed: int
@@ -111,11 +111,10 @@ class Pruned:
 
 
 def prune(graph: Graph, store: Path, dry_run: bool = False) -> Pruned:
-    """Removes the files that nothing present uses.
+    """Remove the files of the store that nothing uses.
 
-    Kept is every cell that a table in results was made of and every cell of the config's
-    experiments and scores that can be told. Raises UserError while the workflow is running, since
-    it may just be filling the store.
+    Every cell of a table in results and every known cell of the config's experiments and scores is
+    kept. Raises UserError while the workflow is running, since it may be writing cells.
     """
     if not dry_run:
         _refuse_if_locked()
@@ -139,10 +138,10 @@ def _refuse_if_locked() -> None:
 
 
 def forget(graph: Graph, store: Path, experiment: str) -> list[Path]:
-    """Removes an experiment's cells, and the tables of them, so that the next run computes them.
+    """Remove an experiment's cells and their tables, so that the next run computes them again.
 
-    Cells that other experiments share with it are computed once more and are the same. Returns the
-    files that were removed. Raises UserError if the config has no such experiment.
+    Cells that it shares with other experiments are computed again too, with the same numbers.
+    Returns the removed files. Raises UserError if the config has no such experiment.
     """
     config = graph.config["experiments"]
     if experiment not in config:
@@ -155,7 +154,7 @@ def forget(graph: Graph, store: Path, experiment: str) -> list[Path]:
         job = graph.cells(model, experiment)
         [table] = map(Path, job.outputs["table"])
         if table.exists():
-            cells.cells |= _named(table)
+            cells.cells |= _cells_of(table)
         scores = [
             graph.scores(model, experiment, scorer)
             for scorer in config[experiment].get("scorers", [])
@@ -174,7 +173,7 @@ def forget(graph: Graph, store: Path, experiment: str) -> list[Path]:
 
 
 def show(store: Path) -> None:
-    """Prints how large the store is."""
+    """Print the size of the store."""
     paths = files(store)
     cells = sum(map(is_cell, paths))
     failed = sum(path.name.endswith(".failed.json") for path in paths)
@@ -183,7 +182,7 @@ def show(store: Path) -> None:
 
 
 def show_pruned(pruned: Pruned, dry_run: bool) -> None:
-    """Prints what was removed: every file, then their number and size."""
+    """Print the removed files, then their number and size."""
     for path in pruned.removed:
         typer.echo(str(path))
     verb = "would be removed" if dry_run else "removed"

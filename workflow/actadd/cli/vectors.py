@@ -1,4 +1,4 @@
-"""`actadd vectors`: the steering vectors that have been made."""
+"""`actadd vectors`: the steering vectors in results."""
 
 import csv
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from actadd.store.provenance import recorded
 
 @dataclass(frozen=True)
 class DerivedVector:
-    """A vector at every layer. ratios: its largest norm over the residual stream's, by layer."""
+    """A vector at every layer. ratios: layer -> its largest norm over the residual stream's."""
 
     model: str
     name: str
@@ -22,7 +22,7 @@ class DerivedVector:
 
 
 def derived(results: Path) -> list[DerivedVector]:
-    """The vectors under a folder of results, by model and name."""
+    """The vectors in a folder of results, by model and name."""
     vectors = []
     for norms in sorted(results.glob("vectors/*/*/norms.csv")):
         ratios: dict[int, float] = {}
@@ -48,7 +48,7 @@ def derived(results: Path) -> list[DerivedVector]:
 
 
 def prompts(entry: dict[str, Any]) -> str:
-    """The prompts or the file that a vector is derived from, in short."""
+    """A short text about the prompts or the file that a vector is derived from."""
     if entry["kind"] == "pair":
         return f"{entry['positive']!r} - {entry['negative']!r}"
     if entry["kind"] == "single":

@@ -1,1 +1,1 @@
-"""Checkpoints on disk: checked, prepared, loaded, verified; and how many rows fit in memory."""
+"""Checkpoints on disk: checked, prepared, loaded, verified; and batch rows that fit in memory."""

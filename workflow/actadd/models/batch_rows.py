@@ -1,4 +1,4 @@
-"""How much memory a model's work takes: arithmetic on its config, and batch rows that fit."""
+"""Memory that a model's batches need, computed from its config, and batch rows that fit."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,29 +9,29 @@ from actadd.base.files import read_json, write_json
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 QUANTIZED = {"8bit": 1}
-# Beyond so many rows a batch gains little speed, and a cell alone still fills a whole batch.
+# More rows gain little speed, and a single cell should still fill a batch.
 ENOUGH = {"cpu": 128, "cuda": 512}
-# Of the memory that the weights leave; the rest is for the allocator and what comes and goes.
+# Share of the memory beside the weights; the rest is for the allocator and temporary tensors.
 USED = 0.6
-# Arrays of vocabulary size, in float32, that a row needs while its next token is drawn, and that a
-# text's tokens need while their log-probabilities are measured.
+# Arrays of vocabulary size, in float32, that a row needs to draw its next token, and that each
+# token of a text needs to measure its log-probability.
 DRAWING, MEASURING = 6, 3
-# Tokens of a row for which the rows are proposed. Batches of longer ones are halved if need be.
+# Tokens of a row in this estimate. Batches of longer rows are halved if memory runs out.
 TOKENS = 256
-# A given text takes the place of so many rows that are drawn: all its logits are held at once.
+# A given text needs the memory of this many drawn rows, since all its logits are held at once.
 ROWS_PER_TEXT = 8
 
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes of a model's weights, of what one token leaves in the cache, and of its logits."""
+    """Bytes of a model's weights, of one token in the KV cache, and of one token's logits."""
 
     weights: int
     token: int
     logits: int
 
     def row(self, tokens: int) -> int:
-        """Bytes that a batch's row of so many tokens takes at most, drawn or given."""
+        """The most bytes that a batch row of this many tokens needs, drawn or given."""
         drawn = tokens * self.token + DRAWING * self.logits
         scored = tokens * (self.token + MEASURING * self.logits) // ROWS_PER_TEXT
         return max(drawn, scored)
@@ -40,7 +40,7 @@ class Size:
 def size_of(
     model_dir: Path, dtype: str, quantization: str | None = None, trust_remote_code: bool = False
 ) -> Size:
-    """The size of a prepared model when it is run in a dtype, its weights quantized or not."""
+    """The size of a prepared model in a dtype, with weights quantized or not."""
     from actadd.models.configs import read_config
     from actadd.models.folders import weight_files
 
@@ -60,8 +60,8 @@ def size_of(
 def proposed_rows(size: Size, tokens: int, memory: int, device: str) -> int:
     """Rows of a batch: the largest power of two that fits, at most `ENOUGH`.
 
-    tokens: of the longest row; memory: bytes that one job may use.
-    Raises UserError if not even the weights and one row fit.
+    tokens: of the longest row. memory: bytes that one job may use.
+    Raises UserError if the weights and one row do not fit.
     """
     room = USED * (memory - size.weights)
     rows = int(room // size.row(tokens))
@@ -75,7 +75,7 @@ def proposed_rows(size: Size, tokens: int, memory: int, device: str) -> int:
 
 
 def memory(device: str, threads: int, gpus: int = 1) -> int:
-    """Bytes that one job may use: its GPUs' free ones, or its share of the free main memory."""
+    """Bytes that one job may use: free memory of its GPUs, or its share of free main memory."""
     import psutil
 
     if device == "cuda":
@@ -90,10 +90,10 @@ def memory(device: str, threads: int, gpus: int = 1) -> int:
 
 
 def propose(spec: dict[str, Any], model_dir: Path, output: Path) -> dict[str, Any]:
-    """Write the batch rows of a model on this machine: what `batch_rows: auto` stands for.
+    """Write the batch rows of a model on this machine, for `batch_rows: auto`.
 
-    spec: dtype, compute. The file is made once and read ever after, so
-    that a cell does not change with what else happened to use the memory.
+    spec: dtype, compute. The file is written once and then only read, so that other programs'
+    memory cannot change a cell.
     """
     compute = spec["compute"]
     trusted = compute.get("trust_remote_code", False)

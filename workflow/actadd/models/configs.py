@@ -1,4 +1,4 @@
-"""A checkpoint's transformers config, and whether it is that of a causal language model."""
+"""The transformers config of a checkpoint, and the check that it is a causal language model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +10,19 @@ from actadd.base.errors import UserError
 
 @contextmanager
 def readable(what: str) -> Iterator[None]:
-    """A UserError that names `what` where a library cannot read a checkpoint's file."""
+    """Turn any error in the block into a UserError that names `what`, which cannot be read."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        # Whatever the class: that of tokenizers is Exception itself.
+        # Any class, since tokenizers raises Exception itself.
         raise UserError(f"{what} cannot be read ({str(error)[:200]}); get it anew") from error
 
 
 @contextmanager
-def _own_code_named(name: str, trusted: bool) -> Iterator[None]:
-    """A UserError where a checkpoint needs code of its own that is not trusted."""
+def _code_refused(name: str, trusted: bool) -> Iterator[None]:
+    """Turn the error of a checkpoint that needs untrusted code of its own into a UserError."""
     try:
         yield
     except ValueError as error:
@@ -41,21 +41,21 @@ def read_config(folder: Path, trusted: bool, name: str) -> Any:
 
 
 def whole_config(folder: Path, trusted: bool, name: str) -> Any:
-    """A checkpoint's transformers config; `trusted`: its own code may be run.
+    """A checkpoint's transformers config. trusted: whether its own code may run.
 
     Raises UserError if the checkpoint needs code of its own and is not trusted.
     """
     from transformers import AutoConfig
 
-    with _own_code_named(name, trusted):
+    with _code_refused(name, trusted):
         return AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
 
 
 def check_causal(config: Any, key: str, trusted: bool) -> None:
     """Raises UserError unless a transformers config is that of a causal language model.
 
-    By transformers' own tables. Families of encoders are taken as what they are trained to be
-    unless the config says is_decoder.
+    transformers' own tables decide. Encoder families count as encoders unless the config says
+    is_decoder.
     """
     from transformers.models.auto import modeling_auto as tables
 

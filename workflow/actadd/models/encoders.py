@@ -1,9 +1,8 @@
-"""Sentence encoders: what sentence-transformers makes of a folder, as its own files say.
+"""Sentence encoders, read from the files of sentence-transformers.
 
-sentence-transformers writes modules.json (which modules follow one another), a folder for each of
-them, sentence_bert_config.json (how texts become tokens) and config_sentence_transformers.json
-(what is put before each text). A folder without modules.json is a plain transformer, whose tokens'
-mean is taken, as there.
+sentence-transformers writes modules.json (the chain of modules), a folder for each module,
+sentence_bert_config.json (tokenization) and config_sentence_transformers.json (the prompt before
+each text). As there, a folder without modules.json is a plain transformer with mean pooling.
 """
 
 from dataclasses import dataclass
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
 BATCH = 64
 LIBRARY = "sentence_transformers."
 WHOLE = "config_sentence_transformers.json"
-# Files with what the transformer reads; the names are of models that had one of their own once.
+# Names of the file with the tokenization; earlier versions had one for each family.
 TOKENS = [
     f"sentence_{model}_config.json"
     for model in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 ]
-# The old form of a pooling, one key for each mode, in the order in which several are joined.
+# The old form of a pooling, one key for each mode, in the order in which modes are concatenated.
 MODES = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -44,9 +43,9 @@ MODES = {
 class Encoder:
     """A loaded encoder.
 
-    options: how its tokenizer is called. prompt: put before each text; its first `skipped` tokens
-    are left out of the pooling. modes: of the pooling, joined. after: the modules that follow it.
-    width: of the embeddings, None for all of it.
+    options: arguments of its tokenizer. prompt: the text before each text. skipped: number of the
+    prompt's tokens to leave out of the pooling. modes: of the pooling, concatenated. after: the
+    modules after the pooling. width: numbers of the embedding to keep, None for all.
     """
 
     tokenizer: Any
@@ -62,8 +61,8 @@ class Encoder:
 def embed(texts: list[str], folder: Path, device: str) -> np.ndarray:
     """Normalised embeddings by a sentence encoder, float32 [texts, width].
 
-    NaN for a text without any token. Raises UserError if the folder's files ask for what is not
-    done here, or its weights are not safetensors.
+    NaN for a text without any token. Raises UserError if the folder's files need a module or
+    setting that is not supported, or if its weights are not safetensors.
     """
     import torch
 
@@ -101,8 +100,10 @@ def embed(texts: list[str], folder: Path, device: str) -> np.ndarray:
 
 
 def _pooled(hidden: "Tensor", mask: "Tensor", encoder: Encoder) -> "Tensor":
-    """[rows, tokens, width] as [rows, width for each mode]; mask: int64 [rows, tokens], padded
-    on the right."""
+    """The pooled states, float32 [rows, modes * width].
+
+    hidden: [rows, tokens, width]. mask: int64 [rows, tokens], padded on the right.
+    """
     import torch
 
     rows = torch.arange(len(mask))
@@ -132,7 +133,7 @@ def _pooled(hidden: "Tensor", mask: "Tensor", encoder: Encoder) -> "Tensor":
 
 @lru_cache(maxsize=1)
 def _encoder(folder: Path, device: str) -> Encoder:
-    """Loaded once for all cells of a job."""
+    """The encoder, loaded once for all cells of a job."""
     from transformers import (
         MODEL_FOR_TEXT_ENCODING_MAPPING,
         AutoConfig,
@@ -147,29 +148,29 @@ def _encoder(folder: Path, device: str) -> Encoder:
     transformer, pooling, after = _modules(folder)
     key = f"sources.{folder.name}"
     check_folder(transformer, key, pickled="Take a revision that has safetensors")
-    described = _described(folder)
+    description = _description(folder)
     tokenizer = AutoTokenizer.from_pretrained(transformer, trust_remote_code=False)
     config = AutoConfig.from_pretrained(transformer, trust_remote_code=False)
     if pooling is None:
         pooling = {"pooling_mode": _plain_mode(folder, config, tokenizer)}
     modes = _modes(folder, pooling)
     _set_up(tokenizer, config, _settings(folder, transformer))
-    # T5 and its like have a class for their encoder alone.
-    coded = type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING
-    kind = AutoModelForTextEncoding if coded else AutoModel
-    # Pickled weights can run code when they are read.
+    # T5 and similar models have a class for their encoder alone.
+    has_encoder = type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING
+    kind = AutoModelForTextEncoding if has_encoder else AutoModel
+    # Reading pickled weights can run code.
     model = load_whole(kind, transformer, key, output=last_hidden_state, use_safetensors=True)
     options = encoded_length(model, tokenizer)
-    prompt, skipped = _prompt(folder, described), 0
+    prompt, skipped = _prompt(folder, description), 0
     if prompt and not pooling.get("include_prompt", True):
         ids = tokenizer(prompt, **options)["input_ids"]
         skipped = len(ids) - (ids[-1] in tokenizer.all_special_ids)
-    model, width = model.to(device).eval(), described.get("truncate_dim")
+    model, width = model.to(device).eval(), description.get("truncate_dim")
     return Encoder(tokenizer, model, options, prompt, skipped, modes, after, width)
 
 
 def _read(folder: Path, file: str) -> dict[str, Any]:
-    """One of the folder's JSON files; nothing if it is not there."""
+    """One of the folder's JSON files; {} if it does not exist."""
     path = folder / file
     return read_json(path) if path.is_file() else {}
 
@@ -182,9 +183,9 @@ def _refused(folder: Path, file: str, what: str) -> UserError:
 
 
 def _modules(folder: Path) -> "tuple[Path, dict[str, Any] | None, list[nn.Module]]":
-    """The transformer's folder, the pooling's settings, if any, and what comes behind it."""
+    """The transformer's folder, the pooling's settings, if any, and the modules after it."""
     if not (folder / "modules.json").is_file():
-        # A folder of modules without the list of them has lost it on the way.
+        # Folders of modules without their list mean that the list was not fetched.
         others = sorted(path.name for path in folder.glob("[0-9]*_*") if path.is_dir())
         if set(others) - {"1_Pooling", "2_Normalize"}:
             raise UserError(
@@ -276,7 +277,7 @@ def _normalize(folder: Path, path: Path) -> "nn.Module":
 def _dropout(folder: Path, path: Path) -> "nn.Module":
     from torch import nn
 
-    # It changes something only in training.
+    # Dropout is active only in training.
     return nn.Identity()
 
 
@@ -289,7 +290,7 @@ AFTER = {
 
 
 def _modes(folder: Path, pooling: dict[str, Any]) -> list[str]:
-    """How tokens become one vector; the vectors of several modes are joined."""
+    """The modes of pooling, whose vectors are concatenated."""
     modes = pooling.get("pooling_mode")
     if modes is None:
         modes = [mode for key, mode in MODES.items() if pooling.get(key)] or ["mean"]
@@ -300,7 +301,7 @@ def _modes(folder: Path, pooling: dict[str, Any]) -> list[str]:
 
 
 def _plain_mode(folder: Path, config: Any, tokenizer: Any) -> str:
-    """How sentence-transformers pools a folder that says nothing of it."""
+    """The pooling mode of sentence-transformers for a folder without settings of one."""
     if tokenizer.chat_template:
         raise _refused(folder, "modules.json", "is missing, and its texts would be chat messages")
     architecture = (config.architectures or [""])[0]
@@ -310,24 +311,24 @@ def _plain_mode(folder: Path, config: Any, tokenizer: Any) -> str:
     return "lasttoken" if causal else "mean"
 
 
-def _described(folder: Path) -> dict[str, Any]:
-    """What the files say of the encoder as a whole."""
-    described = _read(folder, WHOLE)
-    if described.get("model_type", "SentenceTransformer") != "SentenceTransformer":
-        raise _refused(folder, WHOLE, f"says model_type: {described['model_type']}")
-    return described
+def _description(folder: Path) -> dict[str, Any]:
+    """The settings of the encoder as a whole."""
+    description = _read(folder, WHOLE)
+    if description.get("model_type", "SentenceTransformer") != "SentenceTransformer":
+        raise _refused(folder, WHOLE, f"says model_type: {description['model_type']}")
+    return description
 
 
-def _prompt(folder: Path, described: dict[str, Any]) -> str:
-    """What is put before each text: the prompt that the encoder's files name as the default."""
-    name = described.get("default_prompt_name")
-    prompts = {"query": "", "document": "", None: "", **(described.get("prompts") or {})}
+def _prompt(folder: Path, description: dict[str, Any]) -> str:
+    """The text before each text: the default prompt of the encoder's files."""
+    name = description.get("default_prompt_name")
+    prompts = {"query": "", "document": "", None: "", **(description.get("prompts") or {})}
     if name not in prompts:
         raise _refused(folder, WHOLE, f"has default_prompt_name: {name!r}, but no such prompt")
     return prompts[name] or ""
 
 
-# Settings of the transformer that change no embedding of a plain text.
+# Settings of the transformer that are applied here, or change no embedding of a plain text.
 HARMLESS = (
     "max_seq_length",
     "do_lower_case",
@@ -337,7 +338,7 @@ HARMLESS = (
     "query_expansion",
     "config_args",
 )
-# What the others have to be if they are there.
+# Required values of further settings.
 PLAIN = {
     "transformer_task": "feature-extraction",
     "module_output_name": "token_embeddings",
@@ -346,7 +347,7 @@ PLAIN = {
 
 
 def _settings(folder: Path, transformer: Path) -> dict[str, Any]:
-    """What the files say of how texts become tokens."""
+    """The settings of the tokenization."""
     file = next((name for name in TOKENS if (transformer / name).is_file()), TOKENS[0])
     settings = _read(transformer, file)
     for key, value in settings.items():
@@ -356,14 +357,14 @@ def _settings(folder: Path, transformer: Path) -> dict[str, Any]:
 
 
 def _set_up(tokenizer: Any, config: Any, settings: dict[str, Any]) -> None:
-    """Gives a tokenizer the bound and the lower case that the encoder's files ask for."""
+    """Set a tokenizer's maximum length and lower case from the encoder's settings."""
     from tokenizers import normalizers
 
     longest = settings.get("max_seq_length")
     if longest is None:
         rows = getattr(config, "max_position_embeddings", None)
         longest = tokenizer.model_max_length
-        # XLNet writes -1 for no bound.
+        # XLNet writes -1 for no maximum.
         if isinstance(rows, int) and rows > 0:
             longest = min(longest, rows)
     tokenizer.model_max_length = longest
@@ -374,10 +375,10 @@ def _set_up(tokenizer: Any, config: Any, settings: dict[str, Any]) -> None:
 
 
 def encoded_length(model: Any, tokenizer: Any) -> dict[str, Any]:
-    """How a tokenizer is told to cut a text at what its model reads: truncation and max_length.
+    """A tokenizer's arguments truncation and max_length, so that texts fit the model.
 
-    The bound is the tokenizer's, and at most the rows of the model's table of positions, some of
-    which keep rows for padding, as RoBERTa's does. Without any there is no cut.
+    The maximum is the tokenizer's, and at most the rows of the model's table of positions, less
+    those that are reserved for padding, as in RoBERTa. Without either, nothing is truncated.
     """
     from torch import nn
 
@@ -387,6 +388,6 @@ def encoded_length(model: Any, tokenizer: Any) -> dict[str, Any]:
         if isinstance(module, nn.Embedding) and ("position" in name or name.endswith("wpe")):
             reserved = 0 if module.padding_idx is None else module.padding_idx + 1
             longest = min(longest, min(module.num_embeddings, rows or longest) - reserved)
-    # transformers' number for a tokenizer that states no bound is far above any.
+    # For a tokenizer without a maximum, transformers has a much larger number.
     bounded = longest < 10**9
     return {"truncation": bounded, **({"max_length": int(longest)} if bounded else {})}

@@ -1,4 +1,4 @@
-"""Folders of checkpoints: what a folder holds, and which of its files a loader reads."""
+"""Folders of checkpoints: their kind, and the files that a loader reads."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from actadd.base.files import read_json
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLED = ("pytorch_model*.bin*", "*.pth", "*.pt", "*.ckpt", "*.pkl", "model*.bin")
-# Files of other programs, and what they are.
+# Files of other programs -> what they are, and the remedy.
 FOREIGN = {
     "*.gguf": "a GGUF file; write format: gguf",
     "*.onnx": "ONNX weights, which cannot be steered; take the PyTorch checkpoint",
@@ -24,20 +24,20 @@ LFS = b"version https://git-lfs.github.com/spec/"
 
 
 def origin(folder: Path) -> Path:
-    """The folder that a folder of links was made from, as far as the links tell; else itself."""
+    """The folder that the links in a folder point to, for messages; the folder itself if none."""
     for path in sorted(folder.iterdir()):
         if path.is_symlink() and path.is_file():
             target = path.resolve()
-            # A hub cache keeps files elsewhere, under their sums.
+            # A hub cache stores files under their sums, which say nothing to a user.
             return folder if target.parent.name == "blobs" else target.parent
     return folder
 
 
 def check_folder(folder: Path, key: str, pickled: str | None = None) -> None:
-    """Raises UserError, which says what the folder is, unless it has a config and safetensors.
+    """Raises UserError, which describes the folder, unless it has a config and safetensors.
 
-    key: the config entry in the message. pickled: what to do where the weights are pickled, if it
-    is not to convert them; "" where they may be read.
+    key: the config entry in the message. pickled: the remedy for pickled weights, by default to
+    convert them; "" allows them.
     """
     if not folder.is_dir():
         raise UserError(f"{key}: {folder} is not a folder; name the checkpoint's folder")
@@ -82,7 +82,7 @@ def is_pointer(path: Path) -> bool:
 
 
 def some(names: list[str] | set[str], most: int = 3) -> str:
-    """The first few names, and how many there are beyond them."""
+    """The first few names, and the number of further ones."""
     names = sorted(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
@@ -93,7 +93,7 @@ def counted(names: set[str]) -> str:
 
 
 def _what_it_is(folder: Path, where: Path) -> str | None:
-    """What a folder without config.json at its top is, and what to name or do."""
+    """What a folder without config.json is, and the remedy; None if it has one."""
 
     def has(name: str) -> bool:
         return (folder / name).exists()
@@ -110,11 +110,11 @@ def _what_it_is(folder: Path, where: Path) -> str | None:
     inner = [path.parent for path in sorted(folder.glob("**/config.json")) if path.is_file()]
     inner = [path for path in inner if len(path.relative_to(folder).parts) <= 4]
     if inner:
-        named = origin(inner[0])
-        if named == inner[0]:
-            named = where / inner[0].relative_to(folder)
+        checkpoint = origin(inner[0])
+        if checkpoint == inner[0]:
+            checkpoint = where / inner[0].relative_to(folder)
         several = f" (one of {len(inner)} that hold one)" if len(inner) > 1 else ""
-        return f"no config.json, its folder {named}{several} does; name that folder"
+        return f"no config.json, its folder {checkpoint}{several} does; name that folder"
     if any(folder.glob("**/adapter_config.json")):
         return "adapters of a model in its folders; merge one into its model, and name the result"
     if has("params.json"):
@@ -145,7 +145,7 @@ def _adapter(folder: Path, where: Path) -> str:
 
 
 def _other_weights(folder: Path) -> str:
-    """What stands where a checkpoint with a config has no safetensors that a loader reads."""
+    """What a checkpoint holds instead of safetensors that a loader reads, and the remedy."""
     shards = sorted(path.name for path in folder.glob("model-*-of-*.safetensors"))
     if shards:
         return f"{some(shards)} but no {INDEX}, which says what is where; get that file too"
@@ -183,7 +183,7 @@ def _config(folder: Path, where: Path, key: str) -> dict[str, Any]:
 
 
 def _check_files(folder: Path, first: str) -> None:
-    """Raises UserError, which names the file, unless each can be opened and is whole."""
+    """Raises UserError, which names the file, unless every file is readable and complete."""
     from safetensors import SafetensorError, safe_open
 
     for path in weight_files(folder, first):
@@ -210,7 +210,7 @@ def _refuse_quantized(key: str, where: Path, field: str, settings: Any) -> None:
 
 
 def candidates(folder: Path) -> list[str]:
-    """Names of the files that stand for whole weights, in the order in which loaders take them."""
+    """Names of the files that represent all weights, in the order in which loaders try them."""
     path, names = folder / "config.json", [SINGLE, INDEX]
     if path.is_file() and (chosen := read_json(path).get("transformers_weights")):
         names = [chosen]
@@ -220,8 +220,8 @@ def candidates(folder: Path) -> list[str]:
 def weight_files(folder: Path, first: str | None = None) -> list[Path]:
     """The safetensors files that a loader reads, by name: the single one, or the index's shards.
 
-    first: which of the candidates; the default is what transformers takes.
-    Raises UserError, which names the file, if an index is damaged or names what is not there.
+    first: which of the candidates; the default is the one that transformers takes.
+    Raises UserError, which names the file, if an index is damaged or names a missing file.
     """
     path = folder / (first or next(iter(candidates(folder)), SINGLE))
     if path.suffix != ".json":

@@ -15,8 +15,8 @@ SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 def gguf_file(folder: Path, key: str) -> tuple[Path, str, dict[str, int]]:
     """The one GGUF file of a language model in a folder, its architecture and tensors' sizes.
 
-    Raises UserError, which says what is there instead, also if the file is a part of a split one,
-    is cut short, or is of an architecture that transformers does not read.
+    Raises UserError, which describes the content, if there is no such file, or if it is a part of a
+    split one, truncated, or not a language model.
     """
     paths = sorted(folder.glob("*.gguf"))
     where = origin(folder)
@@ -58,7 +58,7 @@ def gguf_file(folder: Path, key: str) -> tuple[Path, str, dict[str, int]]:
 
 
 def _gguf_header(path: Path, key: str) -> tuple[dict[str, Any], dict[str, int]]:
-    """A GGUF file's metadata that are no lists, and the numbers in each of its tensors."""
+    """A GGUF file's metadata except lists, and the number of elements of each tensor."""
     from gguf import GGUFReader, GGUFValueType
 
     try:

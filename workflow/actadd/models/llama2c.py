@@ -17,11 +17,11 @@ HEADER = 7 * 4
 
 
 def convert(data: Path, target: Path) -> None:
-    """Writes a LLaMA checkpoint and its tokenizer.json from weights followed by the tokenizer.
+    """Write a LLaMA checkpoint and its tokenizer.json from a llama2.c file.
 
-    data: weights and tokenizer in one file, as the browser builds of llama2.c carry them.
+    data: weights followed by the tokenizer, as in the browser builds of llama2.c.
     target: folder for config.json, model.safetensors and tokenizer.json.
-    Raises UserError if the file is not of that form or is cut short.
+    Raises UserError if the file does not have that form or is truncated.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -52,7 +52,7 @@ def convert(data: Path, target: Path) -> None:
         return torch.from_numpy(values.copy())
 
     def half_split(weight: torch.Tensor) -> torch.Tensor:
-        """Rotary pairs lie side by side in llama2.c and half a head apart in transformers."""
+        """Reorder rotary pairs, which are adjacent in llama2.c and half a head apart here."""
         rows, columns = weight.shape
         pairs = weight.view(rows // head, head // 2, 2, columns)
         return pairs.transpose(1, 2).reshape(rows, columns)
@@ -106,7 +106,7 @@ def convert(data: Path, target: Path) -> None:
 
 
 def _tokenizer(blob: bytes, vocabulary: int) -> Any:
-    """A byte-fallback BPE tokenizer; merges follow from the scores, best first."""
+    """A byte-fallback BPE tokenizer, with merges in order of the scores, best first."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
     pieces, scores, offset = [], [], 4

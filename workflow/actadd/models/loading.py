@@ -1,4 +1,4 @@
-"""A prepared model, loaded in a moment, on the devices that the config says."""
+"""Loading of a prepared model on the devices of the config."""
 
 import json
 from functools import lru_cache
@@ -23,18 +23,21 @@ def load(
 ) -> Any:
     """A prepared model, ready for inference, as a transformers causal language model.
 
-    The last one is kept: a job that asks for it again, cell by cell, loads it once.
+    The last model is cached, so that the cells of a job load it once.
     dtype: a torch dtype's name; device: "cpu" or "cuda"; threads: torch threads of this process.
-    gpus: how many the model needs. device_map: where its modules lie, as transformers takes it;
-    the default is all on the device, or "auto" with several GPUs. quantization: "8bit" holds the
-    blocks' weight matrices in one byte a number (LLM.int8, Dettmers et al. 2022).
-    Raises UserError if the devices are not there or the model does not go onto them.
+    gpus: number of GPUs that the model needs. device_map: the device of each module, as
+    transformers takes it; the default is all on one device, or "auto" with several GPUs.
+    quantization: "8bit" stores the blocks' weight matrices in one byte a number (LLM.int8, Dettmers
+    et al. 2022).
+    Raises UserError if devices are missing, or if the model does not fit on them.
     """
     if device_map is None and gpus > 1:
         device_map = "auto"
-    # As text, since a mapping cannot be looked up in the cache.
-    placed = canonical_json(device_map)
-    return _load(model_dir, dtype, device, threads, gpus, placed, quantization, trust_remote_code)
+    # As text, since a mapping cannot be a key of the cache.
+    device_json = canonical_json(device_map)
+    return _load(
+        model_dir, dtype, device, threads, gpus, device_json, quantization, trust_remote_code
+    )
 
 
 @lru_cache(maxsize=1)
@@ -44,7 +47,7 @@ def _load(
     device: str,
     threads: int,
     gpus: int,
-    placed: str,
+    device_json: str,
     quantization: str | None,
     trust_remote_code: bool,
 ) -> Any:
@@ -57,7 +60,7 @@ def _load(
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     check_devices(device, gpus)
-    device_map = json.loads(placed)
+    device_map = json.loads(device_json)
     options = _placement(device, device_map, quantization)
     key = f"models.{model_dir.name}"
     try:
@@ -73,7 +76,7 @@ def _load(
     except UserError as error:
         if not options or error.__cause__ is None:
             raise
-        settings = [f"device_map: {placed}"] if device_map else []
+        settings = [f"device_map: {device_json}"] if device_map else []
         settings += [f"quantization: {quantization}"] if quantization else []
         why = f"{', '.join(settings)} does not work: {error.__cause__}"
         raise UserError(f"{key}: {why}") from error
@@ -83,7 +86,7 @@ def _load(
 
 
 def check_devices(device: str, gpus: int = 1) -> None:
-    """Raises UserError unless torch sees the GPUs that are asked for."""
+    """Raises UserError unless torch sees the requested GPUs."""
     import torch
 
     if device != "cuda":
@@ -97,7 +100,7 @@ def check_devices(device: str, gpus: int = 1) -> None:
 
 
 def _placement(device: str, device_map: Any, quantization: str | None) -> dict[str, Any]:
-    """What `from_pretrained` has to be told of the devices; nothing for a whole model on one."""
+    """The arguments of `from_pretrained` about devices; {} for a whole model on one device."""
     if quantization and device_map is None:
         device_map = {"": "cpu" if device == "cpu" else 0}
     if device_map is None:
@@ -106,14 +109,14 @@ def _placement(device: str, device_map: Any, quantization: str | None) -> dict[s
     if device == "cpu":
         import psutil
 
-        # Else transformers would take GPUs that the config does not speak of.
+        # Otherwise transformers would use GPUs that the config does not mention.
         options["max_memory"] = {"cpu": psutil.virtual_memory().available}
     if quantization:
         import logging
 
         from transformers import BitsAndBytesConfig
 
-        # It says at each product that it rounds to float16, which is the point of it.
+        # It warns at every product that it rounds to float16, which is intended.
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     return options

@@ -1,8 +1,8 @@
-"""A checkpoint's own tokenizer: as transformers loads it, made one file that says all of it.
+"""A checkpoint's tokenizer, exported as transformers loads it to one complete tokenizer.json.
 
-What AutoTokenizer makes of a folder is more than its tokenizer.json: classes rebuild it, and
-settings and tokens stand in files beside it. So the tokenizer that it comes to is written, and
-compared with AutoTokenizer's on texts of many kinds before anything is made with it.
+AutoTokenizer uses more of a folder than its tokenizer.json: classes rebuild it, and other files
+hold settings and tokens. So the loaded tokenizer is exported, and compared with AutoTokenizer on
+texts of many kinds before it is used.
 """
 
 import datetime
@@ -16,13 +16,13 @@ from actadd.engine import chat
 from actadd.engine.tokenizers import single_token
 from actadd.engine.tokens import Tokens
 
-# What a tokenizer is read from.
+# Patterns of files that hold a tokenizer.
 FILES = ("tokenizer.json", "vocab*", "tekken.json", "*.model", "*.tiktoken", "*.vocab", "*.bpe")
-# Read whatever the class.
+# Files that every tokenizer class can read.
 ALSO_READ = ("tokenizer.json", "tekken.json", "tiktoken.model")
-# Parts of a tokenizer.json that decide a text's ids, and an id's text.
+# Parts of a tokenizer.json that decide the ids of a text and the text of ids.
 DECIDING = ("normalizer", "pre_tokenizer", "model", "decoder", "added_tokens")
-# Texts on which tokenizers of different settings differ.
+# Texts that distinguish tokenizers with different settings.
 TEXTS = (
     "",
     " ",
@@ -46,12 +46,12 @@ TEXTS = (
     "a" * 40 + " " * 20 + "é" * 20 + "\n" * 10,
     "http://example.org/a?b=c&d=e#f user@example.org $5.00 100%",
 )
-# Added tokens that are tried too, in a text and alone.
+# Added tokens that are also compared.
 TRIED = 40
 
 
 def check_there(where: str, folder: Path) -> None:
-    """Raises UserError, with `where` in front, if a folder has no file that holds a tokenizer."""
+    """Raises UserError, prefixed with `where`, if a folder has no file that holds a tokenizer."""
     if not any(path for pattern in FILES for path in folder.glob(pattern)):
         raise UserError(
             f"{where}: {folder} holds no tokenizer.json and no other file of a tokenizer; put the "
@@ -60,10 +60,10 @@ def check_there(where: str, folder: Path) -> None:
 
 
 def load(name: str, source: Path, trusted: bool, **options: Any) -> Any:
-    """What AutoTokenizer loads from a folder.
+    """The tokenizer that AutoTokenizer loads from a folder.
 
-    name: of the model, for messages. Raises UserError if it cannot be loaded, or is none whose
-    tokens a file can say.
+    name: of the model, for messages. Raises UserError if it cannot be loaded, or cannot be exported
+    to a file.
     """
     from tokenizers import Tokenizer
     from transformers import AutoTokenizer
@@ -116,7 +116,7 @@ def load(name: str, source: Path, trusted: bool, **options: Any) -> Any:
 
 
 def write(tokenizer: Any, folder: Path) -> None:
-    """Writes a loaded tokenizer into a folder, as one complete tokenizer.json."""
+    """Write a loaded tokenizer to a folder, as one complete tokenizer.json."""
     from tokenizers import Tokenizer
 
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
@@ -124,7 +124,7 @@ def write(tokenizer: Any, folder: Path) -> None:
     backend.no_padding()
     path = folder / "tokenizer.json"
     if path.exists():
-        # A file that says the same stays as it is: its digest is part of what determines a cell.
+        # An equivalent file is left unchanged, since its digest is part of every cell's key.
         if _deciding(Tokenizer.from_file(str(path))) == _deciding(backend):
             return
         path.unlink()
@@ -132,21 +132,21 @@ def write(tokenizer: Any, folder: Path) -> None:
 
 
 def _deciding(tokenizer: Any) -> dict[str, Any]:
-    whole = json.loads(tokenizer.to_str())
-    # An affix that is empty and none are the same.
-    model = {key: None if value == "" else value for key, value in whole["model"].items()}
-    return {**{part: whole[part] for part in DECIDING}, "model": model}
+    content = json.loads(tokenizer.to_str())
+    # An empty affix is equivalent to none.
+    model = {key: None if value == "" else value for key, value in content["model"].items()}
+    return {**{part: content[part] for part in DECIDING}, "model": model}
 
 
 def facts(
     spec: dict[str, Any], folder: Path, tokenizer: Any, config: Any, rows: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What model.json says of a model's tokens: what its identity holds, and what it does not.
+    """The facts about tokens in model.json: those in the model's identity, and the others.
 
-    spec: as `preparation.prepare` takes it. folder: has tokenizer.json. tokenizer: as `load`
-    returns it, or None where there is none but that file. config: the text part of transformers'.
-    rows: token ids that the model has.
-    Raises UserError if a token is none, or the model has no embedding of it.
+    spec: as `preparation.prepare` takes it. folder: holds tokenizer.json. tokenizer: as `load`
+    returns it, or None if there is only that file. config: the text part of transformers' config.
+    rows: number of token ids of the model.
+    Raises UserError if a text is not one token, or if the model has no embedding of it.
     """
     from tokenizers import Tokenizer
 
@@ -163,14 +163,14 @@ def facts(
         return token_id
 
     _check_rows(key, backend, rows)
-    own_stops = stop_ids(folder, tokenizer, config)
+    default_stops = stop_ids(folder, tokenizer, config)
     if spec.get("stop") is None:
-        if not own_stops:
+        if not default_stops:
             raise UserError(f"{key}.stop: the model's files name no token that ends a text; add it")
-        stops = own_stops
+        stops = default_stops
     else:
         stops = sorted(single("stop", text) for text in spec["stop"])
-        others = [backend.id_to_token(i) for i in own_stops if i not in stops]
+        others = [backend.id_to_token(i) for i in default_stops if i not in stops]
         if others:
             tokens = ", ".join(map(repr, others))
             print(
@@ -179,21 +179,21 @@ def facts(
                 flush=True,
             )
     template = _chat(spec, folder, tokenizer)
-    within = {
+    identity = {
         "bos_id": single("bos", spec["bos"]),
         "pad_id": single("pad", spec["pad"]),
         "stop_ids": stops,
         "chat_template": digest(template) if spec.get("chat_template") else None,
     }
     if tokenizer is not None and tokenizer.split_special_tokens:
-        within["split_special_tokens"] = True
+        identity["split_special_tokens"] = True
     if tokenizer is not None and _cleans_up(tokenizer):
-        within["clean_up_tokenization_spaces"] = True
-    return within, {"chat": template, "rows": rows}
+        identity["clean_up_tokenization_spaces"] = True
+    return identity, {"chat": template, "rows": rows}
 
 
 def _check_rows(key: str, backend: Any, rows: int) -> None:
-    """Prints that a head is larger than the tokenizer; raises UserError if it is smaller."""
+    """Print that a head is larger than the tokenizer; raises UserError if it is smaller."""
     words = backend.get_vocab(with_added_tokens=False)
     beyond = [word for word, token_id in words.items() if token_id >= rows]
     added = {token.content for token in backend.get_added_tokens_decoder().values()}
@@ -213,7 +213,7 @@ def _check_rows(key: str, backend: Any, rows: int) -> None:
 
 
 def stop_ids(folder: Path, tokenizer: Any, config: Any) -> list[int]:
-    """Ids at which a model's own files let a text end: all that they name, in rising order."""
+    """All token ids that a model's own files name as the end of a text, in ascending order."""
     generation = folder / "generation_config.json"
     values = [
         read_json(generation).get("eos_token_id") if generation.is_file() else None,
@@ -225,30 +225,30 @@ def stop_ids(folder: Path, tokenizer: Any, config: Any) -> list[int]:
 
 
 def _cleans_up(tokenizer: Any) -> bool:
-    """Whether decoding takes spaces before punctuation out, as transformers decides it."""
+    """Whether decoding removes spaces before punctuation, by the rule of transformers."""
     forced = tokenizer.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output
     is_bpe = type(tokenizer.backend_tokenizer.model).__name__ == "BPE"
     return bool(tokenizer.clean_up_tokenization_spaces and (forced or not is_bpe))
 
 
 def _chat(spec: dict[str, Any], folder: Path, tokenizer: Any) -> dict[str, Any] | None:
-    """The chat template that the config asks for, or else the default one, if there is any."""
-    key, chosen = f"models.{spec['name']}", spec.get("chat_template")
+    """The chat template that the config names, or else the default one; None without one."""
+    key, choice = f"models.{spec['name']}", spec.get("chat_template")
     templates = _templates(folder, tokenizer)
-    name = chosen if isinstance(chosen, str) else "default"
+    name = choice if isinstance(choice, str) else "default"
     if name not in templates:
         names = ", ".join(sorted(templates))
         alternatives = (
             f"templates of other names; write one of {names}" if names else "no chat template"
         )
-        if chosen:
+        if choice:
             raise UserError(
-                f"{key}.chat_template: {json.dumps(chosen)}, but the model carries {alternatives}"
+                f"{key}.chat_template: {json.dumps(choice)}, but the model carries {alternatives}"
             )
         for field in ("chat_variables", "chat_date"):
             if field in spec:
                 raise UserError(
-                    f"{key}.{field}: it is given, but the model carries {alternatives}; remove it"
+                    f"{key}.{field}: it is set, but the model carries {alternatives}; remove it"
                 )
         return None
     template = templates[name]
@@ -264,7 +264,7 @@ def _chat(spec: dict[str, Any], folder: Path, tokenizer: Any) -> dict[str, Any] 
             )
     else:
         record["date"] = spec.get("chat_date") or datetime.date.today().isoformat()
-        if chosen and not spec.get("chat_date"):
+        if choice and not spec.get("chat_date"):
             print(
                 f"warning: {key}.chat_date: its chat template writes the date; {record['date']} is "
                 f'kept; write chat_date: "{record["date"]}" to have it on every machine and day',
@@ -274,7 +274,7 @@ def _chat(spec: dict[str, Any], folder: Path, tokenizer: Any) -> dict[str, Any] 
 
 
 def _templates(folder: Path, tokenizer: Any) -> dict[str, str]:
-    """Chat templates by name, as the tokenizer has them; those of a processor, if it has none."""
+    """Name -> chat template of the tokenizer, or of a processor if the tokenizer has none."""
     templates = getattr(tokenizer, "chat_template", None)
     beside = folder / "chat_template.json"
     if templates is None and beside.is_file():
@@ -287,7 +287,7 @@ def _templates(folder: Path, tokenizer: Any) -> dict[str, str]:
 
 
 def check(spec: dict[str, Any], folder: Path, tokenizer: Any) -> None:
-    """Raises UserError unless a prepared folder's tokens are those of the loaded tokenizer."""
+    """Raises UserError unless a prepared folder tokenizes as the loaded tokenizer does."""
     tokens = Tokens(folder)
     key = f"models.{spec['name']}"
     added = list(tokenizer.added_tokens_decoder.values())[:TRIED]
@@ -298,7 +298,7 @@ def check(spec: dict[str, Any], folder: Path, tokenizer: Any) -> None:
             ours = tokens.raw(text)
         except Exception as error:
             if text in with_added and with_added[text].special:
-                # As Code Llama's <FILL_ME>; in a text of ours no special token is taken.
+                # For example <FILL_ME> of Code Llama; our texts never contain special tokens.
                 continue
             raise UserError(
                 f"{key}: {type(tokenizer).__name__} cannot read {shown(text)} ({error}); put the "

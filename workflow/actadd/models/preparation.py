@@ -1,4 +1,4 @@
-"""Models made ready once: plain safetensors with a tokenizer and model.json."""
+"""Preparation of a model: plain safetensors with a tokenizer and model.json."""
 
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,21 @@ from actadd.models.gguf_models import load_gguf
 from actadd.models.weights import check_whole, vocabulary
 from actadd.store.sums import sha256
 
-# What is linked of a checkpoint beside its weights: text.
+# Suffixes of a checkpoint's files that are linked besides its weights.
 LINKED = (".json", ".txt", ".jinja", ".model")
-# What a checkpoint may bring along to be run, if `trust_remote_code` allows it.
+# Suffix of a checkpoint's own code, which is linked if `trust_remote_code` allows it.
 CODE = ".py"
 
 
 def prepare(spec: dict[str, Any], source: Path, target: Path) -> dict[str, Any]:
-    """Makes the folder `target` a checkpoint that loads without any of the source's peculiarities.
+    """Write a checkpoint to the folder `target` that loads in the same way for every source.
 
-    spec: name, format (transformers, gguf or llama2c), layers, parameters (None if nobody has
-    said), bos, pad and, if they are given, stop, chat_template, chat_variables and chat_date;
-    trust_remote_code: whether the checkpoint's own Python files come along, default no.
+    spec: name, format (transformers, gguf or llama2c), layers, parameters (None if unknown), bos,
+    pad and optionally stop, chat_template, chat_variables and chat_date; trust_remote_code: whether
+    to link the checkpoint's own Python files, default no.
     target gets the weights as safetensors, tokenizer.json, and model.json: ids of the special
-    tokens, depth, width and a digest of the weights. Returns those facts.
-    Raises UserError if the depth, the number of parameters or a token is not as the config says.
+    tokens, depth, width and a digest of the weights. Returns the content of model.json.
+    Raises UserError if the depth, the number of parameters or a token differs from the config.
     """
     with whole_folder(target) as folder:
         make = {"transformers": _link, "gguf": _from_gguf, "llama2c": _from_llama2c}
@@ -39,10 +39,10 @@ def prepare(spec: dict[str, Any], source: Path, target: Path) -> dict[str, Any]:
 
 
 def _link(spec: dict[str, Any], source: Path, folder: Path) -> None:
-    """A checkpoint that is already in Hugging Face form: links, not copies."""
+    """Link the files of a checkpoint in Hugging Face form."""
     trusted = spec.get("trust_remote_code", False)
     check_folder(source, f"models.{spec['name']}")
-    # An adapter's file would have a loader look for the adapter.
+    # With an adapter's file, a loader would look for the adapter.
     weights = ("adapter_config.json", "model.safetensors.index.json")
     endings = (*LINKED, CODE) if trusted else LINKED
     for path in sorted(source.iterdir()):
@@ -52,7 +52,7 @@ def _link(spec: dict[str, Any], source: Path, folder: Path) -> None:
 
 
 def _link_weights(spec: dict[str, Any], source: Path, folder: Path) -> None:
-    """Links the weights that a loader reads, the first set that is whole if there are two."""
+    """Link the weights that a loader reads; of two sets, the first that is complete."""
     failed: list[UserError] = []
     sets = candidates(source)
     for first in sets:
@@ -74,12 +74,12 @@ def _link_weights(spec: dict[str, Any], source: Path, folder: Path) -> None:
 
 
 def _from_gguf(spec: dict[str, Any], source: Path, folder: Path) -> None:
-    """Dequantises to float32, exactly what transformers loads from the GGUF itself."""
+    """Dequantize to float32, exactly as transformers loads the GGUF file itself."""
 
     key = f"models.{spec['name']}"
     loaded, _ = load_gguf(source, key)
     config = loaded.config
-    # save_pretrained refuses a model that was loaded from a GGUF; a fresh one with the same
+    # save_pretrained refuses a model that was loaded from a GGUF file, so a new one with the same
     # weights is saved instead.
     del config.quantization_config
     model = type(loaded)(config)
@@ -101,7 +101,7 @@ def _from_llama2c(spec: dict[str, Any], source: Path, folder: Path) -> None:
 
 
 def _tokenizer(spec: dict[str, Any], source: Path, folder: Path) -> Any:
-    """The tokenizer as transformers loads it, written to the folder; None of a llama2c model."""
+    """Write the tokenizer as transformers loads it and return it; None for a llama2c model."""
     if spec["format"] == "llama2c":
         return None
     trusted = spec["format"] == "transformers" and spec.get("trust_remote_code", False)
@@ -115,7 +115,7 @@ def _tokenizer(spec: dict[str, Any], source: Path, folder: Path) -> Any:
 
 
 def _facts(spec: dict[str, Any], source: Path, folder: Path) -> tuple[dict[str, Any], Any]:
-    """What model.json says, and the tokenizer as transformers loads it."""
+    """The content of model.json, and the tokenizer as transformers loads it."""
     key = f"models.{spec['name']}"
     model = checked(folder, spec)
     config = model.config.get_text_config()
@@ -142,14 +142,14 @@ def _facts(spec: dict[str, Any], source: Path, folder: Path) -> tuple[dict[str, 
     }
     if spec.get("trust_remote_code", False):
         facts["code"] = digest({path.name: sha256(path) for path in folder.glob(f"*{CODE}")})
-    # What the model computes with, its name aside; the key of every cell holds it.
+    # Everything that the model computes with, except its name; part of the key of every cell.
     return {"model": spec["name"], **facts, "identity": digest(facts), **beside}, tokenizer
 
 
 def checked(folder: Path, spec: dict[str, Any]) -> Any:
-    """The model of a folder on the device meta, loaded as `load` does.
+    """The model of a folder on the device meta.
 
-    Raises UserError if it is not a causal language model or its weights are not whole.
+    Raises UserError if it is not a causal language model, or if its weights are not complete.
     """
     from transformers import AutoModelForCausalLM
 
@@ -161,5 +161,5 @@ def checked(folder: Path, spec: dict[str, Any]) -> Any:
 
 
 def parameters_of(folder: Path) -> int:
-    """Numbers in a prepared model's weights, tied ones once."""
+    """The number of parameters of a prepared model; tied ones count once."""
     return int(checked(folder, {"name": folder.name}).num_parameters())

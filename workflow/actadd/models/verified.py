@@ -1,4 +1,4 @@
-"""The engine for other programs: a model is verified when it is first used."""
+"""The engine for other programs, which verifies a model at its first use."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,9 +26,9 @@ def record_activations(
     """The residual stream at the input of every block, from one forward pass (Algorithm 1, step 2).
 
     input_ids, attention_mask: int [batch, tokens], on the model's device; padding may be left or
-    right. verify: as of `steer`. Returns float [layers, batch, tokens, d_model] in the model's
-    dtype, on its device; columns of padding hold what the model makes of them. Raises UserError if
-    the model's blocks cannot be found, or it does not pass its verification.
+    right. verify: as for `steer`. Returns float [layers, batch, tokens, d_model] in the model's
+    dtype, on its device; columns of padding hold the model's numbers for them. Raises UserError if
+    the model's blocks cannot be identified, or if it does not pass its verification.
 
     >>> ids, mask = prompt_batch(tokenizer, ["I went up to my friend and said"])
     >>> stream = record_activations(model, ids, mask)
@@ -52,24 +52,24 @@ def steer(
 ) -> Iterator[None]:
     """Change the residual stream while the context lasts (Algorithm 1, steps 3 and 4).
 
-    additions: a list of additions, made in every row; or one such list for each row of the batch
+    additions: a list of additions for every row; or one such list for each row of the batch
         (empty: the row is unsteered). A batch with a multiple of these rows holds each of them
-        several times in succession, as the samples of one prompt do, and with them
-        `num_return_sequences` of the model's own `generate`.
+        several times in succession, like the samples of one prompt, or `num_return_sequences` of
+        the model's own `generate`.
     attention_mask: int [batch, tokens] of the padded prompts; padding may be left or right and is
         never changed.
-    trace: if given, a `TraceEntry` is appended for every change.
+    trace: a list to which a `TraceEntry` is appended for every change.
     prompt_lengths: tokens of each row, from its BOS on, in which vectors are aligned; the default
-        is the whole row. Shorter where a text to be scored follows the prompt in the same row.
-    verify: whether a model is verified when it is first used, and again after its wrapping,
-        dtype or device changed, see `verification.verify`; it runs a few short prompts.
+        is the whole row. Shorter if a text to be scored follows the prompt in the same row.
+    verify: whether to verify the model at its first use, and again after its wrapping, dtype or
+        device changed, see `verification.verify`; that runs a few short prompts.
 
     The hooks are removed when the context ends, however it ends. Works around the model's own
-    `generate` as well as `generation.generate`, with any cache and without one. What is
-    compiled runs uncompiled within.
+    `generate` as well as `generation.generate`, with any cache and without one. Compiled modules
+    run uncompiled inside it.
     Raises UserError if a vector is longer than its prompt, a layer does not exist, the model does
-    not pass its verification or nothing was added in the end, and ValueError if there are other
-    rows of additions than of the batch.
+    not pass its verification or nothing was added in the end, and ValueError if the rows of
+    additions do not fit the batch.
 
     >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
     >>> love = Addition(vector, layer=1, coefficient=5)
@@ -108,19 +108,19 @@ def generate(
     """Continue each context of a left-padded batch, `samples` times.
 
     input_ids, attention_mask: int64 [contexts, width], BOS included. additions: for all contexts or
-    for each of them, see `steer`. sampling: how tokens are drawn; the default takes
-    the likeliest, `Sampling()` draws as the paper does (section 4). contrast: the batch's second
-    half holds, for each context of the first, a contrasted one; tokens are drawn from
-    l + contrast * (l' - l), where l' are the logits in that context (PREADD, Pei et al. 2023, with
-    contrast as its alpha), and follow both. samples: a context is read once, its samples share what
-    the cache then holds. uniforms: float64 [drawn rows, max_new_tokens] in [0, 1), a context's
-    samples one after another; with contrast, of the first half's contexts. seed: of uniforms that
-    depend on a context's tokens and a sample's number alone, where none are given. stop_ids: tokens
-    that end a row. verify: as of `steer`, if there are additions.
+    for each of them, see `steer`. sampling: how tokens are drawn; the default takes the most likely
+    one, `Sampling()` draws as in the paper (section 4). contrast: the batch's second half holds,
+    for each context of the first, a contrasted one; tokens are drawn from l + contrast * (l' - l),
+    where l' are the logits in that context (PREADD, Pei et al. 2023, with contrast as its alpha),
+    and are appended to both. samples: completions of each context, which share one prefill.
+    uniforms: float64 [drawn rows, max_new_tokens] in [0, 1), the samples of a context in
+    succession; with contrast, of the first half's contexts. seed: without uniforms, the seed of
+    noise that depends only on a context's tokens and the sample index. stop_ids: tokens that end a
+    row. verify: as for `steer`, if there are additions.
 
     Returns int64 [drawn rows, <= max_new_tokens]; after a stop token a row holds `FINISHED`, and
-    from where its logits are not numbers any more, which very large additions can bring about,
-    `BROKEN`; both are negative. Raises what `steer` raises.
+    from the step where its logits are no longer finite, which very large additions can cause,
+    `BROKEN`; both are negative. Raises the errors of `steer`.
 
     >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
     >>> ids, mask = prompt_batch(tokenizer, ["I hate you because", "The weather was"])

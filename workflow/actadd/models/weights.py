@@ -1,4 +1,4 @@
-"""Loading a checkpoint whole: every tensor of the model comes from its files, or it is refused."""
+"""Complete loading of checkpoints: every tensor of the model comes from the files, or an error."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -13,19 +13,19 @@ from actadd.models.folders import candidates, counted, origin, some, weight_file
 if TYPE_CHECKING:
     import torch
 
-# Tensors that old checkpoints hold and that follow from the config: masks and positions.
+# Tensors in old checkpoints that follow from the config: masks and positions.
 DERIVED = re.compile(
     r"(^|\.)(rotary_emb\.inv_freq|inv_freq|position_ids|token_type_ids|num_batches_tracked|"
     r"(attn|attention|self_attention)\.(bias|masked_bias)|masked_bias|embed_positions\._float_tensor)$"
 )
-# Parts of a checkpoint beside the model that is run: other heads, towers, further predictions.
+# Parts of a checkpoint besides the language model: other heads, towers, further predictions.
 OTHER_PARTS = re.compile(
     r"^((model|transformer|language_model)\.)?"
     r"(mtp|mtp_layers|pooler|score|classifier|qa_outputs|cls|v_head|value_head|multiple_choice_head|"
     r"lm_head|predictions|vision_\w+|visual|vision|audio_\w+|multi_modal_projector|mm_projector)\."
 )
 PLAIN = ("F64", "F32", "F16", "BF16")
-# Names that wrappers put into a tensor's name: what it is, and how to save without it.
+# Prefix of tensor names by a wrapper -> the wrapper, and how to save without it.
 WRAPPERS = {
     "_orig_mod.": ("a compiled model", "save model._orig_mod"),
     "_fsdp_wrapped_module.": ("an FSDP model", "save its full state dict"),
@@ -44,11 +44,11 @@ def load_whole(
     output: "Callable[[Any], torch.Tensor] | None" = None,
     **options: Any,
 ) -> Any:
-    """A transformers model whose every tensor comes from the checkpoint, or a UserError.
+    """A transformers model; UserError unless all of its tensors come from the checkpoint.
 
-    auto: the auto class. key: the config entry in messages. output: the tensor of a model that
-    will be used, from parameters that require a gradient; what cannot change it may be missing.
-    options: of `from_pretrained`; trust_remote_code is False unless they say otherwise.
+    auto: the auto class. key: the config entry in messages. output: computes the tensor of the
+    model that will be used; parameters that it does not depend on may be missing.
+    options: of `from_pretrained`; trust_remote_code is False by default.
     """
     from transformers.utils import logging
 
@@ -75,16 +75,16 @@ def load_whole(
 
 
 def check_whole(auto: Any, folder: Path, key: str, trusted: bool) -> Any:
-    """The model of a folder without its numbers (on the device meta), checked as `load_whole` does.
+    """The model of a folder on the device meta, checked like `load_whole`.
 
-    Tensors that the model ties and that the files hold twice are compared. The files' headers are
-    read and every number is looked at once; memory for the largest tensor is all that it takes.
+    Tied tensors that the files hold twice are compared, and every number is checked to be finite.
+    Needs memory for the largest tensor only, unless tied tensors have to be compared.
     """
     options: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": trusted}
     model = load_whole(auto, folder, key, device_map="meta", **options)
     tied = model.all_tied_weights_keys.items()
     if any(model.get_parameter(a) is not model.get_parameter(b) for a, b in tied):
-        # Which of them differ can only be told from the numbers.
+        # Whether they differ shows only with their numbers.
         model = load_whole(auto, folder, key, dtype="auto", **options)
     _check_numbers(weight_files(folder), key)
     return model
@@ -92,7 +92,7 @@ def check_whole(auto: Any, folder: Path, key: str, trusted: bool) -> Any:
 
 @contextmanager
 def _loading(key: str, folder: Path) -> Iterator[None]:
-    """A UserError where a library cannot load a checkpoint; the system's own errors pass."""
+    """Turn an error of a library in the block into a UserError, but not a system error."""
     try:
         yield
     except UserError:
@@ -111,7 +111,7 @@ def _loading(key: str, folder: Path) -> Iterator[None]:
 
 
 def last_hidden_state(model: Any) -> "torch.Tensor":
-    """An encoder's output for a short made-up text: [1, tokens, width]."""
+    """An encoder's output for a short artificial text: [1, tokens, width]."""
     import torch
 
     ids = torch.arange(4)[None] % model.config.vocab_size
@@ -122,27 +122,29 @@ def last_hidden_state(model: Any) -> "torch.Tensor":
 
 
 def _unused(model: Any, names: set[str], output: "Callable[[Any], torch.Tensor]") -> set[str]:
-    """The names of the parameters that the output does not depend on."""
+    """Names of the parameters that the output does not depend on."""
     import torch
 
     parameters = dict(model.named_parameters())
-    named = sorted(name for name in names if name in parameters)
-    if not named:
+    missing = sorted(name for name in names if name in parameters)
+    if not missing:
         return set()
     with torch.enable_grad():
         gradients = torch.autograd.grad(
-            output(model).float().sum(), [parameters[name] for name in named], allow_unused=True
+            output(model).float().sum(),
+            [parameters[name] for name in missing],
+            allow_unused=True,
         )
-    return {name for name, gradient in zip(named, gradients, strict=True) if gradient is None}
+    return {name for name, gradient in zip(missing, gradients, strict=True) if gradient is None}
 
 
 def _check(
     model: Any, folder: Path, key: str, missing: set[str], unexpected: set[str], mismatched: Any
 ) -> None:
-    """Raises UserError for what a loader could not place; says what it left out."""
+    """Raises UserError for missing and unexpected tensors; prints those that are not read."""
     head = f"{key}: the weights in {origin(folder)} are not those of a {type(model).__name__}"
     if missing:
-        # A head says most.
+        # A missing head says most about the mistake, so it comes first.
         first = sorted(missing, key=lambda name: (name.startswith(model.base_model_prefix), name))
         listed = ", ".join(first[:2])
         why = _diagnosis(model, missing, unexpected)
@@ -177,11 +179,11 @@ def _prefixed(folder: Path, prefix: str) -> bool:
 
 
 def _changes(model: Any, name: str, prefixed: bool) -> bool:
-    """Whether a tensor that a model has no room for shows that another model was saved.
+    """Whether an unexpected tensor shows that the checkpoint is of another model.
 
-    It does where it belongs to a module that the model has, such as a bias of a linear layer or
-    one more block, and where nothing is known of it. prefixed: whether the names say what belongs
-    to the base model, so that the rest are other heads and towers.
+    It does if it belongs to a module of the model, such as a bias of a linear layer or one more
+    block, or if it is unknown. prefixed: whether the names mark tensors of the base model, so that
+    the others belong to other heads and towers.
     """
     if "lora_" in name or QUANTIZED.search(name):
         return True
@@ -193,12 +195,12 @@ def _changes(model: Any, name: str, prefixed: bool) -> bool:
         return True
     top = name.split(".")[0]
     beside = prefixed and "." in name and top not in {base, *dict(model.named_children())}
-    # A classifier's base may have been saved with the pooler that it does without.
+    # A classifier's base may have been saved with a pooler that it does not use.
     return not (beside or OTHER_PARTS.match(name.removeprefix(f"{base}.")))
 
 
 def _diagnosis(model: Any, missing: set[str], strange: set[str]) -> str:
-    """What the names of tensors look like, and what to do."""
+    """What the names of unexpected tensors suggest, and the remedy."""
     if any("lora_" in name for name in strange):
         return "They hold a LoRA that was not merged; save what model.merge_and_unload() returns"
     for prefix, (kind, remedy) in WRAPPERS.items():
@@ -225,13 +227,13 @@ def _diagnosis(model: Any, missing: set[str], strange: set[str]) -> str:
 
 
 def vocabulary(model: Any) -> int:
-    """How many token ids a model both reads and predicts."""
+    """The number of token ids that a model both reads and predicts."""
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
     return min(int(table.weight.shape[0]) for table in tables if table is not None)
 
 
 def _check_numbers(paths: list[Path], key: str) -> None:
-    """Raises UserError for tensors of a dtype that is no weight's, or with NaN or infinity."""
+    """Raises UserError for tensors of an unsupported dtype, or with NaN or infinity."""
     from safetensors import safe_open
 
     for path in paths:

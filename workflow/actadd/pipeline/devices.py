@@ -1,7 +1,7 @@
-"""A workstation's GPUs, shared out among jobs: each of them holds one model at a time.
+"""Allocates a workstation's GPUs to jobs, so that each holds one model at a time.
 
-One lock file stands for each device. The operating system frees a lock when its process ends,
-however it ends, so nothing has to be cleaned up after a job that was killed.
+Every device has a lock file. The operating system releases a lock when its process ends, however it
+ends, so a killed job leaves nothing to clean up.
 """
 
 import os
@@ -18,18 +18,18 @@ from actadd.base import locks
 from actadd.base.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-# Seconds between two looks at devices that were all taken.
+# Seconds between two attempts while all devices are in use.
 PAUSE = 0.5
 
 
 @contextmanager
-def taken(count: int, job: str) -> Iterator[list[str]]:
-    """Waits for `count` free devices; the process sees these and no others while the block runs.
+def reserve(count: int, job: str) -> Iterator[list[str]]:
+    """Wait for `count` free devices; while the block runs, the process sees only these.
 
-    Must be entered before CUDA is started, which reads CUDA_VISIBLE_DEVICES once. If that is set
-    already, as by a cluster's scheduler, only devices in it are taken. With count 0, or where no
-    device can be found (whoever needs one will say so), nothing is changed.
-    job: what the holder is called in the messages of those who wait for it.
+    Must be entered before CUDA starts, which reads CUDA_VISIBLE_DEVICES once. If that is already
+    set, for example by a cluster's scheduler, only its devices are used. With count 0, or without
+    any device (the job that needs one reports that), nothing changes.
+    job: the holder's name in the messages of waiting jobs.
     Raises UserError if there are some devices, but fewer than `count`.
     """
     names = visible() if count else []
@@ -45,7 +45,7 @@ def taken(count: int, job: str) -> Iterator[list[str]]:
         chosen = _wait(names, count, job, held)
         before = os.environ.get(VISIBLE)
         os.environ[VISIBLE] = ",".join(chosen)
-        # So that numbers mean what nvidia-smi shows, also where the devices differ.
+        # So that CUDA numbers different devices as nvidia-smi does.
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         try:
             yield chosen
@@ -57,13 +57,13 @@ def taken(count: int, job: str) -> Iterator[list[str]]:
 
 
 def visible() -> list[str]:
-    """Names of the devices that this process may use: those it was given, or else all."""
+    """Names of the devices that this process may use: those of CUDA_VISIBLE_DEVICES, or all."""
     setting = os.environ.get(VISIBLE)
     if setting is None:
         return list(_installed())
     names: list[str] = []
     for name in map(str.strip, setting.split(",")):
-        # As CUDA reads it: the list ends at the first name that is none.
+        # As in CUDA, the list ends at the first invalid name.
         if not name or name.startswith("-") or name == "NoDevFiles":
             break
         names.append(name)
@@ -71,27 +71,29 @@ def visible() -> list[str]:
 
 
 def _installed() -> dict[str, str]:
-    """Number and UUID of each device that the driver shows to this process."""
+    """Number -> UUID of the devices that the driver shows to this process."""
     command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
-        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        output = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return {}
-    rows = (line.split(",") for line in shown.stdout.splitlines() if "," in line)
+    rows = (line.split(",") for line in output.splitlines() if "," in line)
     return {number.strip(): uuid.strip() for number, uuid in rows}
 
 
 def _wait(names: list[str], count: int, job: str, held: ExitStack) -> list[str]:
-    """The names of `count` devices whose locks are in `held` from now on; all of them or none."""
+    """Wait for `count` free devices and move their locks to `held`; returns their names."""
     folder = Path(tempfile.gettempdir()) / f"actadd-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    # By UUID, since a scheduler may show two jobs different devices under one number.
+    # By UUID, since a scheduler may give two jobs different devices with the same number.
     uuids = _installed()
     files = {name: folder / f"{uuids.get(name, name).replace('/', '_')}.lock" for name in names}
-    told = False
+    reported = False
     while True:
         busy: list[str] = []
-        # One job at a time chooses: two that need two devices each never end up with one each.
+        # One job chooses at a time, so that two that need two devices never hold one each.
         with locks.held(folder / "choosing.lock"), ExitStack() as attempt:
             free: list[str] = []
             for name, file in files.items():
@@ -102,12 +104,12 @@ def _wait(names: list[str], count: int, job: str, held: ExitStack) -> list[str]:
                     continue
                 free.append(name)
                 if len(free) == count:
-                    for taken_name in free:
+                    for device in free:
                         text = f"process {os.getpid()} ({job})"
-                        files[taken_name].write_text(text, encoding="utf-8")
+                        files[device].write_text(text, encoding="utf-8")
                     held.push(attempt.pop_all())
                     return free
-        if not told:
+        if not reported:
             print(f"waiting for {count} free of GPU {', '.join(busy)}", flush=True)
-            told = True
+            reported = True
         time.sleep(PAUSE)

@@ -1,7 +1,7 @@
-"""Whether a job's outputs are what it would make now: decided by content, not by time.
+"""Whether a job's outputs are up to date, decided by content and not by time.
 
-The record beside the outputs says which job made them, from what, and the sum of every file. To
-move, copy or touch files changes none of that, and nothing else is remembered.
+The record beside the outputs holds the job that made them, its inputs, and the sum of every file.
+Moving, copying or touching files changes none of that, and there is no other state.
 """
 
 import os
@@ -18,50 +18,50 @@ from actadd.base.files import json_text, read_json, write_text
 from actadd.pipeline.job import Job, walk
 from actadd.store import failed_cells, provenance, sums
 
-# The time of the file of a job that is up to date: older than any output. 2000-01-01.
+# Modification time of the file of an up-to-date job, older than any output: 2000-01-01.
 LONG_AGO = 946_684_800
 
 
 @dataclass(frozen=True)
 class State:
-    """outdated: why a job has to run, "" if it has not. spreads: whether all below it have too."""
+    """outdated: why a job must run, "" if it need not. spreads: whether all jobs below it must."""
 
     outdated: str
     spreads: bool = False
 
 
 class Freshness:
-    """The state of jobs, each found out once.
+    """The state of each job, computed once.
 
-    several: whether more than one target is asked for. asked: the first job that was asked for.
+    several_targets: whether the run has more than one target. first: the first requested job.
     """
 
-    def __init__(self, jobs: Callable[[], list[Job]], at: Callable[[str], Path] = Path):
-        """jobs: all that may run. at: where a path lies, as seen from the working directory."""
+    def __init__(self, jobs: Callable[[], list[Job]], locate: Callable[[str], Path] = Path):
+        """jobs: all that may run. locate: a layout path -> its path from the working directory."""
         self.jobs = jobs
-        self.at = at
-        self.several = False
-        self.asked: list[Job] = []
+        self.locate = locate
+        self.several_targets = False
+        self.first: list[Job] = []
         self.states: dict[Job, State] = {}
         self.records: dict[Job, dict[str, Any] | None] = {}
         self._above: dict[Job, bool] = {}
 
     def state(self, job: Job) -> State:
         if job not in self.states:
-            # A cell that failed may not fail again, so what was made without it is tried again.
+            # A failed cell may succeed now, so the outputs below it are made again.
             failed = self._failed(job)
             spreads = bool(failed) or any(self.state(above).spreads for above in job.above)
             outdated = self._outdated(job) or failed or ("cells failed above" if spreads else "")
             if job.stage == "complete" and any(self.state(above).outdated for above in job.above):
-                outdated = outdated or "something is to be made"
+                outdated = outdated or "a job above is outdated"
             self.states[job] = State(outdated, spreads)
         return self.states[job]
 
-    def may_wait(self, job: Job) -> bool:
-        """Whether a job above that runs does not mean that this one has to run.
+    def inputs_are_ancient(self, job: Job) -> bool:
+        """Whether a job's inputs may be `ancient`, so that it does not rerun because they changed.
 
-        Not if one further below is outdated: Snakemake 9.27 finds a job below one that runs by way
-        of those between them alone, whatever the times of its own files are.
+        Not if a job above runs and one below is outdated: Snakemake 9.27 reaches an outdated job
+        only through the jobs between it and one that runs, whatever the times of its own files are.
         """
         if self.state(job).outdated:
             return False
@@ -76,29 +76,29 @@ class Freshness:
 
     @cached_property
     def _above_outdated(self) -> set[Job]:
-        """The jobs above those that are outdated, though something was made.
+        """The jobs above outdated jobs that have outputs.
 
-        What was never made is found as missing, unless it is the target itself, or one of several.
+        Snakemake notices missing outputs itself, unless the job is the target, or one of several.
         """
-        below = [job for job in self.jobs() if self.record(job) or self.several]
-        below = [job for job in [*below, *self.asked] if job.stage != "complete"]
+        below = [job for job in self.jobs() if self.record(job) or self.several_targets]
+        below = [job for job in [*below, *self.first] if job.stage != "complete"]
         return set(walk(job for job in below if self.state(job).outdated))
 
     def record(self, job: Job) -> dict[str, Any] | None:
-        """The record of what was made; None if there is none that can be read."""
+        """The record of the job's outputs; None without a readable one."""
         if job not in self.records:
             record = None
             with suppress(OSError, DamagedFile):
-                record = provenance.read(self.at(job.record))
+                record = provenance.read(self.locate(job.record))
             self.records[job] = record
         return self.records[job]
 
     def _failed(self, job: Job) -> str:
         if not job.failures:
             return ""
-        # The note may be gone, as from a copy of the tables; the record says the same.
+        # A copy of the results may lack the note; the record holds the same.
         record = self.record(job)
-        failed = failed_cells.noted(self.at(job.failures)) or (
+        failed = failed_cells.read(self.locate(job.failures)) or (
             record["facts"].get("failed") if record else None
         )
         return f"{len(failed)} cells failed" if failed else ""
@@ -109,7 +109,7 @@ class Freshness:
             return "not made yet"
         if record["job"] != job.digest:
             return difference(record, job)
-        folder = self.at(job.record).parent
+        folder = self.locate(job.record).parent
         for name, expected in record["outputs"].items():
             file = folder / name
             if not file.is_file():
@@ -119,7 +119,7 @@ class Freshness:
         return self._other_inputs(job, record["inputs"])
 
     def _other_inputs(self, job: Job, read: dict[str, str]) -> str:
-        """Whether a job above has made other files since, such as another measurement of time."""
+        """The job above whose outputs changed since they were read, such as new timings; or ""."""
         folder = Path(job.record).parent
         known = {os.path.normpath(f"{folder}/{name}"): value for name, value in read.items()}
         for above in job.counted:
@@ -131,20 +131,20 @@ class Freshness:
         return ""
 
     def write(self, job: Job) -> State:
-        """Writes a job's file, so that Snakemake runs exactly the jobs that are outdated.
+        """Write a job's file, so that Snakemake runs exactly the outdated jobs.
 
-        Its time alone decides: long ago for a job that is up to date, after every output for one
-        that is not. Raises UserError if it cannot be written.
+        Only its modification time matters: long ago for an up-to-date job, later than every output
+        for an outdated one. Raises UserError if it cannot be written.
         """
-        state, path = self.state(job), self.at(job.file)
-        self.asked = self.asked or [job]
+        state, path = self.state(job), self.locate(job.file)
+        self.first = self.first or [job]
         try:
-            self._bring_back(job)
+            self._correct_future_times(job)
             if state.outdated:
                 self._write_outdated(job, state, path)
             else:
                 if not path.exists():
-                    write_text(path, json_text(job.asked()))
+                    write_text(path, json_text(job.request))
                 if path.stat().st_mtime != LONG_AGO:
                     os.utime(path, (LONG_AGO, LONG_AGO))
         except OSError as error:
@@ -153,34 +153,34 @@ class Freshness:
             ) from error
         return state
 
-    def _made(self, job: Job) -> list[Path]:
-        return [self.at(file) for files in job.outputs.values() for file in files]
+    def _outputs(self, job: Job) -> list[Path]:
+        return [self.locate(file) for files in job.outputs.values() for file in files]
 
-    def _bring_back(self, job: Job) -> None:
-        """Dates outputs from the future, by another clock, just before now.
+    def _correct_future_times(self, job: Job) -> None:
+        """Set outputs with a time in the future, from another clock, to just before now.
 
-        Snakemake refuses what a job makes of them as older than they are.
+        Otherwise Snakemake rejects the outputs of the jobs below as older than their inputs.
         """
         now = time.time()
-        for path in self._made(job):
-            # Of a folder Snakemake reads the time of a file in it.
+        for path in self._outputs(job):
+            # For a folder, Snakemake reads the time of a file in it.
             for file in (path, path / ".snakemake_timestamp"):
                 if file.exists() and file.lstat().st_mtime > now:
                     os.utime(file, (now - 1, now - 1), follow_symlinks=False)
 
     def _write_outdated(self, job: Job, state: State, path: Path) -> None:
-        times = [file.stat().st_mtime for file in self._made(job) if file.exists()]
+        times = [file.stat().st_mtime for file in self._outputs(job) if file.exists()]
         newest = max(times, default=0.0)
-        asked = {**job.asked(), "because": state.outdated}
-        # Snakemake passes over the new time of a small file whose bytes are those of the last run,
-        # and a job may run twice for one reason: the time makes them others.
+        request = {**job.request, "because": state.outdated}
+        # Snakemake ignores a new time of a small file with the same bytes as in the last run, and a
+        # job may run twice for the same reason: `since` makes the bytes differ.
         with suppress(OSError, DamagedFile):
             old = _read(path)
             since = old.pop("since", None)
             written = path.stat().st_mtime
-            if old == asked and since is not None and newest < written <= time.time():
+            if old == request and since is not None and newest < written <= time.time():
                 return
-        write_text(path, json_text({**asked, "since": time.time_ns()}))
+        write_text(path, json_text({**request, "since": time.time_ns()}))
         if newest >= path.stat().st_mtime:
             os.utime(path, (newest + 1, newest + 1))
 
@@ -191,20 +191,20 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def difference(record: dict[str, Any], job: Job) -> str:
-    """What a job would do otherwise than the one that made what is there, in a few words."""
+    """How a job differs from the one that made the existing outputs, in a few words."""
     old, new = record["spec"], job.spec
     above = {name.split("/")[0] for name in _differing(old.get("upstream", {}), new["upstream"])}
     parts = [
-        *_paths(_own(old), _own(new), 2),
+        *_paths(_without_upstream(old), _without_upstream(new), 2),
         *(["code"] if record["code"] != job.code else []),
         *_packages(record.get("packages", {}), job.packages),
         *(f"above: {stage}" for stage in sorted(above)),
     ]
-    # Such as true in place of 1. No reason would mean that nothing is outdated.
+    # For example if 1 became true. An empty reason would mean that the job is up to date.
     return ", ".join(dict.fromkeys(parts)) or "config"
 
 
-def _own(spec: dict[str, Any]) -> dict[str, Any]:
+def _without_upstream(spec: dict[str, Any]) -> dict[str, Any]:
     """A spec without the digests of the jobs above."""
     return {key: value for key, value in spec.items() if key != "upstream"}
 
@@ -221,7 +221,7 @@ def _differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _paths(old: dict[str, Any], new: dict[str, Any], depth: int) -> list[str]:
-    """Keys that differ; inside one that is a dictionary in both, those in it."""
+    """Keys that differ; for a key that is a dictionary in both, the keys inside it."""
     paths = []
     for key in _differing(old, new):
         a, b = old.get(key), new.get(key)

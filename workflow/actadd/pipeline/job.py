@@ -1,4 +1,4 @@
-"""One job: what it reads and writes, what it is asked to do, and the jobs above it."""
+"""One job: its inputs, outputs and settings, and the jobs above it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from actadd.store.digests import code_digest, package_versions
 
 
 def job_digest(spec: dict[str, Any], code: str, packages: Mapping[str, str]) -> str:
-    """Identity of a job: what it is asked to do, and what does it; 16 hex characters."""
+    """Identity of a job: its spec and the code that runs it; 16 hex characters."""
     return digest({"spec": spec, "code": code, "packages": dict(packages)}, 16)
 
 
 def compute_of(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """How the model that a job computes with is loaded, its own or its scorer's; empty if none."""
+    """How the model of a job, or of its scorer, is loaded; empty without a model."""
     return spec.get("compute") or spec.get("scorer", {}).get("compute") or {}
 
 
@@ -24,9 +24,9 @@ def compute_of(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 class File:
     """A file or folder that a job reads.
 
-    job: the job that makes it; None for the user's own file, whose content the reader's slice holds
-    as a sum. counts: whether another content can change what the reader makes of it; what only has
-    to be there reruns nothing.
+    job: the job that makes it; None for the user's own file, whose sha256 is in the reader's slice.
+    counts: whether its content can change the reader's outputs; a file that only has to exist
+    causes no rerun.
     """
 
     path: str
@@ -39,13 +39,13 @@ Inputs = Mapping[str, tuple[File, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One job of the graph; the same job is the same object.
+    """One job of the graph; equal jobs are the same object.
 
     stage: its kind in `layout.STAGES`. names: the wildcards of its paths. rule: the rule that runs
-    it. settings: the part of the config that it depends on. modules: those that do it; none if our
-    code does not change what it makes. inputs: argument of its program -> files. sums: digests of
-    the user's own files that it reads; called when the digest is asked for, since a file may be
-    large. layers: of its model, if it writes a file for each.
+    it. settings: the part of the config that it depends on. modules: those that compute it; none if
+    our code does not change its outputs. inputs: argument of its program -> files. sums: digests of
+    the user's files that it reads; called only when the digest is needed, since files may be large.
+    layers: number of layers of its model, if it writes a file for each.
     """
 
     stage: str
@@ -63,7 +63,7 @@ class Job:
 
     @cached_property
     def slice(self) -> dict[str, Any]:
-        """What of the config and of the user's files decides what the job makes."""
+        """The part of the config and the sums of the user's files that decide its outputs."""
         return {**self.settings, "sha256": self.sums()} if self.sums else self.settings
 
     @cached_property
@@ -83,17 +83,17 @@ class Job:
 
     @property
     def record(self) -> str:
-        """The record of what the outputs were made from."""
+        """The path of its record of provenance."""
         return self.outputs[layout.RECORD][0]
 
     @property
     def file(self) -> str:
-        """The file by which the job's program is told what to do."""
+        """The path of the file that tells the job's program what to do."""
         return layout.job(self.stage, **self.names)
 
     @property
     def failures(self) -> str | None:
-        """The note of its cells that failed; None if it fills none."""
+        """The path of the note of its failed cells; None if it computes no cells."""
         if not layout.STAGES[self.stage].fills:
             return None
         return layout.failures(self.stage, **self.names)
@@ -110,13 +110,13 @@ class Job:
 
     @cached_property
     def counted(self) -> list["Job"]:
-        """Those of the jobs above whose digests are part of its own."""
+        """The jobs above whose digests are part of its own."""
         files = (file for files in self.inputs.values() for file in files)
         return list(dict.fromkeys(file.job for file in files if file.job and file.counts))
 
     @cached_property
     def spec(self) -> dict[str, Any]:
-        """All that the job is asked to do: its slice, and the digests of the jobs above."""
+        """What the job computes: its slice, and the digests of the jobs above."""
         upstream = {job.name: job.digest for job in self.counted}
         spec: dict[str, Any] = canonical({**self.slice, "upstream": upstream})
         return spec
@@ -125,7 +125,8 @@ class Job:
     def digest(self) -> str:
         return job_digest(self.spec, self.code, self.packages)
 
-    def asked(self) -> dict[str, Any]:
+    @property
+    def request(self) -> dict[str, Any]:
         """The content of its file."""
         return {
             "job": self.digest,
@@ -136,7 +137,7 @@ class Job:
 
 
 def walk(jobs: Iterable[Job]) -> Iterator[Job]:
-    """Every job that some jobs need, themselves included, each once and after those above it."""
+    """Every job that some jobs need, including themselves, each once and after those above it."""
     done: set[Job] = set()
     pending: list[tuple[Job, bool]] = [(job, False) for job in reversed(list(jobs))]
     while pending:

@@ -1,7 +1,7 @@
-"""Paths below the folder of results: the one place that knows them.
+"""All paths below the folder of results.
 
-Every path is a pattern with names in braces. With an entry's names it is the path of a file; names
-that are not given stay in braces, which makes the pattern of a Snakemake rule.
+Every path is a pattern with names in braces. Filled with the names of an entry, it is the path of a
+file; names that are not passed stay in braces, which makes the pattern of a Snakemake rule.
 """
 
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 # Relative to the working directory; Snakemake puts a module's prefix in front.
 RESULTS = "results"
 
-# Written beside the graph: by no rule as an output.
+# Not outputs of any rule.
 STORE = f"{RESULTS}/store"
 ANSWERS = f"{RESULTS}/answers"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 JOBS = f"{RESULTS}/jobs"
 FAILURES = f"{RESULTS}/failures"
-# What this machine measured of its own speed.
+# Speed of this machine, as measured by the benchmarks.
 RATES = f"{RESULTS}/benchmark/rates.json"
 # Pins of sources that the config does not state; kept with the config, not with the results.
 SOURCES_LOCK = "sources.lock.json"
@@ -29,9 +29,9 @@ RECORD = "provenance"
 class Stage:
     """One kind of job.
 
-    name: pattern of its name, by which its log, benchmark, job file and note of failures are
-    called. outputs: output -> pattern below results, "" for none. folders: which are folders.
-    fills: whether it fills cells of the store, some of which may fail.
+    name: pattern of its name, also of its log, benchmark, job file and note of failures. outputs:
+    output -> pattern below results, "" for none. folders: outputs that are folders. fills: whether
+    it computes cells of the store, some of which may fail.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Stage:
 
 
 def _file(name: str, output: str, path: str) -> Stage:
-    """A stage with one file of its own, and its record beside it."""
+    """A stage with one output file, and its record beside it."""
     stem = path.rsplit(".", 1)[0]
     return Stage(name, {output: path, RECORD: f"{stem}.provenance.json"})
 
@@ -118,7 +118,7 @@ STAGES = {
             RECORD: "{part}explorer.provenance.json",
         },
     ),
-    # The last job of a target; nothing but its record says that all is made and no cell failed.
+    # The last job of a target; its record states that all is made and no cell failed.
     "complete": Stage("complete/{target}", {RECORD: "complete/{target}.provenance.json"}),
 }
 
@@ -140,12 +140,12 @@ STAGES |= _cells("scores", "scores", SCORES, SCORES)
 
 
 def layer_names(count: int) -> list[str]:
-    """The layers of a model as files are called by them, 0-indexed block inputs."""
+    """The layers of a model as in file names, 0-indexed block inputs."""
     return [f"{layer:02d}" for layer in range(count)]
 
 
 class _Names(dict[str, str]):
-    """Names for a pattern, in which those that are not given stay in braces."""
+    """Names for a pattern; missing ones stay in braces."""
 
     def __missing__(self, name: str) -> str:
         return f"{{{name}}}"
@@ -156,7 +156,7 @@ def _fill(pattern: str, names: Mapping[str, str]) -> str:
 
 
 def outputs(stage: str, layers: int = 0, **names: str) -> dict[str, list[str]]:
-    """Output -> its paths, each pattern filled with `names`; of a pattern by layer, all of them."""
+    """Output -> its paths: the pattern filled with `names`, for each layer if it has layers."""
     return {
         output: [
             f"{RESULTS}/{_fill(pattern, {**names, 'layer': layer})}"
@@ -168,7 +168,7 @@ def outputs(stage: str, layers: int = 0, **names: str) -> dict[str, list[str]]:
 
 
 def name(stage: str, **names: str) -> str:
-    """What a job is called."""
+    """The name of a job."""
     return _fill(STAGES[stage].name, names)
 
 
@@ -181,14 +181,14 @@ def benchmark(stage: str, **names: str) -> str:
 
 
 def job(stage: str, **names: str) -> str:
-    """The file that holds what a job is asked to do.
+    """The file that tells a job's program what to do.
 
-    In a folder of its own: Snakemake remembers what is in the folder of a file that it has looked
-    for, and would not find one that is written there later.
+    Each has its own folder: Snakemake caches the listing of a folder when it looks for a file, and
+    would miss a file that is written there later.
     """
     return f"{JOBS}/{name(stage, **names)}/job.json"
 
 
 def failures(stage: str, **names: str) -> str:
-    """The note of the cells that failed in a job."""
+    """The note of a job's failed cells."""
     return f"{FAILURES}/{name(stage, **names)}.json"

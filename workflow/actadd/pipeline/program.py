@@ -1,4 +1,4 @@
-"""The shape that every program in workflow/programs has: arguments in, one library call."""
+"""The frame of every program in workflow/programs: arguments, one library call, a record."""
 
 import argparse
 import os
@@ -29,23 +29,23 @@ def run(
     options: str = "",
     network: bool = False,
 ) -> None:
-    """Parses arguments, checks the inputs, calls `work(spec, inputs, outputs)`, records provenance.
+    """Parse arguments, check the inputs, call `work(spec, inputs, outputs)`, record provenance.
 
     inputs, outputs, options: names separated by spaces, each an argument `--name`; `name*` takes
     any number of values, `name?` may be missing. `work` gets inputs and outputs as dictionaries of
     Path, list[Path] or None, options as keyword arguments, and returns facts for the record.
 
-    Without `network` the model hub is never asked, which saves seconds where there is one and
-    minutes of waiting on a compute node that has none.
+    Without `network` the model hub is never contacted, which saves seconds with a connection, and
+    minutes of timeouts on a compute node without one.
 
-    A UserError ends the program with its message alone; so does what the system refuses and
-    somebody can put right, such as a full disk.
+    A UserError ends the program with only its message; so does a system error that a user can
+    resolve, such as a full disk.
     """
-    # Logs are read as UTF-8, whatever the locale is.
+    # Logs are read as UTF-8, whatever the locale.
     print_anything("utf-8")
     stage = Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(description=doc)
-    parser.add_argument("--job", required=True, type=Path, help="file with what is asked for")
+    parser.add_argument("--job", required=True, type=Path, help="the job's file")
     parser.add_argument("--provenance", required=True, type=Path, help="where to write the record")
     kinds = ((inputs, Path), (outputs, Path), (options, str))
     for names, kind in kinds:
@@ -58,47 +58,47 @@ def run(
             parser.add_argument(f"--{name.rstrip('*?')}", type=kind, **extra)
     arguments = vars(parser.parse_args())
 
-    def chosen(names: str) -> Paths:
+    def values(names: str) -> Paths:
         return {name.rstrip("*?"): arguments[name.rstrip("*?")] for name in names.split()}
 
-    asked = read_json(arguments["job"])
-    spec = asked["spec"]
+    request = read_json(arguments["job"])
+    spec = request["spec"]
     # Before numpy and torch are imported: two jobs with two threads each on two cores are up to
-    # ten times slower than with one each. The number is the config's, not what Snakemake has left
-    # to give, since another number of threads can give other bytes.
+    # ten times slower than with one each. The number comes from the config, not from Snakemake's
+    # scheduler, since another number of threads can change bytes.
     compute = compute_of(spec)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(compute.get("threads", 1))
     if not network:
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Torch then asks for large pages: new logits are otherwise a page fault for each 4 kB.
+    # Lets torch allocate huge pages; otherwise new logits cause a page fault for each 4 kB.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         for plugin in spec.get("plugins", ()):
             load_plugin(Path(plugin))
         expected = set(spec.get("upstream", {}).values())
-        read, written = (_paths(chosen(names)) for names in (inputs, outputs))
+        read, written = (_paths(values(names)) for names in (inputs, outputs))
         sums: dict[Path, str] = {}
         for path in read:
             sums |= provenance.check_fresh(path, expected)
-        # A job that gathers what others computed needs no GPU.
+        # A job that gathers other jobs' cells needs no GPU.
         gathers = arguments.get("shard") == "none"
         gpus = compute.get("gpus", 1) if compute.get("device") == "cuda" and not gathers else 0
-        with devices.taken(gpus, stage):
-            facts = work(spec, chosen(inputs), chosen(outputs), **chosen(options))
+        with devices.reserve(gpus, stage):
+            facts = work(spec, values(inputs), values(outputs), **values(options))
         provenance.write(
             arguments["provenance"],
             stage=stage,
             spec=spec,
-            code=asked["code"],
-            packages=asked.get("packages", {}),
-            job=asked["job"],
+            code=request["code"],
+            packages=request.get("packages", {}),
+            job=request["job"],
             facts=provenance.weights(read) | (facts or {}),
             outputs=written,
             inputs=sums,
         )
-        # From the process's start, so with its imports; the run's summary adds these up.
+        # Since the process started, so including imports; the run's summary adds these up.
         print(f"took {time.time() - psutil.Process().create_time():.1f} s", flush=True)
     except UserError as error:
         sys.exit(f"error: {error}")
@@ -115,7 +115,7 @@ def run(
         )
 
 
-def _paths(named: Paths) -> list[Path]:
+def _paths(arguments: Paths) -> list[Path]:
     """The paths among a program's inputs or outputs, in order."""
-    values = [value if isinstance(value, list) else [value] for value in named.values()]
+    values = [value if isinstance(value, list) else [value] for value in arguments.values()]
     return [path for value in values for path in value if path is not None]

@@ -1,17 +1,17 @@
-"""Why a job failed, from what its log, the shell and the batch system say."""
+"""Why a job failed, from its log, its exit code and the messages of the batch system."""
 
 import re
 import signal
 from collections.abc import Iterable
 from pathlib import Path
 
-# Lines of a log that stand on the screen when its job fails, and their length at most.
+# Lines of a log that are printed when its job fails, and their maximum length.
 LINES = 12
 WIDTH = 400
-# The last line of a program that ended well, see program.py.
+# The last line of a program that succeeded, see program.py.
 ENDED = re.compile(r"took [\d.]+ s")
 PROFILE = "profiles/slurm/profile.yaml"
-# Exit codes that a shell gives for a program that it cannot start.
+# Exit codes of a shell that cannot start a program.
 ENVIRONMENT = "start snakemake in the environment of `make env`: PATH=.venv/bin:$PATH"
 SHELL = {
     126: "its program may not be executed",
@@ -20,7 +20,7 @@ SHELL = {
 MISSING = re.compile(r"ModuleNotFoundError|ImportError|\S*python\S*: No module named")
 EXIT = re.compile(r"(?:non-zero exit status|exit code:?) (\d+)|died with <Signals\.(\w+)")
 
-# What a batch system says -> what to change, and where.
+# Pattern of a batch system's message -> what to change, and where.
 REFUSALS = {
     r"invalid account|account or account/partition": f"write slurm_account into {PROFILE}, as"
     " `sacctmgr show associations user=$USER` lists it",
@@ -49,27 +49,27 @@ REFUSALS = {
 }
 
 
-def remedy(said: str) -> str:
-    """What to change after a message of the batch system; nothing for one that is not known."""
+def remedy(message: str) -> str:
+    """What to change after a message of the batch system; "" for an unknown one."""
     for pattern, change in REFUSALS.items():
-        if re.search(pattern, said, re.IGNORECASE | re.DOTALL):
+        if re.search(pattern, message, re.IGNORECASE | re.DOTALL):
             return change
     return ""
 
 
-def refusal(said: str) -> str:
-    """A batch system's message with what to change, if that is known, below it."""
-    # The whole call of sbatch follows, which may be long.
-    message = said.split("sbatch call:")[0].split("sbatch script:")[0].strip()
+def refusal(message: str) -> str:
+    """A batch system's message, followed by the remedy if it is known."""
+    # After it comes the whole call of sbatch, which may be long.
+    message = message.split("sbatch call:")[0].split("sbatch script:")[0].strip()
     return "\n".join(filter(None, [message, (change := remedy(message)) and f"remedy: {change}"]))
 
 
-def ended_by(said: str) -> str:
-    """How a program ended, from Snakemake's message: by a signal, or not started at all.
+def ended_by(message: str) -> str:
+    """How a program ended, from Snakemake's message: killed by a signal, or never started.
 
-    Nothing if it ended by itself: then its log says why.
+    "" if it ended by itself: then its log says why.
     """
-    match = EXIT.search(said)
+    match = EXIT.search(message)
     if match is None:
         return ""
     number = int(match[1]) if match[1] else 128 + signal.Signals[match[2]]
@@ -88,7 +88,7 @@ def ended_by(said: str) -> str:
 
 
 def tail(log: Path, since: float) -> list[str]:
-    """The last lines of a job's log, if it was written since a time and does not say success."""
+    """The last lines of a job's log, unless it is older than `since` or reports success."""
     try:
         if log.stat().st_mtime < since - 1:
             return []

@@ -1,4 +1,4 @@
-"""Whether a run is going on in a folder, and whether it can write there."""
+"""Whether a run is active in a folder, and whether it can write there."""
 
 import atexit
 import fcntl
@@ -16,9 +16,9 @@ HELD: list[IO[str]] = []
 
 
 def begin(running: Path, results: Path) -> None:
-    """Holds the file `running` until this process ends, however it ends.
+    """Lock the file `running` until this process ends, however it ends.
 
-    On a file system without locks, a file that names the process stands beside it meanwhile.
+    On a file system without locks, a file beside it names the process instead.
     Raises UserError if the folder `results`, or one in it, cannot be written.
     """
     for folder in (results, *(path for path in results.glob("*") if path.is_dir())):
@@ -40,7 +40,7 @@ def begin(running: Path, results: Path) -> None:
 
 
 def refuse_if_running(running: Path) -> None:
-    """Raises UserError if a process that is alive holds the file `running`."""
+    """Raises UserError if a live process holds the file `running`."""
     if not running.exists():
         return
     with running.open() as stream:

@@ -1,1 +1,1 @@
-"""What is kept between runs: finished cells, failed cells, provenance, digests of code."""
+"""State that persists between runs: finished cells, failed cells, provenance, digests of code."""

@@ -19,8 +19,7 @@ from actadd.base.kinds import PLUGINS
 from actadd.base.progress import progress
 from actadd.store.digests import code_digest, package_versions
 
-# Name of the Parquet metadata that holds the sha256 of a cell's file, and what stands in place of
-# the sum while it is computed.
+# Parquet metadata key of a cell file's sha256, and the placeholder while that sum is computed.
 SEAL = b"actadd.sha256"
 BLANK = b"0" * 64
 
@@ -28,8 +27,8 @@ BLANK = b"0" * 64
 def seal(table: pa.Table) -> bytes:
     """A table as an ordinary Parquet file that holds its own sha256.
 
-    Parquet's checksums cover its pages only: a flipped bit in the footer can raise an error far
-    away, or give other values.
+    Parquet's checksums cover its pages only: a flipped bit in the footer can raise an unrelated
+    error later, or change values.
     """
     buffer = pa.BufferOutputStream()
     blank = table.replace_schema_metadata({**(table.schema.metadata or {}), SEAL: BLANK})
@@ -39,14 +38,14 @@ def seal(table: pa.Table) -> bytes:
     return content[:offset] + _sum(content, offset) + content[offset + len(BLANK) :]
 
 
-def sealed(content: bytes) -> bool:
-    """Whether these bytes are as `seal` returned them."""
+def is_intact(content: bytes) -> bool:
+    """Whether a cell file's bytes are those that `seal` returned."""
     offset = _seal_offset(content)
     return offset > 0 and content[offset : offset + len(BLANK)] == _sum(content, offset)
 
 
 def _seal_offset(content: bytes) -> int:
-    """Offset of the sum: behind its name and Parquet's mark for 64 bytes; 0 if there is none."""
+    """Offset of the sum, after its name and Parquet's mark for 64 bytes; 0 if there is none."""
     name = content.rfind(SEAL + b"\x18\x40")
     return name + len(SEAL) + 2 if name >= 0 else 0
 
@@ -66,12 +65,12 @@ class CellStore:
         return self.folder / key[:2] / f"{key}.parquet"
 
     def get(self, key: str) -> pa.Table | None:
-        """The table, or None if it is missing or damaged (then it is removed and reported)."""
+        """The table; None if it is missing or damaged. A damaged file is removed and reported."""
         path = self.path(key)
         if not path.exists():
             return None
         content = path.read_bytes()
-        if not sealed(content):
+        if not is_intact(content):
             print(f"cell store: {path} is damaged; it is computed again", flush=True)
             path.unlink(missing_ok=True)
             return None
@@ -87,10 +86,7 @@ class CellStore:
         return table
 
     def put(self, key: str, table: pa.Table) -> None:
-        """Store a table unless another process already has.
-
-        Such as a worker that outlived a killed run.
-        """
+        """Store a table unless another process already has, such as one that outlived its run."""
         if self.get(key) is None:
             with whole_file(self.path(key)) as temporary:
                 temporary.write_bytes(seal(table))
@@ -106,7 +102,7 @@ class CellStore:
     def failure(self, key: str) -> str | None:
         """Why a cell could not be computed when it was last tried; None if it is stored."""
         path = self._failure_path(key)
-        # The note outlives its cell where a job was killed, or two jobs computed it.
+        # A note can remain beside its cell if a job was killed, or if two jobs computed the cell.
         if not path.exists() or self.path(key).exists():
             return None
         try:
@@ -125,26 +121,26 @@ def cell_key(
 ) -> str:
     """Hex sha256 of everything that determines a cell.
 
-    modules: those that compute it; their code and the versions of packages that they use belong to
-    it, but for keyed_code, whose results are among the determinants. compute: how its model is
-    loaded, for the packages that this takes. determinants: the cell's part of the config, and the
-    content of what it reads.
+    modules: the modules that compute it. The key covers their code and the versions of the packages
+    that they use, except keyed_code, whose results are among the determinants. compute: how the
+    model is loaded, which may take further packages. determinants: the cell's part of the config,
+    and the content of its inputs.
     """
     without = tuple(keyed_code)
     packages = package_versions(*modules, without=without, compute=compute)
     if not any(name.startswith(f"{PLUGINS}.") for name in modules):
-        # Ours are computed in others; pandas carries their rows.
+        # Our modules do not compute with pandas, it only carries rows.
         packages.pop("pandas", None)
     code = code_digest(*modules, without=without)
     return digest({**determinants, "code": code, "packages": packages})
 
 
 def check_complete(store: CellStore, keys: Sequence[str], shards: Sequence[Path]) -> None:
-    """Raises UserError if cells that shards have computed are missing or damaged.
+    """Raises UserError if cells that the shards computed are missing or damaged.
 
-    keys: of all cells; shard i of n computed every n-th from the i-th on. shards: the shards'
-    records, in order; those of shards with missing cells are removed, so that the next run repeats
-    them.
+    keys: of all cells; shard i of n computes cells i, i + n, i + 2 n and so on. shards: the shards'
+    records, in order. The record of a shard with missing cells is removed, so that the next run
+    repeats the shard.
     """
     missing = [
         index
@@ -156,11 +152,11 @@ def check_complete(store: CellStore, keys: Sequence[str], shards: Sequence[Path]
     if missing:
         raise UserError(
             f"{len(missing)} of {len(keys)} cells are gone from {store.folder}, such as "
-            f"{store.path(keys[missing[0]])}; run again and they are computed anew"
+            f"{store.path(keys[missing[0]])}; run again to compute them again"
         )
 
 
-# Index of a cell, with its table or why there is none.
+# Index of a cell, and its table or the error.
 CellResult = tuple[int, pa.Table | CellError]
 
 
@@ -173,10 +169,10 @@ def compute_missing(
 ) -> dict[int, str]:
     """Compute the cells that are not in the store, and store each as soon as it is finished.
 
-    needed: indices of the cells that count; default all. compute(indices) yields (index, table or
-    error) of these cells in any order. A cell that failed does not stop the others: the reason is
-    noted in the store, and the next call tries it again. Prints a line for each cell and a closing
-    count. Returns the needed cells that failed, index -> reason.
+    needed: indices of the cells to compute; default all. compute(indices) yields (index, table or
+    error) of these cells in any order. A failed cell does not stop the others: the store keeps the
+    reason, and the next call tries it again. Prints a line for each cell and a final count. Returns
+    the failed cells, index -> reason.
     """
     indices = list(range(len(keys)) if needed is None else needed)
     # Two conditions may be one cell, for example where a sweep includes its own baseline.

@@ -1,7 +1,8 @@
-"""Which code and which packages' versions decide a job's numbers.
+"""Digests of the code and package versions that decide a job's numbers.
 
-Snakemake does not see imported modules. Code counts as far as it is reached: a definition that
-`modules` or their imports use, and what runs when these are imported. Nothing is run to find out.
+Snakemake does not track imported modules. A digest covers the code that the given modules reach:
+definitions that they or their imports use, and code that runs on import. The search is static;
+nothing is executed.
 """
 
 import hashlib
@@ -24,41 +25,41 @@ from actadd.store.syntax import Definition
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("actadd", "programs")
 
-# What changes no number, whoever uses it, and why: modules, or definitions in them. A module that
-# is asked for by name counts all the same.
+# Modules and definitions that cannot change a number, with the reason. A module that a caller names
+# explicitly counts anyway.
 NO_NUMBERS = {
-    "actadd.base.errors": "raises and words what stops a job",
-    "actadd.base.files.REMEDIES": "words what stops a job",
-    "actadd.base.files.whole_file": "writes a file whole or not at all, whatever it holds",
-    "actadd.base.files.whole_folder": "writes a folder whole or not at all, whatever it holds",
-    "actadd.base.kinds.Kinds": "finds the kinds, whose own files count",
-    "actadd.base.kinds.Rule": "says what is checked of a config",
-    "actadd.base.locks": "lets one process wait for another",
-    "actadd.base.progress": "prints how far a job is",
+    "actadd.base.errors": "only raises error messages",
+    "actadd.base.files.REMEDIES": "texts of error messages",
+    "actadd.base.files.whole_file": "writes a file whole or not at all, whatever its content",
+    "actadd.base.files.whole_folder": "writes a folder whole or not at all, whatever its content",
+    "actadd.base.kinds.Kinds": "looks up kinds, whose own files count",
+    "actadd.base.kinds.Rule": "declares a check of the config",
+    "actadd.base.locks": "makes a process wait for another",
+    "actadd.base.progress": "prints a job's progress",
     "actadd.models.verification.verify.ensure": "refuses a model that is steered wrongly",
     "actadd.pipeline": "parses arguments, waits for a device, checks inputs, writes records",
-    "actadd.store": "keeps tables under keys and says what is outdated",
+    "actadd.store": "stores tables by key and decides what is outdated",
 }
 
-# Packages, by the name that they are imported under, whose version changes no number, and why. Any
-# other that a job uses is part of the job: a new one, or a plugin's, cannot be forgotten.
+# Packages, by import name, whose version cannot change a number, with the reason. Every other
+# package that a job uses is part of its digest, so that a new one cannot be forgotten.
 PACKAGES_WITHOUT_NUMBERS = {
     "filelock": "locks",
     "httpx2": "fetches files that are pinned by their sums",
     "huggingface_hub": "fetches files that are pinned by their sums",
     "matplotlib": "draws",
-    "psutil": "looks at the machine",
+    "psutil": "reads the machine's state",
     "pyarrow": "stores tables",
     "pypi_simple": "fetches files that are pinned by their sums",
-    "requests": "fetches and asks; answers are kept",
+    "requests": "fetches files and queries servers, whose answers are stored",
     "rich": "prints",
     "safetensors": "stores tensors",
     "seaborn": "draws",
-    "tenacity": "tries again",
+    "tenacity": "retries",
     "tqdm": "prints",
     "yaml": "reads configs",
 }
-# A setting of compute -> the package by which transformers then loads a model.
+# A setting of compute -> the package that transformers then uses to load a model.
 LOADING_PACKAGES = {
     "device_map": "accelerate",
     "gpus": "accelerate",
@@ -70,7 +71,7 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 @cache
 def module_file(module: str) -> Path | None:
-    """The file of one of our modules, or of one in a package that is loaded; None if none is."""
+    """The source file of a module of ours, or of a loaded package; None if there is none."""
     package, *parts = module.split(".")
     if package in PACKAGES:
         bases = [ROOT.joinpath(package, *parts)]
@@ -78,7 +79,7 @@ def module_file(module: str) -> Path | None:
         file = getattr(sys.modules.get(module), "__file__", None) or ""
         if file.endswith(".py"):
             return Path(file)
-        # What a function imports when it is called is not loaded yet.
+        # A module that is imported inside a function may not be loaded yet.
         folders = getattr(sys.modules.get(package), "__path__", ()) if parts else ()
         bases = [Path(folder, *parts) for folder in folders]
     for base in bases:
@@ -90,7 +91,7 @@ def module_file(module: str) -> Path | None:
 
 @cache
 def _module_of(name: str) -> tuple[str, str]:
-    """The module that a dotted name begins with, and the name that follows it."""
+    """A dotted name split into its module and the attribute in it."""
     module, attribute = name, ""
     while module_file(module) is None and "." in module:
         module, _, attribute = module.rpartition(".")
@@ -98,7 +99,7 @@ def _module_of(name: str) -> tuple[str, str]:
 
 
 def _absolute(module: str, name: str) -> str:
-    """What a name that a module uses or imports is called from outside, see `syntax.Definition`."""
+    """The absolute form of a name that a module uses or imports, see `syntax.Definition`."""
     if name[0] == ".":
         return module + name
     relative = name.lstrip("/")
@@ -114,8 +115,8 @@ def _absolute(module: str, name: str) -> str:
 class Code:
     """The code that some modules reach.
 
-    modules: those that are loaded. definitions: (module, name) -> what is reached of them.
-    packages: import names of other distributions.
+    modules: the imported modules. definitions: (module, name) -> definition that is used. packages:
+    import names of other distributions.
     """
 
     modules: set[str] = field(default_factory=set)
@@ -124,41 +125,41 @@ class Code:
 
 
 def _in(names: Iterable[str], name: str) -> bool:
-    """Whether a dotted name is one of `names`, or a part of one."""
+    """Whether a dotted name is one of `names`, or lies inside one."""
     return any(name == each or name.startswith(f"{each}.") for each in names)
 
 
 @cache
 def changes_no_number(name: str) -> bool:
-    """Whether a dotted name is in NO_NUMBERS, or a part of what is."""
+    """Whether a dotted name is in NO_NUMBERS, or lies inside an entry of it."""
     return _in(NO_NUMBERS, name)
 
 
 class _Search:
-    """Follows imports and uses from some modules on."""
+    """Collects the code that some entry modules reach, by their imports and uses."""
 
     def __init__(self, entries: tuple[str, ...], without: tuple[str, ...]) -> None:
         self.code = Code()
         self.entries, self.without = entries, without
-        # Besides ours, the packages of kinds from elsewhere, such as a user's plugins.
+        # Our packages, and those of kinds from elsewhere, such as a user's plugins.
         self.packages = {*PACKAGES, *(module.split(".")[0] for module in entries)}
         self.pending: list[str] = []
         for module in entries:
             if module_file(module) is None:
-                raise ValueError(f"{module} is not a module of this project, nor a loaded one")
+                raise ValueError(f"{module} is neither a module of this project nor loaded")
             self.load(module)
             self.pending.append(module)
         while self.pending:
             self.use(self.pending.pop())
 
     def counts(self, name: str) -> bool:
-        """Whether a dotted name, or what it is a part of, can change a number."""
+        """Whether a dotted name, or the module it lies in, can change a number."""
         if _in(self.without, name):
             return False
         return not changes_no_number(name) or _in(self.entries, name)
 
     def load(self, name: str) -> None:
-        """Takes what runs when the module of a dotted name is imported."""
+        """Add the code that runs when the module of a dotted name is imported."""
         parts = name.split(".")
         if parts[0] not in self.packages:
             return
@@ -175,7 +176,7 @@ class _Search:
         self.pending += [_absolute(module, use) for use in definition.uses]
 
     def use(self, name: str) -> None:
-        """Takes what a dotted name stands for: a definition, or all of a module."""
+        """Add what a dotted name refers to: a definition, or all of a module."""
         package = name.partition(".")[0]
         if package not in self.packages:
             self.code.packages.add(package)
@@ -195,7 +196,7 @@ class _Search:
             if attribute in _PUBLIC:
                 self.pending.append(f"actadd.{_PUBLIC[attribute]}.{attribute}")
                 return
-        # Made when the module is imported, or in a way that its text does not show: all of it.
+        # An attribute that the module creates dynamically: all of the module counts.
         names = [attribute] if attribute in source.definitions else list(source.definitions)
         for each in names:
             key = module, each
@@ -206,7 +207,7 @@ class _Search:
 
 @cache
 def reached(*modules: str, without: tuple[str, ...] = ()) -> Code:
-    """The code that `modules` reach; of these themselves, all. without: modules or definitions."""
+    """The code that `modules` reach, and all of their own. without: what to leave out."""
     code = _Search(modules, without).code
     syntax.write_cache()
     return code
@@ -214,7 +215,7 @@ def reached(*modules: str, without: tuple[str, ...] = ()) -> Code:
 
 @cache
 def _assets(folder: Path) -> dict[str, str]:
-    """File -> sha256 of what lies beside modules, or in folders without any: parts of a page."""
+    """File -> sha256 of files beside modules that are not Python, such as a page's scripts."""
     folders = [each for each in folder.iterdir() if each.is_dir()]
     parts = [each for each in folders if not any(each.rglob("*.py"))]
     files = [*folder.iterdir(), *(file for part in parts for file in part.rglob("*"))]
@@ -226,7 +227,7 @@ def _assets(folder: Path) -> dict[str, str]:
 
 
 def _label(module: str) -> str:
-    """A module's name for a digest; of a plugin without what tells its folder."""
+    """A module's name in a digest; a plugin's without the suffix that identifies its folder."""
     return module.rpartition("_")[0] if module.startswith(f"{PLUGINS}.") else module
 
 
@@ -256,7 +257,7 @@ def code_digest(*modules: str, without: tuple[str, ...] = ()) -> str:
 def _version(package: str) -> str | None:
     """The version of a package by its import name; None if it is not installed.
 
-    Of one without a version, as a plugin's helper beside it, the digest of its source.
+    For a module without a distribution, such as a plugin's helper, the digest of its source.
     """
     with suppress(metadata.PackageNotFoundError):
         return metadata.version(DISTRIBUTIONS.get(package, package))
@@ -274,9 +275,9 @@ def _version(package: str) -> str | None:
 def package_versions(
     *modules: str, without: tuple[str, ...] = (), compute: Mapping[str, Any] | None = None
 ) -> dict[str, str]:
-    """Package -> version, of those that `modules` use and that can change a number.
+    """Package -> version, of the packages that `modules` use and that can change a number.
 
-    compute: how a model is loaded, for what transformers imports by itself.
+    compute: how a model is loaded, which decides what transformers imports in addition.
     """
     packages = reached(*modules, without=without).packages - PACKAGES_WITHOUT_NUMBERS.keys()
     for setting, package in LOADING_PACKAGES.items():

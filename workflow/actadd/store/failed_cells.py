@@ -1,7 +1,7 @@
-"""Notes of cells that failed, one file for each job that fills cells.
+"""Notes of failed cells, one file for each job that computes cells.
 
-A job with failed cells succeeds, so that all others go on. Its note makes it outdated, so that the
-next run tries the cells again, and makes the last job of a target fail.
+A job with failed cells succeeds, so that the other jobs continue. Its note makes the job outdated,
+so that the next run tries the cells again, and makes the last job of a target fail.
 """
 
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ from actadd.base.errors import DamagedFile
 from actadd.base.files import read_json, write_json
 
 
-def note(path: Path | str | None, failed: dict[str, str]) -> None:
-    """Notes the cells that failed in a job, label -> reason; the note of none is removed.
+def write(path: Path | str | None, failed: dict[str, str]) -> None:
+    """Write the note of a job's failed cells, label -> reason; remove it if none failed.
 
-    path: None for a job that only gathers what others tried.
+    path: None for a job that only gathers cells.
     """
     if path is None:
         return
@@ -24,10 +24,10 @@ def note(path: Path | str | None, failed: dict[str, str]) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def noted(path: Path | str) -> dict[str, str]:
-    """The cells that failed in a job when it last ran, label -> reason.
+def read(path: Path | str) -> dict[str, str]:
+    """The cells that failed when a job last ran, label -> reason.
 
-    A damaged note counts as one of an unknown cell, so that the job is tried again.
+    A damaged note counts as one unknown cell, so that the job runs again.
     """
     path = Path(path)
     if not path.exists():
@@ -40,17 +40,17 @@ def noted(path: Path | str) -> dict[str, str]:
 
 
 def message(folder: Path, names: Iterable[str] | None = None, since: float = 0.0) -> str:
-    """What is to be said of cells that failed; "" if none did.
+    """The message about failed cells; "" if none failed.
 
-    folder: of the notes; names: of the jobs, default: all; since: of notes written after a time
-    (Unix).
+    folder: of the notes. names: of the jobs; default all. since: Unix time; older notes are
+    ignored.
     """
     paths = folder.rglob("*.json") if names is None else (folder / f"{n}.json" for n in names)
     cells = [
         f"{path.relative_to(folder).with_suffix('')}: {label}: {reason}"
         for path in sorted(paths)
         if path.exists() and path.stat().st_mtime >= since
-        for label, reason in noted(path).items()
+        for label, reason in read(path).items()
     ]
     if not cells:
         return ""

@@ -1,4 +1,4 @@
-"""What an output was made from, written beside it."""
+"""Records of provenance: what an output was made from, in a JSON file beside it."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from actadd.base.errors import DamagedFile, UserError
 from actadd.base.files import digest, json_text, read_json, remove, write_text
 from actadd.store import sums
 
-# Packages whose version can change a number; what is not installed is left out.
+# Packages whose version can change a number; those that are not installed are left out.
 PACKAGES = (
     "torch",
     "transformers",
@@ -84,11 +84,11 @@ def write(
     outputs: Iterable[Path],
     inputs: Mapping[Path, str],
 ) -> None:
-    """Writes one job's record. It holds no time, host or absolute path, so it is reproducible.
+    """Write a job's record. It holds no time, host or absolute path, so it is reproducible.
 
     packages: versions of those that can change the job's numbers. outputs: the files and folders
-    that it wrote; the record keeps the sum of each file, by its name relative to the record's own
-    folder. inputs: the sums of the files of other jobs that it read; kept likewise.
+    that the job wrote; the record holds the sha256 of each file, by its path relative to the
+    record's folder. inputs: the sha256 of each file of other jobs that it read, recorded likewise.
     """
     record: dict[str, Any] = {
         "stage": stage,
@@ -102,52 +102,53 @@ def write(
         "git": git_state(),
         "versions": versions(),
     }
-    write_text(path, sealed(record))
+    write_text(path, record_text(record))
 
 
 def relative(path: Path, folder: Path) -> str:
-    """A path as a record in a folder names it."""
+    """A path relative to a record's folder, as the record names it."""
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def sealed(record: dict[str, Any]) -> str:
-    """A record's text, with the sum of all its other bytes in it."""
+def record_text(record: dict[str, Any]) -> str:
+    """A record as JSON, including the digest of all its other content."""
     content = {key: value for key, value in record.items() if key != "sum"}
     return json_text({**content, "sum": digest(content)})
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """A job's record; None if the file is something else, of somebody else.
+    """A job's record; None if the file is not one of our records.
 
-    Raises DamagedFile, which names the file, if it is not what was written. A record of an earlier
-    version has no sum: all of its keys but `LATER` have to be there.
+    Raises DamagedFile, which names the file, if it is not as it was written. A record of an earlier
+    version has no sum; it must have all keys except `LATER`.
     """
     try:
         text = path.read_text(encoding="utf-8")
         record = json.loads(text)
     except ValueError as error:
-        raise DamagedFile(f"{path} is damaged, it is no JSON") from error
+        raise DamagedFile(f"{path} is damaged, not valid JSON") from error
     if not isinstance(record, dict) or len(KEYS & record.keys()) < len(KEYS) / 2:
         return None
     whole = KEYS - LATER <= record.keys() - {"sum"} <= KEYS
-    if not whole or ("sum" in record and text != sealed(record)):
+    if not whole or ("sum" in record and text != record_text(record)):
         raise DamagedFile(f"{path} is damaged, its sum is not that of its content")
     return record
 
 
 def recorded(path: Path) -> dict[str, Any]:
-    """A record of ours, for who looks at results; raises DamagedFile, which says what to do."""
+    """A record, for commands that read results. Raises DamagedFile with the remedy."""
+    remedy = "actadd verify shows how to make it again"
     try:
         record = read(path)
     except DamagedFile as error:
-        raise DamagedFile(f"{error}; actadd verify says what makes it anew") from error
+        raise DamagedFile(f"{error}; {remedy}") from error
     if record is None:
-        raise DamagedFile(f"{path} is no record of a job; actadd verify says what makes it anew")
+        raise DamagedFile(f"{path} is not a record of a job; {remedy}")
     return record
 
 
 def weights(paths: Iterable[Path]) -> dict[str, str]:
-    """The digest of the weights of the prepared model among some inputs, as a fact; or nothing."""
+    """The weights' digest of the prepared model among some inputs, as a fact; {} without one."""
     for path in paths:
         if (path / "model.json").is_file():
             return {"weights": read_json(path / "model.json")["weights"]}
@@ -155,7 +156,7 @@ def weights(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def record_beside(path: Path) -> Path | None:
-    """The provenance of one of our outputs: its own, or else its folder's."""
+    """The record of an output: its own, or else that of its folder; None if there is none."""
     for candidate in (
         path.with_name(f"{path.stem}.provenance.json"),
         (path if path.is_dir() else path.parent) / "provenance.json",
@@ -166,39 +167,38 @@ def record_beside(path: Path) -> Path | None:
 
 
 def job_of(path: Path) -> str | None:
-    """The job that made an output, by its record; None if there is none that can be read."""
+    """The digest of the job that made an output; None without a readable record."""
     beside = record_beside(path)
     return _content(beside).get("job") if beside else None
 
 
 def check_fresh(path: Path, expected: set[str]) -> dict[Path, str]:
-    """The sums of an input's files, if a job of ours made it; nothing of the user's own file.
+    """The sha256 of an input's files if a job made it; {} for a file of the user's.
 
     Raises UserError if `path` was made by another job than one of `expected`, or is damaged.
 
-    The second defence against a stale file, after what planned the job; it holds also where files
-    were changed meanwhile. Files without a record are the user's own, but
-    for those in results: nothing says what they hold.
+    This is the second check for stale files, after the plan of the run; it also catches files that
+    changed since then. A file without a record is the user's own, except in results, where it is an
+    error.
 
-    Every byte is compared with the sums in the record. What is damaged and our own is removed, with
-    its record, so that the next run makes it again; a file of the user's is never touched.
+    Every byte is compared with the sums in the record. A damaged output is removed with its
+    record, so that the next run makes both again; a file of the user's is never touched.
     """
     beside = record_beside(path)
     if beside is None:
         # A shard's record is an input itself.
         if RESULTS in path.parts and not path.name.endswith("provenance.json"):
             raise UserError(
-                f"{path}: no record says what it was made from; delete it and run again, and it is "
-                "made anew"
+                f"{path}: no record says what it was made from; delete it, and run again to make it"
             )
         return {}
     try:
         record = read(beside)
     except DamagedFile as error:
         if RESULTS not in path.parts:
-            # A file of the user's, beside something that is no record.
+            # A file of the user's beside a file that only has a record's name.
             return {}
-        # Nothing says any more what the output was made from.
+        # Without its record, the origin of the output is unknown.
         discard(path, beside)
         raise UserError(
             f"{error}: removed, with {path}; run again and both are made anew"
@@ -207,44 +207,42 @@ def check_fresh(path: Path, expected: set[str]) -> dict[Path, str]:
         return {}
     if record["job"] not in expected:
         raise UserError(
-            f"{path} was made from another config or code (job {record['job']}); delete it and "
-            "run again, and it is made anew"
+            f"{path} was made from another config or code (job {record['job']}); delete it, and "
+            "run again to make it"
         )
     listed = _listed(path, beside, record)
     if not listed:
         discard(path, beside)
-        raise UserError(
-            f"{beside} says nothing of {path}: removed, both; run again and they are made anew"
-        )
-    for name, wanted in listed.items():
+        raise UserError(f"{beside} does not list {path}: removed both; run again to make them")
+    for name, sha256 in listed.items():
         file = beside.parent / name
         actual = sums.sha256(file) if file.is_file() else None
-        if actual != wanted:
-            _refuse(file, beside, actual, wanted)
-    return {beside.parent / name: value for name, value in listed.items()}
+        if actual != sha256:
+            _refuse(file, beside, actual, sha256)
+    return {beside.parent / name: sha256 for name, sha256 in listed.items()}
 
 
 def discard(path: Path, beside: Path) -> None:
-    """Removes an output and its record, so that the next run makes both.
+    """Remove an output and its record, so that the next run makes both.
 
-    Of a folder that one job made, all of it goes: Snakemake knows no part of it.
+    A folder that is one output is removed whole, because Snakemake does not track its files.
     """
     remove(beside.parent / path.relative_to(beside.parent).parts[0])
     remove(beside)
 
 
 def _listed(path: Path, beside: Path, record: dict[str, Any]) -> dict[str, str]:
-    """What a record says of a path: the sums of the file, or of those in the folder, by name."""
+    """Name -> sha256 in a record, of a file or of the files in a folder."""
     name = path.relative_to(beside.parent).as_posix()
     return {
-        listed: wanted
-        for listed, wanted in record.get("outputs", {}).items()
-        if listed == name or listed.startswith(f"{name}/")
+        output: sha256
+        for output, sha256 in record.get("outputs", {}).items()
+        if output == name or output.startswith(f"{name}/")
     }
 
 
-def _refuse(file: Path, beside: Path, actual: str | None, wanted: str) -> NoReturn:
-    """Removes a damaged file of ours, and what it is a link to if that is ours; then UserError."""
+def _refuse(file: Path, beside: Path, actual: str | None, expected: str) -> NoReturn:
+    """Remove a damaged output, and the target of a link if a job made it; then raise UserError."""
     state = f"sha256 {actual}" if actual else "it is gone"
     real = file.resolve()
     linked = real != beside.parent.resolve() / file.relative_to(beside.parent)
@@ -252,18 +250,18 @@ def _refuse(file: Path, beside: Path, actual: str | None, wanted: str) -> NoRetu
     if linked and owner is None:
         raise UserError(
             f"{real}, your own file behind {file}, is not what it was when it was fetched "
-            f"({state}, expected {wanted}). Put the right one back; or, if the change is wanted, "
-            "run again"
+            f"({state}, expected {expected}). Put the right one back; or, if the change is "
+            "intended, run again"
         )
     for damaged, record in ((file, beside), *([(real, owner)] if owner else [])):
         discard(damaged, record)
     raise UserError(
-        f"{file} is damaged ({state}, expected {wanted}): removed; run again and it is made anew"
+        f"{file} is damaged ({state}, expected {expected}): removed; run again to make it"
     )
 
 
 def _owner(real: Path, results: Path) -> Path | None:
-    """The record, somewhere in `results`, of the job that wrote a file; None if there is none."""
+    """The record in `results` of the job that wrote a file; None if there is none."""
     for folder in real.parents:
         if not folder.is_relative_to(results):
             break
@@ -277,7 +275,7 @@ def _owner(real: Path, results: Path) -> Path | None:
 
 
 def _content(record: Path) -> dict[str, Any]:
-    """What a record holds, as far as it can be read."""
+    """A record's content; {} if it cannot be read."""
     try:
         return read(record) or {}
     except DamagedFile:

@@ -1,7 +1,7 @@
-"""Sums of files, remembered for this machine: a file that has not changed is read once.
+"""sha256 sums of files, cached on this machine, so that an unchanged file is read once.
 
-What a file is known by are its device, inode, size, and the times of its content and its inode in
-nanoseconds. A copy, a file put back and a file with a set time differ in at least one of them.
+The cache's key is the device, inode, size, and the times of content and inode in nanoseconds. A
+copy, a restored file and a file with a set time differ in at least one of them.
 """
 
 import atexit
@@ -19,20 +19,21 @@ from actadd.base.files import sha256_file, write_text
 SMALL = 1 << 16
 # A file that was changed just now may change again within one tick of its file system's clock.
 SETTLED_NS = 100_000_000
-# Sums that are kept; the oldest go first.
-MOST = 20_000
+# Entries of the cache; the oldest are dropped first.
+MAX_ENTRIES = 20_000
 
-_learned: dict[str, str] = {}
+# The sums that this process computed.
+_computed: dict[str, str] = {}
 
 
 def cache_file() -> Path:
-    """Where this user's sums are kept on this machine."""
+    """The cache of this user on this machine."""
     folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(folder) / "actadd" / "sums.json"
 
 
 def _read() -> dict[str, str]:
-    """The sums that are kept; none if the file cannot be read."""
+    """The cache's content; {} if it cannot be read."""
     try:
         content = json.loads(cache_file().read_text(encoding="utf-8"))
     except (OSError, ValueError, RuntimeError):
@@ -41,38 +42,38 @@ def _read() -> dict[str, str]:
 
 
 @cache
-def _kept() -> dict[str, str]:
-    """The sums of earlier processes; those of this one are kept when it ends."""
-    atexit.register(_keep)
+def _cached() -> dict[str, str]:
+    """The sums of earlier processes; those of this process are saved when it ends."""
+    atexit.register(_save)
     return _read()
 
 
-def _keep() -> None:
-    """Adds what this process learned to what others have kept meanwhile."""
-    if _learned:
-        sums = {**_read(), **_learned}
-        # What cannot be kept is summed again.
+def _save() -> None:
+    """Add the sums of this process to those that others have saved in the meantime."""
+    if _computed:
+        sums = {**_read(), **_computed}
+        # Without a cache, the next process computes the sums again.
         with suppress(OSError, RuntimeError):
-            write_text(cache_file(), json.dumps(dict(list(sums.items())[-MOST:])))
+            write_text(cache_file(), json.dumps(dict(list(sums.items())[-MAX_ENTRIES:])))
 
 
 def sha256(path: Path | str) -> str:
-    """Hex sha256 of a file's bytes; a link counts as what it leads to."""
+    """Hex sha256 of a file's bytes; of a link, those of its target."""
     stat, now = Path(path).stat(), time.time_ns()
     if stat.st_size < SMALL:
         return sha256_file(path)
     times = (stat.st_mtime_ns, stat.st_ctime_ns)
     key = "-".join(map(str, (stat.st_dev, stat.st_ino, stat.st_size, *times)))
-    known = _learned.get(key) or _kept().get(key)
-    if known is None:
-        known = sha256_file(path)
+    value = _computed.get(key) or _cached().get(key)
+    if value is None:
+        value = sha256_file(path)
         if now - max(times) > SETTLED_NS:
-            _learned[key] = known
-    return known
+            _computed[key] = value
+    return value
 
 
 def of_files(paths: Iterable[Path], folder: Path) -> dict[str, str]:
-    """Hex sha256 of files, and of every file in folders, by name relative to `folder`."""
+    """Hex sha256 of files, and of every file in folders, by path relative to `folder`."""
     files = [
         file
         for path in paths

@@ -1,4 +1,4 @@
-"""What a source file defines, and which names each definition uses, read from its syntax tree.
+"""The definitions of a source file and the names that each uses, read from its syntax tree.
 
 Comments, formatting, docstrings, annotations, descriptions of options, and the text of messages are
 left out: editing them changes no digest.
@@ -18,12 +18,12 @@ from typing import Any
 from actadd.base.errors import DamagedFile
 from actadd.base.files import read_json, write_json
 
-# Functions whose arguments are text for people, where the call is a statement of its own.
+# Functions whose arguments are text for people, if the call is a statement.
 PRINTING = ("print",)
 LOGGERS = ("logging", "logger", "log", "warnings")
-# What declares a config key and its rule -> how many first arguments are text for people.
+# Calls that declare a config key and its rule -> number of leading arguments that are descriptions.
 DESCRIBING = {"option": 1, "Rule": 0}
-# With more parsed files than this the cache begins anew.
+# With more parsed files than this, the cache is cleared.
 CACHED_FILES = 2000
 
 
@@ -31,9 +31,9 @@ CACHED_FILES = 2000
 class Definition:
     """A function, class or constant of a module.
 
-    tree: hex sha256 of its syntax tree. uses: dotted names of what it may refer to; one that begins
-    with a dot is the module's own, one that begins with "/" is relative to its package, see
-    `_target`. imports: modules that it imports when it is run.
+    tree: hex sha256 of its syntax tree. uses: dotted names that it may refer to; one that begins
+    with a dot is defined in the module, one that begins with "/" is relative to its package, see
+    `_target`. imports: modules that it imports when it runs.
     """
 
     tree: str
@@ -43,9 +43,9 @@ class Definition:
 
 @dataclass
 class Source:
-    """A module: its definitions by name, and what runs whenever it is imported.
+    """A module: its definitions by name, and the code that runs on import.
 
-    bindings: name -> dotted name of what the module's own import statements call so.
+    bindings: name -> dotted name that the module's import statements bind to it.
     """
 
     definitions: dict[str, Definition]
@@ -67,7 +67,7 @@ class _Messages(ast.NodeTransformer):
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         if isinstance(node.exc, ast.Call):
             values, keyword_values = node.exc.args, node.exc.keywords
-            # One argument is the message; who catches several may decide by them, as by a status.
+            # A single argument is the message; several may decide what a handler does, as a status.
             if len(values) + len(keyword_values) == 1:
                 values, keyword_values = [], []
             node.exc.args = [each for each in values if not _is_text(each)]
@@ -103,7 +103,7 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _is_message(call: ast.Call) -> bool:
-    """Whether a call only prints or logs: not to a file, and its arguments bind no name."""
+    """Whether a call only prints or logs, not to a file, with arguments that bind no name."""
     if any(isinstance(node, (ast.NamedExpr, ast.Await, ast.Yield)) for node in ast.walk(call)):
         return False
     function = call.func
@@ -118,7 +118,7 @@ def _is_message(call: ast.Call) -> bool:
 
 
 class _Annotations(ast.NodeTransformer):
-    """Removes annotations of functions and variables; those of a class's fields mean something."""
+    """Removes annotations of functions and variables, but not of a class's fields."""
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None
@@ -149,12 +149,12 @@ class _Annotations(ast.NodeTransformer):
 
 
 def _target(node: ast.ImportFrom, alias: ast.alias) -> str:
-    """Dotted name of what is imported; of a relative import "/" for each of its dots, then that."""
+    """Dotted name of an import; for a relative one, preceded by a "/" for each of its dots."""
     return "/" * node.level + ".".join(filter(None, (node.module, alias.name)))
 
 
 def _bound(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
-    """(name, dotted name of what it stands for) of each name that an import statement binds."""
+    """(name, dotted name that it refers to) of each name that an import statement binds."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield (alias.asname, alias.name) if alias.asname else (alias.name.split(".")[0],) * 2
@@ -171,7 +171,7 @@ def _bind(bindings: dict[str, set[str]], nodes: Iterable[ast.AST]) -> None:
 
 
 def _imported(nodes: Iterable[ast.AST]) -> list[str]:
-    """Dotted names that import statements may load: modules, and what may be modules in them."""
+    """Dotted names that import statements may load: modules, and names that may be submodules."""
     names: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -193,20 +193,23 @@ def _module_named(call: ast.Call) -> str | None:
 
 
 class _Names(ast.NodeVisitor):
-    """Collects the names that a tree uses, with the attributes that it takes of them."""
+    """Collects the names that a tree uses, with their attributes.
 
-    def __init__(self, bindings: dict[str, set[str]], own: set[str]) -> None:
-        self.bindings, self.own = bindings, own
+    bindings: name -> dotted names that imports bind to it. defined: names that the module defines.
+    """
+
+    def __init__(self, bindings: dict[str, set[str]], defined: set[str]) -> None:
+        self.bindings, self.defined = bindings, defined
         self.uses: set[str] = set()
 
     def _use(self, name: str, attributes: list[str]) -> None:
-        if name in self.own:
+        if name in self.defined:
             self.uses.add(f".{name}")
         for target in self.bindings.get(name, ()):
             self.uses.add(".".join([target, *attributes]))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        # What a name of `import *` stands for is not seen here: all of the module.
+        # The names that `import *` binds are not visible here: all of the module counts.
         if node.names[0].name == "*":
             self.uses.add(_target(node, node.names[0]))
 
@@ -244,14 +247,14 @@ def _digest(nodes: Iterable[ast.AST]) -> str:
 
 
 def _is_type_checking(node: ast.stmt) -> bool:
-    """Whether a statement is for type checkers alone; what stands under `else` is run."""
+    """Whether a statement is for type checkers alone; an `else` branch would run."""
     if not isinstance(node, ast.If) or node.orelse:
         return False
     return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 def _names_of(node: ast.stmt) -> list[str]:
-    """The names that a statement defines; none if it does more than that, or something else."""
+    """The names that a statement defines; none if it does anything else."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [node.name]
     if isinstance(node, ast.Assign):
@@ -293,22 +296,22 @@ def parse(content: bytes) -> Source:
             names.visit(statement)
         return Definition("", sorted(names.uses), _imported(nodes))
 
-    found = {name: definition(statements) for name, statements in parts.items()}
+    definitions = {name: definition(statements) for name, statements in parts.items()}
     on_import = definition(running)
-    # Only now: annotations say which classes' methods a function may call.
+    # After the names were collected: annotations say which classes' methods a function may call.
     for name, statements in parts.items():
-        found[name].tree = _digest(filter(None, map(_Annotations().visit, statements)))
+        definitions[name].tree = _digest(filter(None, map(_Annotations().visit, statements)))
     imports = (ast.Import, ast.ImportFrom)
     on_import.tree = _digest(node for node in running if not isinstance(node, imports))
     first = {name: min(targets) for name, targets in bindings.items()}
-    return Source(found, on_import, first)
+    return Source(definitions, on_import, first)
 
 
 # --- the cache -----------------------------------------------------------------------------------
 
 
 def _cache_file() -> Path:
-    """Where parsed files are kept, by what decides how they are parsed."""
+    """The cache of parsed files; its name holds a digest of this parser."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parser = f"{sys.version_info[:2]}".encode() + Path(__file__).read_bytes()
     return folder / "actadd" / f"syntax-{hashlib.sha256(parser).hexdigest()[:16]}.json"
@@ -323,7 +326,7 @@ def _stored() -> dict[str, Any]:
         return {}
 
 
-# Hex sha256 of a file's bytes -> what this process parsed.
+# Hex sha256 of a file's bytes -> its source, as this process parsed it.
 _parsed: dict[str, Source] = {}
 
 
@@ -340,7 +343,7 @@ def read(path: Path) -> Source:
 
 
 def write_cache() -> None:
-    """Adds what this process parsed to the user's cache, if that can be written."""
+    """Add the files that this process parsed to the user's cache, if that can be written."""
     new = {key: asdict(source) for key, source in _parsed.items() if key not in _stored()}
     if new:
         if len(_stored()) > CACHED_FILES:

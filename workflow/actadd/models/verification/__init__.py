@@ -1,1 +1,1 @@
-"""Whether a model is steered right: checked on its own weights, with a handful of short prompts."""
+"""Verification that a model is steered correctly, on its own weights with a few short prompts."""

@@ -1,16 +1,15 @@
-"""The properties of a model that is steered right, each compared with a reference.
+"""The properties of a model that is steered correctly, each compared with a reference.
 
-Each property is compared with a reference that shares no code with the library: one unpadded row,
-read whole without a cache, with hooks written out here. The distance of a position is
-||a - b|| / ||b|| of its vector (of logits: less their mean, which no probability depends on), the
-largest over layers.
+The reference shares no code with the library: one unpadded row, read whole without a cache, with
+hooks that are defined here. The distance of a position is ||a - b|| / ||b|| of its vector (of
+logits: after their mean is subtracted, which no probability depends on), the largest over layers.
 
-What rounding cannot change is compared bit for bit. For the rest, other passes of the unsteered
-model say how far rounding takes each position: several copies of the row; the row padded on the
-right, where padding changes no position; and copies whose stream is rounded otherwise at each
-block, since some shapes happen to be computed alike, and a router of experts may lie at a tie. A
-property may be off by four times that noise, which is never taken to be less than the median of all
-positions, or than a few rounding errors of the dtype and of the float32 of its sums.
+Numbers that rounding cannot change are compared bit by bit. For the others, further passes of the
+unsteered model measure the rounding noise of each position: several copies of the row; the row
+padded on the right, where padding changes no position; and copies whose stream is perturbed by
+rounding errors at each block, since some shapes happen to use the same kernel, and a router of
+experts may be close to a tie. The bound is four times that noise, which is at least the median of
+all positions, and at least a few rounding errors of the dtype and of the float32 of its sums.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +37,7 @@ from actadd.models.verification.distances import (
     Change,
     Offs,
     Pass,
-    added_at,
+    add_vectors,
     apart,
     differs,
     first_id,
@@ -49,27 +48,26 @@ from actadd.models.verification.distances import (
     widened,
 )
 
-# Tokens of each prompt, tokens that follow it, and columns of their batch: each row has padding.
+# Tokens of each prompt, tokens that follow it, and columns of the padded batch of prompts.
 LENGTHS, FOLLOWING, WIDTH = (5, 3, 8), 2, 9
-# Rounding errors that the noise is at least taken to be: of float32, in which sums are kept, and of
-# the dtype.
+# The least noise, in rounding errors: of float32, in which sums are computed, and of the dtype.
 SINGLE, OWN = 8, 2
-# Copies of a row whose streams are rounded otherwise.
+# Copies of a row whose streams are perturbed by rounding errors.
 ROUNDED = 4
-# A property may be off by this many times the noise.
+# The bound, in multiples of the noise.
 FACTOR = 4
-# The bound in float64. A model that computes a part in float32 all the same has the bound of
-# float32; noise larger than the second number shows that it does.
+# The bound in float64. A model that still computes a part in float32 has the bound of float32;
+# noise above the second number reveals that.
 FLOAT64, PURE = 1e-9, 1e-11
-# Where another shape alone moves a position this far, nothing can be told from it. Rounding anew
-# counts as this much at most, so that a fault still shows.
+# A position that another batch shape alone moves this far cannot be checked. Noise from perturbed
+# streams counts at most this much, so that an error still shows.
 UNSTEADY = 0.1
-# Norm of an added vector, as a share of the residual stream's usual norm there.
+# Norm of an added vector, as a share of the residual stream's median norm at the layer.
 SHARE = 0.5
 
 
 class Checks:
-    """One method for each property: what was measured, and what is allowed."""
+    """One method for each property, which returns the measured difference and its bound."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -91,48 +89,48 @@ class Checks:
         self.prompts, self.prompt_mask = self.whole[:, :WIDTH], self.mask[:, :WIDTH]
         self.noise: float | None = None
 
-    # --- references: one unpadded row, nothing of the library -------------------------------------
+    # --- references: one unpadded row, without the library ----------------------------------------
 
     def plain(self, ids: Tensor, change: Change | None = None, **inputs: Tensor) -> Pass:
-        """A batch read whole, with nothing but its token ids.
+        """A pass over a whole batch, with its token ids as the only input.
 
-        change: of a layer and its stream [rows, tokens, d_model], what its block reads instead.
+        change: replaces the stream [rows, tokens, d_model] that the block of a layer reads.
         """
-        with self.watched(change) as seen:
+        with self.block_inputs(change) as streams:
             output = self.model(input_ids=ids, use_cache=False, **inputs)
         if not hasattr(output, "logits"):
             kind = type(output).__name__
             raise UserError(f"its output is a {kind} without logits; pass the model inside")
-        return stacked(seen, self.depth), output.logits
+        return stacked(streams, self.depth), output.logits
 
     @contextmanager
-    def watched(self, change: Change | None = None) -> Iterator[list[tuple[int, Tensor]]]:
-        """(layer, what its block reads) of each block that runs, in order."""
-        seen: list[tuple[int, Tensor]] = []
+    def block_inputs(self, change: Change | None = None) -> Iterator[list[tuple[int, Tensor]]]:
+        """(layer, stream that its block reads) of each block that runs, in order."""
+        streams: list[tuple[int, Tensor]] = []
         with ExitStack() as stack:
             for layer, block in enumerate(self.blocks):
 
-                def look(_module: nn.Module, args: Any, kwargs: Any, layer: int = layer) -> Any:
+                def record(_module: nn.Module, args: Any, kwargs: Any, layer: int = layer) -> Any:
                     read = [*args, *kwargs.values()][0]
                     if change:
                         read = change(layer, read)
-                    seen.append((layer, read))
+                    streams.append((layer, read))
                     if not change:
                         return None
                     if args:
                         return (read, *args[1:]), kwargs
                     return args, {**kwargs, next(iter(kwargs)): read}
 
-                stack.callback(block.register_forward_pre_hook(look, with_kwargs=True).remove)
-            yield seen
+                stack.callback(block.register_forward_pre_hook(record, with_kwargs=True).remove)
+            yield streams
 
     def batch(self) -> Pass:
-        """The left-padded batch read whole, with the library's inputs."""
-        with self.watched() as seen:
+        """A pass over the whole left-padded batch, with the library's inputs."""
+        with self.block_inputs() as streams:
             logits = self.model(
                 **model_inputs(self.model, self.whole, self.mask), use_cache=False
             ).logits
-        return stacked(seen, self.depth), logits
+        return stacked(streams, self.depth), logits
 
     # --- properties -------------------------------------------------------------------------------
 
@@ -187,17 +185,17 @@ class Checks:
 
     def positions(self) -> tuple[float, float]:
         row = LENGTHS.index(max(LENGTHS))
-        with self.watched() as seen:
+        with self.block_inputs() as streams:
             inputs = model_inputs(self.model, self.texts[row], None)
             logits = self.model(**inputs, use_cache=False).logits
-        outputs = (stacked(seen, self.depth), logits)
+        outputs = (stacked(streams, self.depth), logits)
         return self._worst([(row, 0, off_by(outputs, self.alone[row], 0))])
 
     def padding(self) -> tuple[float, float]:
         return self._worst(self._against(self.padded, self.alone))
 
     def cache(self) -> tuple[float, float]:
-        # As samples of a prompt do, each row stands twice after it was read.
+        # After the prefill, each row is repeated, as for samples of a prompt.
         first, *others = self._decoded(samples=2)
         copies = [[first, *(each[copy::2] for each in others)] for copy in range(2)]
         self.decoded = copies[0]
@@ -212,39 +210,39 @@ class Checks:
         return unequal((logits,), (self.padded[1],)), 0.0
 
     def additions(self) -> tuple[float, float]:
-        """Everything that is added, seen by hooks before and behind the library's, in each pass."""
+        """All additions, recorded by hooks before and after the library's, in each pass."""
         self.planned = self._planned()
         trace: list[TraceEntry] = []
         steering = steer(self.model, self.planned, self.prompt_mask, trace)
-        with self.watched() as before, steering, self.watched() as behind:
+        with self.block_inputs() as before, steering, self.block_inputs() as after:
             self.steered = self._decoded()
-        # Without a cache each step reads all columns again.
+        # Without a cache, each step reads all columns again.
         cached = cache_name(self.model) is not None
         steps = range(1, FOLLOWING + 1)
         passes = [(WIDTH, 0), *((1, WIDTH - 1 + n) if cached else (WIDTH + n, 0) for n in steps)]
         expected = sorted(
             (row, layer, column)
             for read, first in passes
-            for row, places in enumerate(self._places())
-            for layer, added in places.items()
-            for column, _ in added
+            for row, by_layer in enumerate(self._vectors())
+            for layer, vectors in by_layer.items()
+            for column, _ in vectors
             if first <= WIDTH - LENGTHS[row] + column < first + read
         )
-        touched = sorted((touch.row, touch.layer, touch.position) for touch in trace)
-        wrong = int(touched != expected)
+        changed = sorted((entry.row, entry.layer, entry.position) for entry in trace)
+        wrong = int(changed != expected)
         reads = [(layer, *each) for each in passes for layer in range(self.depth)]
-        for (layer, read, first), (_, old), (_, new) in zip(reads, before, behind, strict=True):
-            by_hand = old.clone()
-            for row, places in enumerate(self._places()):
+        for (layer, read, first), (_, old), (_, new) in zip(reads, before, after, strict=True):
+            reference = old.clone()
+            for row, by_layer in enumerate(self._vectors()):
                 start = WIDTH - LENGTHS[row] - first
-                for column, vector in places.get(layer, []):
+                for column, vector in by_layer.get(layer, []):
                     if 0 <= start + column < read:
-                        by_hand[row, start + column] += vector.to(old)
-            wrong += int(differs(by_hand, new).any(-1).sum())
+                        reference[row, start + column] += vector.to(old)
+            wrong += int(differs(reference, new).any(-1).sum())
         return float(wrong), 0.0
 
     def effect(self) -> tuple[float, float]:
-        steered = [row for row, added in enumerate(self.planned) if added]
+        steered = [row for row, additions in enumerate(self.planned) if additions]
         changes = [
             max(
                 float((new[row] - old[row]).abs()[differs(new[row], old[row])].amax())
@@ -257,14 +255,14 @@ class Checks:
         return min(changes), 0.0
 
     def steering(self) -> tuple[float, float]:
-        changes = [added_at(places) for places in self._places()]
+        changes = [add_vectors(vectors) for vectors in self._vectors()]
         alone = [self.plain(*each) for each in zip(self.texts, changes, strict=True)]
-        # A steered stream may lie at other ties.
+        # A steered stream may be close to other ties.
         for row, each in enumerate(zip(self.texts, alone, changes, strict=True)):
             self.bounds[row] = torch.maximum(self.bounds[row], FACTOR * self._rounding(*each))
         if getattr(self.base, "is_quantized", False):
-            # Rows are rounded with those beside them, the more so where a vector makes outliers.
-            offs = [off for _, _, off in self._against(self._by_hand(changes), alone)]
+            # A row's rounding depends on the other rows, more so if a vector causes outliers.
+            offs = [off for _, _, off in self._against(self._reference(changes), alone)]
             noise = float(torch.cat(offs).max().clamp(max=UNSTEADY))
             self.bounds = [bound.clamp(min=FACTOR * noise) for bound in self.bounds]
         with steer(self.model, self.planned, self.mask, prompt_lengths=LENGTHS):
@@ -274,10 +272,10 @@ class Checks:
     def removal(self) -> tuple[float, float]:
         return unequal(self.batch(), self.padded), 0.0
 
-    # --- what several of them need ----------------------------------------------------------------
+    # --- shared by several properties -------------------------------------------------------------
 
     def _planned(self) -> list[list[Addition]]:
-        """Of each row: additions at every layer; none; at the back and at each step."""
+        """Additions of each row: at every layer; none; at the back and at each step."""
         width = self.alone[0][0].shape[-1]
         usual = torch.cat([stream.float().norm(dim=-1).flatten(1) for stream, _ in self.alone], 1)
         scale = SHARE * usual.median(dim=1).values.cpu() / width**0.5
@@ -296,8 +294,8 @@ class Checks:
             ],
         ]
 
-    def _places(self) -> list[dict[int, list[tuple[int, Tensor]]]]:
-        """The same by hand: of each row, layer -> (column from BOS, vector)."""
+    def _vectors(self) -> list[dict[int, list[tuple[int, Tensor]]]]:
+        """The same without the library, for each row: layer -> (column from BOS, vector)."""
         rows: list[dict[int, list[tuple[int, Tensor]]]] = []
         for length, row in zip(LENGTHS, self.planned, strict=True):
             by_layer: dict[int, list[tuple[int, Tensor]]] = {}
@@ -312,8 +310,8 @@ class Checks:
             rows.append(by_layer)
         return rows
 
-    def _by_hand(self, changes: Sequence[Change]) -> Pass:
-        """The left-padded batch, each row steered by a hook of its own."""
+    def _reference(self, changes: Sequence[Change]) -> Pass:
+        """A pass over the left-padded batch, with each row steered by its own change."""
 
         def change(layer: int, read: Tensor) -> Tensor:
             rows = []
@@ -331,9 +329,9 @@ class Checks:
         return self.plain(inputs.pop("input_ids"), change, **inputs)
 
     def _rounding(self, ids: Tensor, alone: Pass, change: Change | None = None) -> Tensor:
-        """How far a text is taken from its own pass where all that its blocks read is rounded anew.
+        """The distance of a text's pass from copies whose block inputs have rounding errors added.
 
-        Every number is moved by up to `eps` of itself. Returns float64 [tokens], at most UNSTEADY.
+        Each number changes by up to `eps` of itself. Returns float64 [tokens], at most UNSTEADY.
         """
 
         def rounded(layer: int, read: Tensor) -> Tensor:
@@ -347,7 +345,7 @@ class Checks:
         return torch.stack(offs).amax(0).clamp(max=UNSTEADY)
 
     def _decoded(self, samples: int = 1) -> list[Tensor]:
-        """Logits of the prompts' last column, and of each token that follows, read with a cache."""
+        """Logits of the prompts' last column and of each following token, read with a cache."""
         reading = Reading(self.model, WIDTH + FOLLOWING)
         logits = [reading.logits(self.prompts, self.prompt_mask)]
         reading.repeat(len(self.prompts), samples)
@@ -357,7 +355,7 @@ class Checks:
         return logits
 
     def _steps(self, logits: Sequence[Tensor], alone: Sequence[Pass]) -> Offs:
-        """Decoded logits from those of each row read whole."""
+        """Distances of decoded logits from those of each row read whole."""
         offs: Offs = []
         for row, (_, whole) in enumerate(alone):
             for step, decoded in enumerate(logits):
@@ -366,7 +364,7 @@ class Checks:
         return offs
 
     def _against(self, batch: Pass, alone: Sequence[Pass]) -> Offs:
-        """The left-padded batch from its rows alone."""
+        """Distances of the left-padded batch from its rows alone."""
         offs: Offs = []
         for row, single in enumerate(alone):
             stream, logits = (each[..., -single[1].shape[1] :, :] for each in batch)
@@ -374,8 +372,8 @@ class Checks:
         return offs
 
     def _worst(self, offs: Offs) -> tuple[float, float]:
-        """The distance, and what is allowed there, at the position where they are worst."""
+        """The distance and the bound at the position where their ratio is largest."""
         distances = torch.cat([off.flatten() for _, _, off in offs])
-        bounds = torch.cat([self.bounds[row][at : at + len(off)] for row, at, off in offs])
+        bounds = torch.cat([self.bounds[row][start:][: len(off)] for row, start, off in offs])
         worst = int((distances / bounds).nan_to_num(nan=float("inf")).argmax())
         return float(distances[worst]), float(bounds[worst])

@@ -1,4 +1,4 @@
-"""Verifying a model, when it is prepared and when other programs use it first."""
+"""Verification of a model, when it is prepared and when another program first uses it."""
 
 import time
 from collections.abc import Iterator
@@ -36,12 +36,12 @@ PROPERTIES = {
 
 
 def verify(model: nn.Module) -> dict[str, Any]:
-    """Checks that the library steers a model right; seconds for a small one.
+    """Check that the library steers a model correctly; takes seconds for a small model.
 
     model: a causal language model on its device, in the dtype of the experiments, wrapped or not.
-    Returns its class, model_type, dtype and device, the noise, and for each of PROPERTIES what was
-    measured ("difference"), what is allowed ("bound") and whether it passed. The numbers are
-    relative, see above; of additions and hooks, how many are not as planned.
+    Returns its class, model_type, dtype and device, the noise, and for each of PROPERTIES the
+    measured "difference", the allowed "bound" and whether it "passed". The numbers are relative
+    distances; for properties that are compared bit by bit, counts of wrong numbers.
     Raises UserError with one sentence that names the first property that does not hold.
 
     >>> verify(model)["properties"]["padding"]["passed"]
@@ -57,10 +57,10 @@ def verify(model: nn.Module) -> dict[str, Any]:
 def verified(
     spec: dict[str, Any], model_dir: Path, output: Path, otherwise_removed: Path | None = None
 ) -> None:
-    """Loads a prepared model, verifies it and writes the record as JSON.
+    """Load a prepared model, verify it and write the record as JSON.
 
-    spec: dtype, and compute as `loading.load` takes it. otherwise_removed: a folder that does
-    not stay if the model is refused. Raises UserError that names the model's config key.
+    spec: dtype, and compute as `loading.load` takes it. otherwise_removed: a folder to remove if
+    the model is refused. Raises UserError that names the model's config key.
     """
     from actadd.models.loading import load
 
@@ -76,32 +76,32 @@ def verified(
     print(f"verified in {time.perf_counter() - started:.1f} s", flush=True)
 
 
-# Packages whose hooks are a part of how a model computes.
+# Packages whose hooks belong to a model.
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "bitsandbytes")
-# What a model was when it was verified.
-_known: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+# The state of each model when it was verified.
+_verified: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
 
 def ensure(model: nn.Module) -> None:
-    """Verify a model unless it was, as it is now, or has hooks of ours: within them it was."""
+    """Verify a model, unless it was verified in its present state or already has our hooks."""
     if is_hooked(model):
         return
     state = _state(model)
-    if _known.get(model) != state:
+    if _verified.get(model) != state:
         try:
-            with _own_hooks_aside(model):
+            with _without_user_hooks(model):
                 verify(model)
         except UserError as error:
             remedy = "with verify=False it is steered all the same"
             if any(module.training for module in language_model(model).modules()):
                 remedy = "it is in training mode, so call model.eval() first"
             raise UserError(f"{error}; {remedy}") from error
-        _known[model] = state
+        _verified[model] = state
 
 
 @contextmanager
-def _own_hooks_aside(model: nn.Module) -> Iterator[None]:
-    """Hooks of the user's own code do not see the passes; those of packages belong to the model."""
+def _without_user_hooks(model: nn.Module) -> Iterator[None]:
+    """Remove the hooks of the user's own code while the block runs, but not those of PACKAGES."""
     registries = []
     for module in model.modules():
         for hooks in (module._forward_pre_hooks, module._forward_hooks):
@@ -118,13 +118,13 @@ def _own_hooks_aside(model: nn.Module) -> Iterator[None]:
 
 
 def _state(model: nn.Module) -> int:
-    """What of a model decides how it is steered, its weights aside."""
+    """A hash of everything but its weights that decides how a model is steered."""
     base = language_model(model)
     modules = [
         (
             type(module),
             module.training,
-            # Replaced, as by accelerate; or compiled in place.
+            # Replaced, for example by accelerate; or compiled in place.
             "forward" in vars(module),
             module._compiled_call_impl is not None,
         )
@@ -135,7 +135,7 @@ def _state(model: nn.Module) -> int:
 
 
 def examine(model: nn.Module) -> dict[str, Any]:
-    """The record of `verify`, up to and with the first property that does not hold."""
+    """The record of `verify`, up to and including the first property that does not hold."""
     base: Any = language_model(model)
     record: dict[str, Any] = {
         "model": type(base).__name__,
@@ -160,7 +160,7 @@ def examine(model: nn.Module) -> dict[str, Any]:
                 properties[name] = {
                     "difference": difference,
                     "bound": bound,
-                    # NaN passes nothing.
+                    # NaN fails both comparisons.
                     "passed": difference > 0 if name == "effect" else difference <= bound,
                 }
             except Exception as error:

@@ -10,28 +10,28 @@ from actadd.pipeline.graph.displays import STAGE, Display, Displays
 from actadd.pipeline.graph.sources import once
 from actadd.pipeline.job import Job, walk
 
-# How the target of a figure or a table is called, before its name.
+# Prefix of the target of a figure or a table, before its name.
 PREFIX = {"figures": "fig_", "tables": "table_"}
 
 
 class Graph(Displays):
-    """All jobs of a validated config: a method for each stage returns the job with these names.
+    """All jobs of a validated config: for each stage, a method that takes the names in its paths.
 
-    A pure function of the config, of our source, and of the user's files that the config names.
+    A pure function of the config, our source, and the user's files that the config names.
     """
 
     def job(self, stage: str, **names: str) -> Job:
         """The job of a stage in the layout, by the names in its paths."""
         method = getattr(self, stage.removesuffix("_gather"))
-        # By position, as the graph itself asks for them: the same job is the same object.
+        # By position, as the graph calls it: otherwise `once` would make the job twice.
         job: Job = method(*(names[name] for name in signature(method).parameters))
         if job.names != names:
-            # An experiment's cells below another measure's name.
+            # An experiment's cells under the name of another measure.
             raise UserError(f"{layout.job(stage, **names)}: no such job; its name is {job.name}")
         return job
 
     def runs(self, experiments: list[str]) -> list[Job]:
-        """All that is made of some experiments, and what their scorers are worth."""
+        """The last jobs of some experiments: their summaries, and validations of their scorers."""
         jobs: list[Job] = []
         for name in experiments:
             entry = self.experiment(name)
@@ -41,38 +41,39 @@ class Graph(Displays):
                     jobs.append(self.validation(scorer))
         return jobs
 
-    def shown(self, displays: list[Display], experiments: list[str]) -> list[Job]:
-        """Figures and tables, and all of some experiments."""
+    def results(self, displays: list[Display], experiments: list[str]) -> list[Job]:
+        """The jobs of figures and tables, and the last jobs of some experiments."""
         return [*(self.display(*each) for each in displays), *self.runs(experiments)]
 
     @property
     def targets(self) -> dict[str, Callable[[], list[Job]]]:
-        """Named target -> a function: the jobs that it asks for, beside those above them."""
-        paper, own = self.displays(paper=True), self.displays(paper=False)
+        """Target -> a function that returns its last jobs, without those above them."""
+        paper, default = self.displays(paper=True), self.displays(paper=False)
 
         def whole(displays: list[Display], experiments: list[str]) -> list[Job]:
-            return [*self.shown(displays, experiments), self.scorer_card()]
+            return [*self.results(displays, experiments), self.scorer_card()]
 
         def explorer(part: str) -> list[Job]:
             page = self.explorer_page(part)
             return [page, *self.runs([entry["name"] for entry in page.settings["experiments"]])]
 
-        named: dict[str, Callable[[], list[Job]]] = {
-            "all": lambda: whole(own, self.own_experiments()),
+        targets: dict[str, Callable[[], list[Job]]] = {
+            "all": lambda: whole(default, self.own_experiments()),
             "paper": lambda: whole(paper, self.paper_experiments()),
             "explorer": lambda: explorer(""),
             "paper_explorer": lambda: explorer("paper_"),
         }
-        for each in (*paper, *own):
-            named[target_of(*each)] = partial(self.shown, [each], self.experiments_of([each]))
-        return named
+        for display in (*paper, *default):
+            experiments = self.experiments_of([display])
+            targets[target_of(*display)] = partial(self.results, [display], experiments)
+        return targets
 
     def target(self, name: str) -> list[Job]:
-        """Every job that a named target needs, those above first."""
+        """Every job that a target needs, those above first."""
         return list(walk(self.targets[name]()))
 
     def everything(self) -> list[Job]:
-        """Every job of the config, also of entries that no target needs, those above first."""
+        """Every job of the config, including entries that no target needs, those above first."""
         config = self.config
         jobs = [job for target in self.targets for job in self.target(target)]
         jobs += [self.complete(target) for target in self.targets]
@@ -89,7 +90,7 @@ class Graph(Displays):
 
     @once
     def complete(self, target: str) -> Job:
-        """The last job of a target: it fails if cells failed in a job above it."""
+        """The last job of a target; it fails if cells failed in a job above it."""
         jobs = self.target(target)
         notes = sorted({job.name for job in jobs if job.failures})
         settings = {"failures": notes}
@@ -98,7 +99,7 @@ class Graph(Displays):
 
 
 def target_of(section: str, name: str) -> str:
-    """The target's name of a figure or a table."""
+    """The name of the target of a figure or a table."""
     return PREFIX[section] + name.replace("-", "_")
 
 

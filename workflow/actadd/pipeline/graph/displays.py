@@ -14,7 +14,7 @@ STAGE = {"figures": "figure", "tables": "table"}
 
 
 def listed(numbers: set[int]) -> str:
-    """Numbers in words, runs of them as ranges: "0–5, 9"."""
+    """A text that lists numbers, with runs as ranges: "0–5, 9"."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][1] + 1:
@@ -26,12 +26,12 @@ def listed(numbers: set[int]) -> str:
 
 
 class Displays(Experiments):
-    """What is shown of results."""
+    """Figures, tables, the comparison and the explorer."""
 
     # --- figures and tables ----------------------------------------------------------------------
 
     def display_files(self, section: str, name: str) -> tuple[File, ...]:
-        """What a figure or table reads, in order."""
+        """The files that a figure or table reads, in order."""
         entry = self.config[section][name]
         files = (self._read(each) for each in needs.inputs(section, entry, self.config))
         return tuple(dict.fromkeys(joined(list(files))))
@@ -58,7 +58,7 @@ class Displays(Experiments):
         """A figure (section "figures") or a table to read (section "tables")."""
         entry = self.config[section][name]
         modules: tuple[str, ...] = (f"programs.{STAGE[section]}",)
-        # Imported by its name, which the digest of the program does not see.
+        # The program imports it by name, so that its digest does not include it.
         modules += (needs.kind_of(section, entry).module,)
         settings = {**entry, "name": name, "about": needs.facts(entry, self.config)}
         inputs = {"sources": self.display_files(section, name)}
@@ -71,7 +71,7 @@ class Displays(Experiments):
         return self.display("tables", display)
 
     def display_labels(self, section: str, name: str) -> dict[str, str]:
-        """What the report says beside a figure or table: experiment, model, vector, layer."""
+        """A figure's or table's labels in the report: experiment, model, vector, layer."""
         entry = self.config[section][name]
         experiment = entry.get("experiment")
         models: list[str] = []
@@ -135,17 +135,17 @@ class Displays(Experiments):
         return self._job("comparison", {}, ("programs.comparison",), settings, inputs, sums=sums)
 
     def compared(self) -> list[str]:
-        """Experiments that the paper's numbers are compared with."""
+        """Experiments that are compared with the paper's numbers."""
         entry = self.config["comparison"]
         items = [*entry["comparisons"].values(), *entry["claims"].values()]
         names = {selector["experiment"] for selector in needs.selectors(items)}
-        # Norms are no experiment of the config.
+        # "norms" is not an experiment of the config.
         return sorted(names - {"norms"})
 
     # --- explorer --------------------------------------------------------------------------------
 
     def explorer_inputs(self, experiments: list[str]) -> Inputs:
-        """Completions, scores, summaries and records of verification of experiments, in order."""
+        """Completions, scores, summaries and verification records of experiments, in order."""
         kinds = ("completions", "scores", "summaries", "verifications")
         files: dict[str, dict[File, None]] = {kind: {} for kind in kinds}
         for name in experiments:
@@ -163,14 +163,14 @@ class Displays(Experiments):
 
     @once
     def explorer_page(self, part: str) -> Job:
-        """A page to read completions by: part "" of the default target, "paper_" of the paper's."""
+        """The explorer of the default target (part "") or of the paper's (part "paper_")."""
         paper = self.displays(paper=True)
         experiments = self.experiments_of(paper) if part else self.own_experiments()
         return self.explorer(experiments, part)
 
     def explorer(self, experiments: list[str], part: str = "") -> Job:
-        """A page that shows experiments, and what a report says of them first."""
-        # What can be read comes first.
+        """The explorer of some experiments, and the first page of the report about them."""
+        # Experiments with completions come first.
         order = sorted(experiments, key=lambda n: not MEASURES[self.experiment(n)["measure"]].draws)
         entries = [self._explored(name) for name in order]
         models = sorted({model for entry in entries for model in entry["models"]})
@@ -214,7 +214,7 @@ class Displays(Experiments):
         ]
 
     def experiments_of(self, displays: list[Display]) -> list[str]:
-        """Experiments behind figures and tables, and those that they choose their settings on."""
+        """Experiments of figures and tables, and those on which their settings are chosen."""
         names: set[str] = set()
         for section, name in displays:
             entry = self.config[section][name]
@@ -227,15 +227,15 @@ class Displays(Experiments):
         return sorted(names)
 
     def paper_experiments(self) -> list[str]:
-        """What the target `paper` measures."""
+        """The experiments of the target `paper`."""
         return self.experiments_of(self.displays(paper=True))
 
     def own_experiments(self) -> list[str]:
-        """What the default target measures: what the config has beside the paper's.
+        """The experiments of the default target: those that do not belong to the paper.
 
-        An experiment that no figure and no table shows belongs to it: somebody wrote it to be run.
+        They include experiments without a figure or table, which a user wrote to be run.
         """
-        paper, own = self.displays(paper=True), self.displays(paper=False)
-        displayed = self.experiments_of(paper + own)
-        unshown = [name for name in self.config["experiments"] if name not in displayed]
-        return sorted({*self.experiments_of(own), *unshown})
+        paper, default = self.displays(paper=True), self.displays(paper=False)
+        displayed = self.experiments_of(paper + default)
+        others = [name for name in self.config["experiments"] if name not in displayed]
+        return sorted({*self.experiments_of(default), *others})

@@ -13,21 +13,21 @@ from actadd.scorers.kinds import SCORERS, asks, metrics
 
 
 class Experiments(Vectors):
-    """What is measured of models under steering, scored and summarised."""
+    """Measurements of steered models, their scores and summaries."""
 
     # --- cells -----------------------------------------------------------------------------------
 
     @once
     def cells(self, model: str, experiment: str) -> Job:
-        """The cells of an experiment, whatever it measures.
+        """The cells of an experiment, of any measure.
 
-        With shards, the job that gathers them. It has the digest of the one job that would do all.
+        With shards, the job that gathers them; its digest is that of the job without shards.
         """
         return self._cells(model, experiment)
 
     @once
     def cells_shard(self, model: str, experiment: str, shard: str, shards: str) -> Job:
-        """The job that fills some of an experiment's cells."""
+        """The job that computes one shard of an experiment's cells."""
         return self._cells(model, experiment, {"shard": shard, "shards": shards})
 
     def _shards(self, experiment: str) -> list[dict[str, str]]:
@@ -63,7 +63,7 @@ class Experiments(Vectors):
                 )
                 for each in shards
             ]
-            inputs["shards"] = _waited(records)
+            inputs["shards"] = _existing(records)
         return self._job(
             stage,
             {"measure": measure, "model": model, "experiment": experiment, **(shard or {})},
@@ -105,7 +105,7 @@ class Experiments(Vectors):
     # --- scores ----------------------------------------------------------------------------------
 
     def scorer_entry(self, name: str) -> dict[str, Any]:
-        """A scorer's config entry, with the settings it takes from elsewhere in the config."""
+        """A scorer's config entry, with the settings of its model."""
         entry = {**self.config["scorers"][name], "name": name}
         kind = self.scorer_kind(name)
         if kind in ("model", "source"):
@@ -133,11 +133,11 @@ class Experiments(Vectors):
         return inputs
 
     def judges(self, name: str) -> bool:
-        """Whether a model judges: one of ours, or a fetched one."""
+        """Whether a scorer runs a model: one of the config's models, or a fetched one."""
         return self.scorer_kind(name) in ("model", "source")
 
     def asks(self, name: str) -> bool:
-        """Whether a server is asked, whose answers are kept."""
+        """Whether a scorer queries a server, whose answers are stored."""
         return asks(self.config["scorers"][name]["kind"])
 
     @once
@@ -159,7 +159,7 @@ class Experiments(Vectors):
 
     @once
     def scores(self, model: str, experiment: str, scorer: str) -> Job:
-        """A scorer's table; with shards and a model that judges, the job that gathers them."""
+        """A scorer's table; of a scorer that runs a model, with shards, the job that gathers it."""
         return self._scores(model, experiment, scorer)
 
     @once
@@ -172,7 +172,7 @@ class Experiments(Vectors):
         self, model: str, experiment: str, scorer: str, shard: dict[str, str] | None = None
     ) -> Job:
         entry = self.scorer_entry(scorer)
-        # What a scorer is validated on and what a caption says of it change no score.
+        # The validation set and the note in captions change no score.
         for label in ("validate", "note"):
             entry.pop(label, None)
         inputs = {
@@ -182,7 +182,7 @@ class Experiments(Vectors):
             "shards": (),
         }
         stage = "scores_shard" if shard else "scores"
-        # Shards are for what takes long.
+        # Only scorers that run a model are slow enough for shards.
         shards = self._shards(experiment) if self.judges(scorer) else []
         if shards and not shard:
             stage = "scores_gather"
@@ -192,7 +192,7 @@ class Experiments(Vectors):
                 )
                 for each in shards
             ]
-            inputs["shards"] = _waited(records)
+            inputs["shards"] = _existing(records)
         return self._job(
             stage,
             {"model": model, "experiment": experiment, "scorer": scorer, **(shard or {})},
@@ -253,12 +253,12 @@ class Experiments(Vectors):
         )
 
     def _shares(self, scorer: str) -> list[str]:
-        """A scorer's metrics that are shares."""
+        """The metrics of a scorer that are shares."""
         return [name for name, share in metrics(self.config["scorers"][scorer]).items() if share]
 
     @once
     def overhead(self, overhead: str, subject: str) -> Job:
-        """subject: one of the models, or of the shapes with random weights."""
+        """Timings of a subject: a model, or a shape with random weights."""
         entry = self.config["overheads"][overhead]
         shape = entry["shapes"].get(subject)
         fields = ("rows", "tokens", "repeats", "warmup", "layer", "positive", "negative")
@@ -272,7 +272,7 @@ class Experiments(Vectors):
         }
         inputs = {"model": ()} if shape else self.model_files(subject)
         names = {"overhead": overhead, "subject": subject}
-        modules = ("programs.overhead", *self.added_by)
+        modules = ("programs.overhead", *self.operation_modules)
         return self._job("overhead", names, modules, settings, inputs)
 
     def overhead_subjects(self, name: str) -> list[str]:
@@ -281,7 +281,7 @@ class Experiments(Vectors):
 
 
 def options_of(options: type, entry: dict[str, Any]) -> dict[str, Any]:
-    """What an entry says of the options of a kind."""
+    """The options of a kind that a config entry sets."""
     names = [option.name for option in fields(options)]
     return {name: entry[name] for name in names if name in entry}
 
@@ -290,6 +290,6 @@ def joined(files: list[tuple[File, ...]]) -> tuple[File, ...]:
     return tuple(file for each in files for file in each)
 
 
-def _waited(files: list[tuple[File, ...]]) -> tuple[File, ...]:
-    """Files that only have to be there: they hold nothing that the digest does not."""
+def _existing(files: list[tuple[File, ...]]) -> tuple[File, ...]:
+    """Files that only have to exist: the reader's digest already covers their content."""
     return tuple(File(file.path, file.job, counts=False) for file in joined(files))

@@ -1,4 +1,4 @@
-"""Stages that make models and data ready: fetched, checked, verified, in one form."""
+"""Stages that fetch, check and convert models and data."""
 
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
@@ -19,21 +19,21 @@ P = ParamSpec("P")
 
 
 def once(method: Callable[Concatenate[Any, P], Job]) -> Callable[Concatenate[Any, P], Job]:
-    """A method of the graph that makes each job once: the same job is the same object."""
+    """A method of the graph that makes each job once, so that equal jobs are the same object."""
 
     @wraps(method)
     def job(self: Any, *args: P.args, **names: P.kwargs) -> Job:
         key = (method.__name__, args, tuple(sorted(names.items())))
         if key not in self._jobs:
             self._jobs[key] = method(self, *args, **names)
-        made: Job = self._jobs[key]
-        return made
+        result: Job = self._jobs[key]
+        return result
 
     return cast("Callable[Concatenate[Any, P], Job]", job)
 
 
 class Base:
-    """A validated config, and its jobs as far as somebody has asked for them."""
+    """A validated config, and the jobs that have been requested so far."""
 
     def __init__(self, config: dict[str, Any], root: Path = Path()):
         """root: the folder that relative paths in the config start from."""
@@ -58,7 +58,7 @@ class Base:
 
 
 class Sources(Base):
-    """What is fetched and made ready."""
+    """Fetched sources, prepared models and datasets."""
 
     @once
     def fetch(self, source: str) -> Job:
@@ -69,8 +69,8 @@ class Sources(Base):
             entry = {**entry, "of_model": of_model}
             path = self.root / Path(entry["path"]).expanduser()
             sums = partial(self._sums, path, of_model)
-        # Our code does not change what is fetched, the files are pinned by their sums: an edited
-        # library never downloads anything again.
+        # Files are pinned by their sums, so our code cannot change them: an edit of the library
+        # downloads nothing again.
         settings = {"name": source, "source": entry}
         return self._job("fetch", {"source": source}, (), settings, sums=sums)
 
@@ -95,47 +95,47 @@ class Sources(Base):
         verifying = {} if self.verifies_apart else self._verifying(model)
         settings = {"model": spec, **verifying}
         inputs = {"source": self._source(entry["source"])}
-        modules = ("programs.model", *self.added_by)
+        modules = ("programs.model", *self.operation_modules)
         return self._job("model", {"model": model}, modules, settings, inputs)
 
     def model_files(self, model: str) -> Inputs:
-        """What a job that computes with a model reads: its folder, after it was verified."""
+        """Inputs of a job that computes with a model: its folder, and its verification record."""
         inputs = {"model": self.model(model).files("folder")}
         if self.verifies_apart:
             inputs["verified"] = self.verification(model).files("record")
         return inputs
 
     @property
-    def added_by(self) -> tuple[str, ...]:
-        """The modules of the operation by which models are verified and timed: the default."""
+    def operation_modules(self) -> tuple[str, ...]:
+        """The module of the default operation, with which models are verified and timed."""
         return (OPERATIONS[DEFAULT_OPERATION].module,)
 
     @property
     def verifies_apart(self) -> bool:
-        """Whether models are verified by a rule of its own, since that takes a GPU."""
+        """Whether a separate rule verifies models, since that takes a GPU."""
         return bool(self.config["compute"]["device"] == "cuda")
 
     def _verifying(self, model: str) -> dict[str, Any]:
-        """How a model is loaded to be verified: as experiments load it, with one thread."""
+        """How a model is loaded for verification: as experiments load it, with one thread."""
         compute = {k: v for k, v in self.compute(model).items() if k != "threads"}
         return {"dtype": self.config["models"][model]["dtype"], "compute": compute}
 
     @once
     def verification(self, model: str) -> Job:
-        """The job apart that verifies a model; only where `verifies_apart`."""
+        """The job that verifies a model; only if `verifies_apart`."""
         settings = {"name": model, **self._verifying(model)}
         inputs = {"model": self.model(model).files("folder")}
-        modules = ("programs.verification", *self.added_by)
+        modules = ("programs.verification", *self.operation_modules)
         return self._job("verification", {"model": model}, modules, settings, inputs)
 
     def verification_record(self, model: str) -> File:
-        """What holds the record of a model's verification: a file, or the model's folder."""
+        """The file or folder that holds the record of a model's verification."""
         if self.verifies_apart:
             return self.verification(model).files("record")[0]
         return self.model(model).files("folder")[0]
 
     def compute(self, model: str | None = None) -> dict[str, Any]:
-        """Where a job computes, and what of it is a model's own; defaults are left out."""
+        """Where a job computes and how its model is loaded; defaults are left out."""
         compute = {name: self.config["compute"][name] for name in ("device", "threads")}
         entry = self.config["models"].get(model, {})
         fields = ("device_map", "quantization", "trust_remote_code")
@@ -146,12 +146,12 @@ class Sources(Base):
 
     @property
     def proposes_rows(self) -> bool:
-        """Whether the rows of a batch are proposed from the machine's memory."""
+        """Whether the rows of a batch are derived from the machine's memory."""
         return bool(self.config["compute"]["batch_rows"] == "auto")
 
     @once
     def batch_shape(self, model: str) -> Job:
-        """The job that proposes the rows of a batch; only where `proposes_rows`."""
+        """The job that proposes the rows of a batch; only if `proposes_rows`."""
         settings = {"dtype": self.config["models"][model]["dtype"], "compute": self.compute(model)}
         inputs = {"model": self.model(model).files("folder")}
         return self._job(
@@ -167,7 +167,7 @@ class Sources(Base):
         entry = self.config["datasets"][dataset]
         settings = {key: value for key, value in entry.items() if key != "title"}
         if "splits" in settings:
-            # As pairs: their order decides, and a job's spec has sorted keys.
+            # As pairs, since their order matters and a job's spec has sorted keys.
             settings["splits"] = list(settings["splits"].items())
         readers = possible_readers(entry)
         inputs: dict[str, tuple[File, ...]] = {"source": (), "punkt": ()}
@@ -189,21 +189,21 @@ class Sources(Base):
         )
 
     def sum_of(self, file: str) -> Callable[[], str]:
-        """A function: the sum of a file of the user's."""
+        """A function that returns the sha256 of a file of the user's."""
         return lambda: sha256(self.root / file)
 
     def texts(self, dataset: str, counts: bool = True) -> tuple[File, ...]:
         """A dataset's table."""
         return tuple(File(f.path, f.job, counts) for f in self.dataset(dataset).files("table"))
 
-    # --- what prompts share with what scorers are fitted on ---------------------------------------
+    # --- overlaps of prompts with texts that scorers are fitted on --------------------------------
 
     def overlap_pairs(self, section: str, name: str) -> list[dict[str, Any]]:
-        """What must not overlap in an experiment, or in a scorer's validation; see `overlaps`."""
+        """Pairs of texts that must not overlap in an experiment or a validation; see `overlaps`."""
         entry, key = self.config[section][name], f"{section}.{name}"
         if section == "scorers":
             validated, fit = entry.get("validate"), entry.get("fit")
-            # Splits of one dataset share nothing.
+            # Splits of one dataset do not overlap.
             if not validated or not fit or validated["dataset"] == fit["dataset"]:
                 return []
             fields = ("dataset", "split", "limit")
@@ -228,13 +228,16 @@ class Sources(Base):
     def _against_fit(
         self, texts: dict[str, Any], scorer: str, entry: dict[str, Any], key: str
     ) -> dict[str, Any]:
-        """A comparison with what a scorer is fitted on; entry, key: what may allow an overlap."""
+        """A comparison with the texts that a scorer is fitted on.
+
+        entry, key: the config entry that may allow an overlap.
+        """
         fit = f"scorers.{scorer}.fit"
         others = {**self.config["scorers"][scorer]["fit"], "key": fit}
         return {
             "texts": texts,
             "others": {**others, "use": f"scorers.{scorer} is fitted on"},
-            # Prompts are often the beginnings of texts, labelled texts are whole.
+            # Prompts are often the beginnings of texts; labelled texts are whole.
             "beginnings": texts["key"].startswith("experiments."),
             "refused": not entry.get("allow_overlap"),
             "remedy": f"take another split there or in {fit}, or write {key}.allow_overlap: true",
@@ -242,7 +245,7 @@ class Sources(Base):
 
     @once
     def overlaps(self, section: str, name: str) -> Job:
-        """The comparison of an experiment's, or of a scorer's, texts with what is fitted."""
+        """The comparison of an experiment's or a validation's texts with those of its scorers."""
         pairs = self.overlap_pairs(section, name)
         used = sorted({pair[side]["dataset"] for pair in pairs for side in ("texts", "others")})
         inputs = {"datasets": tuple(file for dataset in used for file in self.texts(dataset))}
@@ -250,26 +253,26 @@ class Sources(Base):
         return self._job("overlaps", names, ("programs.overlaps",), {"pairs": pairs}, inputs)
 
     def overlap_record(self, section: str, name: str) -> tuple[File, ...]:
-        """The record of such a comparison; nothing if there is none to be made.
+        """The record of such a comparison; () if there is nothing to compare.
 
-        It only has to be there: what it says changes no number.
+        It only has to exist: its content changes no number.
         """
         if not self.overlap_pairs(section, name):
             return ()
         files = self.overlaps(section, name).files("record")
         return tuple(File(file.path, file.job, counts=False) for file in files)
 
-    # --- what the stages below ask of an experiment ----------------------------------------------
+    # --- properties of an experiment for the stages below -----------------------------------------
 
     def experiment(self, name: str) -> dict[str, Any]:
         entry: dict[str, Any] = self.config["experiments"][name]
         return entry
 
     def choice_sources(self, experiment: str) -> list[str]:
-        """The sweeps that an experiment's choices are made on."""
+        """The sweeps on which an experiment's settings are chosen."""
         choices = self.experiment(experiment).get("choices", {})
         return sorted({rule["experiment"] for rule in choices.values()})
 
     def scorer_kind(self, scorer: str) -> str | None:
-        """What a scorer reads besides texts: a classifier, a model, a source, or nothing."""
+        """The input of a scorer besides texts: a classifier, a model, a source, or None."""
         return reads(self.config["scorers"][scorer]["kind"])

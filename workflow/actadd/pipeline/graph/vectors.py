@@ -1,4 +1,4 @@
-"""Stages of steering vectors: the residual stream of contrast prompts, and what is made of it."""
+"""Stages of steering vectors: activations of contrast prompts, vectors, norms and lenses."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +10,7 @@ from actadd.vectors.kinds import VECTOR_KINDS
 
 
 class Vectors(Sources):
-    """Activations, vectors and what they mean; which of them an experiment reads."""
+    """Activations, vectors and lenses, and the vectors that an experiment reads."""
 
     def _of_vector(
         self, stage: str, model: str, vector: str, kind: str, *rest: Any, **about: Any
@@ -23,7 +23,7 @@ class Vectors(Sources):
         return self._job(stage, names, modules, *rest, rule=rule, layers=layers, **about)
 
     def contrast(self, vector: str) -> str:
-        """The vector whose contrast prompts a vector is made from: itself, or what it resembles."""
+        """The vector whose contrast prompts a vector is derived from: itself, or its `like`."""
         name: str = self.config["vectors"][vector].get("like", vector)
         return name
 
@@ -31,7 +31,7 @@ class Vectors(Sources):
     def activations(self, model: str, vector: str) -> Job:
         entry = {**self.config["vectors"][vector], "name": vector}
         if entry["kind"] == "file":
-            # Nothing of the file is read then: only the reference sentence's stream is cached.
+            # The file is not read here: only the reference sentence's stream is cached.
             entry = {"kind": "file", "name": vector}
         settings = {
             "contrast": entry,
@@ -82,15 +82,15 @@ class Vectors(Sources):
             "lens", {"model": model, "lens": lens}, ("programs.lens",), settings, inputs
         )
 
-    # --- what an experiment adds -----------------------------------------------------------------
+    # --- vectors of an experiment -----------------------------------------------------------------
 
     def conditions(self, model: str, experiment: str) -> dict[str, dict[str, Any]]:
-        """An experiment's conditions, with the layers that its depths mean in a model."""
+        """An experiment's conditions, with relative depths as layers of a model."""
         entry = self.experiment(experiment)
         return at_depth(entry["conditions"], self.config["models"][model]["layers"])
 
     def candidate_layers(self, model: str, experiment: str) -> dict[str, list[int]]:
-        """For each choice of an experiment, the source layers among which it is made."""
+        """Choice of an experiment -> the source layers that it is made among."""
         candidates = {}
         for choice, rule in self.experiment(experiment).get("choices", {}).items():
             sweep = self.conditions(model, rule["experiment"])[rule["condition"]]
