@@ -23,12 +23,17 @@ DRAWN = {"temperature": 1.0, "top_p": 0.3, "frequency_penalty": 1.0, "seed": 0}
 def place(name: str, layer=None, coefficient=None, vector="weddings") -> dict:
     """Coordinates of a condition, as tables have them."""
     steered = layer is not None
-    own = {"source_layer": layer, "layer": layer, "coefficient": coefficient, "vector": vector}
-    addition = {**own, "position": "front", "phase": "prefill", "dimensions": None}
+    coordinates = {
+        "source_layer": layer,
+        "layer": layer,
+        "coefficient": coefficient,
+        "vector": vector,
+    }
+    addition = {**coordinates, "position": "front", "phase": "prefill", "dimensions": None}
     return {
         "condition": name,
         "method": "actadd" if steered else "unsteered",
-        **(own if steered else PLACE),
+        **(coordinates if steered else PLACE),
         "position": "front" if steered else None,
         "dimensions": np.nan,
         "phase": "prefill" if steered else None,
@@ -54,8 +59,8 @@ def written(folder, experiment: str, places: list[dict], prompts: list[str], sam
     score = more.get("score", lambda n, p, s: n + p / 10 + s / 100)
     failed = more.get("failed")
     drawn, scored, summed = [], [], []
-    for number, own in enumerate(places):
-        shared = {"model": "tiny", "experiment": experiment, **own, "cell": number}
+    for number, cell in enumerate(places):
+        shared = {"model": "tiny", "experiment": experiment, **cell, "cell": number}
         reason = (failed or {}).get(number)
         extra = {} if failed is None else {"failed": reason}
         for p, s in itertools.product(range(len(prompts)), range(samples)):
@@ -72,7 +77,7 @@ def written(folder, experiment: str, places: list[dict], prompts: list[str], sam
                 }
             )
             value = np.nan if reason else score(number, p, s)
-            key = {"condition": own["condition"], "cell": number}
+            key = {"condition": cell["condition"], "cell": number}
             scored.append({**key, **row, "any": value, "count": np.nan, **extra})
         mean = np.nan if reason else number / 10
         summed.append(
@@ -308,13 +313,13 @@ def test_charts_show_means_with_intervals_and_differences(page, opened):
 @needs_chromium
 def test_a_chart_is_as_wide_as_its_place(page, opened):
     tab = opened(page)
-    own = "document.querySelector('#dose .plot')"
+    plot = "document.querySelector('#dose .plot')"
     # Beside another one, alone, and beside it again.
     for experiment in ("The sweep experiment", "The chosen experiment", "The sweep experiment"):
         choose(tab, "experiment", experiment)
         tab.wait_for_timeout(500)
-        drawn = tab.evaluate(f"{own}.querySelector('svg').getBoundingClientRect().width")
-        assert abs(drawn - tab.evaluate(f"{own}.clientWidth")) < 2
+        drawn = tab.evaluate(f"{plot}.querySelector('svg').getBoundingClientRect().width")
+        assert abs(drawn - tab.evaluate(f"{plot}.clientWidth")) < 2
 
 
 @needs_chromium

@@ -62,15 +62,15 @@ def test_the_first_page_says_what_made_it(tmp_path):
     result = {"model": "GPT2LMHeadModel", "dtype": "float32", "device": "cpu"}
     properties = {"repetition": {**passed, "bound": 0, "difference": 0}, "padding": passed}
     verification.write_text(json.dumps({**result, "properties": properties}))
-    made = {"records": records, "verifications": [verification]}
-    assert report.describe(spec, **made, output=tmp_path / "a.rst") == {"records": 3}
-    shown = text_of(publish_parts((tmp_path / "a.rst").read_text(), writer="html")["body"])
-    assert "A *sweep* (tiny): prompts" in shown
-    assert "models:tiny (source hub) seed:7 device:cpu" in shown
-    assert "c0ffee: 1; c0ffee, changed: 1; none: 1" in shown
-    assert "python 3.11, torch 2.1 or 2.2" in shown
-    assert "tiny:GPT2LMHeadModel in float32 on cpu, 2 properties; closest to its bound" in shown
-    assert "padding, off by 1e-06 of 4e-06" in shown
+    inputs = {"records": records, "verifications": [verification]}
+    assert report.describe(spec, **inputs, output=tmp_path / "a.rst") == {"records": 3}
+    text = text_of(publish_parts((tmp_path / "a.rst").read_text(), writer="html")["body"])
+    assert "A *sweep* (tiny): prompts" in text
+    assert "models:tiny (source hub) seed:7 device:cpu" in text
+    assert "c0ffee: 1; c0ffee, changed: 1; none: 1" in text
+    assert "python 3.11, torch 2.1 or 2.2" in text
+    assert "tiny:GPT2LMHeadModel in float32 on cpu, 2 properties; closest to its bound" in text
+    assert "padding, off by 1e-06 of 4e-06" in text
 
 
 @pytest.mark.parametrize(
@@ -123,15 +123,15 @@ def test_the_explorer_reads_what_an_experiment_made(plan):
     # What can be read comes first.
     assert [entry["name"] for entry in job.slice["experiments"]] == ["chosen", "ratio"]
     assert job.slice["experiments"][0]["data"] == "test prompts (held-out split)"
-    made = {file.job.digest for each in files.values() for file in each}
-    assert set(job.spec["upstream"].values()) == made
+    digests = {file.job.digest for each in files.values() for file in each}
+    assert set(job.spec["upstream"].values()) == digests
 
 
 # --- the real one ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def made(finished, tmp_path_factory) -> Path:
+def report_folder(finished, tmp_path_factory) -> Path:
     """The results of a run with a table more, its explorer and its report."""
     space = finished.copy(tmp_path_factory.mktemp("report") / "space")
     settings = tiny.config()
@@ -153,9 +153,9 @@ def made(finished, tmp_path_factory) -> Path:
 
 @pytest.mark.workflow
 @needs_chromium
-def test_the_report_shows_categories_labels_and_captions(made, chromium):
+def test_the_report_shows_categories_labels_and_captions(report_folder, chromium):
     with opening(chromium, expected=EXPECTED) as show:
-        tab = show(made / "report.html")
+        tab = show(report_folder / "report.html")
         first = tab.locator("#app").inner_text()
         for output in ("sweep (tiny): test prompts (development split)", "torch 2.", "seed:"):
             assert output in first
@@ -166,8 +166,8 @@ def test_the_report_shows_categories_labels_and_captions(made, chromium):
             assert tab.get_by_text(category, exact=True).is_visible()
         tab.get_by_text("Figures", exact=True).click()
         rows = [row.inner_text() for row in tab.locator("nav tbody tr").all()]
-        shown = [re.sub("\u200b", "", row).split() for row in rows]
-        assert shown == [
+        cells = [re.sub("\u200b", "", row).split() for row in rows]
+        assert cells == [
             ["ratio", "ratio", "tiny", "calm", "1"],
             ["sweep", "sweep", "tiny", "love-hate", "0,", "1"],
         ]
@@ -183,9 +183,9 @@ def test_the_report_shows_categories_labels_and_captions(made, chromium):
 
 @pytest.mark.workflow
 @needs_chromium
-def test_the_report_holds_tables(made, chromium):
+def test_the_report_holds_tables(report_folder, chromium):
     with opening(chromium, expected=EXPECTED) as show:
-        tab = show(made / "report.html")
+        tab = show(report_folder / "report.html")
         tab.get_by_text("Tables", exact=True).click()
         tab.locator("nav tbody tr a").first.click()
         table = tab.frame_locator("iframe")
@@ -195,9 +195,9 @@ def test_the_report_holds_tables(made, chromium):
 
 @pytest.mark.workflow
 @needs_chromium
-def test_the_report_leads_to_the_explorer(made, chromium):
+def test_the_report_leads_to_the_explorer(report_folder, chromium):
     with opening(chromium, expected=EXPECTED) as show:
-        tab = show(made / "report.html")
+        tab = show(report_folder / "report.html")
         tab.get_by_role("link", name="explorer", exact=True).click()
         tab.locator("#field-experiment").select_option(label="sweep")
         tab.locator("#field-layer").select_option(label="1")
@@ -206,12 +206,12 @@ def test_the_report_leads_to_the_explorer(made, chromium):
 
 
 @pytest.mark.workflow
-def test_the_explorer_of_a_run_has_all_its_completions(made):
-    page = (made / "explorer.html").read_text()
+def test_the_explorer_of_a_run_has_all_its_completions(report_folder):
+    page = (report_folder / "explorer.html").read_text()
     [data] = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page)
     runs = {entry["name"]: entry["runs"] for entry in json.loads(data)["experiments"]}
     assert len(runs["sweep"][0]["completions"]["text"]) == 5 * 2 * 2
     assert len(runs["chosen"][0]["completions"]["text"]) == 3 * 2 * 2
     assert runs["ratio"][0]["completions"]["text"] == []
-    record = json.loads((made / "explorer.provenance.json").read_text())
+    record = json.loads((report_folder / "explorer.provenance.json").read_text())
     assert record["facts"]["completions"] == 32

@@ -99,7 +99,7 @@ def _munge() -> Iterator[None]:
     if _answers("sh", "-c", "munge -n | unmunge"):
         yield
         return
-    made = not MUNGE.exists()
+    is_new = not MUNGE.exists()
     MUNGE.mkdir(exist_ok=True)
     MUNGE.chmod(0o755)
     shutil.chown(MUNGE, "munge", "munge")
@@ -111,7 +111,7 @@ def _munge() -> Iterator[None]:
         yield
     finally:
         _stop(pid_file)
-        if made:
+        if is_new:
             shutil.rmtree(MUNGE, ignore_errors=True)
 
 
@@ -138,7 +138,7 @@ def _configuration(folder: Path) -> Iterator[None]:
             other_port=_free_port(),
         )
     )
-    made = not CONF.parent.exists()
+    is_new = not CONF.parent.exists()
     CONF.parent.mkdir(exist_ok=True)
     kept = CONF.with_name("slurm.conf.kept-by-test")
     if CONF.is_symlink() and not CONF.exists():
@@ -152,7 +152,7 @@ def _configuration(folder: Path) -> Iterator[None]:
         CONF.unlink()
         if kept.exists():
             kept.rename(CONF)
-        if made:
+        if is_new:
             CONF.parent.rmdir()
 
 

@@ -16,14 +16,14 @@ def changed(path: str, value, config: dict = DEFAULT) -> dict:
     """The default config with one value set, or its key removed."""
     config = copy.deepcopy(config)
     *parents, last = path.split(".")
-    place = config
+    section = config
     for key in parents:
-        place = place[int(key)] if isinstance(place, list) else place[key]
-    last = int(last) if isinstance(place, list) else last
+        section = section[int(key)] if isinstance(section, list) else section[key]
+    last = int(last) if isinstance(section, list) else last
     if value is DELETE:
-        del place[last]
+        del section[last]
     else:
-        place[last] = value
+        section[last] = value
     return config
 
 

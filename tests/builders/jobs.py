@@ -12,7 +12,7 @@ def arguments_of(space, program: str, *parts: str) -> list[str]:
         tuple(record["arguments"])
         for record in result
         if record["program"] == f"programs.{program}"
-        and all(any(part in given for given in record["arguments"]) for part in parts)
+        and all(any(part in argument for argument in record["arguments"]) for part in parts)
     }
     return list(chosen)
 

@@ -11,16 +11,16 @@ from actadd.store import digests, syntax
 from builders import tiny
 
 
-def shown(page: str) -> str:
+def example(page: str) -> str:
     """The first file in Python that a page shows."""
     text = (tiny.ROOT / page).read_text(encoding="utf-8")
     return re.split(r"```python.*\n", text)[1].split("```")[0]
 
 
-LENGTH = shown("docs/how-to/scorer.md")
-PARAGRAPHS = shown("docs/how-to/data.md")
-ABLATE = shown("docs/how-to/operation.md")
-HEAT = shown("docs/how-to/figure.md")
+LENGTH = example("docs/how-to/scorer.md")
+PARAGRAPHS = example("docs/how-to/data.md")
+ABLATE = example("docs/how-to/operation.md")
+HEAT = example("docs/how-to/figure.md")
 
 
 @contextmanager

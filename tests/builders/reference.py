@@ -61,16 +61,20 @@ def draw(logits, text, uniform, *, temperature, top_p, frequency_penalty):
     return int(tokens[int((reached <= uniform * reached[-1]).sum())])
 
 
-def contrasted(model, own, other, strength, uniforms, sampling):
+def contrasted(model, prompt_ids, contrasted_ids, strength, uniforms, sampling):
     """PREADD (Pei et al. 2023) for one prompt: both contexts read whole, each alone, at each step.
 
-    own, other: token ids of the prompt and of the contrasted context.
+    prompt_ids, contrasted_ids: token ids of the prompt and of the contrasted context.
     """
-    prompt = len(own)
-    own, other = list(own), list(other)
+    prompt = len(prompt_ids)
+    prompt_ids, contrasted_ids = list(prompt_ids), list(contrasted_ids)
     for uniform in uniforms:
-        here, there = (steered_logits(model, None, ids, []) for ids in (own, other))
-        token = draw(here + strength * (there - here), own, uniform, **sampling)
-        own.append(token)
-        other.append(token)
-    return own[prompt:]
+        logits, contrasted_logits = (
+            steered_logits(model, None, ids, []) for ids in (prompt_ids, contrasted_ids)
+        )
+        token = draw(
+            logits + strength * (contrasted_logits - logits), prompt_ids, uniform, **sampling
+        )
+        prompt_ids.append(token)
+        contrasted_ids.append(token)
+    return prompt_ids[prompt:]

@@ -75,8 +75,8 @@ def shift_rows() -> list[dict]:
     for token, count, change in (("a", 4, 1.0), ("b", 3, -2.0), ("c", 3, 5.0), ("d|", 1, 9.0)):
         for index in range(count):
             modified = token == "c" and index == 0
-            place = {"model": "one", "text_id": ord(token[0]), "token_index": index}
-            shared = {**place, "token": token}
+            position = {"model": "one", "text_id": ord(token[0]), "token_index": index}
+            shared = {**position, "token": token}
             rows.append({**shared, **UNSTEERED_TEXT, "logprob": -3.0 - index, "modified": False})
             steered = -3.0 - index + (99 if modified else change)
             rows.append({**shared, **STEERED_TEXT, "logprob": steered, "modified": modified})
@@ -97,15 +97,15 @@ def pair_sources(effects=(0.3, 0.1, 0.2), relative_to="mean") -> dict[str, list[
         for position in (1, 2):
             for rank in range(3):
                 logit = 10.0 * (1 + effect) if rank == 0 else 5.0 * position
-                place = {"model": "one", "vector": name, "layer": 3, "position": position}
+                labels = {"model": "one", "vector": name, "layer": 3, "position": position}
                 for direction in ("up", "down"):
                     token = f"{direction} {number}{position}{rank}"
                     result = {"direction": direction, "rank": rank, "token": token}
-                    tokens.append({**place, **result, "logit": logit})
+                    tokens.append({**labels, **result, "logit": logit})
         for layer in (2, 3):
-            place = {"model": "one", "kind": "vectors", "vector": name, "other": "mean"}
+            labels = {"model": "one", "kind": "vectors", "vector": name, "other": "mean"}
             cosine = {"layer": layer, "other_layer": layer, "cosine": -effect * (layer == 3)}
-            cosines.append({**place, **cosine})
+            cosines.append({**labels, **cosine})
     average = row(metric=WORDS, vector="mean", condition="mean")
     summary += [average, unsteered(metric=WORDS), unsteered(metric=COST)]
     return {
@@ -176,15 +176,15 @@ def cosine_rows() -> list[dict]:
     for vector in ("v", "w"):
         for layer in range(4):
             for other_layer in range(4):
-                place = {"layer": layer, "other_layer": other_layer, "other": vector}
+                labels = {"layer": layer, "other_layer": other_layer, "other": vector}
                 rows.append(
-                    {"kind": "layers", "cosine": 1 - abs(layer - other_layer) / 4, **place}
+                    {"kind": "layers", "cosine": 1 - abs(layer - other_layer) / 4, **labels}
                     | {"vector": vector}
                 )
             for other in ("v", "w"):
                 cosine = 1.0 if vector == other else layer / 10
-                place = {"layer": layer, "other_layer": layer, "other": other}
-                rows.append({"kind": "vectors", "vector": vector, "cosine": cosine, **place})
+                labels = {"layer": layer, "other_layer": layer, "other": other}
+                rows.append({"kind": "vectors", "vector": vector, "cosine": cosine, **labels})
     return [{"model": "one", "compared": "rows", **r} for r in rows]
 
 

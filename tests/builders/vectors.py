@@ -33,8 +33,10 @@ def vectors(layers=(2,), rows=1, position="all", **options) -> SteeringVectors:
 
 def pair(layers=(2,)) -> SteeringVectors:
     """Four rows, the first zero, as every pair's vector has it."""
-    made = vectors(layers, rows=4, position="front")
-    return replace(made, rows={n: np.concatenate([0 * v[:1], v[1:]]) for n, v in made.rows.items()})
+    result = vectors(layers, rows=4, position="front")
+    return replace(
+        result, rows={n: np.concatenate([0 * v[:1], v[1:]]) for n, v in result.rows.items()}
+    )
 
 
 def same(one: SteeringVectors, other: SteeringVectors) -> bool:

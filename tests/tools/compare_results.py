@@ -38,7 +38,7 @@ def _parquet(path: Path) -> Columns:
 def _csv(path: Path) -> Columns:
     with path.open(newline="", encoding="utf-8") as opened:
         header, *rows = list(csv.reader(opened)) or [[]]
-    return {name: [row[place] for row in rows] for place, name in enumerate(header)}
+    return {name: [row[column] for row in rows] for column, name in enumerate(header)}
 
 
 def _safetensors(path: Path) -> Columns:
@@ -127,7 +127,7 @@ def different(one: list, other: list) -> tuple[int, float]:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and one.dtype == other.dtype:
         width = f"u{one.itemsize}"
         places = np.flatnonzero(one.view(width) != other.view(width))
-        pairs = [(one[place], other[place]) for place in places]
+        pairs = [(one[index], other[index]) for index in places]
     else:
         pairs = [(a, b) for a, b in zip(one, other, strict=True) if _bits(a) != _bits(b)]
     distances = [d for a, b in pairs if not np.isnan(d := _distance(a, b))]
@@ -173,9 +173,9 @@ def files(folder: Path) -> set[str]:
     }
 
 
-def _as_vectors(there: set[str], here: set[str]) -> None:
+def _as_vectors(old: set[str], new: set[str]) -> None:
     """Put a vector's folder in place of its files where the two sides divide it differently."""
-    for one, other in ((there, here), (here, there)):
+    for one, other in ((old, new), (new, old)):
         for file in [path for path in other if fnmatch(path, "vectors/*/vector.safetensors")]:
             folder = file.rpartition("/")[0]
             layers = {path for path in one if fnmatch(path, f"{folder}/layer_*.safetensors")}
@@ -188,17 +188,19 @@ def _as_vectors(there: set[str], here: set[str]) -> None:
 
 def compare(old: Path, new: Path, ignored: list[str], say: Callable[[str], Any] = print) -> int:
     """Says what differs; returns the exit code."""
-    there, here = files(old), files(new)
-    _as_vectors(there, here)
-    if not there and not here:
+    old_files, new_files = files(old), files(new)
+    _as_vectors(old_files, new_files)
+    if not old_files and not new_files:
         say(f"nothing to compare: neither {old} nor {new} holds a file of results")
         return 2
-    left_out = {path for path in there | here if any(fnmatch(path, glob) for glob in ignored)}
+    left_out = {
+        path for path in old_files | new_files if any(fnmatch(path, glob) for glob in ignored)
+    }
     faults = equal = 0
-    for path in sorted((there | here) - left_out):
-        if path not in there or path not in here:
+    for path in sorted((old_files | new_files) - left_out):
+        if path not in old_files or path not in new_files:
             faults += 1
-            say(f"only in {'OLD' if path in there else 'NEW'}: {path}")
+            say(f"only in {'OLD' if path in old_files else 'NEW'}: {path}")
             continue
         result = sorted(differences(old / path, new / path))
         equal, faults = equal + (not result), faults + bool(result)

@@ -132,9 +132,9 @@ def small_config(family: str):
             chosen["num_key_value_heads"] = 4
         for name, part in (getattr(kind, "sub_configs", None) or {}).items():
             if name in TEXT and isinstance(part, type):
-                own = special.pop(name, {})
+                values = special.pop(name, {})
                 chosen[name] = (
-                    settings(part, own) if hasattr(part, "sub_configs") else dict(SMALL) | own
+                    settings(part, values) if hasattr(part, "sub_configs") else dict(SMALL) | values
                 )
         return chosen | special
 
@@ -190,8 +190,8 @@ class Tries:
         places = [[(1, 0, vector)], [], [(0, len(PROMPTS[2]) - 2, -vector)]]
         self.wanted, self.plain = (
             [
-                reference.greedy(model, listed, prompt, place, STEPS)
-                for prompt, place in zip(PROMPTS, where, strict=True)
+                reference.greedy(model, listed, prompt, position, STEPS)
+                for prompt, position in zip(PROMPTS, where, strict=True)
             ]
             for where in (places, [[]] * len(PROMPTS))
         )
@@ -308,11 +308,11 @@ def swept(family: str) -> dict:
         process.join()
 
 
-def table(found: dict[str, dict]) -> str:
+def table(results: dict[str, dict]) -> str:
     """The results as a page of the documentation."""
     import transformers
 
-    counts = Counter(result["outcome"] for result in found.values())
+    counts = Counter(result["outcome"] for result in results.values())
     lines = [
         "# Families",
         "",
@@ -327,7 +327,7 @@ def table(found: dict[str, dict]) -> str:
         f"| family | outcome | dtype | {' | '.join(TRIES)} | why |",
         f"|{'---|' * (4 + len(TRIES))}",
     ]
-    for family, result in found.items():
+    for family, result in results.items():
         tries = [result.get("tries", {}).get(name, "").split(":")[0] for name in TRIES]
         why = result["why"].split(" cannot be steered right: ")[-1].replace("|", "/")
         why = why.replace("<", "&lt;").replace("`", "'")

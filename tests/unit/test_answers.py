@@ -487,7 +487,7 @@ def test_perspective_fails_a_cell_without_any_score(server, judge):
         perspective.score(table("un", "deux"), toxic, None)
     score = {"summaryScore": {"value": float("nan")}}
     for scores_of in ({}, {"TOXICITY": score}):
-        server.respond = lambda body, given=scores_of: {"attributeScores": given}
+        server.respond = lambda body, scores=scores_of: {"attributeScores": scores}
         with pytest.raises(UserError, match="not of the form"):
             perspective.score(table("trois"), toxic, None)
 

@@ -21,9 +21,9 @@ TEXTS = ("Hello", "  two\n\nparagraphs\r\nand ends \n", 'It\'s "é" <b> & 🙂 {
 
 
 def tokenizer():
-    own = zoo.byte_level()
-    own.add_special_tokens([AddedToken(name) for name in chats.TOKENS])
-    return own
+    result = zoo.byte_level()
+    result.add_special_tokens([AddedToken(name) for name in chats.TOKENS])
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +89,9 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_where_a_template_stands(source, tmp_path, place):
-    folder = source(**{place: PLACES[place]})
+@pytest.mark.parametrize("file", PLACES)
+def test_where_a_template_stands(source, tmp_path, file):
+    folder = source(**{file: PLACES[file]})
     expected = with_bos(rendered(folder, "Hello", chat_template=chats.CHATML))
     assert prepared(folder, tmp_path).encode("Hello") == expected
 
@@ -190,11 +190,11 @@ def test_a_template_that_leaves_out_a_plain_text_is_refused(source, tmp_path, te
         prepared(folder, tmp_path)
     tokens = prepared(folder, tmp_path, chat_template=False)
     message = {"role": "user", "content": "Hello"}
-    for own in (tokens, Tokens.of(AutoTokenizer.from_pretrained(folder))):
+    for reader in (tokens, Tokens.of(AutoTokenizer.from_pretrained(folder))):
         with pytest.raises(
             UserError, match=r"m: .*leaves out 'Hello'|leaves out 'Hello'"
         ) as output:
-            own.prompt([message])
+            reader.prompt([message])
     if template == OF_PARTS:
         parts = json.loads(str(output.value).partition("content ")[2])
         expected = AutoTokenizer.from_pretrained(folder).encode("Hello:", add_special_tokens=False)

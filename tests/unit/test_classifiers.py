@@ -68,7 +68,7 @@ def make(tmp_path_factory, tiny_model):
     config) -> its folder."""
     counter = iter(range(1000))
 
-    def made(family="Bert", pad=True, dtype="float32", tokenizer=None, **settings) -> Path:
+    def checkpoint(family="Bert", pad=True, dtype="float32", tokenizer=None, **settings) -> Path:
         folder = tmp_path_factory.mktemp("classifier") / f"{family}-{next(counter)}"
         mark = "!" if family == "Roberta" else "#"
         vocabulary = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
@@ -76,21 +76,21 @@ def make(tmp_path_factory, tiny_model):
         tf.PreTrainedTokenizerFast(
             tokenizer_object=vocabulary, **options, **(tokenizer or {})
         ).save_pretrained(folder)
-        given = {
+        defaults = {
             "id2label": LABELS,
             "pad_token_id": vocabulary.token_to_id("#"),
             **FAMILIES[family],
         }
         config = getattr(tf, f"{family}Config")(
             vocab_size=vocabulary.get_vocab_size(),
-            **{**given, **({} if pad else {"pad_token_id": None}), **settings},
+            **{**defaults, **({} if pad else {"pad_token_id": None}), **settings},
         )
         torch.manual_seed(0)
         model = getattr(tf, f"{family}ForSequenceClassification")(config)
         model.to(getattr(torch, dtype)).save_pretrained(folder)
         return folder
 
-    return made
+    return checkpoint
 
 
 def ours(folder: Path, label: str | int = "angry", texts=TEXTS, **spec) -> np.ndarray:

@@ -60,10 +60,10 @@ def test_help_and_check_load_neither_torch_nor_pandas():
 
 def test_the_module_runs_the_library_of_the_workflow_that_it_is_called_in(tmp_path):
     """An installed library of another version would look for other cells."""
-    own = tmp_path / "workflow" / "actadd"
-    own.mkdir(parents=True)
-    (own / "__init__.py").touch()
-    (own / "__main__.py").write_text("import sys; print('own library', sys.argv[1:])")
+    package = tmp_path / "workflow" / "actadd"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("import sys; print('own library', sys.argv[1:])")
     environment = {**os.environ, "PYTHONPATH": str(tiny.ROOT / "workflow")}
     done = subprocess.run(
         # As the installed script does; `-m` would put this folder's copy first anyway.
@@ -264,8 +264,8 @@ def test_a_folder_that_names_no_bos(tiny_model, tmp_path):
         generation_config__json=nameless,
         tokenizer_config__json=settings,
     )
-    given = ("try", "--model", str(folder), *TRIAL, "--tokens", "4", PROMPT)
-    output = actadd(*given)
+    arguments = ("try", "--model", str(folder), *TRIAL, "--tokens", "4", PROMPT)
+    output = actadd(*arguments)
     assert "no BOS token" in output and "<|endoftext|>" in output
     assert trial(folder, "--tokens", "4") == trial(tiny_model, "--tokens", "4")
     several = folder_of(
@@ -297,8 +297,8 @@ def test_chats_and_token_ids_can_be_tried(tiny_model, prepared, tmp_path):
     asked = ("--tokens", "6", "--coefficient", "3", "--samples", "2", "--layer", "1")
 
     def tried(model, prompt, positive, negative, *more):
-        given = ("--positive", positive, "--negative", negative, *asked, *more)
-        printed = actadd("try", "--model", str(model), *given, prompt)
+        arguments = ("--positive", positive, "--negative", negative, *asked, *more)
+        printed = actadd("try", "--model", str(model), *arguments, prompt)
         return [line.partition("\t")[2] for line in printed.splitlines() if "\t" in line]
 
     tokens = Tokens(prepared)
@@ -332,8 +332,17 @@ def test_chats_and_token_ids_can_be_tried(tiny_model, prepared, tmp_path):
 
 
 def test_a_word_that_acts_late_is_warned_of(prepared):
-    given = ("--positive", "The love", "--negative", "The hate", "--layer", "1", "--tokens", "2")
-    printed = actadd("try", "--model", str(prepared), *given, PROMPT)
+    arguments = (
+        "--positive",
+        "The love",
+        "--negative",
+        "The hate",
+        "--layer",
+        "1",
+        "--tokens",
+        "2",
+    )
+    printed = actadd("try", "--model", str(prepared), *arguments, PROMPT)
     assert (
         "warning: both prompts begin with 'The'" in printed and "what differs acts from" in printed
     )
@@ -362,8 +371,8 @@ def test_norms_that_are_damaged_are_named(tmp_path, content):
 def test_a_file_that_cannot_be_written_is_said(tmp_path):
     save_vectors(tmp_path / "a.safetensors", SteeringVectors({2: np.ones((1, 4), np.float32)}))
     (tmp_path / "folder.safetensors").mkdir()
-    for place in ("folder.safetensors", "a.safetensors/b.safetensors"):
-        target = str(tmp_path / place)
+    for path in ("folder.safetensors", "a.safetensors/b.safetensors"):
+        target = str(tmp_path / path)
         output = actadd("import", str(tmp_path / "a.safetensors"), "-o", target, code=1)
         assert output.startswith(f"error: {tmp_path}") and "or name another" in output
 

@@ -95,9 +95,9 @@ def test_each_model_gets_its_own_layers():
 def _checked(settings: dict) -> dict:
     """The checked config, with datasets that need no files."""
     for name in ("texts", "labelled"):
-        given = settings["datasets"][name]
-        given.pop("file", None)
-        given["texts"] = ["one text", "another text"]
+        dataset = settings["datasets"][name]
+        dataset.pop("file", None)
+        dataset["texts"] = ["one text", "another text"]
     return checked(settings)
 
 

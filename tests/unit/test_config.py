@@ -234,17 +234,19 @@ def test_a_data_dir_that_is_no_folder_is_an_error(settings, tmp_path):
 def with_stand_in(settings: dict) -> dict:
     part = {"name": "a", "version": "1", "file": "a.tgz", "sha256": "0" * 64, "members": {"x": "y"}}
     settings["sources"]["package"] = {"type": "package", "registry": "npm", "parts": [part]}
-    given = {"title": "packaged", "source": "package", "file": "x", "stand_in": "prompts"}
-    settings["datasets"]["packaged"] = given
+    dataset = {"title": "packaged", "source": "package", "file": "x", "stand_in": "prompts"}
+    settings["datasets"]["packaged"] = dataset
     return settings
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_a_stand_in_takes_the_place_of_what_npm_would_bring(settings, monkeypatch, capsys, there):
-    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/npm" if there else None)
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_stand_in_takes_the_place_of_what_npm_would_bring(
+    settings, monkeypatch, capsys, installed
+):
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/npm" if installed else None)
     config = checked(with_stand_in(settings))
     packaged, output = config["datasets"]["packaged"], capsys.readouterr().err
-    if there:
+    if installed:
         assert packaged["source"] == "package" and packaged["title"] == "packaged" and not output
     else:
         assert packaged == config["datasets"]["prompts"]

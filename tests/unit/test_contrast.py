@@ -58,8 +58,8 @@ def run(model, uniforms, contrast, rows=slice(None), **options):
 
 def expected(model, uniforms, contrast, sampling=SAMPLING):
     return [
-        reference.contrasted(model, own, other, contrast, row.tolist(), asdict(sampling))
-        for own, other, row in zip(PROMPTS, others(), uniforms, strict=True)
+        reference.contrasted(model, prompt, other, contrast, row.tolist(), asdict(sampling))
+        for prompt, other, row in zip(PROMPTS, others(), uniforms, strict=True)
     ]
 
 
@@ -105,13 +105,13 @@ def test_a_prefix_full_of_the_likeliest_token_does_not_penalise_it(model):
 
     With strength 0 the contrasted logits do not count, so only its counting could matter.
     """
-    own = PROMPTS[0]
+    prompt = PROMPTS[0]
     likeliest = int(
-        reference.steered_logits(model, None, own, [])
-        .index_fill(0, torch.tensor(own), -torch.inf)
+        reference.steered_logits(model, None, prompt, [])
+        .index_fill(0, torch.tensor(prompt), -torch.inf)
         .argmax()
     )
-    ids, mask = left_pad([own, [own[0], *[likeliest] * 5, *own[1:]]], pad_id=1)
+    ids, mask = left_pad([prompt, [prompt[0], *[likeliest] * 5, *prompt[1:]]], pad_id=1)
     result = generate(
         model,
         ids,
@@ -129,15 +129,15 @@ def test_a_stopped_row_ends_and_the_others_go_on(model, uniforms):
     stop = whole[0][2]
 
     def cut(row):
-        place = row.index(stop) if stop in row else STEPS
-        return row[: place + 1] + [FINISHED] * (STEPS - place - 1)
+        end = row.index(stop) if stop in row else STEPS
+        return row[: end + 1] + [FINISHED] * (STEPS - end - 1)
 
     result = run(model, uniforms, -2.0, stop_ids=[stop])
-    wanted = [cut(row) for row in whole]
-    assert any(FINISHED not in row for row in wanted), "some row should go on"
-    assert result == wanted
+    expected = [cut(row) for row in whole]
+    assert any(FINISHED not in row for row in expected), "some row should go on"
+    assert result == expected
     alone = run(model, uniforms, -2.0, rows=slice(0, 1), stop_ids=[stop])
-    ended = [token for token in wanted[0] if token != FINISHED]
+    ended = [token for token in expected[0] if token != FINISHED]
     assert alone == [ended], "no step is made once all rows have ended"
 
 
@@ -189,13 +189,13 @@ def test_completions_of_a_contrasted_condition(prepared, tmp_path):
     rows = table[table["method"] == "preadd"]
     assert len(rows) == 8 and set(rows["prefix"]) == {PREFIX}
     for row in rows.itertuples():
-        own, other = tokens.encode(row.prompt), tokens.encode(row.prompt, PREFIX)
+        prompt, other = tokens.encode(row.prompt), tokens.encode(row.prompt, PREFIX)
         noise = draws(3, row.prompt, row.sample, 6).tolist()
-        wanted = reference.contrasted(model, own, other, -1.5, noise, asdict(SAMPLING))
+        expected = reference.contrasted(model, prompt, other, -1.5, noise, asdict(SAMPLING))
         result = row.token_ids.tolist()
-        assert result == wanted[: len(result)]
+        assert result == expected[: len(result)]
         assert len(result) == 6 or result[-1] in tokens.stop_ids
-        assert row.completion == tokens.continuation(own, result)
+        assert row.completion == tokens.continuation(prompt, result)
     plain = table[table["method"] == "unsteered"]
     assert (
         set(plain["prefix"]) == {""} and plain["completion"].tolist() != rows["completion"].tolist()
@@ -222,11 +222,11 @@ def test_the_contrasted_prefix_is_not_put_before_the_prompt_itself(prepared):
     experiment = Experiment(experiment_spec(), prepared, [], None)
     preadd = next(c for c in experiment.conditions if c.method == "preadd")
     unsteered = next(c for c in experiment.conditions if c.method == "unsteered")
-    [(own, _)] = experiment.encode(preadd, ["The ship left"])
+    [(prompt, _)] = experiment.encode(preadd, ["The ship left"])
     [other] = experiment.contrast(preadd, ["The ship left"])
     pieces = experiment.tokens.pieces(PREFIX)
-    assert own == experiment.tokens.encode("The ship left")
-    assert other == [own[0], *pieces, *own[1:]]
+    assert prompt == experiment.tokens.encode("The ship left")
+    assert other == [prompt[0], *pieces, *prompt[1:]]
     assert experiment.contrast(unsteered, ["The ship left"]) == []
 
 

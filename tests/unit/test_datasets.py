@@ -282,12 +282,12 @@ def punkt(tmp_path, monkeypatch) -> PunktParameters:
     return learned
 
 
-@pytest.mark.parametrize("place", ["", "english", "punkt_tab/english"])
-def test_punkt_cuts_as_nltk_does(tmp_path, punkt, place):
+@pytest.mark.parametrize("path", ["", "english", "punkt_tab/english"])
+def test_punkt_cuts_as_nltk_does(tmp_path, punkt, path):
     source = tmp_path / "source"
-    if place:
-        (source / place).parent.mkdir(parents=True)
-    (tmp_path / "nltk-punkt").rename(source / place)
+    if path:
+        (source / path).parent.mkdir(parents=True)
+    (tmp_path / "nltk-punkt").rename(source / path)
     text = written(tmp_path / "x.txt", CUT)
     spec = {"format": "text", "sentences": True, "punkt": "source"}
     table = prepared(text, source, **spec)

@@ -110,12 +110,12 @@ def test_kl_and_entropy_at_every_position(table, log_probabilities, prepared, co
         after = log_probabilities(text, first_changed(condition, text, prepared))
         result = rows(table, condition, number)
         assert result["position_index"].tolist() == list(range(len(before)))
-        for place, row in enumerate(result.itertuples()):
-            p = np.exp(before[place])
-            assert row.entropy == pytest.approx(-(p @ before[place]), abs=1e-4)
+        for position, row in enumerate(result.itertuples()):
+            p = np.exp(before[position])
+            assert row.entropy == pytest.approx(-(p @ before[position]), abs=1e-4)
             kl = torch.nn.functional.kl_div(
-                torch.from_numpy(after[place]),
-                torch.from_numpy(before[place]),
+                torch.from_numpy(after[position]),
+                torch.from_numpy(before[position]),
                 log_target=True,
                 reduction="sum",
             )
@@ -180,8 +180,8 @@ def test_tokens_of_the_last_position_only(table, log_probabilities, prepared):
 def test_the_summary_is_over_texts_and_unchanged_positions(files):
     table, summary = files
     for condition in ("unsteered", "actadd", "prompting"):
-        own = table[(table["condition"] == condition) & ~table["modified"]]
-        means = [part[["kl", "entropy"]].mean() for _, part in own.groupby("text_id")]
+        rows = table[(table["condition"] == condition) & ~table["modified"]]
+        means = [part[["kl", "entropy"]].mean() for _, part in rows.groupby("text_id")]
         result = summary[summary["condition"] == condition].set_index("metric")
         assert result.loc["kl", "mean"] == pytest.approx(np.mean([m["kl"] for m in means]))
         share = np.mean([m["kl"] / m["entropy"] for m in means])

@@ -144,7 +144,7 @@ def test_a_piece_of_config_fits_the_default_one(page, part, tmp_path):
         files += [ROOT / "config/paper_small.yaml", ROOT / "config/paper.yaml"]
         part["licences_accepted"] = ["opt-6-7b", "llama-3-8b", "llama-13b"]
     for name in part.get("plugins", []):
-        (tmp_path / name).write_text(plugins.shown(page))
+        (tmp_path / name).write_text(plugins.example(page))
     (tmp_path / "part.yaml").write_text(yaml.safe_dump(part))
     with plugins.loaded():
         checked(load([*files, tmp_path / "part.yaml"]), tmp_path)
@@ -200,8 +200,8 @@ def test_docstrings_become_lists_and_code():
     text = (
         "Adds.\n\nrows: of a\n    vector.\nlayer: where.\nRaises nothing.\n\n>>> 1\n1\n\n  a table"
     )
-    shown = ["Adds.", "- `rows`: of a\n  vector.", "- `layer`: where.", "Raises nothing."]
-    assert markdown(text) == "\n\n".join([*shown, "```pycon\n>>> 1\n1\n```", "  a table"])
+    expected = ["Adds.", "- `rows`: of a\n  vector.", "- `layer`: where.", "Raises nothing."]
+    assert markdown(text) == "\n\n".join([*expected, "```pycon\n>>> 1\n1\n```", "  a table"])
 
 
 def test_the_picture_of_the_rules_is_that_of_the_rules_now():

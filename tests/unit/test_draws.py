@@ -63,10 +63,10 @@ def test_each_draw_is_a_condition_of_the_same_coordinates(check):
     entries = check(drawn_config())["experiments"]["chosen"]["conditions"]
     chosen = {"best": {"layer": 1, "source_layer": 1, "coefficient": 2.0}}
     result = expand(entries, chosen, seed=0)
-    own = [condition for condition in result if condition.name == "random"]
-    assert [condition.draw for condition in own] == list(range(DRAWS))
-    assert own[0].coordinates() == own[1].coordinates()
-    assert len({condition.label for condition in own}) == DRAWS
+    draws = [condition for condition in result if condition.name == "random"]
+    assert [condition.draw for condition in draws] == list(range(DRAWS))
+    assert draws[0].coordinates() == draws[1].coordinates()
+    assert len({condition.label for condition in draws}) == DRAWS
     assert [c.draw for c in result if c.name != "random"] == [None, None]
     assert grid_size(entries) == len(result) == 2 + DRAWS
 

@@ -102,16 +102,16 @@ class Zoo:
             (folder / transformer / f"{file}.json").write_text(json.dumps(content))
         listed = [{"idx": 0, "name": "0", "path": transformer, "type": f"{OLD}Transformer"}]
         for index, (module, settings) in enumerate(modules, 1):
-            place = f"{index}_{module}"
-            listed.append({"idx": index, "name": str(index), "path": place, "type": OLD + module})
+            path = f"{index}_{module}"
+            listed.append({"idx": index, "name": str(index), "path": path, "type": OLD + module})
             if settings is not None:
-                (folder / place).mkdir()
-                (folder / place / "config.json").write_text(json.dumps(settings))
+                (folder / path).mkdir()
+                (folder / path / "config.json").write_text(json.dumps(settings))
             if module == "Dense":
                 torch.manual_seed(index)
                 layer = torch.nn.Linear(settings["in_features"], settings["out_features"])
                 weights = {f"linear.{key}": value for key, value in layer.state_dict().items()}
-                save_file(weights, folder / place / "model.safetensors")
+                save_file(weights, folder / path / "model.safetensors")
         if modules:
             (folder / "modules.json").write_text(json.dumps(listed))
         return folder

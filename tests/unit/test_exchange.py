@@ -131,7 +131,7 @@ def test_a_loaded_vector_steers_as_the_one_that_was_saved(tmp_path, tiny_gpt2):
 
 
 @pytest.mark.parametrize(
-    ("format", "given", "message"),
+    ("format", "content", "message"),
     [
         ("gguf", pair(), "3 rows that are not zero and gguf holds one row"),
         ("gguf", vectors((0,)), "layer 0 cannot be written as gguf: .* before block 0 there is"),
@@ -141,9 +141,9 @@ def test_a_loaded_vector_steers_as_the_one_that_was_saved(tmp_path, tiny_gpt2):
         ("pickle", vectors(), "format 'pickle' is unknown; write one of safetensors, gguf"),
     ],
 )
-def test_what_a_format_cannot_hold_is_refused(tmp_path, format, given, message):
+def test_what_a_format_cannot_hold_is_refused(tmp_path, format, content, message):
     with pytest.raises(UserError, match=message):
-        save_vectors(tmp_path / "vector", given, format)
+        save_vectors(tmp_path / "vector", content, format)
     assert not list(tmp_path.iterdir())
 
 

@@ -49,8 +49,8 @@ def test_rows_are_added_to_the_outputs_that_the_json_names(tmp_path, tiny_gpt2):
 
         def add(_module, _args, output, rows=rows):
             changed = output[0] if isinstance(output, tuple) else output
-            for place, row in zip(item["position_indices"], rows, strict=True):
-                changed[:, place] += item["scale"] * row
+            for position, row in zip(item["position_indices"], rows, strict=True):
+                changed[:, position] += item["scale"] * row
             return output
 
         handles.append(tiny_gpt2.transformer.h[block].register_forward_hook(add))

@@ -47,8 +47,8 @@ def test_what_a_log_says_last(tmp_path):
     log = tmp_path / "x.log"
     assert reasons.tail(log, 0) == []
     log.write_bytes(b"10%\r20%\rlast \xff line\n\n" + b"x" * 1000)
-    shown = reasons.tail(log, 0)
-    assert shown[:3] == ["10%", "20%", "last \ufffd line"] and len(shown[3]) < 500
+    lines = reasons.tail(log, 0)
+    assert lines[:3] == ["10%", "20%", "last \ufffd line"] and len(lines[3]) < 500
     assert reasons.tail(log, time.time() + 60) == [], "of an earlier run"
     log.write_text("cells: 1 computed\ntook 3.2 s\n")
     assert reasons.tail(log, 0) == [], "of a job of the group that ended well"
@@ -107,11 +107,11 @@ REFUSED = {
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_what_slurm_says_comes_with_the_setting_to_change(text):
-    shown = reasons.refusal(
+    message = reasons.refusal(
         f"SLURM sbatch failed. The error message was '{text}'.\n    sbatch call:\nx"
     )
-    assert text in shown and "sbatch call" not in shown
-    assert REFUSED[text] in shown.split("remedy: ")[1] and len(shown.splitlines()) <= 5
+    assert text in message and "sbatch call" not in message
+    assert REFUSED[text] in message.split("remedy: ")[1] and len(message.splitlines()) <= 5
 
 
 def test_what_is_not_known_stands_alone():

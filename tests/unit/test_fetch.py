@@ -322,14 +322,14 @@ def test_another_revision_than_the_hub_cache_holds(get, hub, cache, monkeypatch)
 
 
 def test_a_path_to_a_hub_cache_is_its_one_snapshot(get, cache, tmp_path):
-    for number, given in enumerate((cache, cache.parent)):
-        get("x", {"type": "path", "path": str(given)}, target=tmp_path / str(number))
+    for number, folder in enumerate((cache, cache.parent)):
+        get("x", {"type": "path", "path": str(folder)}, target=tmp_path / str(number))
         assert (tmp_path / str(number) / "model.safetensors").read_bytes() == BODY
         assert not (tmp_path / str(number) / "snapshots").exists()
     (cache / "snapshots" / ("e" * 40)).mkdir()
-    for given in (cache, cache.parent):
+    for folder in (cache, cache.parent):
         with pytest.raises(UserError, match=r"sources\.x\.path: .* 2 snapshots") as caught:
-            get("x", {"type": "path", "path": str(given)})
+            get("x", {"type": "path", "path": str(folder)})
         assert str(cache / "snapshots" / COMMIT) in str(caught.value)
 
 

@@ -74,8 +74,8 @@ def entry(kind: str, **keys) -> dict:
     return {"kind": kind, "title": "T", "experiment": "e", **keys}
 
 
-def problems(section: str, made: dict, settings: dict) -> list[str]:
-    return list(needs.problems(section, f"{section}.f", made, settings))
+def problems(section: str, entry: dict, settings: dict) -> list[str]:
+    return list(needs.problems(section, f"{section}.f", entry, settings))
 
 
 def test_a_kind_from_outside_checks_its_experiment(heat):

@@ -37,9 +37,9 @@ def swept(metrics, failing: bool = False, **values) -> list[dict]:
     for metric in metrics:
         rows.append(unsteered(metric=metric, failed=None, **values))
         for layer, c in itertools.product((3.0, 6.0, 9.0), (1.0, 2.0, 4.0, 8.0)):
-            place = {"layer": layer, "source_layer": layer, "coefficient": c}
+            coordinates = {"layer": layer, "source_layer": layer, "coefficient": c}
             lost = FAILED if failing and (layer, c) == (9, 8) else {"failed": None}
-            rows.append(row(metric=metric, **values, **place) | lost)
+            rows.append(row(metric=metric, **values, **coordinates) | lost)
     return rows
 
 
@@ -143,15 +143,15 @@ def test_every_kind_can_be_printed(draw_kind, kind, tmp_path):
     with Image.open(tmp_path / "f.png") as image:
         assert image.width == pytest.approx(width * 300, abs=1)
         assert image.height == pytest.approx(height * 300, abs=1)
-    shown = visible_texts(figure)
-    assert min(text.get_fontsize() for text in shown) >= 6.5
+    texts = visible_texts(figure)
+    assert min(text.get_fontsize() for text in texts) >= 6.5
     # A text is no formula, and no tick is written as one.
-    assert not any(text.get_parse_math() or "mathdefault" in text.get_text() for text in shown)
+    assert not any(text.get_parse_math() or "mathdefault" in text.get_text() for text in texts)
     # Nothing is cut off at an edge, nor does the caption cover a panel.
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     page = figure.bbox.padded(2)
-    boxes = {text: text.get_window_extent(renderer) for text in shown}
+    boxes = {text: text.get_window_extent(renderer) for text in texts}
     for text, box in boxes.items():
         assert page.x0 <= box.x0 and box.x1 <= page.x1, text.get_text()
         assert page.y0 <= box.y0 and box.y1 <= page.y1, text.get_text()

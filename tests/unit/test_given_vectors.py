@@ -99,8 +99,8 @@ def test_what_does_not_fit_is_named(folder, config, words):
 def test_a_choice_among_layers_that_the_file_lacks_is_named(folder, more, layer):
     config = with_vector()
     addition = {"vector": "mine", "choice": "best", "position": "back", **more}
-    given = {"method": "actadd", "additions": [addition]}
-    config["experiments"]["chosen"]["conditions"]["given"] = given
+    condition = {"method": "actadd", "additions": [addition]}
+    config["experiments"]["chosen"]["conditions"]["given"] = condition
     if layer is None:
         checked(config, folder)
         return

@@ -118,7 +118,7 @@ def test_added_in_the_prefill_only_and_never_on_padding(model, pair):
     trace = []
     additions = [Addition(pair[1], 1, 4.0)]
     run(model, PROMPTS, [additions] * len(PROMPTS), trace=trace)
-    expected = {(row, 1, place, 0) for row in range(len(PROMPTS)) for place in range(3)}
+    expected = {(row, 1, position, 0) for row in range(len(PROMPTS)) for position in range(3)}
     assert {touch[:4] for touch in trace} == expected
     assert len(trace) == len(expected)
     for touch in trace:
@@ -146,7 +146,7 @@ def test_every_step_adds_the_last_row_to_each_generated_token(model, pair):
         run(model, PROMPTS, additions, steps=3, use_cache=use_cache, trace=trace)
         touched = {(touch.row, touch.position) for touch in trace}
         # Three tokens are generated; the last is never read, so two are changed.
-        expected = {(row, place) for row in range(4) for place in range(3)} | {
+        expected = {(row, position) for row in range(4) for position in range(3)} | {
             (row, len(prompt) + step) for row, prompt in enumerate(PROMPTS) for step in range(2)
         }
         assert touched == expected

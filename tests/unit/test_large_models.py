@@ -190,9 +190,9 @@ def test_every_stage_is_the_same_wherever_the_modules_lie(
     compute = {**CPU, "device_map": device_map}
     loaded = loading.load(prepared, dtype="float32", **compute)
     assert any(p.is_meta for p in loaded.parameters()) == (device_map != "auto")
-    there = measured(spec_of(compute), prepared, vector_file, tmp_path / "there")
-    here = measured(spec_of(CPU), prepared, vector_file, tmp_path / "here")
-    assert all(one.equals(other) for one, other in zip(there, here, strict=True))
+    mapped = measured(spec_of(compute), prepared, vector_file, tmp_path / "there")
+    plain = measured(spec_of(CPU), prepared, vector_file, tmp_path / "here")
+    assert all(one.equals(other) for one, other in zip(mapped, plain, strict=True))
     contrast = {"name": "x", "kind": "pair", "positive": "Love", "negative": "Hate"}
     files = {}
     for name, where in (("a", compute), ("b", CPU)):
@@ -270,10 +270,12 @@ def test_in_8_bit_a_cell_does_not_depend_on_its_neighbours(prepared, vector_file
     for name, condition in together["conditions"].items():
         alone = spec_of(compute, **{name: condition})
         folder = tmp_path / name
-        for whole, own in zip(tables, measured(alone, prepared, vector_file, folder), strict=True):
+        for whole, single in zip(
+            tables, measured(alone, prepared, vector_file, folder), strict=True
+        ):
             if "condition" in whole:
-                part = whole[whole["condition"].isin(own["condition"])].reset_index(drop=True)
-                pd.testing.assert_frame_equal(part, own, check_exact=True)
+                part = whole[whole["condition"].isin(single["condition"])].reset_index(drop=True)
+                pd.testing.assert_frame_equal(part, single, check_exact=True)
 
 
 def test_in_8_bit_cells_that_go_by_one_label_share_no_batches(prepared, vector_file, tmp_path):
@@ -285,9 +287,9 @@ def test_in_8_bit_cells_that_go_by_one_label_share_no_batches(prepared, vector_f
     whole, *_ = measured(spec_of(compute, a=swept), prepared, vector_file, tmp_path / "together")
     for seed in seeds:
         alone = spec_of(compute, a={**swept, "seed": seed})
-        own, *_ = measured(alone, prepared, vector_file, tmp_path / str(seed))
+        single, *_ = measured(alone, prepared, vector_file, tmp_path / str(seed))
         part = whole[whole["seed"] == seed].reset_index(drop=True)
-        pd.testing.assert_frame_equal(part, own, check_exact=True)
+        pd.testing.assert_frame_equal(part, single, check_exact=True)
 
 
 # --- numbers that float16 does not hold ---
@@ -357,8 +359,8 @@ def own_code(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     folder = shutil.copytree(tiny_model, tmp_path / "own")
     config = json.loads((folder / "config.json").read_text())
-    own = {"AutoConfig": "own_config.OwnConfig", "AutoModelForCausalLM": "own_model.OwnModel"}
-    config |= {"model_type": "own", "architectures": ["OwnModel"], "auto_map": own}
+    auto_map = {"AutoConfig": "own_config.OwnConfig", "AutoModelForCausalLM": "own_model.OwnModel"}
+    config |= {"model_type": "own", "architectures": ["OwnModel"], "auto_map": auto_map}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own_config.py").write_text(CONFIG_CODE)
     (folder / "own_model.py").write_text(MODEL_CODE)

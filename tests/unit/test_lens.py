@@ -66,14 +66,14 @@ def read(prepared, tmp_path_factory):
 
 def test_a_tokens_own_direction_raises_that_token_and_its_opposite_lowers_it(read, prepared):
     table, _ = read
-    own = table[(table["vector"] == "token") & (table["rank"] == 0)]
-    first = own.set_index(["position", "direction", "layer"])
+    rows = table[(table["vector"] == "token") & (table["rank"] == 0)]
+    first = rows.set_index(["position", "direction", "layer"])
     for layer in range(tiny.LAYERS):
         assert first.loc[(1, "up", layer), "token_id"] == RAISED
         assert first.loc[(2, "down", layer), "token_id"] == RAISED
         up, down = (first.loc[(*at, layer), "logit"] for at in ((1, "up"), (2, "down")))
         assert up == pytest.approx(-down, rel=1e-3), "a direction is read, not a size"
-    assert (own.loc[own["token_id"] == RAISED, "token"] == Tokens(prepared).token(RAISED)).all()
+    assert (rows.loc[rows["token_id"] == RAISED, "token"] == Tokens(prepared).token(RAISED)).all()
 
 
 def test_ranks_are_in_order_and_a_zero_row_is_not_read(read):
@@ -133,8 +133,8 @@ def test_cosines_by_hand():
 def test_cosines_are_symmetric_with_ones_on_the_diagonal(read):
     _, table = read
     columns = ["kind", "vector", "other", "layer", "other_layer"]
-    own = table[(table["vector"] == table["other"]) & (table["layer"] == table["other_layer"])]
-    assert len(own) and np.allclose(own["cosine"], 1)
+    diagonal = table[(table["vector"] == table["other"]) & (table["layer"] == table["other_layer"])]
+    assert len(diagonal) and np.allclose(diagonal["cosine"], 1)
     turned = table.rename(
         columns={
             "vector": "other",

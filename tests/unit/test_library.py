@@ -49,10 +49,10 @@ def test_bos_always_and_padding_in_token_space(prepared):
     pair = {"name": "x", "kind": "pair", "positive": "Love", "negative": "I hate the ship"}
     ids = contrast_ids(pair, tokens)
     positive, negative = ids["0.positive"], ids["0.negative"]
-    own = tokens.pieces("Love")
+    pieces = tokens.pieces("Love")
     assert positive[0] == negative[0] == tokens.bos_id
-    assert positive == [tokens.bos_id, *own] + [tokens.pieces(" ")[0]] * (
-        len(negative) - len(own) - 1
+    assert positive == [tokens.bos_id, *pieces] + [tokens.pieces(" ")[0]] * (
+        len(negative) - len(pieces) - 1
     )
     assert negative[1:] == tokens.pieces("I hate the ship")
 

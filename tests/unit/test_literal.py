@@ -78,9 +78,9 @@ def test_every_font_is_there_in_each_weight():
 
 
 def by_group(metric: str, names: list[str]) -> list[dict]:
-    place = {"layer": 3.0, "source_layer": 3.0, "failed": None}
+    coordinates = {"layer": 3.0, "source_layer": 3.0, "failed": None}
     return [
-        row(metric=metric, group=name, mean=0.1 * n, coefficient=c, **place)
+        row(metric=metric, group=name, mean=0.1 * n, coefficient=c, **coordinates)
         for (n, name), c in itertools.product(enumerate(names, 1), (1.0, 2.0))
     ]
 
@@ -118,8 +118,8 @@ def test_every_group_is_in_the_legend_as_it_is_written(drawing, kind):
     entry = {"metrics": [metric], "by_group": True} if kind == "sweep" else {}
     figure, printed = drawing(kind, by_group(metric, names), log=True, **entry)
     [legend] = figure.findobj(Legend)
-    shown = [text.get_text().split(", layer")[0] for text in legend.get_texts()]
-    assert set(shown) == {*DRAWN, *ESCAPED.values()} and len(shown) == len(names)
+    labels = [text.get_text().split(", layer")[0] for text in legend.get_texts()]
+    assert set(labels) == {*DRAWN, *ESCAPED.values()} and len(labels) == len(names)
     assert not any(text.get_parse_math() for text in figure.findobj(Text))
     assert "no font has" in printed and r"\u09ac" in printed
     # Ticks at powers of ten are no formulas either.

@@ -90,8 +90,8 @@ def test_a_wide_table_is_cut_into_blocks_that_name_their_rows():
     result = bodies(latex(WIDE))
     assert len(result) > 3
     assert all([row[0] for row in rows] == ["x", "y", "z"] for rows in result)
-    shown = [cell for rows in result for cell in rows[0][1:]]
-    assert shown == WIDE.iloc[0].tolist(), "each column once, in order"
+    cells = [cell for rows in result for cell in rows[0][1:]]
+    assert cells == WIDE.iloc[0].tolist(), "each column once, in order"
 
 
 def test_a_long_table_breaks_over_pages_and_counts_once():
@@ -143,10 +143,10 @@ TEXTS = {
 def test_any_text_says_just_that_in_markdown(text):
     assert markup.markdown_text(text) == TEXTS[text]
     html = markdown.markdown(markup.markdown_text(text).replace("<br>", " "))
-    [shown] = re.fullmatch(r"<p>(.*)</p>", html, flags=re.DOTALL).groups()
+    [rendered] = re.fullmatch(r"<p>(.*)</p>", html, flags=re.DOTALL).groups()
     # GitHub's markers that this parser does not know are escaped for it all the same.
-    shown = re.sub(r"\\([$~|])", r"\1", unescape(shown))
-    assert shown.split() == visible(text).split()
+    rendered = re.sub(r"\\([$~|])", r"\1", unescape(rendered))
+    assert rendered.split() == visible(text).split()
 
 
 @pytest.mark.parametrize(

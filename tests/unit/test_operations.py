@@ -168,15 +168,15 @@ def test_a_row_without_a_direction_stays_as_it_is_and_stands_in_the_trace(model,
 
 
 @pytest.mark.parametrize(
-    ("given", "pattern"),
+    ("options", "pattern"),
     [
         ({"operation": "removal"}, "'removal' is unknown; write one of add, .*remove"),
         ({"operation": "remove", "options": {"share": 1}}, "no option 'share'; .*sign"),
     ],
 )
-def test_what_there_is_not_is_named(model, remove, given, pattern):
+def test_what_there_is_not_is_named(model, remove, options, pattern):
     with pytest.raises(UserError, match=pattern):
-        Addition(vector(model), LAYER, 1.0, **given)
+        Addition(vector(model), LAYER, 1.0, **options)
 
 
 def test_conditions_take_its_defaults_and_record_what_is_not_usual(remove):

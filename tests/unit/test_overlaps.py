@@ -47,10 +47,10 @@ def test_it_is_what_comparing_all_pairs_gives():
     """On made-up texts of few words, against the plain definition."""
     draw = random.Random(0)
 
-    def made(count: int) -> list[str]:
+    def random_texts(count: int) -> list[str]:
         return [" ".join(draw.choices("abc", k=draw.randint(1, 7))) for _ in range(count)]
 
-    texts, others = made(300), made(40)
+    texts, others = random_texts(300), random_texts(40)
     for text in set(texts):
         starts = [
             other

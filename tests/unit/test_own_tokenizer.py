@@ -156,8 +156,8 @@ def test_files_of_slow_tokenizers(folder, case):
 def test_files_that_need_a_package_say_which(folder, case):
     """They are read where it is installed, else the message names it."""
     lines = [f"{base64.b64encode(bytes([i])).decode()} {i}" for i in range(256)]
-    made = {"tiktoken": "\n".join(lines), "sentencepiece": "\n\x0e\n\x05<unk>"}[case]
-    source = folder("llama", **{"tokenizer.model": made, "tokenizer_config.json": zoo.ANY})
+    content = {"tiktoken": "\n".join(lines), "sentencepiece": "\n\x0e\n\x05<unk>"}[case]
+    source = folder("llama", **{"tokenizer.model": content, "tokenizer_config.json": zoo.ANY})
     if find_spec("tiktoken") and case == "tiktoken":
         return agree(prepared(source), AutoTokenizer.from_pretrained(source), "Hello there")
     with pytest.raises(UserError, match=r"models\.m: .*pip install sentencepiece tiktoken"):
@@ -255,8 +255,8 @@ def test_a_tokenizer_that_is_more_than_its_file_is_refused(folder, monkeypatch):
     from transformers import PreTrainedTokenizerFast
 
     source = folder(**{"tokenizer.json": PARTS, "tokenizer_config.json": {**zoo.ANY, **zoo.NAMED}})
-    own = PreTrainedTokenizerFast.encode
-    shouting = lambda self, text, **options: own(self, text.upper(), **options)  # noqa: E731
+    encode = PreTrainedTokenizerFast.encode
+    shouting = lambda self, text, **options: encode(self, text.upper(), **options)  # noqa: E731
     monkeypatch.setattr(PreTrainedTokenizerFast, "encode", shouting)
     with pytest.raises(
         UserError, match=r"models\.m: .* reads .* such a tokenizer is not supported"
@@ -338,8 +338,8 @@ def test_stop_tokens_are_all_that_the_models_files_name(folder, capsys):
     source = folder(**{"tokenizer.json": PARTS, **STOPS})
     config = json.loads((source / "config.json").read_text())
     (source / "config.json").write_text(json.dumps({**config, "eos_token_id": 7}))
-    own = AutoTokenizer.from_pretrained(source).eos_token_id
-    assert prepared(source, stop=None).stop_ids == sorted({2, 5, 7, own})
+    eos = AutoTokenizer.from_pretrained(source).eos_token_id
+    assert prepared(source, stop=None).stop_ids == sorted({2, 5, 7, eos})
     assert "warning" not in capsys.readouterr().out
     assert prepared(source, stop=["</s>"]).stop_ids == [2]
     output = capsys.readouterr().out

@@ -212,11 +212,11 @@ def test_lens_has_a_panel_for_each_vector_at_its_longest_row(draw):
     figure, _ = draw("lens", {"tokens.parquet": rows}, lens="l")
     panels = [axis for axis in figure.axes if axis.get_title()]
     assert [axis.get_title() for axis in panels] == ["one: v, position 1", "one: w, position 2"]
-    for axis, (vector, place) in zip(panels, (("v", 1), ("w", 2)), strict=True):
-        shown = [text.get_text() for text in axis.texts]
+    for axis, (vector, position) in zip(panels, (("v", 1), ("w", 2)), strict=True):
+        texts = [text.get_text() for text in axis.texts]
         # The last layer on top; only what is raised.
-        assert shown == [
-            f"{vector}{layer}{place}up{rank}" for layer in (10, 0) for rank in range(3)
+        assert texts == [
+            f"{vector}{layer}{position}up{rank}" for layer in (10, 0) for rank in range(3)
         ]
 
 
@@ -250,8 +250,10 @@ def test_comparison_has_a_panel_for_each_series_and_a_line_for_each_claim(draw):
     *panels, strip = figure.axes
     assert [axis.get_title().split("\n")[0] for axis in panels] == ["a", "b"]
     for axis, ours in zip(panels, (0.25, 0.75), strict=True):
-        published, own = (line.get_ydata().tolist() for line in axis.lines[:2])
-        assert (published, own) == ([2.5, 10.5], [2 + ours, 10 + ours]), "by number, not by text"
+        published, measured = (line.get_ydata().tolist() for line in axis.lines[:2])
+        assert (published, measured) == ([2.5, 10.5], [2 + ours, 10 + ours]), (
+            "by number, not by text"
+        )
         assert "one: 2 of 2 match" in axis.get_title()
     told = [text.get_text() for text in strip.texts]
     assert told[::2] == ["✔", "✘", "–"]

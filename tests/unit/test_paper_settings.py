@@ -479,8 +479,8 @@ def test_baselines(paper, experiment, expected, contrast, strength):
         assert (prompting.prefix, preadd.prefix) == (f"{expected} ", f"{contrast} ")
     # Both are joined to the prompt by a space, whatever they say.
     assert prompting.prefix.endswith(".\n\n ") and preadd.prefix.endswith(".\n\n ")
-    own = OTHERS if experiment.endswith("-mixed") else OWN
-    assert prompting.sampling == preadd.sampling == own
+    sampling = OTHERS if experiment.endswith("-mixed") else OWN
+    assert prompting.sampling == preadd.sampling == sampling
     unsteered = [c.sampling for c in conditions if c.method == "unsteered"]
     assert unsteered == ([OWN, OTHERS] if experiment.endswith("-mixed") else [OWN])
 
@@ -504,8 +504,8 @@ def test_prompting_against_activation_addition_on_the_essays(paper):
 
 def test_next_tokens_that_are_published(paper):
     rows = csv.DictReader((tiny.ROOT / "workflow/data/published.csv").open(encoding="utf-8"))
-    there = {f" {row['x']}" for row in rows if row["item"] == "next_token_probability_ratio"}
-    assert set(paper["experiments"]["next-token"]["watch"]) == there and len(there) == 13
+    published = {f" {row['x']}" for row in rows if row["item"] == "next_token_probability_ratio"}
+    assert set(paper["experiments"]["next-token"]["watch"]) == published and len(published) == 13
 
 
 def test_other_samplings_and_seeds(paper):

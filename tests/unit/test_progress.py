@@ -25,13 +25,13 @@ class Clock:
 
 def test_a_line_for_each_cell_with_pace_and_time_left(capsys):
     clock = Clock()
-    with progress(4, clock=clock) as shown:
+    with progress(4, clock=clock) as bar:
         clock.now += 5  # the model is loaded
         begin()
         for tokens in (100, 300):
             clock.now += 2
             worked(tokens)
-            shown.finish("unsteered", "done")
+            bar.finish("unsteered", "done")
     assert capsys.readouterr().out.splitlines() == [
         "cell 1 of 4: unsteered: done, 7.0 s, 50 tokens/s, about 6 s left",
         "cell 2 of 4: unsteered: done, 9.0 s, 100 tokens/s, about 4 s left",
@@ -53,8 +53,8 @@ def test_the_last_cell_has_no_time_left_and_nothing_open_is_no_mistake(capsys):
     worked(5)
     begin()
     assert capsys.readouterr().out == ""
-    with progress(1) as shown:
-        shown.finish("one", "failed: too large")
+    with progress(1) as bar:
+        bar.finish("one", "failed: too large")
     printed = capsys.readouterr().out
     assert (
         printed.startswith("cell 1 of 1: one: failed: too large, 0.0 s") and "left" not in printed
@@ -73,9 +73,9 @@ def test_durations_are_readable(seconds, text):
 def test_a_bar_on_a_terminal_with_the_same_lines():
     code = (
         "from actadd.base.progress import progress, worked\n"
-        "with progress(2) as shown:\n"
+        "with progress(2) as bar:\n"
         "    worked(7)\n"
-        "    shown.finish('[love] - [hate]', 'done')\n"
+        "    bar.finish('[love] - [hate]', 'done')\n"
     )
     ours, theirs = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "TERM": "xterm"}

@@ -101,12 +101,12 @@ VALUES = st.recursive(
 )
 
 
-def places(value, path=()) -> list[tuple]:
+def key_paths(value, path=()) -> list[tuple]:
     """The path of everything in a config."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     inside = [(key, item) for key, item in items if isinstance(item, (dict, list))]
-    own = [(*path, key) for key in (value if isinstance(value, dict) else range(len(value)))]
-    return own + [place for key, item in inside for place in places(item, (*path, key))]
+    direct = [(*path, key) for key in (value if isinstance(value, dict) else range(len(value)))]
+    return direct + [key_path for key, item in inside for key_path in key_paths(item, (*path, key))]
 
 
 @pytest.fixture(scope="module")
@@ -117,16 +117,16 @@ def root(tmp_path_factory) -> Path:
     return folder
 
 
-def put(config: dict, place: tuple, value, key=None) -> dict:
+def put(config: dict, key_path: tuple, value, key=None) -> dict:
     """A copy of a config with another value at a place, or under another key."""
     config = copy.deepcopy(config)
     inside = config
-    for part in place[:-1]:
+    for part in key_path[:-1]:
         inside = inside[part]
     if key is None or not isinstance(inside, dict):
-        inside[place[-1]] = value
+        inside[key_path[-1]] = value
     else:
-        inside[key] = inside.pop(place[-1])
+        inside[key] = inside.pop(key_path[-1])
     return config
 
 
@@ -150,16 +150,16 @@ def accepted_or_said(config: dict, root: Path) -> None:
         stays_inside(result, root)
 
 
-@given(place=st.sampled_from(places(tiny.CONFIG)), value=VALUES)
+@given(key_path=st.sampled_from(key_paths(tiny.CONFIG)), value=VALUES)
 @settings(max_examples=400)
-def test_any_value_anywhere_is_accepted_or_refused_with_a_message(root, place, value):
-    accepted_or_said(put(tiny.CONFIG, place, value), root)
+def test_any_value_anywhere_is_accepted_or_refused_with_a_message(root, key_path, value):
+    accepted_or_said(put(tiny.CONFIG, key_path, value), root)
 
 
-@given(place=st.sampled_from(places(tiny.CONFIG)), key=NASTY | KEYS | ANY_TEXT)
+@given(key_path=st.sampled_from(key_paths(tiny.CONFIG)), key=NASTY | KEYS | ANY_TEXT)
 @settings(max_examples=150)
-def test_any_key_anywhere_too(root, place, key):
-    accepted_or_said(put(tiny.CONFIG, place, None, key), root)
+def test_any_key_anywhere_too(root, key_path, key):
+    accepted_or_said(put(tiny.CONFIG, key_path, None, key), root)
 
 
 NAMED = ("sources", "models", "datasets", "vectors", "scorers", "experiments", "figures")
@@ -347,6 +347,6 @@ def test_a_vector_lies_within_its_prompt_or_is_refused(position, rows, tokens):
         with pytest.raises(UserError):
             aligned(position, rows, tokens)
         return
-    places = aligned(position, rows, tokens)
-    assert set(places) <= set(range(tokens))
-    assert len(places) == (tokens - 1 if position == "all" else rows)
+    key_paths = aligned(position, rows, tokens)
+    assert set(key_paths) <= set(range(tokens))
+    assert len(key_paths) == (tokens - 1 if position == "all" else rows)

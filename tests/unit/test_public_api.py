@@ -186,8 +186,8 @@ def test_returned_sequences_are_steered_as_their_prompt(model):
 
 def test_the_library_generates_what_the_model_itself_does(model):
     ids, mask = left_pad(PROMPTS, pad_id=1)
-    own = generate(model, ids, mask, additions=[addition(model)], max_new_tokens=STEPS)
-    assert own.tolist() == continued(model, ids, mask, [addition(model)])
+    result = generate(model, ids, mask, additions=[addition(model)], max_new_tokens=STEPS)
+    assert result.tolist() == continued(model, ids, mask, [addition(model)])
 
 
 def test_hooks_go_however_the_context_ends(model):
@@ -229,8 +229,8 @@ def test_noise_belongs_to_a_prompt_and_its_sample(model):
     options = {"sampling": Sampling(top_p=1.0), "max_new_tokens": STEPS}
     together = generate(model, ids, mask, samples=2, **options).tolist()
     alone = torch.tensor([PROMPTS[1]])
-    own = generate(model, alone, torch.ones_like(alone), samples=2, **options).tolist()
-    assert own == together[2:4] and own[0] != own[1]
+    single = generate(model, alone, torch.ones_like(alone), samples=2, **options).tolist()
+    assert single == together[2:4] and single[0] != single[1]
     assert generate(model, ids, mask, samples=2, seed=1, **options).tolist() != together
     assert all(0 <= token < VOCABULARY for row in together for token in row)
 

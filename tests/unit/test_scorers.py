@@ -159,8 +159,8 @@ def test_a_fitted_classifier_is_stored_without_pickle_and_validated(labelled, tm
     assert figures["auc"] == 1 and figures["accuracy"] == 1 and figures["spearman"] > 0.8
     # Of one text no order can be told.
     one = {**entry, "validate": {**entry["validate"], "limit": 1}}
-    given = {"texts_file": labelled, "inputs": tmp_path / "mood", "output": tmp_path / "one.json"}
-    scores.validate({"scorer": one}, **given)
+    inputs = {"texts_file": labelled, "inputs": tmp_path / "mood", "output": tmp_path / "one.json"}
+    scores.validate({"scorer": one}, **inputs)
     figures = read_json(tmp_path / "one.json")["all"]
     assert figures["n"] == 1 and figures["auc"] is None and figures["spearman"] is None
     plain = {"name": "count", "kind": "words", "note": "counts are exact"}

@@ -42,12 +42,12 @@ class Bomb:
 @pytest.fixture
 def bomb(tmp_path):
     """A pickle that works, and the file that it would make."""
-    made = tmp_path / "made"
-    content = pickle.dumps({"weight": Bomb(made)})
+    mark = tmp_path / "made"
+    content = pickle.dumps({"weight": Bomb(mark)})
     pickle.loads(content)
-    assert made.exists()
-    made.unlink()
-    return content, made
+    assert mark.exists()
+    mark.unlink()
+    return content, mark
 
 
 def test_a_pickled_model_is_refused_and_not_read(tiny_model, tmp_path, bomb):
@@ -108,8 +108,8 @@ def test_code_that_comes_with_a_model_is_not_run(tiny_model, tmp_path, monkeypat
     """A checkpoint that names classes of its own, as many on the hub do."""
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
     folder = shutil.copytree(tiny_model, tmp_path / "model")
-    made = tmp_path / "made"
-    (folder / "own.py").write_text(f"open({str(made)!r}, 'w').close()\n")
+    mark = tmp_path / "made"
+    (folder / "own.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
     settings = read_json(folder / "config.json") | {
         "model_type": "own",
         "auto_map": {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"},
@@ -123,7 +123,7 @@ def test_code_that_comes_with_a_model_is_not_run(tiny_model, tmp_path, monkeypat
             (folder / "tokenizer.json").unlink()
         with pytest.raises(UserError, match=r"models\.tiny: .*trust_remote_code: true"):
             preparation.prepare(ENTRY, folder, tmp_path / "out")
-        assert not made.exists() and not (tmp_path / "out").exists()
+        assert not mark.exists() and not (tmp_path / "out").exists()
 
 
 # --- what is fetched ----------------------------------------------------------------------------

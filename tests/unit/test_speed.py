@@ -77,8 +77,8 @@ def test_samples_of_one_prefill_are_those_of_prefills_of_their_own(model, additi
     uniforms = torch.rand(3 * len(PROMPTS), STEPS, dtype=torch.float64)
     shared = run(model, PROMPTS, additions, uniforms=uniforms, samples=3, use_cache=use_cache)
     repeated = [prompt for prompt in PROMPTS for _ in range(3)]
-    own = run(model, repeated, [a for a in additions for _ in range(3)], uniforms=uniforms)
-    assert shared == own
+    separate = run(model, repeated, [a for a in additions for _ in range(3)], uniforms=uniforms)
+    assert shared == separate
     assert len({tuple(row) for row in shared}) > len(PROMPTS), "samples should differ"
 
 
@@ -158,8 +158,9 @@ def test_the_cache_holds_what_transformers_own_holds(model):
                 caches[number] = model(**inputs, past_key_values=cache).past_key_values
     ours, theirs = caches
     assert {type(layer) for layer in ours.layers} <= {RoomyLayer, DynamicSlidingWindowLayer}
-    for own, other in zip(ours.layers, theirs.layers, strict=True):
-        assert torch.equal(own.keys, other.keys) and torch.equal(own.values, other.values)
+    for layer, reference in zip(ours.layers, theirs.layers, strict=True):
+        assert torch.equal(layer.keys, reference.keys)
+        assert torch.equal(layer.values, reference.values)
 
 
 def test_a_layer_with_too_little_room_makes_more():
@@ -194,10 +195,10 @@ def test_the_shared_pass_equals_passes_of_the_whole_model(model, additions):
 
     ids, mask = left_pad(PROMPTS)
     inputs = model_inputs(model, ids, mask)
-    for own in additions:
-        with torch.inference_mode(), steer(model, [own] * 4, mask):
+    for condition in additions:
+        with torch.inference_mode(), steer(model, [condition] * 4, mask):
             logits = model(**inputs, use_cache=False).logits
-        [result] = swept_logprobs(model, PROMPTS, [[own] * 4])
+        [result] = swept_logprobs(model, PROMPTS, [[condition] * 4])
         for row, prompt in enumerate(PROMPTS):
             scores = logits[row, -len(prompt) : -1].float().log_softmax(-1)
             expected = scores.gather(-1, torch.tensor(prompt[1:])[:, None])[:, 0]

@@ -38,8 +38,14 @@ def completions(tmp_path):
     def run(rows: list[tuple], metric: str = "probability") -> pd.DataFrame:
         table = pd.DataFrame(
             [
-                {**place, "prompt_id": prompt, "sample": sample, "group": group, metric: score}
-                for place, prompt, sample, group, score in rows
+                {
+                    **coordinates,
+                    "prompt_id": prompt,
+                    "sample": sample,
+                    "group": group,
+                    metric: score,
+                }
+                for coordinates, prompt, sample, group, score in rows
             ]
         )
         table["group"] = table["group"].astype("string")
@@ -85,15 +91,15 @@ def test_samples_are_averaged_and_prompts_compared(completions):
 
 def draw(number: int | None, **values) -> dict:
     """A draw of a random vector, or with None a cell beside it."""
-    place = cell("unsteered" if number is None else "random", **values)
-    return {**place, "draw": number, "cell": f"{place['cell']} {number}"}
+    coordinates = cell("unsteered" if number is None else "random", **values)
+    return {**coordinates, "draw": number, "cell": f"{coordinates['cell']} {number}"}
 
 
 def test_draws_of_a_random_vector_are_one_row(completions):
     """With a prompt that has no value in one draw, groups, and a sweep of two settings."""
     rng = np.random.default_rng(0)
-    plain, own = rng.normal(size=(6, 2)), rng.normal(0.5, size=(2, 4, 6, 2))
-    own[0, 1, 5] = np.nan
+    plain, drawn = rng.normal(size=(6, 2)), rng.normal(0.5, size=(2, 4, 6, 2))
+    drawn[0, 1, 5] = np.nan
     rows = [
         (draw(None), prompt, sample, "xy"[prompt % 2], float(plain[prompt, sample]))
         for prompt in range(6)
@@ -102,12 +108,12 @@ def test_draws_of_a_random_vector_are_one_row(completions):
     rows += [
         (draw(number, coefficient=c), prompt, sample, "xy"[prompt % 2], float(values))
         for setting, c in enumerate((1.0, 2.0))
-        for (number, prompt, sample), values in np.ndenumerate(own[setting])
+        for (number, prompt, sample), values in np.ndenumerate(drawn[setting])
     ]
     table = completions(rows)
     result = table[table["group"] == "all"].set_index("coefficient")
     assert len(table) == 3 * 3 and "draw" not in table
-    values, before = own.mean(axis=3), plain.mean(axis=1)
+    values, before = drawn.mean(axis=3), plain.mean(axis=1)
     for c, whole in ((1.0, values[0][:, :5]), (2.0, values[1])):
         row, change = result.loc[c], whole - before[: whole.shape[1]]
         assert (row["n_prompts"], row["draws"]) == (whole.shape[1], 4)

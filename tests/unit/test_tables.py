@@ -58,12 +58,12 @@ def tabulate(tmp_path):
         result = tables.tabulate(entry, sources=paths, **files)
         table = pd.read_csv(csv, dtype=str, keep_default_na=False)
         lines = markdown.read_text().splitlines()
-        shown = [cells_of(line) for line in lines if line.startswith("|")]
-        assert {len(line) for line in shown} == {len(table.columns)}
-        assert shown[0] == list(table.columns) and all(re.fullmatch(":?-+:?", c) for c in shown[1])
-        assert len(shown) - 2 == len(table) == result["rows"]
+        cells = [cells_of(line) for line in lines if line.startswith("|")]
+        assert {len(line) for line in cells} == {len(table.columns)}
+        assert cells[0] == list(table.columns) and all(re.fullmatch(":?-+:?", c) for c in cells[1])
+        assert len(cells) - 2 == len(table) == result["rows"]
         assert lines[0] == "# Title" and lines[-1] == result["caption"]
-        return table, result["caption"], shown[2:]
+        return table, result["caption"], cells[2:]
 
     return run
 
@@ -210,16 +210,16 @@ def completion(method: str, prompt: int, sample: int, **values) -> dict:
 
 
 def test_qualitative_sets_the_same_samples_side_by_side(tabulate):
-    places = [(prompt, sample) for prompt in (0, 1) for sample in (0, 1, 2)]
-    rows = [completion("actadd", *place) for place in places]
-    rows += [completion("prompting", *place, prefix=" weddings") for place in places]
-    rows += [completion("unsteered", *place) for place in reversed(places)]
+    indices = [(prompt, sample) for prompt in (0, 1) for sample in (0, 1, 2)]
+    rows = [completion("actadd", *index) for index in indices]
+    rows += [completion("prompting", *index, prefix=" weddings") for index in indices]
+    rows += [completion("unsteered", *index) for index in reversed(indices)]
     table, caption, _ = tabulate("qualitative", {"c.parquet": rows}, samples=2)
     assert len(table) == 2 * 2 * 2
     for result in table.to_dict("records"):
-        place = f"{result['prompt'].split()[1]}.{result['sample']}"
-        assert result["unsteered"] == f"unsteered {place}"
-        assert result["steered"] == f"{result['case']} {place}"
+        index = f"{result['prompt'].split()[1]}.{result['sample']}"
+        assert result["unsteered"] == f"unsteered {index}"
+        assert result["steered"] == f"{result['case']} {index}"
         assert (
             result["vector"]
             == {
@@ -231,9 +231,11 @@ def test_qualitative_sets_the_same_samples_side_by_side(tabulate):
 
 
 def test_a_failed_completion_says_why(tabulate):
-    place = {"layer": 3.0, "coefficient": 2.0, "source_layer": 3.0}
-    rows = [completion("unsteered", 0, 0, failed=None, **dict.fromkeys(place, np.nan))]
-    rows.append(completion("actadd", 0, 0, completion=None, failed="non-finite numbers", **place))
+    coordinates = {"layer": 3.0, "coefficient": 2.0, "source_layer": 3.0}
+    rows = [completion("unsteered", 0, 0, failed=None, **dict.fromkeys(coordinates, np.nan))]
+    rows.append(
+        completion("actadd", 0, 0, completion=None, failed="non-finite numbers", **coordinates)
+    )
     table, caption, _ = tabulate("qualitative", {"c.parquet": rows})
     assert table["steered"].tolist() == ["failed: non-finite numbers"]
     assert "1 of 2 conditions failed" in caption
@@ -269,10 +271,10 @@ def test_no_text_breaks_a_row(tabulate, text):
         completion("unsteered", 0, 0, completion=text),
         completion("actadd", 0, 0, completion=text),
     ]
-    table, _, shown = tabulate("qualitative", {"c.parquet": rows})
-    assert len(shown) == 1
+    table, _, cells = tabulate("qualitative", {"c.parquet": rows})
+    assert len(cells) == 1
     expected = text.replace("\r", " ").replace("\n", "<br>").strip()
-    assert shown[0][-1] == shown[0][-2] == expected
+    assert cells[0][-1] == cells[0][-2] == expected
     assert table["steered"].tolist() == [text.replace("\r\n", "\n")] or "\r" in text
 
 

@@ -225,7 +225,7 @@ def of_few_tokens(_model):
 
 
 @pytest.mark.parametrize(
-    "made",
+    "build",
     [
         lambda model: limited(model, float("-inf")),
         lambda model: limited(model, torch.finfo(torch.float64).min),
@@ -234,8 +234,8 @@ def of_few_tokens(_model):
     ],
     ids=["minus infinity", "lowest number", "zero embeddings", "BOS beyond"],
 )
-def test_what_models_may_have_is_not_refused(llama, made):
-    assert verify(made(llama))["properties"]["removal"]["passed"]
+def test_what_models_may_have_is_not_refused(llama, build):
+    assert verify(build(llama))["properties"]["removal"]["passed"]
 
 
 def test_numbers_that_overflow_are_named():
@@ -563,8 +563,8 @@ def test_on_a_gpu_a_job_apart_verifies_and_all_others_wait_for_it(tmp_path, monk
 
     cpu, cuda = plan("cpu"), plan("cuda")
     assert not cpu.verifies_apart and cuda.verifies_apart
-    made = cpu.model("tiny").slice
-    assert made["compute"] == {"device": "cpu"} and made["dtype"] == "float32"
+    spec = cpu.model("tiny").slice
+    assert spec["compute"] == {"device": "cpu"} and spec["dtype"] == "float32"
     assert all("verification/tiny" not in job.spec["upstream"] for job in jobs(cpu))
     assert "compute" not in cuda.model("tiny").slice
     verification = cuda.verification("tiny")

@@ -20,30 +20,30 @@ def test_a_chat_model_through_the_workflow(tiny_model, tmp_path):
     template = "{{ 'U: ' + messages[0].content + '|' + mood }}{{ ' A:' if add_generation_prompt }}"
     (model / "chat_template.jinja").write_text(template)
     (model / "generation_config.json").write_text('{"eos_token_id": [3, 0]}')
-    own = tiny.config()
-    entry = own["models"]["tiny"]
+    config = tiny.config()
+    entry = config["models"]["tiny"]
     del entry["stop"]
     entry |= {"chat_template": True, "chat_variables": {"mood": "glad"}}
     loaded = AutoTokenizer.from_pretrained(model)
 
-    def said(text):
+    def expected_ids(text):
         return [0, *loaded(f"U: {text}|glad A:").input_ids]
 
-    own["vectors"]["love-hate"] |= {
+    config["vectors"]["love-hate"] |= {
         "positive": {"chat": "Love"},
-        "negative": {"token_ids": said("Hate")[1:]},
+        "negative": {"token_ids": expected_ids("Hate")[1:]},
     }
-    space = tiny.Workspace.create(tmp_path / "space", model, own)
+    space = tiny.Workspace.create(tmp_path / "space", model, config)
     space.run("results/completions/tiny/sweep.parquet")
     results = space.folder / "results"
     facts, tokens = read_json(results / "models/tiny/model.json"), Tokens(results / "models/tiny")
     assert facts["stop_ids"] == [0, 3] and facts["chat"]["variables"]["mood"] == "glad"
-    assert tokens.encode("We went") == said("We went")
+    assert tokens.encode("We went") == expected_ids("We went")
     file = results / "activations/tiny/love-hate/layer_01.safetensors"
     with safe_open(file, "numpy") as opened:
         ids = json.loads(opened.metadata()["actadd"])["token_ids"]
-    assert ids["0.positive"][: len(said("Love"))] == said("Love")
-    assert ids["0.negative"][: len(said("Hate"))] == said("Hate")
+    assert ids["0.positive"][: len(expected_ids("Love"))] == expected_ids("Love")
+    assert ids["0.negative"][: len(expected_ids("Hate"))] == expected_ids("Hate")
     log = space.log("vectors/tiny/love-hate")
     assert "warning: vectors.love-hate: both prompts begin with 'U'" in log
     record = read_json(results / "vectors/tiny/love-hate/provenance.json")

@@ -24,13 +24,13 @@ def here(space, monkeypatch):
 def test_it_draws_what_the_workflow_draws(here):
     table = pd.read_parquet("results/completions/tiny/sweep.parquet")
     prompt = table["prompt"].iloc[0]
-    given = ["--model", "tiny", *TRIAL, "--coefficient", "2", "--tokens", "5", prompt]
-    printed = actadd("try", *given)
+    arguments = ["--model", "tiny", *TRIAL, "--coefficient", "2", "--tokens", "5", prompt]
+    printed = actadd("try", *arguments)
     rows = table[table["prompt"] == prompt]
     steered = rows[(rows["layer"] == 1) & (rows["coefficient"] == 2)]
     unsteered = rows[rows["method"] == "unsteered"]
-    for name, own in (("unsteered", unsteered), ("steered", steered)):
-        for sample, text in zip(own["sample"], own["completion"], strict=True):
+    for name, part in (("unsteered", unsteered), ("steered", steered)):
+        for sample, text in zip(part["sample"], part["completion"], strict=True):
             line = f"{prompt}{text}".replace("\n", "\\n")
             assert f"{name} {sample + 1}\t{line}\n" in printed
 

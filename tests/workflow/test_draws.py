@@ -82,9 +82,9 @@ def test_several_draws_are_one_control(drawn):
     scores = pd.read_parquet(results / "scores/tiny/sweep/distinct.parquet")
     keys = ["condition", "cell", "prompt_id", "sample"]
     scores = scores.merge(cells[[*keys, "draw", "layer"]], on=keys, validate="one_to_one")
-    own = scores[(scores["condition"] == "random") & (scores["layer"] == 1)]
+    random = scores[(scores["condition"] == "random") & (scores["layer"] == 1)]
     metric = "distinct_1"
-    values = own.pivot_table(index="draw", columns="prompt_id", values=metric).to_numpy()
+    values = random.pivot_table(index="draw", columns="prompt_id", values=metric).to_numpy()
     assert len(values) == DRAWS
     plain = scores[scores["condition"] == "unsteered"].groupby("prompt_id")[metric].mean()
     rows = summary(drawn, "sweep")
@@ -132,8 +132,8 @@ def test_a_control_of_texts_is_the_mean_over_draws(drawn):
     table = pd.read_parquet(drawn.folder / "results/logprobs/tiny/ratio.parquet")
     before = table[table["method"] == "unsteered"]
     keys = ["text_id", "token_index"]
-    own = table[(table["condition"] == "random") & (table["layer"] == 1)]
-    joined = own.merge(before[[*keys, "logprob", "modified"]], on=keys, suffixes=("", "_before"))
+    random = table[(table["condition"] == "random") & (table["layer"] == 1)]
+    joined = random.merge(before[[*keys, "logprob", "modified"]], on=keys, suffixes=("", "_before"))
     joined = joined[~joined["modified"].astype(bool) & joined["target"].astype(bool)]
     joined = joined[joined["group"] == "a"]
     expected = np.exp(-(joined["logprob"] - joined["logprob_before"]).mean())
@@ -147,26 +147,28 @@ def test_a_control_of_texts_is_the_mean_over_draws(drawn):
 def test_figures_and_tables_say_so(drawn, tmp_path):
     plan = Graph(checked(workflow_config(), drawn.folder), drawn.folder)
 
-    def made(section: str, name: str, make, *endings: str) -> str:
+    def caption_of(section: str, name: str, make, *endings: str) -> str:
         sources = [drawn.folder / file.path for file in plan.display_files(section, name)]
         files = {kind: tmp_path / f"{name}.{kind}" for kind in endings}
         return make(plan.display(section, name).slice, sources=sources, **files)["caption"]
 
     for name in ("sweep", "bars", "ratio"):
-        caption = made("figures", name, figures.draw, "png", "svg", "pdf")
+        caption = caption_of("figures", name, figures.draw, "png", "svg", "pdf")
         assert "random is the mean over 3 random vectors" in caption, name
         assert "crossed random effects" in caption
-    assert "averaged over 3 of them" in made("figures", "moved", figures.draw, "png", "svg", "pdf")
+    assert "averaged over 3 of them" in caption_of(
+        "figures", "moved", figures.draw, "png", "svg", "pdf"
+    )
     for name in ("methods", "texts"):
-        made("tables", name, tables.tabulate, "csv", "markdown", "latex")
+        caption_of("tables", name, tables.tabulate, "csv", "markdown", "latex")
     methods = pd.read_csv(tmp_path / "methods.csv")
-    own = methods[methods["condition"].str.startswith("random")]
-    assert own["condition"].str.contains("3 draws").all() and len(own) == 2
-    assert (own["distinct.distinct_1: spread of draws"].astype(float) >= 0).all()
+    rows = methods[methods["condition"].str.startswith("random")]
+    assert rows["condition"].str.contains("3 draws").all() and len(rows) == 2
+    assert (rows["distinct.distinct_1: spread of draws"].astype(float) >= 0).all()
     texts = pd.read_csv(tmp_path / "texts.csv")
-    own = texts[texts["case"] == "random"]
-    assert len(own) == DRAWS * len(texts[texts["case"] == "actadd"])
-    assert own["vector"].str.extract(r"draw (\d)")[0].value_counts().nunique() == 1
+    rows = texts[texts["case"] == "random"]
+    assert len(rows) == DRAWS * len(texts[texts["case"] == "actadd"])
+    assert rows["vector"].str.extract(r"draw (\d)")[0].value_counts().nunique() == 1
 
 
 @pytest.mark.workflow

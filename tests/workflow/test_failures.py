@@ -41,10 +41,10 @@ def test_the_reason_is_on_the_screen_at_once(tmp_path, tiny_model, monkeypatch):
     )
     assert "dataset: it was killed by SIGKILL, as the system does when memory runs out" in printed
     assert "dataset: its program is not on PATH" in printed
-    shown = re.search(r"dataset failed; \S+/labelled\.log ends so:\n((?:    .*\n)+)", printed)[1]
-    assert shown.splitlines()[-2].strip() == "ModuleNotFoundError: No module named 'pandas'"
-    assert "line 40" in shown and "line 20\n" not in shown
-    assert "make env" in shown.splitlines()[-1]
+    lines = re.search(r"dataset failed; \S+/labelled\.log ends so:\n((?:    .*\n)+)", printed)[1]
+    assert lines.splitlines()[-2].strip() == "ModuleNotFoundError: No module named 'pandas'"
+    assert "line 40" in lines and "line 20\n" not in lines
+    assert "make env" in lines.splitlines()[-1]
     assert "latency" not in printed and "Traceback" not in printed
     # The program was killed before it wrote anything.
     assert "of another day" not in printed

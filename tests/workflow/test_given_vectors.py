@@ -10,7 +10,7 @@ from builders.configs import VECTOR_FILE, with_vector
 
 
 @pytest.mark.parametrize(
-    ("given", "pattern"),
+    ("rows", "pattern"),
     [
         (
             {2: np.zeros((1, 8), np.float32)},
@@ -20,10 +20,10 @@ from builders.configs import VECTOR_FILE, with_vector
     ],
 )
 @pytest.mark.workflow
-def test_a_vector_of_another_model_is_refused(finished, tmp_path, given, pattern):
+def test_a_vector_of_another_model_is_refused(finished, tmp_path, rows, pattern):
     layers = sorted((finished.folder / "results/activations/tiny/calm").glob("layer_*"))
     file = tmp_path / "mine.gguf"
-    save_vectors(file, SteeringVectors(given))
+    save_vectors(file, SteeringVectors(rows))
     spec = {"vector": {**VECTOR_FILE, "name": "mine"}}
     outputs = tmp_path / "vector.safetensors", tmp_path / "norms.csv"
     with pytest.raises(UserError, match=f"vectors.mine.file: mine.gguf .*{pattern}"):
@@ -34,8 +34,8 @@ def test_a_vector_of_another_model_is_refused(finished, tmp_path, given, pattern
 @pytest.mark.workflow
 def test_a_given_vector_measures_as_what_it_holds(space):
     """The workflow's own vector, taken out at one layer and put in again."""
-    made = load_vectors(space.folder / "results/vectors/tiny/calm")
-    save_vectors(space.folder / "calm.safetensors", made.only([1]))
+    vectors = load_vectors(space.folder / "results/vectors/tiny/calm")
+    save_vectors(space.folder / "calm.safetensors", vectors.only([1]))
     config = with_vector({"kind": "file", "file": "calm.safetensors"}, layer=1, position=None)
     config["experiments"]["ratio"]["conditions"]["given"]["additions"][0]["coefficient"] = [1, 2]
     space.configure(config)
@@ -44,19 +44,19 @@ def test_a_given_vector_measures_as_what_it_holds(space):
     # What is equal is the same cell, so of the given vector none had to be computed.
     assert "cells: 0 computed" in space.log("logprobs/tiny/ratio")
     table = pd.read_parquet(space.folder / "results/summaries/tiny/ratio.parquet")
-    own, given = (
+    derived, imported = (
         table[table["condition"] == name].select_dtypes("number").reset_index(drop=True)
         for name in ("actadd", "given")
     )
-    pd.testing.assert_frame_equal(own, given)
-    assert len(own) == 4 and own.notna().any().sum() > 3
+    pd.testing.assert_frame_equal(derived, imported)
+    assert len(derived) == 4 and derived.notna().any().sum() > 3
     norms = pd.read_csv(space.folder / "results/vectors/tiny/mine/norms.csv")
-    own = pd.read_csv(space.folder / "results/vectors/tiny/calm/norms.csv")
+    derived = pd.read_csv(space.folder / "results/vectors/tiny/calm/norms.csv")
     numbers = ["layer", "position", "vector_norm", "residual_norm", "ratio"]
-    expected = own[own["layer"] == 1][numbers].reset_index(drop=True)
+    expected = derived[derived["layer"] == 1][numbers].reset_index(drop=True)
     pd.testing.assert_frame_equal(norms[numbers], expected)
     assert set(norms["token"]) == {"calm.safetensors"}
 
-    save_vectors(space.folder / "calm.safetensors", SteeringVectors({1: -made.rows[1]}))
+    save_vectors(space.folder / "calm.safetensors", SteeringVectors({1: -vectors.rows[1]}))
     planned = space.planned("--", "results/summaries/tiny/ratio.parquet")
     assert planned == {"vectors_tiny": 1, "logprobs": 1, "summary": 1}

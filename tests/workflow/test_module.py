@@ -47,9 +47,9 @@ def test_what_fails_is_said_under_the_other_workflows_prefix(outer, tmp_path):
     """Its rules keep their prefix; ours end at what fails, whatever that prefix is."""
     space = outer.copy(tmp_path / "prefixed")
     snakefile = space.folder / "Snakefile"
-    own = "rule mine:\n    output: 'mine.txt'\n    shell: 'echo {{MINE}} $MINE > {output}'\n"
+    rule = "rule mine:\n    output: 'mine.txt'\n    shell: 'echo {{MINE}} $MINE > {output}'\n"
     text = snakefile.read_text()
-    snakefile.write_text(f"shell.prefix('set +e; export MINE=mine; ')\n{text}\n{own}")
+    snakefile.write_text(f"shell.prefix('set +e; export MINE=mine; ')\n{text}\n{rule}")
     shutil.rmtree(space.folder / "tiny-model")
     printed = space.run(
         "--keep-going", "--latency-wait", "1", "results/sources/tiny", "mine.txt", fails=True

@@ -143,9 +143,9 @@ def settings() -> dict:
             if kind in experiments:
                 entry["experiment"] = experiments[kind]
             config[section][kind.replace("_", "-")] = {**entry, "paper": "Figure 9"}
-    own = {"title": "Not the paper's", "experiment": "own"}
-    config["figures"]["own"] = {"kind": "perplexity_ratio", **own}
-    config["tables"]["own"] = {"kind": "token_shift", "at_least": 1, **own}
+    entry = {"title": "Not the paper's", "experiment": "own"}
+    config["figures"]["own"] = {"kind": "perplexity_ratio", **entry}
+    config["tables"]["own"] = {"kind": "token_shift", "at_least": 1, **entry}
     config["comparison"] = {
         "published": "published.csv",
         "comparisons": {

@@ -24,11 +24,11 @@ def tree(tmp_path_factory) -> Path:
 
 def planned(folder: Path, target: str, overlay: str, *settings: str) -> tuple[dict[str, int], str]:
     """(rule -> number of jobs, everything printed) of a dry-run."""
-    given = ["--config", *settings] if settings else []
+    options = ["--config", *settings] if settings else []
     done = subprocess.run(
         [
             *(sys.executable, "-m", "snakemake", "--cores", "2", "-n", "--quiet", "rules"),
-            *("--configfile", f"config/{overlay}.yaml", *given, "--", target),
+            *("--configfile", f"config/{overlay}.yaml", *options, "--", target),
         ],
         cwd=folder,
         capture_output=True,

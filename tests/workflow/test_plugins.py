@@ -47,14 +47,14 @@ def operation_config() -> dict:
     """Each measure with an operation of a user's own beside ours, and every display of them."""
     settings = tiny.config()
     settings["plugins"] = ["ablate.py", "heat.py"]
-    place = {"vector": "love-hate", "layer": [0, 1]}
+    addition = {"vector": "love-hate", "layer": [0, 1]}
     conditions = {
         "unsteered": {"method": "unsteered"},
-        "actadd": {"method": "actadd", "additions": [{**place, "coefficient": 1}]},
+        "actadd": {"method": "actadd", "additions": [{**addition, "coefficient": 1}]},
         "ablated": {
             "method": "actadd",
             "additions": [
-                {**place, "operation": "ablate", "coefficient": [0.5, 1], "one_sided": True}
+                {**addition, "operation": "ablate", "coefficient": [0.5, 1], "one_sided": True}
             ],
         },
     }
@@ -96,9 +96,9 @@ def test_an_operation_of_a_users_own_is_measured_summarised_drawn_and_shown(spac
     results = space.folder / "results"
     for name, measure in MEASURES.items():
         cells = pd.read_parquet(results / f"{measure}/tiny/{name}.parquet")
-        own = cells[cells["condition"] == "ablated"]
-        assert own["cell"].nunique() == 4 and own["failed"].isna().all()
-        for text in own["additions"].unique():
+        ablated = cells[cells["condition"] == "ablated"]
+        assert ablated["cell"].nunique() == 4 and ablated["failed"].isna().all()
+        for text in ablated["additions"].unique():
             [addition] = json.loads(text)
             assert (addition["operation"], addition["one_sided"]) == ("ablate", True)
         summary = pd.read_parquet(results / f"summaries/tiny/{name}.parquet")

@@ -18,11 +18,11 @@ from builders.tiny import actadd, typed
 pytestmark = pytest.mark.workflow
 
 
-def flip(path: Path, place: int, bit: int) -> None:
+def flip(path: Path, position: int, bit: int) -> None:
     """One bit becomes another; the file's time stays."""
     about = path.stat()
     content = bytearray(path.read_bytes())
-    content[place] ^= 1 << bit
+    content[position] ^= 1 << bit
     path.write_bytes(bytes(content))
     os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
 
@@ -37,9 +37,9 @@ def record(finished) -> Path:
 
 def test_any_other_bit_of_a_record_is_noticed(record, tmp_path):
     content, copy = record.read_bytes(), tmp_path / "provenance.json"
-    for place in range(len(content)):
+    for index in range(len(content)):
         damaged = bytearray(content)
-        damaged[place] ^= 1 << place % 8
+        damaged[index] ^= 1 << index % 8
         copy.write_bytes(bytes(damaged))
         with pytest.raises(DamagedFile, match=r"provenance\.json is damaged"):
             provenance.read(copy)
