@@ -311,7 +311,7 @@ def test_charts_show_means_with_intervals_and_differences(page, opened):
 
 
 @needs_chromium
-def test_a_chart_is_as_wide_as_its_place(page, opened):
+def test_a_chart_is_as_wide_as_its_container(page, opened):
     tab = opened(page)
     plot = "document.querySelector('#dose .plot')"
     # Beside another one, alone, and beside it again.
@@ -323,7 +323,7 @@ def test_a_chart_is_as_wide_as_its_place(page, opened):
 
 
 @needs_chromium
-def test_a_run_opens_on_a_vector_that_is_no_control(tmp_path, opened):
+def test_a_run_opens_at_a_vector_that_is_not_a_control(tmp_path, opened):
     places = [place("unsteered"), place("a", 9, 2.0, "noise"), place("b", 9, 2.0)]
     parts = written(tmp_path, "chosen", places, ["One prompt"], 1)
     for controls, first in ((["noise"], "weddings (b)"), (["noise", "weddings"], "noise (a)")):

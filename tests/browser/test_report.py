@@ -25,7 +25,7 @@ def text_of(markup: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]*>", "", markup)).split())
 
 
-def test_a_caption_says_what_it_was_given(tmp_path):
+def test_a_caption_is_unchanged_in_html(tmp_path):
     report.write_caption(tmp_path / "c.rst", f"Title {HOSTILE}", f"Caption {HOSTILE}")
     source = f".. include:: {tmp_path / 'c.rst'}\n"
     settings = {"halt_level": 2, "report_level": 2}

@@ -118,7 +118,7 @@ def test_killed_cancelled_and_out_of_memory_it_gives_the_bytes_of_a_local_run(
         ("mem_mb=99999999", "Memory specification can not be satisfied", "mem_mb"),
     ],
 )
-def test_what_it_refuses_of_a_group_is_said_with_the_setting_to_change(
+def test_what_it_refuses_of_a_group_is_reported_with_the_setting_to_change(
     slurm, tmp_path, tiny_model, wrong, text, setting
 ):
     space = tiny.Workspace.create(tmp_path / "space", tiny_model, SETTINGS)

@@ -372,7 +372,7 @@ def test_a_pause_of_hours_stops_at_once(server, judge):
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        ((200, b"<html><title>Log in</title></html>"), "6 times: 200 with what is no JSON: .*Log"),
+        ((200, b"<html><title>Log in</title></html>"), "6 times: 200 with invalid JSON: .*Log"),
         ({"choices": []}, "not of the form that this kind of scorer reads"),
         ([], "not of the form"),
         ({"object": "list"}, "not of the form"),
@@ -387,7 +387,7 @@ def test_a_pause_of_hours_stops_at_once(server, judge):
         (None, "failed 6 times"),
     ],
 )
-def test_what_does_not_pass_is_said_truly(server, judge, reply, message):
+def test_what_does_not_pass_is_reported_truly(server, judge, reply, message):
     server.respond = lambda body: reply
     with pytest.raises(UserError, match=message) as caught:
         yes(judge, "glad")
@@ -453,7 +453,7 @@ def test_a_damaged_answer_is_asked_for_again(server, judge, content):
     assert read_json(file)["answer"] == "Yes"
 
 
-def test_gaps_stand_in_the_record_and_a_cell_without_answers_fails_alone(server, judge, tmp_path):
+def test_gaps_are_recorded_and_a_cell_without_answers_fails_alone(server, judge, tmp_path):
     rows = [("c", "x", text) for text in ("glad", "bad one", "sad", "fine")]
     rows += [("d", "y", text) for text in ("bad too", "bad three", "bad", "")]
     frame = pd.DataFrame(rows, columns=["cell", "condition", "completion"])
@@ -492,7 +492,7 @@ def test_perspective_fails_a_cell_without_any_score(server, judge):
             perspective.score(table("trois"), toxic, None)
 
 
-def test_a_reply_that_is_none_is_unreadable():
+def test_a_missing_reply_is_unreadable():
     for reply in (None, 3, "Yes", [], {}, {"choices": [None]}, {"choices": [{"message": None}]}):
         with pytest.raises(Unreadable):
             _read(reply)

@@ -136,7 +136,7 @@ def test_rows_without_a_text_are_left_out_and_named(tmp_path, capsys):
         ("a.csv", "", ["columns.text"]),
         ("a.csv", "text\n \n", ["no text is left"]),
         ("a.jsonl", '{"text": "a"}\n{"text": \n', ["line 2"]),
-        ("a.jsonl", '{"text": "a"}\n[1]\n', ["row 2 is no object"]),
+        ("a.jsonl", '{"text": "a"}\n[1]\n', ["row 2 is not an object"]),
         ("a.jsonl", '{"text": ["a"]}\n', ["a.jsonl:1", "is not a text"]),
         ("a.jsonl", '{"text": "a"}\n\n{"text": "\\ud800"}\n', ["row 3", "half a character"]),
         ("a.json", '{"text": "a"}', ["no list of objects"]),

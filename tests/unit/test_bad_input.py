@@ -680,14 +680,14 @@ def test_a_mistake_is_named(tmp_path, monkeypatch, path, value, words):
 
 
 @pytest.mark.parametrize(("content", "words"), WRITTEN, ids=range(len(WRITTEN)))
-def test_what_is_no_config_is_named_with_its_line(tmp_path, monkeypatch, content, words):
+def test_an_unreadable_config_is_named_with_its_line(tmp_path, monkeypatch, content, words):
     file = tmp_path / "odd.yaml"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     refused(file, [str(file), *words], monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["none.yaml", ".", "a\0b", "a" * 300])
-def test_a_config_that_is_no_file_is_named(tmp_path, monkeypatch, name):
+def test_a_config_that_is_not_a_file_is_named(tmp_path, monkeypatch, name):
     refused(f"{tmp_path}/{name}", ["cannot be read", "name a config file"], monkeypatch)
 
 
@@ -718,7 +718,7 @@ def test_values_that_hold_themselves_are_refused():
         checked(value, tiny.ROOT)
 
 
-def test_a_link_out_of_the_folder_is_no_own_file(tmp_path):
+def test_a_file_behind_a_link_out_of_the_folder_is_refused(tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "texts.csv").write_text(tiny.TEXTS)
     (tmp_path / "here/labelled.csv").write_text("text,label\na b,1\nc d,-1\n")
@@ -732,7 +732,7 @@ def test_a_link_out_of_the_folder_is_no_own_file(tmp_path):
     checked(tiny.config(), tmp_path / "here")
 
 
-def test_a_byte_order_mark_and_a_comment_in_any_language_are_no_mistakes(tmp_path):
+def test_a_byte_order_mark_and_a_comment_in_any_language_are_accepted(tmp_path):
     (tmp_path / "config.yaml").write_text("\ufeff# Größe, 大きさ\nseed: 1\n", encoding="utf-8")
     assert load([tmp_path / "config.yaml"]) == {"seed": 1}
 

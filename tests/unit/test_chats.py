@@ -90,7 +90,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize("file", PLACES)
-def test_where_a_template_stands(source, tmp_path, file):
+def test_files_that_may_hold_a_template(source, tmp_path, file):
     folder = source(**{file: PLACES[file]})
     expected = with_bos(rendered(folder, "Hello", chat_template=chats.CHATML))
     assert prepared(folder, tmp_path).encode("Hello") == expected
@@ -121,7 +121,7 @@ def test_one_of_several_templates_is_named(source, tmp_path, files):
         prepared(folder, tmp_path, chat_template="rag")
 
 
-def test_no_default_among_several_is_said(source, tmp_path):
+def test_no_default_among_several_is_reported(source, tmp_path):
     named = [{"name": "rag", "template": chats.COMMAND}]
     folder = source(**{"tokenizer_config.json": {**SETTINGS, "chat_template": named}})
     with pytest.raises(UserError, match=r"chat_template: true.* write one of rag"):
@@ -235,7 +235,7 @@ def test_a_model_without_a_template_says_so_for_a_chat(source, tmp_path):
         tokens.prompt([{"role": "user", "content": "Hello"}])
 
 
-def test_what_no_template_reads_is_said(source, tmp_path, capsys):
+def test_what_no_template_reads_is_reported(source, tmp_path, capsys):
     folder = source()
     for field, value in (("chat_variables", {"a": 1}), ("chat_date", "2024-07-26")):
         with pytest.raises(UserError, match=rf"models\.m\.{field}: .* no chat template; remove it"):
@@ -295,7 +295,7 @@ def test_contrasts_of_chats_and_ids(source, tmp_path):
     ]
 
 
-def test_a_contrast_that_is_none_is_refused(source, tmp_path):
+def test_a_contrast_of_equal_prompts_is_refused(source, tmp_path):
     folder = source(**{"chat_template.jinja": chats.OLMO})
     tokens = prepared(folder, tmp_path, chat_template=False, bos="<unk>", pad=" ")
     pair = {"name": "v", "kind": "pair", "positive": "Love", "negative": "Love "}

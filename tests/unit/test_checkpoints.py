@@ -221,7 +221,7 @@ def test_every_family_is_loaded_whole_or_not_at_all(tiny_model, tmp_path, family
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(folder, value):
+def test_nonfinite_weights_are_refused(folder, value):
     weights = load_file(folder / SINGLE)
     weights[BLOCK][3, 4] = value
     save_file(weights, folder / SINGLE, {"format": "pt"})
@@ -396,7 +396,7 @@ NO_CHECKPOINTS = {
 
 
 @pytest.mark.parametrize("kind", NO_CHECKPOINTS)
-def test_a_folder_that_is_no_checkpoint_is_named_for_what_it_is(folder, kind):
+def test_a_folder_that_is_not_a_checkpoint_is_described(folder, kind):
     change, parts = NO_CHECKPOINTS[kind]
     change(folder)
     refused(folder, *parts)
@@ -510,7 +510,7 @@ NOT_CAUSAL = {
 
 
 @pytest.mark.parametrize("kind", NOT_CAUSAL)
-def test_what_is_no_causal_language_model_is_refused(tiny_model, tmp_path, kind):
+def test_models_that_are_not_causal_are_refused(tiny_model, tmp_path, kind):
     make, named = NOT_CAUSAL[kind]
     source = saved(make(), tiny_model, tmp_path / "source")
     refused(source, named, "causal language model", parameters=None)
@@ -567,12 +567,12 @@ def test_a_head_smaller_than_the_tokenizer_is_refused(folder):
     refused(resized(folder, 390), "tokenizer", "390", parameters=None)
 
 
-def test_a_head_larger_than_the_tokenizer_is_said(folder, capsys):
+def test_a_head_larger_than_the_tokenizer_is_reported(folder, capsys):
     prepared_from(resized(folder, 448), parameters=None)
     assert "of the model's 448 ids have no token" in capsys.readouterr().out
 
 
-def test_added_tokens_may_lie_beyond_the_head_and_are_refused_in_texts(folder):
+def test_added_tokens_beyond_the_head_are_refused_in_texts(folder):
     """As the placeholder of images does in text models of Gemma 3."""
     from tokenizers import AddedToken, Tokenizer
 
@@ -585,9 +585,3 @@ def test_added_tokens_may_lie_beyond_the_head_and_are_refused_in_texts(folder):
     for text in ("an <image> here", "a qqordinary day"):
         with pytest.raises(UserError, match=text.split()[1]):
             tokens.pieces(text)
-
-
-# --- classifiers and encoders ---
-
-
-# --- GGUF and llama2.c ---

@@ -122,7 +122,7 @@ def test_the_projects_configs_merge_as_snakemake_merges_them():
     assert load([tiny.ROOT / name for name in names[1:]]) == theirs
 
 
-def test_a_mistake_is_said_without_a_traceback(configs):
+def test_a_mistake_is_reported_without_a_traceback(configs):
     settings = tiny.config()
     settings["experiments"]["ratio"]["prompts"]["dataset"] = "textz"
     (configs / "config.yaml").write_text(yaml.safe_dump(settings))
@@ -138,7 +138,7 @@ def test_a_mistake_is_said_without_a_traceback(configs):
     assert "missing.yaml" in actadd("check", "missing.yaml", code=1)
 
 
-def test_outside_a_workflow_it_is_said(tmp_path, monkeypatch):
+def test_outside_a_workflow_it_is_reported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for command in ("check", "plan"):
         assert "config.yaml does not exist here" in actadd(command, code=1)
@@ -168,7 +168,7 @@ def test_coefficient_0_changes_nothing_and_another_does(prepared):
     assert trial(prepared, "--coefficient", "4", "--tokens", "8", "--seed", "1") != other
 
 
-def test_on_a_terminal_they_stand_side_by_side(prepared, monkeypatch):
+def test_on_a_terminal_completions_are_side_by_side(prepared, monkeypatch):
     monkeypatch.setattr("actadd.cli.try_out.on_terminal", lambda: True)
     printed = actadd("try", "--model", str(prepared), *TRIAL, "--tokens", "4", PROMPT)
     assert any("unsteered" in line and " steered" in line for line in printed.splitlines())
@@ -185,7 +185,7 @@ def test_a_vector_that_dwarfs_the_stream_is_warned_of(prepared, monkeypatch):
     assert "warning: at position 1 the vector is up to" in printed and "(layer 1)" in printed
 
 
-def test_what_cannot_be_tried_is_said_before_a_model_is_loaded(prepared, tmp_path, monkeypatch):
+def test_what_cannot_be_tried_is_reported_before_a_model_is_loaded(prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     output = actadd("try", *TRIAL, PROMPT, code=1)
     assert "neither a prepared model nor a Hugging Face folder" in output
@@ -199,7 +199,7 @@ def test_what_cannot_be_tried_is_said_before_a_model_is_loaded(prepared, tmp_pat
     assert "no tokenizer.json" in actadd("try", "--model", "empty", *TRIAL, PROMPT, code=1)
 
 
-def test_a_model_that_is_not_there_is_named_with_what_makes_it_ready(configs):
+def test_a_missing_model_is_named_with_the_command_that_prepares_it(configs):
     output = actadd("try", "--model", "tiny", *TRIAL, PROMPT, code=1)
     assert output.endswith("this makes tiny ready: snakemake --cores all results/models/tiny\n")
     output = actadd("try", "--model", "nope", *TRIAL, PROMPT, code=1)
@@ -216,7 +216,7 @@ def test_a_model_that_is_not_there_is_named_with_what_makes_it_ready(configs):
         ("--positive", "half \udcff a character"),
     ],
 )
-def test_what_is_no_number_and_no_text_is_wrong_usage(prepared, wrong):
+def test_invalid_options_are_usage_errors(prepared, wrong):
     arguments = ("--model", str(prepared), *TRIAL, *wrong, PROMPT)
     assert f"Invalid value for '{wrong[0]}'" in actadd("try", *arguments, code=2)
 
@@ -349,7 +349,7 @@ def test_a_word_that_acts_late_is_warned_of(prepared):
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
-def test_a_checkpoint_that_is_cut_off_is_said(tiny_model, tmp_path, file):
+def test_a_checkpoint_that_is_cut_off_is_reported(tiny_model, tmp_path, file):
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     (folder / file).write_bytes((folder / file).read_bytes()[:100])
     output = actadd("try", "--model", str(folder), *TRIAL, PROMPT, code=1)
@@ -368,7 +368,7 @@ def test_norms_that_are_damaged_are_named(tmp_path, content):
     assert "norms.csv is damaged: delete it" in output.replace("\n", "")
 
 
-def test_a_file_that_cannot_be_written_is_said(tmp_path):
+def test_a_file_that_cannot_be_written_is_reported(tmp_path):
     save_vectors(tmp_path / "a.safetensors", SteeringVectors({2: np.ones((1, 4), np.float32)}))
     (tmp_path / "folder.safetensors").mkdir()
     for path in ("folder.safetensors", "a.safetensors/b.safetensors"):
@@ -377,7 +377,7 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path):
         assert output.startswith(f"error: {tmp_path}") and "or name another" in output
 
 
-def test_no_vectors_is_said(tmp_path):
+def test_no_vectors_is_reported(tmp_path):
     assert "there are no vectors" in actadd("vectors", "--results", str(tmp_path), code=1)
 
 

@@ -87,7 +87,7 @@ def test_as_a_program_it_says_so_in_its_exit_code(folders):
         ({"extra": 1}, "column extra only in NEW"),
     ],
 )
-def test_each_difference_of_a_table_is_said(folders, changes, expected):
+def test_each_difference_of_a_table_is_reported(folders, changes, expected):
     rows(**changes).to_parquet(folders[1] / "completions/m/e.parquet")
     code, output = compared(*folders)
     assert code == 1 and expected in output and "differs: completions/m/e.parquet" in output
@@ -149,7 +149,7 @@ def test_half_a_file_is_a_difference(folders, path):
     assert code == 1 and f"differs: {path}\n  NEW cannot be read: " in output
 
 
-def test_nothing_to_compare_is_no_success(folders, tmp_path):
+def test_nothing_to_compare_is_an_error(folders, tmp_path):
     (tmp_path / "empty").mkdir()
     code, output = compared(tmp_path / "empty", tmp_path / "empty")
     assert code == 2 and "nothing to compare" in output

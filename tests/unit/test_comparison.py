@@ -120,7 +120,7 @@ def test_another_model_or_other_data_is_not_comparable(run, model, context, reas
     assert facts["series"] == []
 
 
-def test_what_did_not_run_is_said(run):
+def test_what_did_not_run_is_reported(run):
     table, _, text = run(sweep()[:5], comparisons={"essays": LAYERS})
     result = judged(table)
     assert result["verdict"].tolist() == ["matches"] * 5 + ["not run"] * 43
@@ -148,7 +148,7 @@ def test_what_failed_was_not_run_and_says_why(run):
     assert claim["verdict"] == "not run" and "non-finite numbers" in claim["reason"]
 
 
-def test_k_stands_in_the_metrics_name_and_coefficients_match_in_spite_of_rounding(run):
+def test_k_is_in_the_metrics_name_and_coefficients_match_despite_rounding(run):
     rows = [row(0.09, metric=f"accuracy_at_{k}", experiment="words") for k in (1, 12)]
     rows += [row(1.0, coefficient=-0.05, layer=6.0)]
     known = {
@@ -335,7 +335,7 @@ def test_the_stored_summary_of_the_random_vector_is_that_of_its_series():
         (b"item,x,y\na,1,2\na,2,b\n", "row 2: y is 'b'"),
     ],
 )
-def test_published_numbers_that_cannot_be_read_are_said(tmp_path, content, pattern):
+def test_published_numbers_that_cannot_be_read_are_reported(tmp_path, content, pattern):
     (tmp_path / "published.csv").write_bytes(content)
     with pytest.raises(UserError, match=rf"^comparison\.published: .*{pattern}"):
         read_published(tmp_path / "published.csv")

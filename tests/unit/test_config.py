@@ -41,7 +41,7 @@ def without_models(settings: dict) -> dict:
     return settings
 
 
-def test_run_on_is_for_all_that_name_no_models(settings, capsys):
+def test_run_on_applies_to_all_entries_without_models(settings, capsys):
     without_models(settings)["run_on"] = ["other", "tiny"]
     settings["experiments"]["ratio"]["models"] = ["tiny"]
     config = checked(settings)
@@ -197,7 +197,7 @@ def remote(local: str, **values) -> dict:
     return {"type": "url", "url": "https://example.org/x.csv", "local": local, **values}
 
 
-def test_data_dir_takes_local_copies_that_are_there(settings, tmp_path):
+def test_data_dir_uses_existing_local_copies(settings, tmp_path):
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / "there.csv").write_text("text\nx\n")
     sums = {"there.csv": "0" * 64}
@@ -225,7 +225,7 @@ def test_an_absolute_data_dir(settings, tmp_path):
     assert result == {"type": "path", "path": str(tmp_path / FOLDER / "there.csv")}
 
 
-def test_a_data_dir_that_is_no_folder_is_an_error(settings, tmp_path):
+def test_a_data_dir_that_is_not_a_folder_is_an_error(settings, tmp_path):
     settings["data_dir"] = "nowhere"
     with pytest.raises(UserError, match=r"data_dir: 'nowhere' is not a folder"):
         checked(settings, tmp_path)

@@ -35,7 +35,7 @@ def write(folder, **files: str) -> None:
         (folder / f"{name}.yaml").write_text(text)
 
 
-def test_a_file_lies_on_what_it_builds_on(tmp_path):
+def test_a_file_overrides_its_base(tmp_path):
     (tmp_path / "low").mkdir()
     write(tmp_path / "low", base="seed: 1\ncompute: {threads: 2, device: cpu}\n")
     write(tmp_path / "low", middle="builds_on: base.yaml\nseed: 2\n")
@@ -52,7 +52,7 @@ def test_a_file_that_others_build_on_counts_once(tmp_path):
     assert load([tmp_path / "b.yaml", tmp_path / "c.yaml"]) == {"seed": 2, "x": 1}
 
 
-def test_values_of_the_command_line_lie_on_all(tmp_path, monkeypatch):
+def test_values_of_the_command_line_override_all(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, a="seed: 1\nx: 1\n", b="x: 2\n")
     config = load(["a.yaml"], {"seed": 3, "builds_on": "b.yaml"})
@@ -200,7 +200,7 @@ def test_a_plugin_that_cannot_be_used_is_named(settings, tmp_path, kinds, text, 
 
 
 @pytest.mark.parametrize("value", ["none.py", ["none.py"], 3, [3]])
-def test_a_plugin_that_is_no_file_is_named(settings, value):
+def test_a_plugin_that_is_not_a_file_is_named(settings, value):
     settings["plugins"] = value
     with pytest.raises(UserError, match=r"^plugins(\.0)?: .*(none\.py|3)"):
         checked(settings)

@@ -70,12 +70,12 @@ def test_it_is_both_contexts_alone_combined(model, uniforms, contrast):
     assert result != run(model, uniforms, None), "the contrast should change something"
 
 
-def test_without_a_cache_too(model, uniforms):
+def test_completions_without_a_cache(model, uniforms):
     result = run(model, uniforms, -1.5, use_cache=False)
     assert result == expected(model, uniforms, -1.5)
 
 
-def test_a_strength_of_zero_is_no_contrast_and_of_one_the_other_context(model, uniforms):
+def test_strength_zero_is_no_contrast_and_one_the_other_context(model, uniforms):
     assert run(model, uniforms, 0.0) == run(model, uniforms, None)
     sampling = Sampling(temperature=0.9, top_p=0.8, frequency_penalty=0)
     ids, mask = left_pad(others(), pad_id=1)

@@ -84,7 +84,7 @@ def test_a_format_outweighs_the_name(tmp_path):
     assert list(table["text"]) == ["a, b"]
 
 
-def test_whole_files_in_groups_by_their_name_or_a_given_one(tmp_path):
+def test_whole_files_in_groups_by_name_or_by_config(tmp_path):
     for name in ("bells", "ships", "bread"):
         written(tmp_path / f"{name}.txt", f"All about {name}.\n\nThe end of {name}.\n")
     spec = {
@@ -161,7 +161,7 @@ def test_an_archive_holds_documents(tmp_path):
     assert list(prepared(tmp_path / "outer.tar", format="documents")["text"]) == list(table["text"])
 
 
-def test_rows_are_chosen_as_they_stand_in_the_file_if_asked(tmp_path):
+def test_rows_can_be_chosen_in_the_order_of_the_file(tmp_path):
     names = [f"text {number}" for number in range(40)]
     rows = "".join(f"{name},{'ab'[i % 2]}\n" for i, name in enumerate(names))
     source = written(tmp_path / "x.csv", "text,group\n" + rows)
@@ -175,7 +175,7 @@ def test_rows_are_chosen_as_they_stand_in_the_file_if_asked(tmp_path):
     ("form", "content", "pattern"),
     [
         ("json", '{"text": "a"}', "no list of objects"),
-        ("json", '["a"]', "row 1 is no object"),
+        ("json", '["a"]', "row 1 is not an object"),
         ("jsonl", '{"text": "a"', "cannot be read as jsonl"),
         ("lama", '{"pred": "IsA", "obj_label": "a"}', "row 1 has no 'masked_sentences'"),
         ("json", '[{"prompt": {"words": "a"}}]', r"columns.text: .* it has prompt.words"),
@@ -314,7 +314,7 @@ def test_punkt_files_that_do_not_do_are_named(tmp_path, punkt):
         prepared(text, source, **spec)
 
 
-def test_a_sentence_may_stand_in_two_documents_but_once_in_each(tmp_path):
+def test_a_sentence_may_occur_in_two_documents_but_once_in_each(tmp_path):
     source = written(tmp_path / "x.txt", "Yes. It is. Yes.\nYes. It was.\nYes. It is. Yes.\n")
     table = prepared(source, sentences=True)
     assert list(table["text"]) == ["Yes.", "It is.", "Yes.", "It was."]

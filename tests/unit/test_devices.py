@@ -166,7 +166,7 @@ def test_visible_devices_are_read_as_cuda_reads_them(alone, variable, names):
     assert devices.visible() == names
 
 
-def test_without_a_scheduler_all_installed_devices_are_there(alone, tmp_path):
+def test_without_a_scheduler_all_installed_devices_are_visible(alone, tmp_path):
     installed(tmp_path)
     assert devices.visible() == ["0", "1"]
     with devices.reserve(2, "job") as held:
@@ -190,7 +190,7 @@ def test_what_was_visible_before_is_visible_after(alone):
         assert held == ["0", "MIG-GPU-1/0/1"]
 
 
-def test_more_than_there_are_is_refused(alone):
+def test_more_gpus_than_visible_are_refused(alone):
     alone.setenv("CUDA_VISIBLE_DEVICES", "3")
     with (
         pytest.raises(UserError, match=r"gpus: 2, but this job may use only 1: 3; write"),
@@ -199,7 +199,7 @@ def test_more_than_there_are_is_refused(alone):
         pass
 
 
-def test_where_no_device_can_be_found_nothing_is_changed(alone):
+def test_without_a_device_nothing_changes(alone):
     with devices.reserve(1, "job") as held:
         assert held == [] and "CUDA_VISIBLE_DEVICES" not in os.environ
 

@@ -274,7 +274,7 @@ def test_a_package_from_elsewhere_counts_as_far_as_it_is_reached(tmp_path, monke
         forget()
 
 
-def test_an_unreadable_or_damaged_cache_is_none(project):
+def test_an_unreadable_or_damaged_cache_is_ignored(project):
     digest = digests.code_digest("actadd.one")
     [file] = (project.parent / "cache" / "actadd").iterdir()
     assert json.loads(file.read_text())
@@ -288,7 +288,7 @@ def test_an_unreadable_or_damaged_cache_is_none(project):
     assert digests.code_digest("actadd.one") == digest
 
 
-def test_what_changes_no_number_is_there_and_has_a_reason():
+def test_every_entry_of_no_numbers_exists_and_has_a_reason():
     """A renamed module would else be digested, or left out, without a word."""
     for name, reason in digests.NO_NUMBERS.items():
         module, _, definition = name.rpartition(".")

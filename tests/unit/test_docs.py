@@ -108,7 +108,7 @@ def test_what_is_to_be_typed_is_understood(page, command, tmp_path):
         pytest.fail(f"{page}: no test knows {command!r}; say <!-- elsewhere: why --> before it")
 
 
-def test_links_and_pictures_are_there():
+def test_links_and_pictures_exist():
     for page in PAGES:
         text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):

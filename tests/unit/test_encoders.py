@@ -200,7 +200,7 @@ def test_a_pooling_by_cls_is_not_averaged(zoo):
     np.testing.assert_allclose(embed(TEXTS, alone, "cpu"), expected, atol=1e-5)
 
 
-def test_a_folder_that_says_nothing_is_averaged_and_that_is_said(zoo, capsys):
+def test_a_folder_without_pooling_is_averaged_with_a_message(zoo, capsys):
     folder = zoo.make("plain")
     np.testing.assert_allclose(embed(TEXTS, folder, "cpu"), by_hand(folder, "mean"), atol=1e-5)
     assert "sources.plain: no modules.json, so a text is its tokens' mean" in (

@@ -161,12 +161,12 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path, format, content, message
         ({"rows": {1: NOISE[0]}, "coefficient": float("inf")}, "coefficient inf is not finite"),
     ],
 )
-def test_what_is_no_vector_is_refused(arguments, message):
+def test_invalid_vectors_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         SteeringVectors(**arguments)
 
 
-def test_a_layer_or_coefficient_that_is_not_there_is_refused():
+def test_a_missing_layer_or_coefficient_is_refused():
     with pytest.raises(UserError, match="layer 5 is not there; layers are 1, 2"):
         pair((1, 2)).only([1, 5])
     with pytest.raises(UserError, match="carries no coefficient"):
@@ -231,7 +231,7 @@ def test_files_that_are_something_else_are_named(tmp_path, tiny_model):
         load_vectors(tiny_model / "model.safetensors")
 
 
-def test_a_model_is_no_control_vector(tmp_path):
+def test_a_model_is_not_a_control_vector(tmp_path):
     from gguf import GGUFWriter
 
     writer = GGUFWriter(tmp_path / "model.gguf", "llama")

@@ -114,7 +114,7 @@ def test_safetensors_of_each_type_are_read_as_torch_reads_them(tmp_path, dtype, 
         (torch.full((32,), 1e300, dtype=torch.float64), "layer 3 holds numbers beyond float32"),
     ],
 )
-def test_safetensors_of_what_is_no_vector_are_refused(tmp_path, tensor, pattern):
+def test_safetensors_without_vectors_are_refused(tmp_path, tensor, pattern):
     save_tensors({"layer.3": tensor}, tmp_path / "v.safetensors")
     with pytest.raises(UserError, match=rf"v\.safetensors: .*{pattern}"):
         load_vectors(tmp_path / "v.safetensors")
@@ -180,7 +180,7 @@ def test_big_endian_gguf_is_read_as_what_it_says(tmp_path, dtype):
         (np.full(32, 1e300), "layer 3 holds numbers beyond float32"),
     ],
 )
-def test_gguf_of_what_is_no_row_is_refused(tmp_path, held, pattern):
+def test_gguf_of_invalid_rows_is_refused(tmp_path, held, pattern):
     control_vector(tmp_path / "v.gguf", {"direction.2": held})
     with pytest.raises(UserError, match=rf"v\.gguf: .*{pattern}"):
         load_vectors(tmp_path / "v.gguf")
@@ -242,7 +242,7 @@ def test_named_positions_leave_zero_rows_before_them(tmp_path):
         ([], "it holds 0 vectors"),
     ],
 )
-def test_json_that_cannot_be_said_here_is_refused(tmp_path, item, message):
+def test_json_with_unsupported_content_is_refused(tmp_path, item, message):
     with pytest.raises(UserError, match=rf"v\.json.*{message}"):
         read_wire(tmp_path, item)
 
@@ -255,7 +255,7 @@ def test_a_bare_tensor_does_not_say_its_layer(tmp_path):
         save_vectors(tmp_path / "x.gguf", np.ones((1, 4), np.float32))
 
 
-def test_a_layer_that_stands_twice_is_refused(tmp_path):
+def test_a_layer_that_is_listed_twice_is_refused(tmp_path):
     rows = np.ones((1, 4), np.float32)
     save_file({"layer.1": rows, "layer.01": 2 * rows}, tmp_path / "twice.safetensors")
     with pytest.raises(UserError, match=r"layer\.01.* are not vectors"):

@@ -14,7 +14,7 @@ from actadd.store.cells import CellStore, compute_missing
 from actadd.vectors.vector_files import write_vector
 
 
-def test_a_note_stands_as_long_as_something_fails(tmp_path):
+def test_a_note_remains_until_nothing_fails(tmp_path):
     note = tmp_path / "logprobs/r.json"
     failed_cells.write(note, {})
     assert failed_cells.read(note) == {} and not note.exists()
@@ -95,7 +95,7 @@ def test_a_choice_is_made_over_all_prompts_and_not_over_groups(tmp_path):
     assert chosen(tmp_path, rows) == {"best": [1, 1.0]}
 
 
-def test_what_cannot_be_chosen_as_cells_failed_is_said(tmp_path):
+def test_what_cannot_be_chosen_as_cells_failed_is_reported(tmp_path):
     lost = [("a", 1, "all", None), ("unsteered", None, "all", 0.1)]
     with pytest.raises(UserError, match=r"choices\.best: no setting .*cells failed: the logits"):
         chosen(tmp_path, lost)

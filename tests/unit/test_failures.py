@@ -114,5 +114,5 @@ def test_what_slurm_says_comes_with_the_setting_to_change(text):
     assert REFUSED[text] in message.split("remedy: ")[1] and len(message.splitlines()) <= 5
 
 
-def test_what_is_not_known_stands_alone():
+def test_unknown_messages_have_no_remedy():
     assert reasons.refusal("sbatch: error: the moon is full") == "sbatch: error: the moon is full"

@@ -123,7 +123,7 @@ def test_members_of_archives_inside_archives(get, address, tmp_path):
         ({"url": "{}/weights.bin", "members": {"a": "b"}}, r"weights\.bin is not .*archive"),
     ],
 )
-def test_an_address_that_cannot_serve_is_said_plainly(get, address, spec, pattern):
+def test_an_address_that_cannot_serve_is_reported_plainly(get, address, spec, pattern):
     with pytest.raises(UserError, match=pattern):
         get("x", {"type": "url", **spec, "url": spec["url"].format(address)})
 
@@ -339,7 +339,7 @@ def test_a_path_to_a_hub_cache_without_a_snapshot(get, cache):
         get("x", {"type": "path", "path": str(cache)})
 
 
-def test_a_full_disk_is_no_matter_of_the_network(get, address, tmp_path, monkeypatch):
+def test_a_full_disk_is_not_retried_as_a_network_error(get, address, tmp_path, monkeypatch):
     """It is not tried again, and the message names the disk."""
 
     def full(*_arguments):
@@ -393,7 +393,7 @@ def test_only_a_program_with_a_network_asks_the_hub(network, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("odd", ["\u200b", "\x1b[200~"])
-def test_a_token_that_no_header_can_hold_is_said_and_not_shown(tmp_path, monkeypatch, odd):
+def test_a_token_that_no_header_can_hold_is_reported_without_its_value(tmp_path, monkeypatch, odd):
     monkeypatch.setenv("HF_TOKEN", f"hf_a{odd}canary")
     entry = {"type": "hub", "repository": "a/b"}
     with pytest.raises(UserError, match=r"^sources\.new: HF_TOKEN holds") as caught:

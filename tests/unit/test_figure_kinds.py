@@ -125,7 +125,7 @@ def test_options_that_do_not_name_what_is_read_are_refused(tmp_path, reads, lack
         ("tables", "qualitative", {}, "divergence", "kind: qualitative is made from completions"),
     ],
 )
-def test_what_a_kind_needs_of_its_experiment_is_said_before_the_run(
+def test_what_a_kind_needs_of_its_experiment_is_reported_before_the_run(
     section, kind, keys, measure, problem
 ):
     sentences = problems(section, entry(kind, **keys), config(measure))

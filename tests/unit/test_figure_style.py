@@ -191,7 +191,7 @@ def test_a_cross_marks_what_failed(draw_kind, kind):
 
 
 @pytest.mark.parametrize("kind", ["conditions", "accuracy", "dose_response"])
-def test_the_word_failed_stands_in_a_marks_place(draw_kind, kind):
+def test_the_word_failed_replaces_a_mark(draw_kind, kind):
     figure, caption, _ = draw_kind(kind, failing=True)
     told = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert sum("× failed" in text for text in told) == (1 if kind == "dose_response" else 2)

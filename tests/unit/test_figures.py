@@ -89,7 +89,7 @@ def test_accuracy_uses_all_texts_together(draw):
     assert len(figure.axes[0].containers) == 2
 
 
-def test_nothing_to_sweep_is_said(draw):
+def test_nothing_to_sweep_is_reported(draw):
     with pytest.raises(UserError, match="no condition has one addition"):
         draw("perplexity_ratio", [unsteered(metric="perplexity_ratio")])
     with pytest.raises(UserError, match=r"no metric 'words\.none'"):

@@ -55,14 +55,14 @@ OTHER_GGUF = {
 
 
 @pytest.mark.parametrize("kind", OTHER_GGUF)
-def test_a_gguf_file_that_is_no_whole_model_is_named(tmp_path, kind):
+def test_a_gguf_file_that_is_not_a_whole_model_is_named(tmp_path, kind):
     settings, parts = OTHER_GGUF[kind]
     gguf_written(tmp_path / "source", **settings)
     refused(tmp_path / "source", *parts, **GGUF)
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.9, 0.999])
-def test_a_gguf_file_that_is_cut_short_is_said(whole_gguf, share):
+def test_a_gguf_file_that_is_cut_short_is_reported(whole_gguf, share):
     cut("tiny.gguf", share)(whole_gguf)
     refused(whole_gguf, "tiny.gguf", "get it anew", **GGUF)
 
@@ -83,7 +83,7 @@ def test_a_folder_without_one_gguf_file_is_named(whole_gguf, change, parts):
     refused(whole_gguf, *parts, **GGUF)
 
 
-def test_a_gguf_file_whose_tensors_are_not_all_there(whole_gguf, monkeypatch):
+def test_a_gguf_file_with_missing_tensors_is_refused(whole_gguf, monkeypatch):
     gguf = pytest.importorskip("gguf")
     add = gguf.GGUFWriter.add_tensor
 
@@ -117,7 +117,7 @@ def test_a_gguf_file_whose_tensors_are_not_all_there(whole_gguf, monkeypatch):
         (POINTER, "git lfs pull"),
     ],
 )
-def test_a_llama2c_file_that_is_none_is_said(tmp_path, content, text):
+def test_a_file_that_is_not_llama2c_is_reported(tmp_path, content, text):
     (tmp_path / "source").mkdir()
     (tmp_path / "source/x.bin").write_bytes(content)
     refused(tmp_path / "source", "x.bin", text, format="llama2c")

@@ -108,5 +108,5 @@ def test_a_choice_among_layers_that_the_file_lacks_is_named(folder, more, layer)
         checked(config, folder)
 
 
-def test_a_depth_that_is_there_is_fine(folder):
+def test_a_depth_within_the_model_is_accepted(folder):
     checked(with_vector(layer=None, depth=0.7), folder)

@@ -270,7 +270,7 @@ def test_what_may_pass_is_asked_again(judge, failure):
     assert len(Server.bodies) == 2
 
 
-def test_what_does_not_pass_is_said(judge, tmp_path):
+def test_what_does_not_pass_is_reported(judge, tmp_path):
     Server.failures = [503] * 6
     with pytest.raises(UserError, match=r"scorers\.judge\.url: .* failed 6 times: 503") as caught:
         llm_judge.score(table("glad"), judge, None)

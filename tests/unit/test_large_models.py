@@ -184,9 +184,7 @@ def measured(spec: dict, prepared, vector_file, folder) -> list[pd.DataFrame]:
     "device_map",
     [{"": "disk"}, SPREAD, "auto"],
 )
-def test_every_stage_is_the_same_wherever_the_modules_lie(
-    prepared, vector_file, tmp_path, device_map
-):
+def test_every_stage_is_the_same_on_any_devices(prepared, vector_file, tmp_path, device_map):
     compute = {**CPU, "device_map": device_map}
     loaded = loading.load(prepared, dtype="float32", **compute)
     assert any(p.is_meta for p in loaded.parameters()) == (device_map != "auto")
@@ -202,7 +200,7 @@ def test_every_stage_is_the_same_wherever_the_modules_lie(
     assert [f.read_bytes() for f in files["a"]] == [f.read_bytes() for f in files["b"]]
 
 
-def test_a_module_that_is_not_there_is_an_error_of_the_config(prepared):
+def test_a_missing_module_is_an_error_of_the_config(prepared):
     with pytest.raises(UserError, match=r"models\.tiny: device_map: .*transformer.*does not work"):
         loading.load(prepared, dtype="float32", **CPU, device_map={"transformer.h": "disk"})
 
@@ -278,7 +276,7 @@ def test_in_8_bit_a_cell_does_not_depend_on_its_neighbours(prepared, vector_file
                 pd.testing.assert_frame_equal(part, single, check_exact=True)
 
 
-def test_in_8_bit_cells_that_go_by_one_label_share_no_batches(prepared, vector_file, tmp_path):
+def test_in_8_bit_cells_with_one_label_share_no_batches(prepared, vector_file, tmp_path):
     """As those of a sweep of positions or seeds do."""
     addition = {"vector": "v", "layer": 1, "coefficient": 20, "position": ["front", "back"]}
     seeds = list(range(4))
@@ -325,7 +323,7 @@ def test_a_stream_that_leaves_float16_is_refused_and_not_written(loud, tmp_path)
     assert len(list(tmp_path.glob("layer_*"))) == tiny.LAYERS
 
 
-def test_weights_that_are_no_numbers_are_refused_in_any_dtype(loud, tmp_path):
+def test_nonfinite_weights_are_refused_in_any_dtype(loud, tmp_path):
     weights = load_file(loud / "model.safetensors")
     weights["transformer.h.0.mlp.c_proj.bias"][3] = float("nan")
     save_file(weights, loud / "model.safetensors", {"format": "pt"})

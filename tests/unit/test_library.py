@@ -358,7 +358,7 @@ def test_a_masked_first_target_is_left_out_not_replaced(tmp_path):
     assert (hits["mean"], hits["n_prompts"]) == (1, 1)
 
 
-def test_a_prefix_is_no_part_of_the_text_that_is_measured(prepared, tmp_path):
+def test_a_prefix_is_not_part_of_the_measured_text(prepared, tmp_path):
     """Prompting's tokens keep their index, so that they are compared with their own."""
     spec = {"name": "t", "title": "t"}
     (tmp_path / "t.csv").write_text("text\nThe ship left the port\nThe bride went home\n")

@@ -73,7 +73,7 @@ def test_what_cannot_be_drawn_or_seen_is_an_escape(text):
     assert fonts.literal(ESCAPED[text]) == ESCAPED[text]
 
 
-def test_every_font_is_there_in_each_weight():
+def test_every_font_has_each_weight():
     assert len(fonts.families()) == 2 + len(fonts.WIDE_FONTS)
 
 

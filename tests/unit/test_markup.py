@@ -63,7 +63,7 @@ def test_zero_has_no_sign():
     assert markup.fixed(-1e-9, 2) == "0.00" and markup.fixed(-0.01, 2) == "-0.01"
 
 
-def test_numbers_stand_right_and_texts_left_in_markdown():
+def test_numbers_are_aligned_right_and_texts_left_in_markdown():
     _, rule, *rows = markup.markdown_table(TABLE).splitlines()
     sides = [cell.endswith(":") for cell in rule.strip("|").split("|")]
     assert sides == [False, False, True, True, True, True, False]
@@ -140,7 +140,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=ascii)
-def test_any_text_says_just_that_in_markdown(text):
+def test_any_text_is_unchanged_in_rendered_markdown(text):
     assert markup.markdown_text(text) == TEXTS[text]
     html = markdown.markdown(markup.markdown_text(text).replace("<br>", " "))
     [rendered] = re.fullmatch(r"<p>(.*)</p>", html, flags=re.DOTALL).groups()

@@ -93,7 +93,7 @@ def test_wrong_facts_are_refused(tiny_model, tmp_path, change, pattern):
     assert not (tmp_path / "out").exists()
 
 
-def test_no_gpu_is_said_plainly(tiny_model):
+def test_no_gpu_is_reported_plainly(tiny_model):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(UserError, match=r"compute\.device: cuda"):

@@ -156,7 +156,7 @@ def test_operations_act_in_the_order_in_which_they_are_written(model, remove):
     assert torch.allclose(removed_first, removed_only + 2 * rows, atol=1e-12)
 
 
-def test_a_row_without_a_direction_stays_as_it_is_and_stands_in_the_trace(model, remove):
+def test_a_row_without_a_direction_is_unchanged_but_traced(model, remove):
     rows = vector(model)
     rows[0] = 0
     ids, mask = left_pad(PROMPTS[:1])
@@ -174,7 +174,7 @@ def test_a_row_without_a_direction_stays_as_it_is_and_stands_in_the_trace(model,
         ({"operation": "remove", "options": {"share": 1}}, "no option 'share'; .*sign"),
     ],
 )
-def test_what_there_is_not_is_named(model, remove, options, pattern):
+def test_unknown_operations_and_options_are_named(model, remove, options, pattern):
     with pytest.raises(UserError, match=pattern):
         Addition(vector(model), LAYER, 1.0, **options)
 

@@ -104,7 +104,7 @@ def test_an_experiment_is_refused_or_counted(tmp_path, capsys):
     assert "1 of 2 texts overlap" in capsys.readouterr().out
 
 
-def test_the_check_is_no_part_of_what_a_cell_is(tmp_path):
+def test_the_check_is_not_part_of_a_cells_key(tmp_path):
     (tmp_path / "texts.csv").write_text(tiny.TEXTS)
     plans = [
         Graph(checked(contaminated(**changes), tmp_path), tmp_path)

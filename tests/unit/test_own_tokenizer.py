@@ -296,7 +296,7 @@ def test_a_tokenizer_of_python_code_works_when_it_is_loaded():
 # --- heads, stops, ids ---
 
 
-def test_a_head_that_is_larger_is_said_and_its_ids_are_named(folder, capsys):
+def test_a_head_that_is_larger_is_reported_and_its_ids_are_named(folder, capsys):
     source = folder(**{"tokenizer.json": PARTS, "tokenizer_config.json": {**zoo.ANY, **zoo.NAMED}})
     tokens = prepared(source)
     assert (
@@ -347,7 +347,7 @@ def test_stop_tokens_are_all_that_the_models_files_name(folder, capsys):
     assert prepared(source, stop=[]).stop_ids == []
 
 
-def test_no_stop_token_anywhere_is_said(folder):
+def test_no_stop_token_anywhere_is_reported(folder):
     source = folder(**{"tokenizer.json": PARTS, "tokenizer_config.json": zoo.ANY})
     (source / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((source / "config.json").read_text())

@@ -60,6 +60,6 @@ def test_a_room_imports_few_packages(room):
     assert done.returncode == 0, done.stderr
 
 
-def test_what_is_installed_besides_is_refused():
+def test_other_installed_packages_are_refused():
     assert {"snakemake", "sklearn", "matplotlib", "syntok"} <= {*refused()}
     assert not {*ALLOWED} & {*refused()}

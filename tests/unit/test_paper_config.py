@@ -43,7 +43,7 @@ def cells(config: dict, experiment: str) -> list:
     return expand(at_depth(config["experiments"][experiment]["conditions"], 48))
 
 
-def test_every_experiment_figure_and_table_of_the_small_size_is_there(paper):
+def test_every_experiment_figure_and_table_of_the_small_size_exists(paper):
     small = yaml.safe_load((tiny.ROOT / "config/paper_small.yaml").read_text(encoding="utf-8"))
     for section in ("experiments", "figures", "tables", "lenses", "overheads"):
         assert set(small[section]) <= set(paper[section])
@@ -125,7 +125,7 @@ def test_more_models_with_and_without_their_terms(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_local_copies_take_the_place_of_what_would_be_fetched(tmp_path):
+def test_local_copies_replace_fetched_files(tmp_path):
     for file in ("essays/prompts.txt", "rtp/random_prompts.jsonl", "conceptnet/test.jsonl"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("")

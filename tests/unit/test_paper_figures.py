@@ -260,7 +260,7 @@ def test_comparison_has_a_panel_for_each_series_and_a_line_for_each_claim(draw):
     assert [text.split(" (")[0] for text in told[1::2]] == ["claim 0", "claim 1", "claim 2"]
 
 
-def test_a_note_ends_the_caption_and_dollars_are_no_formulas(draw):
+def test_a_note_ends_the_caption_and_dollars_are_not_formulas(draw):
     note = "It costs $5 and $6."
     figure, caption = draw("precision", {"s.parquet": precision_rows()}, note=note)
     assert caption.endswith(note)

@@ -49,7 +49,7 @@ def test_between_cells_a_line_every_few_seconds_at_most(capsys):
     assert lines[0] == "so far: 0 of 2 cells, 10 tokens/s"
 
 
-def test_the_last_cell_has_no_time_left_and_nothing_open_is_no_mistake(capsys):
+def test_the_last_cell_has_no_time_left_and_counting_without_progress_is_allowed(capsys):
     worked(5)
     begin()
     assert capsys.readouterr().out == ""

@@ -158,7 +158,7 @@ def test_any_value_anywhere_is_accepted_or_refused_with_a_message(root, key_path
 
 @given(key_path=st.sampled_from(key_paths(tiny.CONFIG)), key=NASTY | KEYS | ANY_TEXT)
 @settings(max_examples=150)
-def test_any_key_anywhere_too(root, key_path, key):
+def test_any_key_anywhere_is_accepted_or_refused_with_a_message(root, key_path, key):
     accepted_or_said(put(tiny.CONFIG, key_path, None, key), root)
 
 
@@ -169,7 +169,7 @@ NAMED = ("sources", "models", "datasets", "vectors", "scorers", "experiments", "
     section=st.sampled_from(NAMED),
     name=NASTY | ANY_TEXT | st.from_regex(r"[a-z0-9-]{1,8}", fullmatch=True),
 )
-def test_no_accepted_name_leaves_the_results(root, section, name):
+def test_no_accepted_name_escapes_the_results_folder(root, section, name):
     """An entry of that name is added, and whatever can refer to it does."""
     config = tiny.config()
     config[section][name] = next(iter(config[section].values()))
@@ -341,12 +341,12 @@ def test_a_file_of_anything_is_read_or_refused_with_a_message(tmp_path_factory, 
     rows=st.integers(1, 40),
     tokens=st.integers(1, 40),
 )
-def test_a_vector_lies_within_its_prompt_or_is_refused(position, rows, tokens):
+def test_a_vector_that_exceeds_its_prompt_is_refused(position, rows, tokens):
     fits = rows == 1 if position == "all" else rows <= tokens
     if not fits:
         with pytest.raises(UserError):
             aligned(position, rows, tokens)
         return
-    key_paths = aligned(position, rows, tokens)
-    assert set(key_paths) <= set(range(tokens))
-    assert len(key_paths) == (tokens - 1 if position == "all" else rows)
+    positions = aligned(position, rows, tokens)
+    assert set(positions) <= set(range(tokens))
+    assert len(positions) == (tokens - 1 if position == "all" else rows)

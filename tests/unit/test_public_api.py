@@ -79,7 +79,7 @@ def hooks(model) -> int:
 # --- importing ------------------------------------------------------------------------------------
 
 
-def test_every_public_name_is_there_and_documented():
+def test_every_public_name_exists_and_is_documented():
     for name in actadd.__all__:
         assert getattr(actadd, name).__doc__
         assert name in dir(actadd)
@@ -190,7 +190,7 @@ def test_the_library_generates_what_the_model_itself_does(model):
     assert result.tolist() == continued(model, ids, mask, [addition(model)])
 
 
-def test_hooks_go_however_the_context_ends(model):
+def test_hooks_are_removed_however_the_context_ends(model):
     ids, mask = left_pad(PROMPTS, pad_id=1)
     before, plain = hooks(model), continued(model, ids, mask)
     with pytest.raises(KeyError), steer(model, [addition(model)], mask):
@@ -216,7 +216,7 @@ def test_additions_for_another_number_of_rows_are_refused(model):
 # --- generating -----------------------------------------------------------------------------------
 
 
-def test_what_is_no_vector_is_refused():
+def test_invalid_vectors_are_refused():
     with pytest.raises(TypeError, match=r"vector is a list; write a torch\.Tensor"):
         Addition([[1.0]], 1, 1.0)
     with pytest.raises(ValueError, match=r"shape \(4,\); write \[positions, d_model\]"):
@@ -348,7 +348,7 @@ def test_a_prompt_is_a_text_or_ids_or_a_chat(gpt2, tokenizer):
         prompt_batch(tokenizer, [talk])
 
 
-def test_a_vector_that_acts_late_or_never_is_said(gpt2, tokenizer):
+def test_a_vector_that_acts_late_or_never_is_reported(gpt2, tokenizer):
     with pytest.warns(UserWarning, match="what differs acts from position"):
         vector = steering_vector(gpt2, tokenizer, "The love", "The hate", layer=1)
     zero = [not row.any() for row in vector]

@@ -189,7 +189,7 @@ def test_labels_on_one_side_are_refused(labelled, tmp_path):
         ([("!!!", 1), ("!!!", -1)], {}, r"scorers\.mood\.fit: no word is in two of the 2"),
     ],
 )
-def test_what_a_classifier_cannot_be_fitted_on_is_said(tmp_path, rows, entry, message):
+def test_what_a_classifier_cannot_be_fitted_on_is_reported(tmp_path, rows, entry, message):
     texts = pd.DataFrame(rows, columns=["text", "label"]).astype({"label": "float64"})
     with pytest.raises(UserError, match=message):
         classifier.fit_on(texts, {**MOOD, **entry}, tmp_path / "mood")

@@ -287,7 +287,7 @@ def test_texts_without_a_document_are_resampled_one_by_one(logprobs):
 
 
 @pytest.mark.parametrize("groups", [["nan", "None", None, None], ["a@b.c", "1", "1", None]])
-def test_all_holds_every_text_where_some_have_no_group(logprobs, groups):
+def test_all_includes_texts_without_a_group(logprobs, groups):
     rows = [
         token(name, text, 1, -2.0 + shift * text, group=group)
         for name, shift in (("unsteered", 0.0), ("actadd", 0.1))

@@ -122,7 +122,7 @@ def test_an_estimate_without_an_interval_is_shown_alone(tabulate):
     assert list(table.columns) == ["model", "condition", WORDS]
 
 
-def test_a_metric_that_is_not_there_is_named(tabulate):
+def test_a_missing_metric_is_named(tabulate):
     with pytest.raises(UserError, match=r"t: no metric 'words\.none'"):
         tabulate("methods", {"s.parquet": [row(metric=WORDS)]}, metrics=["words.none"])
 
@@ -241,7 +241,7 @@ def test_a_failed_completion_says_why(tabulate):
     assert "1 of 2 conditions failed" in caption
 
 
-def test_what_is_unusual_of_an_addition_is_said(tabulate):
+def test_what_is_unusual_of_an_addition_is_reported(tabulate):
     additions = [
         {"vector": "v", "source_layer": 0, "layer": 3, "coefficient": 2, "position": "back"},
         {"vector": "w", "source_layer": 1, "layer": 1, "coefficient": -0.5, "position": "front"},

@@ -246,7 +246,7 @@ def test_numbers_that_overflow_are_named():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_a_router_at_a_tie_is_no_fault(dtype):
+def test_a_router_at_a_tie_passes(dtype):
     config = transformers.Qwen3MoeConfig(
         vocab_size=2000,
         hidden_size=256,
@@ -411,7 +411,7 @@ def test_a_static_cache_is_used_again(family):
     ],
     ids=lambda options: next(iter(options)),
 )
-def test_however_the_prompt_is_read_and_kept_it_is_steered(llama, options):
+def test_any_prefill_and_cache_is_steered(llama, options):
     assert drawn(llama, **options) == drawn(llama)
 
 
@@ -439,7 +439,7 @@ def test_assisted_decoding_is_steered(llama):
     assert torch.equal(plain, assisted)
 
 
-def test_a_prompt_that_lies_in_the_cache_before_is_refused(llama):
+def test_a_prompt_that_is_already_cached_is_refused(llama):
     ids, mask = left_pad(PROMPTS, pad_id=1)
     cache = transformers.DynamicCache(config=llama.config)
     llama(ids, attention_mask=mask, past_key_values=cache)
@@ -486,7 +486,7 @@ def test_a_model_is_verified_when_first_used_and_when_it_changed():
     assert len(seen) == 1, "a hook of the user's own does not see the verification"
 
 
-def test_what_is_refused_can_be_steered_all_the_same():
+def test_a_refused_model_can_be_steered_without_verification():
     model = sweep.small_model("roberta")
     ids = torch.tensor([PROMPTS[0]])
     mask = torch.ones_like(ids)
@@ -528,7 +528,7 @@ def test_the_rule_refuses_what_fails_and_leaves_nothing(odd_source, tmp_path):
     assert not list(folder.parent.iterdir())
 
 
-def test_the_record_lies_with_the_model_and_is_the_same_again(tiny_model, tmp_path):
+def test_the_record_is_in_the_models_folder_and_reproducible(tiny_model, tmp_path):
     texts = []
     for name in ("one", "two"):
         folder = tmp_path / name / "tiny"

@@ -72,7 +72,7 @@ def test_white_space_and_line_ends_are_text(tmp_path, name, content, texts):
     assert rows(tmp_path, name, content) == texts
 
 
-def test_only_the_last_line_end_of_a_whole_file_is_none_of_its_text(tmp_path):
+def test_only_the_last_line_end_of_a_file_is_not_part_of_its_text(tmp_path):
     assert rows(tmp_path, "a.txt", " a \r\n\r\nb\n\n", format="text") == [" a \n\nb\n"]
 
 
@@ -82,7 +82,7 @@ def test_inline_texts_keep_their_line_ends(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_a_byte_order_mark_says_the_encoding_and_is_no_text(tmp_path, encoding):
+def test_a_byte_order_mark_decides_the_encoding_and_is_not_text(tmp_path, encoding):
     content = "text\n日本 é\n"
     assert rows(tmp_path, "a.csv", content.encode(encoding)) == ["日本 é"]
     spec = {"table": {"encoding": encoding.removesuffix("-sig")}}
@@ -178,7 +178,7 @@ def test_the_rows_of_a_json_document_may_be_named(tmp_path):
 
 @pytest.mark.parametrize("quoting", [0, 1, 2])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_quoted_tables_with_tabs_are_read_as_their_writer_meant(tmp_path, quoting, end):
+def test_quoted_tables_with_tabs_are_read(tmp_path, quoting, end):
     frame = FRAME.assign(number=[1, 2, 3])
     content = frame.to_csv(sep="\t", index=False, quoting=quoting, lineterminator=end).encode()
     assert rows(tmp_path, "a.tsv", content, "text", "group") == FRAME.to_numpy().tolist()
@@ -215,7 +215,7 @@ def test_quotes_after_a_backslash(tmp_path):
 
 @pytest.mark.parametrize("separator", [",", "\t", ";"])
 @pytest.mark.parametrize("quoting", [0, 1, 3])
-def test_pandas_escapes_are_read_as_it_meant_them(tmp_path, separator, quoting):
+def test_escapes_written_by_pandas_are_read(tmp_path, separator, quoting):
     texts = ['"All of it"', 'say "hi", you', "C:\\x", "\\", 'a\\"b', "two\nlines", "a;b\tc", "x"]
     content = pd.DataFrame({"text": texts, "group": "g"}).to_csv(
         index=False, sep=separator, quoting=quoting, doublequote=False, escapechar="\\"
@@ -293,7 +293,7 @@ def test_what_cannot_be_read_is_named_with_line_and_remedy(tmp_path, name, conte
     assert len(message.splitlines()) == 1 and not (tmp_path / "out.parquet").exists()
 
 
-def test_a_column_that_is_a_roles_but_for_its_case_is_said(tmp_path, capsys):
+def test_a_column_that_is_a_roles_but_for_its_case_is_reported(tmp_path, capsys):
     assert rows(tmp_path, "a.csv", "text,Group\na,b\n", "group") == [[None]]
     assert "'Group' of a.csv is not read" in capsys.readouterr().out
     columns = {"group": "Group"}
@@ -370,7 +370,7 @@ def test_openings_are_compared_as_they_are_cut(tmp_path):
     assert counts["near_duplicates_left_out"] == 1
 
 
-def test_a_files_own_splits_share_nothing_either(tmp_path, capsys):
+def test_near_duplicates_in_splits_of_a_file_move_together(tmp_path, capsys):
     content = (
         "text,split\nThe doctor said,dev\nthe doctor said!,test\nThe doctor said,test\nx,test\n"
     )

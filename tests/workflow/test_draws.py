@@ -144,7 +144,7 @@ def test_a_control_of_texts_is_the_mean_over_draws(drawn):
 
 
 @pytest.mark.workflow
-def test_figures_and_tables_say_so(drawn, tmp_path):
+def test_figures_and_tables_mention_draws(drawn, tmp_path):
     plan = Graph(checked(workflow_config(), drawn.folder), drawn.folder)
 
     def caption_of(section: str, name: str, make, *endings: str) -> str:

@@ -107,9 +107,7 @@ def states(folder: Path, monkeypatch) -> dict[str, str]:
     return {job.name: state for job in jobs if (state := fresh.state(job).outdated)}
 
 
-def test_every_output_that_is_gone_or_changed_makes_its_job_outdated_and_no_other(
-    space, monkeypatch
-):
+def test_a_missing_or_changed_output_makes_only_its_job_outdated(space, monkeypatch):
     assert states(space.folder, monkeypatch) == {}
     for job in graph(space.folder).target("all"):
         for path in map(Path, outputs_of(job)):
@@ -164,7 +162,7 @@ def test_another_version_of_a_package_is_a_reason(space, monkeypatch):
     assert not {"fetch/tiny", "dataset/texts"} & set(reasons)
 
 
-def test_what_a_job_read_is_compared_with_what_stands_there_now(space, monkeypatch):
+def test_the_inputs_that_a_job_read_are_compared_with_those_of_today(space, monkeypatch):
     """As after a killed run that made another table by the same job, such as of times."""
     record = space.folder / "results/summaries/tiny/ratio.provenance.json"
     from actadd.store.provenance import record_text
@@ -287,7 +285,7 @@ def test_a_job_that_comes_out_the_same_lets_those_below_wait_but_not_if_one_is_o
     assert space.planned("--", "results/figures/ratio.png") == expected
 
 
-def test_outputs_of_jobs_are_all_there_are(space, monkeypatch):
+def test_every_file_in_results_is_an_output_of_a_job(space, monkeypatch):
     monkeypatch.chdir(space.folder)
     jobs = graph(space.folder).target("all")
     named = {path for job in jobs for paths in job.outputs.values() for path in paths}

@@ -254,7 +254,7 @@ def test_killed_twenty_times_at_random_moments(tmp_path, tiny_model, seed):
 
 
 @pytest.mark.workflow
-def test_interrupted_and_a_second_run_beside_it(before_cells, undisturbed):
+def test_an_interrupted_run_and_a_second_run_at_the_same_time(before_cells, undisturbed):
     """A second run and an unlocking are refused; Ctrl-C ends soon; the next run goes on."""
     space = before_cells
     process = start(space)

@@ -43,7 +43,7 @@ def test_the_whole_is_planned_under_the_modules_names(outer):
     assert {path.name for path in (outer.folder / "results").iterdir()} == {"jobs"}
 
 
-def test_what_fails_is_said_under_the_other_workflows_prefix(outer, tmp_path):
+def test_what_fails_is_reported_under_the_other_workflows_prefix(outer, tmp_path):
     """Its rules keep their prefix; ours end at what fails, whatever that prefix is."""
     space = outer.copy(tmp_path / "prefixed")
     snakefile = space.folder / "Snakefile"

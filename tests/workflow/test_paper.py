@@ -204,7 +204,7 @@ def changed(paper, folder, change):
     return space
 
 
-def test_every_figure_and_table_of_the_paper_is_there(paper):
+def test_every_figure_and_table_of_the_paper_exists(paper):
     results = paper.folder / "results"
     for section, kinds in SECTIONS.items():
         for kind in kinds:

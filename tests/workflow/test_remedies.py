@@ -53,7 +53,7 @@ def test_cells_are_computed_anew_in_the_way_that_the_run_names(space):
     assert "there are: sweep, chosen, ratio" in actadd(space, "store", "--forget", "other", code=1)
 
 
-def test_shards_and_scores_are_computed_anew_too(space):
+def test_shards_and_scores_are_computed_again_too(space):
     actadd(space, "store", "--forget", "chosen")
     assert not list((space.folder / "results/completions/tiny/chosen").glob("*"))
     planned = space.planned()
@@ -61,7 +61,7 @@ def test_shards_and_scores_are_computed_anew_too(space):
 
 
 @pytest.mark.parametrize("target", ["models/nope", "datasets/nope.parquet"])
-def test_a_name_that_the_config_does_not_have_is_no_target(space, target):
+def test_an_unknown_name_is_not_a_target(space, target):
     printed = space.run("-n", f"results/{target}", fails=True)
     assert "No rule to produce" in printed and "KeyError" not in printed
 

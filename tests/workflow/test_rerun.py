@@ -43,7 +43,7 @@ def reversed_keys(value):
     return [reversed_keys(item) for item in value] if isinstance(value, list) else value
 
 
-def test_everything_is_there(finished):
+def test_every_output_exists(finished):
     results = finished.folder / "results"
     for layer in range(tiny.LAYERS):
         assert (results / f"activations/tiny/calm/layer_{layer:02d}.safetensors").exists()

@@ -61,7 +61,7 @@ def test_a_record_of_an_earlier_version_has_no_sum_and_is_read(record, tmp_path)
 
 
 @pytest.mark.parametrize("foreign", [{"made by": "me"}, ["a list"], 7])
-def test_what_somebody_else_wrote_is_no_record(tmp_path, foreign):
+def test_a_file_of_somebody_else_is_not_a_record(tmp_path, foreign):
     write_json(tmp_path / "provenance.json", foreign)
     assert provenance.read(tmp_path / "provenance.json") is None
 
@@ -166,7 +166,7 @@ def test_a_folder_without_a_record_is_made_anew_as_a_whole(space):
     assert "0 not as they were made" in actadd(space, "verify")
 
 
-def test_what_no_job_made_is_not_promised(space):
+def test_no_command_is_offered_for_files_of_no_job(space):
     names = ("vectors/tiny/calm/n.md", "sources/tiny/n.md", "figures/sweep.a.png", "tables/n.csv")
     for name in names:
         (space.folder / "results" / name).write_text("the user's own")

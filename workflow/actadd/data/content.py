@@ -129,7 +129,7 @@ def _only_member(data: bytes) -> bytes:
 def decoded(data: bytes, encoding: str | None) -> str:
     """Bytes as text: in the encoding that the config names, or their byte order mark, or UTF-8.
 
-    A byte order mark is no text.
+    A byte order mark is not part of the text.
     """
     marked = [name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
     chosen = encoding or (marked[0] if marked else "utf-8")
@@ -167,7 +167,7 @@ def _refuse_another(data: bytes, encoding: str) -> None:
     if codecs.lookup(encoding).name == "iso8859-1" and (odd := re.search(rb"[\x80-\x9f]", data)):
         line = data.count(b"\n", 0, odd.start()) + 1
         raise Misread(
-            f"line {line}: the byte 0x{odd[0].hex()} is no character of {encoding}; write table: "
+            f"line {line}: the byte 0x{odd[0].hex()} is not valid {encoding}; write table: "
             "{ encoding: cp1252 }"
         )
 

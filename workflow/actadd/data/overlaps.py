@@ -110,7 +110,7 @@ def _rows(side: dict[str, Any], files: dict[str, Path]) -> pd.DataFrame:
     table = datasets.read(files[side["dataset"]], side.get("split"), f"{side['key']}.split")
     table = datasets.chosen(table, side, side["key"])
     if "first_tokens" in side:
-        # There is no tokenizer here, and a token is at most a word.
+        # Words instead of tokens, since there is no tokenizer here; a token is at most a word.
         cut = table["text"].str.split().str[: side["first_tokens"]]
         table = table.assign(text=cut.str.join(" "))
     return table

@@ -30,7 +30,7 @@ def objects(records: dict[int, Any], *fields: str) -> dict[int, dict[str, Any]]:
     """Number -> object, if each is an object with these fields; else a ValueError."""
     for number, record in records.items():
         if not isinstance(record, dict):
-            raise ValueError(f"row {number} is no object")
+            raise ValueError(f"row {number} is not an object")
         for field in fields:
             if field not in record:
                 raise ValueError(f"row {number} has no {field!r}")

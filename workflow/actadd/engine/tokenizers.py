@@ -13,7 +13,7 @@ NO_TEMPLATE = "it carries no chat template; write a text or token ids instead"
 
 
 def _unknown(tokenizer: Any) -> str | None:
-    """The token that stands for what has none of its own, of a `tokenizers.Tokenizer`."""
+    """The unknown token of a `tokenizers.Tokenizer`; None if it has none."""
     if hasattr(tokenizer.model, "unk_token"):
         return tokenizer.model.unk_token
     # Unigram says it in its file alone.
@@ -26,7 +26,7 @@ class FileTokenizer:
 
     def __init__(self, tokenizer: Any, facts: Mapping[str, Any]):
         self._tokenizer, self._chat = tokenizer, facts.get("chat")
-        # Settings that a file may carry, and that are no part of what a text's tokens are.
+        # Settings of a file that must not change a text's tokens.
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._split = facts.get("split_special_tokens", False)

@@ -215,7 +215,7 @@ class Tokens:
             # Whatever the class: that of tokenizers is Exception itself.
             raise UserError(f"{self.model} cannot read {shown(text)}: {error}") from error
         names = [self._reader.name_of(i) or "" for i in ids if i in self._reader.special]
-        # What has no token of its own is read as the unknown token, which is no mistake.
+        # A character without a token is read as the unknown token, which is not a mistake.
         special = [name for name in names if name != self._reader.unknown or name in text]
         if special and not literal:
             raise UserError(

@@ -23,8 +23,8 @@ SHARES = "a share above 0 and up to 1 (a depth may be 0), or a list of them"
 class Addition:
     """One vector of a condition: which, where, when, and by which operation.
 
-    Fields without a description are no keys of a config. coefficient: strength of the operation,
-    one of its options. options: its others.
+    Fields without a description are not keys of a config. coefficient: strength of the operation,
+    one of its options. options: its other options.
     """
 
     vector: str = option("Vector that is added.", section="vectors")
@@ -221,8 +221,8 @@ def expand(
     The config's own order does not count: keys that were only moved must change nothing.
     entries: the experiment's `conditions`. Lists of keys that are swept give all combinations, and
     several additions multiply; so do lists of `sampling` and `seed`. choices: for additions with
-    `choice`, the layer and coefficient chosen on the development split. sampling, seed: the
-    experiment's own, for conditions that do not set them.
+    `choice`, the layer and coefficient chosen on the development split. sampling, seed: those of
+    the experiment, for conditions that do not set them.
     """
     conditions = []
     order = {name: (METHODS[entry["method"]].order, name) for name, entry in entries.items()}
@@ -264,10 +264,10 @@ def _settings(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _draws(entry: dict[str, Any]) -> list[int | None]:
-    """Numbers of the draws that a condition is run for; one without a number if nothing says so.
+    """Indices of the draws that a condition runs for; [None] without draws.
 
-    `draws` of its additions are the vectors' own, which the config puts there; where several say
-    so, they say the same, and each draw of the condition takes the vectors' draws of its number.
+    `draws` of an addition is copied from its vector. Several additions must agree, and draw i of
+    the condition uses draw i of each vector.
     """
     several = {addition["draws"] for addition in entry.get("additions", []) if "draws" in addition}
     return list(range(several.pop())) if several else [None]

@@ -101,7 +101,7 @@ def answer(
     `answer` of the record is None if the text has been refused; `gap` then says why. Raises
     UserError if there is no key, if the server refuses the request, or if it fails again and again.
     """
-    # The key is no part of it: another account gets the same answers.
+    # The key is not part of it: another account gets the same answers.
     name = digest({"url": options.url, "body": body})
     file = Path(job.answers) / name[:2] / f"{name}.json"
     record = _stored(file)
@@ -255,7 +255,7 @@ def _post(
                 try:
                     value = reply.json()
                 except (ValueError, RecursionError) as error:
-                    message = f"200 with what is no JSON: {safe(reply.text)!r}"
+                    message = f"200 with invalid JSON: {safe(reply.text)!r}"
                     raise TemporaryFailure(message) from error
                 # Some servers put an error of those behind them into a good reply.
                 inner = value.get("error") if isinstance(value, dict) else None

@@ -32,11 +32,11 @@ def contrast_ids(spec: Mapping[str, Any], tokens: Tokens) -> dict[str, list[int]
 
 
 def late(prompts: dict[str, list[int]], tokens: list[str]) -> list[str]:
-    """One sentence if both prompts of a pair go on with the same tokens after BOS.
+    """One sentence if both prompts of a pair continue with the same tokens after BOS.
 
     prompts: as `contrast_ids` returns them. tokens: those of the positive prompt as text. The
-    vector's rows are zero there, so that the difference acts later than a reader of the texts
-    thinks. " weddings" and " things" are an example: LLaMA's tokens of both begin with a space.
+    vector's rows are zero at these tokens, so that the difference acts later than the texts
+    suggest. For example, LLaMA's tokens of " weddings" and " things" both begin with a space.
     """
     if prompts.keys() != {"0.positive", "0.negative"}:
         return []

@@ -40,7 +40,7 @@ def steering_vector(
 ) -> "Tensor":
     """The steering vector of a contrast pair (paper, Algorithm 1, steps 1 and 2).
 
-    model: any Hugging Face causal language model. tokenizer: its own, as `transformers.
+    model: any Hugging Face causal language model. tokenizer: the model's, as `transformers.
     AutoTokenizer` loads it. positive, negative: one prompt each; "" is BOS alone. A prompt is a
     text, or the messages of a chat, or token ids, as for `prompt_batch`. BOS is put in
     front of both, and the shorter is filled on the right with the token `pad` until both have as

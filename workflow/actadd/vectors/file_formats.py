@@ -63,10 +63,10 @@ def save_vectors(path: Path | str, vectors: SteeringVectors, format: str | None 
 
 
 def load_vectors(path: Path | str, format: str | None = None) -> SteeringVectors:
-    """Read a vector's file; or a folder results/vectors/MODEL/VECTOR of the workflow.
+    """Read a vector file, or a folder results/vectors/MODEL/VECTOR of the workflow.
 
-    format: as in `save_vectors`. Raises UserError, which names the file and what to do, if it is
-    not there, not of the format, cut off or changed, or says what cannot be said here.
+    format: as in `save_vectors`. Raises UserError, which names the file and the remedy, if it does
+    not exist, is not of the format, is truncated or changed, or holds something unsupported.
     """
     path = Path(path)
     if path.is_dir():

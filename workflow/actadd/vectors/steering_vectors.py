@@ -30,9 +30,9 @@ class SteeringVectors:
     model: what the vector was made on, as a hint; formats with a hint carry it.
     coefficient: a factor that is known to work, as a hint; it is not multiplied in.
     contrast: how the vector was made, such as its prompts.
-    rounded: whether some number was of more digits than float32 keeps and was rounded to it, once.
+    rounded: whether a number had more digits than float32 holds and was rounded.
 
-    Raises UserError if there is no layer, shapes differ, numbers are no real ones or not finite, or
+    Raises UserError if there is no layer, shapes differ, numbers are not real or not finite, or
     position is "all" and there are several rows.
 
     >>> import numpy as np
@@ -102,8 +102,8 @@ class SteeringVectors:
     def addition(self, layer: int, coefficient: float | None = None, **options: Any) -> "Addition":
         """The vector at a layer as `actadd.steer` takes it; options: of `actadd.Addition`.
 
-        Raises UserError if the layer is not there, or neither here nor by hint a coefficient is
-        given.
+        Raises UserError if there is no such layer, or no coefficient, neither as an argument nor as
+        a hint of the file.
         """
         import torch
 

@@ -38,7 +38,7 @@ def json(file: File, options: JsonOptions) -> pd.DataFrame:
         return flat(of_lines(file))
     records = _listed(whole, options.records)
     if not isinstance(records, list):
-        raise ValueError("it is no list of objects")
+        raise ValueError("it is not a list of objects")
     return flat(objects(dict(enumerate(records, 1))))
 
 
@@ -66,7 +66,7 @@ def _listed(whole: Any, records: str | None) -> Any:
         isinstance(value, dict) and _holds_a_list(value) for value in whole.values()
     ):
         remedy = f"write records: KEY for the one with the rows, or {remedy}"
-    raise Misread(f"it is no list of objects, but an object with the keys {keys}; {remedy}")
+    raise Misread(f"it is not a list of objects, but an object with the keys {keys}; {remedy}")
 
 
 def _holds_a_list(part: dict[str, Any]) -> bool:

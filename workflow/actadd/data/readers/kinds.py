@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # The reader of a file whose ending no reader takes.
 DEFAULT = "csv"
-# The reader of archives; a file that is none is read by its ending.
+# The reader of archives; any other file is read by its suffix.
 ARCHIVES = "documents"
 
 

@@ -21,7 +21,7 @@ def lama(file: File, options: TextOptions) -> pd.DataFrame:
     items = of_lines(file, "masked_sentences", "obj_label", "pred")
     for number, item in items.items():
         if not isinstance(item["masked_sentences"], list):
-            raise ValueError(f"row {number}: masked_sentences is no list")
+            raise ValueError(f"row {number}: masked_sentences is not a list")
         before, mask, _ = " ".join(item["masked_sentences"]).partition("[MASK]")
         if mask:
             text = before.rstrip()

@@ -84,5 +84,5 @@ def _pin(name: str, lock: Path, pins: dict[str, Any], facts: dict[str, Any]) -> 
         differing = sorted(key for key in facts if pins.get(key) != facts[key])
         raise UserError(
             f"sources.{name}: what was fetched differs from {lock} in {', '.join(differing)}; "
-            f"if the change is wanted, delete the entry {name!r} there"
+            f"if the change is intended, delete the entry {name!r} there"
         )

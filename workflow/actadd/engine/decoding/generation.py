@@ -62,9 +62,9 @@ def generate(
             if logits.dtype != torch.float64:
                 logits = logits.float()
             if contrast is not None:
-                own, other = logits[:drawn], logits[drawn:]
-                logits = own + contrast * (other - own)
-            # Not of a row that has ended: how long it still runs is up to the others.
+                logits, contrasted = logits[:drawn], logits[drawn:]
+                logits = logits + contrast * (contrasted - logits)
+            # Not in a row that has ended, since the other rows decide how long it continues.
             broken |= ~ended & ~logits.amax(dim=-1).isfinite()
             if counts is None:
                 counts = torch.zeros_like(logits)

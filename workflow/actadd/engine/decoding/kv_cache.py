@@ -85,9 +85,11 @@ class Reading:
         """room: tokens of a row that the cache holds in the end."""
         self.model = model
         self.name = cache_name(model) if use_cache else None
-        # Some models know no cache but their own, which the first pass then makes.
-        self.own = has_own_cache(model)
-        self.cache: Any = roomy_cache(model, room) if self.name and not self.own else None
+        # Some models support only their own class of cache, which the first pass creates.
+        self.has_own_cache = has_own_cache(model)
+        self.cache: Any = None
+        if self.name and not self.has_own_cache:
+            self.cache = roomy_cache(model, room)
         self.options = {"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}
         self.seen = 0
 
@@ -99,15 +101,15 @@ class Reading:
         if self.name == RECURRENT:
             inputs["attention_mask"] = mask[:, self.seen :]
         output = self.model(**inputs, use_cache=self.name is not None, **self.options)
-        if self.name and self.own:
+        if self.name and self.has_own_cache:
             self.cache = getattr(output, self.name, None)
         if self.cache is not None:
             self.seen = ids.shape[1]
         return output.logits[:, -1]
 
     def repeat(self, rows: int, samples: int) -> None:
-        """From here on each of the rows stands `samples` times in succession."""
-        if self.own and samples > 1:
+        """Repeat each row `samples` times in succession for the passes that follow."""
+        if self.has_own_cache and samples > 1:
             # Not every class repeats its rows right: the next pass reads them all again.
             self.cache, self.seen = None, 0
         elif self.cache is not None:

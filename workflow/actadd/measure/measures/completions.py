@@ -191,7 +191,7 @@ def _compute(
     def draw(batch_rows: int, left: list[int]) -> "Iterator[CellResult]":
         return _draw(experiment, {index: cells[index] for index in left}, batch_rows, spent)
 
-    # Its loading is no part of generating.
+    # Load it first, so that loading does not count as generating.
     experiment.model()
     begin()
     started = time.perf_counter()

@@ -83,7 +83,7 @@ class _Divergence:
             yield index, table if finite else CellError(TOO_LARGE)
 
     def failed(self, index: int) -> "pa.Table":
-        """One row for each text, of a position that is none."""
+        """One row for each text, with no position."""
         columns: dict[str, list[Any]] = {name: [None] * len(self.texts) for name in COLUMNS}
         columns["text"] = list(range(len(self.texts)))
         columns["position_index"] = [-1] * len(self.texts)
@@ -132,7 +132,7 @@ def _cell(
         after = log_probabilities(ids, additions, count)
         worked(count + len(ids))
         share = before.exp() * (before - after)
-        # A prefix is no part of the text: its positions are compared from the text's end.
+        # A prefix is not part of the text, so positions are aligned at the text's end.
         shift = len(ids) - count
         changed = experiment.changed(condition, len(ids))
         last = torch.cat(

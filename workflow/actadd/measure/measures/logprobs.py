@@ -66,7 +66,7 @@ class _Logprobs:
         return _compute(self.experiment, self.encoded, indices)
 
     def failed(self, index: int) -> "pa.Table":
-        """One row for each text, of a token that is none."""
+        """One row for each text, with no token."""
         import pyarrow as pa
 
         count = len(self.texts)

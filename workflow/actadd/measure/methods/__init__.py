@@ -30,9 +30,9 @@ class Method(Kind):
     """A way of getting other completions; function(options) returns its `Contexts`.
 
     options: keys of a condition beside those of every condition, see `conditions.Condition`.
-    order: place among the conditions of an experiment, where equals are sorted by name.
-    only_drawn: there is no such method where given texts are read. only_given: keys that a
-    condition may have only there.
+    order: position among the conditions of an experiment, where equals are sorted by name.
+    only_drawn: the method is not available for measures of given texts. only_given: keys that a
+    condition may have only for those measures.
     """
 
     role: Role

@@ -116,7 +116,7 @@ def data_sentence(options: Options, sources: Sources, table: pd.DataFrame) -> st
 
 
 def _draws(options: Options, sources: Sources, rows: pd.DataFrame) -> str:
-    """How the intervals of controls with several draws are made, in a clause for each."""
+    """A clause for each control with several draws, about its interval."""
     if "draws" not in rows:
         return ""
     clauses = []

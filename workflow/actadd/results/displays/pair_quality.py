@@ -18,7 +18,7 @@ def gather(
     """(pairs, correlations) of an experiment whose conditions are one vector each.
 
     sources: its summaries, the vectors' norms, and a lens's tokens and cosines. metrics: the
-    effect, then others to show. relative_to: a mean-difference vector, which is no pair itself.
+    effect, then others to show. relative_to: a mean-difference vector, which is not a pair.
     pairs: one row for each model and vector with its effect (paired difference from unsteered and
     interval), norm over the residual stream's at the injection layer, cosine to the mean
     difference, the logit lens's top tokens, sharpness (largest logit over its next ten), and why it

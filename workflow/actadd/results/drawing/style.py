@@ -41,7 +41,7 @@ STYLE = {
     # Text of a PDF can be selected and edited; the ids of an SVG are the same each time.
     "pdf.fonttype": 42,
     "svg.hashsalt": "actadd",
-    # Prices and shell variables are no formulas.
+    # Prices and shell variables are not formulas.
     "text.parse_math": False,
 }
 

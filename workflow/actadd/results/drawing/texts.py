@@ -33,7 +33,7 @@ WIDE_FONTS = {
 
 @cache
 def families() -> list[str]:
-    """The usual font, then those of WIDE_FONTS that are there, which matplotlib then knows."""
+    """The usual font, then the installed ones of WIDE_FONTS, which are registered in matplotlib."""
     names = ["sans-serif", "DejaVu Sans"]
     for package, file in WIDE_FONTS.items():
         spec = find_spec(package)
@@ -41,7 +41,7 @@ def families() -> list[str]:
             continue
         fontManager.addfont(Path(spec.origin).parent / file)
         regular = fontManager.ttflist[-1]
-        # There is no other weight, which matplotlib would mention for each bold text.
+        # Registered as bold too, since matplotlib would warn for each bold text.
         fontManager.ttflist.append(replace(regular, weight=700))
         names.append(regular.name)
     return names

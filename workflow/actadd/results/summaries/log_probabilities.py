@@ -94,7 +94,7 @@ def _measured(tokens: pd.DataFrame, *, targeted: bool, mask: bool) -> pd.DataFra
     """The target tokens that count: each text's first if `targeted`, unmasked ones if `mask`."""
     tokens = tokens[tokens["target"]]
     if targeted:
-        # Before masking: where the first target token is masked, the next is no substitute.
+        # Before masking: if the first target token is masked, the next does not replace it.
         index = tokens.index.to_frame(index=False)
         first = index.groupby("text_id")[["token_index"]].min().reset_index()
         tokens = tokens[tokens.index.isin(pd.MultiIndex.from_frame(first))]

@@ -63,9 +63,9 @@ def hub_classifier(table: pd.DataFrame, options: HubClassifierOptions, job: Job)
     """A sequence classifier from the hub, or a local folder. probability: of the label `label` in
     the completion alone, 0 to 1; positive: 1 if it is above `cut`, else 0.
 
-    It is the score that `pipeline("text-classification", top_k=None, truncation=True)` gives for
-    the text alone: of a regression head, the number as it is. NaN for a completion that is no token
-    to the classifier. Raises UserError if the classifier has no such label.
+    The score equals that of `pipeline("text-classification", top_k=None, truncation=True)` for the
+    text alone; for a regression head, the raw number. NaN for a completion without any token of the
+    classifier. Raises UserError if the classifier has no such label.
     """
     import torch
 
@@ -97,12 +97,12 @@ def _answers(pipeline: Any, texts: list[str]) -> list[list[float]]:
     options = encoded_length(pipeline.model, pipeline.tokenizer)
     lengths = [len(pipeline.tokenizer(text, **options)["input_ids"]) for text in texts]
     answers: list[list[float]] = [[] for _ in texts]
-    # Texts of one length go together: nothing is padded, so a text has the score that it has alone,
-    # also under a model that takes its padding for text.
+    # Batches of texts of equal length need no padding, so that a text has the same score as alone,
+    # also from a model that reads padding as text.
     for length in sorted(set(lengths) - {0}):
-        alike = [index for index, own in enumerate(lengths) if own == length]
-        for start in range(0, len(alike), _rows(pipeline)):
-            batch = alike[start : start + _rows(pipeline)]
+        group = [index for index, count in enumerate(lengths) if count == length]
+        for start in range(0, len(group), _rows(pipeline)):
+            batch = group[start : start + _rows(pipeline)]
             rows = [texts[index] for index in batch]
             encoded = pipeline.tokenizer(rows, return_tensors="pt", **options)
             for index, logits in zip(batch, pipeline.forward(encoded)["logits"], strict=True):

@@ -198,7 +198,7 @@ def _read(reply: Any) -> dict[str, Any]:
 def _text(message: dict[str, Any]) -> str | None:
     """The text of a message that may be a list of parts, or arguments of a tool's call.
 
-    What a model thinks stands in keys of its own, which are not read.
+    A model's reasoning is in separate keys, which are not read.
     """
     content = message.get("content")
     if isinstance(content, list):

@@ -41,7 +41,7 @@ def side_by_side(
         rows = metric_rows(sources, table, metric).reset_index(drop=True)
         parts.append(rows)
         baseline = rows[unsteered(rows)]
-        # With several samplings or seeds each row has its own, which no one line could show.
+        # With several samplings or seeds, each row has a different baseline, so no line is drawn.
         for level in baseline["mean"].dropna() if baseline["model"].is_unique else []:
             axis.axvline(level, **LEVEL)
         for index, lost in enumerate(failed(rows)):

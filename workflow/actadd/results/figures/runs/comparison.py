@@ -75,49 +75,49 @@ def _panel(axis: "Axes", part: "pd.DataFrame", models: list[str]) -> None:
     from actadd.results.drawing import SMALL, series, wrapped
 
     numeric = pd.to_numeric(part["x"], errors="coerce")
-    named = numeric.isna().any()
+    categorical = numeric.isna().any()
     names = list(dict.fromkeys(part["x"]))
-    places = part["x"].map(names.index).astype(float) if named else numeric
-    part = part.assign(place=places).sort_values("place")
-    published = part.drop_duplicates("place")
-    line = "none" if named else "-"
+    positions = part["x"].map(names.index).astype(float) if categorical else numeric
+    part = part.assign(position=positions).sort_values("position")
+    published = part.drop_duplicates("position")
+    line = "none" if categorical else "-"
     axis.plot(
-        published["place"],
+        published["position"],
         published["published"],
         linestyle=line,
         color="0.65",
         linewidth=3,
         marker="o",
-        markersize=5 if named or len(published) <= MARKED else 0,
+        markersize=5 if categorical or len(published) <= MARKED else 0,
         label="published",
     )
     notes = []
-    for shift, (model, own) in enumerate(part[part["ours"].notna()].groupby("model")):
-        low = (own["ours"] - own["low"]).clip(lower=0).fillna(0)
-        high = (own["high"] - own["ours"]).clip(lower=0).fillna(0)
+    for shift, (model, rows) in enumerate(part[part["ours"].notna()].groupby("model")):
+        low = (rows["ours"] - rows["low"]).clip(lower=0).fillna(0)
+        high = (rows["high"] - rows["ours"]).clip(lower=0).fillna(0)
         style = series(models.index(str(model)), len(models))
         axis.errorbar(
-            own["place"] + (0.15 * (shift + 1) if named else 0),
-            own["ours"],
+            rows["position"] + (0.15 * (shift + 1) if categorical else 0),
+            rows["ours"],
             yerr=np.array([low, high]),
-            **{**style, "linestyle": "none"} if named else style,
-            markersize=2.5 if len(own) <= MARKED else 1,
+            **{**style, "linestyle": "none"} if categorical else style,
+            markersize=2.5 if len(rows) <= MARKED else 1,
             linewidth=0.8,
             elinewidth=0.5,
-            capsize=1 if len(own) <= MARKED else 0,
+            capsize=1 if len(rows) <= MARKED else 0,
             label=f"ours, {model}",
         )
-        notes.append(_comparable(model, own))
-    if named:
+        notes.append(_comparable(model, rows))
+    if categorical:
         axis.set_xticks(range(len(names)), names, rotation=20, ha="right")
         axis.set_xlim(-0.5, len(names) - 0.3)
     first = part.iloc[0]
     what = textwrap.shorten(first["series"], 45, placeholder=" …")
     where = f", layer {first['layer']}" if first["layer"] else ""
-    # Most titles say already which series it is.
+    # Most titles already name the series.
     what = "" if what.replace("-", " ") in first["title"] else f": {what}"
     where = "" if where.strip(", ") in first["title"] else where
-    # Panels stand close: a long title would run into the next one.
+    # Panels are close to each other: a long title would overlap the next one.
     title = wrapped(f"{first['title']}{what}{where}", 1.3, SMALL)
     notes = [wrapped(note, 1.3, SMALL) for note in notes]
     axis.set_title("\n".join([title, *notes]), fontsize=SMALL)

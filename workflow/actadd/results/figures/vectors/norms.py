@@ -63,7 +63,7 @@ def norms(options: Norms, sources: Sources) -> "tuple[Figure, str]":
             )
         title = vector if table["model"].nunique() == 1 else f"{vector}, {model}"
         axis.set(title=wrapped(title, 2), xlabel="layer (block input)")
-        # Each panel's own, since a position holds another token in another pair.
+        # One legend for each panel, since the token at a position depends on the pair.
         below = axis.transAxes + ScaledTranslation(0, -0.38, figure.dpi_scale_trans)
         anchor: dict[str, Any] = {"bbox_to_anchor": (0.5, 0), "bbox_transform": below}
         labels = axis.get_legend_handles_labels()[1]
