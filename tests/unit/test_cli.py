@@ -14,7 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from actadd import SteeringVectors, save_vectors
-from actadd.cli import app, project, shown
+from actadd.cli import app, project, terminal
 from actadd.config.files import load
 from actadd.engine.tokens import Tokens
 from builders import tiny
@@ -86,7 +86,7 @@ def test_wrong_usage_is_2():
     ("value", "text"), [(0, "0 B"), (999, "999 B"), (2500, "2.5 kB"), (3.2e9, "3.2 GB")]
 )
 def test_sizes_are_readable(value, text):
-    assert shown.size(value) == text
+    assert terminal.size(value) == text
 
 
 # --- check ---

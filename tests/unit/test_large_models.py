@@ -439,7 +439,7 @@ def computes(settings: dict) -> list[dict]:
         plan.cells("tiny", "ratio"),
         plan.lens("tiny", "reading"),
         plan.overhead("time", "tiny"),
-        plan.batch_shape("tiny"),
+        plan.batch_rows("tiny"),
     ]
     slices = [*(job.slice for job in jobs), plan.scores("tiny", "sweep", "fluency").slice["scorer"]]
     return [entry["compute"] for entry in slices]

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from actadd.base.progress import EVERY, begin, progress, readable, worked
+from actadd.base.progress import EVERY, begin, count_tokens, progress, readable
 from actadd.pipeline.run_summary import summary
 from builders.tiny import ROOT
 
@@ -30,7 +30,7 @@ def test_a_line_for_each_cell_with_pace_and_time_left(capsys):
         begin()
         for tokens in (100, 300):
             clock.now += 2
-            worked(tokens)
+            count_tokens(tokens)
             bar.finish("unsteered", "done")
     assert capsys.readouterr().out.splitlines() == [
         "cell 1 of 4: unsteered: done, 7.0 s, 50 tokens/s, about 6 s left",
@@ -43,14 +43,14 @@ def test_between_cells_a_line_every_few_seconds_at_most(capsys):
     with progress(2, clock=clock):
         for _ in range(50):
             clock.now += 1
-            worked(10)
+            count_tokens(10)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 50 // EVERY
     assert lines[0] == "so far: 0 of 2 cells, 10 tokens/s"
 
 
 def test_the_last_cell_has_no_time_left_and_counting_without_progress_is_allowed(capsys):
-    worked(5)
+    count_tokens(5)
     begin()
     assert capsys.readouterr().out == ""
     with progress(1) as bar:
@@ -59,7 +59,7 @@ def test_the_last_cell_has_no_time_left_and_counting_without_progress_is_allowed
     assert (
         printed.startswith("cell 1 of 1: one: failed: too large, 0.0 s") and "left" not in printed
     )
-    worked(5)
+    count_tokens(5)
     assert capsys.readouterr().out == ""
 
 
@@ -72,9 +72,9 @@ def test_durations_are_readable(seconds, text):
 
 def test_a_bar_on_a_terminal_with_the_same_lines():
     code = (
-        "from actadd.base.progress import progress, worked\n"
+        "from actadd.base.progress import progress, count_tokens\n"
         "with progress(2) as bar:\n"
-        "    worked(7)\n"
+        "    count_tokens(7)\n"
         "    bar.finish('[love] - [hate]', 'done')\n"
     )
     ours, theirs = pty.openpty()

@@ -453,7 +453,7 @@ def test_one_row_that_does_not_fit_is_an_error_and_others_pass():
     assert not batching.is_out_of_memory(ValueError("can't allocate memory"))
 
 
-# --- the proposed batch shape ---
+# --- the proposed batch rows ---
 
 
 def test_sizes_are_those_of_the_model(prepared):

@@ -16,9 +16,9 @@ def test_auto_rows_are_proposed_once_and_kept(finished, tmp_path):
     space = finished.copy_before_cells(tmp_path / "space", settings)
     target = ("--", "results/completions/tiny/sweep.parquet")
     space.run(*target)
-    path = space.folder / "results/models/tiny.batch.json"
-    shape = json.loads(path.read_text())
-    assert shape["batch_rows"] == 128 and shape["row_bytes"] > 0
+    path = space.folder / "results/models/tiny.batch_rows.json"
+    proposal = json.loads(path.read_text())
+    assert proposal["batch_rows"] == 128 and proposal["row_bytes"] > 0
 
     rows = {
         pq.read_schema(cell).metadata.get(b"batch_rows")
@@ -26,9 +26,9 @@ def test_auto_rows_are_proposed_once_and_kept(finished, tmp_path):
     }
     assert b"128" in rows
     assert not space.planned(*target)
-    # What was proposed stays, though the machine may have other memory by now.
+    # The proposal is kept, even if the machine has other memory now.
     path.write_text(path.read_text().replace("128", "64"))
-    record = path.with_name("tiny.batch.provenance.json")
+    record = path.with_name("tiny.batch_rows.provenance.json")
     outputs = {path.name: sha256_file(path)}
     record.write_text(record_text({**read_json(record), "outputs": outputs}))
     space.run(*target)
@@ -37,6 +37,6 @@ def test_auto_rows_are_proposed_once_and_kept(finished, tmp_path):
         for cell in (space.folder / "results/store").rglob("*.parquet")
     }
     assert {b"64", b"128"} <= rows
-    # Deleted, they are proposed anew.
+    # After the file is deleted, they are proposed again.
     path.unlink()
-    assert "batch_shape" in space.planned(*target)
+    assert "batch_rows" in space.planned(*target)

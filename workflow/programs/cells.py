@@ -10,7 +10,7 @@ from actadd.store import failed_cells
 
 def work(spec, inputs, outputs, store, shard, failures):
     facts = measurement.measure(
-        resolved(spec, inputs["shape"]),
+        resolved(spec, inputs["rows"]),
         model_dir=inputs["model"],
         texts_file=inputs["prompts"],
         vector_files=inputs["vectors"],
@@ -28,7 +28,7 @@ if __name__ == "__main__":
     run(
         __doc__,
         work,
-        inputs="model prompts vectors* choice? shape? shards*",
+        inputs="model prompts vectors* choice? rows? shards*",
         outputs="table?",
         options="store shard? failures?",
     )

@@ -11,7 +11,7 @@ from actadd.store import failed_cells
 
 def work(spec, inputs, outputs, store, shard, failures, answers):
     facts = score_completions(
-        with_answers(resolved(spec, inputs["shape"]), answers),
+        with_answers(resolved(spec, inputs["rows"]), answers),
         completions=inputs["completions"],
         inputs=inputs["needs"],
         store=Path(store),
@@ -27,7 +27,7 @@ if __name__ == "__main__":
     run(
         __doc__,
         work,
-        inputs="completions needs? shape? shards*",
+        inputs="completions needs? rows? shards*",
         outputs="scores?",
         options="store shard? failures? answers?",
     )

@@ -7,7 +7,7 @@ from actadd.scorers.scores import validate, with_answers
 
 def work(spec, inputs, outputs, answers):
     return validate(
-        with_answers(resolved(spec, inputs["shape"]), answers),
+        with_answers(resolved(spec, inputs["rows"]), answers),
         texts_file=inputs["texts"],
         inputs=inputs["needs"],
         output=outputs["figures"],
@@ -15,4 +15,4 @@ def work(spec, inputs, outputs, answers):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="texts needs? shape?", outputs="figures", options="answers?")
+    run(__doc__, work, inputs="texts needs? rows?", outputs="figures", options="answers?")

@@ -37,7 +37,7 @@ rule cells:
     shell:
         "python -m programs.cells --job {input.job} --shard {params.shard} "
         "--model {input.model} --prompts {input.prompts} --vectors {input.vectors} "
-        "--choice {input.choice} --shape {input.shape} --shards {input.shards} "
+        "--choice {input.choice} --rows {input.rows} --shards {input.shards} "
         "--store {params.store} --failures {params.failures} "
         "--table {output.table} --provenance {output.provenance} > {log} 2>&1"
 

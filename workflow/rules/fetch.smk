@@ -76,15 +76,15 @@ rule verification:
         "--provenance {output.provenance} > {log} 2>&1"
 
 
-rule batch_shape:
+rule batch_rows:
     input:
-        unpack(reads("batch_shape")),
+        unpack(reads("batch_rows")),
     output:
-        **writes("batch_shape"),
+        **writes("batch_rows"),
     log:
-        layout.log("batch_shape"),
+        layout.log("batch_rows"),
     benchmark:
-        layout.benchmark("batch_shape")
+        layout.benchmark("batch_rows")
     conda:
         CONDA
     resources:
@@ -94,7 +94,7 @@ rule batch_shape:
     message:
         "Propose the rows of a batch for {wildcards.model}"
     shell:
-        "python -m programs.batch_shape --job {input.job} --model {input.model} --shape {output.shape} "
+        "python -m programs.batch_rows --job {input.job} --model {input.model} --rows {output.rows} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 

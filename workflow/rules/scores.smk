@@ -54,7 +54,7 @@ rule scores:
         "Score {wildcards.experiment} on {wildcards.model} with {wildcards.scorer}"
     shell:
         "python -m programs.scores --job {input.job} --shard {params.shard} "
-        "--completions {input.completions} --needs {input.needs} --shape {input.shape} "
+        "--completions {input.completions} --needs {input.needs} --rows {input.rows} "
         "--shards {input.shards} --answers {params.answers} "
         "--store {params.store} --failures {params.failures} "
         "--scores {output.scores} --provenance {output.provenance} > {log} 2>&1"
@@ -129,7 +129,7 @@ rule validation:
         "Compare {wildcards.scorer} with human labels"
     shell:
         "python -m programs.validation --job {input.job} --answers {params.answers} "
-        "--texts {input.texts} --needs {input.needs} --shape {input.shape} --figures {output.figures} "
+        "--texts {input.texts} --needs {input.needs} --rows {input.rows} --figures {output.figures} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 

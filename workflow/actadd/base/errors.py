@@ -32,7 +32,7 @@ def without_secrets(text: str) -> str:
     return _SECRET.sub(lambda match: f"{match[1] or ''}***{'' if match[1] else '@'}", text)
 
 
-def shown(value: Any) -> str:
+def quote(value: Any) -> str:
     """A value for a message: at most 80 characters of its repr, without secrets."""
     text = without_secrets(repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
@@ -49,7 +49,7 @@ def print_anything(encoding: str | None = None) -> None:
 
 
 @contextmanager
-def named(prefix: str, suffix: str = "") -> Iterator[None]:
+def error_context(prefix: str, suffix: str = "") -> Iterator[None]:
     """Put a prefix and a suffix around the message of a UserError from the block."""
     try:
         yield

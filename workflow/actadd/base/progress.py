@@ -1,7 +1,7 @@
 """Progress of a long step: a bar on a terminal, plain lines in a log.
 
-A long step opens `progress`; the functions that do its work call `worked`, which does nothing where
-no progress is open, as in a test of one function.
+A long step opens `progress`; the functions that do its work call `count_tokens`, which does nothing
+if no progress is open, as in a test of one function.
 """
 
 import sys
@@ -106,7 +106,7 @@ def begin() -> None:
         current.begin()
 
 
-def worked(tokens: int) -> None:
+def count_tokens(tokens: int) -> None:
     """Count tokens drawn or read in the open progress, if any."""
     if current := _open.get():
         current.work(tokens)

@@ -215,7 +215,7 @@ def export_vector(
     results: Results = Path("results"),
 ) -> None:
     """Write a vector to a file that other programs read."""
-    from actadd.cli.exchanged import export, show
+    from actadd.cli.exchange import export, show
 
     show(export(results, model, vector, layer, coefficient, output, format), output)
 
@@ -233,7 +233,7 @@ def import_vector(
     format: Format = None,
 ) -> None:
     """Show what a vector's file holds, and how a config names it; -o keeps a copy of it."""
-    from actadd.cli.exchanged import show, show_entry
+    from actadd.cli.exchange import show, show_entry
     from actadd.vectors.file_formats import load_vectors, save_vectors
 
     vectors = load_vectors(file, format)

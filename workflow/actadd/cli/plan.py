@@ -12,7 +12,7 @@ from actadd.base.files import digest
 from actadd.base.progress import readable
 from actadd.cli import rates
 from actadd.cli.project import conditions
-from actadd.cli.shown import size, table
+from actadd.cli.terminal import size, table
 from actadd.measure.experiment import Experiment
 from actadd.measure.measurement import cells_of
 from actadd.measure.measures import MEASURES, Cells
@@ -89,9 +89,9 @@ def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dic
         return [Path(file.path) for file in job.inputs[name]]
 
     [model_dir], [texts_file], vectors = paths("model"), paths("prompts"), paths("vectors")
-    choice, shape = (next(iter(paths(name)), None) for name in ("choice", "shape"))
+    choice, rows_file = (next(iter(paths(name)), None) for name in ("choice", "rows"))
     files = {"model_dir": model_dir, "texts_file": texts_file, "vector_files": vectors}
-    return {"spec": resolved(job.slice, shape), **files, "choice": choice}
+    return {"spec": resolved(job.slice, rows_file), **files, "choice": choice}
 
 
 def made_by(path: Path, job: Job) -> bool:
@@ -116,13 +116,13 @@ def score_cells(completions: Path, entry: dict[str, Any]) -> list[tuple[str, int
     stages = {"classifier": ("classifier", "scorer", "name"), "source": ("fetch", "source", kind)}
     stage, name, key = stages.get(kind, (kind, kind, kind))
     folder = one_output(stage, "folder", **{name: entry[key]}) if kind else None
-    shape = None
+    rows_file = None
     if entry.get("batch_rows") == "auto":
-        shape = one_output("batch_shape", "shape", model=entry["model"])
-    for path in filter(None, (folder, shape)):
+        rows_file = one_output("batch_rows", "rows", model=entry["model"])
+    for path in filter(None, (folder, rows_file)):
         if not path.exists():
             raise UserError(f"{path} is not made yet")
-    spec = resolved({"scorer": entry}, shape)["scorer"]
+    spec = resolved({"scorer": entry}, rows_file)["scorer"]
     return [(key, len(group)) for key, group in keyed(spec, completions, folder)]
 
 
@@ -291,10 +291,10 @@ def _rate(known: list[dict[str, Any]], model: str, spec: dict[str, Any]) -> dict
 def rate_conditions(model: str, spec: dict[str, Any]) -> dict[str, Any] | None:
     """What a rate has to be measured under for a job of a model; None if unknown yet."""
     auto = spec["batch_rows"] == "auto"
-    shape = one_output("batch_shape", "shape", model=model) if auto else None
-    if shape and not shape.exists():
+    rows_file = one_output("batch_rows", "rows", model=model) if auto else None
+    if rows_file and not rows_file.exists():
         return None
-    spec = resolved(spec, shape)
+    spec = resolved(spec, rows_file)
     return {"model": model, **{name: spec[name] for name in ("dtype", "compute", "batch_rows")}}
 
 
@@ -311,7 +311,7 @@ def computing(graph: Graph, runs: list[tuple[str, str]]) -> dict[str, dict[str, 
 
 def runs(graph: Graph, paper: bool) -> list[tuple[str, str]]:
     """(model, experiment) of what a target measures: `paper`, or the default one."""
-    names = graph.paper_experiments() if paper else graph.own_experiments()
+    names = graph.paper_experiments() if paper else graph.default_experiments()
     return [(model, name) for name in names for model in graph.experiment(name)["models"]]
 
 

@@ -11,7 +11,7 @@ import typer
 from actadd.base.errors import DamagedFile, UserError
 from actadd.base.files import remove
 from actadd.cli.plan import cell_keys, score_cells
-from actadd.cli.shown import size
+from actadd.cli.terminal import size
 from actadd.measure.measures import MEASURES
 from actadd.pipeline import layout
 from actadd.pipeline.graph import Graph

@@ -12,14 +12,14 @@ from typing import Any
 
 import typer
 
-from actadd.base.errors import UserError, shown
+from actadd.base.errors import UserError, quote
 from actadd.base.files import read_json
 from actadd.cli.project import configured
-from actadd.cli.shown import on_terminal
+from actadd.cli.terminal import on_terminal
 from actadd.config.licences import accepting, unaccepted
 from actadd.engine.placement import Position, aligned
 from actadd.engine.tokens import Tokens
-from actadd.models import own_tokenizer
+from actadd.models import tokenizer_export
 from actadd.vectors.activations import REFERENCE, contrast_ids, late
 from actadd.vectors.prompts import as_prompt
 
@@ -95,10 +95,10 @@ def _entry(folder: Path, bos: str | None) -> dict[str, Any]:
     """The config entry of a Hugging Face folder, from its own files."""
     from actadd.models.configs import read_config, readable
 
-    own_tokenizer.check_there("--model", folder)
+    tokenizer_export.check_present("--model", folder)
     with readable(f"--model: {folder / 'config.json'}"):
         config = read_config(folder, trusted=False, name=folder.name)
-    tokenizer = own_tokenizer.load(folder.name, folder, trusted=False)
+    tokenizer = tokenizer_export.load(folder.name, folder, trusted=False)
     bos = bos or _bos(folder, tokenizer, config)
     single = [
         pad for pad in (" ", "▁") if len(tokenizer.encode(pad, add_special_tokens=False)) == 1
@@ -110,7 +110,7 @@ def _entry(folder: Path, bos: str | None) -> dict[str, Any]:
         "bos": bos,
         "pad": [*single, bos][0],
     }
-    if not own_tokenizer.stop_ids(folder, tokenizer, config):
+    if not tokenizer_export.stop_ids(folder, tokenizer, config):
         typer.echo(f"{folder} names no token that ends a text (eos_token_id): none does", err=True)
         entry["stop"] = []
     return entry
@@ -123,7 +123,7 @@ def _bos(folder: Path, tokenizer: Any, config: Any) -> str:
         return str(token)
     if tokenizer.bos_token is not None:
         return str(tokenizer.bos_token)
-    ends = own_tokenizer.stop_ids(folder, tokenizer, config)
+    ends = tokenizer_export.stop_ids(folder, tokenizer, config)
     tokens = [str(tokenizer.convert_ids_to_tokens(i)) for i in ends]
     if len(tokens) != 1:
         alternatives = (
@@ -155,7 +155,7 @@ def as_entry(text: str, chat: bool, token_ids: bool) -> str | dict[str, Any]:
         ids = [int(word) for word in re.split(r"[\s,]+", text.strip("[] \t\n"))]
     except ValueError as error:
         raise UserError(
-            f"--token-ids: {shown(text)} holds more than numbers; write them as '12 345 6'"
+            f"--token-ids: {quote(text)} holds more than numbers; write them as '12 345 6'"
         ) from error
     return {"token_ids": ids}
 

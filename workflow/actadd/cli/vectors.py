@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from actadd.base.errors import DamagedFile, UserError
-from actadd.cli.shown import table
+from actadd.cli.terminal import table
 from actadd.store.provenance import recorded
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from actadd.base.errors import UserError, shown
+from actadd.base.errors import UserError, quote
 from actadd.base.files import canonical
 from actadd.base.kinds import Rule, load_plugin
 from actadd.config import files
@@ -62,7 +62,7 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
         raise explained(error, Config, lines) from None
     config = canonical(plain(valid))
     if base := config.get(files.BUILDS_ON):
-        sentence = f"{shown(base)} was not read; read the config with actadd.config.files.load"
+        sentence = f"{quote(base)} was not read; read the config with actadd.config.files.load"
         raise located(files.BUILDS_ON, sentence, lines)
     for check in (_references, apply_overrides, _problems):
         for key, sentence in check(config, root):
@@ -86,7 +86,7 @@ def _load_plugins(config: dict[str, Any], root: Path, lines: Lines) -> None:
     paths = [name for name in listed(config.get("plugins", [])) if isinstance(name, str)]
     for name in paths:
         if not holds(root / name, Path.is_file):
-            sentence = f"{shown(name)} does not exist; write the path of a Python file"
+            sentence = f"{quote(name)} does not exist; write the path of a Python file"
             raise located("plugins", sentence, lines)
         try:
             load_plugin((root / name).resolve())
@@ -159,7 +159,7 @@ def _local_copies(config: dict[str, Any], root: Path) -> Iterator[Problem]:
         if folder is None:
             yield "data_dir", f"{config['data_dir']!r}: there is no such home; write the whole path"
         elif not holds(root / folder, Path.is_dir):
-            yield "data_dir", f"{shown(config['data_dir'])} is not a folder; name one, or remove it"
+            yield "data_dir", f"{quote(config['data_dir'])} is not a folder; name one, or remove it"
     for entry in config["sources"].values():
         local = entry.pop("local", None)
         if folder is not None and local and (root / folder / local).exists():
@@ -221,7 +221,7 @@ def _unplain(config: Any) -> Iterator[Problem]:
                 yield key, f"{near:g} is too large; at most {LARGEST} fits"
         elif not isinstance(value, (dict, list, tuple, type(None))):
             kind = type(value).__name__
-            yield key, f"{shown(str(value))} is read as a {kind}; put it in quotes"
+            yield key, f"{quote(str(value))} is read as a {kind}; put it in quotes"
         elif value is not None:
             yield from inner_problems(value, key)
 
@@ -250,6 +250,6 @@ def _odd_text(text: str, key: str) -> Iterator[Problem]:
     if odd := ODD.search(text):
         yield (
             ODD.sub("?", key),
-            f"the character U+{ord(odd[0]):04X} in {shown(text)} can be neither written nor shown; "
+            f"the character U+{ord(odd[0]):04X} in {quote(text)} can be neither written nor shown; "
             "take it out",
         )

@@ -35,7 +35,7 @@ class Compute:
     )
     batch_rows: Annotated[int, Rule(minimum=1, maximum=1_000_000)] | Literal["auto"] = option(
         "Rows of one generation batch. auto proposes them for each model from the memory that is "
-        "free, once, in results/models/MODEL.batch.json. Out of memory, batches are halved.",
+        "free, once, in results/models/MODEL.batch_rows.json. Out of memory, batches are halved.",
         128,
         title="a number of rows from 1 on, or auto",
     )

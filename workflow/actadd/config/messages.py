@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from actadd.base.errors import UserError, shown
+from actadd.base.errors import UserError, quote
 from actadd.base.files import canonical
 from actadd.base.kinds import Rule
 from actadd.config.kinds import (
@@ -220,7 +220,7 @@ def _kind(value: dict[str, Any], family: Family) -> str:
         return f"the key {family.key!r} is missing; add it"
     kinds = list(family.kinds())
     kind = value[family.key]
-    return f"{shown(kind)} is not known{nearest(kind, kinds)}; write one of {', '.join(kinds)}"
+    return f"{quote(kind)} is not known{nearest(kind, kinds)}; write one of {', '.join(kinds)}"
 
 
 def _alternatives(hint: Any) -> str:
@@ -241,7 +241,7 @@ def _shown(value: Any, mark: Mark | None, ascii_only: bool) -> str:
     if ascii_only and not str(value).isascii():
         # Some letters look like others.
         return ascii(value)[:80]
-    return shown(value)
+    return quote(value)
 
 
 def _typed(value: Any, expected: str) -> str:

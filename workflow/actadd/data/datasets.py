@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from actadd.base.errors import UserError, shown
+from actadd.base.errors import UserError, quote
 from actadd.base.files import write_with
 from actadd.data import formats, sentences
 from actadd.data.text_equality import key_of
@@ -178,7 +178,7 @@ def _text_of(value: Any, origin: str, key: str) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     raise UserError(
-        f"{key}: {origin}: {shown(value)} is not a text; write one, or name another column"
+        f"{key}: {origin}: {quote(value)} is not a text; write one, or name another column"
     )
 
 
@@ -192,7 +192,7 @@ def _number_of(value: Any, origin: str, key: str) -> float:
         number = np.inf
     if np.isinf(number):
         raise UserError(
-            f"{key}: {origin}: labels must be numbers, not {shown(value)}; write numbers "
+            f"{key}: {origin}: labels must be numbers, not {quote(value)}; write numbers "
             "such as 1 and 0, or name another column"
         )
     return number

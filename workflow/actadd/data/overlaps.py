@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from actadd.base.errors import UserError, shown
+from actadd.base.errors import UserError, quote
 from actadd.base.files import write_json
 from actadd.data import datasets
 from actadd.data.text_equality import UNSPACED, key_of, words
@@ -124,6 +124,6 @@ def _message(pair: dict[str, Any], overlap: dict[str, Any]) -> str:
     first, count = overlap["examples"][0], overlap["overlapping"]
     return (
         f"{overlap['texts']}: {count} of {overlap['compared'][0]} texts overlap with what "
-        f"{pair['others']['use']}, such as {shown(first['text'])} ({first['from']}) with "
-        f"{shown(first['other'])} ({first['in']})"
+        f"{pair['others']['use']}, such as {quote(first['text'])} ({first['from']}) with "
+        f"{quote(first['other'])} ({first['in']})"
     )

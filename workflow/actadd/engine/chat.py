@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from actadd.base.errors import UserError, shown
+from actadd.base.errors import UserError, quote
 
 # role, content, and whatever else a template reads.
 Message = Mapping[str, Any]
@@ -40,7 +40,7 @@ def refusals_said(messages: Sequence[Message]) -> Iterator[None]:
         # Whatever the class: a template is a program that somebody else has written.
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         last = messages[-1].get("content")
-        raise UserError(f"its chat template refuses {shown(last)}: {reason}") from error
+        raise UserError(f"its chat template refuses {quote(last)}: {reason}") from error
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from actadd.base.errors import UserError, shown
+from actadd.base.errors import UserError, quote
 from actadd.engine import chat
 from actadd.engine.chat import Message
 
@@ -44,7 +44,7 @@ class FileTokenizer:
         except Exception as error:
             # Whatever the class: that of tokenizers is Exception itself.
             raise UserError(
-                f"the tokenizer cannot read {shown(text)} ({error}); take its tokenizer.json anew"
+                f"the tokenizer cannot read {quote(text)} ({error}); take its tokenizer.json anew"
             ) from error
 
     def encode(self, text: str, literal: bool = False) -> list[int]:

@@ -12,7 +12,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from actadd.base.errors import UserError, named, shown
+from actadd.base.errors import UserError, error_context, quote
 from actadd.base.files import read_json
 from actadd.engine import chat
 from actadd.engine.chat import Message
@@ -123,17 +123,17 @@ class Tokens:
             return [self.bos_id, *(self.pieces(prompt) if prompt else [])]
         if not is_prompt(prompt):
             raise UserError(
-                f"{shown(prompt)} is not a prompt; write a text, a list of messages, such as "
+                f"{quote(prompt)} is not a prompt; write a text, a list of messages, such as "
                 "[{'role': 'user', 'content': 'Hello'}], or a list of token ids"
             )
         messages = [item for item in prompt if isinstance(item, Mapping)]
         if not messages:
             return self._one_bos(self._known(prompt))
         if not all("role" in message for message in messages):
-            raise UserError(f"{shown(prompt)} has a message without a role; add it")
+            raise UserError(f"{quote(prompt)} has a message without a role; add it")
         for text in chat.texts(messages):
             self._checked(text, literal=False)
-        with named(self.model):
+        with error_context(self.model):
             ids = self._reader.chat(messages)
             self._check_rows("the chat template", ids)
             self._check_written(messages, ids)
@@ -160,7 +160,7 @@ class Tokens:
             return
         if other == ids:
             raise UserError(
-                f"its chat template leaves out {shown(content)}, as one does that reads lists of "
+                f"its chat template leaves out {quote(content)}, as one does that reads lists of "
                 "parts; write a text or token ids instead (chat_template: false), or in Python "
                 'messages with the content [{"type": "text", "text": "Hello"}]'
             )
@@ -207,19 +207,19 @@ class Tokens:
         except UnicodeEncodeError as error:
             half = text[error.start]
             raise UserError(
-                f"{shown(text)} holds {half!a}, half of a character; take it out of the text"
+                f"{quote(text)} holds {half!a}, half of a character; take it out of the text"
             ) from error
         try:
             ids = self._reader.encode(text, literal)
         except Exception as error:
             # Whatever the class: that of tokenizers is Exception itself.
-            raise UserError(f"{self.model} cannot read {shown(text)}: {error}") from error
+            raise UserError(f"{self.model} cannot read {quote(text)}: {error}") from error
         names = [self._reader.name_of(i) or "" for i in ids if i in self._reader.special]
         # A character without a token is read as the unknown token, which is not a mistake.
         special = [name for name in names if name != self._reader.unknown or name in text]
         if special and not literal:
             raise UserError(
-                f"{shown(text)} holds {special[0]!r}, which {self.model} reads as a special token; "
+                f"{quote(text)} holds {special[0]!r}, which {self.model} reads as a special token; "
                 f"take it out of the text, or {WITH_SPECIAL_TOKENS}"
             )
         self._check_rows(text, ids)
@@ -230,7 +230,7 @@ class Tokens:
         beyond = [i for i in ids if self._rows and i >= self._rows]
         if beyond:
             raise UserError(
-                f"{shown(text)} holds {self._reader.name_of(beyond[0])!r}, token {beyond[0]}, but "
+                f"{quote(text)} holds {self._reader.name_of(beyond[0])!r}, token {beyond[0]}, but "
                 f"{self.model} has embeddings of {self._rows} tokens; take it out of the text"
             )
 

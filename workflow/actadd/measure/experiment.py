@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from actadd.base.errors import UserError, named, shown
+from actadd.base.errors import UserError, error_context, quote
 from actadd.base.files import read_json
 from actadd.data import datasets
 from actadd.engine.placement import aligned
@@ -140,7 +140,7 @@ class Experiment:
         """The rows with a target of one token (the paper's code, ConceptNet); counts the others."""
         single = []
         for text, target in zip(table["text"], table["target"].fillna(""), strict=True):
-            with named(f"{self.key}: prompt {shown(text)}"):
+            with error_context(f"{self.key}: prompt {quote(text)}"):
                 single.append(len(self._split(text, target, "")[1]) == 1)
         self.left_out = single.count(False)
         if self.left_out:
@@ -205,18 +205,18 @@ class Experiment:
         rows = []
         prefix = condition.contexts.prefix
         if condition.prefix:
-            with named(f"{self.key}.conditions.{condition.name}.prefix"):
+            with error_context(f"{self.key}.conditions.{condition.name}.prefix"):
                 self.tokens.pieces(condition.prefix)
         targets = targets or [""] * len(texts)
         for text, target in zip(texts, targets, strict=True):
             origin = self._origins.get(text)
-            at = f"{self.key}: prompt {shown(text)}" + (f" ({origin})" if origin else "")
-            with named(at):
+            at = f"{self.key}: prompt {quote(text)}" + (f" ({origin})" if origin else "")
+            with error_context(at):
                 ids, target_ids = self._split(*self._behind(prefix, text, target))
                 self._check_length(len(ids) + len(target_ids), text, targets)
             for addition in condition.additions:
                 vector = self.vector(addition, condition.draw)
-                with named(at, f" (vector {addition.vector})"):
+                with error_context(at, f" (vector {addition.vector})"):
                     aligned(addition.position, len(vector), len(ids))
             rows.append((ids, target_ids))
         return rows
@@ -277,7 +277,8 @@ class Experiment:
         for text in texts:
             whole, _, prefix = self._behind(contrasted, text)
             ids = self.tokens.encode(whole, prefix)
-            with named(f"{self.key}.conditions.{condition.name}.prefix, before {shown(text)}"):
+            key = f"{self.key}.conditions.{condition.name}.prefix"
+            with error_context(f"{key}, before {quote(text)}"):
                 self._check_length(len(ids), text, [])
             contexts.append(ids)
         return contexts

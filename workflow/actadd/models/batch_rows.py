@@ -111,11 +111,11 @@ def propose(spec: dict[str, Any], model_dir: Path, output: Path) -> dict[str, An
     return record
 
 
-def resolved(spec: dict[str, Any], shape: Path | None) -> dict[str, Any]:
+def resolved(spec: dict[str, Any], file: Path | None) -> dict[str, Any]:
     """A job's spec with the proposed batch rows where it says auto."""
-    if shape is None:
+    if file is None:
         return spec
-    rows = read_json(shape)["batch_rows"]
+    rows = read_json(file)["batch_rows"]
     if "scorer" in spec:
         return {**spec, "scorer": {**spec["scorer"], "batch_rows": rows}}
     return {**spec, "batch_rows": rows}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actadd.base.errors import UserError, shown
+from actadd.base.errors import UserError, quote
 from actadd.base.files import read_json
 from actadd.models.folders import check_folder
 from actadd.models.weights import last_hidden_state, load_whole
@@ -199,7 +199,7 @@ def _modules(folder: Path) -> "tuple[Path, dict[str, Any] | None, list[nn.Module
         kind, path = str(module["type"]), Path(module["path"])
         name = kind.rsplit(".", 1)[-1]
         if not kind.startswith(LIBRARY) or path.is_absolute() or ".." in path.parts:
-            raise _refused(folder, "modules.json", f"names the module {shown(kind)}")
+            raise _refused(folder, "modules.json", f"names the module {quote(kind)}")
         chain.append((name, folder / path))
     names = [name for name, _ in chain]
     if names[:2] != ["Transformer", "Pooling"] or set(names[2:]) - set(AFTER):
@@ -226,7 +226,7 @@ def _dense(folder: Path, path: Path) -> "nn.Module":
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     function = getattr(nn, activation.rsplit(".", 1)[-1], None)
     if not activation.startswith("torch.nn.") or not isinstance(function, type):
-        what = f"has the activation function {shown(activation)}"
+        what = f"has the activation function {quote(activation)}"
         raise _refused(folder, f"{path.name}/config.json", what)
     for key in ("module_input_name", "module_output_name", "use_residual"):
         if config.get(key, False) not in (False, None, "sentence_embedding"):
@@ -352,7 +352,7 @@ def _settings(folder: Path, transformer: Path) -> dict[str, Any]:
     settings = _read(transformer, file)
     for key, value in settings.items():
         if key not in HARMLESS and value and value != PLAIN.get(key):
-            raise _refused(folder, file, f"has {key}: {shown(value)}")
+            raise _refused(folder, file, f"has {key}: {quote(value)}")
     return settings
 
 

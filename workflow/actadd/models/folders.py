@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from actadd.base.errors import UserError, named
+from actadd.base.errors import UserError, error_context
 from actadd.base.files import read_json
 
 SINGLE = "model.safetensors"
@@ -54,7 +54,7 @@ def check_folder(folder: Path, key: str, pickled: str | None = None) -> None:
         raise UserError(f"{key}: {where} holds {reason}")
     config = _config(folder, where, key)
     if names := candidates(folder):
-        with named(key):
+        with error_context(key):
             for name in names:
                 _check_files(folder, name)
         for part in (config, config.get("text_config") or {}):

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from actadd.base.errors import UserError, named
+from actadd.base.errors import UserError, error_context
 from actadd.base.files import digest, relative_link, whole_folder, write_json
-from actadd.models import own_tokenizer
+from actadd.models import tokenizer_export
 from actadd.models.configs import check_causal, readable, whole_config
 from actadd.models.folders import candidates, check_folder, weight_files
 from actadd.models.gguf_models import load_gguf
@@ -34,7 +34,7 @@ def prepare(spec: dict[str, Any], source: Path, target: Path) -> dict[str, Any]:
         facts, tokenizer = _facts(spec, source, folder)
         write_json(folder / "model.json", facts)
         if tokenizer is not None:
-            own_tokenizer.check(spec, folder, tokenizer)
+            tokenizer_export.check(spec, folder, tokenizer)
     return facts
 
 
@@ -96,7 +96,7 @@ def _from_llama2c(spec: dict[str, Any], source: Path, folder: Path) -> None:
         other = any(source.glob("*.safetensors")) or any(source.glob("*.gguf"))
         remedy = "write format: transformers or gguf" if other else "name it as the source's path"
         raise UserError(f"{key}: one .data or .bin file was expected in {source}; {remedy}")
-    with named(key):
+    with error_context(key):
         convert(files[0], folder)
 
 
@@ -107,10 +107,10 @@ def _tokenizer(spec: dict[str, Any], source: Path, folder: Path) -> Any:
     trusted = spec["format"] == "transformers" and spec.get("trust_remote_code", False)
     files = [path.name for path in sorted(source.glob("*.gguf"))]
     options = {"gguf_file": files[0]} if spec["format"] == "gguf" else {}
-    tokenizer = own_tokenizer.load(spec["name"], source, trusted, **options)
+    tokenizer = tokenizer_export.load(spec["name"], source, trusted, **options)
     if options:
         tokenizer.save_pretrained(folder)
-    own_tokenizer.write(tokenizer, folder)
+    tokenizer_export.write(tokenizer, folder)
     return tokenizer
 
 
@@ -129,7 +129,7 @@ def _facts(spec: dict[str, Any], source: Path, folder: Path) -> tuple[dict[str, 
             f"{key}.parameters: {stated} is more than a tenth off, the model has {counted:_}"
         )
     tokenizer = _tokenizer(spec, source, folder)
-    of_tokens, beside = own_tokenizer.facts(spec, folder, tokenizer, config, vocabulary(model))
+    of_tokens, beside = tokenizer_export.facts(spec, folder, tokenizer, config, vocabulary(model))
     weights = {path.name: sha256(path) for path in weight_files(folder)}
     facts = {
         "layers": spec["layers"],

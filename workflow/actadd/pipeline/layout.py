@@ -64,7 +64,7 @@ STAGES = {
     "fetch": _folder("fetch/{source}", "sources/{source}"),
     "model": _folder("model/{model}", "models/{model}"),
     "verification": _file("verification/{model}", "record", "models/{model}.verification.json"),
-    "batch_shape": _file("batch_shape/{model}", "shape", "models/{model}.batch.json"),
+    "batch_rows": _file("batch_rows/{model}", "rows", "models/{model}.batch_rows.json"),
     "dataset": _file("dataset/{dataset}", "table", "datasets/{dataset}.parquet"),
     "overlaps": _file("overlaps/{section}/{name}", "record", "overlaps/{section}/{name}.json"),
     "activations": Stage(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from actadd.base.errors import UserError, named, shown
+from actadd.base.errors import UserError, error_context, quote
 from actadd.base.kinds import Rule, option
 from actadd.engine.tokens import Prompt, Tokens
 
@@ -72,7 +72,7 @@ class Reader:
     key: str = ""
 
     @property
-    def place(self) -> str:
+    def prefix(self) -> str:
         return f"{self.key}: " if self.key else ""
 
     def ids(self, entry: Any) -> list[int]:
@@ -81,14 +81,14 @@ class Reader:
         A text is raw, also for a chat model: it steers the stream and is not a user's message. The
         config can write a message as such. Raises UserError if it is too long or not readable.
         """
-        with named(f"{self.place}prompt {shown(as_written(entry))}"):
+        with error_context(f"{self.prefix}prompt {quote(as_written(entry))}"):
             ids = self.tokens.prompt(as_prompt(entry))
             self.tokens.check_length(len(ids))
         return ids
 
     def single_token(self, name: str, text: str) -> int:
         """Id of the one token that a text is; raises UserError, which names the option."""
-        with named(f"{self.key}.{name}"):
+        with error_context(f"{self.key}.{name}"):
             pieces = self.tokens.pieces(text)
         if len(pieces) != 1:
             raise UserError(f"{self.key}.{name}: {text!r} is not one token")

@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from actadd.base.errors import shown
+from actadd.base.errors import quote
 from actadd.base.kinds import NAME, Rule, option
 from actadd.config.kinds import Late, OneOf, declared, keys, optional
 from actadd.config.sections.rules import (
@@ -177,7 +177,7 @@ def own_file(key: str, file: str, root: Path) -> Iterator[Problem]:
         encoding = sys.getfilesystemencoding()
         spelled = file.isascii() or encoding.startswith("utf")
         other = "" if spelled else f", or run with PYTHONUTF8=1: names are read in {encoding} here"
-        yield key, f"{shown(file)} does not exist; write the path of a file{other}"
+        yield key, f"{quote(file)} does not exist; write the path of a file{other}"
     elif not (root / file).resolve().is_relative_to(root.resolve()):
         yield (
             key,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from actadd.base.errors import CellError
 from actadd.base.files import canonical_json, digest
 from actadd.base.kinds import option
-from actadd.base.progress import begin, worked
+from actadd.base.progress import begin, count_tokens
 from actadd.engine.decoding.sampling import Sampling, draws
 from actadd.measure.conditions import Condition
 from actadd.measure.measures import TOO_LARGE, measure
@@ -224,7 +224,7 @@ def _draw(
             started = time.perf_counter()
             rows = _batch(experiment, cells, units, kind)
             spent["generating"] += time.perf_counter() - started
-            worked(sum(len(tokens or ()) for drawn in rows for tokens in drawn.values()))
+            count_tokens(sum(len(tokens or ()) for drawn in rows for tokens in drawn.values()))
             for unit, drawn in zip(units, rows, strict=True):
                 open_units[unit.cell] -= Counter([kind])
                 for sample, tokens in drawn.items():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from actadd.base.errors import CellError
 from actadd.base.files import digest
 from actadd.base.kinds import Rule, option
-from actadd.base.progress import worked
+from actadd.base.progress import count_tokens
 from actadd.measure.conditions import Condition
 from actadd.measure.measures import TOO_LARGE, measure
 
@@ -130,7 +130,7 @@ def _cell(
         count = len(text)
         before = log_probabilities(text, [], count)
         after = log_probabilities(ids, additions, count)
-        worked(count + len(ids))
+        count_tokens(count + len(ids))
         share = before.exp() * (before - after)
         # A prefix is not part of the text, so positions are aligned at the text's end.
         shift = len(ids) - count

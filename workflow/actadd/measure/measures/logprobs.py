@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from actadd.base.errors import CellError
 from actadd.base.files import digest
-from actadd.base.progress import begin, worked
+from actadd.base.progress import begin, count_tokens
 from actadd.measure.conditions import Condition
 from actadd.measure.measures import TOO_LARGE, measure
 from actadd.models.batch_rows import ROWS_PER_TEXT
@@ -138,7 +138,7 @@ def _cells(
         )
         for texts, result in zip(measured, results, strict=True):
             texts.update(zip(batch, result, strict=True))
-            worked(sum(len(whole[i]) for i in batch))
+            count_tokens(sum(len(whole[i]) for i in batch))
     for index, condition, texts in zip(indices, conditions, measured, strict=True):
         if not all(bool(logprob.isfinite().all()) for logprob, _ in texts.values()):
             yield index, CellError(TOO_LARGE)

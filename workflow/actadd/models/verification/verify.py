@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from actadd.base.errors import UserError, named
+from actadd.base.errors import UserError, error_context
 from actadd.base.files import remove, write_json
 from actadd.engine.batching import is_out_of_memory
 from actadd.engine.hooks import is_hooked
@@ -67,7 +67,7 @@ def verified(
     started = time.perf_counter()
     try:
         model = load(model_dir, dtype=spec["dtype"], **{"threads": 1, **spec["compute"]})
-        with named(f"models.{model_dir.name}", "; take another model"):
+        with error_context(f"models.{model_dir.name}", "; take another model"):
             write_json(output, verify(model))
     except BaseException:
         if otherwise_removed:

@@ -58,7 +58,7 @@ class Graph(Displays):
             return [page, *self.runs([entry["name"] for entry in page.settings["experiments"]])]
 
         targets: dict[str, Callable[[], list[Job]]] = {
-            "all": lambda: whole(default, self.own_experiments()),
+            "all": lambda: whole(default, self.default_experiments()),
             "paper": lambda: whole(paper, self.paper_experiments()),
             "explorer": lambda: explorer(""),
             "paper_explorer": lambda: explorer("paper_"),

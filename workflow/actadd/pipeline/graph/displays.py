@@ -165,7 +165,7 @@ class Displays(Experiments):
     def explorer_page(self, part: str) -> Job:
         """The explorer of the default target (part "") or of the paper's (part "paper_")."""
         paper = self.displays(paper=True)
-        experiments = self.experiments_of(paper) if part else self.own_experiments()
+        experiments = self.experiments_of(paper) if part else self.default_experiments()
         return self.explorer(experiments, part)
 
     def explorer(self, experiments: list[str], part: str = "") -> Job:
@@ -230,7 +230,7 @@ class Displays(Experiments):
         """The experiments of the target `paper`."""
         return self.experiments_of(self.displays(paper=True))
 
-    def own_experiments(self) -> list[str]:
+    def default_experiments(self) -> list[str]:
         """The experiments of the default target: those that do not belong to the paper.
 
         They include experiments without a figure or table, which a user wrote to be run.

@@ -80,13 +80,13 @@ class Experiments(Vectors):
             "overlaps": self.overlap_record("experiments", experiment),
             "vectors": self.vector_files(model, dict(self.vectors_of(model, experiment))),
             "choice": (),
-            "shape": (),
+            "rows": (),
             "shards": (),
         }
         if entry.get("choices"):
             inputs["choice"] = self.choice(model, experiment).files("choice")
         if MEASURES[entry["measure"]].batched:
-            inputs["shape"] = self.shape_file(model)
+            inputs["rows"] = self.batch_rows_file(model)
         return inputs
 
     @once
@@ -118,7 +118,7 @@ class Experiments(Vectors):
     def scorer_inputs(self, name: str) -> Inputs:
         """What a scorer reads besides texts: a fitted classifier, a model or a fetched source."""
         entry, kind = self.config["scorers"][name], self.scorer_kind(name)
-        inputs: dict[str, tuple[File, ...]] = {"needs": (), "shape": ()}
+        inputs: dict[str, tuple[File, ...]] = {"needs": (), "rows": ()}
         if kind == "classifier":
             inputs["needs"] = self.classifier(name).files("folder")
         if kind == "source":
@@ -127,7 +127,7 @@ class Experiments(Vectors):
             files = dict(self.model_files(entry["model"]))
             inputs = {
                 "needs": files.pop("model"),
-                "shape": self.shape_file(entry["model"]),
+                "rows": self.batch_rows_file(entry["model"]),
                 **files,
             }
         return inputs

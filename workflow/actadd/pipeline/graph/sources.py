@@ -150,17 +150,15 @@ class Sources(Base):
         return bool(self.config["compute"]["batch_rows"] == "auto")
 
     @once
-    def batch_shape(self, model: str) -> Job:
+    def batch_rows(self, model: str) -> Job:
         """The job that proposes the rows of a batch; only if `proposes_rows`."""
         settings = {"dtype": self.config["models"][model]["dtype"], "compute": self.compute(model)}
         inputs = {"model": self.model(model).files("folder")}
-        return self._job(
-            "batch_shape", {"model": model}, ("programs.batch_shape",), settings, inputs
-        )
+        return self._job("batch_rows", {"model": model}, ("programs.batch_rows",), settings, inputs)
 
-    def shape_file(self, model: str) -> tuple[File, ...]:
-        """The proposed batch shape of a model; nothing if the config says how many rows."""
-        return self.batch_shape(model).files("shape") if self.proposes_rows else ()
+    def batch_rows_file(self, model: str) -> tuple[File, ...]:
+        """The proposed batch rows of a model; () if the config states them."""
+        return self.batch_rows(model).files("rows") if self.proposes_rows else ()
 
     @once
     def dataset(self, dataset: str) -> Job:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actadd.base.errors import UserError, shown
+from actadd.base.errors import UserError, quote
 from actadd.base.kinds import option
 from actadd.scorers.kinds import CUT, PROBABILITIES, Job, ValidatedOptions, probabilities, scorer
 
@@ -126,7 +126,7 @@ def _label(label: str | int, id2label: dict[int, Any], key: str) -> int:
     matching = next((way for way in ways if way), [])
     if len(matching) == 1:
         return matching[0]
-    listed = ", ".join(f"{index}: {shown(names[index])}" for index in sorted(names)[:20])
+    listed = ", ".join(f"{index}: {quote(names[index])}" for index in sorted(names)[:20])
     problem = "no label" if not matching else "several labels"
     raise UserError(
         f"{key}.label: the classifier has {problem} {label!r}, it has {listed}; "

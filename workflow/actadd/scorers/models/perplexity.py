@@ -30,7 +30,7 @@ def perplexity(table: pd.DataFrame, options: PerplexityOptions, job: Job) -> pd.
     import numpy as np
     import pandas as pd
 
-    from actadd.base.progress import worked
+    from actadd.base.progress import count_tokens
     from actadd.engine.batching import by_length
     from actadd.engine.logprobs import token_logprobs
     from actadd.engine.tokens import Tokens
@@ -66,5 +66,5 @@ def perplexity(table: pd.DataFrame, options: PerplexityOptions, job: Job) -> pd.
                 )
             if completion:
                 means[index] = float(logprob[len(prompt) - 1 :].mean())
-        worked(sum(len(rows[i]) for i in batch))
+        count_tokens(sum(len(rows[i]) for i in batch))
     return pd.DataFrame({"perplexity": np.exp(-means), "mean_logprob": means}, index=table.index)

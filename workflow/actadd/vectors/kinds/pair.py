@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actadd.base.errors import UserError, shown
+from actadd.base.errors import UserError, quote
 from actadd.base.kinds import option
 from actadd.vectors.kinds import Prompts, vector_kind
 from actadd.vectors.prompts import PairPrompt, Reader, as_written
@@ -29,7 +29,7 @@ class Options:
     def problems(self, key: str) -> Iterator[tuple[str, str]]:
         """(key, sentence) of what is wrong with the options together."""
         if self.positive == self.negative:
-            both = shown(as_written(self.positive))
+            both = quote(as_written(self.positive))
             yield key, f"positive and negative are both {both}; make them differ"
         sides = (self.positive, self.negative)
         if all(isinstance(side, str) and not side.strip() for side in sides):
@@ -49,15 +49,15 @@ def prompts(options: Options, reader: Reader) -> Prompts:
     length = max(len(positive), len(negative))
     sides = [ids + [pad_id] * (length - len(ids)) for ids in (positive, negative)]
     if sides[0] == sides[1]:
-        written = [shown(as_written(side)) for side in (options.positive, options.negative)]
+        written = [quote(as_written(side)) for side in (options.positive, options.negative)]
         raise UserError(
-            f"{reader.place}{' and '.join(written)} are the same tokens to {tokens.model}, "
-            f"{shown(sides[0])}; make them differ"
+            f"{reader.prefix}{' and '.join(written)} are the same tokens to {tokens.model}, "
+            f"{quote(sides[0])}; make them differ"
         )
     if positive[0] != negative[0]:
         first, other = tokens.token(positive[0]), tokens.token(negative[0])
         raise UserError(
-            f"{reader.place}the positive prompt begins with {first!r}, the negative with "
+            f"{reader.prefix}the positive prompt begins with {first!r}, the negative with "
             f"{other!r}; write both as texts, both as chats, or both as token ids"
         )
     return {"0.positive": sides[0], "0.negative": sides[1]}

@@ -13,13 +13,13 @@ from transformers import AutoTokenizer
 
 from actadd.base.errors import UserError
 from actadd.engine.tokens import Tokens
-from actadd.models import own_tokenizer, preparation
+from actadd.models import preparation, tokenizer_export
 from actadd.vectors.activations import contrast_ids, late
 from builders import zoo
 
 ENTRY = {**zoo.ENTRY, "stop": ["</s>"], "chat_template": False}
 TEXTS = (
-    *own_tokenizer.TEXTS,
+    *tokenizer_export.TEXTS,
     "the <left> word <right> and <both> sword, word. Cased cased  <extra> x<other>y",
     "a<tool>b <image>",
     "<s>",

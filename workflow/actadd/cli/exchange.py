@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from actadd.base.errors import UserError
-from actadd.cli.shown import table
+from actadd.cli.terminal import table
 from actadd.vectors.file_formats import FORMATS, load_vectors, save_vectors
 from actadd.vectors.steering_vectors import SteeringVectors
 

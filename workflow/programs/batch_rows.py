@@ -5,8 +5,8 @@ from actadd.pipeline.program import run
 
 
 def work(spec, inputs, outputs):
-    return propose(spec, inputs["model"], outputs["shape"])
+    return propose(spec, inputs["model"], outputs["rows"])
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="model", outputs="shape")
+    run(__doc__, work, inputs="model", outputs="rows")

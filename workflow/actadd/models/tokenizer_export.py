@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from actadd.base.errors import UserError, named, shown
+from actadd.base.errors import UserError, error_context, quote
 from actadd.base.files import digest, read_json
 from actadd.engine import chat
 from actadd.engine.tokenizers import single_token
@@ -50,7 +50,7 @@ TEXTS = (
 TRIED = 40
 
 
-def check_there(where: str, folder: Path) -> None:
+def check_present(where: str, folder: Path) -> None:
     """Raises UserError, prefixed with `where`, if a folder has no file that holds a tokenizer."""
     if not any(path for pattern in FILES for path in folder.glob(pattern)):
         raise UserError(
@@ -70,7 +70,7 @@ def load(name: str, source: Path, trusted: bool, **options: Any) -> Any:
 
     key = f"models.{name}"
     if not options:
-        check_there(key, source)
+        check_present(key, source)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trusted, **options)
     except Exception as error:
@@ -200,7 +200,7 @@ def _check_rows(key: str, backend: Any, rows: int) -> None:
     beyond = sorted(set(beyond) - added, key=words.__getitem__)
     if beyond:
         raise UserError(
-            f"{key}: its tokenizer has token {words[beyond[0]]}, {shown(beyond[0])}, and the model "
+            f"{key}: its tokenizer has token {words[beyond[0]]}, {quote(beyond[0])}, and the model "
             f"embeddings of {rows} tokens; get the tokenizer that belongs to the weights"
         )
     unnamed = rows - len({i for i in backend.get_vocab().values() if i < rows})
@@ -301,17 +301,17 @@ def check(spec: dict[str, Any], folder: Path, tokenizer: Any) -> None:
                 # For example <FILL_ME> of Code Llama; our texts never contain special tokens.
                 continue
             raise UserError(
-                f"{key}: {type(tokenizer).__name__} cannot read {shown(text)} ({error}); put the "
+                f"{key}: {type(tokenizer).__name__} cannot read {quote(text)} ({error}); put the "
                 "tokenizer's files there that belong to the model"
             ) from error
         if ours != theirs:
             raise UserError(
-                f"{key}: {type(tokenizer).__name__} reads {shown(text)} as {shown(theirs)}, and "
-                f"its tokenizer.json as {shown(ours)}; such a tokenizer is not supported"
+                f"{key}: {type(tokenizer).__name__} reads {quote(text)} as {quote(theirs)}, and "
+                f"its tokenizer.json as {quote(ours)}; such a tokenizer is not supported"
             )
         if tokens.decode(ours) != tokenizer.decode(theirs, skip_special_tokens=True):
             raise UserError(
-                f"{key}: {type(tokenizer).__name__} writes {shown(ours)} in another way than its "
+                f"{key}: {type(tokenizer).__name__} writes {quote(ours)} in another way than its "
                 "tokenizer.json; such a tokenizer is not supported"
             )
     if not spec.get("chat_template"):
@@ -319,7 +319,7 @@ def check(spec: dict[str, Any], folder: Path, tokenizer: Any) -> None:
     record = read_json(folder / "model.json")["chat"]
     for content in ("Hello", " What is 2 + 2?\nTell me.  "):
         messages = [{"role": "user", "content": content}]
-        with named(f"{key}.chat_template"):
+        with error_context(f"{key}.chat_template"):
             ours = tokens.encode(content)
             with (
                 chat.refusals_said(messages),
