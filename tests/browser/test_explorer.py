@@ -16,11 +16,11 @@ from builders.browser import needs_chromium, opening
 
 HOSTILE = "</script><img src=x onerror=\"window.broken = true\"><b>bold</b> <!-- ${title} & 'x'"
 UNICODE = "Die Hochzeit — 結婚式 👰 was\nlovely\u2028\u202eabc"
-PLACE = {"source_layer": np.nan, "layer": np.nan, "coefficient": np.nan, "vector": None}
+UNSTEERED = {"source_layer": np.nan, "layer": np.nan, "coefficient": np.nan, "vector": None}
 DRAWN = {"temperature": 1.0, "top_p": 0.3, "frequency_penalty": 1.0, "seed": 0}
 
 
-def place(name: str, layer=None, coefficient=None, vector="weddings") -> dict:
+def coordinates_of(name: str, layer=None, coefficient=None, vector="weddings") -> dict:
     """Coordinates of a condition, as tables have them."""
     steered = layer is not None
     coordinates = {
@@ -33,7 +33,7 @@ def place(name: str, layer=None, coefficient=None, vector="weddings") -> dict:
     return {
         "condition": name,
         "method": "actadd" if steered else "unsteered",
-        **(coordinates if steered else PLACE),
+        **(coordinates if steered else UNSTEERED),
         "position": "front" if steered else None,
         "dimensions": np.nan,
         "phase": "prefill" if steered else None,
@@ -44,10 +44,15 @@ def place(name: str, layer=None, coefficient=None, vector="weddings") -> dict:
 
 def cells(layers=(6, 9), coefficients=(1.0, 2.0, 4.0)) -> list[dict]:
     swept = itertools.product(layers, coefficients)
-    return [place("unsteered"), *(place("actadd", layer, c) for layer, c in swept)]
+    return [
+        coordinates_of("unsteered"),
+        *(coordinates_of("actadd", layer, c) for layer, c in swept),
+    ]
 
 
-def written(folder, experiment: str, places: list[dict], prompts: list[str], samples: int, **more):
+def write_parts(
+    folder, experiment: str, conditions: list[dict], prompts: list[str], samples: int, **more
+):
     """Tables of one experiment on one model; returns the arguments of `build` for it.
 
     more: text(number, prompt, sample) of a completion, score(number, prompt, sample),
@@ -59,7 +64,7 @@ def written(folder, experiment: str, places: list[dict], prompts: list[str], sam
     score = more.get("score", lambda n, p, s: n + p / 10 + s / 100)
     failed = more.get("failed")
     drawn, scored, summed = [], [], []
-    for number, cell in enumerate(places):
+    for number, cell in enumerate(conditions):
         shared = {"model": "tiny", "experiment": experiment, **cell, "cell": number}
         reason = (failed or {}).get(number)
         extra = {} if failed is None else {"failed": reason}
@@ -115,7 +120,7 @@ def joined(parts: list[dict]) -> dict:
 def page(tmp_path_factory):
     """A page with a sweep that has a failed cell, and an experiment at one setting."""
     folder = tmp_path_factory.mktemp("explorer")
-    sweep = written(
+    sweep = write_parts(
         folder,
         "sweep",
         cells(),
@@ -124,10 +129,14 @@ def page(tmp_path_factory):
         failed={4: f"the logits are not numbers any more {HOSTILE}"},
         text=lambda n, p, s: f" it was cold {s}" if n == 0 else f" it was {HOSTILE} {n} {s} 👰 Été",
     )
-    chosen = written(
+    chosen = write_parts(
         folder,
         "chosen",
-        [place("unsteered"), place("actadd", 9, 2.0), place("random", 9, 2.0, "noise")],
+        [
+            coordinates_of("unsteered"),
+            coordinates_of("actadd", 9, 2.0),
+            coordinates_of("random", 9, 2.0, "noise"),
+        ],
         ["One prompt"],
         2,
     )
@@ -155,7 +164,7 @@ def side(tab, which: str) -> str:
 
 def test_the_same_tables_give_the_same_bytes(tmp_path, page):
     again = tmp_path / "again.html"
-    parts = [written(page.parent, "chosen", [place("unsteered")], ["One prompt"], 2)]
+    parts = [write_parts(page.parent, "chosen", [coordinates_of("unsteered")], ["One prompt"], 2)]
     spec = {"title": "T", "experiments": [entry("chosen")]}
     texts = []
     for _ in range(2):
@@ -165,7 +174,7 @@ def test_the_same_tables_give_the_same_bytes(tmp_path, page):
 
 
 def test_tables_that_know_nothing_of_failures_are_read_too(tmp_path):
-    parts = written(tmp_path, "old", cells(), ["One", "Two"], 3)
+    parts = write_parts(tmp_path, "old", cells(), ["One", "Two"], 3)
     for path in itertools.chain.from_iterable(parts.values()):
         pd.read_parquet(path).drop(columns="failed", errors="ignore").to_parquet(path)
     run = explorer._run(parts["completions"][0], parts["scores"], parts["summaries"][0])
@@ -177,14 +186,14 @@ def test_tables_that_know_nothing_of_failures_are_read_too(tmp_path):
 
 
 def test_an_experiment_without_completions_shows_its_summary(tmp_path):
-    parts = written(tmp_path, "ratio", cells(), ["One"], 1)
+    parts = write_parts(tmp_path, "ratio", cells(), ["One"], 1)
     run = explorer._run(None, [], parts["summaries"][0])
     assert run["prompts"] == [] and run["completions"]["text"] == []
     assert len(run["summary"]["mean"]) == len(run["cells"]) == 7
 
 
 def test_what_one_scorer_failed_on_has_other_scores(tmp_path):
-    parts = written(tmp_path, "some", cells(), ["One"], 1)
+    parts = write_parts(tmp_path, "some", cells(), ["One"], 1)
     [path] = parts["summaries"]
     summary = pd.read_parquet(path)
     other = summary.assign(metric="mood.any", failed=["no answer", *[None] * 6])
@@ -324,8 +333,12 @@ def test_a_chart_is_as_wide_as_its_container(page, opened):
 
 @needs_chromium
 def test_a_run_opens_at_a_vector_that_is_not_a_control(tmp_path, opened):
-    places = [place("unsteered"), place("a", 9, 2.0, "noise"), place("b", 9, 2.0)]
-    parts = written(tmp_path, "chosen", places, ["One prompt"], 1)
+    conditions = [
+        coordinates_of("unsteered"),
+        coordinates_of("a", 9, 2.0, "noise"),
+        coordinates_of("b", 9, 2.0),
+    ]
+    parts = write_parts(tmp_path, "chosen", conditions, ["One prompt"], 1)
     for controls, first in ((["noise"], "weddings (b)"), (["noise", "weddings"], "noise (a)")):
         spec = {"title": "T", "experiments": [entry("chosen", controls=controls)]}
         explorer.build(spec, **parts, output=tmp_path / "page.html")
@@ -392,7 +405,7 @@ def test_the_keyboard_alone_is_enough(page, opened):
     tab.keyboard.press("Enter")
     assert tab.locator("#numbers").is_visible()
     for control in tab.locator("select, input").all():
-        assert control.evaluate("own => own.labels.length") == 1
+        assert control.evaluate("element => element.labels.length") == 1
 
 
 CONTRAST = """() => {
@@ -409,14 +422,14 @@ CONTRAST = """() => {
     }
     return [255, 255, 255];
   };
-  const found = [];
+  const ratios = [];
   for (const node of document.querySelectorAll("body *")) {
     const empty = !node.getClientRects().length || !node.textContent.trim();
     if (empty || node.closest("svg, option, noscript")) continue;
     const [a, b] = [luminance(rgb(getComputedStyle(node).color)), luminance(behind(node))];
-    found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), node.outerHTML.slice(0, 80)]);
+    ratios.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), node.outerHTML.slice(0, 80)]);
   }
-  return found.sort(([a], [b]) => a - b);
+  return ratios.sort(([a], [b]) => a - b);
 }"""
 
 
@@ -449,8 +462,8 @@ def test_a_phone_needs_no_sideways_scrolling(page, opened):
 def test_ten_thousand_completions(tmp_path, opened):
     prompts = [f"Prompt number {number} is about" for number in range(100)]
     text = "the church was full of flowers and the guests were happy " * 3
-    places = cells((6,), (1.0, 2.0, 4.0))
-    parts = written(tmp_path, "large", places, prompts, 25, text=lambda *_: text)
+    conditions = cells((6,), (1.0, 2.0, 4.0))
+    parts = write_parts(tmp_path, "large", conditions, prompts, 25, text=lambda *_: text)
     output = tmp_path / "large.html"
     spec = {"title": "Large", "experiments": [entry("large")]}
     assert explorer.build(spec, **parts, output=output) == {"completions": 10_000}

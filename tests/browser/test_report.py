@@ -173,7 +173,7 @@ def test_the_report_shows_categories_labels_and_captions(report_folder, chromium
         ]
         tab.locator("nav tbody tr").nth(1).locator("a").nth(0).click()
         picture = tab.locator("#app img").last
-        assert picture.evaluate("own => own.decode().then(() => own.naturalWidth)") > 300
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
         tab.locator("nav tbody tr").nth(1).locator("a").nth(1).click()
         caption = tab.locator("nav").first.inner_text()
         assert "Model: tiny. Data: test prompts (development split); n = 2 prompts" in caption

@@ -188,7 +188,7 @@ class Tries:
         vector *= stream.norm(dim=-1).mean() / stream.shape[-1] ** 0.5
         self.additions = [[Addition(vector, 1, 1.0)], [], [Addition(vector, 0, -1.0, "back")]]
         places = [[(1, 0, vector)], [], [(0, len(PROMPTS[2]) - 2, -vector)]]
-        self.wanted, self.plain = (
+        self.expected, self.plain = (
             [
                 reference.greedy(model, listed, prompt, position, STEPS)
                 for prompt, position in zip(PROMPTS, where, strict=True)
@@ -200,7 +200,7 @@ class Tries:
         from actadd import generate
 
         options = {"additions": self.additions, "max_new_tokens": STEPS, "verify": False}
-        return generate(self.model, self.ids, self.mask, **options).tolist() == self.wanted
+        return generate(self.model, self.ids, self.mask, **options).tolist() == self.expected
 
     def wrapper(self) -> bool:
         import torch
@@ -245,7 +245,7 @@ class Tries:
         options |= {"eos_token_id": None, "attention_mask": self.mask}
         with steer(self.model, self.additions, self.mask, verify=False):
             written = self.model.generate(self.ids, **options)[:, self.ids.shape[1] :].tolist()
-        if written == self.wanted:
+        if written == self.expected:
             return True
         if "past_key_values" in options:
             options["past_key_values"].reset()
