@@ -129,12 +129,12 @@ def _facts(spec: dict[str, Any], source: Path, folder: Path) -> tuple[dict[str, 
             f"{key}.parameters: {stated} is more than a tenth off, the model has {counted:_}"
         )
     tokenizer = _tokenizer(spec, source, folder)
-    of_tokens, beside = tokenizer_export.facts(spec, folder, tokenizer, config, vocabulary(model))
+    token_facts, others = tokenizer_export.facts(spec, folder, tokenizer, config, vocabulary(model))
     weights = {path.name: sha256(path) for path in weight_files(folder)}
     facts = {
         "layers": spec["layers"],
         "d_model": config.hidden_size,
-        **of_tokens,
+        **token_facts,
         "context": getattr(config, "max_position_embeddings", None),
         "weights": digest(weights),
         "config": sha256(folder / "config.json"),
@@ -143,7 +143,7 @@ def _facts(spec: dict[str, Any], source: Path, folder: Path) -> tuple[dict[str, 
     if spec.get("trust_remote_code", False):
         facts["code"] = digest({path.name: sha256(path) for path in folder.glob(f"*{CODE}")})
     # Everything that the model computes with, except its name; part of the key of every cell.
-    return {"model": spec["name"], **facts, "identity": digest(facts), **beside}, tokenizer
+    return {"model": spec["name"], **facts, "identity": digest(facts), **others}, tokenizer
 
 
 def checked(folder: Path, spec: dict[str, Any]) -> Any:

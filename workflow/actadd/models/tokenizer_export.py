@@ -276,9 +276,9 @@ def _chat(spec: dict[str, Any], folder: Path, tokenizer: Any) -> dict[str, Any] 
 def _templates(folder: Path, tokenizer: Any) -> dict[str, str]:
     """Name -> chat template of the tokenizer, or of a processor if the tokenizer has none."""
     templates = getattr(tokenizer, "chat_template", None)
-    beside = folder / "chat_template.json"
-    if templates is None and beside.is_file():
-        templates = read_json(beside).get("chat_template")
+    processor_file = folder / "chat_template.json"
+    if templates is None and processor_file.is_file():
+        templates = read_json(processor_file).get("chat_template")
     if isinstance(templates, list):
         templates = {entry["name"]: entry["template"] for entry in templates}
     if templates is None:

@@ -194,9 +194,9 @@ def _changes(model: Any, name: str, prefixed: bool) -> bool:
     if parent in modules or f"{base}.{parent}" in modules:
         return True
     top = name.split(".")[0]
-    beside = prefixed and "." in name and top not in {base, *dict(model.named_children())}
+    separate = prefixed and "." in name and top not in {base, *dict(model.named_children())}
     # A classifier's base may have been saved with a pooler that it does not use.
-    return not (beside or OTHER_PARTS.match(name.removeprefix(f"{base}.")))
+    return not (separate or OTHER_PARTS.match(name.removeprefix(f"{base}.")))
 
 
 def _diagnosis(model: Any, missing: set[str], strange: set[str]) -> str:

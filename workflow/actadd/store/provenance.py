@@ -168,8 +168,8 @@ def record_beside(path: Path) -> Path | None:
 
 def job_of(path: Path) -> str | None:
     """The digest of the job that made an output; None without a readable record."""
-    beside = record_beside(path)
-    return _content(beside).get("job") if beside else None
+    record_path = record_beside(path)
+    return _content(record_path).get("job") if record_path else None
 
 
 def check_fresh(path: Path, expected: set[str]) -> dict[Path, str]:
@@ -184,8 +184,8 @@ def check_fresh(path: Path, expected: set[str]) -> dict[Path, str]:
     Every byte is compared with the sums in the record. A damaged output is removed with its
     record, so that the next run makes both again; a file of the user's is never touched.
     """
-    beside = record_beside(path)
-    if beside is None:
+    record_path = record_beside(path)
+    if record_path is None:
         # A shard's record is an input itself.
         if RESULTS in path.parts and not path.name.endswith("provenance.json"):
             raise UserError(
@@ -193,13 +193,13 @@ def check_fresh(path: Path, expected: set[str]) -> dict[Path, str]:
             )
         return {}
     try:
-        record = read(beside)
+        record = read(record_path)
     except DamagedFile as error:
         if RESULTS not in path.parts:
             # A file of the user's beside a file that only has a record's name.
             return {}
         # Without its record, the origin of the output is unknown.
-        discard(path, beside)
+        discard(path, record_path)
         raise UserError(
             f"{error}: removed, with {path}; run again and both are made anew"
         ) from error
@@ -210,30 +210,30 @@ def check_fresh(path: Path, expected: set[str]) -> dict[Path, str]:
             f"{path} was made from another config or code (job {record['job']}); delete it, and "
             "run again to make it"
         )
-    listed = _listed(path, beside, record)
+    listed = _listed(path, record_path, record)
     if not listed:
-        discard(path, beside)
-        raise UserError(f"{beside} does not list {path}: removed both; run again to make them")
+        discard(path, record_path)
+        raise UserError(f"{record_path} does not list {path}: removed both; run again to make them")
     for name, sha256 in listed.items():
-        file = beside.parent / name
+        file = record_path.parent / name
         actual = sums.sha256(file) if file.is_file() else None
         if actual != sha256:
-            _refuse(file, beside, actual, sha256)
-    return {beside.parent / name: sha256 for name, sha256 in listed.items()}
+            _refuse(file, record_path, actual, sha256)
+    return {record_path.parent / name: sha256 for name, sha256 in listed.items()}
 
 
-def discard(path: Path, beside: Path) -> None:
+def discard(path: Path, record_path: Path) -> None:
     """Remove an output and its record, so that the next run makes both.
 
     A folder that is one output is removed whole, because Snakemake does not track its files.
     """
-    remove(beside.parent / path.relative_to(beside.parent).parts[0])
-    remove(beside)
+    remove(record_path.parent / path.relative_to(record_path.parent).parts[0])
+    remove(record_path)
 
 
-def _listed(path: Path, beside: Path, record: dict[str, Any]) -> dict[str, str]:
+def _listed(path: Path, record_path: Path, record: dict[str, Any]) -> dict[str, str]:
     """Name -> sha256 in a record, of a file or of the files in a folder."""
-    name = path.relative_to(beside.parent).as_posix()
+    name = path.relative_to(record_path.parent).as_posix()
     return {
         output: sha256
         for output, sha256 in record.get("outputs", {}).items()
@@ -241,19 +241,19 @@ def _listed(path: Path, beside: Path, record: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _refuse(file: Path, beside: Path, actual: str | None, expected: str) -> NoReturn:
+def _refuse(file: Path, record_path: Path, actual: str | None, expected: str) -> NoReturn:
     """Remove a damaged output, and the target of a link if a job made it; then raise UserError."""
     state = f"sha256 {actual}" if actual else "it is gone"
     real = file.resolve()
-    linked = real != beside.parent.resolve() / file.relative_to(beside.parent)
-    owner = _owner(real, beside.parent.parent.resolve()) if linked else None
+    linked = real != record_path.parent.resolve() / file.relative_to(record_path.parent)
+    owner = _owner(real, record_path.parent.parent.resolve()) if linked else None
     if linked and owner is None:
         raise UserError(
             f"{real}, your own file behind {file}, is not what it was when it was fetched "
             f"({state}, expected {expected}). Put the right one back; or, if the change is "
             "intended, run again"
         )
-    for damaged, record in ((file, beside), *([(real, owner)] if owner else [])):
+    for damaged, record in ((file, record_path), *([(real, owner)] if owner else [])):
         discard(damaged, record)
     raise UserError(
         f"{file} is damaged ({state}, expected {expected}): removed; run again to make it"
