@@ -30,9 +30,10 @@ shell.prefix(internals.program_prefix(shell, WORKFLOW))
 print_anything()
 
 # --- config ---------------------------------------------------------------------------------------
-# config.yaml on top of its base, then --configfile. They are read here, with line numbers, before
-# Snakemake reads them: it would keep the last of two equal keys, and run `__use_yte__`.
-FILES = [*filter(Path.exists, [Path("config.yaml")]), *workflow.configfiles]
+# config.yaml on top of its base, then --configfile. Snakemake does not read config.yaml: it would keep
+# the last of two equal keys, run `__use_yte__`, and take ten times as long.
+DEFAULT = "config.yaml"
+FILES = [*filter(Path.exists, [Path(DEFAULT)]), *workflow.configfiles]
 if internals.replaces_config(workflow):
     FILES = workflow.configfiles
 
@@ -40,14 +41,16 @@ try:
     if internals.is_module(workflow):
         # As a module of another workflow, it gets that workflow's config.
         written = load([], config)
-    else:
+    elif FILES:
         written = load(FILES, internals.command_line_config(workflow))
+        # The report shows them, and machines without a shared disk get them.
+        workflow.configfiles = FILES
+    else:
+        raise UserError(
+            f"{Path(DEFAULT).absolute()} does not exist; write it, or --configfile FILE"
+        )
 except UserError as error:
     raise WorkflowError(str(error)) from None
-
-
-configfile: "config.yaml"
-
 
 # Snakemake's lock remains after a killed run; this file is locked only while the run is alive.
 RUNNING = Path(".snakemake/running")

@@ -50,6 +50,14 @@ def test_a_config_file_of_the_command_line_is_refused_too(folder):
 
 
 @pytest.mark.workflow
+def test_a_folder_without_a_config_is_refused(folder):
+    (folder.folder / "config.yaml").unlink(missing_ok=True)
+    printed = folder.run("-n", fails=True)
+    assert f"{folder.folder / 'config.yaml'} does not exist" in printed
+    assert "--configfile FILE" in printed and "Traceback" not in printed
+
+
+@pytest.mark.workflow
 @pytest.mark.parametrize(
     ("section", "change", "target", "log", "words"),
     [
