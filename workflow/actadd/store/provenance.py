@@ -112,25 +112,28 @@ def relative(path: Path, folder: Path) -> str:
 
 def record_text(record: dict[str, Any]) -> str:
     """A record as JSON, including the digest of all its other content."""
-    content = {key: value for key, value in record.items() if key != "sum"}
-    return json_text({**content, "sum": digest(content)})
+    return json_text({**record, "sum": _sum(record)})
+
+
+def _sum(record: dict[str, Any]) -> str:
+    """The digest of a record's content except its sum."""
+    return digest({key: value for key, value in record.items() if key != "sum"})
 
 
 def read(path: Path) -> dict[str, Any] | None:
     """A job's record; None if the file is not one of our records.
 
-    Raises DamagedFile, which names the file, if it is not as it was written. A record of an earlier
-    version has no sum; it must have all keys except `LATER`.
+    Raises DamagedFile, which names the file, if its content is not as it was written. A record of
+    an earlier version has no sum; it must have all keys except `LATER`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        record = json.loads(text)
+        record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DamagedFile(f"{path} is damaged, not valid JSON") from error
     if not isinstance(record, dict) or len(KEYS & record.keys()) < len(KEYS) / 2:
         return None
     whole = KEYS - LATER <= record.keys() - {"sum"} <= KEYS
-    if not whole or ("sum" in record and text != record_text(record)):
+    if not whole or ("sum" in record and record["sum"] != _sum(record)):
         raise DamagedFile(f"{path} is damaged, its sum is not that of its content")
     return record
 
