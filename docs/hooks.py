@@ -58,7 +58,7 @@ def _below(key: str, hint: Any) -> Iterator[str]:
 
 def _kinds(key: str, family: Family) -> Iterator[str]:
     """The key that names the kind, and the keys of each kind; equal keys of several are one row."""
-    kinds = family.kinds()
+    kinds = {kind: family.declaration(kind) for kind in family.kinds}
     hint = typing.Literal[tuple(kinds)]
     yield _row(f"{key}.{family.key}", Option(hint, Rule(), family.description, family.default), "")
     keys: dict[str, tuple[str, Option, list[str]]] = {}

@@ -14,7 +14,8 @@ from actadd.config import schema
 from actadd.config.checks import checked
 from actadd.config.declaration import Config
 from actadd.config.files import load
-from actadd.config.kinds import Family, bare, forget_models, options
+from actadd.config.kinds import Family, bare, options
+from actadd.config.models import forget_models
 from builders import plugins, tiny
 from builders.configs import DELETE, changed
 
@@ -230,8 +231,8 @@ def test_every_key_has_a_description():
     def keys(hint, path: str):
         plain, mark = bare(hint)
         if isinstance(mark, Family):
-            for kind, declaration in mark.kinds().items():
-                yield from keys(declaration, f"{path}({kind})")
+            for kind in mark.kinds:
+                yield from keys(mark.declaration(kind), f"{path}({kind})")
         elif dataclasses.is_dataclass(plain):
             for name, option in options(plain).items():
                 yield f"{path}.{name}", option.description

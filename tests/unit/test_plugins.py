@@ -1,5 +1,6 @@
 """Scorers and dataset readers from outside the repository, one file each."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,9 +11,9 @@ import pandas as pd
 import pytest
 
 from actadd.base.errors import UserError
-from actadd.base.kinds import plugin_files
+from actadd.base.kinds import Kinds, plugin_files
 from actadd.config import checks
-from actadd.config.kinds import forget_models
+from actadd.config.models import forget_models
 from actadd.data import datasets
 from actadd.data.readers.kinds import READERS, possible_readers
 from actadd.pipeline.graph import Graph
@@ -170,20 +171,57 @@ def test_plugins_of_one_name_in_different_folders_are_different(write, tmp_path,
         assert (SCORERS["length"].module, READERS["paragraphs"].module) == modules
 
 
-def test_an_installed_package_adds_a_scorer_by_an_entry_point(write, tmp_path):
-    write(LENGTH, "lengths.py")
+def installed(write, folder, text: str, code: str) -> subprocess.CompletedProcess[str]:
+    """Runs code where a package is installed whose module `lengths` declares kinds."""
+    write(text, "lengths.py")
     write("Metadata-Version: 2.1\nName: lengths\nVersion: 1\n", "lengths-1.dist-info/METADATA")
     write("[actadd.kinds]\nlengths = lengths\n", "lengths-1.dist-info/entry_points.txt")
     library = Path(sys.modules["actadd"].__path__[0]).parent
+    environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{library}"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def test_an_installed_package_adds_a_scorer_by_an_entry_point(write, tmp_path):
     code = "from actadd.scorers.kinds import SCORERS; print(SCORERS['length'].module)"
+    assert installed(write, tmp_path, LENGTH, code).stdout.strip() == "lengths"
+
+
+def test_an_installed_package_whose_kind_has_the_name_of_ours_is_refused(write, tmp_path):
+    text = LENGTH.replace("def length", "def words")
+    code = "from actadd.config.checks import checked; checked({})"
+    done = installed(write, tmp_path, text, code)
+    assert done.returncode and "declares the scorer 'words'" in done.stderr
+
+
+def test_a_check_imports_the_kinds_that_the_config_names_and_no_others(tmp_path):
+    tiny.write_data(tmp_path)
+    (tmp_path / "tiny-model").mkdir()
+    settings = json.dumps(tiny.config())
+    code = (
+        "import json, sys; from actadd.config.checks import checked; "
+        f"checked(json.loads({settings!r})); print(*sys.modules)"
+    )
+    library = Path(sys.modules["actadd"].__path__[0]).parent
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{library}"},
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(library)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "lengths"
+    modules = set(done.stdout.split())
+    assert {"actadd.results.figures.sweeps.sweep", "actadd.scorers.text.words"} <= modules
+    others = ("results.figures.tokens.divergence", "scorers.remote.llm_judge")
+    assert not {f"actadd.{name}" for name in others} & modules
+
+
+def test_each_kind_stands_in_the_module_of_its_name():
+    """By its name alone a kind is imported, and no other."""
+    for family in Kinds.families:
+        for name, kind in family.items():
+            assert kind.module.rpartition(".")[2] == name
 
 
 def test_a_measure_and_a_method_of_a_users_own_in_a_config(write, tmp_path, monkeypatch):

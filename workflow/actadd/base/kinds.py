@@ -18,7 +18,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -185,8 +185,8 @@ class Kinds(Mapping[str, K], Generic[K]):
     families: typing.ClassVar[list["Kinds[Any]"]] = []
 
     def __init__(self, family: type[K], packages: str | Sequence[str], what: str) -> None:
-        """packages: modules below them declare kinds, each best in a module of the kind's name,
-        since `[name]` then imports no other. what: a kind in words, for messages.
+        """packages: modules below them declare kinds, each in a module of the kind's name, since
+        `[name]` imports no other. what: a kind in words, for messages.
         """
         self.packages = (packages,) if isinstance(packages, str) else tuple(packages)
         self.family, self.what = family, what
@@ -208,8 +208,7 @@ class Kinds(Mapping[str, K], Generic[K]):
         """Every kind: of our own modules, of installed packages and of plugins."""
         for name in self._modules:
             self._collect(importlib.import_module(name))
-        for entry in entry_points(group=GROUP):
-            self._collect(entry.load())
+        self._collect_installed()
         return self._loaded
 
     def _collect(self, module: types.ModuleType) -> None:
@@ -223,12 +222,18 @@ class Kinds(Mapping[str, K], Generic[K]):
                     f"{self.what} {value.name!r}, but one of that name exists; rename it"
                 )
 
+    def _collect_installed(self) -> None:
+        for module in _installed():
+            self._collect(module)
+
     def _load(self, name: str) -> None:
         """Import the modules of this name, so that a job imports no kind that it does not use."""
         if name not in self._loaded:
             for module in self._modules:
                 if module.rpartition(".")[2] == name:
                     self._collect(importlib.import_module(module))
+        if name not in self._loaded:
+            self._collect_installed()
 
     def add(self, module: types.ModuleType) -> None:
         """Add the kinds that a plugin declares. Raises UserError for a name that is taken."""
@@ -245,13 +250,26 @@ class Kinds(Mapping[str, K], Generic[K]):
 
     def __getitem__(self, name: str) -> K:
         self._load(name)
-        return self._loaded[name] if name in self._loaded else self._all[name]
+        return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._all))
 
     def __len__(self) -> int:
         return len(self._all)
+
+
+@cache
+def _installed() -> list[types.ModuleType]:
+    """The modules of installed packages that declare kinds."""
+    return [entry.load() for entry in entry_points(group=GROUP)]
+
+
+def load_installed() -> None:
+    """Add the kinds of installed packages. Raises UserError for a name that is taken."""
+    for module in _installed():
+        for family in Kinds.families:
+            family.add(module)
 
 
 def load_plugin(path: Path) -> types.ModuleType:

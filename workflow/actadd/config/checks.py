@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from actadd.base.errors import UserError, quote
 from actadd.base.files import canonical
-from actadd.base.kinds import Rule, load_plugin
+from actadd.base.kinds import Rule, load_installed, load_plugin
 from actadd.config import files
 from actadd.config.declaration import Config
-from actadd.config.kinds import bare, forget_models, inside, model, options, plain
+from actadd.config.kinds import bare, inside, kind_names, options
 from actadd.config.licences import terms, unaccepted
 from actadd.config.messages import Lines, explained, located
+from actadd.config.models import forget_models, models, plain
 from actadd.config.sections import (
     comparison,
     datasets,
@@ -57,7 +58,7 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
     config = _without_nulls(canonical(config))
     _load_plugins(config, root, lines)
     try:
-        valid = model(Config).model_validate(config)
+        valid = models(kind_names(config)).of(Config).model_validate(config)
     except ValidationError as error:
         raise explained(error, Config, lines) from None
     config = canonical(plain(valid))
@@ -82,7 +83,11 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _load_plugins(config: dict[str, Any], root: Path, lines: Lines) -> None:
-    """Add the kinds of the Python files that the config names, before entries of them are read."""
+    """Add the kinds of installed packages and of the Python files that the config names.
+
+    Before entries of them are read.
+    """
+    load_installed()
     paths = [name for name in listed(config.get("plugins", [])) if isinstance(name, str)]
     for name in paths:
         if not holds(root / name, Path.is_file):

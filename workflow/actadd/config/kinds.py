@@ -1,4 +1,4 @@
-"""Dataclasses of options as pydantic models, and what a walk through a config needs of them.
+"""Dataclasses of options, and what a walk through a config needs of them.
 
 A hint of an option is a scalar, a `Literal`, a list or mapping of hints, a dataclass of options, a
 union of these, or `Annotated` with a `Rule`, `Family`, `Late` or `OneOf` for what no type says.
@@ -13,10 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
-from pydantic_core import PydanticCustomError
-
-from actadd.base.kinds import Kind, Rule
+from actadd.base.kinds import Rule
 
 # Values of an option that is swept.
 SWEPT = Rule(min_length=1, unique=True)
@@ -24,27 +21,47 @@ SWEPT = Rule(min_length=1, unique=True)
 BRANCH = "\0"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Family:
     """Entries whose options depend on their kind.
 
-    key: that names the kind. kinds: kind -> dataclass of its options; called when it is needed, so
-    that plugins count. description: of the key. default: the kind of an entry that names none.
+    key: that names the kind. kinds: the kinds by name, those of plugins too. description: of the
+    key. default: the kind of an entry that names none. options: kind -> dataclass of its options.
     """
 
     key: str
-    kinds: Callable[[], Mapping[str, type]]
+    kinds: Mapping[str, Any]
     description: str
     default: str | None = None
+    options: Callable[[Any], type] = operator.attrgetter("options")
+    # Those of all families.
+    keys: typing.ClassVar[set[str]] = set()
+
+    def __post_init__(self) -> None:
+        self.keys.add(self.key)
 
     def kind(self, entry: Mapping[str, Any]) -> Any:
         """The kind that an entry names, or the default."""
         return entry.get(self.key, self.default)
 
+    def declaration(self, kind: str) -> type:
+        """The dataclass of a kind's options."""
+        return self.options(self.kinds[kind])
 
-def declarations(kinds: Mapping[str, Kind]) -> Callable[[], dict[str, type]]:
-    """The dataclasses of options of a registry's kinds."""
-    return lambda: {name: kind.options for name, kind in kinds.items()}
+
+def kind_names(config: dict[str, Any]) -> frozenset[tuple[str, str]]:
+    """(key of a family, name) of the kinds that a config names; some names may be of no kind."""
+    pending: list[Any] = [config]
+    names: set[tuple[str, str]] = set()
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            keys = Family.keys & value.keys()
+            names |= {(key, value[key]) for key in keys if isinstance(value[key], str)}
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+    return frozenset(names)
 
 
 # Name, hint and field of an option.
@@ -124,7 +141,7 @@ def bare(hint: Any) -> tuple[Any, Mark | None]:
                 (arguments[1].hint(), mark) if late else (arguments[0], mark or arguments[1])
             )
         elif is_union(hint) and type(None) in arguments:
-            hint = _union(each for each in arguments if each is not type(None))
+            hint = union_of(each for each in arguments if each is not type(None))
         else:
             return hint, mark
 
@@ -150,14 +167,14 @@ def options(declaration: type) -> dict[str, Option]:
     return by_name
 
 
-def _union(hints: Iterable[Any]) -> Any:
+def union_of(hints: Iterable[Any]) -> Any:
     return functools.reduce(operator.or_, hints)
 
 
 def _swept(hint: Any, rule: Rule) -> Any:
     """One value, or a list of different ones."""
     one: Any = Annotated[hint, rule]
-    return _union([one, Annotated[list[one], SWEPT]])
+    return union_of([one, Annotated[list[one], SWEPT]])
 
 
 # JSON's name of each type that a scalar, list or mapping of a config has.
@@ -201,167 +218,14 @@ def branch_of(value: Any, union: Any) -> str | None:
 def kind_of(value: Any, family: Family) -> str | None:
     """The branch of an entry of a family."""
     kind = family.kind(value) if isinstance(value, dict) else None
-    return BRANCH + kind if isinstance(kind, str) and kind in family.kinds() else None
-
-
-SETTINGS = ConfigDict(
-    extra="forbid",
-    strict=True,
-    regex_engine="python-re",
-    protected_namespaces=(),
-    # Only the whole config's model is used.
-    defer_build=True,
-)
-_MODELS: dict[tuple[type, Family | None, str], type[BaseModel]] = {}
-
-
-def model(declaration: type, family: Family | None = None, kind: str = "") -> type[BaseModel]:
-    """The pydantic model of a dataclass of options; of an entry of a family, with its kind.
-
-    Its fields end in an underscore, since keys such as `validate` are names that pydantic has.
-    """
-    if (declaration, family, kind) not in _MODELS:
-        fields: dict[str, Any] = {}
-        if family:
-            literal: Any = Literal[kind]
-            field = Field(alias=family.key, description=family.description)
-            if kind == family.default:
-                field = Field(None, alias=family.key, description=family.description)
-                literal |= None
-            fields[f"{family.key}_"] = (literal, field)
-        for name, option in options(declaration).items():
-            typed = _typed(option.hint, option.rule)
-            about: Any = {"description": option.description, "title": option.rule.title}
-            field = Field(alias=name, **about)
-            if option.default is None:
-                typed, field = typed | None, Field(None, alias=name, **about)
-            elif option.default is not dataclasses.MISSING:
-                field = Field(option.default, alias=name, validate_default=True, **about)
-            fields[f"{name}_"] = (typed, field)
-        name = f"{declaration.__name__}-{kind}" if kind else declaration.__name__
-        module = declaration.__module__
-        made = create_model(name, __config__=SETTINGS, __module__=module, __doc__="", **fields)
-        _MODELS[declaration, family, kind] = made
-    return _MODELS[declaration, family, kind]
-
-
-def _typed(hint: Any, rule: Rule | None = None) -> Any:
-    """A hint as pydantic takes it. rule: of the option that has the hint."""
-    hint, mark = bare(hint)
-    if isinstance(mark, Family):
-        return _entry(mark)
-    rule = mark if isinstance(mark, Rule) else rule or Rule()
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if is_union(hint):
-        # What the union asks for holds for each branch that asks for nothing itself.
-        tagged = [Annotated[_typed(each, rule), Tag(name)] for name, each in branches(hint).items()]
-        return Annotated[_union(tagged), Discriminator(_chooser(branch_of, hint))]
-    if dataclasses.is_dataclass(hint):
-        return _annotated(model(typing.cast(type, hint)), *_checks(mark, rule))
-    if isinstance(mark, Selector):
-        return Annotated[dict[str, Any], AfterValidator(_having(mark.key))]
-    if rule.kinds:
-        return Literal[tuple(rule.kinds())]
-    limits: dict[str, Any] = {
-        "ge": rule.minimum,
-        "gt": rule.exclusive_minimum,
-        "le": rule.maximum,
-        "pattern": rule.pattern,
-        "min_length": rule.min_length,
-        "max_length": rule.max_length,
-    }
-    limits = {name: limit for name, limit in limits.items() if limit is not None}
-    if origin is list:
-        hint = list[_typed(arguments[0])]  # type: ignore[misc]
-    elif origin is dict:
-        hint = dict[_typed(arguments[0]), _typed(arguments[1])]  # type: ignore[misc]
-    hint = Annotated[hint, Field(title=rule.title, **limits)]
-    return Annotated[hint, AfterValidator(_unique)] if rule.unique else hint
-
-
-def plain(value: Any) -> Any:
-    """A validated config as mappings and lists, without keys that are left out."""
-    if isinstance(value, BaseModel):
-        fields = {name.removesuffix("_"): each for name, each in value}
-        return {name: plain(each) for name, each in fields.items() if each is not None}
-    if isinstance(value, dict):
-        return {name: plain(each) for name, each in value.items()}
-    return [plain(each) for each in value] if isinstance(value, list) else value
-
-
-def _chooser(choose: Callable[[Any, Any], str | None], among: Any) -> Callable[[Any], str | None]:
-    return lambda value: choose(value, among)
-
-
-def _annotated(hint: Any, *marks: Any) -> Any:
-    return Annotated[hint, *marks] if marks else hint
-
-
-def forget_models() -> None:
-    """Make the models anew, since a plugin has added kinds."""
-    _MODELS.clear()
-
-
-def _unique(values: list[Any]) -> list[Any]:
-    if any(value in values[:index] for index, value in enumerate(values)):
-        raise PydanticCustomError("not_unique", "names something twice")
-    return values
-
-
-def _checks(mark: Mark | None, rule: Rule) -> Iterator[Any]:
-    """Validators of which keys of a dataclass of options are written."""
-
-    def one_of(value: BaseModel) -> BaseModel:
-        sets = mark.keys if isinstance(mark, OneOf) else ()
-        if _written(value) & frozenset[str]().union(*sets) not in sets:
-            raise PydanticCustomError("one_of", "exactly one set of keys")
-        return value
-
-    def counted(value: BaseModel) -> BaseModel:
-        count = len(_written(value))
-        if count < (rule.min_length or 0):
-            raise PydanticCustomError("too_short", "too few keys", {"min_length": rule.min_length})
-        if rule.max_length is not None and count > rule.max_length:
-            raise PydanticCustomError("too_long", "too many keys", {"max_length": rule.max_length})
-        return value
-
-    if isinstance(mark, OneOf):
-        yield AfterValidator(one_of)
-        either: Any = [{"required": sorted(keys)} for keys in mark.keys]
-        yield Field(title=mark.title, json_schema_extra={"anyOf": either})
-    if rule.min_length is not None:
-        ends = {"minProperties": rule.min_length, "maxProperties": rule.max_length}
-        written: Any = {name: end for name, end in ends.items() if end is not None}
-        yield AfterValidator(counted)
-        yield Field(json_schema_extra=written)
-
-
-def _written(value: BaseModel) -> frozenset[str]:
-    return frozenset(name.removesuffix("_") for name in value.model_fields_set)
-
-
-def _having(key: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    def validate(value: dict[str, Any]) -> dict[str, Any]:
-        if key not in value:
-            raise PydanticCustomError("having", "a key is missing", {"key": key})
-        return value
-
-    return validate
-
-
-def _entry(family: Family) -> Any:
-    entries = [
-        Annotated[model(declaration, family, kind), Tag(BRANCH + kind)]
-        for kind, declaration in family.kinds().items()
-    ]
-    return Annotated[_union(entries), Discriminator(_chooser(kind_of, family))]
+    return BRANCH + kind if isinstance(kind, str) and kind in family.kinds else None
 
 
 def inside(hint: Any, value: Any) -> Iterator[tuple[str | int, Any, Rule | None, Any]]:
     """(key or index, hint, rule, value) of each part of a checked value that a hint describes."""
     hint, mark = bare(hint)
     if isinstance(mark, Family):
-        declaration = mark.kinds()[mark.kind(value)]
+        declaration = mark.declaration(mark.kind(value))
         entries = {name: option for name, option in options(declaration).items() if name in value}
         yield from ((name, o.hint, o.rule, value[name]) for name, o in entries.items())
     elif is_union(hint):

@@ -105,7 +105,7 @@ def _place(
         last = index == len(location) - 1
         if isinstance(part, str) and part.startswith(BRANCH):
             if isinstance(mark, Family):
-                hint, rule, family = mark.kinds()[part.removeprefix(BRANCH)], None, mark
+                hint, rule, family = mark.declaration(part.removeprefix(BRANCH)), None, mark
             else:
                 # What the whole union asks for is said of its scalars.
                 hint, rule = branches(plain)[part], mark or rule
@@ -196,8 +196,9 @@ def _sentence(detail: Any, hint: Any, mark: Mark | None) -> str:
 
 def _having(key: Any, mark: Mark | None) -> list[str]:
     """The kinds of a family that have a key."""
-    kinds = mark.kinds() if isinstance(mark, Family) else {}
-    return [kind for kind, declaration in kinds.items() if key in options(declaration)]
+    if not isinstance(mark, Family):
+        return []
+    return [kind for kind in mark.kinds if key in options(mark.declaration(kind))]
 
 
 def _of_kind(family: Any, detail: Any) -> str:
@@ -218,7 +219,7 @@ def _kind(value: dict[str, Any], family: Family) -> str:
     """A family's entry without a kind, or with an unknown one."""
     if family.key not in value and family.default is None:
         return f"the key {family.key!r} is missing; add it"
-    kinds = list(family.kinds())
+    kinds = list(family.kinds)
     kind = value[family.key]
     return f"{quote(kind)} is not known{nearest(kind, kinds)}; write one of {', '.join(kinds)}"
 

@@ -8,7 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from actadd.config.declaration import Config
-from actadd.config.kinds import model
+from actadd.config.models import models
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 
@@ -34,7 +34,7 @@ class _Schema(GenerateJsonSchema):
 
 def json_schema() -> dict[str, Any]:
     """The schema of what a config may say, with the kinds that are known."""
-    schema = model(Config).model_json_schema(schema_generator=_Schema)
+    schema = models().of(Config).model_json_schema(schema_generator=_Schema)
     top = {"$schema": GenerateJsonSchema.schema_dialect, "title": "actadd-pipeline config"}
     return {**top, **schema}
 

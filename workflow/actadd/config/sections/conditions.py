@@ -42,9 +42,10 @@ Additions = list[
         Any,
         Family(
             "operation",
-            lambda: {name: _addition(kind.options) for name, kind in OPERATIONS.items()},
+            OPERATIONS,
             "What the vector does to the residual stream.",
             DEFAULT_OPERATION,
+            lambda operation: _addition(operation.options),
         ),
     ]
 ]
@@ -80,8 +81,9 @@ AnyCondition = Annotated[
     Any,
     Family(
         "method",
-        lambda: {name: _condition(kind.options) for name, kind in METHODS.items()},
+        METHODS,
         "How other completions are got: what is put before the prompts, or added.",
+        options=lambda method: _condition(method.options),
     ),
 ]
 DRAWN = {name for name, _, _ in keys(Condition)}

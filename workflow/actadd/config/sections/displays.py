@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from actadd.config.kinds import Family, declarations
+from actadd.config.kinds import Family
 from actadd.config.sections.experiments import metric_problems
 from actadd.config.sections.rules import Problem
 from actadd.measure.measures import MEASURES
 from actadd.results.displays import needs
 from actadd.results.displays.kinds import FIGURES, TABLES
 
-Figure = Annotated[Any, Family("kind", declarations(FIGURES), "What is drawn.")]
-Table = Annotated[Any, Family("kind", declarations(TABLES), "What is tabulated.")]
+Figure = Annotated[Any, Family("kind", FIGURES, "What is drawn.")]
+Table = Annotated[Any, Family("kind", TABLES, "What is tabulated.")]
 
 
 def problems(config: dict[str, Any]) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from actadd.config.sections.rules import (
     known,
 )
 from actadd.measure.conditions import at_depth, grid_size
-from actadd.measure.measures import MEASURES
+from actadd.measure.measures import MEASURES, Measure
 from actadd.measure.methods import METHODS
 from actadd.results.summaries.kinds import SUMMARIES
 from actadd.scorers.kinds import metrics
@@ -100,23 +100,25 @@ def _declared(declarations: tuple[type, ...], others: tuple[type, ...]) -> type:
     return declared("Experiment", [*(k for each in declarations for k in keys(each)), *shared])
 
 
-def measures() -> dict[str, type]:
-    """Measure -> the keys of an experiment, of the measure and of its summary.
+def _keys(measure: Measure) -> tuple[type, type, type]:
+    """What declares the keys of an experiment: for all, for its measure, for its summary."""
+    return Experiment, measure.options, SUMMARIES[measure.name].options
+
+
+def _experiment_of(measure: Measure) -> type:
+    """The keys of an experiment that measures this.
 
     Keys of other measures that have defaults may stand there too: so a config that lies on top of
     another changes what an experiment measures by one key.
     """
-    declarations = {
-        name: (Experiment, measure.options, SUMMARIES[name].options)
-        for name, measure in MEASURES.items()
-    }
-    return {
-        name: _declared(each, tuple(o for other in declarations.values() for o in other))
-        for name, each in declarations.items()
-    }
+    others = (each for other in MEASURES.values() for each in _keys(other))
+    return _declared(_keys(measure), tuple(others))
 
 
-AnyExperiment = Annotated[Any, Family("measure", measures, "What is measured of a condition.")]
+AnyExperiment = Annotated[
+    Any,
+    Family("measure", MEASURES, "What is measured of a condition.", options=_experiment_of),
+]
 
 
 def problems(config: dict[str, Any]) -> Iterator[Problem]:

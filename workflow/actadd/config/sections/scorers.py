@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from actadd.config.kinds import Family, declarations
+from actadd.config.kinds import Family
 from actadd.config.sections import datasets
 from actadd.config.sections.rules import Problem
 from actadd.scorers.kinds import SCORERS, metrics
 
-Scorer = Annotated[Any, Family("kind", declarations(SCORERS), "What measures the completions.")]
+Scorer = Annotated[Any, Family("kind", SCORERS, "What measures the completions.")]
 
 
 def problems(config: dict[str, Any]) -> Iterator[Problem]:

@@ -124,9 +124,10 @@ AnySource = Annotated[
     Any,
     Family(
         "type",
-        lambda: KINDS,
+        KINDS,
         "Where it comes from, a published package, an address, the Hugging Face hub or a local "
         "path.",
+        options=lambda declaration: declaration,
     ),
 ]
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from actadd.base.errors import UserError
 from actadd.base.kinds import build
-from actadd.config.kinds import Family, declarations
+from actadd.config.kinds import Family
 from actadd.config.sections.rules import Problem, listed
 from actadd.measure.conditions import at_depth
 from actadd.vectors.kinds import VECTOR_KINDS
 
-Vector = Annotated[Any, Family("kind", declarations(VECTOR_KINDS), "What the vector is made from.")]
+Vector = Annotated[Any, Family("kind", VECTOR_KINDS, "What the vector is made from.")]
 
 
 def problems(config: dict[str, Any]) -> Iterator[Problem]:
