@@ -15,6 +15,7 @@ from typing import Any
 
 from actadd.base.errors import DamagedFile, UserError
 from actadd.base.files import json_text, read_json, write_text
+from actadd.pipeline import layout
 from actadd.pipeline.job import Job, walk
 from actadd.store import failed_cells, provenance, sums
 
@@ -120,13 +121,11 @@ class Freshness:
 
     def _other_inputs(self, job: Job, read: dict[str, str]) -> str:
         """The job above whose outputs changed since they were read, such as new timings; or ""."""
-        folder = Path(job.record).parent
-        known = {os.path.normpath(f"{folder}/{name}"): value for name, value in read.items()}
+        known = {_beside(job.record, name): value for name, value in read.items()}
         for above in job.counted:
             record = self.record(above)
-            start = Path(above.record).parent
             for name, value in (record["outputs"] if record else {}).items():
-                if known.get(os.path.normpath(f"{start}/{name}"), value) != value:
+                if known.get(_beside(above.record, name), value) != value:
                     return f"above: {above.name}"
         return ""
 
@@ -162,10 +161,12 @@ class Freshness:
         Otherwise Snakemake rejects the outputs of the jobs below as older than their inputs.
         """
         now = time.time()
-        for path in self._outputs(job):
-            # For a folder, Snakemake reads the time of a file in it.
-            for file in (path, path / ".snakemake_timestamp"):
-                if file.exists() and file.lstat().st_mtime > now:
+        # For a folder, Snakemake reads the time of a file in it.
+        folders = [job.outputs[output] for output in layout.STAGES[job.stage].folders]
+        stamps = [self.locate(path) / ".snakemake_timestamp" for paths in folders for path in paths]
+        for file in (*self._outputs(job), *stamps):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                if file.lstat().st_mtime > now:
                     os.utime(file, (now - 1, now - 1), follow_symlinks=False)
 
     def _write_outdated(self, job: Job, state: State, path: Path) -> None:
@@ -183,6 +184,11 @@ class Freshness:
         write_text(path, json_text({**request, "since": time.time_ns()}))
         if newest >= path.stat().st_mtime:
             os.utime(path, (newest + 1, newest + 1))
+
+
+def _beside(record: str, name: str) -> str:
+    """The path of a file that a record names relative to its own folder."""
+    return os.path.normpath(f"{record}/../{name}")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The graph: each job of a config, by stage, with the jobs above it."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from inspect import signature
 
 from actadd.base.errors import UserError
@@ -14,6 +14,12 @@ from actadd.pipeline.job import Job, walk
 PREFIX = {"figures": "fig_", "tables": "table_"}
 
 
+@cache
+def _parameters(method: Callable[..., Job]) -> list[str]:
+    """The names that a method of the graph takes."""
+    return list(signature(method).parameters)[1:]
+
+
 class Graph(Displays):
     """All jobs of a validated config: for each stage, a method that takes the names in its paths.
 
@@ -24,7 +30,7 @@ class Graph(Displays):
         """The job of a stage in the layout, by the names in its paths."""
         method = getattr(self, stage.removesuffix("_gather"))
         # By position, as the graph calls it: otherwise `once` would make the job twice.
-        job: Job = method(*(names[name] for name in signature(method).parameters))
+        job: Job = method(*(names[name] for name in _parameters(method.__func__)))
         if job.names != names:
             # An experiment's cells under the name of another measure.
             raise UserError(f"{layout.job(stage, **names)}: no such job; its name is {job.name}")

@@ -1,6 +1,7 @@
 """Stages of experiments: cells, shards, choices, scores, summaries and timings."""
 
 from dataclasses import fields
+from functools import cached_property
 from typing import Any
 
 from actadd.measure.conditions import modules_of
@@ -241,7 +242,7 @@ class Experiments(Vectors):
         kind = SUMMARIES[entry["measure"]]
         settings = {"measure": entry["measure"], **options_of(kind.options, entry)}
         if MEASURES[entry["measure"]].draws:
-            settings["shares"] = {name: self._shares(name) for name in scorers}
+            settings["shares"] = {name: self._shares[name] for name in scorers}
         scores = [self.scores(model, experiment, scorer).files("scores") for scorer in scorers]
         inputs = {"cells": self.cells(model, experiment).files("table"), "scores": joined(scores)}
         return self._job(
@@ -252,9 +253,13 @@ class Experiments(Vectors):
             inputs,
         )
 
-    def _shares(self, scorer: str) -> list[str]:
-        """The metrics of a scorer that are shares."""
-        return [name for name, share in metrics(self.config["scorers"][scorer]).items() if share]
+    @cached_property
+    def _shares(self) -> dict[str, list[str]]:
+        """Scorer -> its metrics that are shares."""
+        return {
+            scorer: [name for name, share in metrics(entry).items() if share]
+            for scorer, entry in self.config["scorers"].items()
+        }
 
     @once
     def overhead(self, overhead: str, subject: str) -> Job:
