@@ -168,7 +168,12 @@ def forget_models() -> None:
 
 
 def _unique(values: list[Any]) -> list[Any]:
-    if any(value in values[:index] for index, value in enumerate(values)):
+    try:
+        unique = len(set(values)) == len(values)
+    except TypeError:
+        # Mappings have no hash; they are few.
+        unique = all(value not in values[:index] for index, value in enumerate(values))
+    if not unique:
         raise PydanticCustomError("not_unique", "names something twice")
     return values
 
