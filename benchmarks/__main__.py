@@ -35,7 +35,6 @@ def main() -> None:
 
     from importlib import import_module
 
-    from actadd.cli import rates
     from benchmarks.common import Setup, machine
     from benchmarks.report import write
 
@@ -49,10 +48,6 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     about = machine(setup)
     print(json.dumps(about, indent=2), flush=True)
-    # `actadd plan` estimates times from it.
-    compute = {"device": setup.device, "threads": setup.threads}
-    rate = rates.measure(setup.model, dtype=setup.dtype, compute=compute, rows=128)
-    rates.keep([rate], arguments.output / "rates.json")
     results = []
     began = time.perf_counter()
     for item in arguments.items:

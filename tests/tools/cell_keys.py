@@ -26,7 +26,7 @@ def main() -> None:
             model = path.parent.name
             record = json.loads(path.with_suffix(".provenance.json").read_text(encoding="utf-8"))
             choice = RESULTS / "choices" / model / f"{name}.json"
-            _, cells = cells_of(
+            _, _, cells = cells_of(
                 record["spec"],
                 model_dir=RESULTS / "models" / model,
                 texts_file=RESULTS / "datasets" / f"{entry['prompts']['dataset']}.parquet",

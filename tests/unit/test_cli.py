@@ -387,12 +387,16 @@ def test_no_vectors_is_reported(tmp_path):
 def test_before_anything_is_made_a_plan_gives_limits(configs):
     rows = plan_rows()
     assert rows["sweep"]["in store"] == "?" and rows["sweep"]["to compute"] == "<= 5"
-    # 5 conditions on 2 prompts with 2 samples of 5 tokens.
-    assert rows["sweep"]["tokens"] == "<= 100"
-    assert rows["ratio"]["tokens"] == "?"
+    # 5 conditions on 2 prompts of 64 tokens with 2 samples of 5 tokens.
+    assert rows["sweep"]["tokens"] == "~ 740"
+    assert rows["ratio"]["time"] == "~ 0 s"
     printed = actadd("plan")
     assert "results/models/tiny is not made yet: chosen on tiny, ratio on tiny" in printed
-    assert "11 cells, at most 11 to compute; time not known for 3 of 3 experiments" in printed
+    assert "11 cells, at most 11 to compute; about 0 s of one job's time" in printed
+    assert (
+        "time by rough rates, as no job like it has run here: chosen on tiny, ratio on tiny"
+        in printed
+    )
 
 
 # --- store ---

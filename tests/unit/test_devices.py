@@ -13,6 +13,7 @@ from actadd.base.errors import UserError
 from actadd.base.files import write_json
 from actadd.config.checks import checked
 from actadd.pipeline import devices
+from actadd.pipeline.graph import Graph
 from actadd.pipeline.resources import Needs
 from builders import tiny
 
@@ -262,7 +263,7 @@ def test_jobs_ask_snakemake_for_as_many_as_their_model_needs(
     settings["models"]["tiny"]["gpus"] = 2
     settings["scorers"]["fluency"]["model"] = "judge"
     settings["scorers"]["near"] = {"kind": "similarity", "source": "tiny"}
-    needs = Needs(checked(settings))
+    needs = Needs(Graph(checked(settings)))
     asked = [needs.gpus("tiny"), needs.gpus("a shape with random weights")]
     asked += map(needs.scorer_gpus, ("fluency", "near", "words"))
     assert tuple(asked) == expected

@@ -43,6 +43,7 @@ def scale(values: list[float], key: str) -> float:
     return np.float32(total) / LIMIT  # the mean of three
 
 
+@measure(draws=True, readings=1)
 def keyed(values):
     return digest(values)
 '''
@@ -74,6 +75,7 @@ def tree(content: str) -> dict:
         ("minimum=1", 'title="a number from 1 on", minimum=1'),
         ("np.float32(total) / LIMIT", "(\n        np.float32(total)\n        / LIMIT\n    )"),
         ("import math\n", "import math\nimport os\n"),
+        ("readings=1", "readings=2, token_bytes=3, work=scale"),
     ],
 )
 def test_edits_that_change_no_digest(old, new):
@@ -97,7 +99,8 @@ def test_edits_that_change_no_digest(old, new):
         ('"How many.", 2', '"How many.", 3', {"Options"}),
         ("minimum=1", "minimum=2", {"Options"}),
         ("@dataclass\n", "@dataclass(frozen=True)\n", {"Options"}),
-        ("\ndef keyed", "\nnp.seterr(all='raise')\n\ndef keyed", {""}),
+        ("\n@measure", "\nnp.seterr(all='raise')\n\n@measure", {""}),
+        ("draws=True", "draws=False", {"keyed"}),
     ],
 )
 def test_edits_that_change_the_digest_of_what_was_edited(old, new, changed):

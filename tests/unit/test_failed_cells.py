@@ -41,15 +41,15 @@ def test_a_shard_is_a_part_of_a_whole():
 def test_a_note_that_a_kill_left_beside_a_finished_cell_counts_for_nothing(tmp_path, monkeypatch):
     store, key = CellStore(tmp_path), "ab" * 32
     table = pa.table({"a": [1]})
-    assert compute_missing(store, [key], ["a"], lambda _: [(0, CellError("why"))]) == {0: "why"}
+    fill = compute_missing(store, [key], ["a"], lambda _: [(0, CellError("why"))])
+    assert fill.failed == {0: "why"} and (fill.computed, fill.reused, fill.errors) == (0, 0, 1)
     with monkeypatch.context() as killed:
         killed.setattr(CellStore, "_failure_path", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.put(key, table)
     assert store.path(key).with_suffix(".failed.json").exists()
-    assert (
-        compute_missing(store, [key], ["a"], lambda _: 1 / 0) == {} and store.failure(key) is None
-    )
+    fill = compute_missing(store, [key], ["a"], lambda _: 1 / 0)
+    assert fill.reused == 1 and not fill.failed and store.failure(key) is None
 
 
 def test_each_of_several_cells_that_go_by_one_label_is_counted(prepared, tmp_path):

@@ -2,6 +2,7 @@
 
 import colorsys
 import itertools
+import re
 
 import matplotlib
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from actadd.base.errors import UserError
 from actadd.results import drawing
 from actadd.results.displays.kinds import FIGURES
 from builders.figures import visible_texts
@@ -188,6 +190,41 @@ def test_a_cross_marks_what_failed(draw_kind, kind):
     assert not any(
         line.get_marker() == "x" for axis in draw_kind(kind)[0].axes for line in axis.lines
     )
+
+
+NUMBERS = {
+    *("mean", "low", "high", "difference", "p_value", "kl", "entropy", "logprob", "cosine"),
+    *("logit", "ratio", "vector_norm", "seconds", "ours", "published"),
+}
+
+OF_CELLS = sorted(name for name, kind in FIGURES.items() if {"summary", "cells"} & {*kind.reads})
+
+
+def without_numbers(row: dict, failing: bool) -> dict:
+    empty = dict.fromkeys(NUMBERS & row.keys(), np.nan)
+    return row | empty | ({"failed": "non-finite numbers"} if failing and "method" in row else {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "failing"),
+    [*((kind, False) for kind in sorted(FIGURES)), *((kind, True) for kind in OF_CELLS)],
+)
+def test_what_has_no_numbers_is_drawn_as_nothing_or_refused(draw, kind, failing):
+    """Whether its cells failed or their numbers are missing."""
+    sources, options = material(kind)
+    empty = {name: [without_numbers(r, failing) for r in rows] for name, rows in sources.items()}
+    try:
+        draw(kind, empty, **options)
+    except UserError as error:
+        assert re.match(r"figures\.f.*; (take|write|add) ", str(error))
+
+
+def test_effect_without_cost_names_figure_metric_and_remedy(draw):
+    sources, options = material("dose_response")
+    rows = [without_numbers(r, False) if r["metric"] == COST else r for r in sources["s.parquet"]]
+    refused = rf"^figures\.f\.metrics: .* on one .*'{COST}'; write other metrics"
+    with pytest.raises(UserError, match=refused):
+        draw("dose_response", rows, **options)
 
 
 @pytest.mark.parametrize("kind", ["conditions", "accuracy", "dose_response"])

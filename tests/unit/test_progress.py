@@ -10,6 +10,7 @@ import pytest
 
 from actadd.base.progress import EVERY, begin, count_tokens, progress, readable
 from actadd.pipeline.run_summary import summary
+from actadd.store.cells import Fill
 from builders.tiny import ROOT
 
 
@@ -99,23 +100,21 @@ def test_a_bar_on_a_terminal_with_the_same_lines():
 
 
 def test_a_summary_counts_what_this_run_did(tmp_path):
-    logs = {
-        "completions/m/sweep_0_of_2": ("cells: 3 computed, 1 reused\n", 10.5),
-        "completions/m/sweep_1_of_2": ("cells: 2 computed, 0 reused, 1 failed\n", 20.0),
-        "logprobs/m/ratio": ("cells: 0 computed, 4 reused\n", 3.0),
-        "scorer_card": ("", 1.0),
-        "figure/ratio": ("Traceback\n", None),
-        "completions/m/before": ("cells: 9 computed, 9 reused\n", 99.0),
+    jobs = {
+        "completions/m/sweep_0_of_2": (Fill([0, 1, 2], 1, {}, 0, 9.0), 10.5),
+        "completions/m/sweep_1_of_2": (Fill([0, 1, 2], 0, {1: "too large"}, 1, 19.0), 20.0),
+        "logprobs/m/ratio": (Fill([], 4, {}, 0, 0.0), 3.0),
+        "scorer_card": (None, 1.0),
+        "completions/m/before": (Fill([*range(9)], 9, {}, 0, 90.0), 99.0),
     }
-    for name, (text, seconds) in logs.items():
-        files = {tmp_path / f"logs/{name}.log": text}
-        if seconds:
-            files[tmp_path / f"benchmarks/{name}.tsv"] = f"s\th:m:s\n{seconds}\t0:00:00\n"
-        for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
-            if name.endswith("before"):
-                os.utime(path, (0, 0))
+    for name, (fill, seconds) in jobs.items():
+        benchmark = tmp_path / f"benchmarks/{name}.tsv"
+        benchmark.parent.mkdir(parents=True, exist_ok=True)
+        benchmark.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n")
+        if fill:
+            fill.note(benchmark.with_suffix(".cells.json"), {})
+    for path in tmp_path.rglob("before.*"):
+        os.utime(path, (0, 0))
     (tmp_path / "figures").mkdir()
     for name, at in (("old", 0), ("new", time.time())):
         (tmp_path / f"figures/{name}.png").touch()

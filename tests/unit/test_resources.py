@@ -3,17 +3,15 @@
 import pytest
 
 from actadd.config.checks import checked
+from actadd.measure.work import Work
+from actadd.pipeline.costs import DOCUMENT, PROMPT, TEXT, TEXTS, Costs
+from actadd.pipeline.graph import Graph
 from actadd.pipeline.resources import (
-    DOCUMENT,
     PROGRAM,
-    PROMPT,
     START,
-    TEXT,
-    TEXTS,
     Needs,
-    Tokens,
     assumed_size,
-    model_need,
+    model_memory,
     preparing_need,
 )
 from builders import tiny
@@ -48,42 +46,22 @@ def test_the_assumed_size_is_enough_but_not_much_more(name):
 )
 def test_memory_of_a_job_that_draws_on_a_cpu(name, gigabytes):
     parameters, layers, dtype, weights, token, vocabulary = KNOWN[name]
-    tokens = Tokens(drawn=1000, row=PROMPT + 40)
-    need = model_need(parameters, layers, dtype, tokens, compute=CPU)
-    assert need.megabytes / 1000 == pytest.approx(gigabytes, abs=1.5)
+    memory = model_memory(parameters, layers, dtype, CPU, PROMPT + 40)
+    assert memory / 1e9 == pytest.approx(gigabytes, abs=1.5)
     least = 2 * weights + 128 * (104 * token + 6 * 4 * vocabulary)
-    assert need.memory > 0.99 * least
+    assert memory > 0.99 * least
 
 
 def test_a_cell_of_a_million_log_probabilities_takes_a_gigabyte_more():
-    parameters, layers, dtype, *_ = KNOWN["gpt2-xl"]
-    more, none = (
-        model_need(parameters, layers, dtype, Tokens(read=10**7, kept=kept), compute=GPU)
-        for kept in (10**6, 0)
-    )
-    assert more.memory - none.memory == pytest.approx(1.2e9, rel=0.1)
+    known = KNOWN["gpt2-xl"][:3]
+    more, none = (model_memory(*known, GPU, TEXT, kept) for kept in (10**6, 0))
+    assert more - none == pytest.approx(1.2e9, rel=0.1)
 
 
 def test_on_a_gpu_main_memory_holds_the_weights_only():
     parameters, layers, dtype, weights, *_ = KNOWN["llama-13b"]
-    need = model_need(parameters, layers, dtype, Tokens(drawn=10**6), compute=GPU)
-    assert need.memory == pytest.approx(PROGRAM + 2 * weights, rel=0.01)
-
-
-def test_time_grows_with_tokens_and_parameters_and_shrinks_with_threads():
-    parameters, layers, dtype, *_ = KNOWN["smollm2-135m"]
-
-    def minutes(tokens, compute=CPU, parameters=parameters):
-        return model_need(parameters, layers, dtype, tokens, compute=compute).minutes
-
-    # 2 x 134.5e6 operations for a token at 4 x 10e9 in a second: 149 tokens in a second.
-    assert minutes(Tokens(drawn=149 * 3600)) == pytest.approx(START + 60, abs=2)
-    assert minutes(Tokens(read=149 * 3600)) == pytest.approx(START + 30, abs=2)
-    assert minutes(Tokens(drawn=149 * 3600), {**CPU, "threads": 1}) == pytest.approx(
-        START + 240, abs=2
-    )
-    assert minutes(Tokens(drawn=149 * 3600), parameters=2 * parameters) > START + 115
-    assert minutes(Tokens(drawn=149 * 3600), GPU) <= START + 3
+    memory = model_memory(parameters, layers, dtype, GPU, TEXT)
+    assert memory == pytest.approx(PROGRAM + 2 * weights, rel=0.01)
 
 
 def test_preparing_converts_in_memory_but_links_a_checkpoint():
@@ -96,16 +74,35 @@ def test_preparing_converts_in_memory_but_links_a_checkpoint():
 def needs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("needs")
     tiny.write_data(folder)
-    return Needs(checked(tiny.config(), folder), folder)
+    return Needs(Graph(checked(tiny.config(), folder), folder))
 
 
-def test_tokens_are_counted_from_the_config(needs):
-    # Five cells x two prompts x two samples x five tokens.
-    assert needs.tokens("tiny", "sweep") == Tokens(100, 5 * 2 * PROMPT, PROMPT + 5)
+def test_time_grows_with_tokens_and_parameters_and_shrinks_with_threads(needs):
+    parameters, _, dtype, weights, *_ = KNOWN["smollm2-135m"]
+
+    def seconds(compute=CPU, parameters=parameters, **tokens):
+        return needs.costs.model_time(parameters, dtype, compute, **tokens).cells
+
+    # 2 x 134.5e6 operations for a token at 4 x 50e9 / 5 in a second: 149 tokens in a second.
+    hour = seconds(computed=149 * 3600)
+    assert hour == pytest.approx(3600, rel=0.01)
+    assert seconds(read=149 * 3600) == pytest.approx(hour / 2)
+    assert seconds({**CPU, "threads": 1}, computed=149 * 3600) == pytest.approx(4 * hour)
+    assert seconds(parameters=2 * parameters, computed=149 * 3600) == pytest.approx(2 * hour)
+    assert seconds(GPU, computed=149 * 3600) < 180
+    start = needs.costs.model_time(parameters, dtype, CPU).start
+    assert start == pytest.approx(2 * weights / 100e6, rel=0.01)
+
+
+def test_work_is_counted_from_the_config(needs):
+    costs = needs.costs
+    # Five cells x two prompts x two samples x five tokens, in batches of four rows.
+    assert costs.work("tiny", "sweep") == Work(25, 100, 5 * 2 * PROMPT, 100, 20)
     # Unsteered, a chosen one, a random one; two shards.
-    assert needs.tokens("tiny", "chosen", shards=2).drawn == 2 * 2 * 2 * 5
-    # Three cells; the file has five lines, one of them its header.
-    assert needs.tokens("tiny", "ratio") == Tokens(read=3 * 5 * TEXT, row=TEXT, kept=5 * TEXT)
+    assert costs.work("tiny", "chosen", shards=2).drawn == 2 * 2 * 2 * 5
+    # Three cells; the file has five lines, one of them its header. A text takes eight rows.
+    assert costs.work("tiny", "ratio") == Work(30, read=3 * 5 * TEXT)
+    assert needs.cells("tiny", "ratio").memory > needs.cells("tiny", "sweep").memory
 
 
 def test_texts_of_a_dataset(needs):
@@ -115,11 +112,12 @@ def test_texts_of_a_dataset(needs):
             "cut": {"source": "s", "file": "f", "splits": {"held-out": 300, "fit": 0.5}},
         }
     }
-    elsewhere = Needs(config)
-    assert elsewhere.texts("hub") == TEXTS and elsewhere._text("hub") == DOCUMENT
+    experiments = {"read": {"measure": "logprobs", "prompts": {"dataset": "hub"}}}
+    elsewhere = Costs(Graph({**config, "experiments": experiments}))
+    assert elsewhere.texts("hub") == TEXTS and elsewhere.tokens("read") == DOCUMENT
     assert elsewhere.texts("cut", "held-out") == 300 and elsewhere.texts("cut", "fit") == TEXTS
     assert elsewhere.texts("cut", "held-out", limit=7) == 7
-    assert needs.texts("prompts") == 4
+    assert needs.costs.texts("prompts") == 4
 
 
 def test_judges_need_what_they_judge_by(needs):

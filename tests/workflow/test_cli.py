@@ -1,5 +1,6 @@
 """The command line in a finished workspace."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,9 @@ import pytest
 from actadd.base.files import read_json
 from actadd.cli import plan as planning
 from actadd.cli.project import configured
+from actadd.measure.work import Work
+from actadd.pipeline import layout
+from actadd.pipeline.costs import Costs, benchmark_seconds
 from actadd.pipeline.graph import Graph
 from builders import tiny
 from builders.commands import TRIAL, actadd, plan_rows, printed_rows
@@ -83,49 +87,64 @@ def test_a_plan_tells_the_cells_that_a_change_asks_for(here):
     assert (rows["sweep"]["in store"], rows["sweep"]["to compute"]) == ("0", "5")
     drawn = 5 * 2 * 3 * 5
     assert drawn < int(rows["sweep"]["tokens"]) < 3 * drawn
-    assert rows["sweep"]["time"] == "?"
+    assert rows["sweep"]["time"].endswith(" s") and rows["sweep"]["time"] != "0 s"
     # The choice is made on the sweep, so what it leads to is not known yet.
     assert rows["chosen"]["in store"] == "?" and rows["chosen"]["to compute"] == "<= 3"
+    assert rows["chosen"]["time"].startswith("~ ")
     assert "results/choices/tiny/chosen.json will be made again: chosen on" in actadd("plan")
 
 
+def costs() -> Costs:
+    """Of the workspace that we are in."""
+    return Costs(Graph(configured([]), Path.cwd()))
+
+
 @pytest.mark.workflow
-def test_time_comes_from_what_this_machine_has_shown(here):
+def test_time_comes_from_the_jobs_that_have_run(here):
+    known = costs()
+    job = known.graph.cells("tiny", "ratio")
+    note = read_json(layout.note(job.stage, **job.names))
+    took = benchmark_seconds(Path(layout.benchmark(job.stage, **job.names)))
+    assert note["computed"] == 3 and 0 < note["seconds"] < took
+    work = Work(**note["work"])
+    assert known.measured(job, work).seconds == pytest.approx(took)
+    twice = replace(work, read=2 * work.read)
+    assert known.measured(job, twice).seconds == pytest.approx(took + note["seconds"])
     settings = tiny.config()
     settings["experiments"]["sweep"]["samples"] = 3
     here.configure(settings)
-    assert plan_rows("--calibrate")["sweep"]["time"].endswith(" s")
-    file = here.folder / "results/benchmark/rates.json"
-    [rate] = read_json(file)["rates"]
-    assert rate["model"] == "tiny" and rate["batch_rows"] == 4
-    assert rate["drawn"] > 0 and rate["read"] > 0
-    # It is kept for later plans, of this machine and of nothing else.
-    assert plan_rows()["sweep"]["time"] != "?"
-    file.write_text(file.read_text().replace('"cores": ', '"cores": 9'))
-    assert plan_rows()["sweep"]["time"] == "?"
+    assert "rough" not in actadd("plan")
+    # In batches of another size nothing has run yet.
+    settings["compute"]["batch_rows"] = 8
+    here.configure(settings)
+    assert plan_rows()["sweep"]["time"].startswith("~ ")
+    assert "rough rates, as no job like it has run here: chosen on tiny, ratio on tiny" in actadd(
+        "plan"
+    )
 
 
 @pytest.mark.workflow
-def test_the_time_of_a_judge_is_that_of_reading_what_it_has_not_read(here):
+def test_the_time_of_a_scorer_is_that_of_what_it_has_not_scored(here):
     settings = tiny.config()
     settings["experiments"]["sweep"]["scorers"] = ["distinct", "fluency"]
 
     def forecast():
         here.configure(settings)
-        plan = Graph(configured([]), Path.cwd())
-        conditions = planning.rate_conditions("tiny", plan.cells("tiny", "sweep").slice)
-        # A second for each token that is read.
-        return planning.forecast(plan, "tiny", "sweep", [{**conditions, "drawn": 1e9, "read": 1}])
+        return planning.forecast(costs(), "tiny", "sweep")
 
-    drawn = 5 * 2 * 2 * 5
     result = forecast()
-    assert result.missing == 0 and drawn < result.seconds < 5 * drawn
+    assert result.missing == 0 and result.seconds > 0 and result.rough
     here.run("--", "results/scores/tiny/sweep/fluency.parquet")
     assert forecast().seconds == 0
+    note = read_json("results/benchmarks/scores/tiny/sweep/fluency.cells.json")
+    assert note["computed"] == 5 and note["work"] == {"completions": 5 * 2 * 2}
     settings["experiments"]["sweep"]["samples"] = 3
     result = forecast()
-    assert result.missing == 5 and result.work.judged > 5 * 2 * 3 * 5
-    assert result.seconds == pytest.approx(result.work.read + result.work.judged)
+    assert result.missing == 5 and not result.rough
+    known = costs()
+    jobs = known.graph.cells("tiny", "sweep"), known.graph.scores("tiny", "sweep", "fluency")
+    times = map(known.measured, jobs, (result.work, Work(completions=5 * 2 * 3)))
+    assert result.seconds == pytest.approx(sum(time.seconds for time in times))
 
 
 @pytest.mark.workflow

@@ -8,7 +8,7 @@ from actadd.pipeline.program import run
 from actadd.store import failed_cells
 
 
-def work(spec, inputs, outputs, store, shard, failures):
+def work(spec, inputs, outputs, store, shard, failures, note):
     facts = measurement.measure(
         resolved(spec, inputs["rows"]),
         model_dir=inputs["model"],
@@ -19,6 +19,7 @@ def work(spec, inputs, outputs, store, shard, failures):
         output=outputs["table"],
         shards=inputs["shards"],
         shard=measurement.shard_of(shard),
+        note=note,
     )
     failed_cells.write(failures, facts["failed"])
     return facts
@@ -30,5 +31,5 @@ if __name__ == "__main__":
         work,
         inputs="model prompts vectors* choice? rows? shards*",
         outputs="table?",
-        options="store shard? failures?",
+        options="store shard? failures? note?",
     )

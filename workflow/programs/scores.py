@@ -9,7 +9,7 @@ from actadd.scorers.scores import score_completions, with_answers
 from actadd.store import failed_cells
 
 
-def work(spec, inputs, outputs, store, shard, failures, answers):
+def work(spec, inputs, outputs, store, shard, failures, note, answers):
     facts = score_completions(
         with_answers(resolved(spec, inputs["rows"]), answers),
         completions=inputs["completions"],
@@ -18,6 +18,7 @@ def work(spec, inputs, outputs, store, shard, failures, answers):
         output=outputs["scores"],
         shards=inputs["shards"],
         shard=shard_of(shard),
+        note=note,
     )
     failed_cells.write(failures, facts["failed"])
     return facts
@@ -29,5 +30,5 @@ if __name__ == "__main__":
         work,
         inputs="completions needs? rows? shards*",
         outputs="scores?",
-        options="store shard? failures? answers?",
+        options="store shard? failures? note? answers?",
     )

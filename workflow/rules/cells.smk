@@ -31,6 +31,7 @@ rule cells:
     params:
         store=locate(layout.STORE),
         failures=failures("cells"),
+        note=note("cells"),
         shard="0/1",
     message:
         "Measure {wildcards.measure} of {wildcards.experiment} on {wildcards.model}"
@@ -38,7 +39,7 @@ rule cells:
         "python -m programs.cells --job {input.job} --shard {params.shard} "
         "--model {input.model} --prompts {input.prompts} --vectors {input.vectors} "
         "--choice {input.choice} --rows {input.rows} --shards {input.shards} "
-        "--store {params.store} --failures {params.failures} "
+        "--store {params.store} --failures {params.failures} --note {params.note} "
         "--table {output.table} --provenance {output.provenance} > {log} 2>&1"
 
 
@@ -57,6 +58,7 @@ use rule cells as cells_shard with:
     params:
         store=locate(layout.STORE),
         failures=failures("cells_shard"),
+        note=note("cells_shard"),
         shard="{shard}/{shards}",
     message:
         "Shard {wildcards.shard} of {wildcards.measure} of {wildcards.experiment} on {wildcards.model}"
@@ -82,6 +84,7 @@ use rule cells as cells_gather with:
     params:
         store=locate(layout.STORE),
         failures="",
+        note="",
         shard="none",
     message:
         "Gather {wildcards.measure} of {wildcards.experiment} on {wildcards.model} from its shards"

@@ -30,7 +30,7 @@ def locate(path: str) -> Path:
 
 
 FRESHNESS = Freshness(GRAPH.everything, locate)
-NEEDS = Needs(config, Path.cwd())
+NEEDS = Needs(GRAPH, locate)
 
 
 # --- inputs and outputs ---------------------------------------------------------------------------
@@ -188,6 +188,11 @@ def answers(wildcards) -> str:
 def failures(stage: str) -> str:
     """The note of a job's failed cells."""
     return str(locate(layout.failures(stage)))
+
+
+def note(stage: str) -> str:
+    """Where a job notes which of its cells it computed."""
+    return str(locate(layout.note(stage)))
 
 
 # --- report ---------------------------------------------------------------------------------------

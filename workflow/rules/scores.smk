@@ -48,6 +48,7 @@ rule scores:
     params:
         store=locate(layout.STORE),
         failures=failures("scores"),
+        note=note("scores"),
         shard="0/1",
         answers=answers,
     message:
@@ -56,7 +57,7 @@ rule scores:
         "python -m programs.scores --job {input.job} --shard {params.shard} "
         "--completions {input.completions} --needs {input.needs} --rows {input.rows} "
         "--shards {input.shards} --answers {params.answers} "
-        "--store {params.store} --failures {params.failures} "
+        "--store {params.store} --failures {params.failures} --note {params.note} "
         "--scores {output.scores} --provenance {output.provenance} > {log} 2>&1"
 
 
@@ -75,6 +76,7 @@ use rule scores as scores_shard with:
     params:
         store=locate(layout.STORE),
         failures=failures("scores_shard"),
+        note=note("scores_shard"),
         shard="{shard}/{shards}",
         answers=answers,
     message:
@@ -101,6 +103,7 @@ use rule scores as scores_gather with:
     params:
         store=locate(layout.STORE),
         failures="",
+        note="",
         shard="none",
         answers=answers,
     message:

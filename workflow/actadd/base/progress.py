@@ -39,9 +39,14 @@ class Progress:
         seconds = f"{self.clock() - self.opened:.1f} s"
         self.print(f"cell {self.done} of {self.total}: {label}: {state}, {seconds}{self.pace()}")
 
+    @property
+    def seconds(self) -> float:
+        """Time since the preparation was done."""
+        return self.clock() - self.began
+
     def pace(self) -> str:
         """Tokens per second, and the time that the remaining cells take at this pace."""
-        seconds = self.clock() - self.began
+        seconds = self.seconds
         if seconds <= 0:
             return ""
         pace = f", {self.tokens / seconds:.0f} tokens/s" if self.tokens else ""

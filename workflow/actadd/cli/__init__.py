@@ -253,33 +253,27 @@ def check(configs: Configs = None) -> None:
 
 @app.command(
     "plan",
-    epilog="Examples:\n\nactadd plan\n\nactadd plan --paper config/models_offline.yaml\n\n"
-    "actadd plan --calibrate",
+    epilog="Examples:\n\nactadd plan\n\nactadd plan --paper config/models_offline.yaml",
 )
 def show_plan(
     configs: Configs = None,
     paper: Annotated[
         bool, typer.Option(help="The paper's experiments (snakemake paper), not the default ones.")
     ] = False,
-    calibrate: Annotated[
-        bool, typer.Option(help="Measure how fast this machine is, some seconds for each model.")
-    ] = False,
 ) -> None:
     """Show what a run would compute: cells, forward passes, tokens, disk and time.
 
-    The number of cells in the store is exact where model, vectors and prompts are made. Times come
-    from the last make bench, or from --calibrate, on this machine.
+    The number of cells in the store is exact where model, vectors and prompts are made. Times are
+    those that finished jobs took with the same model or scorer; without any, rough ones.
     """
-    from actadd.cli import plan, rates
+    from actadd.cli import plan
     from actadd.cli.project import configured
+    from actadd.pipeline.costs import Costs
     from actadd.pipeline.graph import Graph
 
-    planned = Graph(configured(configs), Path.cwd())
-    runs = plan.runs(planned, paper)
-    if calibrate:
-        plan.calibrate(planned, runs)
-    known = rates.known()
-    plan.show([plan.forecast(planned, model, name, known) for model, name in runs])
+    costs = Costs(Graph(configured(configs), Path.cwd()))
+    runs = plan.runs(costs.graph, paper)
+    plan.show([plan.forecast(costs, model, name) for model, name in runs])
 
 
 @app.command(

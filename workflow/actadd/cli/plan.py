@@ -1,6 +1,5 @@
 """`actadd plan`: what a run would compute, what the store already holds, and what that takes."""
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,16 +7,15 @@ from typing import Any
 import typer
 
 from actadd.base.errors import UserError
-from actadd.base.files import digest
 from actadd.base.progress import readable
-from actadd.cli import rates
 from actadd.cli.project import conditions
 from actadd.cli.terminal import size, table
-from actadd.measure.experiment import Experiment
 from actadd.measure.measurement import cells_of
-from actadd.measure.measures import MEASURES, Cells
-from actadd.models.batch_rows import ROWS_PER_TEXT, resolved
+from actadd.measure.measures import MEASURES
+from actadd.measure.work import Work, of_cells
+from actadd.models.batch_rows import resolved
 from actadd.pipeline import layout
+from actadd.pipeline.costs import Costs
 from actadd.pipeline.graph import Graph
 from actadd.pipeline.job import Job
 from actadd.scorers.kinds import reads
@@ -25,35 +23,15 @@ from actadd.scorers.scores import keyed
 from actadd.store.cells import CellStore
 from actadd.store.provenance import job_of
 
-# Bytes that a token drawn, or a token read, leaves in the store and in the table together.
-BYTES = {"completions": 9.0, "logprobs": 20.0}
-MOST_BYTES = 40.0
-
-
-@dataclass(frozen=True)
-class Work:
-    """What some cells take, at most: rows may end early.
-
-    passes: forward passes of a batch. drawn, read: tokens of completions and of prompts and texts.
-    computed: tokens drawn with those that only fill batches. judged: tokens that a judge of the
-    completions reads, prompts and completions.
-    """
-
-    passes: int = 0
-    drawn: int = 0
-    read: int = 0
-    computed: int = 0
-    judged: int = 0
-
 
 @dataclass(frozen=True)
 class Forecast:
     """What is to be done for one experiment on one model.
 
     cells: different ones. stored: how many the store holds, None if that cannot be told yet, and
-    then unknown says why. missing: cells to compute, at most. work: None if not even a limit is
-    known. seconds: of one job that did it all and had a language model judge it, if one does; None
-    without a rate of this machine.
+    then unknown says why. missing: cells to compute, at most. work: theirs; from assumed lengths of
+    texts where something is unknown. seconds: of one job that did it all, and of one for each
+    scorer. rough: whether no finished job computed alike, so that they are by rough rates.
     """
 
     experiment: str
@@ -62,15 +40,14 @@ class Forecast:
     cells: int
     stored: int | None
     missing: int
-    work: Work | None
+    work: Work
     unknown: str = ""
-    seconds: float | None = None
+    seconds: float = 0.0
+    rough: bool = False
 
     @property
-    def bytes(self) -> float | None:
-        if self.work is None:
-            return None
-        return BYTES.get(self.measure, MOST_BYTES) * (self.work.drawn or self.work.read)
+    def bytes(self) -> float:
+        return MEASURES[self.measure].token_bytes * (self.work.drawn or self.work.read)
 
 
 def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dict[str, Any]:
@@ -101,7 +78,7 @@ def made_by(path: Path, job: Job) -> bool:
 
 def cell_keys(graph: Graph, model: str, experiment: str, fresh: bool = True) -> list[str]:
     """Keys of an experiment's cells, as its job finds them; raises UserError as `inputs` does."""
-    return list(cells_of(**inputs(graph, model, experiment, fresh))[1].keys)
+    return list(cells_of(**inputs(graph, model, experiment, fresh))[-1].keys)
 
 
 def score_cells(completions: Path, entry: dict[str, Any]) -> list[tuple[str, int]]:
@@ -139,134 +116,53 @@ def up_to_date(graph: Graph, model: str, experiment: str) -> bool:
     return path.exists() and made_by(path, job)
 
 
-def forecast(graph: Graph, model: str, experiment: str, known: list[dict[str, Any]]) -> Forecast:
-    """What is to be done for one experiment on one model. known: rates of this machine."""
-    entry = graph.experiment(experiment)
+def forecast(costs: Costs, model: str, experiment: str) -> Forecast:
+    """What is to be done for one experiment on one model."""
+    graph = costs.graph
     store = CellStore(layout.STORE)
+    known = (experiment, model, graph.experiment(experiment)["measure"])
     try:
-        arguments = inputs(graph, model, experiment)
-        definition, cells = cells_of(**arguments)
+        definition, texts, cells = cells_of(**inputs(graph, model, experiment))
     except UserError as error:
         count = len(conditions(graph.config, model, experiment))
-        estimate = Forecast(
-            *(experiment, model, entry["measure"], count, None, count),
-            _expected(graph.config, experiment, count),
-            str(error),
-        )
-        return replace(estimate, seconds=_seconds(graph, estimate, known, estimate.work))
+        work = costs.work(model, experiment)
+        estimate = Forecast(*known, count, None, count, work, str(error))
+        return _timed(costs, estimate, work)
     first = {key: index for index, key in reversed(list(enumerate(cells.keys)))}
     missing = [index for key, index in first.items() if not store.path(key).exists()]
     stored = len(first) - len(missing)
     if up_to_date(graph, model, experiment):
         # Its job does not run, whatever has become of the store.
         missing = []
-    work = WORK.get(entry["measure"], _unknown)
-    estimate = Forecast(
-        *(experiment, model, entry["measure"], len(first), stored, len(missing)),
-        work(definition, cells, sorted(missing)),
-    )
+    work = of_cells(definition, cells, texts, sorted(missing))
+    estimate = Forecast(*known, len(first), stored, len(missing), work)
     # Of all cells only where somebody judges: to count what is read takes a while.
-    whole = (
-        work(definition, cells, sorted(first.values())) if entry.get("scorers") else estimate.work
-    )
-    return replace(estimate, seconds=_seconds(graph, estimate, known, whole))
+    judged = graph.experiment(experiment).get("scorers")
+    whole = of_cells(definition, cells, texts, sorted(first.values())) if judged else work
+    return _timed(costs, estimate, whole)
 
 
-def _completions(experiment: Experiment, cells: Any, wanted: list[int]) -> Work:
-    spec = experiment.spec
-    units: Counter[Any] = Counter()
-    drawn = judged = 0
-    for cell in (cells.cells[index] for index in wanted):
-        for prompt in range(len(cell.texts)):
-            kind = cell.batch_kind(prompt, spec["batch_rows"])
-            units[kind] += -(-spec["samples"] // kind.samples)
-            judged += spec["samples"] * (kind.width + spec["max_new_tokens"])
-        drawn += len(cell.texts) * spec["samples"] * spec["max_new_tokens"]
-    passes = read = computed = 0
-    for kind, count in units.items():
-        batches = -(-count // kind.contexts)
-        contexts = kind.contexts * (1 if kind.strength is None else 2)
-        passes += batches * spec["max_new_tokens"]
-        read += batches * contexts * kind.width
-        computed += batches * contexts * kind.samples * spec["max_new_tokens"]
-    return Work(passes, drawn, read, computed, judged)
+def _timed(costs: Costs, forecast: Forecast, whole: Work) -> Forecast:
+    """The forecast with its time. whole: the work of all cells, be they stored or not."""
+    graph, model, experiment = costs.graph, forecast.model, forecast.experiment
+    jobs = [(graph.cells(model, experiment), forecast.work)]
+    for scorer in graph.experiment(experiment).get("scorers", []):
+        job = graph.scores(model, experiment, scorer)
+        # What counts words takes next to no time.
+        if costs.rough(job, Work(completions=1)).cells:
+            jobs.append((job, Work(completions=to_score(job, forecast, whole))))
+    seconds, rough = 0.0, False
+    for job, work in jobs:
+        assumed = costs.rough(job, work)
+        if assumed.cells:
+            measured = costs.measured(job, work)
+            seconds += (measured or assumed).seconds
+            rough |= measured is None
+    return replace(forecast, seconds=seconds, rough=rough)
 
 
-def _logprobs(experiment: Experiment, cells: Any, wanted: list[int]) -> Work:
-    from actadd.engine.batching import by_length
-
-    rows = max(1, experiment.spec["batch_rows"] // ROWS_PER_TEXT)
-    passes = read = 0
-    batches: dict[str, int] = {}
-    for encoded in (cells.encoded[index] for index in wanted):
-        lengths = [len(prompt) + len(target) for prompt, target in encoded]
-        texts = digest(encoded)
-        if texts not in batches:
-            batches[texts] = sum(1 for _ in by_length(lengths, rows))
-        passes += batches[texts]
-        read += sum(lengths)
-    return Work(passes, read=read)
-
-
-def _divergence(experiment: Experiment, cells: Any, wanted: list[int]) -> Work:
-    rows = [row for index in wanted for row in (*cells.plain, *cells.encoded[index])]
-    return Work(len(rows), read=sum(map(len, rows)))
-
-
-def _unknown(experiment: Experiment, cells: Cells, wanted: list[int]) -> None:
-    """The work of a measure that is not ours: nobody knows."""
-
-
-WORK = {"completions": _completions, "logprobs": _logprobs, "divergence": _divergence}
-
-
-def _expected(config: dict[str, Any], experiment: str, cells: int) -> Work | None:
-    """What an experiment takes at most, from the config alone; None where that does not say it."""
-    entry, rows = config["experiments"][experiment], config["compute"]["batch_rows"]
-    dataset, prompts = config["datasets"][entry["prompts"]["dataset"]], entry["prompts"]
-    limits = [
-        None if prompts.get("each_group") else prompts.get("limit"),
-        dataset.get("splits", {}).get(prompts["split"]),
-        len(dataset["texts"]) if "texts" in dataset and not dataset.get("sentences") else None,
-    ]
-    # A split below 1 is a share of what nobody has counted yet.
-    counts = [count for count in limits if count is not None and count >= 1]
-    if not MEASURES[entry["measure"]].draws or not counts or rows == "auto":
-        return None
-    drawn = cells * min(counts) * entry["samples"] * entry["max_new_tokens"]
-    passes = -(-cells * min(counts) * entry["samples"] // rows) * entry["max_new_tokens"]
-    return Work(passes, drawn, computed=drawn, judged=drawn)
-
-
-def _seconds(
-    graph: Graph, forecast: Forecast, known: list[dict[str, Any]], whole: Work | None
-) -> float | None:
-    """whole: the work of all cells, be they stored or not."""
-    if forecast.work is None or whole is None:
-        return None
-    seconds = 0.0
-    if forecast.missing:
-        spec = graph.cells(forecast.model, forecast.experiment).slice
-        rate = _rate(known, forecast.model, spec)
-        if rate is None:
-            return None
-        seconds += forecast.work.computed / rate["drawn"] + forecast.work.read / rate["read"]
-    for scorer in graph.experiment(forecast.experiment).get("scorers", []):
-        tokens = to_judge(graph, forecast, scorer, whole)
-        if tokens:
-            spec = graph.scores(forecast.model, forecast.experiment, scorer).slice["scorer"]
-            rate = _rate(known, spec["model"], spec)
-            if rate is None:
-                return None
-            seconds += tokens / rate["read"]
-    return seconds
-
-
-def to_judge(graph: Graph, forecast: Forecast, scorer: str, whole: Work) -> int:
-    """Tokens that a scorer's language model has still to read, at most; 0 if none judges."""
-    if graph.scorer_kind(scorer) != "model":
-        return 0
-    job = graph.scores(forecast.model, forecast.experiment, scorer)
+def to_score(job: Job, forecast: Forecast, whole: Work) -> int:
+    """Completions that a job of scores has still to score, at most."""
     path = Path(job.outputs["scores"][0])
     if path.exists() and made_by(path, job):
         return 0
@@ -274,39 +170,11 @@ def to_judge(graph: Graph, forecast: Forecast, scorer: str, whole: Work) -> int:
         cells = score_cells(Path(job.inputs["completions"][0].path), job.slice["scorer"])
     except UserError:
         cells = []
-    if not cells or forecast.stored is None or forecast.work is None:
-        return whole.judged
+    if not cells or forecast.stored is None:
+        return whole.completions
     store = CellStore(layout.STORE)
     rows = sum(rows for key, rows in cells if not store.path(key).exists())
-    every = whole.drawn // int(graph.experiment(forecast.experiment)["max_new_tokens"])
-    return forecast.work.judged + whole.judged * rows // every
-
-
-def _rate(known: list[dict[str, Any]], model: str, spec: dict[str, Any]) -> dict[str, Any] | None:
-    """The rate of this machine for a job of this spec, if there is one."""
-    needed = rate_conditions(model, spec)
-    return rates.rate_for(known, **needed) if needed else None
-
-
-def rate_conditions(model: str, spec: dict[str, Any]) -> dict[str, Any] | None:
-    """What a rate has to be measured under for a job of a model; None if unknown yet."""
-    auto = spec["batch_rows"] == "auto"
-    rows_file = one_output("batch_rows", "rows", model=model) if auto else None
-    if rows_file and not rows_file.exists():
-        return None
-    spec = resolved(spec, rows_file)
-    return {"model": model, **{name: spec[name] for name in ("dtype", "compute", "batch_rows")}}
-
-
-def computing(graph: Graph, runs: list[tuple[str, str]]) -> dict[str, dict[str, Any]]:
-    """Model -> spec of a job that computes with it, of those that measure and those that judge."""
-    specs = {model: graph.cells(model, experiment).slice for model, experiment in runs}
-    for _, experiment in runs:
-        for scorer in graph.experiment(experiment).get("scorers", []):
-            if graph.scorer_kind(scorer) == "model":
-                entry = graph.scorer_entry(scorer)
-                specs.setdefault(entry["model"], entry)
-    return specs
+    return min(whole.completions, forecast.work.completions + rows)
 
 
 def runs(graph: Graph, paper: bool) -> list[tuple[str, str]]:
@@ -315,39 +183,23 @@ def runs(graph: Graph, paper: bool) -> list[tuple[str, str]]:
     return [(model, name) for name in names for model in graph.experiment(name)["models"]]
 
 
-def calibrate(graph: Graph, runs: list[tuple[str, str]]) -> None:
-    """Measures the rates of those models that are prepared."""
-    for model, spec in computing(graph, runs).items():
-        folder = one_output("model", "folder", model=model)
-        needed = rate_conditions(model, spec)
-        if needed is None or not (folder / "model.json").exists():
-            typer.echo(f"{model} is not prepared yet; its time is not estimated", err=True)
-            continue
-        loading = {name: needed[name] for name in ("dtype", "compute")}
-        rate = rates.measure(folder, **loading, rows=needed["batch_rows"])
-        rates.keep([rate])
-        speeds = f"{rate['drawn']:.0f} tokens/s drawn, {rate['read']:.0f} tokens/s read"
-        typer.echo(f"{model}: {speeds}", err=True)
-
-
 def show(forecasts: list[Forecast]) -> None:
-    """Prints a line for each experiment and model, their sum, and what is not known."""
-
-    def limit(text: str, forecast: Forecast) -> str:
-        return f"<= {text}" if forecast.unknown else text
+    """Prints a line for each experiment and model, their sum, and what is assumed or not known."""
 
     def row(forecast: Forecast) -> tuple[str, ...]:
-        work, seconds, disk = forecast.work, forecast.seconds, forecast.bytes
+        work = forecast.work
+        # Of texts that nobody has counted yet.
+        about = "~ " if forecast.unknown else ""
         return (
             forecast.experiment,
             forecast.model,
             str(forecast.cells),
             "?" if forecast.stored is None else str(forecast.stored),
-            limit(str(forecast.missing), forecast),
-            "?" if work is None else limit(f"{work.passes:,}", forecast),
-            "?" if work is None else limit(f"{work.drawn + work.read:,}", forecast),
-            "?" if disk is None else limit(size(disk), forecast),
-            "?" if seconds is None else limit(readable(seconds), forecast),
+            f"<= {forecast.missing}" if forecast.unknown else str(forecast.missing),
+            "?" if work.passes is None else f"{about}{work.passes:,}",
+            f"{about}{work.drawn + work.read:,}",
+            f"{about}{size(forecast.bytes)}",
+            f"{'~ ' if forecast.rough else about}{readable(forecast.seconds)}",
         )
 
     columns = ("experiment", "model", "cells", "in store", "to compute")
@@ -356,9 +208,11 @@ def show(forecasts: list[Forecast]) -> None:
     typer.echo(total(forecasts))
     why: dict[str, list[str]] = {}
     for forecast in forecasts:
+        run = f"{forecast.experiment} on {forecast.model}"
         if forecast.unknown:
-            run = f"{forecast.experiment} on {forecast.model}"
             why.setdefault(forecast.unknown, []).append(run)
+        if forecast.rough:
+            why.setdefault("time by rough rates, as no job like it has run here", []).append(run)
     for reason, places in why.items():
         more = f" and {len(places) - 2} more" if len(places) > 3 else ""
         typer.echo(f"{reason}: {', '.join(places[: 2 if more else 3])}{more}")
@@ -367,13 +221,10 @@ def show(forecasts: list[Forecast]) -> None:
 def total(forecasts: list[Forecast]) -> str:
     """All experiments together, in one line."""
     cells, missing = (sum(getattr(f, name) for f in forecasts) for name in ("cells", "missing"))
-    open_ = sum(forecast.unknown != "" for forecast in forecasts)
-    seconds = [forecast.seconds for forecast in forecasts]
-    time = sum(second for second in seconds if second is not None)
-    unknown = sum(second is None for second in seconds)
-    line = f"{cells} cells, {'at most ' if open_ else ''}{missing} to compute"
-    if time or not unknown:
-        line += f"; {readable(time)} of one job's time, figures and small steps left out"
-    if unknown:
-        line += f"; time not known for {unknown} of {len(forecasts)} experiments"
-    return line
+    limit = "at most " if any(forecast.unknown for forecast in forecasts) else ""
+    about = "about " if any(forecast.rough for forecast in forecasts) else ""
+    time = readable(sum(forecast.seconds for forecast in forecasts))
+    return (
+        f"{cells} cells, {limit}{missing} to compute; {about}{time} of one job's time, figures and "
+        "small steps left out"
+    )

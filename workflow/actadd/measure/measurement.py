@@ -6,6 +6,7 @@ table's bytes are the same however it was made.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from actadd.base.errors import UserError
 from actadd.base.files import write_frames
+from actadd.measure import work
 from actadd.measure.experiment import Experiment
 from actadd.measure.measures import MEASURES, Cells
 from actadd.store.cells import CellStore, check_complete, compute_missing
@@ -26,14 +28,14 @@ def cells_of(
     texts_file: Path,
     vector_files: list[Path],
     choice: Path | None,
-) -> tuple[Experiment, Cells]:
-    """An experiment and its cells, with their keys; reads the tokenizer, not the weights.
+) -> tuple[Experiment, pd.DataFrame, Cells]:
+    """An experiment, its texts and its cells with their keys; the weights are not read.
 
     Raises UserError, naming the prompt, where one does not fit, before a model is loaded.
     """
     experiment = Experiment(spec, model_dir, vector_files, choice)
-    measured = MEASURES[spec["measure"]]
-    return experiment, measured(experiment, experiment.texts(texts_file))
+    texts = experiment.texts(texts_file)
+    return experiment, texts, MEASURES[spec["measure"]](experiment, texts)
 
 
 def measure(
@@ -47,17 +49,18 @@ def measure(
     output: Path | None,
     shard: tuple[int, int] | None = (0, 1),
     shards: Sequence[Path] = (),
+    note: str | None = None,
 ) -> dict[str, Any]:
     """Fills the cells of an experiment and writes them all as one Parquet table.
 
     spec: measure, name, model, conditions, prompts, dtype, compute, and what the measure needs.
     shard: (i, n) computes every n-th cell only, from the i-th on; None computes nothing, every cell
     is in the store. shards: the records of those that filled it, in order. output: None writes
-    nothing but the store.
+    nothing but the store. note: where to write what was computed, see `Fill.note`.
     Rows: every coordinate of the condition, what the measure's `Cells` says, and `failed`: why the
     cell could not be computed, else null. Returns facts, `failed` among them: label -> reason.
     """
-    experiment, cells = cells_of(
+    experiment, texts, cells = cells_of(
         spec,
         model_dir=model_dir,
         texts_file=texts_file,
@@ -69,7 +72,9 @@ def measure(
     if shard is not None:
         first, count = shard
         indices = range(first, len(cells.keys), count)
-        failed = compute_missing(cell_store, cells.keys, labels, cells.compute, indices)
+        fill = compute_missing(cell_store, cells.keys, labels, cells.compute, indices)
+        fill.note(note, asdict(work.of_cells(experiment, cells, texts, fill.tried)))
+        failed = fill.failed
     else:
         check_complete(cell_store, cells.keys, shards)
         failed = {i: why for i, key in enumerate(cells.keys) if (why := cell_store.failure(key))}

@@ -1,1 +1,1 @@
-"""The workflow seen from Python: jobs and what they depend on, resources, programs, runs."""
+"""The workflow seen from Python: jobs and what they depend on, costs, resources, programs, runs."""

@@ -17,8 +17,6 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 JOBS = f"{RESULTS}/jobs"
 FAILURES = f"{RESULTS}/failures"
-# Speed of this machine, as measured by the benchmarks.
-RATES = f"{RESULTS}/benchmark/rates.json"
 # Pins of sources that the config does not state; kept with the config, not with the results.
 SOURCES_LOCK = "sources.lock.json"
 
@@ -29,9 +27,9 @@ RECORD = "provenance"
 class Stage:
     """One kind of job.
 
-    name: pattern of its name, also of its log, benchmark, job file and note of failures. outputs:
-    output -> pattern below results, "" for none. folders: outputs that are folders. fills: whether
-    it computes cells of the store, some of which may fail.
+    name: pattern of its name, also of its log, benchmark, job file and notes. outputs: output ->
+    pattern below results, "" for none. folders: outputs that are folders. fills: whether it
+    computes cells of the store, some of which may fail.
     """
 
     name: str
@@ -178,6 +176,11 @@ def log(stage: str, **names: str) -> str:
 
 def benchmark(stage: str, **names: str) -> str:
     return f"{BENCHMARKS}/{name(stage, **names)}.tsv"
+
+
+def note(stage: str, **names: str) -> str:
+    """What a job's last run computed of its cells, and how long that took."""
+    return f"{BENCHMARKS}/{name(stage, **names)}.cells.json"
 
 
 def job(stage: str, **names: str) -> str:

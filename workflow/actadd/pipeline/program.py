@@ -98,7 +98,7 @@ def run(
             outputs=written,
             inputs=sums,
         )
-        # Since the process started, so including imports; the run's summary adds these up.
+        # Since the process started, so including imports.
         print(f"took {time.time() - psutil.Process().create_time():.1f} s", flush=True)
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -1,41 +1,38 @@
 """What a job asks a cluster for: memory and time, from the config alone, before anything is there.
 
-A model's sizes follow from its number of parameters and layers, a job's time from the tokens that
-the config makes it draw or read, over speeds that are meant to be too low. What is asked for is no
-part of what a job is: no program imports this module, and a better guess reruns nothing.
+A model's sizes follow from its number of parameters and layers, a job's time from `costs`. What is
+asked for is no part of what a job is: no program imports this module, and a better guess reruns
+nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
 
-from actadd.measure.conditions import at_depth, grid_size
 from actadd.measure.measures import MEASURES
+from actadd.measure.work import Work
 from actadd.models.batch_rows import BYTES, ENOUGH, ROWS_PER_TEXT, Size
-from actadd.scorers.kinds import asks, reads
+from actadd.pipeline.costs import DISK, ENCODER, PROMPT, TEXT, Costs
+from actadd.pipeline.graph import Graph
+from actadd.pipeline.job import Job
+from actadd.scorers.kinds import reads
 
 # --- what is assumed ------------------------------------------------------------------------------
 # Bytes of Snakemake, Python and torch, and of tables; minutes to start them on a busy node.
 PROGRAM, START = 2_000_000_000, 15
-# Bytes in a second while weights are read, hashed or written.
-DISK = 100e6
-# Floating-point operations in a second, twice the parameters for each token: of one thread of a
-# CPU, of a GPU. Drawing is bound by memory, reading by arithmetic.
-DRAWING_SPEED = {"cpu": 10e9, "cuda": 2e12}
-READING_SPEED = {"cpu": 20e9, "cuda": 5e12}
+# How much slower a node may be than the rough rates of `costs`, and than those where jobs ran that
+# computed alike.
+SLOWER, SLOWER_THAN_MEASURED = 5, 2
 # A vocabulary as large as LLaMA-3's, where only the number of parameters is known.
 VOCABULARY = 128_256
-# Tokens of a prompt, of a text that is read as a whole, and of one that is a whole document.
-PROMPT, TEXT, DOCUMENT = 64, 128, 1024
 # Tokens that are read to verify a model.
 VERIFIED = 500
 # Bytes of a token's log-probability while the table of its cell is put together.
 TABLE_ROW = 1200
-# Texts of a dataset whose size neither a limit, a split, nor its own lines tell.
-TEXTS = 1000
-# Parameters of an encoder that embeds or classifies: those of RoBERTa-large.
-ENCODER, ENCODER_LAYERS = 355_000_000, 24
+# Layers of an encoder that embeds or classifies: those of RoBERTa-large.
+ENCODER_LAYERS = 24
 
 
 @dataclass(frozen=True)
@@ -50,15 +47,9 @@ class Need:
         return ceil(self.memory / 1e6)
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """Tokens that are drawn one after the other and that are read at once, in a whole job; of the
-    longest row; and of one cell whose log-probabilities are kept."""
-
-    drawn: int = 0
-    read: int = 0
-    row: int = TEXT
-    kept: int = 0
+def minutes(seconds: float) -> int:
+    """What a job asks for that computes for so many seconds."""
+    return START + ceil(seconds / 60)
 
 
 def assumed_size(parameters: int, layers: int, dtype: str) -> Size:
@@ -75,26 +66,23 @@ def assumed_size(parameters: int, layers: int, dtype: str) -> Size:
     )
 
 
-def model_need(
-    parameters: int, layers: int, dtype: str, tokens: Tokens, *, compute: dict[str, Any]
-) -> Need:
-    """What a job with a model asks for; compute: device, threads, batch_rows (or auto).
+def model_memory(
+    parameters: int, layers: int, dtype: str, compute: dict[str, Any], row: int, kept: int = 0
+) -> int:
+    """Bytes that a job with a model asks for; compute: device, batch_rows (or auto).
 
-    The weights count twice: once as they are read from the file, once as they are used. On a GPU
-    the batches take the GPU's memory, not this.
+    row: tokens of the longest row; kept: tokens of a cell whose log-probabilities are kept. The
+    weights count twice: once as they are read from the file, once as they are used. On a GPU the
+    batches take the GPU's memory, not this.
     """
     size = assumed_size(parameters, layers, dtype)
     device = compute["device"]
-    memory = PROGRAM + 2 * size.weights + TABLE_ROW * tokens.kept
-    if device == "cpu" and (tokens.drawn or tokens.read):
+    memory = PROGRAM + 2 * size.weights + TABLE_ROW * kept
+    if device == "cpu":
         rows = ENOUGH[device] if compute["batch_rows"] == "auto" else compute["batch_rows"]
         # One text is read at a time even if the rows of a batch are few.
-        memory += max(rows, ROWS_PER_TEXT) * size.row(tokens.row)
-    threads = compute["threads"] if device == "cpu" else 1
-    seconds = 2 * size.weights / DISK + 2 * parameters / threads * (
-        tokens.drawn / DRAWING_SPEED[device] + tokens.read / READING_SPEED[device]
-    )
-    return Need(memory, START + ceil(seconds / 60))
+        memory += max(rows, ROWS_PER_TEXT) * size.row(row)
+    return memory
 
 
 def preparing_need(parameters: int, form: str) -> Need:
@@ -102,9 +90,9 @@ def preparing_need(parameters: int, form: str) -> Need:
 
     Converting holds the weights as they were read, as they are written, and some in between.
     """
-    weights = 4 * parameters
+    weights = BYTES["float32"] * parameters
     copies = 0 if form == "transformers" else 3
-    return Need(PROGRAM + copies * weights, START + ceil((1 + copies) * weights / DISK / 60))
+    return Need(PROGRAM + copies * weights, minutes((1 + copies) * weights / DISK))
 
 
 class Needs:
@@ -113,15 +101,22 @@ class Needs:
     A job's method takes the wildcards of its rule, and passes over those that it does not need.
     """
 
-    def __init__(self, config: dict[str, Any], root: Path = Path()):
-        """root: the folder that relative paths in the config start from."""
-        self.config = config
-        self.root = root
+    def __init__(self, graph: Graph, locate: Callable[[str], Path] = Path):
+        """locate: path of the layout -> where it is."""
+        self.costs = Costs(graph, locate, SLOWER)
+        self.graph, self.config = graph, graph.config
 
-    def _model(self, name: str, tokens: Tokens) -> Need:
-        entry = self.config["models"][name]
+    def _memory(self, model: str, row: int = TEXT, kept: int = 0) -> int:
+        entry = self.config["models"][model]
         known = (entry["parameters"], entry["layers"], entry["dtype"])
-        return model_need(*known, tokens, compute=self.config["compute"])
+        return model_memory(*known, self.config["compute"], row, kept)
+
+    def _reading(self, model: str, tokens: int, row: int = TEXT, **compute: int) -> Need:
+        """A job that reads so many tokens once. compute: settings other than the config's."""
+        entry = self.config["models"][model]
+        settings = {**self.config["compute"], **compute}
+        time = self.costs.model_time(entry["parameters"], entry["dtype"], settings, read=tokens)
+        return Need(self._memory(model, row), minutes(time.seconds))
 
     # --- GPUs ------------------------------------------------------------------------------------
 
@@ -138,52 +133,6 @@ class Needs:
         judges = reads(entry["kind"]) in ("model", "source")
         return self.gpus(entry.get("model")) if judges else 0
 
-    # --- how much there is to do -----------------------------------------------------------------
-
-    def texts(self, dataset: str, split: str = "all", limit: int | None = None) -> int:
-        """Texts of a split of a dataset, at most; `TEXTS` if nothing tells."""
-        entry = self.config["datasets"][dataset]
-        size = entry.get("splits", {}).get(split)
-        if "texts" in entry:
-            count = len(entry["texts"])
-        elif "file" in entry and "source" not in entry:
-            count = (self.root / entry["file"]).read_bytes().count(b"\n")
-        else:
-            count = int(size) if size is not None and size >= 1 else TEXTS
-        return int(min(bound for bound in (count, size, limit) if bound and bound >= 1))
-
-    def _cells(self, experiment: dict[str, Any], model: str) -> int:
-        """Conditions of an experiment's grid on a model; a choice counts as one."""
-        layers = self.config["models"][model]["layers"]
-        return grid_size(at_depth(experiment["conditions"], layers))
-
-    def _prompts(self, experiment: dict[str, Any]) -> int:
-        prompts = experiment["prompts"]
-        limit = None if prompts.get("each_group") else prompts.get("limit")
-        return self.texts(prompts["dataset"], prompts["split"], limit)
-
-    def _text(self, dataset: str) -> int:
-        """Tokens of one of a dataset's texts, read as a whole."""
-        entry = self.config["datasets"][dataset]
-        return DOCUMENT if entry.get("format") == "documents" and not entry["sentences"] else TEXT
-
-    def tokens(self, model: str, experiment: str, shards: int = 1) -> Tokens:
-        """What an experiment, or one of its shards, draws and reads on a model."""
-        entry = self.config["experiments"][experiment]
-        cells = ceil(self._cells(entry, model) / shards)
-        prompts = self._prompts(entry)
-        texts = cells * prompts
-        if not MEASURES[entry["measure"]].draws:
-            length = self._text(entry["prompts"]["dataset"])
-            length = entry["prompts"].get("first_tokens", length)
-            return Tokens(read=texts * length, row=length, kept=prompts * length)
-        new = entry["max_new_tokens"]
-        drawn = texts * entry["samples"] * new
-        # PREADD reads and draws in two contexts.
-        if any(c["method"] == "preadd" for c in entry["conditions"].values()):
-            drawn *= 2
-        return Tokens(drawn=drawn, read=texts * PROMPT, row=PROMPT + new)
-
     # --- jobs ------------------------------------------------------------------------------------
 
     def model(self, model: str, **_: str) -> Need:
@@ -197,64 +146,79 @@ class Needs:
 
     def verification(self, model: str, **_: str) -> Need:
         # With one thread, in the rule that makes a model ready.
-        entry = self.config["models"][model]
-        compute = {**self.config["compute"], "threads": 1}
-        known = (entry["parameters"], entry["layers"], entry["dtype"])
-        return model_need(*known, Tokens(read=VERIFIED, row=PROMPT), compute=compute)
+        return self._reading(model, VERIFIED, PROMPT, threads=1)
 
     def activations(self, model: str, **_: str) -> Need:
-        return self._model(model, Tokens(read=2 * TEXT))
+        return self._reading(model, 2 * TEXT)
 
     def lens(self, model: str, **_: str) -> Need:
-        return self._model(model, Tokens(read=self.config["models"][model]["layers"] * TEXT))
+        return self._reading(model, self.config["models"][model]["layers"] * TEXT)
 
     def cells(self, model: str, experiment: str, shards: int | str = 1, **_: str) -> Need:
-        """Completions, log-probabilities or divergence, whichever the experiment measures."""
-        return self._model(model, self.tokens(model, experiment, int(shards)))
+        """Whatever the experiment measures."""
+        entry = self.config["experiments"][experiment]
+        measure, tokens = MEASURES[entry["measure"]], self.costs.tokens(experiment)
+        row = tokens + measure.new_tokens(entry)
+        memory = self._memory(model, row, self._kept(experiment))
+        work = self.costs.work(model, experiment, int(shards))
+        return Need(memory, self._minutes(self.graph.cells(model, experiment), work))
+
+    def _kept(self, experiment: str) -> int:
+        """Rows of a table of given texts that are held at once: its tokens, cell by cell."""
+        if MEASURES[self.config["experiments"][experiment]["measure"]].draws:
+            return 0
+        return self.costs.prompts(experiment) * self.costs.tokens(experiment)
+
+    def _minutes(self, job: Job, work: Work) -> int:
+        rough, measured = self.costs.rough(job, work), self.costs.measured(job, work)
+        if measured is None:
+            return minutes(rough.seconds)
+        # Never more than without: a few cells say little of many.
+        return minutes(min(rough.seconds, SLOWER_THAN_MEASURED * measured.seconds))
 
     def gather(self, model: str, experiment: str, **_: str) -> Need:
         """The table of an experiment from its shards' cells, one after the other."""
-        tokens = self.tokens(model, experiment)
-        seconds = (tokens.drawn + tokens.read) * TABLE_ROW / DISK
-        return Need(PROGRAM + TABLE_ROW * tokens.kept, START + ceil(seconds / 60))
+        work = self.costs.work(model, experiment)
+        seconds = (work.computed + work.read) * TABLE_ROW / DISK
+        return Need(PROGRAM + TABLE_ROW * self._kept(experiment), minutes(seconds))
 
     def scores(
         self, model: str, experiment: str, scorer: str, shards: int | str = 1, **_: str
     ) -> Need:
         entry = self.config["experiments"][experiment]
-        cells = ceil(self._cells(entry, model) / int(shards))
-        texts = cells * self._prompts(entry) * entry["samples"]
-        return self._judging(scorer, texts, PROMPT + entry["max_new_tokens"])
+        work = self.costs.work(model, experiment, int(shards))
+        job = self.graph.scores(model, experiment, scorer)
+        memory = self._judging_memory(scorer, PROMPT + entry["max_new_tokens"])
+        return Need(memory, self._minutes(job, work))
 
     def validation(self, scorer: str, **_: str) -> Need:
         check = self.config["scorers"][scorer]["validate"]
-        texts = self.texts(check["dataset"], check["split"], check.get("limit"))
-        return self._judging(scorer, texts, TEXT)
+        texts = self.costs.texts(check["dataset"], check["split"], check.get("limit"))
+        time = self.costs.judging(self.graph.scorer_entry(scorer), texts, TEXT)
+        return Need(self._judging_memory(scorer, TEXT), minutes(time.seconds))
 
-    def _judging(self, scorer: str, texts: int, length: int) -> Need:
+    def _judging_memory(self, scorer: str, row: int) -> int:
         entry = self.config["scorers"][scorer]
-        tokens = Tokens(read=texts * length, row=length)
         if reads(entry["kind"]) == "model":
-            return self._model(entry["model"], tokens)
+            return self._memory(entry["model"], row)
         if reads(entry["kind"]) == "source":
-            compute = self.config["compute"]
-            return model_need(ENCODER, ENCODER_LAYERS, "float32", tokens, compute=compute)
-        if asks(entry["kind"]):
-            return Need(minutes=START + ceil(texts / entry.get("per_second", 1) / 60))
-        return Need()
+            return model_memory(ENCODER, ENCODER_LAYERS, "float32", self.config["compute"], row)
+        return PROGRAM
 
     def overhead(self, overhead: str, subject: str, **_: str) -> Need:
         entry = self.config["overheads"][overhead]
         # Plain and steered, and steered with the vector's own passes.
         passes = 4 * (entry["warmup"] + entry["repeats"])
-        tokens = Tokens(read=passes * entry["rows"] * entry["tokens"], row=entry["tokens"])
+        read, row = passes * entry["rows"] * entry["tokens"], entry["tokens"]
         shape = entry["shapes"].get(subject)
         if shape is None:
-            return self._model(subject, tokens)
+            return self._reading(subject, read, row)
         layers, width = shape["layers"], shape["d_model"]
         parameters = 12 * layers * width**2 + shape["vocabulary"] * width
         compute = self.config["compute"]
-        return model_need(parameters, layers, "float32", tokens, compute=compute)
+        time = self.costs.model_time(parameters, "float32", compute, read=read)
+        memory = model_memory(parameters, layers, "float32", compute, row)
+        return Need(memory, minutes(time.seconds))
 
     def small(self, **_: str) -> Need:
         """A job without a model: seconds of work on tables."""

@@ -1,26 +1,18 @@
-"""What a run of the workflow did, read from the benchmarks and logs that it wrote."""
+"""What a run of the workflow did, read from the benchmarks and notes of its jobs."""
 
-import csv
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from actadd.base.files import read_json
 from actadd.base.progress import readable
-
-COUNTS = re.compile(r"^cells: (\d+) computed, (\d+) reused(?:, (\d+) failed)?", re.MULTILINE)
+from actadd.pipeline.costs import benchmark_seconds
 
 
 def written_since(paths: Iterable[Path], started: float) -> list[Path]:
     """Those of some files that were written to since a time (of `time.time`), sorted."""
     # Times of files are coarser than the clock on some file systems.
     return sorted(path for path in paths if path.stat().st_mtime >= started - 0.1)
-
-
-def seconds(benchmark: Path) -> float:
-    """How long a job took, by the file that Snakemake writes of it."""
-    with benchmark.open(encoding="utf-8") as stream:
-        return sum(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
 
 
 def summary(results: Path, started: float) -> str:
@@ -33,13 +25,10 @@ def summary(results: Path, started: float) -> str:
     stages: dict[str, list[float]] = defaultdict(list)
     for path in written_since(results.glob("benchmarks/**/*.tsv"), started):
         stage = path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv")
-        stages[stage].append(seconds(path))
-    for path in written_since(results.glob("logs/**/*.log"), started):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        for computed, reused, failed in COUNTS.findall(text):
-            cells["computed"] += int(computed)
-            cells["reused"] += int(reused)
-            cells["failed"] += int(failed or 0)
+        stages[stage].append(benchmark_seconds(path))
+    for path in written_since(results.glob("benchmarks/**/*.cells.json"), started):
+        note = read_json(path)
+        cells.update({state: note[state] for state in ("computed", "reused", "failed")})
     lines = []
     if cells.total():
         failed = f", {cells['failed']} failed" if cells["failed"] else ""

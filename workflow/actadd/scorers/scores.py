@@ -77,10 +77,11 @@ def score_completions(
     output: Path | None,
     shard: tuple[int, int] | None = (0, 1),
     shards: Sequence[Path] = (),
+    note: str | None = None,
 ) -> dict[str, Any]:
     """Score every completion with one scorer, cell by cell, and write one Parquet table.
 
-    spec: {scorer: its config entry}. shard, shards, output: as for `measurement.measure`.
+    spec: {scorer: its config entry}. shard, shards, output, note: as for `measurement.measure`.
     Rows are those of `completions`, in order: condition, cell, prompt_id, sample, the scorer's
     metrics, and `failed`: why there are none, be it the completions' fault or the scorer's.
     Returns facts; `failed` among them holds the cells that this scorer failed on, and `gaps` says
@@ -89,9 +90,10 @@ def score_completions(
     rows = ["condition", "cell", "prompt_id", "sample"]
     columns = [*rows, *TEXTS]
     entry = spec["scorer"]
-    keys, names, failures = [], [], {}
+    keys, names, sizes, failures = [], [], [], {}
     for index, (key, group) in enumerate(keyed(entry, completions, inputs)):
         keys.append(key)
+        sizes.append(len(group))
         names.append(f"{group['condition'].iloc[0]} {group['cell'].iloc[0]}")
         if pd.notna(group["failed"].iloc[0]):
             failures[index] = str(group["failed"].iloc[0])
@@ -110,7 +112,9 @@ def score_completions(
     complete = [index for index in range(len(keys)) if index not in failures]
     if shard is not None:
         first, count = shard
-        failed = compute_missing(cell_store, keys, names, compute, complete[first::count])
+        fill = compute_missing(cell_store, keys, names, compute, complete[first::count])
+        fill.note(note, {"completions": sum(sizes[index] for index in fill.tried)})
+        failed = fill.failed
     else:
         check_complete(cell_store, [keys[index] for index in complete], shards)
         failed = {i: why for i in complete if (why := cell_store.failure(keys[i]))}

@@ -7,6 +7,7 @@ deleting the store costs time and nothing else.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -160,19 +161,49 @@ def check_complete(store: CellStore, keys: Sequence[str], shards: Sequence[Path]
 CellResult = tuple[int, pa.Table | CellError]
 
 
+@dataclass(frozen=True)
+class Fill:
+    """What became of the cells that a job needs.
+
+    tried: indices of those that were not in the store, each key once. reused: number of the others.
+    failed: index -> reason, equal keys included. errors: number of cells that failed. seconds: from
+    when the preparation was done, such as loading a model, until the last cell was.
+    """
+
+    tried: list[int]
+    reused: int
+    failed: dict[int, str]
+    errors: int
+    seconds: float
+
+    @property
+    def computed(self) -> int:
+        return len(self.tried) - self.errors
+
+    def note(self, path: Path | str | None, work: Mapping[str, Any]) -> None:
+        """Writes what this run of a job computed, and how long that took.
+
+        It lies beside the job's benchmark and is no output: a job that goes on where it was killed
+        computes less and writes the same bytes. path: None writes nothing. work: what the cells
+        that it tried take, see `measure.work.Work`.
+        """
+        if path:
+            counts = {"computed": self.computed, "reused": self.reused, "failed": self.errors}
+            write_json(path, {**counts, "seconds": self.seconds, "work": work})
+
+
 def compute_missing(
     store: CellStore,
     keys: Sequence[str],
     labels: Sequence[str],
     compute: Callable[[list[int]], Iterable[CellResult]],
     needed: Sequence[int] | None = None,
-) -> dict[int, str]:
+) -> Fill:
     """Compute the cells that are not in the store, and store each as soon as it is finished.
 
     needed: indices of the cells to compute; default all. compute(indices) yields (index, table or
     error) of these cells in any order. A failed cell does not stop the others: the store keeps the
-    reason, and the next call tries it again. Prints a line for each cell and a final count. Returns
-    the failed cells, index -> reason.
+    reason, and the next call tries it again. Prints a line for each cell and a final count.
     """
     indices = list(range(len(keys)) if needed is None else needed)
     # Two conditions may be one cell, for example where a sweep includes its own baseline.
@@ -187,8 +218,10 @@ def compute_missing(
                 state = "done"
                 store.put(keys[index], result)
             bar.finish(labels[index], state)
+        seconds = bar.seconds
     failed = {index: reason for index in indices if (reason := store.failure(keys[index]))}
     errors = len({keys[index] for index in failed})
-    counts = f"{len(todo) - errors} computed, {len(indices) - len(todo)} reused"
+    fill = Fill(todo, len(indices) - len(todo), failed, errors, seconds)
+    counts = f"{fill.computed} computed, {fill.reused} reused"
     print(f"cells: {counts}" + (f", {errors} failed" if errors else ""), flush=True)
-    return failed
+    return fill

@@ -36,6 +36,7 @@ NO_NUMBERS = {
     "actadd.base.kinds.Rule": "declares a check of the config",
     "actadd.base.locks": "makes a process wait for another",
     "actadd.base.progress": "prints a job's progress",
+    "actadd.measure.work": "counts what there is to compute",
     "actadd.models.verification.verify.ensure": "refuses a model that is steered wrongly",
     "actadd.pipeline": "parses arguments, waits for a device, checks inputs, writes records",
     "actadd.store": "stores tables by key and decides what is outdated",

@@ -1,7 +1,7 @@
 """The definitions of a source file and the names that each uses, read from its syntax tree.
 
-Comments, formatting, docstrings, annotations, descriptions of options, and the text of messages are
-left out: editing them changes no digest.
+Comments, formatting, docstrings, annotations, descriptions of options, the text of messages, and
+what a measure declares for forecasts are left out: editing them changes no digest.
 """
 
 import ast
@@ -23,6 +23,8 @@ PRINTING = ("print",)
 LOGGERS = ("logging", "logger", "log", "warnings")
 # Calls that declare a config key and its rule -> number of leading arguments that are descriptions.
 DESCRIBING = {"option": 1, "Rule": 0}
+# A decorator -> its keyword arguments that only forecasts use.
+FORECASTING = {"measure": ("readings", "token_bytes", "work")}
 # With more parsed files than this, the cache is cleared.
 CACHED_FILES = 2000
 
@@ -94,8 +96,13 @@ class _Messages(ast.NodeTransformer):
             node.body = node.body[1:] or empty
         return self.generic_visit(node)
 
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _without_docstring
-    visit_Module = _without_docstring
+    visit_AsyncFunctionDef = visit_ClassDef = visit_Module = _without_docstring
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        for call in (each for each in node.decorator_list if isinstance(each, ast.Call)):
+            left_out = FORECASTING.get(getattr(call.func, "id", ""), ())
+            call.keywords = [word for word in call.keywords if word.arg not in left_out]
+        return self._without_docstring(node)
 
 
 def _is_text(node: ast.expr) -> bool:

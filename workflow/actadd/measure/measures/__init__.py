@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from actadd.base.errors import CellError
     from actadd.measure.experiment import Experiment
+    from actadd.measure.work import Work
 
 # Why a cell fails whose logits are NaN or infinite.
 TOO_LARGE = (
@@ -48,12 +49,19 @@ class Measure(Kind):
     takes a seed, and can be scored; else given texts are read. targets: given texts may have
     targets, of which it scores the tokens. baseline: it needs an unsteered condition. batched:
     cells depend on compute.batch_rows.
+
+    Forecasts go by these, no result does. readings: how often a cell reads each of its texts.
+    token_bytes: what a token drawn, or else read, leaves in the store and in the table.
+    work(experiment, cells, indices): the work of some cells, where it is more than that.
     """
 
     draws: bool = False
     targets: bool = False
     baseline: bool = False
     batched: bool = True
+    readings: int = 1
+    token_bytes: float = 40.0
+    work: "Callable[[Experiment, Any, Sequence[int]], Work] | None" = None
 
     def new_tokens(self, spec: Mapping[str, Any]) -> int:
         """Tokens that a text may grow by: none where given texts are read."""

@@ -19,6 +19,7 @@ from actadd.base.progress import begin, count_tokens
 from actadd.engine.decoding.sampling import Sampling, draws
 from actadd.measure.conditions import Condition
 from actadd.measure.measures import TOO_LARGE, measure
+from actadd.measure.work import of_completions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ class Options:
     sampling: Sampling = option("How the tokens of completions are drawn.", Sampling())
 
 
-@measure(Options, draws=True)
+@measure(Options, draws=True, token_bytes=9.0, work=of_completions)
 def completions(experiment: "Experiment", texts: "pd.DataFrame") -> "_Completions":
     """Completions of prompts, which are drawn and scored."""
     return _Completions(experiment, texts)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from actadd.base.errors import CellError
 from actadd.base.files import digest
 from actadd.base.kinds import Rule, option
-from actadd.base.progress import count_tokens
+from actadd.base.progress import begin, count_tokens
 from actadd.measure.conditions import Condition
 from actadd.measure.measures import TOO_LARGE, measure
 
@@ -33,7 +33,7 @@ class Options:
     )
 
 
-@measure(Options, batched=False)
+@measure(Options, batched=False, readings=2)
 def divergence(experiment: "Experiment", texts: "pd.DataFrame") -> "_Divergence":
     """How far steering moves next-token distributions in given texts."""
     return _Divergence(experiment, texts)
@@ -76,6 +76,8 @@ class _Divergence:
     def compute(self, indices: list[int]) -> "Iterator[CellResult]":
         import numpy as np
 
+        self.experiment.model()
+        begin()
         for index in indices:
             condition, encoded = self.experiment.conditions[index], self.encoded[index]
             table = _cell(self.experiment, condition, self.plain, encoded, self.watched)

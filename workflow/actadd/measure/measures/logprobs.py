@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from actadd.store.cells import CellResult
 
 
-@measure(targets=True, baseline=True)
+@measure(targets=True, baseline=True, token_bytes=20.0)
 def logprobs(experiment: "Experiment", texts: "pd.DataFrame") -> "_Logprobs":
     """Log-probabilities and ranks of the tokens of given texts."""
     return _Logprobs(experiment, texts)

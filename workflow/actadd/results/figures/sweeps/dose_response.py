@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from actadd.base.errors import UserError
 from actadd.results.displays.kinds import Experiment, MetricsOptions, Sources, figure
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def dose_response(options: DoseResponse, sources: Sources) -> "tuple[Figure, str
     """Effect against what it costs, so that methods are compared at equal cost.
 
     metrics: the effect, then the cost. Each method is a line from its weakest setting to its
-    strongest; the unsteered point is a star.
+    strongest; the unsteered point is a star. Raises UserError if a model has no point to draw.
     """
     import pandas as pd
     from matplotlib.colors import to_rgb
@@ -51,7 +52,15 @@ def dose_response(options: DoseResponse, sources: Sources) -> "tuple[Figure, str
     both = effects[~failed(effects)][columns].merge(
         costs[~failed(costs)][columns], on=keys, suffixes=("", "_cost")
     )
-    models = sorted(both["model"].unique())
+    models = sorted(effects["model"].unique())
+    # A logarithmic axis has no place for others.
+    points = both[both["mean"].notna() & (both["mean_cost"] > 0)]
+    if missing := [model for model in models if model not in set(points["model"])]:
+        raise UserError(
+            f"{sources.key}.metrics: no condition on {', '.join(missing)} has both a value of "
+            f"{effect!r} and one above 0 of {cost!r}; write other metrics, or take conditions "
+            "whose completions have values of both"
+        )
     # What has no layer, as prompting, is one line.
     both["layer"] = both["layer"].fillna(-1)
     steered = both[~unsteered(both)]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from actadd.base.errors import UserError
 from actadd.results.displays.kinds import ExperimentOptions, Sources, figure
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def divergence(options: Divergence, sources: Sources) -> "tuple[Figure, str]":
     """KL over entropy of each text, a random vector's against the steering vector's (Fig. 9).
 
     Where some steering has no control (a condition whose vectors are random) of the same layer and
-    coefficient, all are drawn against the text's entropy instead.
+    coefficient, all are drawn against the text's entropy instead. Raises UserError if no steering
+    has a number.
     """
     from actadd.results.displays.labels import failed, failures, unsteered
     from actadd.results.drawing import legend, panels, wrapped
@@ -34,6 +36,11 @@ def divergence(options: Divergence, sources: Sources) -> "tuple[Figure, str]":
     lost = failures(table)
     table = table[~failed(table)]
     table = table[~table["modified"].astype(bool) & ~unsteered(table)]
+    if table["kl"].isna().all():
+        raise UserError(
+            f"{sources.key}.experiment: {options.experiment} has no divergence under any steering; "
+            f"take smaller coefficients. {lost}".rstrip()
+        )
     texts = _texts(table, sources.facts.controls)
     models = sorted(texts["model"].unique())
     compared = (

@@ -47,7 +47,7 @@ def lens(options: Lens, sources: Sources) -> "tuple[Figure, str]":
     for model in models:
         for name in names:
             rows = table[(table["model"] == model) & (table["vector"] == name)]
-            if rows.empty:
+            if rows["logit"].isna().all():
                 raise UserError(
                     f"{sources.key}.vectors: {name!r} is not in the lens {options.lens}, "
                     "or it is zero; add it there"

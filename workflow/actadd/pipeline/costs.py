@@ -1,0 +1,220 @@
+"""What jobs cost: how much there is to compute, and how long that takes.
+
+The work of a job is counted from the config alone, before anything is there. Its time follows from
+rough rates, or from how long finished jobs took that computed alike. Nothing here is part of what a
+job is: no program imports this module, and a better guess reruns nothing.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from actadd.base.errors import DamagedFile
+from actadd.base.files import canonical_json, read_json
+from actadd.measure.conditions import at_depth, grid_size
+from actadd.measure.measures import MEASURES
+from actadd.measure.work import Work, of_texts
+from actadd.models.batch_rows import BYTES, ROWS_PER_TEXT
+from actadd.pipeline import layout
+from actadd.pipeline.graph import Graph
+from actadd.pipeline.job import Job
+from actadd.scorers.kinds import asks, reads
+
+# --- what is assumed ------------------------------------------------------------------------------
+# Bytes in a second while weights are read, hashed or written.
+DISK = 100e6
+# Floating-point operations in a second, twice the parameters for each token: of one thread of a
+# server's CPU, of a GPU. Drawing is bound by memory, reading by arithmetic.
+DRAWING_SPEED = {"cpu": 50e9, "cuda": 10e12}
+READING_SPEED = {"cpu": 100e9, "cuda": 25e12}
+# Tokens of a prompt, of a text that is read as a whole, and of one that is a whole document.
+PROMPT, TEXT, DOCUMENT = 64, 128, 1024
+# Texts of a dataset whose size neither a limit, a split, nor its own lines tell.
+TEXTS = 1000
+# Parameters of an encoder that embeds or classifies: those of RoBERTa-large.
+ENCODER = 355_000_000
+
+# What jobs have in common that compute equally fast: of a measure's spec, or of its scorer.
+ALIKE = ("measure", "kind", "model", "source", "dtype", "compute", "batch_rows")
+
+
+@dataclass(frozen=True)
+class Time:
+    """Seconds of a job: before its first cell and after its last, and of its cells."""
+
+    start: float = 0.0
+    cells: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.start + self.cells
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long jobs took that computed alike: start in seconds, cells by their rough time."""
+
+    start: float
+    cells: float
+
+
+def benchmark_seconds(path: Path) -> float:
+    """How long a job took, by the file that Snakemake writes of it."""
+    with path.open(encoding="utf-8") as stream:
+        return sum(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
+
+
+class Costs:
+    """Work and time of the jobs of a config that compute."""
+
+    def __init__(self, graph: Graph, locate: Callable[[str], Path] = Path, slower: float = 1.0):
+        """locate: path of the layout -> where it is. slower: a factor on the rough times."""
+        self.graph, self.config = graph, graph.config
+        self.locate, self.slower = locate, slower
+
+    # --- work ------------------------------------------------------------------------------------
+
+    def texts(self, dataset: str, split: str = "all", limit: int | None = None) -> int:
+        """Texts of a split of a dataset, at most; `TEXTS` if nothing tells."""
+        entry = self.config["datasets"][dataset]
+        size = entry.get("splits", {}).get(split)
+        if "texts" in entry:
+            count = len(entry["texts"])
+        elif "file" in entry and "source" not in entry:
+            count = (self.graph.root / entry["file"]).read_bytes().count(b"\n")
+        else:
+            count = int(size) if size is not None and size >= 1 else TEXTS
+        return int(min(bound for bound in (count, size, limit) if bound and bound >= 1))
+
+    def prompts(self, experiment: str) -> int:
+        """Texts that each condition of an experiment is run on."""
+        prompts = self.config["experiments"][experiment]["prompts"]
+        limit = None if prompts.get("each_group") else prompts.get("limit")
+        return self.texts(prompts["dataset"], prompts["split"], limit)
+
+    def tokens(self, experiment: str) -> int:
+        """Tokens of one of an experiment's texts."""
+        entry = self.config["experiments"][experiment]
+        if MEASURES[entry["measure"]].draws:
+            return PROMPT
+        dataset = self.config["datasets"][entry["prompts"]["dataset"]]
+        whole = dataset.get("format") == "documents" and not dataset["sentences"]
+        return int(entry["prompts"].get("first_tokens", DOCUMENT if whole else TEXT))
+
+    def work(self, model: str, experiment: str, shards: int = 1) -> Work:
+        """What an experiment's cells take on a model, or those of one of its shards.
+
+        A choice counts as one condition.
+        """
+        entry = self.config["experiments"][experiment]
+        layers = self.config["models"][model]["layers"]
+        cells = ceil(grid_size(at_depth(entry["conditions"], layers)) / shards)
+        texts, rows = cells * self.prompts(experiment), self.config["compute"]["batch_rows"]
+        return of_texts(
+            MEASURES[entry["measure"]],
+            {**entry, "batch_rows": rows},
+            texts=texts,
+            tokens=texts * self.tokens(experiment),
+            batches=None if rows == "auto" else ceil(texts * ROWS_PER_TEXT / rows),
+            # PREADD reads and draws in two contexts.
+            contexts=1 + any(c["method"] == "preadd" for c in entry["conditions"].values()),
+        )
+
+    # --- time ------------------------------------------------------------------------------------
+
+    def rough(self, job: Job, work: Work) -> Time:
+        """Time of a job of cells or scores by rough rates; without model or server, next to none.
+
+        work: of its cells, or the completions that it scores.
+        """
+        if "scorer" not in job.settings:
+            computed, read = work.computed, work.read
+            return self._model_time(job.names["model"], job.settings, computed=computed, read=read)
+        new = self.config["experiments"][job.names["experiment"]]["max_new_tokens"]
+        return self.judging(job.settings["scorer"], work.completions, PROMPT + new)
+
+    def judging(self, scorer: Mapping[str, Any], texts: int, tokens: int) -> Time:
+        """Rough time of scoring texts of so many tokens. scorer: its entry, as jobs have it."""
+        reading = reads(scorer["kind"])
+        if reading == "model":
+            return self._model_time(scorer["model"], scorer, read=texts * tokens)
+        if reading == "source":
+            return self.model_time(ENCODER, "float32", scorer["compute"], read=texts * tokens)
+        if asks(scorer["kind"]):
+            return Time(cells=texts / scorer.get("per_second", 1))
+        return Time()
+
+    def _model_time(self, model: str, settings: Mapping[str, Any], **tokens: int) -> Time:
+        parameters = self.config["models"][model]["parameters"]
+        return self.model_time(parameters, settings["dtype"], settings["compute"], **tokens)
+
+    def model_time(
+        self,
+        parameters: int,
+        dtype: str,
+        compute: Mapping[str, Any],
+        *,
+        computed: int = 0,
+        read: int = 0,
+    ) -> Time:
+        """Rough time of a job with a model. compute: device, threads. computed, read: tokens.
+
+        The weights count twice: once as they are read from the file, once as they are used.
+        """
+        device = compute["device"]
+        threads = compute["threads"] if device == "cpu" else 1
+        tokens = computed / DRAWING_SPEED[device] + read / READING_SPEED[device]
+        seconds = self.slower * 2 * parameters / threads * tokens
+        return Time(2 * parameters * BYTES[dtype] / DISK, seconds)
+
+    def measured(self, job: Job, work: Work) -> Time | None:
+        """Time of a job of cells or scores as jobs took that computed alike; None if none did."""
+        pace = self.paces.get(_alike(job.settings))
+        if pace is None:
+            return None
+        return Time(pace.start, pace.cells * self.rough(job, work).cells)
+
+    @cached_property
+    def paces(self) -> dict[str, Pace]:
+        """What finished jobs have in common -> how long they took."""
+        finished: dict[str, list[tuple[Time, Time]]] = defaultdict(list)
+        for job in self._jobs():
+            # What is there may be of an earlier config, or half of it be gone.
+            with suppress(OSError, DamagedFile, KeyError, TypeError, ValueError):
+                note = read_json(self.locate(layout.note(job.stage, **job.names)))
+                spec = read_json(self.locate(job.record))["spec"]
+                whole = benchmark_seconds(self.locate(layout.benchmark(job.stage, **job.names)))
+                rough = self.rough(job, Work(**note["work"]))
+                if rough.cells and _alike(spec) == _alike(job.settings):
+                    took = Time(max(0.0, whole - note["seconds"]), note["seconds"])
+                    finished[_alike(spec)].append((took, rough))
+        return {
+            alike: Pace(
+                mean(took.start for took, _ in times),
+                sum(took.cells for took, _ in times) / sum(rough.cells for _, rough in times),
+            )
+            for alike, times in finished.items()
+        }
+
+    def _jobs(self) -> Iterator[Job]:
+        """The jobs of the config that compute cells or scores."""
+        for name, entry in self.config["experiments"].items():
+            for model in entry["models"]:
+                jobs = [self.graph.cells(model, name)]
+                jobs += [self.graph.scores(model, name, each) for each in entry.get("scorers", [])]
+                for job in jobs:
+                    shards = [file.job for file in job.inputs["shards"] if file.job]
+                    yield from shards or [job]
+
+
+def _alike(spec: Mapping[str, Any]) -> str:
+    """What a job has in common with those that compute equally fast."""
+    entry = spec.get("scorer", spec)
+    return canonical_json({name: entry[name] for name in ALIKE if name in entry})
