@@ -157,7 +157,7 @@ def ours(setup: Setup, settings: list[tuple[int, float]], name: str) -> None:
         spec,
         model_dir=setup.model,
         texts_file=prompts,
-        vector_files=[file],
+        vector_files={"love-hate": file},
         choice=None,
         store=store,
         output=folder / "completions.parquet",

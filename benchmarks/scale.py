@@ -202,7 +202,7 @@ def measure_point(folder: Path, axis: str, count: int) -> dict[str, float]:
         spec,
         model_dir=folder / "tiny",
         texts_file=here / "p.parquet",
-        vector_files=[file],
+        vector_files={"v": file},
         choice=None,
         store=here / "store",
         output=here / "o.parquet",

@@ -104,7 +104,10 @@ def write_parts(
         "summaries": f"summaries/tiny/{experiment}.parquet",
     }
     tables = dict(zip(paths.values(), (drawn, scored, summed), strict=True))
-    return dict(zip(paths, ([path] for path in tiny.written(tables, folder)), strict=True))
+    run = ("tiny", experiment)
+    keys = {"completions": run, "scores": (*run, "words"), "summaries": run}
+    files = tiny.written(tables, folder)
+    return {kind: {keys[kind]: file} for kind, file in zip(paths, files, strict=True)}
 
 
 def entry(name: str, **more) -> dict:
@@ -113,7 +116,7 @@ def entry(name: str, **more) -> dict:
 
 
 def joined(parts: list[dict]) -> dict:
-    return {key: [path for part in parts for path in part[key]] for key in parts[0]}
+    return {kind: {k: v for part in parts for k, v in part[kind].items()} for kind in parts[0]}
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def test_the_first_page_says_what_made_it(tmp_path):
     result = {"model": "GPT2LMHeadModel", "dtype": "float32", "device": "cpu"}
     properties = {"repetition": {**passed, "bound": 0, "difference": 0}, "padding": passed}
     verification.write_text(json.dumps({**result, "properties": properties}))
-    inputs = {"records": records, "verifications": [verification]}
+    inputs = {"records": records, "verifications": {"tiny": verification}}
     assert report.describe(spec, **inputs, output=tmp_path / "a.rst") == {"records": 3}
     text = text_of(publish_parts((tmp_path / "a.rst").read_text(), writer="html")["body"])
     assert "A *sweep* (tiny): prompts" in text

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.text import Text
 
 from actadd.results import figures
+from actadd.results.displays.kinds import FIGURES, TABLES
 from builders import tiny
 from builders.rows import ABOUT, READS
 
@@ -28,6 +29,22 @@ def visible_texts(figure) -> list[Text]:
     return [text for text in result if text.get_text().strip() and text not in hidden]
 
 
+def by_need(kind: str, sources: dict[str, list[dict]], folder: Path) -> dict:
+    """Made-up rows as files, by what a kind of figure or table needs.
+
+    sources: relative path -> rows; the path's first folder is the need, if the kind has several. Of
+    norms it is norms/MODEL/VECTOR.csv.
+    """
+    needs = {**TABLES, **FIGURES}[kind].reads
+    files = {need: [] for need in needs}
+    for path, name in zip(tiny.written(sources, folder), sources, strict=True):
+        first = name.split("/")[0]
+        files[first if first in needs else needs[0]].append(path)
+    if "norms" in files:
+        files["norms"] = {(path.parent.name, path.stem): path for path in files["norms"]}
+    return files
+
+
 @contextmanager
 def drawing(folder: Path, monkeypatch) -> Iterator[Callable]:
     """(kind, sources, **keys of the config) -> (figure, caption); writes f.png, f.svg and f.pdf.
@@ -42,7 +59,7 @@ def drawing(folder: Path, monkeypatch) -> Iterator[Callable]:
             sources = {"t.parquet": sources}
         entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **READS, **spec}
         files = {suffix: folder / f"f.{suffix}" for suffix in ("png", "svg", "pdf")}
-        sources = tiny.written(sources, folder)
+        sources = by_need(kind, sources, folder)
         caption = figures.draw(entry, sources=sources, **files)["caption"]
         assert files["png"].stat().st_size > 5000
         assert files["svg"].read_text().startswith("<?xml")

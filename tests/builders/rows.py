@@ -110,9 +110,9 @@ def pair_sources(effects=(0.3, 0.1, 0.2), relative_to="mean") -> dict[str, list[
     summary += [average, unsteered(metric=WORDS), unsteered(metric=COST)]
     return {
         "summaries/one/e.parquet": summary,
-        **{f"vectors/one/p{n}/norms.csv": rows for n, rows in enumerate(norms)},
-        "lenses/one/l/tokens.parquet": tokens,
-        "lenses/one/l/cosines.parquet": cosines,
+        **{f"norms/one/p{n}.csv": rows for n, rows in enumerate(norms)},
+        "tokens/l.parquet": tokens,
+        "cosines/l.parquet": cosines,
     }
 
 

@@ -30,7 +30,10 @@ def main() -> None:
                 record["spec"],
                 model_dir=RESULTS / "models" / model,
                 texts_file=RESULTS / "datasets" / f"{entry['prompts']['dataset']}.parquet",
-                vector_files=sorted(RESULTS.glob(f"vectors/{model}/*/*.safetensors")),
+                vector_files={
+                    path.parent.name: path
+                    for path in RESULTS.glob(f"vectors/{model}/*/*.safetensors")
+                },
                 choice=choice if choice.exists() else None,
             )
             keys[f"{name} on {model}"] = list(cells.keys)

@@ -174,7 +174,7 @@ def completed(prepared, folder, **changes) -> pd.DataFrame:
         experiment_spec(**changes),
         model_dir=prepared,
         texts_file=folder / "p.parquet",
-        vector_files=[],
+        vector_files={},
         choice=None,
         store=folder / "store",
         output=folder / "o.parquet",

@@ -54,7 +54,7 @@ def files(prepared, vector, tmp_path_factory):
         spec,
         model_dir=prepared,
         texts_file=folder / "t.parquet",
-        vector_files=[write_layer(folder, "v", 1, vector)],
+        vector_files={"v": write_layer(folder, "v", 1, vector)},
         choice=None,
         store=folder / "store",
         output=folder / "d.parquet",

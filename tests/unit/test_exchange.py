@@ -112,7 +112,7 @@ def test_the_workflows_own_files_are_read(tmp_path):
     rows = dict(enumerate(NOISE[:3]))
     write_vector(folder / "vector.safetensors", rows, vector={**CONTRAST, "name": "love"})
     result = load_vectors(folder)
-    assert result.layers == [0, 1, 2] and result.model == "tiny" and result.position == "front"
+    assert result.layers == [0, 1, 2] and result.model == "" and result.position == "front"
     assert result.contrast == {**CONTRAST, "name": "love"}
     assert result.rows[1].tobytes() == NOISE[1].tobytes()
     assert same(load_vectors(folder / "vector.safetensors"), result)

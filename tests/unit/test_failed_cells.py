@@ -67,7 +67,7 @@ def test_each_of_several_cells_that_go_by_one_label_is_counted(prepared, tmp_pat
         spec,
         model_dir=prepared,
         texts_file=tmp_path / "t.parquet",
-        vector_files=[tmp_path / "v/vector.safetensors"],
+        vector_files={"v": tmp_path / "v/vector.safetensors"},
         choice=None,
         store=tmp_path / "store",
         output=None,

@@ -96,7 +96,7 @@ def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], d
         "token_shift": ({"l.parquet": shift_rows()}, {"at_least": 1}),
         "divergence": ({"d.parquet": divergence_rows()}, {}),
         "pairs": (pair_sources(), {"metrics": [WORDS], "relative_to": "mean", "lens": "l"}),
-        "norms": ({"vectors/one/v/norms.csv": norm_rows()}, {"vectors": ["v"]}),
+        "norms": ({"norms/one/v.csv": norm_rows()}, {"vectors": ["v"]}),
         "lens": ({"tokens.parquet": lens_rows()}, {"lens": "l"}),
         "cosines": ({"cosines.parquet": cosine_rows()}, {"lens": "l", "depth": 0.5}),
         "overhead": ({"small.parquet": overhead_rows("small", 1000, 1.5)}, {}),

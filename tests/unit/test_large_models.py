@@ -170,7 +170,7 @@ def measured(spec: dict, prepared, vector_file, folder) -> list[pd.DataFrame]:
             {**spec, "measure": kind},
             model_dir=prepared,
             texts_file=folder / "t.parquet",
-            vector_files=[vector_file],
+            vector_files={"v": vector_file},
             choice=None,
             store=folder / "store",
             output=folder / "o.parquet",

@@ -48,15 +48,14 @@ def read(prepared, tmp_path_factory):
     row = model.lm_head.weight[RAISED].detach().numpy()
     row = 0.7 * (row - row.mean())
     rng = np.random.default_rng(0)
-    files = []
+    files = {}
     for layer in range(tiny.LAYERS):
         scaled = np.float32(layer + 1)
-        files.append(
-            write_layer(folder, "token", layer, np.stack([0 * row, scaled * row, -row / 2]))
-        )
+        rows = np.stack([0 * row, scaled * row, -row / 2])
+        files["token"] = write_layer(folder, "token", layer, rows)
         noise = rng.normal(size=(4, 32)).astype(np.float32)
-        files.append(write_layer(folder, "other", layer, noise))
-    files.append(write_layer(folder, "unasked", 0, np.ones((2, 32), np.float32)))
+        files["other"] = write_layer(folder, "other", layer, noise)
+    files["unasked"] = write_layer(folder, "unasked", 0, np.ones((2, 32), np.float32))
     table, cosines = folder / "table.parquet", folder / "cosines.parquet"
     logit_lens.read_vectors(
         SPEC, model_dir=prepared, vector_files=files, table=table, cosines=cosines
@@ -153,7 +152,7 @@ def test_mistakes_are_named(prepared, tmp_path):
         logit_lens.read_vectors(
             {**SPEC, "vectors": ["a"], **changes},
             model_dir=prepared,
-            vector_files=[write_layer(tmp_path, "a", 0, np.ones((2, 8), np.float32))],
+            vector_files={"a": write_layer(tmp_path, "a", 0, np.ones((2, 8), np.float32))},
             table=tmp_path / "t.parquet",
             cosines=tmp_path / "c.parquet",
         )

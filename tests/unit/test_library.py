@@ -379,7 +379,7 @@ def test_a_prefix_is_not_part_of_the_measured_text(prepared, tmp_path):
         experiment,
         model_dir=prepared,
         texts_file=tmp_path / "t.parquet",
-        vector_files=[],
+        vector_files={},
         choice=None,
         store=tmp_path / "store",
         output=tmp_path / "o.parquet",

@@ -13,8 +13,7 @@ from PIL import Image
 from actadd.results import figures
 from actadd.results.drawing import marks, set_style
 from actadd.results.drawing import texts as fonts
-from builders import tiny
-from builders.figures import visible_texts
+from builders.figures import by_need, visible_texts
 from builders.rows import ABOUT, row, unsteered
 
 # Each is drawn with the fonts that we bring.
@@ -101,7 +100,7 @@ def drawing(tmp_path, monkeypatch, capsys):
             "experiment": "e",
             **entry,
         }
-        figures.draw(entry, sources=tiny.written({"s.parquet": rows}, tmp_path), **files)
+        figures.draw(entry, sources=by_need(kind, {"s.parquet": rows}, tmp_path), **files)
         assert all(path.stat().st_size for path in files.values())
         return kept[-1], capsys.readouterr().out
 

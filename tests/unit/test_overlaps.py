@@ -84,10 +84,11 @@ def table(folder, name: str, texts: list[str]):
 
 def test_an_experiment_is_refused_or_counted(tmp_path, capsys):
     (tmp_path / "texts.csv").write_text(tiny.TEXTS)
-    files = [
-        table(tmp_path, "prompts", ["The weather was cold and", "She opened the door because"]),
-        table(tmp_path, "labelled", ["The weather was cold and wet."]),
-    ]
+    texts = {
+        "prompts": ["The weather was cold and", "She opened the door because"],
+        "labelled": ["The weather was cold and wet."],
+    }
+    files = {name: table(tmp_path, name, rows) for name, rows in texts.items()}
     job = Graph(checked(contaminated(), tmp_path), tmp_path).overlaps("experiments", "sweep")
     with pytest.raises(UserError) as caught:
         check(job.spec, files, tmp_path / "record.json")
@@ -133,7 +134,8 @@ def test_other_data_of_choices_and_validations_are_compared_too(tmp_path):
 
 
 def test_prompts_that_are_cut_are_compared_as_they_are_cut(tmp_path):
-    files = [table(tmp_path, "long", ["a b c d e f g"]), table(tmp_path, "fitted", ["A b c d, x"])]
+    rows = {"long": ["a b c d e f g"], "fitted": ["A b c d, x"]}
+    files = {name: table(tmp_path, name, texts) for name, texts in rows.items()}
     fit = {"dataset": "fitted", "key": "scorers.s.fit", "use": "scorers.s is fitted on"}
     pair = {"others": fit, "beginnings": True, "refused": False}
     for cut, count in ((None, 0), (5, 0), (4, 1)):

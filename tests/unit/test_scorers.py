@@ -166,7 +166,7 @@ def test_a_fitted_classifier_is_stored_without_pickle_and_validated(labelled, tm
     plain = {"name": "count", "kind": "words", "note": "counts are exact"}
     scorer_card.scorer_card(
         {"scorers": [entry, plain]},
-        validations=[tmp_path / "mood.json"],
+        validations={"mood": tmp_path / "mood.json"},
         **{kind: tmp_path / f"card.{kind}" for kind in ("csv", "markdown", "latex")},
     )
     card = pd.read_csv(tmp_path / "card.csv").set_index("scorer")

@@ -313,7 +313,7 @@ def completed(subject, tmp_path):
             spec(**changes),
             model_dir=subject,
             texts_file=tmp_path / "p.parquet",
-            vector_files=[file],
+            vector_files={"wedding": file},
             choice=None,
             store=folder / "store",
             output=folder / "o.parquet" if shard == (0, 1) else None,

@@ -1,5 +1,6 @@
 """Style checks, and what must agree with what."""
 
+import ast
 import os
 import re
 import subprocess
@@ -49,6 +50,34 @@ def test_imports_keep_the_contracts():
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def from_paths(tree: ast.AST) -> list[int]:
+    """Lines that write a path of results, or take a name out of a path; docstrings may."""
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    lines = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(str(text)) if id(node) not in prose:
+                taken = text.startswith("results/")
+            case ast.Attribute(attr="stem") | ast.Attribute(ast.Attribute(attr="parent"), "name"):
+                taken = True
+            case ast.Subscript(ast.Attribute(attr="parts"), ast.UnaryOp()):
+                taken = True
+            case _:
+                taken = False
+        lines += [node.lineno] if taken else []
+    return lines
+
+
+def test_names_come_from_jobs_and_paths_from_the_layout():
+    rooms = ("cli", "config", "measure", "results", "scorers", "vectors")
+    files = [file for room in rooms for file in ROOT.glob(f"workflow/actadd/{room}/**/*.py")]
+    files += ROOT.glob("workflow/programs/*.py")
+    taken = {str(file): from_paths(ast.parse(file.read_text())) for file in files}
+    assert len(files) > 100 and {file: lines for file, lines in taken.items() if lines} == {}
+    wrong = "a = path.stem, path.parent.name, path.parts[-2], 'results/x'"
+    assert len(from_paths(ast.parse(wrong))) == 4
 
 
 def pins(lines) -> dict[str, str]:

@@ -58,7 +58,7 @@ def completions(tmp_path):
         completion_scores.summarise_completions(
             {"shares": {"judge": [metric] if metric == "positive" else []}},
             completions=tmp_path / "c.parquet",
-            scores=[tmp_path / "judge.parquet"],
+            scores={"judge": tmp_path / "judge.parquet"},
             csv=tmp_path / "s.csv",
             parquet=tmp_path / "s.parquet",
         )

@@ -12,7 +12,7 @@ from actadd.base.errors import UserError
 from actadd.measure.overhead import ARMS, STEERED, UNSTEERED
 from actadd.results import tables
 from actadd.results.comparison import COLUMNS
-from builders import tiny
+from builders.figures import by_need
 from builders.rows import (
     ABOUT,
     FAILED,
@@ -51,11 +51,11 @@ def tabulate(tmp_path):
     """
 
     def run(kind: str, sources: dict[str, list[dict]], **spec):
-        paths = tiny.written(sources, tmp_path)
+        files = by_need(kind, sources, tmp_path)
         entry = {"name": "t", "kind": kind, "title": "Title", "about": ABOUT, **READS, **spec}
         csv, markdown, latex = (tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex"))
-        files = {"csv": csv, "markdown": markdown, "latex": latex}
-        result = tables.tabulate(entry, sources=paths, **files)
+        written = {"csv": csv, "markdown": markdown, "latex": latex}
+        result = tables.tabulate(entry, sources=files, **written)
         table = pd.read_csv(csv, dtype=str, keep_default_na=False)
         lines = markdown.read_text().splitlines()
         cells = [cells_of(line) for line in lines if line.startswith("|")]

@@ -56,7 +56,7 @@ def measured(prepared, items, tmp_path):
             spec,
             model_dir=prepared,
             texts_file=file,
-            vector_files=[vector],
+            vector_files={"v": vector},
             choice=None,
             store=tmp_path / "store",
             output=tmp_path / "rows.parquet",

@@ -190,15 +190,6 @@ def test_cells_that_are_gone_are_filled_again_by_their_shard(run_program, space,
         assert table.read_bytes() == expected
 
 
-def test_a_file_beside_somebody_elses_record_is_the_users_own(tmp_path):
-    from actadd.store.provenance import check_fresh
-
-    (tmp_path / "texts.csv").write_text("text")
-    for foreign in ({"made by": "me"}, ["a list"]):
-        write_json(tmp_path / "provenance.json", foreign)
-        check_fresh(tmp_path / "texts.csv", set())
-
-
 def test_a_result_without_a_record_is_not_read(tmp_path, monkeypatch):
     """But the record of a shard is one itself."""
     from actadd.store.provenance import check_fresh
@@ -211,8 +202,11 @@ def test_a_result_without_a_record_is_not_read(tmp_path, monkeypatch):
     for path in (table, shard):
         path.parent.mkdir(parents=True)
         path.write_text("?")
-    with pytest.raises(UserError, match=r"results/datasets/x\.parquet: no record.*delete it"):
-        check_fresh(table, set())
+    for foreign in (None, {"made by": "me"}, ["a list"]):
+        if foreign:
+            write_json(Path("results/datasets/provenance.json"), foreign)
+        with pytest.raises(UserError, match=r"results/datasets/x\.parquet: no record.*delete it"):
+            check_fresh(table, set())
     check_fresh(shard, set())
 
 

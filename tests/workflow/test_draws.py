@@ -148,7 +148,8 @@ def test_figures_and_tables_mention_draws(drawn, tmp_path):
     plan = Graph(checked(workflow_config(), drawn.folder), drawn.folder)
 
     def caption_of(section: str, name: str, make, *endings: str) -> str:
-        sources = [drawn.folder / file.path for file in plan.display_files(section, name)]
+        needs = plan.display_files(section, name).items()
+        sources = {need: [drawn.folder / file.path for file in files] for need, files in needs}
         files = {kind: tmp_path / f"{name}.{kind}" for kind in endings}
         return make(plan.display(section, name).slice, sources=sources, **files)["caption"]
 

@@ -35,6 +35,7 @@ def test_a_vector_of_another_model_is_refused(finished, tmp_path, rows, pattern)
 def test_a_given_vector_measures_as_what_it_holds(space):
     """The workflow's own vector, taken out at one layer and put in again."""
     vectors = load_vectors(space.folder / "results/vectors/tiny/calm")
+    assert vectors.model == "tiny"
     save_vectors(space.folder / "calm.safetensors", vectors.only([1]))
     config = with_vector({"kind": "file", "file": "calm.safetensors"}, layer=1, position=None)
     config["experiments"]["ratio"]["conditions"]["given"]["additions"][0]["coefficient"] = [1, 2]

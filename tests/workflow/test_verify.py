@@ -66,12 +66,16 @@ def test_a_file_of_somebody_else_is_not_a_record(tmp_path, foreign):
     assert provenance.read(tmp_path / "provenance.json") is None
 
 
-@pytest.mark.parametrize("damage", ["not JSON at all", "", '{"half": '])
-def test_a_file_of_the_users_beside_a_damaged_record_is_left_alone(tmp_path, damage):
-    (tmp_path / "texts.csv").write_text("text")
-    (tmp_path / "provenance.json").write_text(damage)
-    provenance.check_fresh(tmp_path / "texts.csv", set())
-    assert (tmp_path / "texts.csv").exists() and (tmp_path / "provenance.json").exists()
+@pytest.mark.parametrize("other", ["not JSON", '{"made by": "me"}', "record"])
+def test_a_record_beside_a_file_of_the_users_says_nothing_of_it(run_program, space, other):
+    """Neither what somebody else wrote, nor the record of another study's results."""
+    record = space.folder / "results/datasets/prompts.provenance.json"
+    beside = space.folder / "texts.provenance.json"
+    beside.write_text(record.read_text() if other == "record" else other)
+    before = beside.read_bytes()
+    assert run_program("dataset", "/texts.") == ""
+    assert (space.folder / "texts.csv").read_text() == tiny.TEXTS
+    assert beside.read_bytes() == before
 
 
 def test_a_damaged_record_goes_with_its_output_and_nothing_else(space, monkeypatch):

@@ -29,7 +29,7 @@ if __name__ == "__main__":
     run(
         __doc__,
         work,
-        inputs="model prompts vectors* choice? rows? shards*",
+        inputs="model prompts vectors{vector} choice? rows? shards*",
         outputs="table?",
         options="store shard? failures? note?",
     )

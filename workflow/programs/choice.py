@@ -5,9 +5,8 @@ from actadd.pipeline.program import run
 
 
 def work(spec, inputs, outputs):
-    summaries = dict(zip(spec["tables"], inputs["tables"], strict=True))
-    return choose(spec, summaries=summaries, output=outputs["choice"])
+    return choose(spec, summaries=inputs["tables"], output=outputs["choice"])
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="tables*", outputs="choice")
+    run(__doc__, work, inputs="tables{experiment}", outputs="choice")

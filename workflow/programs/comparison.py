@@ -12,6 +12,6 @@ if __name__ == "__main__":
     run(
         __doc__,
         work,
-        inputs="published? summaries* norms*",
+        inputs="published? summaries* norms{model,vector}",
         outputs="csv markdown latex parquet",
     )

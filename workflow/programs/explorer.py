@@ -8,12 +8,17 @@ from actadd.store.provenance import record_beside
 
 def work(spec, inputs, outputs):
     verifications = inputs.pop("verifications")
-    files = [path for paths in inputs.values() for path in paths]
+    files = [path for paths in inputs.values() for path in paths.values()]
     records = [record for file in files if (record := record_beside(file))]
     describe(spec, records=records, verifications=verifications, output=outputs["about"])
     return build(spec, **inputs, output=outputs["page"])
 
 
 if __name__ == "__main__":
-    read = "completions* scores* summaries* verifications*"
-    run(__doc__, work, inputs=read, outputs="page about")
+    run(
+        __doc__,
+        work,
+        inputs="completions{model,experiment} scores{model,experiment,scorer} "
+        "summaries{model,experiment} verifications{model}",
+        outputs="page about",
+    )

@@ -1,16 +1,17 @@
 """Draw one figure."""
 
 from actadd.pipeline.program import run
+from actadd.results.displays.needs import ARGUMENTS
 from actadd.results.figures import draw
 from actadd.results.report import write_caption
 
 
 def work(spec, inputs, outputs):
     caption = outputs.pop("caption")
-    facts = draw(spec, sources=inputs["sources"], **outputs)
+    facts = draw(spec, sources=inputs, **outputs)
     write_caption(caption, spec["title"], facts["caption"])
     return facts
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="sources*", outputs="png svg pdf caption")
+    run(__doc__, work, inputs=ARGUMENTS, outputs="png svg pdf caption")

@@ -9,4 +9,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="datasets*", outputs="record")
+    run(__doc__, work, inputs="datasets{dataset}", outputs="record")

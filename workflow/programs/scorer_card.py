@@ -13,4 +13,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="validations*", outputs="csv markdown latex page")
+    run(__doc__, work, inputs="validations{scorer}", outputs="csv markdown latex page")

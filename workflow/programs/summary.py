@@ -10,4 +10,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="cells scores*", outputs="csv parquet")
+    run(__doc__, work, inputs="cells scores{scorer}", outputs="csv parquet")

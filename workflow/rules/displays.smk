@@ -28,7 +28,9 @@ rule figure:
     message:
         "Draw {wildcards.display}"
     shell:
-        "python -m programs.figure --job {input.job} --sources {input.sources} "
+        "python -m programs.figure --job {input.job} --summary {input.summary} --cells {input.cells} "
+        "--norms {input.norms} --tokens {input.tokens} --cosines {input.cosines} "
+        "--overhead {input.overhead} --comparison {input.comparison} "
         "--png {output.png} --svg {output.svg} --pdf {output.pdf} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"
 
@@ -56,7 +58,9 @@ rule table:
     message:
         "Tabulate {wildcards.display}"
     shell:
-        "python -m programs.table --job {input.job} --sources {input.sources} "
+        "python -m programs.table --job {input.job} --summary {input.summary} --cells {input.cells} "
+        "--norms {input.norms} --tokens {input.tokens} --cosines {input.cosines} "
+        "--overhead {input.overhead} --comparison {input.comparison} "
         "--csv {output.csv} --markdown {output.markdown} "
         "--latex {output.latex} --page {output.page} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"

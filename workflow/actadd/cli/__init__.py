@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from actadd.base.errors import UserError, print_anything
 from actadd.base.files import REMEDIES, system_error
 from actadd.engine.placement import Position
+from actadd.pipeline import layout
 
 # The library of the workflow in the current folder.
 LOCAL = Path("workflow/actadd/__main__.py")
@@ -142,7 +143,7 @@ def try_out(
         int,
         typer.Option(min=1, max=1024, help="More are faster for a large model on idle cores."),
     ] = 1,
-    results: Results = Path("results"),
+    results: Results = Path(layout.RESULTS),
 ) -> None:
     """Show completions of one prompt, steered and not, drawn with the same noise."""
     from actadd.cli.try_out import as_entry, compare, model_folder, show
@@ -181,7 +182,7 @@ def try_out(
 
 
 @app.command("vectors", epilog="Example:\n\nactadd vectors --results results")
-def list_vectors(results: Results = Path("results")) -> None:
+def list_vectors(results: Results = Path(layout.RESULTS)) -> None:
     """List the steering vectors that have been made."""
     from actadd.cli.vectors import derived, show
 
@@ -212,7 +213,7 @@ def export_vector(
         float | None, typer.Option(help="A factor that works, to be kept beside the vector.")
     ] = None,
     format: Format = None,
-    results: Results = Path("results"),
+    results: Results = Path(layout.RESULTS),
 ) -> None:
     """Write a vector to a file that other programs read."""
     from actadd.cli.exchange import export, show
@@ -302,7 +303,6 @@ def show_store(
     """
     from actadd.cli import store
     from actadd.cli.project import configured
-    from actadd.pipeline import layout
     from actadd.pipeline.graph import Graph
 
     folder = Path(layout.STORE)
@@ -328,7 +328,6 @@ def verify_results(configs: Configs = None) -> None:
     """
     from actadd.cli import verify
     from actadd.cli.project import configured
-    from actadd.pipeline import layout
     from actadd.pipeline.graph import Graph
 
     checked = verify.check(Path(layout.RESULTS))

@@ -9,6 +9,7 @@ import yaml
 
 from actadd.base.errors import UserError
 from actadd.cli.terminal import table
+from actadd.pipeline import layout
 from actadd.vectors.file_formats import FORMATS, load_vectors, save_vectors
 from actadd.vectors.steering_vectors import SteeringVectors
 
@@ -26,13 +27,13 @@ def export(
 
     Raises UserError if the vector does not exist, or if the format cannot hold it.
     """
-    folder = results / "vectors" / model / vector
+    folder = layout.output("vectors", "vector", results, model=model, vector=vector).parent
     if not folder.is_dir():
         raise UserError(
             f"{folder} does not exist; actadd vectors lists those that do, and snakemake makes the "
             "others"
         )
-    vectors = replace(load_vectors(folder), coefficient=coefficient)
+    vectors = replace(load_vectors(folder), model=model, coefficient=coefficient)
     exported = vectors.only(layers) if layers else vectors
     save_vectors(output, exported, format)
     return exported

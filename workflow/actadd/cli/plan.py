@@ -21,7 +21,7 @@ from actadd.pipeline.job import Job
 from actadd.scorers.kinds import reads
 from actadd.scorers.scores import keyed
 from actadd.store.cells import CellStore
-from actadd.store.provenance import job_of
+from actadd.store.provenance import record_of
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,12 @@ def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dic
                 raise UserError(f"{file.path} will be made again")
         return [Path(file.path) for file in job.inputs[name]]
 
-    [model_dir], [texts_file], vectors = paths("model"), paths("prompts"), paths("vectors")
+    [model_dir], [texts_file] = paths("model"), paths("prompts")
+    vectors = {
+        file.job.names["vector"]: path
+        for file, path in zip(job.inputs["vectors"], paths("vectors"), strict=True)
+        if file.job
+    }
     choice, rows_file = (next(iter(paths(name)), None) for name in ("choice", "rows"))
     files = {"model_dir": model_dir, "texts_file": texts_file, "vector_files": vectors}
     return {"spec": resolved(job.slice, rows_file), **files, "choice": choice}
@@ -73,7 +78,7 @@ def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dic
 
 def made_by(path: Path, job: Job) -> bool:
     """Whether a job, and none of another config or code, made a file; its bytes are not read."""
-    return job_of(path) == job.digest
+    return record_of(path).get("job") == job.digest
 
 
 def cell_keys(graph: Graph, model: str, experiment: str, fresh: bool = True) -> list[str]:
@@ -92,21 +97,15 @@ def score_cells(completions: Path, entry: dict[str, Any]) -> list[tuple[str, int
     kind = reads(entry["kind"]) or ""
     stages = {"classifier": ("classifier", "scorer", "name"), "source": ("fetch", "source", kind)}
     stage, name, key = stages.get(kind, (kind, kind, kind))
-    folder = one_output(stage, "folder", **{name: entry[key]}) if kind else None
+    folder = layout.output(stage, "folder", **{name: entry[key]}) if kind else None
     rows_file = None
     if entry.get("batch_rows") == "auto":
-        rows_file = one_output("batch_rows", "rows", model=entry["model"])
+        rows_file = layout.output("batch_rows", "rows", model=entry["model"])
     for path in filter(None, (folder, rows_file)):
         if not path.exists():
             raise UserError(f"{path} is not made yet")
     spec = resolved({"scorer": entry}, rows_file)["scorer"]
     return [(key, len(group)) for key, group in keyed(spec, completions, folder)]
-
-
-def one_output(stage: str, output: str, **names: str) -> Path:
-    """Where an output of one file or folder lies."""
-    [path] = layout.outputs(stage, 0, **names)[output]
-    return Path(path)
 
 
 def up_to_date(graph: Graph, model: str, experiment: str) -> bool:

@@ -52,9 +52,9 @@ def needed(graph: Graph) -> Needed:
     """
     needs = Needed()
     for measure in MEASURES:
-        for path in tables("cells", "table", measure=measure, model="*", experiment="*"):
+        for path in layout.on_disk("cells", "table", measure=measure).values():
             needs.cells |= _cells_of(path)
-    for path in tables("scores", "scores", model="*", experiment="*", scorer="*"):
+    for path in layout.on_disk("scores", "scores").values():
         if (record := record_beside(path)) is None:
             # The job was killed before it wrote the record; the next run repeats it.
             needs.unknown.append(f"{path}: no record says what it was made from")
@@ -81,12 +81,6 @@ def add_planned_scores(
     [completions] = graph.scores(model, experiment, scorer).inputs["completions"]
     what = f"scores of {experiment} on {model} by {scorer}"
     needs.add_scores(what, Path(completions.path), graph.scorer_entry(scorer))
-
-
-def tables(stage: str, output: str, **names: str) -> list[Path]:
-    """The existing outputs of a stage; "*" matches any name."""
-    [pattern] = layout.outputs(stage, 0, **names)[output]
-    return sorted(Path().glob(pattern))
 
 
 def _cells_of(path: Path) -> set[str]:

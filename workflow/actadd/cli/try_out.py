@@ -20,6 +20,7 @@ from actadd.config.licences import accepting, unaccepted
 from actadd.engine.placement import Position, aligned
 from actadd.engine.tokens import Tokens
 from actadd.models import tokenizer_export
+from actadd.pipeline import layout
 from actadd.vectors.activations import REFERENCE, contrast_ids, late
 from actadd.vectors.prompts import as_prompt
 
@@ -46,7 +47,8 @@ def model_folder(model: str, results: Path, bos: str | None = None) -> Iterator[
 
     bos: the token in front of every text, for a folder that names none.
     """
-    prepared, checkpoint = results / "models" / model, Path(model).expanduser()
+    prepared = layout.output("model", "folder", results, model=model)
+    checkpoint = Path(model).expanduser()
     for folder in (prepared, checkpoint):
         if (folder / "model.json").is_file():
             if bos is not None:
@@ -70,10 +72,12 @@ def model_folder(model: str, results: Path, bos: str | None = None) -> Iterator[
 
 def _unknown(model: str, results: Path) -> str:
     """The message for an unknown model: the prepared ones, or the command that prepares it."""
-    names = sorted(path.parent.name for path in results.glob("models/*/model.json"))
+    folders = layout.on_disk("model", "folder", results)
+    names = [name for (name,), folder in folders.items() if (folder / "model.json").exists()]
+    parent = layout.output("model", "folder", results).parent
     lines = [
         f"--model: {model!r} is neither a prepared model nor a Hugging Face folder.",
-        f"prepared in {results / 'models'}: {', '.join(names) or 'none'}",
+        f"prepared in {parent}: {', '.join(names) or 'none'}",
     ]
     try:
         config = configured()
@@ -82,7 +86,7 @@ def _unknown(model: str, results: Path) -> str:
         return "\n".join([*lines, "models of a config are made ready in the workflow's folder"])
     if model not in config["models"]:
         return "\n".join([*lines, f"models of the config: {', '.join(config['models'])}"])
-    command = f"snakemake --cores all {Path('results/models') / model}"
+    command = f"snakemake --cores all {layout.output('model', 'folder', model=model)}"
     if missing := unaccepted(config, [model]):
         command += f" --config 'licences_accepted=[{accepting(config, missing)}]'"
         entry = config["models"][model]

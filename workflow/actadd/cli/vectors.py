@@ -7,6 +7,7 @@ from typing import Any
 
 from actadd.base.errors import DamagedFile, UserError
 from actadd.cli.terminal import table
+from actadd.pipeline import layout
 from actadd.store.provenance import recorded
 
 
@@ -24,7 +25,7 @@ class DerivedVector:
 def derived(results: Path) -> list[DerivedVector]:
     """The vectors in a folder of results, by model and name."""
     vectors = []
-    for norms in sorted(results.glob("vectors/*/*/norms.csv")):
+    for (model, name), norms in layout.on_disk("vectors", "norms", results).items():
         ratios: dict[int, float] = {}
         try:
             with norms.open(encoding="utf-8", newline="") as stream:
@@ -38,10 +39,10 @@ def derived(results: Path) -> list[DerivedVector]:
                 f"{norms} is damaged: delete it and run the workflow again"
             ) from error
         entry = recorded(norms.with_name("provenance.json"))["spec"]["vector"]
-        vectors.append(DerivedVector(norms.parts[-3], norms.parts[-2], entry, positions, ratios))
+        vectors.append(DerivedVector(model, name, entry, positions, ratios))
     if not vectors:
         raise UserError(
-            f"there are no vectors in {results / 'vectors'}; make those of the config with "
+            f"there are no vectors in {results}; make those of the config with "
             "snakemake --cores all, or try one with actadd try"
         )
     return vectors

@@ -1,6 +1,6 @@
 """Overlaps between the texts of an experiment and those that its scorers are fitted on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -68,15 +68,15 @@ def _beginnings(keys: set[str], other_by_key: dict[str, str]) -> Iterator[tuple[
                     yield start, other
 
 
-def check(spec: dict[str, Any], files: list[Path], record: Path) -> dict[str, Any]:
+def check(spec: dict[str, Any], files: Mapping[str, Path], record: Path) -> dict[str, Any]:
     """Compare pairs of prepared datasets, write their overlaps to `record`, and return counts.
 
+    files: by dataset.
     spec: {pairs: [{texts, others, beginnings, refused, remedy}]}; texts and others are a `dataset`,
     its rows as in an experiment's `prompts`, and the config `key` that names them. Raises
     UserError, with a shared text, for a pair that overlaps and is `refused`.
     """
-    by_name = {file.stem: file for file in files}
-    overlaps = [_overlap(pair, by_name) for pair in spec["pairs"]]
+    overlaps = [_overlap(pair, files) for pair in spec["pairs"]]
     for pair, overlap in zip(spec["pairs"], overlaps, strict=True):
         if not overlap["overlapping"]:
             continue
@@ -88,7 +88,7 @@ def check(spec: dict[str, Any], files: list[Path], record: Path) -> dict[str, An
     return {"overlapping": sum(overlap["overlapping"] for overlap in overlaps)}
 
 
-def _overlap(pair: dict[str, Any], files: dict[str, Path]) -> dict[str, Any]:
+def _overlap(pair: dict[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
     """The record of one pair: sizes, the number of overlapping texts, at most five examples."""
     texts, others = (_rows(pair[side], files) for side in ("texts", "others"))
     shared = overlapping(texts["text"], others["text"], beginnings=pair["beginnings"])
@@ -106,7 +106,7 @@ def _overlap(pair: dict[str, Any], files: dict[str, Path]) -> dict[str, Any]:
     }
 
 
-def _rows(side: dict[str, Any], files: dict[str, Path]) -> pd.DataFrame:
+def _rows(side: dict[str, Any], files: Mapping[str, Path]) -> pd.DataFrame:
     table = datasets.read(files[side["dataset"]], side.get("split"), f"{side['key']}.split")
     table = datasets.chosen(table, side, side["key"])
     if "first_tokens" in side:

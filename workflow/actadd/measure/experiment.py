@@ -77,12 +77,17 @@ def _without(names: Container[str], values: Mapping[str, Any]) -> dict[str, Any]
 class Experiment:
     """The conditions of one experiment on one model, their vectors, and what determines a cell.
 
-    spec: name, prompts, conditions, sampling and seed (of completions), dtype, compute. Reads
-    tokenizer and vectors, not the weights, so that mistakes show before a model is loaded.
+    spec: name, prompts, conditions, sampling and seed (of completions), dtype, compute.
+    vector_files: by vector. Reads tokenizer and vectors, not the weights, so that mistakes show
+    before a model is loaded.
     """
 
     def __init__(
-        self, spec: dict[str, Any], model_dir: Path, vector_files: list[Path], choice: Path | None
+        self,
+        spec: dict[str, Any],
+        model_dir: Path,
+        vector_files: Mapping[str, Path],
+        choice: Path | None,
     ) -> None:
         self.spec = spec
         self.model_dir = model_dir
@@ -107,9 +112,9 @@ class Experiment:
             for addition in condition.additions:
                 read.setdefault(addition.vector, set()).update(addition.layers)
         self.vectors: dict[str, dict[int, np.ndarray]] = {
-            path.parent.name: read_vector(path, read[path.parent.name])
-            for path in vector_files
-            if path.parent.name in read
+            vector: read_vector(path, read[vector])
+            for vector, path in vector_files.items()
+            if vector in read
         }
 
     @property

@@ -5,7 +5,7 @@ table's bytes are the same however it was made.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def cells_of(
     *,
     model_dir: Path,
     texts_file: Path,
-    vector_files: list[Path],
+    vector_files: Mapping[str, Path],
     choice: Path | None,
 ) -> tuple[Experiment, pd.DataFrame, Cells]:
     """An experiment, its texts and its cells with their keys; the weights are not read.
@@ -43,7 +43,7 @@ def measure(
     *,
     model_dir: Path,
     texts_file: Path,
-    vector_files: list[Path],
+    vector_files: Mapping[str, Path],
     choice: Path | None,
     store: Path,
     output: Path | None,

@@ -19,8 +19,9 @@ from actadd.pipeline import layout
 from actadd.pipeline.job import Job, walk
 from actadd.store import failed_cells, provenance, sums
 
-# Modification time of the file of an up-to-date job, older than any output: 2000-01-01.
-LONG_AGO = 946_684_800
+# Modification time of the file of an up-to-date job, older than any output: 2000-01-01, and one
+# second for each change of what these files hold, so that those of earlier versions are rewritten.
+LONG_AGO = 946_684_801
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,8 @@ class Freshness:
             if state.outdated:
                 self._write_outdated(job, state, path)
             else:
-                if not path.exists():
+                if not path.exists() or path.stat().st_mtime != LONG_AGO:
                     write_text(path, json_text(job.request))
-                if path.stat().st_mtime != LONG_AGO:
                     os.utime(path, (LONG_AGO, LONG_AGO))
         except OSError as error:
             raise UserError(

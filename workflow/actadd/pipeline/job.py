@@ -127,12 +127,21 @@ class Job:
 
     @property
     def request(self) -> dict[str, Any]:
-        """The content of its file."""
+        """The content of its file.
+
+        inputs: argument of its program -> for each file the names of the job that makes it, null
+        for a file of the user's.
+        """
+        inputs = {
+            argument: [file.job and dict(file.job.names) for file in files]
+            for argument, files in self.inputs.items()
+        }
         return {
             "job": self.digest,
             "spec": self.spec,
             "code": self.code,
             "packages": self.packages,
+            "inputs": inputs,
         }
 
 

@@ -4,8 +4,10 @@ Every path is a pattern with names in braces. Filled with the names of an entry,
 file; names that are not passed stay in braces, which makes the pattern of a Snakemake rule.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 # Relative to the working directory; Snakemake puts a module's prefix in front.
 RESULTS = "results"
@@ -163,6 +165,22 @@ def outputs(stage: str, layers: int = 0, **names: str) -> dict[str, list[str]]:
         ]
         for output, pattern in STAGES[stage].outputs.items()
     }
+
+
+def output(stage: str, output: str, results: Path | str = RESULTS, **names: str) -> Path:
+    """The path of an output of one file or folder, in a folder of results."""
+    return Path(results) / _fill(STAGES[stage].outputs[output], names)
+
+
+def on_disk(
+    stage: str, output: str, results: Path | str = RESULTS, **names: str
+) -> dict[tuple[str, ...], Path]:
+    """Every such output in a folder of results, sorted, by the names in its path but `names`."""
+    results, pattern = Path(results), _fill(STAGES[stage].outputs[output], names)
+    others = re.compile(re.sub(r"\\\{\w+\\\}", "([^/]+)", re.escape(pattern)))
+    paths = sorted(results.glob(re.sub(r"\{\w+\}", "*", pattern)))
+    matches = ((others.fullmatch(path.relative_to(results).as_posix()), path) for path in paths)
+    return {match.groups(): path for match, path in matches if match}
 
 
 def name(stage: str, **names: str) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from actadd.pipeline.job import compute_of
 from actadd.store import provenance
 
 Paths = dict[str, Any]
+# What makes an input: the names of its job; None for the user's own file.
+Maker = dict[str, str] | None
 
 
 def run(
@@ -32,8 +35,10 @@ def run(
     """Parse arguments, check the inputs, call `work(spec, inputs, outputs)`, record provenance.
 
     inputs, outputs, options: names separated by spaces, each an argument `--name`; `name*` takes
-    any number of values, `name?` may be missing. `work` gets inputs and outputs as dictionaries of
-    Path, list[Path] or None, options as keyword arguments, and returns facts for the record.
+    any number of values, `name{a,b}` too, and `name?` may be missing. `work` gets inputs and
+    outputs as dictionaries of Path, list[Path] or None, and of `name{a,b}` a dictionary
+    (a, b) -> Path, by these names of the jobs that make the files; options as keyword arguments. It
+    returns facts for the record.
 
     Without `network` the model hub is never contacted, which saves seconds with a connection, and
     minutes of timeouts on a compute node without one.
@@ -49,20 +54,18 @@ def run(
     parser.add_argument("--provenance", required=True, type=Path, help="where to write the record")
     kinds = ((inputs, Path), (outputs, Path), (options, str))
     for names, kind in kinds:
-        for name in names.split():
-            extra: dict[str, Any] = {"required": True}
-            if name.endswith("*"):
-                extra = {"nargs": "*", "default": []}
-            elif name.endswith("?"):
+        for name, mark in _split(names).items():
+            extra: dict[str, Any] = {"nargs": "*", "default": []} if mark else {"required": True}
+            if mark == "?":
                 extra = {"nargs": "?", "default": None}
-            parser.add_argument(f"--{name.rstrip('*?')}", type=kind, **extra)
+            parser.add_argument(f"--{name}", type=kind, **extra)
     arguments = vars(parser.parse_args())
 
     def values(names: str) -> Paths:
-        return {name.rstrip("*?"): arguments[name.rstrip("*?")] for name in names.split()}
+        return {name: arguments[name] for name in _split(names)}
 
     request = read_json(arguments["job"])
-    spec = request["spec"]
+    spec, makers = request["spec"], request["inputs"]
     # Before numpy and torch are imported: two jobs with two threads each on two cores are up to
     # ten times slower than with one each. The number comes from the config, not from Snakemake's
     # scheduler, since another number of threads can change bytes.
@@ -78,7 +81,18 @@ def run(
         for plugin in spec.get("plugins", ()):
             load_plugin(Path(plugin))
         expected = set(spec.get("upstream", {}).values())
-        read, written = (_paths(values(names)) for names in (inputs, outputs))
+        written = [path for value in values(outputs).values() for path in _paths(value)]
+        # A file of the user's has no job that makes it, and no record.
+        read = [
+            path
+            for name, value in values(inputs).items()
+            for path, maker in zip(_paths(value), makers[name], strict=True)
+            if maker is not None
+        ]
+        by_name = {
+            name: _by_name(value, makers[name], _split(inputs)[name])
+            for name, value in values(inputs).items()
+        }
         sums: dict[Path, str] = {}
         for path in read:
             sums |= provenance.check_fresh(path, expected)
@@ -86,7 +100,7 @@ def run(
         gathers = arguments.get("shard") == "none"
         gpus = compute.get("gpus", 1) if compute.get("device") == "cuda" and not gathers else 0
         with devices.reserve(gpus, stage):
-            facts = work(spec, values(inputs), values(outputs), **values(options))
+            facts = work(spec, by_name, values(outputs), **values(options))
         provenance.write(
             arguments["provenance"],
             stage=stage,
@@ -115,7 +129,22 @@ def run(
         )
 
 
-def _paths(arguments: Paths) -> list[Path]:
-    """The paths among a program's inputs or outputs, in order."""
-    values = [value if isinstance(value, list) else [value] for value in arguments.values()]
-    return [path for value in values for path in value if path is not None]
+def _split(names: str) -> dict[str, str]:
+    """Argument -> what follows its name: nothing, "?", "*" or names in braces."""
+    return dict(re.findall(r"(\w+)(\S*)", names))
+
+
+def _by_name(value: Any, makers: list[Maker], mark: str) -> Any:
+    """The value of an argument; with names in braces, its files by these names of their jobs."""
+    if not mark.startswith("{"):
+        return value
+    names = mark.strip("{}").split(",")
+    keys = [tuple((maker or {})[name] for name in names) for maker in makers]
+    return {key if len(key) > 1 else key[0]: path for key, path in zip(keys, value, strict=True)}
+
+
+def _paths(value: Path | list[Path] | None) -> list[Path]:
+    """The paths of an argument: none, one or several."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

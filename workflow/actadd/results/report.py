@@ -3,6 +3,7 @@
 import html
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -56,8 +57,8 @@ def write_table_page(path: Path, *, title: str, csv: Path, caption: str) -> None
     write_text(path, page)
 
 
-def _verification(path: Path) -> tuple[str, str]:
-    """A model's name, and the verified property whose deviation is closest to its bound.
+def _verification(path: Path) -> str:
+    """The verified property of a model whose deviation is closest to its bound.
 
     path: the model's folder, or its record.
     """
@@ -68,7 +69,7 @@ def _verification(path: Path) -> tuple[str, str]:
     bounded.pop("batching", None)
     name = max(bounded, key=lambda name: bounded[name]["difference"] / bounded[name]["bound"])
     closest = bounded[name]
-    return path.name.removesuffix(".verification.json"), (
+    return (
         f"{record['model']} in {record['dtype']} on {record['device']}, {len(properties)} "
         f"properties; closest to its bound: {name}, off by {closest['difference']:.2g} of "
         f"{closest['bound']:.2g}"
@@ -76,12 +77,12 @@ def _verification(path: Path) -> tuple[str, str]:
 
 
 def describe(
-    spec: dict[str, Any], *, records: list[Path], verifications: list[Path], output: Path
+    spec: dict[str, Any], *, records: list[Path], verifications: Mapping[str, Path], output: Path
 ) -> dict[str, Any]:
     """Write the origin of the results for the report's first page, as reStructuredText.
 
     spec: experiments, models {name: source}, seed, device. records: the results' provenance.
-    verifications: each model's folder, or the record beside it.
+    verifications: by model, its folder or the record beside it.
     """
     contents = [record for path in records if (record := provenance.read(path))]
     commits = Counter(
@@ -103,13 +104,14 @@ def describe(
         f"**{rst(entry['title'])}** ({rst(', '.join(entry['models']))}): {rst(entry['data'])}"
         for entry in spec["experiments"]
     ]
+    verified = ((name, _verification(path)) for name, path in verifications.items())
     lines = [
         *("**Experiments**", ""),
         *(f"- {line}" for line in experiments),
         *("", "**Made from**", ""),
         *(f":{name}: {rst(text)}" for name, text in facts.items()),
         *("", "**Verified**", ""),
-        *(f":{rst(name)}: {rst(text)}" for name, text in map(_verification, verifications)),
+        *(f":{rst(name)}: {rst(text)}" for name, text in verified),
     ]
     write_text(output, "\n".join(lines) + "\n")
     return {"records": len(contents)}

@@ -1,5 +1,6 @@
 """The scorer card: one table of each scorer's agreement with people."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ CAPTION = (
 
 
 def scorer_card(
-    spec: dict[str, Any], *, validations: list[Path], csv: Path, markdown: Path, latex: Path
+    spec: dict[str, Any], *, validations: Mapping[str, Path], csv: Path, markdown: Path, latex: Path
 ) -> dict[str, Any]:
     """Write the table of each scorer's agreement with people, and on which rows.
 
-    spec: {scorers: entries in order}. A scorer without human labels has a row with a note.
+    spec: {scorers: entries in order}. validations: figures by scorer. A scorer without human labels has a row with a note.
     """
-    agreements = {path.stem: read_json(path) for path in validations}
+    agreements = {scorer: read_json(path) for scorer, path in validations.items()}
     rows = []
     for entry in spec["scorers"]:
         shared = {"scorer": entry["name"], "kind": entry["kind"]}

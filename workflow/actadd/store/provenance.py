@@ -34,9 +34,6 @@ PACKAGES = (
     "huggingface_hub",
 )
 
-
-# A folder of this name holds the outputs, see pipeline/layout.py.
-RESULTS = "results"
 KEYS = {"stage", "job", "code", "packages", "spec", "facts", "inputs", "outputs", "git", "versions"}
 # Keys that records of earlier versions lack.
 LATER = {"packages"}
@@ -169,45 +166,42 @@ def record_beside(path: Path) -> Path | None:
     return None
 
 
-def job_of(path: Path) -> str | None:
-    """The digest of the job that made an output; None without a readable record."""
+def record_of(path: Path) -> dict[str, Any]:
+    """The content of an output's record; {} without a readable record."""
     record_path = record_beside(path)
-    return _content(record_path).get("job") if record_path else None
+    return _content(record_path) if record_path else {}
 
 
 def check_fresh(path: Path, expected: set[str]) -> dict[Path, str]:
-    """The sha256 of an input's files if a job made it; {} for a file of the user's.
+    """The sha256 of the files of an input that a job made; {} for a shard's record.
 
     Raises UserError if `path` was made by another job than one of `expected`, or is damaged.
 
     This is the second check for stale files, after the plan of the run; it also catches files that
-    changed since then. A file without a record is the user's own, except in results, where it is an
-    error.
+    changed since then. An output without a record is an error.
 
     Every byte is compared with the sums in the record. A damaged output is removed with its
     record, so that the next run makes both again; a file of the user's is never touched.
     """
+    unrecorded = UserError(
+        f"{path}: no record says what it was made from; delete it, and run again to make it"
+    )
     record_path = record_beside(path)
     if record_path is None:
         # A shard's record is an input itself.
-        if RESULTS in path.parts and not path.name.endswith("provenance.json"):
-            raise UserError(
-                f"{path}: no record says what it was made from; delete it, and run again to make it"
-            )
-        return {}
+        if path.name.endswith("provenance.json"):
+            return {}
+        raise unrecorded
     try:
         record = read(record_path)
     except DamagedFile as error:
-        if RESULTS not in path.parts:
-            # A file of the user's beside a file that only has a record's name.
-            return {}
         # Without its record, the origin of the output is unknown.
         discard(path, record_path)
         raise UserError(
             f"{error}: removed, with {path}; run again and both are made anew"
         ) from error
     if record is None:
-        return {}
+        raise unrecorded
     if record["job"] not in expected:
         raise UserError(
             f"{path} was made from another config or code (job {record['job']}); delete it, and "

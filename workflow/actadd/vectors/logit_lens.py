@@ -6,7 +6,7 @@ its logits tell a direction, not a size), and every bias on the way to the logit
 it would have cancelled.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,13 +26,17 @@ Vectors = dict[str, dict[int, np.ndarray]]
 
 
 def read_vectors(
-    spec: dict[str, Any], *, model_dir: Path, vector_files: list[Path], table: Path, cosines: Path
+    spec: dict[str, Any],
+    *,
+    model_dir: Path,
+    vector_files: Mapping[str, Path],
+    table: Path,
+    cosines: Path,
 ) -> dict[str, Any]:
     """Tabulates the tokens that each vector raises and lowers most, and cosines between vectors.
 
     spec: name, model, vectors (names), top (tokens of each direction), dtype, compute.
-    vector_files: .../{vector}/vector.safetensors, see `vector_files`; only those of the named
-    vectors are read.
+    vector_files: by vector; only those of the named vectors are read.
 
     table: Parquet, one row for each model, vector, layer, position, direction ("up" or "down") and
     rank (0 is the strongest), with token_id, token, logit, and norm, the length of the vector's row
@@ -85,16 +89,15 @@ def read_vectors(
     return {"readings": len(read), "cosines": len(alike)}
 
 
-def _by_layer(spec: dict[str, Any], files: list[Path]) -> Vectors:
+def _by_layer(spec: dict[str, Any], files: Mapping[str, Path]) -> Vectors:
     """The named vectors in the config's order, float32 [positions, d_model] by layer."""
-    by_name = {path.parent.name: path for path in files}
-    missing = [name for name in spec["vectors"] if name not in by_name]
+    missing = [name for name in spec["vectors"] if name not in files]
     if missing:
         raise UserError(
             f"lenses.{spec['name']}.vectors: no vector {missing[0]!r} was made; there are "
-            f"{', '.join(sorted(by_name)) or 'none'}"
+            f"{', '.join(sorted(files)) or 'none'}"
         )
-    return {name: read_vector(by_name[name]) for name in spec["vectors"]}
+    return {name: read_vector(files[name]) for name in spec["vectors"]}
 
 
 def readout(model: Any) -> "Callable[[torch.Tensor], torch.Tensor]":

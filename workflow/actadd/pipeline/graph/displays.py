@@ -30,11 +30,12 @@ class Displays(Experiments):
 
     # --- figures and tables ----------------------------------------------------------------------
 
-    def display_files(self, section: str, name: str) -> tuple[File, ...]:
-        """The files that a figure or table reads, in order."""
+    def display_files(self, section: str, name: str) -> Inputs:
+        """Need -> the files that a figure or table reads for it, in order."""
         entry = self.config[section][name]
-        files = (self._read(each) for each in needs.inputs(section, entry, self.config))
-        return tuple(dict.fromkeys(joined(list(files))))
+        inputs = needs.inputs(section, entry, self.config)
+        files = {each.need: tuple(dict.fromkeys(self._read(each))) for each in inputs}
+        return {need: files.get(need, ()) for need in needs.NEEDS}
 
     def _read(self, each: needs.Input) -> tuple[File, ...]:
         """The files of one need of a kind."""
@@ -61,7 +62,7 @@ class Displays(Experiments):
         # The program imports it by name, so that its digest does not include it.
         modules += (needs.kind_of(section, entry).module,)
         settings = {**entry, "name": name, "about": needs.facts(entry, self.config)}
-        inputs = {"sources": self.display_files(section, name)}
+        inputs = self.display_files(section, name)
         return self._job(STAGE[section], {"display": name}, modules, settings, inputs)
 
     def figure(self, display: str) -> Job:

@@ -99,7 +99,7 @@ class Experiments(Vectors):
             "choice",
             {"model": model, "experiment": experiment},
             ("programs.choice",),
-            {**settings, "tables": sources},
+            settings,
             {"tables": joined(tables)},
         )
 

@@ -52,7 +52,13 @@ class Vectors(Sources):
             inputs["file"] = (File(entry["file"]),)
             sums = self.sum_of(entry["file"])
         return self._of_vector(
-            "vectors", model, vector, entry["kind"], {"vector": entry}, inputs, sums=sums
+            "vectors",
+            model,
+            vector,
+            entry["kind"],
+            {"model": model, "vector": entry},
+            inputs,
+            sums=sums,
         )
 
     def vector_files(self, model: str, vectors: Iterable[str]) -> tuple[File, ...]:

@@ -4,7 +4,7 @@ A published number is compared only where model and data are the published ones;
 "not comparable", and the claims state whether the effect has the published direction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,13 @@ def compare(
     markdown: Path,
     latex: Path,
     parquet: Path,
-    norms: Sequence[Path] = (),
+    norms: Mapping[tuple[str, str], Path] | None = None,
 ) -> dict[str, Any]:
     """Write one row for each published number and model of ours, and for each claim and model.
 
     spec: `comparisons`, `claims` and `context` (each experiment's data). published: the reference
-    table. summaries: the experiments' tables. norms: tables of vector norms, which stand for the
-    experiment "norms", see `norm_rows`. Returns the count of each verdict and, for each series that
+    table. summaries: the experiments' tables. norms: tables of vector norms by (model, vector), which
+    stand for the experiment "norms", see `norm_rows`. Returns the count of each verdict and, for each series that
     is compared on the published model and data, its largest deviation.
     """
     table = comparison_table(spec, published, summaries, norms)
@@ -81,7 +81,10 @@ def compare(
 
 
 def comparison_table(
-    spec: dict[str, Any], published: Path | None, summaries: list[Path], norms: Sequence[Path]
+    spec: dict[str, Any],
+    published: Path | None,
+    summaries: list[Path],
+    norms: Mapping[tuple[str, str], Path] | None = None,
 ) -> pd.DataFrame:
     """The rows of `compare` with `COLUMNS`: estimates as float64, everything else as text."""
     reference = read_published(published)

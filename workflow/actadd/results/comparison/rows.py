@@ -1,6 +1,6 @@
 """Rows of the published table and of ours, and the ones that a config's filters select."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from actadd.base.errors import UserError
+from actadd.results.displays.labels import read_norms
 
 # Columns of an estimate's bounds.
 BOUNDS = {"mean": ("low", "high"), "difference": ("difference_low", "difference_high")}
@@ -53,18 +54,13 @@ def read_summaries(paths: list[Path]) -> pd.DataFrame:
     return table.assign(k=table["metric"].str.extract(r"_at_(\d+)$", expand=False).astype(float))
 
 
-def norm_rows(paths: Sequence[Path], relative_to: str) -> pd.DataFrame:
+def norm_rows(files: Mapping[tuple[str, str], Path], relative_to: str) -> pd.DataFrame:
     """Norms of vectors as summary rows: the condition is the vector, position a number as text.
 
     Metrics log10_norm, and norm_ratio: over the norm of the vector `relative_to`, a single
     prompt's, at the same layer and position (paper, Fig. 8).
     """
-    table = pd.concat(
-        [
-            pd.read_csv(path).assign(model=path.parent.parent.name, condition=path.parent.name)
-            for path in paths
-        ]
-    )
+    table = read_norms(files).rename(columns={"vector": "condition"})
     keys = ["model", "layer", "position"]
     reference = table[table["condition"] == relative_to].set_index(keys)["vector_norm"]
     table = table.join(reference.rename("reference_norm"), on=keys)

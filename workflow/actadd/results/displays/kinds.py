@@ -116,17 +116,26 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What one figure or table is drawn from. key: its entry in the config, for messages."""
+    """What one figure or table is drawn from.
+
+    key: its entry in the config, for messages. paths: need -> its files, in order. norms: the files
+    of that need, by (model, vector).
+    """
 
     key: str
     facts: Facts
     paths: Mapping[str, list[Path]]
+    norms: Mapping[tuple[str, str], Path]
 
     def read(self, need: Need) -> "pd.DataFrame":
         """The files of one need under each other; norms have their vector's and model's names."""
-        from actadd.results.displays.labels import read
+        import pandas as pd
 
-        return read(self.paths[need])
+        from actadd.results.displays.labels import read_norms
+
+        if need == "norms":
+            return read_norms(self.norms)
+        return pd.concat(map(pd.read_parquet, self.paths[need]), ignore_index=True)
 
 
 @dataclass(frozen=True, kw_only=True)

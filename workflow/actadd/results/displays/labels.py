@@ -35,15 +35,15 @@ COORDINATES = {
 }
 
 
-def read(paths: list[Path]) -> pd.DataFrame:
-    """Tables under each other; norms of vectors get their vector's and model's names."""
-    parts = []
-    for path in paths:
-        if path.suffix == ".parquet":
-            parts.append(pd.read_parquet(path))
-        else:
-            names = {"vector": path.parent.name, "model": path.parent.parent.name}
-            parts.append(pd.read_csv(path).assign(**names))
+def read_norms(files: Mapping[tuple[str, str], Path]) -> pd.DataFrame:
+    """Norms of vectors under each other, with the names by which the files are called.
+
+    files: by (model, vector); columns as `derive_all_layers` writes them, vector and model.
+    """
+    parts = [
+        pd.read_csv(path).assign(vector=vector, model=model)
+        for (model, vector), path in files.items()
+    ]
     return pd.concat(parts, ignore_index=True)
 
 

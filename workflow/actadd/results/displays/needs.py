@@ -1,10 +1,8 @@
 """What an entry of `figures` or `tables` needs, derived from its kind and the config."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from actadd.base.kinds import build
 from actadd.measure.measures import MEASURES
@@ -17,18 +15,10 @@ from actadd.results.displays.kinds import (
     Sources,
 )
 
-# need -> the end of its files' paths, by which the files of a kind with several needs are told
-# apart: the first that fits.
-FILES: dict[Need, str] = {
-    "summary": r"summaries/[^/]+/[^/]+\.parquet",
-    "norms": r"vectors/[^/]+/[^/]+/norms\.csv",
-    "tokens": r"lenses/[^/]+/[^/]+/tokens\.parquet",
-    "cosines": r"lenses/[^/]+/[^/]+/cosines\.parquet",
-    "overhead": r"overhead/[^/]+/[^/]+\.parquet",
-    "comparison": r"comparison\.parquet",
-    # In a folder of the measure's name.
-    "cells": r"[^/]+/[^/]+/[^/]+\.parquet",
-}
+NEEDS: tuple[Need, ...] = get_args(Need)
+# The arguments of the programs that draw and tabulate. A file of norms says neither model nor
+# vector.
+ARGUMENTS = " ".join(f"{need}{'{model,vector}' if need == 'norms' else '*'}" for need in NEEDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,18 +135,15 @@ def data_title(experiment: str, config: Mapping[str, Any]) -> str:
     return title if prompts["split"] == "all" else f"{title} ({prompts['split']} split)"
 
 
-def sources_of(section: str, kind: Display, spec: Mapping[str, Any], paths: list[Path]) -> Sources:
-    """The files that an entry's kind reads, by need, with the facts of the spec's `about`."""
-    by_need: dict[str, list[Path]] = {need: [] for need in kind.reads}
-    for path in paths:
-        matching = (need for need in FILES if need in kind.reads and _is(need, path))
-        by_need[kind.reads[0] if len(kind.reads) == 1 else next(matching)].append(path)
+def sources_of(section: str, spec: Mapping[str, Any], files: Mapping[str, Any]) -> Sources:
+    """The files that an entry's kind reads, with the facts of the spec's `about`.
+
+    files: need -> list of paths; norms (model, vector) -> path.
+    """
     about = build(Facts, spec.get("about", {}))
-    return Sources(key=f"{section}.{spec['name']}", facts=about, paths=by_need)
-
-
-def _is(need: Need, path: Path) -> bool:
-    return re.search(rf"(^|/){FILES[need]}$", path.as_posix()) is not None
+    paths = {need: files[need] for need in files if need != "norms"}
+    norms = files.get("norms", {})
+    return Sources(key=f"{section}.{spec['name']}", facts=about, paths=paths, norms=norms)
 
 
 def selectors(value: Any) -> list[dict[str, Any]]:

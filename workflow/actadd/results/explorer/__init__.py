@@ -8,6 +8,7 @@ import base64
 import hashlib
 import html
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -32,28 +33,31 @@ ROW = ["condition", "cell", "prompt_id", "sample"]
 
 
 def build(
-    spec: dict[str, Any], *, completions: list[Path], scores: list[Path], summaries: list[Path], output: Path
+    spec: dict[str, Any],
+    *,
+    completions: Mapping[tuple[str, str], Path],
+    scores: Mapping[tuple[str, str, str], Path],
+    summaries: Mapping[tuple[str, str], Path],
+    output: Path,
 ) -> dict[str, Any]:
     """Write the page; returns its number of completions.
 
     spec: title, and experiments in order of display; each has name, title, models, data (a
     description of its prompts), and may have notes on its scorers, labels of its metrics and
     controls: vectors on which the page does not open.
-    completions, summaries: .../MODEL/EXPERIMENT.parquet. scores: .../EXPERIMENT/SCORER.parquet.
+    completions, summaries: tables by (model, experiment); scores: by (model, experiment, scorer).
     An experiment without completions, such as one of log-probabilities, has its summary only. The
     column `failed` of completions and summaries holds the reason where there are no numbers.
     """
-    completion_files = {(path.parent.name, path.stem): path for path in completions}
-    summary_files = {(path.parent.name, path.stem): path for path in summaries}
-    score_files: dict[tuple[str, str], list[Path]] = {}
-    for path in scores:
-        score_files.setdefault((path.parents[1].name, path.parent.name), []).append(path)
+    score_files: dict[tuple[str, str], dict[str, Path]] = {}
+    for (model, experiment, scorer), path in scores.items():
+        score_files.setdefault((model, experiment), {})[scorer] = path
     experiments, count = [], 0
     for entry in spec["experiments"]:
         runs = []
         for model in entry["models"]:
             key = (model, entry["name"])
-            run = _run(completion_files.get(key), score_files.get(key, []), summary_files[key])
+            run = _run(completions.get(key), score_files.get(key, {}), summaries[key])
             count += len(run["completions"]["text"])
             runs.append({"model": model, **run})
         experiments.append({**entry, "runs": runs})
@@ -64,7 +68,7 @@ def build(
 # --- data -----------------------------------------------------------------------------------------
 
 
-def _run(completions: Path | None, scores: list[Path], summary: Path) -> dict[str, Any]:
+def _run(completions: Path | None, scores: dict[str, Path], summary: Path) -> dict[str, Any]:
     """One experiment on one model: its cells, and columns whose rows refer to cells by number."""
     columns = [*CELL, *ROW, "draw", "prefix", "prompt", "group", "completion", "failed"]
     drawn = pd.DataFrame() if completions is None else pd.read_parquet(completions)
@@ -156,16 +160,16 @@ def _failed(table: pd.DataFrame) -> list[list[Any]]:
     return [[number, str(reason)] for number, reason in table["failed"].dropna().items()]
 
 
-def _scores(drawn: pd.DataFrame, scores: list[Path]) -> dict[str, list[float | None]]:
+def _scores(drawn: pd.DataFrame, scores: dict[str, Path]) -> dict[str, list[float | None]]:
     """Each metric's value of every completion; None where there is no value."""
     rows = drawn.loc[drawn["prompt_id"].notna(), ROW]
     values = {}
-    for path in scores:
+    for scorer, path in scores.items():
         # A failed cell may have no scores, so rows are joined by key and not by order.
         table = _objects(pd.read_parquet(path))
         joined = rows.merge(table, on=ROW, how="left", validate="one_to_one")
         for metric in table.columns.drop([*ROW, "failed"], errors="ignore"):
-            values[f"{path.stem}.{metric}"] = _numbers(joined[metric])
+            values[f"{scorer}.{metric}"] = _numbers(joined[metric])
     return values
 
 

@@ -19,12 +19,12 @@ METADATA: dict[str, dict[str, None]] = {
 
 
 def draw(
-    spec: Mapping[str, Any], *, sources: list[Path], png: Path, svg: Path, pdf: Path
+    spec: Mapping[str, Any], *, sources: Mapping[str, Any], png: Path, svg: Path, pdf: Path
 ) -> dict[str, Any]:
     """Draw one figure of the config, as wide as a paper's column or page; returns its caption.
 
     spec: the figure's entry with its name, and `about`: facts of the experiment for the caption.
-    sources: the files that its kind reads.
+    sources: the files that its kind reads, see `sources_of`.
     """
     import matplotlib.pyplot as plt
 
@@ -34,7 +34,7 @@ def draw(
     kind = FIGURES[spec["kind"]]
     options = build(kind.options, spec)
     with literal_texts() as missing:
-        figure, caption = kind(options, sources_of("figures", kind, spec, sources))
+        figure, caption = kind(options, sources_of("figures", spec, sources))
         if options.note:
             caption = f"{caption} {options.note}"
         compose(figure, options.title, caption)

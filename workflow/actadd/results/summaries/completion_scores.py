@@ -26,11 +26,11 @@ Values = TypeVar("Values", pd.DataFrame, "pd.Series[Any]")
 
 
 def summarise_completions(
-    spec: dict[str, Any], *, completions: Path, scores: list[Path], csv: Path, parquet: Path
+    spec: dict[str, Any], *, completions: Path, scores: Mapping[str, Path], csv: Path, parquet: Path
 ) -> dict[str, Any]:
     """Write one row for each condition, group of prompts and metric: n, mean, 95 % interval.
 
-    spec: {shares: scorer -> its metrics that are shares: yes or no for one completion}. scores: one
+    spec: {shares: scorer -> its metrics that are shares: yes or no for one completion}. scores: a
     table for each scorer; a metric is called scorer.column. A prompt's samples are averaged and intervals bootstrapped over prompts, or over the samples of a single prompt.
     `difference` is the mean of steered minus unsteered with the same sampling and seed, p_value
     that of a paired t-test. Group "all" holds every prompt. failed: why a cell has no numbers.
@@ -43,14 +43,14 @@ def summarise_completions(
     shares = spec["shares"]
     rows = [
         row
-        for path in scores
-        for row in _scorer_rows(path, cells, groups, shares[path.stem])
+        for scorer, path in scores.items()
+        for row in _scorer_rows(scorer, path, cells, groups, shares[scorer])
     ]
     return write_rows(rows, csv, parquet)
 
 
 def _scorer_rows(
-    path: Path, cells: pd.DataFrame, groups: "pd.Series[Any]", shares: list[str]
+    scorer: str, path: Path, cells: pd.DataFrame, groups: "pd.Series[Any]", shares: list[str]
 ) -> Iterator[Row]:
     """The rows of one scorer's metrics.
 
@@ -78,7 +78,7 @@ def _scorer_rows(
                 yield {
                     **coordinates(first),
                     "group": group,
-                    "metric": f"{path.stem}.{metric}",
+                    "metric": f"{scorer}.{metric}",
                     "n_prompts": part.dropna().index.get_level_values(0).nunique(),
                     "n_completions": int(part.notna().to_numpy().sum()),
                     **mean_columns(values, share),

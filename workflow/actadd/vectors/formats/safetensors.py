@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from actadd.base.errors import UserError
 from actadd.base.files import canonical_json, whole_file
+from actadd.store.provenance import record_of
 from actadd.vectors.formats import check, numbers, with_record
 from actadd.vectors.steering_vectors import SteeringVectors
 from actadd.vectors.vector_files import about_vector, read_vector
@@ -54,7 +55,10 @@ def read(path: Path) -> SteeringVectors:
 
 
 def read_result(path: Path) -> SteeringVectors:
-    """A vector file of the workflow. Raises UserError if it holds several draws."""
+    """A vector file of the workflow, with the model that the record beside it names.
+
+    Raises UserError if it holds several draws.
+    """
     rows = read_vector(path)
     values = next(iter(rows.values()))
     if values.ndim == 3:
@@ -62,10 +66,10 @@ def read_result(path: Path) -> SteeringVectors:
             f"it holds {len(values)} draws of a random vector, and a file that travels holds one; "
             "write draws: 1 for the vector, or take another"
         )
-    folder = path.resolve().parent.parent
+    spec = record_of(path).get("spec", {})
     return SteeringVectors(
         rows,
         position="all" if len(values) == 1 else "front",
-        model=folder.name if folder.parent.name == "vectors" else "",
+        model=spec.get("model", ""),
         contrast=about_vector(path)["vector"],
     )

@@ -15,7 +15,7 @@ class Summary(Kind):
 
     function(spec, cells, scores, csv, parquet) writes both files and returns facts about them.
     spec: the options, and of a measure that draws `shares`: scorer -> its metrics that are shares.
-    cells: the experiment's table. scores: a table for each scorer.
+    cells: the experiment's table. scores: scorer -> its table.
     """
 
 

@@ -8,7 +8,7 @@ from actadd.results.summaries.kinds import summary
 
 @summary()
 def completions(
-    spec: dict[str, Any], cells: Path, scores: list[Path], csv: Path, parquet: Path
+    spec: dict[str, Any], cells: Path, scores: dict[str, Path], csv: Path, parquet: Path
 ) -> dict[str, Any]:
     """Means of each scorer's metrics."""
     from actadd.results.summaries.completion_scores import summarise_completions

@@ -21,7 +21,7 @@ class Options:
 
 @summary(Options)
 def logprobs(
-    spec: dict[str, Any], cells: Path, scores: list[Path], csv: Path, parquet: Path
+    spec: dict[str, Any], cells: Path, scores: dict[str, Path], csv: Path, parquet: Path
 ) -> dict[str, Any]:
     """Ratios of perplexities, and ranks of target tokens."""
     from actadd.results.summaries.log_probabilities import summarise_logprobs
