@@ -71,6 +71,7 @@ onstart:
     internals.limit_no_rate(workflow)
     internals.report_refusals(workflow, lambda text: logger.error(reasons.refusal(text)))
     refuse_unaccepted()
+    refuse_without_keys()
     try:
         run_lock.begin(RUNNING, locate(layout.RESULTS))
     except UserError as error:

@@ -9,8 +9,11 @@ from builders.judge import KEY, prompt_of, reply_of
 
 
 @pytest.mark.workflow
-def test_a_judge_in_a_run(server, judge, tmp_path, tiny_model):
-    """Its parameters, nulls too, reach the server; a gap stands in the record; the key nowhere."""
+def test_a_judge_in_a_run(server, judge, tmp_path, tiny_model, monkeypatch):
+    """Its parameters, nulls too, reach the server; a gap stands in the record; the key nowhere.
+
+    Without its key the run ends before anything is computed.
+    """
     settings = tiny.config()
     parameters = {"max_tokens": None, "max_completion_tokens": 9, "temperature": None}
     entry = {key: value for key, value in judge.items() if key not in ("name", "answers")}
@@ -28,7 +31,15 @@ def test_a_judge_in_a_run(server, judge, tmp_path, tiny_model):
 
     server.respond = respond
     target = "results/scores/tiny/sweep/judge.parquet"
+    monkeypatch.delenv("JUDGE_KEY")
+    printed = space.run("--", target, fails=True)
+    assert "scorers.judge.key_env: the environment variable JUDGE_KEY holds no key" in printed
+    assert {path.name for path in (space.folder / "results").iterdir()} == {"jobs"}
+    # Others need none.
+    space.run("--", "results/datasets/texts.parquet")
+    monkeypatch.setenv("JUDGE_KEY", KEY)
     space.run("--", target)
+    assert space.planned("--", target) == {}
     body = server.bodies[-1]
     assert body.keys() == {"model", "messages", "max_completion_tokens"}
     table = pd.read_parquet(space.folder / target)

@@ -70,6 +70,31 @@ def test_a_target_is_computed_with_the_other_workflows_config(outer):
     assert outer.planned("--nocolor", target) == {}
 
 
+def test_with_a_prefix_everything_lies_below_it(outer, finished, tmp_path):
+    """Results of a run without one are moved there; then one vector changes."""
+    space = outer.copy(tmp_path / "prefixed")
+    shutil.rmtree(space.folder / "results")
+    shutil.copytree(finished.folder / "results", space.folder / "sub/results", symlinks=True)
+    snakefile = space.folder / "Snakefile"
+    module = "module actadd:\n"
+    snakefile.write_text(snakefile.read_text().replace(module, f'{module}    prefix: "sub/"\n'))
+    # Links to the user's own files are relative.
+    planned = dict.fromkeys(("fetch", "model", "complete", "default"), 1)
+    assert space.planned() == {f"actadd_{rule}": count for rule, count in planned.items()}
+    file = space.folder / "config/steering.yaml"
+    settings = yaml.safe_load(file.read_text())
+    settings["vectors"]["calm"]["positive"] = "Quiet"
+    file.write_text(yaml.safe_dump(settings, sort_keys=False))
+    before = set(space.folder.iterdir())
+    space.run("actadd_fig_ratio")
+    assert set(space.folder.iterdir()) == before
+    figure = "results/figures/ratio.png"
+    assert (space.folder / "sub" / figure).read_bytes() != (finished.folder / figure).read_bytes()
+    log = space.folder / "sub/results/logs/logprobs/tiny/ratio.log"
+    assert "cells: 2 computed, 1 reused" in log.read_text()
+    assert space.planned("--", "actadd_fig_ratio") == {}
+
+
 def test_failed_cells_end_the_other_workflows_run_with_an_error(outer, tmp_path):
     space = outer.copy(tmp_path / "outer")
     file = space.folder / "config/steering.yaml"

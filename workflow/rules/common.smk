@@ -252,6 +252,20 @@ class Reasons(logging.Handler):
                 logger.error(text)
 
 
+def refuse_without_keys():
+    """Ends the run before anything is computed for a scorer that asks a server and has no key."""
+    jobs = internals.jobs_to_run(workflow)
+    scorers = {job.wildcards.scorer for job in jobs if "scorer" in job.wildcards.keys()}
+    for name in sorted(scorers):
+        variable = config["scorers"][name].get("key_env")
+        if variable and not os.environ.get(variable):
+            raise WorkflowError(
+                f"scorers.{name}.key_env: the environment variable {variable} holds no key; set it "
+                "to the key of your account (to any text, if all answers are kept), or take this "
+                "scorer out of the experiments"
+            )
+
+
 def refuse_unaccepted():
     """End the run before it fetches a model whose licence was not accepted.
 

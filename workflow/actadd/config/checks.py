@@ -30,7 +30,6 @@ from actadd.config.sections import (
     sources,
     vectors,
 )
-from actadd.config.sections.datasets import holds
 from actadd.config.sections.rules import Problem, known, listed
 from actadd.config.sections.sources import expanded
 from actadd.results.displays import needs
@@ -90,7 +89,7 @@ def _load_plugins(config: dict[str, Any], root: Path, lines: Lines) -> None:
     load_installed()
     paths = [name for name in listed(config.get("plugins", [])) if isinstance(name, str)]
     for name in paths:
-        if not holds(root / name, Path.is_file):
+        if not files.holds(root / name, Path.is_file):
             sentence = f"{quote(name)} does not exist; write the path of a Python file"
             raise located("plugins", sentence, lines)
         try:
@@ -163,7 +162,7 @@ def _local_copies(config: dict[str, Any], root: Path) -> Iterator[Problem]:
         folder = expanded(config["data_dir"])
         if folder is None:
             yield "data_dir", f"{config['data_dir']!r}: there is no such home; write the whole path"
-        elif not holds(root / folder, Path.is_dir):
+        elif not files.holds(root / folder, Path.is_dir):
             yield "data_dir", f"{quote(config['data_dir'])} is not a folder; name one, or remove it"
     for entry in config["sources"].values():
         local = entry.pop("local", None)

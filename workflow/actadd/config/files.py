@@ -7,7 +7,7 @@ parsed nodes are looked at, with their line numbers, before any value is made fr
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ PLAIN = {PREFIX + name for name in ("null", "bool", "int", "float", "str", "seq"
 BUILDS_ON = "builds_on"
 # Snakemake evaluates Python in a file with this key at its top.
 TEMPLATE = "__use_yte__"
+# What is shipped beside the Snakefile is read from whatever folder the workflow runs in.
+CHECKOUT = Path(__file__).resolve().parents[3]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -32,6 +34,20 @@ class Loaded(dict[str, Any]):
     def __init__(self) -> None:
         super().__init__()
         self.lines: dict[str, tuple[str, int]] = {}
+
+
+def holds(path: Path, test: Callable[[Path], bool]) -> bool:
+    """Whether a path passes a test; a name that no disk takes does not."""
+    try:
+        return test(path)
+    except OSError:
+        return False
+
+
+def path_of(name: str, folder: Path) -> Path:
+    """The path of a file that a config names: in a folder, or else beside the workflow."""
+    path, shipped = folder / name, CHECKOUT / name
+    return shipped if holds(shipped, Path.exists) and not holds(path, Path.exists) else path
 
 
 def load(files: Iterable[Path | str], above: Mapping[str, Any] | None = None) -> Loaded:
@@ -76,7 +92,7 @@ def _bases(value: Any, folder: Path, key: str) -> list[Path]:
     names = value if isinstance(value, list) else [] if value is None else [value]
     if not all(isinstance(name, str) and name for name in names):
         raise UserError(f"{key}: {value!r} is not a path; write that of a config file, or a list")
-    return [folder / name for name in names]
+    return [path_of(name, folder) for name in names]
 
 
 def _paths(values: Mapping[str, Any], key: str = "") -> Iterator[str]:

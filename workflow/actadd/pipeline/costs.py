@@ -18,6 +18,7 @@ from typing import Any
 
 from actadd.base.errors import DamagedFile
 from actadd.base.files import canonical_json, read_json
+from actadd.config.files import path_of
 from actadd.measure.conditions import at_depth, grid_size
 from actadd.measure.measures import MEASURES
 from actadd.measure.work import Work, of_texts
@@ -88,7 +89,7 @@ class Costs:
         if "texts" in entry:
             count = len(entry["texts"])
         elif "file" in entry and "source" not in entry:
-            count = (self.graph.root / entry["file"]).read_bytes().count(b"\n")
+            count = path_of(entry["file"], self.graph.root).read_bytes().count(b"\n")
         else:
             count = int(size) if size is not None and size >= 1 else TEXTS
         return int(min(bound for bound in (count, size, limit) if bound and bound >= 1))

@@ -118,7 +118,17 @@ class Freshness:
                 return f"{name} is gone"
             if sums.sha256(file) != expected:
                 return f"{name} was changed"
+        for name in self._in_folders(job):
+            # File browsers leave hidden files in folders that somebody opens.
+            if name not in record["outputs"] and not Path(name).name.startswith("."):
+                return f"{name} was added"
         return self._other_inputs(job, record["inputs"])
+
+    def _in_folders(self, job: Job) -> list[str]:
+        """Names of all files in the folders that a job makes; jobs below read whole folders."""
+        folders = [self.locate(path) for output in job.folders for path in job.outputs[output]]
+        record = self.locate(job.record).parent
+        return [name for path in folders for name in sums.files_of(path, record)]
 
     def _other_inputs(self, job: Job, read: dict[str, str]) -> str:
         """The job above whose outputs changed since they were read, such as new timings; or ""."""

@@ -82,6 +82,11 @@ class Job:
         return layout.outputs(self.stage, self.layers, **self.names)
 
     @property
+    def folders(self) -> tuple[str, ...]:
+        """Those of its outputs that are folders."""
+        return layout.STAGES[self.stage].folders
+
+    @property
     def record(self) -> str:
         """The path of its record of provenance."""
         return self.outputs[layout.RECORD][0]

@@ -72,12 +72,17 @@ def sha256(path: Path | str) -> str:
     return value
 
 
+def files_of(path: Path, folder: Path) -> dict[str, Path]:
+    """A file, or every file in a folder but Snakemake's mark, by path relative to `folder`."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return {
+        Path(os.path.relpath(file, folder)).as_posix(): file
+        for file in files
+        if file.is_file() and file.name != ".snakemake_timestamp"
+    }
+
+
 def of_files(paths: Iterable[Path], folder: Path) -> dict[str, str]:
     """Hex sha256 of files, and of every file in folders, by path relative to `folder`."""
-    files = [
-        file
-        for path in paths
-        for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
-        if file.is_file() and file.name != ".snakemake_timestamp"
-    ]
-    return {Path(os.path.relpath(file, folder)).as_posix(): sha256(file) for file in files}
+    files = {name: file for path in paths for name, file in files_of(path, folder).items()}
+    return {name: sha256(file) for name, file in files.items()}

@@ -3,13 +3,14 @@
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from actadd.base.errors import quote
 from actadd.base.kinds import NAME, Rule, option
+from actadd.config.files import CHECKOUT, holds, path_of
 from actadd.config.kinds import Late, OneOf, declared, keys, optional
 from actadd.config.sections.rules import (
     FileName,
@@ -163,22 +164,15 @@ AnyDataset = Annotated[
 ]
 
 
-def holds(path: Path, test: Callable[[Path], bool]) -> bool:
-    """Whether a path passes a test; a name that no disk takes does not."""
-    try:
-        return test(path)
-    except OSError:
-        return False
-
-
 def own_file(key: str, file: str, root: Path) -> Iterator[Problem]:
-    """A file of the user's beside the config."""
-    if not holds(root / file, Path.is_file):
+    """A file of the user's in the working directory, or one that is shipped with the workflow."""
+    path = path_of(file, root)
+    if not holds(path, Path.is_file):
         encoding = sys.getfilesystemencoding()
         spelled = file.isascii() or encoding.startswith("utf")
         other = "" if spelled else f", or run with PYTHONUTF8=1: names are read in {encoding} here"
         yield key, f"{quote(file)} does not exist; write the path of a file{other}"
-    elif not (root / file).resolve().is_relative_to(root.resolve()):
+    elif not any(path.resolve().is_relative_to(each.resolve()) for each in (root, CHECKOUT)):
         yield (
             key,
             f"{file!r} is a link out of this folder; copy the file, or name it as a source with "

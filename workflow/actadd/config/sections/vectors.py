@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from actadd.base.errors import UserError
 from actadd.base.kinds import build
+from actadd.config.files import path_of
 from actadd.config.kinds import Family
 from actadd.config.sections.rules import Problem, listed
 from actadd.measure.conditions import at_depth
@@ -40,10 +41,11 @@ def _file_problems(config: dict[str, Any], key: str, name: str, root: Path) -> I
     from actadd.vectors.file_formats import load_vectors
 
     entry = config["vectors"][name]
-    if not (root / entry["file"]).is_file():
+    path = path_of(entry["file"], root)
+    if not path.is_file():
         yield f"{key}.file", f"{entry['file']} does not exist; write the path of a file"
     try:
-        vectors = load_vectors(root / entry["file"], entry.get("format"))
+        vectors = load_vectors(path, entry.get("format"))
     except UserError as error:
         yield f"{key}.file", str(error)
     for place, model, addition in _additions_of(config, name):

@@ -131,7 +131,7 @@ class Displays(Experiments):
         }
         sums = None
         if published := entry.get("published"):
-            inputs["published"] = (File(published),)
+            inputs["published"] = self.own_file(published)
             sums = self.sum_of(published)
         return self._job("comparison", {}, ("programs.comparison",), settings, inputs, sums=sums)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, cast
 
 from actadd.base.kinds import plugin_files
+from actadd.config.files import path_of
 from actadd.config.licences import terms, unaccepted
 from actadd.data.readers.kinds import READERS, possible_readers
 from actadd.data.sources.local_files import own_files
@@ -173,7 +174,7 @@ class Sources(Base):
         if "source" in entry:
             inputs["source"] = self._source(entry["source"])
         elif "file" in entry:
-            inputs["source"] = (File(entry["file"]),)
+            inputs["source"] = self.own_file(entry["file"])
             sums = self.sum_of(entry["file"])
         if "punkt" in entry:
             inputs["punkt"] = self._source(entry["punkt"])
@@ -186,9 +187,14 @@ class Sources(Base):
             sums=sums,
         )
 
+    def own_file(self, file: str) -> tuple[File, ...]:
+        """A file of the user's as the config names it; by its whole path beside the workflow."""
+        path = path_of(file, self.root)
+        return (File(file if path == self.root / file else str(path)),)
+
     def sum_of(self, file: str) -> Callable[[], str]:
         """A function that returns the sha256 of a file of the user's."""
-        return lambda: sha256(self.root / file)
+        return lambda: sha256(path_of(file, self.root))
 
     def texts(self, dataset: str, counts: bool = True) -> tuple[File, ...]:
         """A dataset's table."""

@@ -49,7 +49,7 @@ class Vectors(Sources):
         inputs: dict[str, tuple[File, ...]] = {"activations": layers, "file": ()}
         sums = None
         if entry["kind"] == "file":
-            inputs["file"] = (File(entry["file"]),)
+            inputs["file"] = self.own_file(entry["file"])
             sums = self.sum_of(entry["file"])
         return self._of_vector(
             "vectors",
