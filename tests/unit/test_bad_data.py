@@ -139,7 +139,7 @@ def test_rows_without_a_text_are_left_out_and_named(tmp_path, capsys):
         ("a.jsonl", '{"text": "a"}\n[1]\n', ["row 2 is not an object"]),
         ("a.jsonl", '{"text": ["a"]}\n', ["a.jsonl:1", "is not a text"]),
         ("a.jsonl", '{"text": "a"}\n\n{"text": "\\ud800"}\n', ["row 3", "half a character"]),
-        ("a.json", '{"text": "a"}', ["no list of objects"]),
+        ("a.json", '{"text": "a"}', ["not a list of objects"]),
         ("a.json", "[" * 100_000, ["cannot be read as json"]),
     ],
 )

@@ -174,7 +174,7 @@ def test_rows_can_be_chosen_in_the_order_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("form", "content", "pattern"),
     [
-        ("json", '{"text": "a"}', "no list of objects"),
+        ("json", '{"text": "a"}', "not a list of objects"),
         ("json", '["a"]', "row 1 is not an object"),
         ("jsonl", '{"text": "a"', "cannot be read as jsonl"),
         ("lama", '{"pred": "IsA", "obj_label": "a"}', "row 1 has no 'masked_sentences'"),

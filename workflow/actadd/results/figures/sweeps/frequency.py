@@ -20,7 +20,7 @@ class Frequency(ExperimentOptions):
         if "texts" in experiment.dataset:
             yield (
                 f"experiment: the texts of {experiment.name} are written in the config, so their "
-                "groups are no shares of words; take one on a dataset with `frequency`"
+                "groups are not shares of words; take one on a dataset with `frequency`"
             )
 
 
@@ -45,7 +45,7 @@ def frequency(options: Frequency, sources: Sources) -> "tuple[Figure, str]":
     shares = pd.to_numeric(rows["group"], errors="coerce")
     if shares.isna().any() or rows.empty:
         raise UserError(
-            f"{sources.key}: the texts' groups are no shares of words; take an experiment "
+            f"{sources.key}: the texts' groups are not shares of words; take an experiment "
             "on a dataset with `frequency`, and a smaller at_least if there is one"
         )
     rows = rows.assign(percent=shares)
