@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-SKIPPED = {"store", "jobs", "logs", "sources", "answers"}
+SKIPPED = {"store", "jobs", "logs", "benchmarks", "sources", "answers"}
 IGNORED_COLUMNS = {"cell"}
 
 # Column -> its values; a file without rows has columns all the same.
