@@ -99,7 +99,7 @@ MISTAKES = [
     ("datasets.review-openings.source", "imdb", ["datasets.review-openings.source", "'imdb'"]),
     ("vectors.weddings.negative", " weddings", ["vectors.weddings", "both"]),
     ("vectors.weddings.negative", 3, ["vectors.weddings.negative", "3"]),
-    ("vectors.weddings.kind", "pca", ["vectors.weddings.kind", "'pca'"]),
+    ("vectors.weddings.kind", "umap", ["vectors.weddings.kind", "'umap'"]),
     ("vectors.weddings-random.like", "hope", ["vectors.weddings-random.like", "'hope'"]),
     ("experiments.topic.sampling", {"temperature": float("nan")}, ["sampling.temperature", "nan"]),
     ("experiments.topic.prompts.split", "development", ["choices.best.experiment", "same prompts"]),

@@ -25,6 +25,7 @@ from actadd.vectors import derivation
 from actadd.vectors.activations import cache_activations, contrast_ids
 from actadd.vectors.kinds import VECTOR_KINDS
 from actadd.vectors.kinds.random import Options as Random
+from actadd.vectors.pairs import PairOptions
 from actadd.vectors.vector_files import read_vector
 from builders import tiny
 
@@ -152,7 +153,7 @@ def test_mean_difference_is_the_mean_over_last_tokens(prepared, tmp_path):
         streams["0.positive"][-1] - streams["0.negative"][-1],
         streams["1.positive"][-1] - streams["1.negative"][-1],
     ]
-    vector = VECTOR_KINDS["mean_difference"](streams, None)
+    vector = VECTOR_KINDS["mean_difference"](streams, PairOptions())
     assert vector.shape == (1, 32)
     assert np.allclose(vector[0], np.mean(by_hand, axis=0), atol=1e-6)
 

@@ -1,6 +1,6 @@
 # Steering vectors at every layer, and their norms (paper, Algorithm 1, step 2, and section 3).
 #
-# in   results/activations/{model}/{contrast}/, or a file of the user's
+# in   results/activations/{model}/{contrast}/, vectors that are combined, or a file of the user's
 # out  results/vectors/{model}/{vector}/vector.safetensors and norms.csv
 
 
@@ -28,6 +28,6 @@ for model in config["models"]:
             "Make vector {wildcards.vector}"
         shell:
             "set -o pipefail; python -m programs.vectors --job {input.job} "
-            "--activations {input.activations} --file {input.file:q} "
+            "--activations {input.activations} --file {input.file:q} --vectors {input.vectors} "
             "--vector {output.vector} --norms {output.norms} "
             "--provenance {output.provenance} 2>&1 | tee {log}"

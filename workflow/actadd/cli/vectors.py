@@ -56,10 +56,14 @@ def prompts(entry: dict[str, Any]) -> str:
         return repr(entry["prompt"])
     if entry["kind"] == "file":
         return f"from {entry['file']}"
-    if entry["kind"] == "random":
-        several = f", {entry['draws']} draws" if "draws" in entry else ""
-        return f"like {entry['like']}, seed {entry['seed']}{several}"
-    return f"{len(entry['positive'])} pairs, first {str(entry['positive'][0])[:30]!r}"
+    seed = f", seed {entry['seed']}" if "seed" in entry else ""
+    several = f", {entry['draws']} draws" if "draws" in entry else ""
+    if "like" in entry:
+        return f"like {entry['like']}{seed}{several}"
+    if "parts" in entry:
+        return " + ".join(f"{part['weight']:g} {part['vector']}" for part in entry["parts"])
+    first = str(entry["positive"][0])[:30]
+    return f"{len(entry['positive'])} pairs, first {first!r}{seed}{several}"
 
 
 def show(vectors: list[DerivedVector]) -> None:

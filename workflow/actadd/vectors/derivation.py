@@ -11,13 +11,15 @@ import pandas as pd
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from actadd.base.errors import UserError
+from actadd.base.errors import UserError, error_context
 from actadd.base.files import write_with
 from actadd.base.kinds import build
 from actadd.vectors.activations import late
-from actadd.vectors.kinds import VECTOR_KINDS, VectorKind
+from actadd.vectors.kinds import VECTOR_KINDS, parts_of
+from actadd.vectors.pairs import check_tokens
 from actadd.vectors.prompts import Reader
-from actadd.vectors.vector_files import write_vector
+from actadd.vectors.separation import separation
+from actadd.vectors.vector_files import read_vector, write_vector
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,18 +110,30 @@ def derive_all_layers(
     vector_file: Path,
     norms_file: Path,
     file: Path | None = None,
+    vector_files: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Derive a vector at every layer and tabulate its norm beside the residual stream's.
 
     spec: {vector: the config entry}. layer_files: activations by layer. vector_file: see
     `vector_files`; of a vector that is read from a file, it has only the layers that are there.
-    norms_file: CSV of layer, position, token, vector_norm, residual_norm and ratio. file: what a
-    kind with a file reads. Prints a warning for each position whose norm dwarfs the residual
-    stream's. Raises UserError if the vector of a file does not fit the model.
+    norms_file: CSV of layer, position, token, vector_norm, residual_norm and ratio; of a vector of
+    pairs, also what `separation` returns. file: what a kind with a file reads. vector_files: of
+    the vectors that it is computed from, in the order of `parts_of`. Prints a warning for each
+    position whose norm dwarfs the residual stream's, and for layers without a direction.
+    Raises UserError if the vector of a file does not fit the model, a prompt has no token where the
+    stream is read, or vectors do not fit each other.
     """
     entry = spec["vector"]
     kind = VECTOR_KINDS[entry["kind"]]
     options: Any = build(kind.options, entry)
+    with safe_open(layer_files[0], "numpy") as opened:
+        about = json.loads(opened.metadata()["actadd"])
+    prompts = {name: ids for name, ids in about["token_ids"].items() if name != "reference"}
+    if kind.least_pairs:
+        lengths = {name: len(ids) for name, ids in prompts.items()}
+        check_tokens(options, lengths, f"vectors.{entry['name']}")
+    named_files = zip(parts_of(entry), vector_files, strict=True)
+    parts = {name: read_vector(path) for name, path in named_files}
     rows: dict[int, np.ndarray] = {}
     if file is not None:
         rows = kind(file, options)
@@ -128,23 +142,30 @@ def derive_all_layers(
     for layer, source in enumerate(layer_files):
         streams = load_file(source)
         reference = streams.pop("reference")
-        if file is None:
+        if parts:
+            with error_context(f"vectors.{entry['name']}"):
+                rows[layer] = kind({name: each[layer] for name, each in parts.items()}, options)
+        elif file is None:
             rows[layer] = kind(streams, options)
         if layer in rows:
             # All draws of a random vector have the same norms.
             vector = rows[layer] if rows[layer].ndim == 2 else rows[layer][0]
-            tables.append(norms_beside(vector, reference, layer))
+            table = norms_beside(vector, reference, layer)
+            if kind.least_pairs:
+                table = table.assign(**separation(kind, streams, options, vector))
+            tables.append(table)
     rows = {layer: vector for layer, vector in rows.items() if layer < len(layer_files)}
     write_vector(vector_file, rows, vector=entry)
     norms = pd.concat(tables, ignore_index=True)
-    with safe_open(layer_files[0], "numpy") as opened:
-        about = json.loads(opened.metadata()["actadd"])
-    tokens = about["tokens"]
-    norms.insert(2, "token", [_token(tokens, kind, entry, at) for at in norms["position"]])
+    one_row = kind.row(options) if kind.row else ""
+    tokens = {name: about["tokens"][name] for name in prompts}
+    sources = one_row or (kind.file and entry[kind.file]) or " + ".join(parts)
+    norms.insert(2, "token", [sources or _token(tokens, at) for at in norms["position"]])
     write_with(norms_file, lambda path: norms.to_csv(path, index=False, float_format="%.6g"))
     messages = dwarfing(norms)
-    if not kind.row and not kind.file:
-        prompts = {name: ids for name, ids in about["token_ids"].items() if name != "reference"}
+    if kind.least_pairs:
+        messages += undefined(norms if one_row else norms[norms["position"] > 0])
+    if not sources:
         messages = [*late(prompts, tokens["0.positive"]), *messages]
     lines = [f"vectors.{entry['name']}: {line}" for line in messages]
     for line in lines:
@@ -168,14 +189,10 @@ def _check_fit(entry: dict[str, Any], rows: dict[int, np.ndarray], layer_files: 
         )
 
 
-def _token(
-    tokens: dict[str, list[str]], kind: VectorKind, entry: dict[str, Any], position: int
-) -> str:
-    """What stands at a position of the contrast, "positive / negative"."""
-    if kind.row:
-        return kind.row
-    if kind.file:
-        return entry[kind.file]
+def _token(tokens: dict[str, list[str]], position: int) -> str:
+    """What stands at a position of the contrast, "positive / negative"; of many, "all pairs"."""
+    if len(tokens) > 2:
+        return "all pairs"
     sides = [tokens[name] for name in ("0.positive", "0.negative") if name in tokens]
     return " / ".join(repr(side[position]) for side in sides)
 
@@ -195,13 +212,27 @@ def norms_beside(vector: np.ndarray, reference: np.ndarray, layer: int) -> pd.Da
     )
 
 
+def undefined(norms: pd.DataFrame) -> list[str]:
+    """One sentence if a vector of pairs is zero at some layers."""
+    layers = sorted(set(norms["layer"][norms["vector_norm"] == 0]))
+    if not layers:
+        return []
+    return [
+        f"the vector is zero at {_layers(layers[0], layers[-1])}, where the pairs do not differ or "
+        "all differ alike; add it at another layer, or read another token"
+    ]
+
+
+def _layers(low: int, high: int) -> str:
+    return f"layer {low}" if low == high else f"layers {low} to {high}"
+
+
 def dwarfing(norms: pd.DataFrame) -> list[str]:
     """One sentence for each position whose norm dwarfs the residual stream's at some layers."""
     sentences = []
     for position, group in norms[norms["ratio"] > DWARFS].groupby("position"):
         worst = float(group["ratio"].max())
-        low, high = group["layer"].min(), group["layer"].max()
-        layers = f"layer {low}" if low == high else f"layers {low} to {high}"
+        layers = _layers(group["layer"].min(), group["layer"].max())
         sentences.append(
             f"at position {position} the vector is up to {worst:.0f} times the residual "
             f"stream's norm ({layers}): a token there is an attention sink in this model, often a "

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from actadd.base.kinds import Rule, option
 from actadd.config.kinds import SWEPT, Family, declared, keys, optional
 from actadd.config.sections.rules import Natural, Problem, known, listed
+from actadd.config.sections.vectors import row_of
 from actadd.engine.decoding.sampling import Sampling
 from actadd.engine.operations import OPERATIONS
 from actadd.measure.conditions import DEFAULT_OPERATION, Addition, Shorthands
@@ -165,12 +166,15 @@ def _position(
 ) -> Iterator[Problem]:
     positions = listed(addition.get("position", "front"))
     name = config["vectors"][addition["vector"]]["kind"]
-    kind = VECTOR_KINDS[name]
+    one_row = row_of(config["vectors"], addition["vector"])
     # Only the file tells how many rows it holds.
-    if "all" in positions and not (kind.row or kind.file):
+    if "all" in positions and not (one_row or VECTOR_KINDS[name].file):
         one = " or ".join(each for each, other in VECTOR_KINDS.items() if other.row)
-        yield f"{key}.position", f"all needs a vector of one row, a {one}, not a {name}"
-    if kind.row and "position" not in addition:
+        yield (
+            f"{key}.position",
+            f"all needs a vector of one row, such as a {one}, and {addition['vector']!r} has more",
+        )
+    if one_row and "position" not in addition:
         yield key, f"a {name} vector has one row; write position: back or all"
     late = {"back", "all"} & set(positions)
     if not MEASURES[measure].draws and (late or addition.get("phase") == "every_step"):

@@ -1,6 +1,6 @@
 """Section `vectors`: steering vectors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,23 +10,90 @@ from actadd.config.files import path_of
 from actadd.config.kinds import Family
 from actadd.config.sections.rules import Problem, listed
 from actadd.measure.conditions import at_depth
-from actadd.vectors.kinds import VECTOR_KINDS
+from actadd.vectors.kinds import VECTOR_KINDS, parts_of
+
+# Name -> entry of the section.
+Vectors = dict[str, dict[str, Any]]
 
 Vector = Annotated[Any, Family("kind", VECTOR_KINDS, "What the vector is made from.")]
 
 
 def problems(config: dict[str, Any]) -> Iterator[Problem]:
+    of_pairs = [name for name, kind in VECTOR_KINDS.items() if kind.least_pairs]
     for name, entry in config["vectors"].items():
         key, kind = f"vectors.{name}", VECTOR_KINDS[entry["kind"]]
         options: Any = build(kind.options, entry)
         if hasattr(options, "problems"):
             yield from options.problems(key)
-        if kind.borrows:
+        if kind.borrows and kind.borrows in entry:
+            lenders = kind.lenders or of_pairs
             other = entry[kind.borrows]
-            lender = config["vectors"][other]["kind"]
-            if lender not in kind.lenders:
-                lenders = " or ".join(kind.lenders)
-                yield f"{key}.{kind.borrows}", f"{other!r} is a {lender} vector; name a {lenders}"
+            yield from _lender(config["vectors"], f"{key}.{kind.borrows}", other, lenders)
+        yield from _pairs(config["vectors"], key, entry)
+        yield from _parts(config["vectors"], key, name)
+
+
+def _lender(vectors: Vectors, key: str, other: str, lenders: Sequence[str]) -> Iterator[Problem]:
+    """A vector that takes another's prompts needs one of a kind that has such prompts."""
+    lender = vectors[other]
+    if lender["kind"] not in lenders:
+        yield key, f"{other!r} is a {lender['kind']} vector; name a {' or '.join(lenders)}"
+    elif "like" in lender:
+        yield key, f"{other!r} has no pairs of its own; write like: {lender['like']}"
+
+
+def _pairs(vectors: Vectors, key: str, entry: dict[str, Any]) -> Iterator[Problem]:
+    """A direction needs enough pairs."""
+    kind = VECTOR_KINDS[entry["kind"]]
+    count = len(vectors[entry.get("like", key.removeprefix("vectors."))].get("positive", ()))
+    if count < kind.least_pairs:
+        yield (
+            f"{key}.like" if "like" in entry else f"{key}.positive",
+            f"{count} pair{'s' * (count != 1)}; a {entry['kind']} vector needs at least "
+            f"{kind.least_pairs}: write more pairs, or kind: mean_difference",
+        )
+
+
+def _parts(vectors: Vectors, key: str, name: str) -> Iterator[Problem]:
+    """Vectors that another is computed from need rows at all layers, and the same number of them.
+
+    No vector may be computed from itself.
+    """
+    if circle := _circle(vectors, [name]):
+        yield key, f"it is computed from itself: {', from '.join(circle)}; name another vector"
+    of_one_row = {}
+    for other in parts_of(vectors[name]):
+        entry = vectors[other]
+        if VECTOR_KINDS[entry["kind"]].file:
+            yield key, f"{other!r} is read from a file, which may lack layers; name another vector"
+        if "draws" in entry:
+            yield key, f"{other!r} has {entry['draws']} draws; name another, or one with draws: 1"
+        of_one_row[other] = bool(row_of(vectors, other))
+    if len(set(of_one_row.values())) > 1:
+        one = next(other for other, is_one in of_one_row.items() if is_one)
+        many = next(other for other, is_one in of_one_row.items() if not is_one)
+        yield (
+            key,
+            f"{one!r} has one row and {many!r} a row for each position; name vectors with as many",
+        )
+
+
+def _circle(vectors: Vectors, path: list[str]) -> list[str]:
+    """The names from a vector back to itself, if it is computed from itself."""
+    for other in parts_of(vectors[path[-1]]):
+        if other == path[0]:
+            return [*path, other]
+        if other not in path and (circle := _circle(vectors, [*path, other])):
+            return circle
+    return []
+
+
+def row_of(vectors: Vectors, name: str) -> str:
+    """What a vector's one row stands for; "" if it has a row for each position, or its file's."""
+    kind = VECTOR_KINDS[vectors[name]["kind"]]
+    if parts := parts_of(vectors[name]):
+        return row_of(vectors, parts[0])
+    return kind.row(build(kind.options, vectors[name])) if kind.row else ""
 
 
 def file_problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:

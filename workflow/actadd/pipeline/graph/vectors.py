@@ -6,7 +6,7 @@ from typing import Any
 from actadd.measure.conditions import at_depth, expand, vectors_needed
 from actadd.pipeline.graph.sources import Sources, once
 from actadd.pipeline.job import File, Job
-from actadd.vectors.kinds import VECTOR_KINDS
+from actadd.vectors.kinds import VECTOR_KINDS, parts_of
 
 
 class Vectors(Sources):
@@ -23,8 +23,11 @@ class Vectors(Sources):
         return self._job(stage, names, modules, *rest, rule=rule, layers=layers, **about)
 
     def contrast(self, vector: str) -> str:
-        """The vector whose contrast prompts a vector is derived from: itself, or its `like`."""
-        name: str = self.config["vectors"][vector].get("like", vector)
+        """The vector whose cached activations a vector's job reads: itself or another."""
+        entry = self.config["vectors"][vector]
+        if parts := parts_of(entry):
+            return self.contrast(parts[0])
+        name: str = entry.get("like", vector)
         return name
 
     @once
@@ -46,7 +49,8 @@ class Vectors(Sources):
     def vectors(self, model: str, vector: str) -> Job:
         entry = {**self.config["vectors"][vector], "name": vector}
         layers = self.activations(model, self.contrast(vector)).files("layers")
-        inputs: dict[str, tuple[File, ...]] = {"activations": layers, "file": ()}
+        parts = self.vector_files(model, parts_of(entry))
+        inputs: dict[str, tuple[File, ...]] = {"activations": layers, "file": (), "vectors": parts}
         sums = None
         if entry["kind"] == "file":
             inputs["file"] = self.own_file(entry["file"])

@@ -14,6 +14,7 @@ from actadd.results.displays.kinds import (
     Need,
     Sources,
 )
+from actadd.vectors.kinds import VECTOR_KINDS
 
 NEEDS: tuple[Need, ...] = get_args(Need)
 # The arguments of the programs that draw and tabulate. A file of norms says neither model nor
@@ -83,8 +84,9 @@ def experiment_of(name: str, config: Mapping[str, Any]) -> Experiment:
 
 
 def controls(config: Mapping[str, Any]) -> list[str]:
-    """Names of the random vectors, with which steering is compared."""
-    return sorted(name for name, entry in config["vectors"].items() if entry["kind"] == "random")
+    """Names of the vectors that steer nowhere on purpose, with which steering is compared."""
+    vectors = config["vectors"].items()
+    return sorted(name for name, entry in vectors if VECTOR_KINDS[entry["kind"]].control)
 
 
 def problems(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actadd.base.kinds import Kind, Kinds, declares
+from actadd.base.kinds import Kind, Kinds, build, declares
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,19 +26,26 @@ class VectorKind(Kind):
     [tokens, d_model].
 
     prompts(options, reader) returns the token ids of the prompts whose streams are read, by name.
-    A kind without it takes those of another vector, which its option `borrows` names and which is
-    of a kind in `lenders`; or its rows are in a file, which its option `file` names, and
-    function(path, options) returns them, layer -> float32 [positions, d_model].
+    Its option `borrows` names another vector whose streams are taken instead, of a kind in
+    `lenders`; a kind of pairs takes those of any.
 
-    row: what the vector's one row stands for, as a column of norms.csv says it; "" if its positions
-    are those of its prompts, or a file's. control: it steers nowhere on purpose.
+    Of a kind with `vectors`, these are the names of other vectors, and function(vectors, options)
+    takes their rows at a layer, name -> float32 [positions, d_model]. Of a kind with `file`, an
+    option of that name, function(path, options) returns the rows in the file, layer -> float32
+    [positions, d_model].
+
+    row(options): what the vector's one row stands for, as a column of norms.csv says it; "" if it
+    has a row for each position of its prompts. least_pairs: contrast pairs that it needs, 0 if it
+    is not derived from pairs. control: it steers nowhere on purpose.
     """
 
     prompts: "Callable[[Any, Reader], Prompts] | None" = None
     borrows: str | None = None
     lenders: tuple[str, ...] = ()
+    vectors: Callable[[Any], list[str]] | None = None
     file: str | None = None
-    row: str = ""
+    row: Callable[[Any], str] | None = None
+    least_pairs: int = 0
     control: bool = False
 
 
@@ -50,3 +57,9 @@ def vector_kind(
 
 
 VECTOR_KINDS: Kinds[VectorKind] = Kinds(VectorKind, __name__, "kind of vector")
+
+
+def parts_of(entry: Mapping[str, Any]) -> list[str]:
+    """The vectors that a vector is computed from, by its config entry; none if from activations."""
+    kind = VECTOR_KINDS[entry["kind"]]
+    return kind.vectors(build(kind.options, entry)) if kind.vectors else []

@@ -1,0 +1,87 @@
+"""How well a direction of pairs tells positive from negative, on pairs that it was not made of."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from actadd.vectors import pairs
+
+if TYPE_CHECKING:
+    from actadd.vectors.kinds import Streams, VectorKind
+
+FOLDS = 5
+
+
+def separation(
+    kind: "VectorKind", streams: "Streams", options: Any, vector: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Columns of norms.csv for a vector of pairs at one layer, each [positions].
+
+    vector: [positions, d_model]. auc: how often a positive prompt projects further than a negative
+    one. d_prime: the difference of the mean projections over their standard deviation. Both are of
+    held-out pairs, see `held_out`; NaN for too few pairs. cosine: to the mean difference.
+    variance: share of the differences' variance that lies along the vector.
+    """
+    read = pairs.activations(streams, options.token).astype(np.float64)
+    differences = read[:, 0] - read[:, 1]
+    mean = differences.mean(axis=0)
+    along = pairs.unit(vector.astype(np.float64))
+    spread = differences - mean
+    with np.errstate(invalid="ignore"):
+        variance = ((spread * along).sum(axis=2) ** 2).sum(axis=0) / (spread**2).sum(axis=(0, 2))
+    scores = held_out(kind, streams, options)
+    return {
+        "auc": auc(scores),
+        "d_prime": d_prime(scores),
+        "cosine": (along * pairs.unit(mean)).sum(axis=1),
+        "variance": variance,
+    }
+
+
+def held_out(kind: "VectorKind", streams: "Streams", options: Any) -> np.ndarray:
+    """Projections on directions that were made without the pair: [pairs, 2, positions].
+
+    Pair n is held out in fold n modulo five. A projection is on the unit vector, from the mean of
+    the pairs that the direction is made of. NaN where these are too few.
+    """
+    read = pairs.activations(streams, options.token).astype(np.float64)
+    scores = np.full(read.shape[:3], np.nan)
+    count = len(read)
+    fold = np.arange(count) % min(FOLDS, count)
+    for each in range(fold.max() + 1):
+        [made_of] = np.nonzero(fold != each)
+        if len(made_of) < max(kind.least_pairs, 1):
+            continue
+        some = {
+            f"{index}.{side}": streams[f"{pair}.{side}"]
+            for index, pair in enumerate(made_of)
+            for side in pairs.SIDES
+        }
+        rows = kind(some, options)
+        along = pairs.unit((rows if rows.ndim == 2 else rows[0]).astype(np.float64))
+        middle = read[made_of].mean(axis=(0, 1))
+        scores[fold == each] = ((read[fold == each] - middle) * along).sum(axis=3)
+    return scores
+
+
+def auc(scores: np.ndarray) -> np.ndarray:
+    """The area under the ROC curve at each position: 0.5 for no separation, 1 for all.
+
+    scores: [pairs, 2, positions], positive first. NaN if any score is.
+    """
+    positive, negative = scores[:, None, 0], scores[None, :, 1]
+    ordered = (positive > negative) + (positive == negative) / 2
+    return np.where(np.isnan(scores).any(axis=(0, 1)), np.nan, ordered.mean(axis=(0, 1)))
+
+
+def d_prime(scores: np.ndarray) -> np.ndarray:
+    """The difference of the means in standard deviations, those of the two sides averaged.
+
+    scores: [pairs, 2, positions], positive first. NaN if there is no deviation.
+    """
+    if len(scores) < 2:
+        return np.full(scores.shape[2], np.nan)
+    means, variances = scores.mean(axis=0), scores.var(axis=0, ddof=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = (means[0] - means[1]) / np.sqrt(variances.mean(axis=0))
+    return np.where(np.isfinite(value), value, np.nan)
