@@ -338,8 +338,9 @@ def test_a_layer_without_a_direction_is_named(prepared, tmp_path):
         for side, at in (("positive", 60), ("negative", 70))
     }
     files = cache(tmp_path, prepared, kind="pca", **ends)
-    rows, _, facts = derive(tmp_path, files, {"name": "v", "kind": "pca", **ends})
+    rows, norms, facts = derive(tmp_path, files, {"name": "v", "kind": "pca", **ends})
     assert not rows[0].any() and rows[1].any()
+    assert np.isnan(norms["cosine"][0]) and norms["auc"][0] == 0.5
     [warning] = [line for line in facts["warnings"] if "zero" in line]
     assert "vectors.v" in warning and "layer 0" in warning
 

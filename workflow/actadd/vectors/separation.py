@@ -19,8 +19,9 @@ def separation(
 
     vector: [positions, d_model]. auc: how often a positive prompt projects further than a negative
     one. d_prime: the difference of the mean projections over their standard deviation. Both are of
-    held-out pairs, see `held_out`; NaN for too few pairs. cosine: to the mean difference.
-    variance: share of the differences' variance that lies along the vector.
+    held-out pairs, see `held_out`; NaN for too few pairs. cosine: to the mean difference,
+    NaN for a row that is zero. variance: share of the differences' variance that lies along the
+    vector.
     """
     read = pairs.activations(streams, options.token).astype(np.float64)
     differences = read[:, 0] - read[:, 1]
@@ -29,11 +30,12 @@ def separation(
     spread = differences - mean
     with np.errstate(invalid="ignore"):
         variance = ((spread * along).sum(axis=2) ** 2).sum(axis=0) / (spread**2).sum(axis=(0, 2))
+    cosine = (along * pairs.unit(mean)).sum(axis=1)
     scores = held_out(kind, streams, options)
     return {
         "auc": auc(scores),
         "d_prime": d_prime(scores),
-        "cosine": (along * pairs.unit(mean)).sum(axis=1),
+        "cosine": np.where(along.any(axis=1), cosine, np.nan),
         "variance": variance,
     }
 
