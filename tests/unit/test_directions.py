@@ -253,7 +253,7 @@ def test_a_combination_is_the_weighted_sum():
     parts = [{"vector": "a", "weight": 2}, {"vector": "b", "weight": -0.5}]
     options = build(kind.options, {"parts": parts})
     assert np.allclose(kind({"a": one, "b": other}, options), 2 * one - other / 2, atol=1e-6)
-    with pytest.raises(UserError, match=r"'a' has 3, 'b' has 2.*as many tokens"):
+    with pytest.raises(UserError, match=r"'a' has 3, 'b' has 2.*same number of tokens"):
         kind({"a": one, "b": other[:2]}, options)
 
 

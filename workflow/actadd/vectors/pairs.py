@@ -1,4 +1,4 @@
-"""Contrast pairs: what a config says of them, and the activations that directions are made of."""
+"""Contrast pairs: their options in a config, their prompts, and their activations."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Token = Literal["last", "mean", "all"] | int
 SIDES = ("positive", "negative")
-# What a vector's one row is read at, as a column of norms.csv says it.
+# The place where a vector's one row is read, for a column of norms.csv.
 ROWS = {"last": "last tokens", "mean": "mean of tokens", "all": ""}
 
 
@@ -41,8 +41,8 @@ class PairOptions:
     )
     token: Token | None = option(
         "Where in each prompt the residual stream is read: at its last token, which is the "
-        "default; as the mean over the tokens after BOS; at all positions, where the prompts have "
-        "as many tokens; or at one position, counted from BOS, 0, or from the end, -1.",
+        "default; as the mean over the tokens after BOS; at all positions, if all prompts have "
+        "the same number of tokens; or at one position, counted from BOS, 0, or the end, -1.",
         None,
         title="last, mean, all, or a position such as 3 or -2",
     )
@@ -79,7 +79,7 @@ class PairOptions:
 
 
 def row(options: PairOptions) -> str:
-    """What the one row of a vector of pairs stands for; "" if it has a row for each position."""
+    """The place where a vector's one row is read; "" if it has a row for each position."""
     token = options.token or "last"
     return ROWS[token] if isinstance(token, str) else f"token {token}"
 
@@ -111,7 +111,7 @@ def check_tokens(options: PairOptions, lengths: Mapping[str, int], key: str) -> 
     least, most = lengths[shortest], lengths[longest]
     if token == "all" and least != most:
         raise UserError(
-            f"{place}: all needs prompts of one number of tokens, and {_written(shortest)} has "
+            f"{place}: all needs prompts of equal token counts, and {_written(shortest)} has "
             f"{least}, {_written(longest)} {most}; change the prompts, or write last or mean"
         )
     if token in ("last", "all"):

@@ -1,4 +1,4 @@
-"""How well a direction of pairs tells positive from negative, on pairs that it was not made of."""
+"""How well a direction separates the positive from the negative prompts of held-out pairs."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,8 @@ def separation(
     NaN for a row that is zero. variance: share of the differences' variance that lies along the
     vector.
     """
-    read = pairs.activations(streams, options.token).astype(np.float64)
-    differences = read[:, 0] - read[:, 1]
+    activations = pairs.activations(streams, options.token).astype(np.float64)
+    differences = activations[:, 0] - activations[:, 1]
     mean = differences.mean(axis=0)
     along = pairs.unit(vector.astype(np.float64))
     spread = differences - mean
@@ -41,28 +41,28 @@ def separation(
 
 
 def held_out(kind: "VectorKind", streams: "Streams", options: Any) -> np.ndarray:
-    """Projections on directions that were made without the pair: [pairs, 2, positions].
+    """Projections of each pair on a direction of other pairs: [pairs, 2, positions].
 
     Pair n is held out in fold n modulo five. A projection is on the unit vector, from the mean of
-    the pairs that the direction is made of. NaN where these are too few.
+    the pairs that are not held out. NaN where these are too few.
     """
-    read = pairs.activations(streams, options.token).astype(np.float64)
-    scores = np.full(read.shape[:3], np.nan)
-    count = len(read)
+    activations = pairs.activations(streams, options.token).astype(np.float64)
+    scores = np.full(activations.shape[:3], np.nan)
+    count = len(activations)
     fold = np.arange(count) % min(FOLDS, count)
     for each in range(fold.max() + 1):
-        [made_of] = np.nonzero(fold != each)
-        if len(made_of) < max(kind.least_pairs, 1):
+        [train] = np.nonzero(fold != each)
+        if len(train) < max(kind.least_pairs, 1):
             continue
-        some = {
+        subset = {
             f"{index}.{side}": streams[f"{pair}.{side}"]
-            for index, pair in enumerate(made_of)
+            for index, pair in enumerate(train)
             for side in pairs.SIDES
         }
-        rows = kind(some, options)
+        rows = kind(subset, options)
         along = pairs.unit((rows if rows.ndim == 2 else rows[0]).astype(np.float64))
-        middle = read[made_of].mean(axis=(0, 1))
-        scores[fold == each] = ((read[fold == each] - middle) * along).sum(axis=3)
+        middle = activations[train].mean(axis=(0, 1))
+        scores[fold == each] = ((activations[fold == each] - middle) * along).sum(axis=3)
     return scores
 
 

@@ -74,7 +74,7 @@ def _parts(vectors: Vectors, key: str, name: str) -> Iterator[Problem]:
         many = next(other for other, is_one in of_one_row.items() if not is_one)
         yield (
             key,
-            f"{one!r} has one row and {many!r} a row for each position; name vectors with as many",
+            f"{one!r} has one row and {many!r} a row for each position; name vectors of one form",
         )
 
 

@@ -32,7 +32,7 @@ def names(options: Options) -> list[str]:
 def combination(vectors: "Mapping[str, np.ndarray]", options: Options) -> "np.ndarray":
     """The sum of vectors times their weights, layer by layer and position by position.
 
-    Raises UserError if they have not as many positions.
+    Raises UserError if their numbers of positions differ.
     """
     import numpy as np
 
@@ -40,8 +40,8 @@ def combination(vectors: "Mapping[str, np.ndarray]", options: Options) -> "np.nd
     if len(set(shapes.values())) > 1:
         counts = ", ".join(f"{name!r} has {shape[0]}" for name, shape in shapes.items())
         raise UserError(
-            f"parts: the vectors need as many positions, and {counts}; name vectors whose prompts "
-            "have as many tokens"
+            f"parts: the vectors need the same number of positions, and {counts}; name vectors "
+            "whose prompts have the same number of tokens"
         )
     total = sum(part.weight * vectors[part.vector].astype(np.float64) for part in options.parts)
     return np.asarray(total, dtype=np.float32)

@@ -16,6 +16,6 @@ def mean_difference(streams: "Streams", options: pairs.PairOptions) -> "np.ndarr
     """The mean over pairs of positive minus negative."""
     import numpy as np
 
-    read = pairs.activations(streams, options.token)
-    differences = read[:, 0] - read[:, 1]
+    activations = pairs.activations(streams, options.token)
+    differences = activations[:, 0] - activations[:, 1]
     return np.asarray(np.mean(differences, axis=0, dtype=np.float32))
