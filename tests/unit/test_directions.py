@@ -21,6 +21,7 @@ from actadd.vectors import pairs
 from actadd.vectors.activations import cache_activations, contrast_ids
 from actadd.vectors.derivation import derive_all_layers
 from actadd.vectors.kinds import VECTOR_KINDS
+from actadd.vectors.kinds.lda import discriminant
 from actadd.vectors.kinds.logistic import FOLDS, STRENGTHS, fit
 from actadd.vectors.separation import auc, d_prime, held_out
 from actadd.vectors.vector_files import about_vector, read_vector
@@ -98,6 +99,19 @@ def test_lda_is_scikit_learns(cases):
             theirs = LinearDiscriminantAnalysis(solver=solver, shrinkage="auto")
             theirs.fit(features, labels)
             assert cosine(vector("lda", activations), theirs.coef_) > 1 - 1e-6
+
+
+def test_lda_is_exact_where_numbers_are_of_very_different_sizes():
+    """Some numbers of a residual stream are thousands of times others; scikit-learn drops these."""
+    sizes = np.exp(3 * np.random.default_rng(1).standard_normal(200))
+    activations = (synthetic(20, 200) * sizes).astype(np.float64)
+    features, labels = np.concatenate(list(activations.swapaxes(0, 1))), np.repeat([1, 0], 20)
+    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(features, labels)
+    deviations = np.sqrt(np.diag(theirs.covariance_))
+    correlations = theirs.covariance_ / np.outer(deviations, deviations)
+    difference = (activations[:, 0] - activations[:, 1]).mean(axis=0)
+    exact = np.linalg.solve(correlations, difference / deviations) / deviations
+    assert cosine(discriminant(activations[:, 0], activations[:, 1]), exact) > 1 - 1e-9
 
 
 def test_the_probe_is_scikit_learns_at_the_strength_of_its_lowest_log_loss(cases):
