@@ -23,7 +23,7 @@ from actadd.vectors.derivation import derive_all_layers
 from actadd.vectors.kinds import VECTOR_KINDS
 from actadd.vectors.kinds.lda import discriminant
 from actadd.vectors.kinds.logistic import FOLDS, STRENGTHS, fit
-from actadd.vectors.separation import auc, d_prime, held_out
+from actadd.vectors.separation import auc, d_prime, held_out, separation
 from actadd.vectors.vector_files import about_vector, read_vector
 from builders import tiny
 from builders.pairs import streams, synthetic
@@ -298,6 +298,15 @@ def test_pairs_are_scored_by_directions_of_other_pairs(kind):
     assert roc_auc_score(np.repeat([1, 0], 40), (noise @ along).T.ravel()) > 0.9
     clear = synthetic(40, 20, shift=30.0)
     assert auc(held_out(VECTOR_KINDS[kind], streams(clear), options))[0] > 0.99
+
+
+def test_a_control_is_scored_itself():
+    activations = synthetic(20, 12)
+    rows = vector("shuffled", activations, seed=1)
+    options = build(VECTOR_KINDS["shuffled"].options, {"seed": 1})
+    columns = separation(VECTOR_KINDS["shuffled"], streams(activations), options, rows)
+    flat = (activations @ rows[0]).T.ravel()
+    assert columns["auc"][0] == pytest.approx(roc_auc_score(np.repeat([1, 0], 20), flat))
 
 
 def test_too_few_pairs_for_any_to_be_held_out():

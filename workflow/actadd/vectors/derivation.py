@@ -218,13 +218,9 @@ def undefined(norms: pd.DataFrame) -> list[str]:
     if not layers:
         return []
     return [
-        f"the vector is zero at {_layers(layers[0], layers[-1])}, where the pairs do not differ or "
-        "all differ alike; add it at another layer, or read another token"
+        f"the vector is zero at layer {', '.join(map(str, layers))}, where the pairs do not differ "
+        "or all differ by the same; add it at another layer, or read another token"
     ]
-
-
-def _layers(low: int, high: int) -> str:
-    return f"layer {low}" if low == high else f"layers {low} to {high}"
 
 
 def dwarfing(norms: pd.DataFrame) -> list[str]:
@@ -232,7 +228,8 @@ def dwarfing(norms: pd.DataFrame) -> list[str]:
     sentences = []
     for position, group in norms[norms["ratio"] > DWARFS].groupby("position"):
         worst = float(group["ratio"].max())
-        layers = _layers(group["layer"].min(), group["layer"].max())
+        low, high = group["layer"].min(), group["layer"].max()
+        layers = f"layer {low}" if low == high else f"layers {low} to {high}"
         sentences.append(
             f"at position {position} the vector is up to {worst:.0f} times the residual "
             f"stream's norm ({layers}): a token there is an attention sink in this model, often a "

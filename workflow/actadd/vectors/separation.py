@@ -19,7 +19,8 @@ def separation(
 
     vector: [positions, d_model]. auc: how often a positive prompt projects further than a negative
     one. d_prime: the difference of the mean projections over their standard deviation. Both are of
-    held-out pairs, see `held_out`; NaN for too few pairs. cosine: to the mean difference,
+    held-out pairs, see `held_out`; NaN for too few pairs. A control is not fitted to what separates
+    the pairs, so it is scored itself on all of them. cosine: to the mean difference,
     NaN for a row that is zero. variance: share of the differences' variance that lies along the
     vector.
     """
@@ -31,7 +32,10 @@ def separation(
     with np.errstate(invalid="ignore"):
         variance = ((spread * along).sum(axis=2) ** 2).sum(axis=0) / (spread**2).sum(axis=(0, 2))
     cosine = (along * pairs.unit(mean)).sum(axis=1)
-    scores = held_out(kind, streams, options)
+    if kind.control:
+        scores = ((activations - activations.mean(axis=(0, 1))) * along).sum(axis=3)
+    else:
+        scores = held_out(kind, streams, options)
     return {
         "auc": auc(scores),
         "d_prime": d_prime(scores),
