@@ -164,7 +164,7 @@ def derive_all_layers(
     write_with(norms_file, lambda path: norms.to_csv(path, index=False, float_format="%.6g"))
     messages = dwarfing(norms)
     if kind.least_pairs:
-        messages += undefined(norms if one_row else norms[norms["position"] > 0])
+        messages += undefined(norms)
     if not sources:
         messages = [*late(prompts, tokens["0.positive"]), *messages]
     lines = [f"vectors.{entry['name']}: {line}" for line in messages]
@@ -213,9 +213,10 @@ def norms_beside(vector: np.ndarray, reference: np.ndarray, layer: int) -> pd.Da
 
 
 def undefined(norms: pd.DataFrame) -> list[str]:
-    """One sentence if a vector of pairs is zero at some layers."""
-    layers = sorted(set(norms["layer"][norms["vector_norm"] == 0]))
-    if not layers:
+    """One sentence if a vector of pairs is zero at all positions of some layers."""
+    largest = norms.groupby("layer")["vector_norm"].max()
+    layers = largest[largest == 0].index
+    if not len(layers):
         return []
     return [
         f"the vector is zero at layer {', '.join(map(str, layers))}, where the pairs do not differ "

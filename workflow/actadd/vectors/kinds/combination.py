@@ -40,7 +40,7 @@ def combination(vectors: "Mapping[str, np.ndarray]", options: Options) -> "np.nd
     if len(set(shapes.values())) > 1:
         counts = ", ".join(f"{name!r} has {shape[0]}" for name, shape in shapes.items())
         raise UserError(
-            f"parts: the vectors need the same number of positions, and {counts}; name vectors "
+            f"the parts need the same number of positions, and {counts}; name vectors "
             "whose prompts have the same number of tokens"
         )
     total = sum(part.weight * vectors[part.vector].astype(np.float64) for part in options.parts)
