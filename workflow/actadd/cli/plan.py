@@ -1,4 +1,4 @@
-"""`actadd plan`: what a run would compute, what the store already holds, and what that takes."""
+"""`actadd plan`: the cells that a run would compute, those in the store, and the costs."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,12 +26,12 @@ from actadd.store.provenance import record_of
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is to be done for one experiment on one model.
+    """The work that remains for one experiment on one model.
 
-    cells: different ones. stored: how many the store holds, None if that cannot be told yet, and
-    then unknown says why. missing: cells to compute, at most. work: theirs; from assumed lengths of
-    texts where something is unknown. seconds: of one job that did it all, and of one for each
-    scorer. rough: whether no finished job computed alike, so that they are by rough rates.
+    cells: number of different cells. stored: number in the store, None if unknown. unknown: why it
+    is unknown. missing: the most cells to compute. work: of these cells, with assumed lengths of
+    texts if something is unknown. seconds: of one job for all cells, and one for each scorer.
+    rough: whether the time follows from rough rates, without finished jobs to compare with.
     """
 
     experiment: str
@@ -53,7 +53,7 @@ class Forecast:
 def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dict[str, Any]:
     """The files that an experiment's job reads, as arguments of `cells_of`.
 
-    Raises UserError if one is not there or, if fresh is set, was made from another config or code.
+    Raises UserError if one is missing or, with `fresh`, was made from another config or code.
     """
     job = graph.cells(model, experiment)
 
@@ -77,20 +77,20 @@ def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dic
 
 
 def made_by(path: Path, job: Job) -> bool:
-    """Whether a job, and none of another config or code, made a file; its bytes are not read."""
+    """Whether exactly this job made a file, by its record; the file's bytes are not read."""
     return record_of(path).get("job") == job.digest
 
 
 def cell_keys(graph: Graph, model: str, experiment: str, fresh: bool = True) -> list[str]:
-    """Keys of an experiment's cells, as its job finds them; raises UserError as `inputs` does."""
+    """Keys of an experiment's cells, as in its job; raises the errors of `inputs`."""
     return list(cells_of(**inputs(graph, model, experiment, fresh))[-1].keys)
 
 
 def score_cells(completions: Path, entry: dict[str, Any]) -> list[tuple[str, int]]:
-    """(key, rows) of the cells of a scorer's table, as its job finds them in the completions.
+    """(key, rows) of the cells of a scorer's table, as in its job; [] without completions.
 
-    entry: the scorer's, as its job has it. Nothing without completions; raises UserError if what
-    the scorer reads besides is not there.
+    entry: the scorer's entry in the job's spec. Raises UserError if another input of the scorer is
+    missing.
     """
     if not completions.exists():
         return []
@@ -109,14 +109,14 @@ def score_cells(completions: Path, entry: dict[str, Any]) -> list[tuple[str, int
 
 
 def up_to_date(graph: Graph, model: str, experiment: str) -> bool:
-    """Whether an experiment's table is what its job would write."""
+    """Whether an experiment's table was made by its present job."""
     job = graph.cells(model, experiment)
     path = Path(job.outputs["table"][0])
     return path.exists() and made_by(path, job)
 
 
 def forecast(costs: Costs, model: str, experiment: str) -> Forecast:
-    """What is to be done for one experiment on one model."""
+    """The work that remains for one experiment on one model."""
     graph = costs.graph
     store = CellStore(layout.STORE)
     known = (experiment, model, graph.experiment(experiment)["measure"])
@@ -131,23 +131,23 @@ def forecast(costs: Costs, model: str, experiment: str) -> Forecast:
     missing = [index for key, index in first.items() if not store.path(key).exists()]
     stored = len(first) - len(missing)
     if up_to_date(graph, model, experiment):
-        # Its job does not run, whatever has become of the store.
+        # The job does not run, even if cells are missing from the store.
         missing = []
     work = of_cells(definition, cells, texts, sorted(missing))
     estimate = Forecast(*known, len(first), stored, len(missing), work)
-    # Of all cells only where somebody judges: to count what is read takes a while.
-    judged = graph.experiment(experiment).get("scorers")
-    whole = of_cells(definition, cells, texts, sorted(first.values())) if judged else work
+    # All cells only if there are scorers, since counting takes a while.
+    scorers = graph.experiment(experiment).get("scorers")
+    whole = of_cells(definition, cells, texts, sorted(first.values())) if scorers else work
     return _timed(costs, estimate, whole)
 
 
 def _timed(costs: Costs, forecast: Forecast, whole: Work) -> Forecast:
-    """The forecast with its time. whole: the work of all cells, be they stored or not."""
+    """The forecast with its time. whole: the work of all cells, stored or not."""
     graph, model, experiment = costs.graph, forecast.model, forecast.experiment
     jobs = [(graph.cells(model, experiment), forecast.work)]
     for scorer in graph.experiment(experiment).get("scorers", []):
         job = graph.scores(model, experiment, scorer)
-        # What counts words takes next to no time.
+        # Scorers without a model or a server take almost no time.
         if costs.rough(job, Work(completions=1)).cells:
             jobs.append((job, Work(completions=to_score(job, forecast, whole))))
     seconds, rough = 0.0, False
@@ -161,7 +161,7 @@ def _timed(costs: Costs, forecast: Forecast, whole: Work) -> Forecast:
 
 
 def to_score(job: Job, forecast: Forecast, whole: Work) -> int:
-    """Completions that a job of scores has still to score, at most."""
+    """The most completions that a job of scores still has to score."""
     path = Path(job.outputs["scores"][0])
     if path.exists() and made_by(path, job):
         return 0
@@ -177,17 +177,17 @@ def to_score(job: Job, forecast: Forecast, whole: Work) -> int:
 
 
 def runs(graph: Graph, paper: bool) -> list[tuple[str, str]]:
-    """(model, experiment) of what a target measures: `paper`, or the default one."""
+    """(model, experiment) pairs of the target `paper`, or of the default target."""
     names = graph.paper_experiments() if paper else graph.default_experiments()
     return [(model, name) for name in names for model in graph.experiment(name)["models"]]
 
 
 def show(forecasts: list[Forecast]) -> None:
-    """Prints a line for each experiment and model, their sum, and what is assumed or not known."""
+    """Print a line for each experiment and model, the total, and what is assumed or unknown."""
 
     def row(forecast: Forecast) -> tuple[str, ...]:
         work = forecast.work
-        # Of texts that nobody has counted yet.
+        # With assumed lengths of texts.
         about = "~ " if forecast.unknown else ""
         return (
             forecast.experiment,
@@ -212,9 +212,9 @@ def show(forecasts: list[Forecast]) -> None:
             why.setdefault(forecast.unknown, []).append(run)
         if forecast.rough:
             why.setdefault("time by rough rates, as no job like it has run here", []).append(run)
-    for reason, places in why.items():
-        more = f" and {len(places) - 2} more" if len(places) > 3 else ""
-        typer.echo(f"{reason}: {', '.join(places[: 2 if more else 3])}{more}")
+    for reason, names in why.items():
+        more = f" and {len(names) - 2} more" if len(names) > 3 else ""
+        typer.echo(f"{reason}: {', '.join(names[: 2 if more else 3])}{more}")
 
 
 def total(forecasts: list[Forecast]) -> str:

@@ -1,6 +1,6 @@
-"""How much there is to compute for some cells.
+"""The work to compute some cells.
 
-It changes no number: where it counts wrongly, only forecasts are wrong.
+It changes no number: a wrong count only makes forecasts wrong.
 """
 
 from collections import Counter
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """What some cells take, at most: rows may end early.
+    """The most work of some cells; less if rows end early.
 
-    passes: forward passes of a batch, None if nobody knows the rows of a batch yet. drawn, read:
-    tokens of completions, and of prompts and texts. computed: tokens drawn with those that only
-    fill batches. completions: those drawn, or scored.
+    passes: forward passes of a batch, None while the rows of a batch are unknown. drawn, read:
+    tokens of completions, and of prompts and texts. computed: drawn tokens, including those that
+    only fill batches. completions: number of those drawn, or scored.
     """
 
     passes: int | None = 0
@@ -48,8 +48,8 @@ def of_texts(
 ) -> Work:
     """The work of texts under a condition.
 
-    spec: batch_rows, and the options of a measure that draws. tokens: of all texts; batches: in
-    which they are read once, None if unknown; contexts: in which each is read and drawn.
+    spec: batch_rows, and the options of a measure that draws. tokens: of all texts. batches: number
+    of batches to read them once, None if unknown. contexts: number of contexts of each text.
     """
     read = measure.readings * contexts * tokens
     if not measure.draws:
@@ -63,18 +63,18 @@ def of_texts(
 
 
 def of_cells(
-    experiment: "Experiment", cells: Any, texts: "pd.DataFrame", wanted: Sequence[int]
+    experiment: "Experiment", cells: Any, texts: "pd.DataFrame", indices: Sequence[int]
 ) -> Work:
-    """The work of an experiment's cells with these indices, as its measure declares it."""
+    """The work of the cells with these indices, by the measure's own count if it has one."""
     measure = MEASURES[experiment.spec["measure"]]
     if measure.work:
-        work: Work = measure.work(experiment, cells, wanted)
+        work: Work = measure.work(experiment, cells, indices)
         return work
     total = Work()
     known: dict[Any, Work] = {}
-    for index in wanted:
+    for index in indices:
         condition = experiment.conditions[index]
-        # What is added does not change it.
+        # Additions do not change the work.
         kind = condition.contexts, condition.group
         if kind not in known:
             known[kind] = _of_condition(experiment, index, texts)
@@ -103,12 +103,12 @@ def _of_condition(experiment: "Experiment", index: int, texts: "pd.DataFrame") -
     )
 
 
-def of_completions(experiment: "Experiment", cells: Any, wanted: Sequence[int]) -> Work:
-    """The work of cells of completions, with what only fills their batches."""
+def of_completions(experiment: "Experiment", cells: Any, indices: Sequence[int]) -> Work:
+    """The work of cells of completions, including rows that only fill batches."""
     spec = experiment.spec
     units: Counter[Any] = Counter()
     completions = 0
-    for cell in (cells.cells[index] for index in wanted):
+    for cell in (cells.cells[index] for index in indices):
         for prompt in range(len(cell.texts)):
             kind = cell.batch_kind(prompt, spec["batch_rows"])
             units[kind] += -(-spec["samples"] // kind.samples)

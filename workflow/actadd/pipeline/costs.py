@@ -1,8 +1,8 @@
-"""What jobs cost: how much there is to compute, and how long that takes.
+"""The costs of jobs: their work and their time.
 
-The work of a job is counted from the config alone, before anything is there. Its time follows from
-rough rates, or from how long finished jobs took that computed alike. Nothing here is part of what a
-job is: no program imports this module, and a better guess reruns nothing.
+The work of a job is estimated from the config alone, before any input exists. Its time follows from
+rough rates, or from finished jobs with equal settings. No program imports this module, so a better
+estimate reruns no job.
 """
 
 import csv
@@ -28,27 +28,27 @@ from actadd.pipeline.graph import Graph
 from actadd.pipeline.job import Job
 from actadd.scorers.kinds import asks, reads
 
-# --- what is assumed ------------------------------------------------------------------------------
-# Bytes in a second while weights are read, hashed or written.
+# --- assumptions ----------------------------------------------------------------------------------
+# Bytes per second to read, hash or write weights.
 DISK = 100e6
-# Floating-point operations in a second, twice the parameters for each token: of one thread of a
+# Floating-point operations per second, two for each parameter and token: of one thread of a
 # server's CPU, of a GPU. Drawing is bound by memory, reading by arithmetic.
 DRAWING_SPEED = {"cpu": 50e9, "cuda": 10e12}
 READING_SPEED = {"cpu": 100e9, "cuda": 25e12}
-# Tokens of a prompt, of a text that is read as a whole, and of one that is a whole document.
+# Tokens of a prompt, of a given text, and of a whole document.
 PROMPT, TEXT, DOCUMENT = 64, 128, 1024
-# Texts of a dataset whose size neither a limit, a split, nor its own lines tell.
+# Texts of a dataset of unknown size.
 TEXTS = 1000
 # Parameters of an encoder that embeds or classifies: those of RoBERTa-large.
 ENCODER = 355_000_000
 
-# What jobs have in common that compute equally fast: of a measure's spec, or of its scorer.
+# Keys of a measure's spec, or of a scorer's entry, that decide how fast a job computes.
 ALIKE = ("measure", "kind", "model", "source", "dtype", "compute", "batch_rows")
 
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds of a job: before its first cell and after its last, and of its cells."""
+    """Seconds of a job: start, everything but its cells; and its cells."""
 
     start: float = 0.0
     cells: float = 0.0
@@ -60,30 +60,30 @@ class Time:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long jobs took that computed alike: start in seconds, cells by their rough time."""
+    """The pace of finished jobs: start in seconds; cells as a factor on their rough time."""
 
     start: float
     cells: float
 
 
 def benchmark_seconds(path: Path) -> float:
-    """How long a job took, by the file that Snakemake writes of it."""
+    """Seconds of a job, from Snakemake's benchmark file."""
     with path.open(encoding="utf-8") as stream:
         return sum(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
 
 
 class Costs:
-    """Work and time of the jobs of a config that compute."""
+    """Work and time of a config's jobs of cells and scores."""
 
     def __init__(self, graph: Graph, locate: Callable[[str], Path] = Path, slower: float = 1.0):
-        """locate: path of the layout -> where it is. slower: a factor on the rough times."""
+        """locate: a layout path -> its path on disk. slower: a factor on the rough times."""
         self.graph, self.config = graph, graph.config
         self.locate, self.slower = locate, slower
 
     # --- work ------------------------------------------------------------------------------------
 
     def texts(self, dataset: str, split: str = "all", limit: int | None = None) -> int:
-        """Texts of a split of a dataset, at most; `TEXTS` if nothing tells."""
+        """The most texts of a split of a dataset; `TEXTS` if unknown."""
         entry = self.config["datasets"][dataset]
         size = entry.get("splits", {}).get(split)
         if "texts" in entry:
@@ -95,7 +95,7 @@ class Costs:
         return int(min(bound for bound in (count, size, limit) if bound and bound >= 1))
 
     def prompts(self, experiment: str) -> int:
-        """Texts that each condition of an experiment is run on."""
+        """Number of texts for each condition of an experiment."""
         prompts = self.config["experiments"][experiment]["prompts"]
         limit = None if prompts.get("each_group") else prompts.get("limit")
         return self.texts(prompts["dataset"], prompts["split"], limit)
@@ -110,7 +110,7 @@ class Costs:
         return int(entry["prompts"].get("first_tokens", DOCUMENT if whole else TEXT))
 
     def work(self, model: str, experiment: str, shards: int = 1) -> Work:
-        """What an experiment's cells take on a model, or those of one of its shards.
+        """The work of an experiment's cells on a model, or of one of its shards.
 
         A choice counts as one condition.
         """
@@ -131,7 +131,7 @@ class Costs:
     # --- time ------------------------------------------------------------------------------------
 
     def rough(self, job: Job, work: Work) -> Time:
-        """Time of a job of cells or scores by rough rates; without model or server, next to none.
+        """Time of a job of cells or scores by rough rates; zero without a model or a server.
 
         work: of its cells, or the completions that it scores.
         """
@@ -142,7 +142,7 @@ class Costs:
         return self.judging(job.settings["scorer"], work.completions, PROMPT + new)
 
     def judging(self, scorer: Mapping[str, Any], texts: int, tokens: int) -> Time:
-        """Rough time of scoring texts of so many tokens. scorer: its entry, as jobs have it."""
+        """Rough time to score texts. tokens: of each text. scorer: its entry in a job's spec."""
         reading = reads(scorer["kind"])
         if reading == "model":
             return self._model_time(scorer["model"], scorer, read=texts * tokens)
@@ -167,7 +167,7 @@ class Costs:
     ) -> Time:
         """Rough time of a job with a model. compute: device, threads. computed, read: tokens.
 
-        The weights count twice: once as they are read from the file, once as they are used.
+        The weights count twice: once to read the file, once to load them.
         """
         device = compute["device"]
         threads = compute["threads"] if device == "cpu" else 1
@@ -176,7 +176,7 @@ class Costs:
         return Time(2 * parameters * BYTES[dtype] / DISK, seconds)
 
     def measured(self, job: Job, work: Work) -> Time | None:
-        """Time of a job of cells or scores as jobs took that computed alike; None if none did."""
+        """Time of a job by finished jobs with equal settings; None without any."""
         pace = self.paces.get(_alike(job.settings))
         if pace is None:
             return None
@@ -184,10 +184,10 @@ class Costs:
 
     @cached_property
     def paces(self) -> dict[str, Pace]:
-        """What finished jobs have in common -> how long they took."""
+        """Settings of finished jobs -> their pace."""
         finished: dict[str, list[tuple[Time, Time]]] = defaultdict(list)
         for job in self._jobs():
-            # What is there may be of an earlier config, or half of it be gone.
+            # Files may be missing, or belong to an earlier config.
             with suppress(OSError, DamagedFile, KeyError, TypeError, ValueError):
                 note = read_json(self.locate(layout.note(job.stage, **job.names)))
                 spec = read_json(self.locate(job.record))["spec"]
@@ -216,6 +216,6 @@ class Costs:
 
 
 def _alike(spec: Mapping[str, Any]) -> str:
-    """What a job has in common with those that compute equally fast."""
+    """The settings in `ALIKE` of a job, as a key."""
     entry = spec.get("scorer", spec)
     return canonical_json({name: entry[name] for name in ALIKE if name in entry})

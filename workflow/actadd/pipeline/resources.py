@@ -1,8 +1,7 @@
-"""What a job asks a cluster for: memory and time, from the config alone, before anything is there.
+"""Memory and time that a job requests from a cluster, from the config, before any input exists.
 
-A model's sizes follow from its number of parameters and layers, a job's time from `costs`. What is
-asked for is no part of what a job is: no program imports this module, and a better guess reruns
-nothing.
+A model's sizes follow from its number of parameters and layers, a job's time from `costs`. No
+program imports this module, so a better estimate reruns no job.
 """
 
 from collections.abc import Callable
@@ -19,17 +18,16 @@ from actadd.pipeline.graph import Graph
 from actadd.pipeline.job import Job
 from actadd.scorers.kinds import reads
 
-# --- what is assumed ------------------------------------------------------------------------------
+# --- assumptions ----------------------------------------------------------------------------------
 # Bytes of Snakemake, Python and torch, and of tables; minutes to start them on a busy node.
 PROGRAM, START = 2_000_000_000, 15
-# How much slower a node may be than the rough rates of `costs`, and than those where jobs ran that
-# computed alike.
+# How much slower a node may be than the rough rates of `costs`, and than nodes of finished jobs.
 SLOWER, SLOWER_THAN_MEASURED = 5, 2
-# A vocabulary as large as LLaMA-3's, where only the number of parameters is known.
+# The vocabulary of a model of which only the number of parameters is known: that of LLaMA-3.
 VOCABULARY = 128_256
 # Tokens that are read to verify a model.
 VERIFIED = 500
-# Bytes of a token's log-probability while the table of its cell is put together.
+# Bytes of a token's log-probability while the table of its cell is assembled.
 TABLE_ROW = 1200
 # Layers of an encoder that embeds or classifies: those of RoBERTa-large.
 ENCODER_LAYERS = 24
@@ -37,7 +35,7 @@ ENCODER_LAYERS = 24
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes of main memory and minutes; what a first attempt gets."""
+    """Bytes of main memory and minutes of a first attempt."""
 
     memory: int = PROGRAM
     minutes: int = START
@@ -48,12 +46,12 @@ class Need:
 
 
 def minutes(seconds: float) -> int:
-    """What a job asks for that computes for so many seconds."""
+    """The minutes to request for a job that computes for some seconds."""
     return START + ceil(seconds / 60)
 
 
 def assumed_size(parameters: int, layers: int, dtype: str) -> Size:
-    """A model's size when nothing but these is known of it.
+    """An estimate of a model's size.
 
     A block has 12 x width^2 parameters, and keys and values as wide as the residual stream: too
     much for models that share keys among heads, or whose vocabulary holds many parameters.
@@ -69,26 +67,26 @@ def assumed_size(parameters: int, layers: int, dtype: str) -> Size:
 def model_memory(
     parameters: int, layers: int, dtype: str, compute: dict[str, Any], row: int, kept: int = 0
 ) -> int:
-    """Bytes that a job with a model asks for; compute: device, batch_rows (or auto).
+    """Bytes of main memory to request for a job with a model.
 
-    row: tokens of the longest row; kept: tokens of a cell whose log-probabilities are kept. The
-    weights count twice: once as they are read from the file, once as they are used. On a GPU the
-    batches take the GPU's memory, not this.
+    compute: device, batch_rows (or auto). row: tokens of the longest row. kept: tokens of a cell
+    whose log-probabilities are kept. The weights count twice: once to read the file, once to load
+    them. On a GPU, batches use the GPU's memory instead.
     """
     size = assumed_size(parameters, layers, dtype)
     device = compute["device"]
     memory = PROGRAM + 2 * size.weights + TABLE_ROW * kept
     if device == "cpu":
         rows = ENOUGH[device] if compute["batch_rows"] == "auto" else compute["batch_rows"]
-        # One text is read at a time even if the rows of a batch are few.
+        # At least one text is read at a time, even with few rows in a batch.
         memory += max(rows, ROWS_PER_TEXT) * size.row(row)
     return memory
 
 
 def preparing_need(parameters: int, form: str) -> Need:
-    """Making a model ready: a checkpoint is linked and hashed, other forms converted to float32.
+    """Preparation of a model: a checkpoint is linked and hashed, other forms are converted.
 
-    Converting holds the weights as they were read, as they are written, and some in between.
+    A conversion holds three copies of the weights in float32: as read, as written, and temporary.
     """
     weights = BYTES["float32"] * parameters
     copies = 0 if form == "transformers" else 3
@@ -98,11 +96,11 @@ def preparing_need(parameters: int, form: str) -> Need:
 class Needs:
     """The needs of every job of a validated config.
 
-    A job's method takes the wildcards of its rule, and passes over those that it does not need.
+    A job's method takes the wildcards of its rule, and ignores those that it does not need.
     """
 
     def __init__(self, graph: Graph, locate: Callable[[str], Path] = Path):
-        """locate: path of the layout -> where it is."""
+        """locate: a layout path -> its path on disk."""
         self.costs = Costs(graph, locate, SLOWER)
         self.graph, self.config = graph, graph.config
 
@@ -112,7 +110,7 @@ class Needs:
         return model_memory(*known, self.config["compute"], row, kept)
 
     def _reading(self, model: str, tokens: int, row: int = TEXT, **compute: int) -> Need:
-        """A job that reads so many tokens once. compute: settings other than the config's."""
+        """A job that reads `tokens` tokens once. compute: settings that override the config."""
         entry = self.config["models"][model]
         settings = {**self.config["compute"], **compute}
         time = self.costs.model_time(entry["parameters"], entry["dtype"], settings, read=tokens)
@@ -121,14 +119,14 @@ class Needs:
     # --- GPUs ------------------------------------------------------------------------------------
 
     def gpus(self, model: str | None) -> int:
-        """GPUs that a job with a model takes; one without a model of the config takes one."""
+        """GPUs of a job with a model of the config, or with another one (None), which takes one."""
         if self.config["compute"]["device"] != "cuda":
             return 0
         models = self.config["models"]
         return int(models[model]["gpus"]) if model in models else 1
 
     def scorer_gpus(self, scorer: str) -> int:
-        """GPUs that a scorer takes: none if it has nothing to compute with."""
+        """GPUs of a scorer; none if it runs no model."""
         entry = self.config["scorers"][scorer]
         judges = reads(entry["kind"]) in ("model", "source")
         return self.gpus(entry.get("model")) if judges else 0
@@ -145,7 +143,7 @@ class Needs:
         return Need(memory, preparing.minutes + verifying.minutes - START)
 
     def verification(self, model: str, **_: str) -> Need:
-        # With one thread, in the rule that makes a model ready.
+        # With one thread, in the rule that prepares a model.
         return self._reading(model, VERIFIED, PROMPT, threads=1)
 
     def activations(self, model: str, **_: str) -> Need:
@@ -155,7 +153,7 @@ class Needs:
         return self._reading(model, self.config["models"][model]["layers"] * TEXT)
 
     def cells(self, model: str, experiment: str, shards: int | str = 1, **_: str) -> Need:
-        """Whatever the experiment measures."""
+        """The cells of an experiment, of any measure."""
         entry = self.config["experiments"][experiment]
         measure, tokens = MEASURES[entry["measure"]], self.costs.tokens(experiment)
         row = tokens + measure.new_tokens(entry)
@@ -164,7 +162,7 @@ class Needs:
         return Need(memory, self._minutes(self.graph.cells(model, experiment), work))
 
     def _kept(self, experiment: str) -> int:
-        """Rows of a table of given texts that are held at once: its tokens, cell by cell."""
+        """Rows in memory for a table of given texts: the tokens of one cell."""
         if MEASURES[self.config["experiments"][experiment]["measure"]].draws:
             return 0
         return self.costs.prompts(experiment) * self.costs.tokens(experiment)
@@ -173,11 +171,11 @@ class Needs:
         rough, measured = self.costs.rough(job, work), self.costs.measured(job, work)
         if measured is None:
             return minutes(rough.seconds)
-        # Never more than without: a few cells say little of many.
+        # At most the rough time, since a few finished cells may not be representative.
         return minutes(min(rough.seconds, SLOWER_THAN_MEASURED * measured.seconds))
 
     def gather(self, model: str, experiment: str, **_: str) -> Need:
-        """The table of an experiment from its shards' cells, one after the other."""
+        """The table of an experiment, gathered from its shards' cells one by one."""
         work = self.costs.work(model, experiment)
         seconds = (work.computed + work.read) * TABLE_ROW / DISK
         return Need(PROGRAM + TABLE_ROW * self._kept(experiment), minutes(seconds))
@@ -207,7 +205,7 @@ class Needs:
 
     def overhead(self, overhead: str, subject: str, **_: str) -> Need:
         entry = self.config["overheads"][overhead]
-        # Plain and steered, and steered with the vector's own passes.
+        # Plain; steered; and steered including the passes that derive the vector.
         passes = 4 * (entry["warmup"] + entry["repeats"])
         read, row = passes * entry["rows"] * entry["tokens"], entry["tokens"]
         shape = entry["shapes"].get(subject)

@@ -10,8 +10,8 @@ from actadd.pipeline.costs import benchmark_seconds
 
 
 def written_since(paths: Iterable[Path], started: float) -> list[Path]:
-    """Those of some files that were written to since a time (of `time.time`), sorted."""
-    # Times of files are coarser than the clock on some file systems.
+    """The files that were written since a Unix time, sorted."""
+    # On some file systems, times of files are coarser than the clock.
     return sorted(path for path in paths if path.stat().st_mtime >= started - 0.1)
 
 
