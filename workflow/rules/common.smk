@@ -253,7 +253,7 @@ class Reasons(logging.Handler):
 
 
 def refuse_without_keys():
-    """Ends the run before anything is computed for a scorer that asks a server and has no key."""
+    """End the run before it computes anything for a scorer whose server needs a missing key."""
     jobs = internals.jobs_to_run(workflow)
     scorers = {job.wildcards.scorer for job in jobs if "scorer" in job.wildcards.keys()}
     for name in sorted(scorers):
