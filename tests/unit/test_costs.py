@@ -34,7 +34,7 @@ def thrice(experiment, texts):
 
 @pytest.fixture
 def noted(prepared, tmp_path):
-    """Measures one condition on two texts: (measure, **spec) -> the table, and what was noted."""
+    """Measure a condition on two texts: (measure, **spec) -> the table, and the job's note."""
     datasets.prepare({"name": "t", "title": "t", "texts": TEXTS}, None, tmp_path / "t.parquet")
     vector = tmp_path / "v/vector.safetensors"
     write_vector(vector, {1: np.ones((2, 32), np.float32)})
@@ -51,7 +51,7 @@ def noted(prepared, tmp_path):
             spec,
             model_dir=prepared,
             texts_file=tmp_path / "t.parquet",
-            vector_files=[vector],
+            vector_files={"v": vector},
             choice=None,
             store=tmp_path / "store",
             output=tmp_path / "table.parquet",
