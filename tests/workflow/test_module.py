@@ -73,7 +73,7 @@ def test_a_target_is_computed_with_the_other_workflows_config(outer):
 def test_with_a_prefix_everything_lies_below_it(outer, finished, tmp_path):
     """Results of a run without one are moved there; then one vector changes."""
     space = outer.copy(tmp_path / "prefixed")
-    shutil.rmtree(space.folder / "results")
+    shutil.rmtree(space.folder / "results", ignore_errors=True)
     shutil.copytree(finished.folder / "results", space.folder / "sub/results", symlinks=True)
     snakefile = space.folder / "Snakefile"
     module = "module actadd:\n"
