@@ -62,7 +62,7 @@ def test_a_prompt_that_does_not_fit_is_named_by_file_and_line(
         "conditions": {"plain": {"method": "unsteered"}},
         **changes,
     }
-    experiment = Experiment(spec, prepared, [], None)
+    experiment = Experiment(spec, prepared, {}, None)
     texts = experiment.texts(prompts_file(tmp_path, *rows))["text"].tolist()
     with pytest.raises(UserError) as caught:
         for condition in experiment.conditions:
@@ -101,7 +101,7 @@ def test_the_length_that_a_message_names_is_short_enough(prepared, tmp_path, cha
     file = prompts_file(tmp_path, "We went", "word " * 200, "naïve 🙂 " * 90)
 
     def encoded(prompts: dict) -> None:
-        experiment = Experiment({**spec, "prompts": prompts}, prepared, [], None)
+        experiment = Experiment({**spec, "prompts": prompts}, prepared, {}, None)
         texts = experiment.texts(file)["text"].tolist()
         for condition in experiment.conditions:
             experiment.encode(condition, texts)

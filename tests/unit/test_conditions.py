@@ -30,7 +30,7 @@ def experiment(prepared, entries, files=(), **changes) -> Experiment:
         "conditions": entries,
         **changes,
     }
-    return Experiment(spec, prepared, list(files), None)
+    return Experiment(spec, prepared, {file.parent.name: file for file in files}, None)
 
 
 # --- depth ---

@@ -219,7 +219,7 @@ def test_the_strength_and_the_prefix_are_part_of_a_cells_key(prepared, tmp_path)
 
 
 def test_the_contrasted_prefix_is_not_put_before_the_prompt_itself(prepared):
-    experiment = Experiment(experiment_spec(), prepared, [], None)
+    experiment = Experiment(experiment_spec(), prepared, {}, None)
     preadd = next(c for c in experiment.conditions if c.method == "preadd")
     unsteered = next(c for c in experiment.conditions if c.method == "unsteered")
     [(prompt, _)] = experiment.encode(preadd, ["The ship left"])
@@ -238,7 +238,7 @@ def test_a_prompt_behind_a_space_is_read_with_the_prefix(prepared, method):
     contexts = {}
     for prefix in ("The guests were happy.\n\n ", "The guests were happy.\n\n"):
         spec = experiment_spec(conditions={"a": {**details, "prefix": prefix}})
-        experiment = Experiment(spec, prepared, [], None)
+        experiment = Experiment(spec, prepared, {}, None)
         [condition] = experiment.conditions
         if method == "preadd":
             [contexts[prefix]] = experiment.contrast(condition, [prompt])
@@ -256,7 +256,7 @@ def test_given_texts_keep_their_own_tokens_behind_any_prefix(prepared):
         **experiment_spec(conditions={"a": {"method": "prompting", "prefix": "The guests. "}}),
         "measure": "logprobs",
     }
-    experiment = Experiment(spec, prepared, [], None)
+    experiment = Experiment(spec, prepared, {}, None)
     [condition] = experiment.conditions
     [(ids, _)] = experiment.encode(condition, ["The ship left"])
     pieces = experiment.tokens.pieces

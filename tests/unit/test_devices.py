@@ -234,7 +234,7 @@ run(__doc__, work, outputs="said", options="shard?")
 )
 def test_a_program_sees_the_devices_that_its_job_needs(tmp_path, spec, visible):
     (tmp_path / "what.py").write_text(PROGRAM)
-    write_json(tmp_path / "job.json", {"job": "0", "code": "0", "spec": spec})
+    write_json(tmp_path / "job.json", {"job": "0", "code": "0", "spec": spec, "inputs": {}})
     arguments = ["--job", tmp_path / "job.json", "--said", tmp_path / "said"]
     arguments += ["--shard", spec["shard"]] if "shard" in spec else []
     done = subprocess.run(

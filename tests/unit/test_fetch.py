@@ -384,7 +384,7 @@ def test_only_a_program_with_a_network_asks_the_hub(network, tmp_path, monkeypat
 
     monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path), "PATH": os.environ["PATH"]})
     record = str(tmp_path / "provenance.json")
-    write_json(tmp_path / "job.json", {"job": "j", "code": "c", "spec": {}})
+    write_json(tmp_path / "job.json", {"job": "j", "code": "c", "spec": {}, "inputs": {}})
     job = str(tmp_path / "job.json")
     monkeypatch.setattr("sys.argv", ["x", "--job", job, "--provenance", record])
     seen = []
