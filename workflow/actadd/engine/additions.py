@@ -9,12 +9,12 @@ from torch import Tensor
 
 from actadd.base.errors import UserError
 from actadd.engine.operations import OPERATIONS, Operation
-from actadd.engine.placement import Phase, Position, aligned
+from actadd.engine.placement import Phase, Position, changed
 
 
 @dataclass(frozen=True, eq=False)
 class Addition:
-    """A steering vector to be added to the residual stream (Algorithm 1: c, h_A and l).
+    """A steering vector and what it does to the residual stream (Algorithm 1: c, h_A and l).
 
     vector: float [positions, d_model] of any dtype and device; row i belongs to the i-th aligned
         prompt position, counted from BOS.
@@ -22,8 +22,8 @@ class Addition:
     coefficient: factor of the vector; of another operation, its strength.
     position: where the rows are aligned in a prompt, see `placement.aligned`.
     dimensions: only the first so many entries of d_model are used; None means all of them.
-    phase: "prefill" as in the paper, or "every_step", which also adds the vector's last row to
-        every token that is generated (a control: it shows what re-adding breaks).
+    phase: "prefill" as in the paper; "decode", where the vector's last row acts on every token
+        that is generated; or "every_step", both of them.
     operation: what the vector does to the stream, by its name or as a decorated function of your
         own; "add" adds it.
     options: further options of the operation.
@@ -73,8 +73,14 @@ class Addition:
                 f"the operation {self.kind.name} has no option {unknown[0]!r}; write one of "
                 f"{', '.join(known)}"
             )
-        strength = {} if self.coefficient is None else {"coefficient": self.coefficient}
-        return self.kind.options(**strength, **self.options)
+        strength = {} if self.coefficient is None else {self.kind.strength: self.coefficient}
+        values = {**self.options, **strength}
+        if self.kind.strength not in values and self.kind.needs_strength:
+            raise UserError(
+                f"the operation {self.kind.name} has no {self.kind.strength}; write one as "
+                "coefficient, or in options"
+            )
+        return self.kind.options(**values)
 
     def rows(self) -> Tensor:
         """The vector, zero beyond the first `dimensions`; [positions, d_model]."""
@@ -92,7 +98,8 @@ class Addition:
 class TraceEntry(NamedTuple):
     """One change of the residual stream. `position` counts from the row's BOS.
 
-    norm: of the change, as it was added.
+    norm: of the change, as it was added. operation: its name; of several whose sum was added, all
+    of them, joined by "+".
     """
 
     row: int
@@ -100,6 +107,7 @@ class TraceEntry(NamedTuple):
     position: int
     step: int
     norm: float
+    operation: str
 
 
 @dataclass(eq=False)
@@ -108,19 +116,29 @@ class Stage:
 
     cells: (row, column of the padded batch) -> what is used there, [d_model]: of an operation that
     does not read the stream, what is added; else the vector's row. repeated: row -> the same at
-    each generated token.
+    each generated token. names: row -> the operations that act on it, for the trace.
     """
 
     kind: Operation
     options: Any
     cells: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     repeated: dict[int, Tensor] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
 
     def pack(self) -> None:
         """Make the cells tensors, which a pass picks from."""
         self.rows = torch.tensor([row for row, _ in self.cells], dtype=torch.long)
         self.columns = torch.tensor([column for _, column in self.cells], dtype=torch.long)
         self.values = torch.stack(list(self.cells.values())) if self.cells else torch.empty(0)
+
+    def changed_rows(self, stream: Tensor, values: Tensor, counts: Sequence[int]) -> Tensor:
+        """`new_rows` of several batch rows under each other, of so many positions each.
+
+        Each is computed by itself: how a sum is rounded may depend on how many are summed at once,
+        and a row's bytes must not depend on those beside it.
+        """
+        parts = zip(stream.split(counts), values.to(stream.device).split(counts), strict=True)
+        return torch.cat([self.new_rows(*part) for part in parts])
 
     def new_rows(self, stream: Tensor, values: Tensor) -> Tensor:
         """The stream [n, d_model] after the operation; values: [n, d_model] on its device."""
@@ -169,11 +187,14 @@ def stages(
 
 
 def _place(stage: Stage, addition: Addition, row: int, start: int, length: int) -> None:
-    values = addition.rows() if addition.kind.reads_stream else addition.scaled()
-    for index, position in enumerate(aligned(addition.position, len(values), length)):
+    kind = addition.kind
+    stage.names[row] = f"{stage.names[row]}+{kind.name}" if row in stage.names else kind.name
+    values = addition.rows() if kind.reads_stream else addition.scaled()
+    positions = changed(addition.position, addition.phase, len(values), length)
+    for index, position in enumerate(positions):
         key = (row, start + position)
         value = values[0] if addition.position == "all" else values[index]
         stage.cells[key] = stage.cells[key] + value if key in stage.cells else value
-    if addition.phase == "every_step":
+    if addition.phase != "prefill":
         last = values[-1]
         stage.repeated[row] = stage.repeated[row] + last if row in stage.repeated else last

@@ -62,6 +62,9 @@ class _Steering:
         rows = _by_row(additions, len(self.starts))
         self.planned = stages(rows, self.starts, self.lengths)
         self.layers = sorted(self.planned)
+        self.at_prompts = any(
+            stage.cells for layer_stages in self.planned.values() for stage in layer_stages
+        )
         # Columns before the running pass, columns that it reads, and its number.
         self.seen, self.read, self.step = 0, 0, -1
         self.counted: dict[int, int] = {}
@@ -97,7 +100,7 @@ class _Steering:
 
     def check(self) -> None:
         """Raises UserError if passes were made and none changed anything."""
-        if self.layers and self.step >= 0 and not self.changed:
+        if self.at_prompts and self.step >= 0 and not self.changed:
             raise UserError(
                 f"{self.name}: nothing was added, since the cache held the prompt before: "
                 "read the prompt within `steer`, with an empty cache"
@@ -141,6 +144,7 @@ class _Steering:
         rows, columns = stage.rows[reached], stage.columns[reached]
         values = stage.values[reached]
         added = None if stage.kind.reads_stream else values.to(hidden)
+        counts = rows.unique_consecutive(return_counts=True)[1].tolist() if added is None else []
         changes = []
         for copy in range(copies):
             cells = rows * copies + copy, columns - self.seen
@@ -149,10 +153,10 @@ class _Steering:
                 changes.append(added)
             else:
                 before = hidden[cells]
-                after = stage.new_rows(before, values)
+                after = stage.changed_rows(before, values, counts)
                 hidden[cells] = after
                 changes.append(after - before)
-        self._record(layer, rows.tolist(), columns.tolist(), changes)
+        self._record(stage, layer, rows.tolist(), columns.tolist(), changes)
 
     def _at_generated(
         self,
@@ -174,10 +178,15 @@ class _Steering:
         else:
             part += value.to(hidden)
             changes = [value.expand(len(columns), -1)] * copies
-        self._record(layer, [row] * len(columns), columns, changes)
+        self._record(stage, layer, [row] * len(columns), columns, changes)
 
     def _record(
-        self, layer: int, rows: Sequence[int], columns: Sequence[int], changes: Sequence[Tensor]
+        self,
+        stage: Stage,
+        layer: int,
+        rows: Sequence[int],
+        columns: Sequence[int],
+        changes: Sequence[Tensor],
     ) -> None:
         """Trace what changed at (row, column), in each copy of the rows [columns, d_model]."""
         if self.trace is None:
@@ -190,6 +199,7 @@ class _Steering:
                 column - self.starts[row],
                 self.step,
                 float(changes[copy][index].norm()),
+                stage.names[row],
             )
             for index, (row, column) in enumerate(zip(rows, columns, strict=True))
             for copy in range(copies)
