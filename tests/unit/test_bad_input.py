@@ -547,6 +547,18 @@ MISTAKES = [
             ({"operation": "ablate", "dose": 1}, [RATIO, "'dose'", "unknown key"]),
             ({"dose": 1, "coefficient": 1}, [RATIO, "dose and coefficient", "keep one"]),
             ({"dose": [1, 1]}, [f"{RATIO}.dose", "twice"]),
+            (
+                {"coefficient": 1, "gate": {"vector": "joy", "layer": 1, "threshold": 0}},
+                [f"{RATIO}.gate.vector", "'joy'"],
+            ),
+            (
+                {"coefficient": 1, "gate": {"vector": "weddings", "layer": 1}},
+                [f"{RATIO}.gate", "'threshold'", "missing"],
+            ),
+            (
+                {"coefficient": 1, "gate": {"vector": "weddings", "layer": 7, "threshold": 0}},
+                [f"{RATIO}.gate.layer", "7", "up to 6"],
+            ),
             ({"operation": "clamp"}, [RATIO, "'coefficient'", "missing"]),
             (
                 {"coefficient": 1, "phase": "decode", "position": "back"},

@@ -59,6 +59,15 @@ def operation_config() -> dict:
             "method": "actadd",
             "additions": [{**addition, "dose": [0.5, 1]}],
         },
+        "gated": {
+            "method": "actadd",
+            "additions": [
+                {
+                    **{"vector": "love-hate", "layer": 1, "coefficient": 3},
+                    "gate": {"vector": "calm", "layer": 0, "threshold": 1e6},
+                }
+            ],
+        },
         "bare": {
             "method": "actadd",
             "additions": [{"vector": "love-hate", "operation": "ablate", "layers": "all"}],
@@ -123,8 +132,15 @@ def test_an_operation_of_a_users_own_is_measured_summarised_drawn_and_shown(spac
         assert set(dosed["coefficient"]) == {0.5, 1}
         bare = summary[summary["condition"] == "bare"]
         assert set(bare["coefficient"]) == {1} and bare["layer"].isna().all()
+        # A gate that never opens.
+        column = {"drawn": "completion", "read": "logprob", "moved": "kl"}[name]
+        gated, unsteered = (
+            cells[cells["condition"] == each][column].tolist() for each in ("gated", "unsteered")
+        )
+        assert gated == unsteered
     # The operation does something, and not what ours does.
     read = pd.read_parquet(results / "logprobs/tiny/read.parquet")
+    read = read[read["condition"] != "gated"]
     strong = read[(read["layer"].isna()) | ((read["layer"] == 1) & (read["coefficient"] == 1))]
     values = strong.groupby("condition")["logprob"].apply(list)
     assert len({tuple(each) for each in values}) == 5
@@ -136,6 +152,7 @@ def test_an_operation_of_a_users_own_is_measured_summarised_drawn_and_shown(spac
         assert text in (results / "tables/methods.md").read_text()
     explorer = (results / "explorer.html").read_text()
     assert "love-hate (ablate, layers 0 to 2, share 1)" in explorer
+    assert "love-hate (layer 1, if calm at 0 \\u003e 1e+06, c = 3)" in explorer
     assert "love-hate (rotate, layer 1, 60°)" in explorer or "60\\u00b0" in explorer
     for name in settings["tables"]:
         assert "reflect" in (results / f"tables/{name}.tex").read_text(), name

@@ -8,8 +8,34 @@ import torch
 from torch import Tensor
 
 from actadd.base.errors import UserError
-from actadd.engine.operations import OPERATIONS, Operation
+from actadd.engine.operations import OPERATIONS, Operation, unit
 from actadd.engine.placement import Phase, Position, changed
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """A condition on a prompt, decided while it is read (CAST, Lee et al. 2024).
+
+    It is open if the projection of the stream at `layer`, its mean over the prompt's tokens but
+    BOS, on the direction of `vector` [d_model] is above `threshold`.
+    Raises ValueError if vector has not one axis.
+    """
+
+    vector: Tensor
+    layer: int
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if self.vector.ndim != 1:
+            shape = tuple(self.vector.shape)
+            raise ValueError(f"the gate's vector has the shape {shape}; write [d_model]")
+
+    def opens(self, stream: Tensor) -> bool:
+        """Whether it is open for a prompt; stream: what its block reads, [tokens, d_model]."""
+        wide = torch.promote_types(stream.dtype, torch.float32)
+        tokens = stream[1:] if len(stream) > 1 else stream
+        mean, vector = tokens.to(wide).mean(dim=0), self.vector.to(stream.device, wide)
+        return bool(mean @ unit(vector) > self.threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +53,9 @@ class Addition:
     operation: what the vector does to the stream, by its name or as a decorated function of your
         own; "add" adds it.
     options: further options of the operation.
+    gate: it acts only on prompts for which the gate is open; its layer is not above `layer`.
     Raises TypeError if vector is no tensor, ValueError if it has not two axes, UserError if there
-    is no such operation or option.
+    is no such operation or option, or the gate is decided too late.
 
     >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
     >>> addition = Addition(vector, layer=1, coefficient=5)
@@ -44,6 +71,7 @@ class Addition:
     phase: Phase = "prefill"
     operation: str | Operation = "add"
     options: Mapping[str, Any] = field(default_factory=dict)
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.vector, Tensor):
@@ -53,6 +81,16 @@ class Addition:
             shape = tuple(self.vector.shape)
             raise ValueError(f"vector has the shape {shape}; write [positions, d_model]")
         self.settings()
+        if self.gate and self.gate.layer > self.layer:
+            raise UserError(
+                f"gate: layer {self.gate.layer} is read after layer "
+                f"{self.layer}, at which the vector acts; write a layer up to {self.layer}"
+            )
+
+    @property
+    def lowest(self) -> int:
+        """The lowest layer that has to be read or changed."""
+        return min(self.layer, self.gate.layer) if self.gate else self.layer
 
     @property
     def kind(self) -> Operation:
@@ -116,7 +154,8 @@ class Stage:
 
     cells: (row, column of the padded batch) -> what is used there, [d_model]: of an operation that
     does not read the stream, what is added; else the vector's row. repeated: row -> the same at
-    each generated token. names: row -> the operations that act on it, for the trace.
+    each generated token. names: row -> the operations that act on it, for the trace. gates: row ->
+    the gate behind which they act, if any.
     """
 
     kind: Operation
@@ -124,6 +163,7 @@ class Stage:
     cells: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     repeated: dict[int, Tensor] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
+    gates: dict[int, Gate | None] = field(default_factory=dict)
 
     def pack(self) -> None:
         """Make the cells tensors, which a pass picks from."""
@@ -174,7 +214,10 @@ def stages(
             layer_stages = planned.setdefault(addition.layer, [])
             first = following.get(addition.layer, 0)
             index = first
-            while index < len(layer_stages) and not layer_stages[index].joins(kind, options):
+            while index < len(layer_stages) and not (
+                layer_stages[index].joins(kind, options)
+                and layer_stages[index].gates.get(row, addition.gate) is addition.gate
+            ):
                 index += 1
             if index == len(layer_stages):
                 layer_stages.append(Stage(kind, options))
@@ -188,6 +231,7 @@ def stages(
 
 def _place(stage: Stage, addition: Addition, row: int, start: int, length: int) -> None:
     kind = addition.kind
+    stage.gates[row] = addition.gate
     stage.names[row] = f"{stage.names[row]}+{kind.name}" if row in stage.names else kind.name
     values = addition.rows() if kind.reads_stream else addition.scaled()
     positions = changed(addition.position, addition.phase, len(values), length)

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from actadd.base.errors import UserError
-from actadd.engine.additions import Addition, Stage, TraceEntry, stages
+from actadd.engine.additions import Addition, Gate, Stage, TraceEntry, stages
 from actadd.engine.hooks import hooks_on_inputs
 from actadd.engine.structure import CACHES, blocks, columns_before, reader
 
@@ -61,7 +62,15 @@ class _Steering:
         self.lengths = [int(n) for n in prompt_lengths or attention_mask.sum(dim=1).tolist()]
         rows = _by_row(additions, len(self.starts))
         self.planned = stages(rows, self.starts, self.lengths)
-        self.layers = sorted(self.planned)
+        # (row, gate) -> whether it is open, once it is decided; each gate's rows by layer.
+        self.open: dict[tuple[int, Gate], bool] = {}
+        self.gates: dict[int, list[tuple[int, Gate]]] = {}
+        for row, gate in dict.fromkeys(
+            (row, addition.gate) for row, several in enumerate(rows) for addition in several
+        ):
+            if gate is not None:
+                self.gates.setdefault(gate.layer, []).append((row, gate))
+        self.layers = sorted({*self.planned, *self.gates})
         self.at_prompts = any(
             stage.cells for layer_stages in self.planned.values() for stage in layer_stages
         )
@@ -90,6 +99,7 @@ class _Steering:
             for layer, layer_stages in self.planned.items()
             if any(self._reached(stage.columns).any() for stage in layer_stages)
         }
+        self.due.update(self.gates if self.step == 0 else ())
 
     def end_pass(self, *_: Any) -> None:
         if self.due:
@@ -120,13 +130,20 @@ class _Steering:
                 f"{len(self.starts)}"
             )
         self.due.discard(layer)
+        if self.step == 0:
+            self._decide(layer, hidden, copies)
         changed: Tensor | None = None
-        for stage in self.planned[layer]:
+        for stage in self.planned.get(layer, ()):
             reached = self._reached(stage.columns)
+            if self.gates:
+                acting = [self._acts(stage, row) for row in stage.rows.tolist()]
+                reached &= torch.tensor(acting, dtype=torch.bool)
             if reached.any():
                 changed = hidden.clone() if changed is None else changed
                 self._at_prompt(stage, layer, changed, copies, reached)
             for row, value in stage.repeated.items():
+                if self.gates and not self._acts(stage, row):
+                    continue
                 # Cached steps read one new column; without a cache all new ones are read again.
                 first = max(self.starts[row] + self.lengths[row], self.seen)
                 if self.seen + self.read > first:
@@ -134,6 +151,24 @@ class _Steering:
                     self._at_generated(stage, layer, changed, copies, row, value, first)
         self.changed |= changed is not None
         return changed
+
+    def _decide(self, layer: int, hidden: Tensor, copies: int) -> None:
+        """Decide the gates of a layer, on the prompts as its block reads them."""
+        for row, gate in self.gates.get(layer, ()):
+            end = self.starts[row] + self.lengths[row]
+            if self.seen or end > self.read:
+                raise UserError(
+                    f"{self.name}: a gate is decided on a whole prompt, and only a part was read; "
+                    "read the prompt in one pass, with an empty cache"
+                )
+            self.open[row, gate] = gate.opens(hidden[row * copies, self.starts[row] : end])
+            # To leave a prompt as it is may be what is asked for.
+            self.changed = True
+
+    def _acts(self, stage: Stage, row: int) -> bool:
+        """Whether a stage acts on a row: without a gate, or behind an open one."""
+        gate = stage.gates[row]
+        return gate is None or self.open[row, gate]
 
     def _reached(self, columns: Tensor) -> Tensor:
         return (columns >= self.seen) & (columns < self.seen + self.read)

@@ -1,7 +1,7 @@
 """An addition of a condition, as a config writes it: which vector, where, when, how strongly."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from actadd.base.files import canonical
@@ -14,6 +14,18 @@ DEFAULT_OPERATION = "add"
 LAYERS = "a layer number from 0 on, or a list of them"
 SHARES = "a share above 0 and up to 1 (a depth may be 0), or a list of them"
 Layers = Annotated[list[Annotated[int, Rule(minimum=0)]], Rule(min_length=1, unique=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """A condition on a prompt, see `engine.additions.Gate`."""
+
+    vector: str = option("Vector on whose last row the prompt is projected.", section="vectors")
+    layer: int = option(
+        "Block at whose input the prompt is projected, not above the layer of the operation.",
+        minimum=0,
+    )
+    threshold: float = option("It is open above this projection.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +88,9 @@ class Addition:
     match_norm: bool = option(
         "Scale the vector to the norm that it has at the injection layer.", False
     )
+    gate: Gate | None = option(
+        "It acts on prompts alone whose stream, projected on a vector, is above a threshold.", None
+    )
     dosed: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -112,6 +127,9 @@ class Addition:
         values |= values.pop("options")
         if self.operation == DEFAULT_OPERATION:
             del values["operation"]
+        values["gate"] = self.gate and asdict(self.gate)
+        if self.gate is None:
+            del values["gate"]
         if self.layers is None:
             del values["layers"]
             [values["source_layer"]] = self.sources.values()

@@ -14,6 +14,7 @@ from actadd.measure.additions import (
     DEPTHS,
     DOSE,
     Addition,
+    Gate,
     operation_of,
     strength_of,
     swept_keys,
@@ -223,6 +224,8 @@ def _spell_out(
     for values in product(*(_many(entry.get(name)) for name in swept)):
         spelled = {**entry, **dict(zip(swept, values, strict=True))}
         stated = {name: value for name, value in spelled.items() if value is not None}
+        if "gate" in stated:
+            stated["gate"] = Gate(**stated["gate"])
         yield Addition(
             coefficient=stated[strength],
             dosed=strength == DOSE,
@@ -258,4 +261,6 @@ def vectors_needed(
             # The injection layer's own vector says what norm to scale to.
             used = _many(sources) + (_many(layers) if addition.get("match_norm") else [])
             needed |= {(addition["vector"], layer) for layer in used}
+            if gate := addition.get("gate"):
+                needed.add((gate["vector"], gate["layer"]))
     return needed

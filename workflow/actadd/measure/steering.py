@@ -10,7 +10,7 @@ import pandas as pd
 from actadd.base.errors import UserError
 from actadd.engine.operations import OPERATIONS
 from actadd.engine.placement import layers_text
-from actadd.measure.additions import Addition
+from actadd.measure.additions import Addition, Gate
 from actadd.measure.conditions import Condition
 from actadd.vectors.vector_files import read_vector, tensor_digest
 
@@ -74,6 +74,8 @@ class Steering:
         for condition in conditions:
             for addition in condition.additions:
                 read.setdefault(addition.vector, set()).update(addition.layers_read)
+                if addition.gate:
+                    read.setdefault(addition.gate.vector, set()).add(addition.gate.layer)
         self.vectors: dict[str, dict[int, np.ndarray]] = {
             vector: read_vector(path, read[vector])
             for vector, path in vector_files.items()
@@ -113,10 +115,10 @@ class Steering:
         }
 
     def _scaled(self, addition: Addition, layer: int, source: int, draw: int | None) -> np.ndarray:
-        vector = self._at(addition, source, draw)
+        vector = self._at(addition.vector, source, draw)
         if not addition.match_norm:
             return vector
-        factor = norm_factor(self._at(addition, layer, draw), vector)
+        factor = norm_factor(self._at(addition.vector, layer, draw), vector)
         if factor is None:
             raise UserError(
                 f"{self.key}: match_norm: vectors.{addition.vector} is zero at layer "
@@ -129,18 +131,18 @@ class Steering:
         """Rows of an addition's vector: of every layer and draw as many."""
         return int(next(iter(self.vectors[addition.vector].values())).shape[-2])
 
-    def _at(self, addition: Addition, layer: int, draw: int | None) -> np.ndarray:
-        """An addition's vector of a layer.
+    def _at(self, name: str, layer: int, draw: int | None) -> np.ndarray:
+        """A vector of a layer.
 
         Raises UserError if it is of a file that lacks that layer: nothing would be added.
         """
-        vector = self.vectors[addition.vector].get(layer)
+        vector = self.vectors[name].get(layer)
         if vector is None:
             raise UserError(
-                f"{self.key}: vectors.{addition.vector}.file does not hold layer "
+                f"{self.key}: vectors.{name}.file does not hold layer "
                 f"{layer}, at which it is to be added; take a layer that it holds"
             )
-        return vector if vector.ndim == 2 else vector[draw]
+        return vector if vector.ndim == 2 else vector[draw or 0]
 
     def strengths(self, addition: Addition, draw: int | None = None) -> dict[int, float]:
         """Layer at which it acts -> the operation's strength there, a dose multiplied out."""
@@ -169,6 +171,16 @@ class Steering:
             )
         return addition.coefficient * self.norms[layer] / size
 
+    def gate_vector(self, gate: Gate, draw: int | None = None) -> np.ndarray:
+        """The vector of a gate, float32 [d_model]. Raises UserError if it has no direction."""
+        row: np.ndarray = self._at(gate.vector, gate.layer, draw)[-1]
+        if not row.any():
+            raise UserError(
+                f"{self.key}: gate: the last row of vectors.{gate.vector} is zero at layer "
+                f"{gate.layer}, so that nothing is projected on it; take another layer or vector"
+            )
+        return row
+
     def records(self, condition: Condition) -> list[dict[str, Any]]:
         """A condition's additions as a cell's key has them."""
         records = []
@@ -177,6 +189,9 @@ class Steering:
             numbers: dict[str, list[Any]] = {
                 "vector": [*map(tensor_digest, self.vectors_at(addition, condition.draw).values())]
             }
+            if addition.gate:
+                gate = self.gate_vector(addition.gate, condition.draw)
+                record["gate"] = {**record["gate"], "vector": tensor_digest(gate)}
             if addition.dosed:
                 strength = OPERATIONS[addition.operation].strength
                 numbers[strength] = [*self.strengths(addition, condition.draw).values()]
@@ -192,25 +207,29 @@ class Steering:
 
         from actadd.engine import additions
 
-        return [
-            additions.Addition(
-                torch.from_numpy(vector),
-                layer,
-                # A large whole number is an int here, which no tensor takes as a factor.
-                float(strength),
-                addition.position,
-                self.dimensions(addition.dimensions),
-                addition.phase,
-                addition.operation,
-                addition.options,
-            )
-            for addition in condition.additions
-            for (layer, vector), strength in zip(
-                self.vectors_at(addition, condition.draw).items(),
-                self.strengths(addition, condition.draw).values(),
-                strict=True,
-            )
-        ]
+        result = []
+        for addition in condition.additions:
+            gate = None
+            if addition.gate:
+                vector = torch.from_numpy(self.gate_vector(addition.gate, condition.draw))
+                gate = additions.Gate(vector, addition.gate.layer, float(addition.gate.threshold))
+            strengths = self.strengths(addition, condition.draw)
+            result += [
+                additions.Addition(
+                    torch.from_numpy(vector),
+                    layer,
+                    # A large whole number is an int here, which no tensor takes as a factor.
+                    float(strengths[layer]),
+                    addition.position,
+                    self.dimensions(addition.dimensions),
+                    addition.phase,
+                    addition.operation,
+                    addition.options,
+                    gate,
+                )
+                for layer, vector in self.vectors_at(addition, condition.draw).items()
+            ]
+        return result
 
     def dimensions(self, share: float | None) -> int | None:
         return None if share is None else round(share * self.d_model)

@@ -173,6 +173,7 @@ def _addition_problems(
             yield key, f"the key {field!r} is missing; write it, or a choice"
         if "factor" in addition:
             yield f"{key}.factor", f"only what is chosen has a factor; write {kind.strength}"
+    yield from _gate(config, key, entry, addition)
     for field in ("layer", "layers", "source_layer"):
         every = addition.get(field, [])
         for layer in [] if every == "all" else listed(every):
@@ -184,6 +185,26 @@ def _addition_problems(
                         f"{layer} is beyond {model}, whose layers are 0 to {depth - 1}",
                     )
     yield from _position(config, key, entry["measure"], addition)
+
+
+def _gate(
+    config: dict[str, Any], key: str, entry: dict[str, Any], addition: dict[str, Any]
+) -> Iterator[Problem]:
+    """A gate is decided before its operation acts."""
+    if "gate" not in addition:
+        return
+    if "choice" in addition:
+        yield f"{key}.gate", "a layer that is chosen may be below the gate's; write layer"
+    for model in entry["models"]:
+        depth, at = config["models"][model]["layers"], addition["gate"]["layer"]
+        [placed] = at_depth({"": {"additions": [addition]}}, depth)[""]["additions"]
+        lowest = min(listed(placed["layers"] if "layers" in placed else placed["layer"]))
+        if at > lowest:
+            yield (
+                f"{key}.gate.layer",
+                f"{at} is read after layer {lowest}, at which the operation acts on {model}; "
+                f"write a layer up to {lowest}",
+            )
 
 
 def _chosen(

@@ -39,7 +39,7 @@ COORDINATES = {
 # How the strength of an operation is written, where its name and number are not good enough.
 STRENGTHS = {"coefficient": "c = {}", "degrees": "{}°"}
 # What an addition's record holds beside the options of its operation.
-PLACED = {*COORDINATES, "layers", "match_norm"} - {"coefficient"}
+PLACED = {*COORDINATES, "layers", "match_norm", "gate"} - {"coefficient"}
 
 
 def read_norms(files: Mapping[tuple[str, str], Path]) -> pd.DataFrame:
@@ -205,6 +205,8 @@ def _strength(row: "pd.Series[Any]") -> str:
 def strengths(addition: Mapping[str, Any]) -> list[str]:
     """An operation's strength and its other options in words: "c = 2", or "30°", "one_sided True"."""
     texts = []
+    if gate := addition.get("gate"):
+        texts.append(f"if {gate['vector']} at {gate['layer']} > {gate['threshold']:g}")
     for name in sorted(addition.keys() - PLACED):
         value = addition[name]
         number = f"{value:g}" if isinstance(value, int | float) and value is not True else value
@@ -270,7 +272,7 @@ def row_labels(rows: pd.DataFrame) -> list[str]:
         one = _one(row)
         more = [coordinate_text(name, row[name]) for name in varying if pd.notna(row[name])]
         text = ", ".join([str(row["condition"]), *more])
-        if {"operation", "layers"} & one.keys():
+        if {"operation", "layers", "gate"} & one.keys():
             text += f"\n({addition_text(one)})"
         elif pd.notna(row["layer"]) and pd.notna(row["coefficient"]):
             text += f"\n(layer {int(row['layer'])}, c = {row['coefficient']:g})"

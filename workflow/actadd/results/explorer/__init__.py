@@ -124,7 +124,7 @@ def _cells(
             cell.pop("source_layer", None)
         parts = json.loads(cell.pop("additions", "[]"))
         texts = [addition_details(part) for part in parts]
-        unusual = len(parts) > 1 or any({"operation", "layers"} & part.keys() for part in parts)
+        unusual = len(parts) > 1 or any({"operation", "layers", "gate"} & part.keys() for part in parts)
         unsteered = unsteered_beside(cells, coordinates)
         entries.append(
             cell
