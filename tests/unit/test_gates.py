@@ -136,10 +136,10 @@ def test_a_gate_needs_the_whole_prompt():
 
 def gated(prepared, tmp_path, layer=1, threshold=0.5, numbers=1.0) -> Experiment:
     values = np.ones((2, 32), np.float32)
-    files = [
-        write_layer(tmp_path, "v", 2, values),
-        write_layer(tmp_path, "w", layer, numbers * values),
-    ]
+    files = {
+        "v": write_layer(tmp_path, "v", 2, values),
+        "w": write_layer(tmp_path, "w", layer, numbers * values),
+    }
     gate = {"vector": "w", "layer": layer, "threshold": threshold}
     addition = {"vector": "v", "layer": 2, "coefficient": 1, "gate": gate}
     spec = {
