@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 from actadd.base.kinds import Rule  # noqa: E402
 from actadd.config.declaration import Config  # noqa: E402
 from actadd.config.kinds import Family, Option, bare, is_union, options  # noqa: E402
+from actadd.engine.operations import OPERATIONS  # noqa: E402
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -54,6 +55,15 @@ def _below(key: str, hint: Any) -> Iterator[str]:
         yield from _below(f"{key}.N", arguments[0])
     elif typing.get_origin(hint) is dict:
         yield from _below(f"{key}.NAME", arguments[1])
+
+
+def operations() -> str:
+    """The options of every steering operation, by its name."""
+    lines = ["| key | what it is | value |", "|---|---|---|"]
+    for name, kind in OPERATIONS.items():
+        for option, declared in options(kind.options).items():
+            lines += _rows(option, declared, f"operation {name}")
+    return "\n".join(lines) + "\n"
 
 
 def _kinds(key: str, family: Family) -> Iterator[str]:
@@ -163,6 +173,7 @@ def command_line() -> str:
 
 GENERATED: dict[str, Callable[[], str]] = {
     "config_keys": config_keys,
+    "operations": operations,
     "rules": rules,
     "rule_files": rule_files,
     "command_line": command_line,

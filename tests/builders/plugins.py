@@ -19,7 +19,7 @@ def example(page: str) -> str:
 
 LENGTH = example("docs/how-to/scorer.md")
 PARAGRAPHS = example("docs/how-to/data.md")
-ABLATE = example("docs/how-to/operation.md")
+REFLECT = example("docs/how-to/operation.md")
 HEAT = example("docs/how-to/figure.md")
 
 

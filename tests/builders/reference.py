@@ -3,6 +3,8 @@
 Every step re-reads the whole text; a hook adds the vectors at fixed prompt positions each time.
 """
 
+import math
+
 import torch
 
 
@@ -46,6 +48,59 @@ def greedy(model, blocks, ids, places, steps):
     prompt = len(ids)
     for _ in range(steps):
         ids.append(int(steered_logits(model, blocks, ids, places).argmax()))
+    return ids[prompt:]
+
+
+# What operations make of one position's stream s [d_model], by a vector v and a strength; written
+# in other forms than the library's.
+OPERATIONS = {
+    "add": lambda s, v, strength: s + strength * v,
+    "add_preserving_norm": lambda s, v, strength: (
+        torch.nn.functional.normalize(s + strength * v, dim=0) * s.norm()
+    ),
+    "ablate": lambda s, v, strength: s - strength * (torch.outer(v, v) / (v @ v)) @ s,
+    "clamp": lambda s, v, strength: s - (torch.outer(v, v) / (v @ v)) @ s + strength * v / v.norm(),
+    "rotate": lambda s, v, strength: slerp(s, v, math.radians(strength)),
+}
+
+
+def slerp(s, v, angle):
+    """s, turned by an angle towards v."""
+    between = torch.arccos((s @ v) / (s.norm() * v.norm()))
+    aims = torch.sin(between - angle) * s / s.norm() + math.sin(angle) * v / v.norm()
+    return s.norm() * aims / torch.sin(between)
+
+
+def operated_logits(model, blocks, ids, acts):
+    """Logits [tokens, vocabulary]; acts: (layer, position, operation, vector, strength), in order.
+
+    A vector that is zero does nothing.
+    """
+    handles = []
+    for layer, position, operation, vector, strength in acts:
+
+        def change(_module, args, kwargs, at=position, name=operation, v=vector, c=strength):
+            hidden = (args[0] if args else kwargs["hidden_states"]).clone()
+            if at < hidden.shape[1] and v.any():
+                hidden[0, at] = OPERATIONS[name](hidden[0, at], v, c)
+            if args:
+                return (hidden, *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": hidden}
+
+        handles.append(blocks[layer].register_forward_pre_hook(change, with_kwargs=True))
+    with torch.no_grad():
+        logits = model(torch.tensor([ids]), use_cache=False).logits[0]
+    for handle in handles:
+        handle.remove()
+    return logits
+
+
+def greedy_operated(model, blocks, ids, acts, steps):
+    """The greedy continuation of one prompt; acts as for `operated_logits`."""
+    ids = list(ids)
+    prompt = len(ids)
+    for _ in range(steps):
+        ids.append(int(operated_logits(model, blocks, ids, acts)[-1].argmax()))
     return ids[prompt:]
 
 

@@ -16,6 +16,7 @@ from builders.configs import BOMB, DELETE, changed
 ADDITION = "experiments.topic-sweep.conditions.actadd.additions.0"
 SOURCE = "sources.new"
 PAIR = {"kind": "pair", "positive": "a", "negative": "b"}
+RATIO = "experiments.perplexity-ratio.conditions.actadd.additions.0"
 TOPIC = "experiments.topic"
 ACTADD = f"{TOPIC}.conditions.actadd"
 TIMING = {"positive": "a", "negative": "b"}
@@ -527,7 +528,91 @@ MISTAKES = [
     (f"{ADDITION}.coefficient", True, [f"{ADDITION}.coefficient", "True"]),
     (f"{ADDITION}.coefficient", 1e300, [f"{ADDITION}.coefficient", "too large"]),
     (f"{ADDITION}.coefficient", float("nan"), [f"{ADDITION}.coefficient", "nan"]),
-    (f"{ADDITION}.phase", "decode", [f"{ADDITION}.phase", "'decode'", "every_step"]),
+    (f"{ADDITION}.phase", "decoding", [f"{ADDITION}.phase", "'decoding'", "every_step"]),
+    (f"{ADDITION}.position", -1, [f"{ADDITION}.position", "-1"]),
+    (f"{ADDITION}.position", "start", [f"{ADDITION}.position", "'start'", "a position from 0 on"]),
+    (f"{ADDITION}.position", True, [f"{ADDITION}.position", "True", "front, middle, back"]),
+    (f"{ADDITION}.layers", [1, 2], [ADDITION, "layer and layers", "keep one"]),
+    (f"{ADDITION}.degrees", 30, [ADDITION, "'degrees'", "unknown key"]),
+    (f"{ADDITION}.operation", "turn", [f"{ADDITION}.operation", "'turn'", "rotate"]),
+    *[
+        (RATIO, {"vector": "weddings", "layer": 6, **addition}, words)
+        for addition, words in (
+            ({"operation": "rotate"}, [RATIO, "'degrees'", "missing"]),
+            ({"operation": "rotate", "coefficient": 1}, [RATIO, "'coefficient'", "degrees"]),
+            ({"operation": "rotate", "degrees": 400}, [f"{RATIO}.degrees", "400", "360"]),
+            ({"operation": "rotate", "degrees": [9, 9]}, [f"{RATIO}.degrees", "twice"]),
+            ({"operation": "ablate", "share": 1.5}, [f"{RATIO}.share", "1.5"]),
+            ({"operation": "rotate", "degrees": 9, "dose": 1}, [RATIO, "'dose'", "unknown key"]),
+            ({"operation": "ablate", "dose": 1}, [RATIO, "'dose'", "unknown key"]),
+            ({"dose": 1, "coefficient": 1}, [RATIO, "dose and coefficient", "keep one"]),
+            ({"dose": [1, 1]}, [f"{RATIO}.dose", "twice"]),
+            (
+                {"coefficient": 1, "gate": {"vector": "joy", "layer": 1, "threshold": 0}},
+                [f"{RATIO}.gate.vector", "'joy'"],
+            ),
+            (
+                {"coefficient": 1, "gate": {"vector": "weddings", "layer": 1}},
+                [f"{RATIO}.gate", "'threshold'", "missing"],
+            ),
+            (
+                {"coefficient": 1, "gate": {"vector": "weddings", "layer": 7, "threshold": 0}},
+                [f"{RATIO}.gate.layer", "7", "up to 6"],
+            ),
+            ({"operation": "clamp"}, [RATIO, "'coefficient'", "missing"]),
+            (
+                {"coefficient": 1, "phase": "decode", "position": "back"},
+                [f"{RATIO}.position", "decode"],
+            ),
+        )
+    ],
+    *[
+        (RATIO, {"vector": "weddings", "operation": "ablate", "layers": layers}, words)
+        for layers, words in (
+            ([2, 30], [f"{RATIO}.layers", "30", "0 to 29"]),
+            ([2, 2], [f"{RATIO}.layers", "twice"]),
+            ([], [f"{RATIO}.layers", "empty"]),
+            ("every", [f"{RATIO}.layers", "'every'", "all"]),
+            (3, [f"{RATIO}.layers", "3"]),
+        )
+    ],
+    *[
+        (
+            f"{ACTADD}.additions",
+            [{"vector": "weddings", **{"layer": 3} | one} for one in (first, second)],
+            [f"{ACTADD}.additions.1", "contradict", "remove one"],
+        )
+        for first, second in (
+            ({"operation": "ablate"}, {"operation": "clamp", "coefficient": 1}),
+            (
+                {"operation": "clamp", "coefficient": [1, 2]},
+                {"operation": "clamp", "coefficient": 3},
+            ),
+            (
+                {"operation": "ablate", "phase": "every_step"},
+                {"operation": "ablate", "phase": "decode"},
+            ),
+            (
+                {"operation": "ablate", "layer": [2, 3], "position": ["front", "middle"]},
+                {"operation": "ablate", "layer": [3, 4], "position": "front"},
+            ),
+        )
+    ],
+    (
+        f"{ACTADD}.additions.0",
+        {"vector": "weddings", "choice": "best", "dose": 1},
+        [f"{ACTADD}.additions.0.dose", "best"],
+    ),
+    (
+        ADDITION,
+        {"vector": "weddings", "layer": 6, "dose": [1, 2]},
+        ["choice", "dose is swept", "sweep coefficient"],
+    ),
+    (
+        f"{ACTADD}.additions.0",
+        {"vector": "weddings", "choice": "best", "operation": "rotate"},
+        [f"{ACTADD}.additions.0.choice", "rotate", "add"],
+    ),
     (f"{ADDITION}.source_layer", 30, [f"{ADDITION}.source_layer", "30", "0 to 29"]),
     (f"{ADDITION}.factor", -1, [f"{ADDITION}.factor"]),
     (

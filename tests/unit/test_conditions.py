@@ -74,7 +74,7 @@ def test_source_depth_and_what_has_no_depth():
     assert result["plain"] == entries["plain"] and result["fixed"] == entries["fixed"]
     assert "depth" in entries["a"]["additions"][0], "the config itself is not changed"
     spelled = conditions.expand(result)
-    places = [(a.source, a.layer) for c in spelled for a in c.additions]
+    places = [(a.sources[a.layer], a.layer) for c in spelled for a in c.additions]
     assert sorted(places) == [(0, 5), (7, 7), (9, 5)]
 
 
@@ -201,7 +201,8 @@ def test_match_norm_scales_by_the_geometric_mean_of_the_ratios(prepared, tmp_pat
     [addition] = matched.additions(matched.conditions[0])
     assert np.allclose(addition.vector, factor * source)
     assert np.allclose(addition.scaled(), 2 * factor * source)
-    assert np.array_equal(plain.vector(plain.conditions[0].additions[0]), source)
+    [own] = plain.steering.vectors_at(plain.conditions[0].additions[0]).values()
+    assert np.array_equal(own, source)
     module = MEASURES["completions"].module
     keys = [e.cell_key(module, e.conditions[0]) for e in (plain, matched)]
     assert keys[0] != keys[1]
@@ -213,7 +214,8 @@ def test_match_norm_leaves_out_rows_that_are_zero(prepared, tmp_path):
     source[2, 1], here[2, 6] = 8, 4
     files = [write_layer(tmp_path, "v", 0, source), write_layer(tmp_path, "v", 2, here)]
     result = experiment(prepared, steered(layer=2, source_layer=0, match_norm=True), files)
-    assert np.allclose(result.vector(result.conditions[0].additions[0]), 0.5 * source)
+    [scaled] = result.steering.vectors_at(result.conditions[0].additions[0]).values()
+    assert np.allclose(scaled, 0.5 * source)
 
 
 def test_match_norm_of_a_vector_of_one_row_counts_it(prepared, tmp_path):
@@ -222,18 +224,145 @@ def test_match_norm_of_a_vector_of_one_row_counts_it(prepared, tmp_path):
     files = [write_layer(tmp_path, "v", 0, source), write_layer(tmp_path, "v", 2, here)]
     entries = steered(layer=2, source_layer=0, match_norm=True, position="back")
     result = experiment(prepared, entries, files)
-    assert np.allclose(result.vector(result.conditions[0].additions[0]), 0.5 * source)
+    [scaled] = result.steering.vectors_at(result.conditions[0].additions[0]).values()
+    assert np.allclose(scaled, 0.5 * source)
     files[1] = write_layer(tmp_path, "v", 2, 0 * here)
     result = experiment(prepared, entries, files)
     with pytest.raises(UserError, match=r"vectors\.v is zero at layer 2 or 0"):
-        result.vector(result.conditions[0].additions[0])
+        result.steering.vectors_at(result.conditions[0].additions[0])
 
 
 def test_a_layer_that_a_vectors_file_lacks_is_not_added_as_nothing(prepared, tmp_path):
     file = write_layer(tmp_path, "v", 0, np.ones((1, 32), np.float32))
     result = experiment(prepared, steered(layer=1), [file])
     with pytest.raises(UserError, match=r"vectors\.v\.file does not hold layer 1"):
-        result.vector(result.conditions[0].additions[0])
+        result.steering.vectors_at(result.conditions[0].additions[0])
+
+
+# --- operations ---
+
+
+def test_a_strength_has_its_operations_name_and_one_column():
+    entries = steered(layer=2, operation="rotate", degrees=[30, 60])
+    del entries["a"]["additions"][0]["coefficient"]
+    both = conditions.expand(entries)
+    assert [each.coordinates()["coefficient"] for each in both] == [30, 60]
+    record = both[0].additions[0].record()
+    assert record["degrees"] == 30 and "coefficient" not in record and "layers" not in record
+    assert [each.label for each in both] == [
+        "a (rotate v at layer 2, degrees 30)",
+        "a (rotate v at layer 2, degrees 60)",
+    ]
+    assert conditions.grid_size(entries) == 2
+    assert conditions.expand(steered(layer=2, operation="ablate"))[0].additions[0].coefficient == 1
+
+
+def test_layers_at_once_are_one_condition_with_each_layers_vector(prepared, tmp_path):
+    values = np.arange(3 * 2 * 32, dtype=np.float32).reshape(3, 2, 32) + 1
+    files = [write_layer(tmp_path, "v", layer, values[layer]) for layer in range(3)][-1:]
+    entries = conditions.at_depth(steered(layers="all", coefficient=[1, 2]), 3)
+    result = experiment(prepared, entries, files)
+    assert len(result.conditions) == 2
+    condition = result.conditions[0]
+    added = result.additions(condition)
+    assert [each.layer for each in added] == [0, 1, 2]
+    assert all(np.array_equal(each.vector, values[each.layer]) for each in added)
+    place = condition.coordinates()
+    assert (place["layer"], place["source_layer"], place["coefficient"]) == (None, None, 1)
+    assert condition.additions[0].record()["layers"] == [0, 1, 2]
+    assert condition.label == "a (v at layers 0 to 2 times 1)"
+    assert conditions.vectors_needed(entries, {}) == {("v", layer) for layer in range(3)}
+    one_source = conditions.at_depth(steered(layers=[0, 2], source_layer=1), 3)
+    other = experiment(prepared, one_source, files)
+    assert all(
+        np.array_equal(each.vector, values[1]) for each in other.additions(other.conditions[0])
+    )
+    keys = {
+        each.cell_key(MEASURES["completions"].module, each.conditions[0])
+        for each in (result, other)
+    }
+    assert len(keys) == 2
+
+
+def dosed(prepared, tmp_path, norms=None, **addition) -> Experiment:
+    """An experiment whose norms are 10 at layer 1 and 40 at layer 2."""
+    values = np.zeros((3, 32), np.float32)
+    values[0, 0], values[1, 0], values[2, 1] = 99, 2, 8  # BOS does not count
+    files = [write_layer(tmp_path, "v", layer, values) for layer in (1, 2)][-1:]
+    table = {"layer": [1, 1, 2, 2], "residual_norm": [10, 10, 40, 40]} if norms is None else norms
+    pd.DataFrame(table).to_csv(tmp_path / "norms.csv", index=False)
+    entries = steered(**addition)
+    if "dose" in addition:
+        del entries["a"]["additions"][0]["coefficient"]
+    spec = experiment(prepared, entries, files).spec
+    return Experiment(spec, prepared, {"v": files[0]}, None, [tmp_path / "norms.csv"])
+
+
+def test_a_dose_is_a_share_of_the_streams_median_norm(prepared, tmp_path):
+    result = dosed(prepared, tmp_path, layers=[1, 2], dose=0.5)
+    # The usual norm of the rows is 4.
+    strengths = [each.coefficient for each in result.additions(result.conditions[0])]
+    assert np.allclose(strengths, [0.5 * 10 / 4, 0.5 * 40 / 4])
+    clamp = dosed(prepared, tmp_path, layer=2, operation="clamp", dose=[-0.5, 1])
+    assert [clamp.additions(each)[0].coefficient for each in clamp.conditions] == [-20, 40]
+    place = clamp.conditions[0].coordinates()
+    assert (
+        place["coefficient"] == -0.5 and clamp.conditions[0].additions[0].record()["dose"] == -0.5
+    )
+    assert clamp.conditions[0].label == "a (clamp v at layer 2, dose -0.5)"
+    # Only some of the entries are added.
+    half = dosed(prepared, tmp_path, layer=1, dose=1, dimensions=1 / 32)
+    assert np.isclose(half.additions(half.conditions[0])[0].coefficient, 10 / 2)
+
+
+def test_the_key_of_a_dose_is_that_of_the_strength_it_comes_to(prepared, tmp_path):
+    module = MEASURES["completions"].module
+
+    def key(**addition) -> str:
+        result = dosed(prepared, tmp_path, layer=2, operation="clamp", **addition)
+        return result.cell_key(module, result.conditions[0])
+
+    assert key(dose=0.5) == key(coefficient=20)
+    assert key(dose=0.5) != key(dose=0.5, norms={"layer": [2], "residual_norm": [41]})
+
+
+def test_a_dose_without_a_norm_is_refused(prepared, tmp_path):
+    result = dosed(prepared, tmp_path, {"layer": [1], "residual_norm": [3]}, layer=2, dose=1)
+    with pytest.raises(UserError, match=r"dose: .*norm at layer 2 is not known.*coefficient"):
+        result.additions(result.conditions[0])
+    file = write_layer(tmp_path, "v", 2, np.zeros((2, 32), np.float32))
+    entries = {"a": {**steered()["a"], "additions": [{"vector": "v", "layer": 2, "dose": 1}]}}
+    spec = experiment(prepared, entries, [file]).spec
+    pd.DataFrame({"layer": [2], "residual_norm": [3]}).to_csv(tmp_path / "norms.csv", index=False)
+    nothing = Experiment(spec, prepared, {"v": file}, None, [tmp_path / "norms.csv"])
+    with pytest.raises(UserError, match=r"dose: vectors\.v is zero at layer 2"):
+        nothing.additions(nothing.conditions[0])
+
+
+def test_an_operation_without_a_direction_is_refused(prepared, tmp_path):
+    file = write_layer(tmp_path, "v", 1, np.zeros((2, 32), np.float32))
+    ablated = experiment(prepared, steered(layer=1, operation="ablate"), [file])
+    with pytest.raises(UserError, match=r"conditions\.a: operation: ablate .*vectors\.v is zero"):
+        ablated.encode(ablated.conditions[0], ["Some text"])
+    # What adds nothing may be a control.
+    added = experiment(prepared, steered(layer=1), [file], measure="logprobs")
+    assert added.encode(added.conditions[0], ["Some text"])
+
+
+def test_what_is_changed_of_a_text(prepared, tmp_path):
+    file = write_layer(tmp_path, "v", 1, np.ones((2, 32), np.float32))
+    for place, expected in (
+        ({"position": 1}, {1, 2}),
+        ({"phase": "decode"}, {5, 6, 7}),
+        ({"phase": "every_step"}, {0, 1, 5, 6, 7}),
+    ):
+        result = experiment(prepared, steered(layer=1, **place), [file])
+        assert result.changed(result.conditions[0], 5, 8) == expected
+    [condition] = conditions.expand(steered(layer=1, position=3))
+    assert condition.coordinates()["position"] == "3"
+    far = experiment(prepared, steered(layer=1, position=90), [file], measure="logprobs")
+    with pytest.raises(UserError, match=r"position 90 is beyond the prompt.*vector v"):
+        far.encode(far.conditions[0], ["Some text"])
 
 
 def test_vectors_needed_where_layers_differ():

@@ -251,7 +251,7 @@ def test_a_grid_is_spelled_out():
     spelled = conditions.expand(entries)
     assert [c.name for c in spelled] == ["plain"] + ["steered"] * 4
     settings = [
-        tuple((a.vector, a.source, a.layer, a.coefficient) for a in c.additions)
+        tuple((a.vector, a.sources[a.layer], a.layer, a.coefficient) for a in c.additions)
         for c in spelled[1:]
     ]
     assert settings[0] == (("a", 1, 1, 1), ("b", 0, 3, 2))
@@ -266,7 +266,7 @@ def test_a_choice_fills_in_layer_and_coefficient():
     chosen = {"c": {"layer": 5, "source_layer": 4, "coefficient": 2.0}}
     [condition] = conditions.expand(entries, chosen)
     addition = condition.additions[0]
-    assert (addition.layer, addition.source, addition.coefficient) == (5, 4, -2)
+    assert (addition.sources, addition.coefficient) == ({5: 4}, -2)
 
 
 def test_intervals_cover_and_do_not_depend_on_order_or_time():

@@ -170,7 +170,7 @@ def test_a_row_without_a_direction_is_unchanged_but_traced(model, remove):
 @pytest.mark.parametrize(
     ("options", "pattern"),
     [
-        ({"operation": "removal"}, "'removal' is unknown; write one of add, .*remove"),
+        ({"operation": "removal"}, "'removal' is unknown; write one of .*add, .*remove"),
         ({"operation": "remove", "options": {"share": 1}}, "no option 'share'; .*sign"),
     ],
 )

@@ -374,7 +374,7 @@ def test_every_experiment_of_the_paper_is_in_the_table(paper):
 
 def value(addition, key):
     """A setting of an addition; the layer that its vector is from, even if that is its own."""
-    return addition.source if key == "source_layer" else getattr(addition, key)
+    return addition.sources[addition.layer] if key == "source_layer" else getattr(addition, key)
 
 
 @pytest.mark.parametrize("experiment", PUBLISHED)

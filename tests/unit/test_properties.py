@@ -4,9 +4,12 @@ import copy
 import csv
 import io
 import json
+import math
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,8 +19,10 @@ from actadd.base.files import canonical, canonical_json
 from actadd.config.checks import checked
 from actadd.config.files import read
 from actadd.data import datasets
+from actadd.engine.operations import OPERATIONS
 from actadd.engine.placement import aligned
-from actadd.measure.conditions import SWEPT, Condition, expand, grid_size
+from actadd.measure.additions import SWEPT
+from actadd.measure.conditions import Condition, expand, grid_size
 from actadd.pipeline.graph import Graph
 from builders import tiny
 
@@ -268,6 +273,41 @@ def test_a_grid_is_spelled_out_whole_and_in_one_order(entries):
     for condition in result:
         for addition in condition.additions:
             assert not any(isinstance(getattr(addition, field), list) for field in SWEPT)
+
+
+# --- operations ----------------------------------------------------------------------------------
+
+SIZES = st.floats(1e-3, 1e3)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 40), SIZES, SIZES, st.floats(-360, 360))
+def test_what_operations_keep_and_set(seed, width, stream_size, vector_size, strength):
+    draw = torch.Generator().manual_seed(seed)
+    s, v = (
+        size * torch.randn(3, width, generator=draw, dtype=torch.float64)
+        for size in (stream_size, vector_size)
+    )
+    u = v / v.norm(dim=-1, keepdim=True)
+    number = partial(torch.tensor, dtype=torch.float64)
+
+    def new(name: str, amount: float) -> torch.Tensor:
+        kind = OPERATIONS[name]
+        return kind(s, v, kind.options(**{kind.strength: amount}))
+
+    norm, close = s.norm(dim=-1), {"rtol": 1e-9, "atol": 1e-9 * stream_size}
+    for name in ("rotate", "add_preserving_norm"):
+        assert torch.allclose(new(name, strength).norm(dim=-1), norm, **close)
+    turned = new("rotate", strength)
+    cosine = (turned * s).sum(-1) / norm**2
+    assert torch.allclose(cosine, number(math.cos(math.radians(strength))), **close)
+    clamped = new("clamp", strength)
+    far = {"rtol": 1e-9, "atol": 1e-9 * (stream_size + 360)}
+    assert torch.allclose((clamped * u).sum(-1), number(strength), **far)
+    assert torch.allclose(clamped - strength * u, new("ablate", 1), **far)
+    share = abs(strength) / 360
+    assert torch.allclose((new("ablate", share) * u).sum(-1), (1 - share) * (s * u).sum(-1), **far)
+    for name in ("rotate", "add_preserving_norm", "ablate"):
+        assert torch.equal(new(name, 0.0), s)
 
 
 # --- datasets ------------------------------------------------------------------------------------

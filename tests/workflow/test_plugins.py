@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from builders import tiny
-from builders.plugins import ABLATE, HEAT, LENGTH
+from builders.plugins import HEAT, LENGTH, REFLECT
 
 pytestmark = pytest.mark.workflow
 
@@ -44,17 +44,38 @@ MEASURES = {"drawn": "completions", "read": "logprobs", "moved": "divergence"}
 
 
 def operation_config() -> dict:
-    """Each measure with an operation of a user's own beside ours, and every display of them."""
+    """Each measure with an operation of a user's own beside three of ours, and every display."""
     settings = tiny.config()
-    settings["plugins"] = ["ablate.py", "heat.py"]
+    settings["plugins"] = ["reflect.py", "heat.py"]
     addition = {"vector": "love-hate", "layer": [0, 1]}
     conditions = {
         "unsteered": {"method": "unsteered"},
         "actadd": {"method": "actadd", "additions": [{**addition, "coefficient": 1}]},
-        "ablated": {
+        "turned": {
+            "method": "actadd",
+            "additions": [{**addition, "operation": "rotate", "degrees": [15, 60]}],
+        },
+        "dosed": {
+            "method": "actadd",
+            "additions": [{**addition, "dose": [0.5, 1]}],
+        },
+        "gated": {
             "method": "actadd",
             "additions": [
-                {**addition, "operation": "ablate", "coefficient": [0.5, 1], "one_sided": True}
+                {
+                    **{"vector": "love-hate", "layer": 1, "coefficient": 3},
+                    "gate": {"vector": "calm", "layer": 0, "threshold": 1e6},
+                }
+            ],
+        },
+        "bare": {
+            "method": "actadd",
+            "additions": [{"vector": "love-hate", "operation": "ablate", "layers": "all"}],
+        },
+        "reflected": {
+            "method": "actadd",
+            "additions": [
+                {**addition, "operation": "reflect", "coefficient": [0.5, 1], "one_sided": True}
             ],
         },
     }
@@ -88,7 +109,7 @@ def operation_config() -> dict:
 
 
 def test_an_operation_of_a_users_own_is_measured_summarised_drawn_and_shown(space):
-    (space.folder / "ablate.py").write_text(ABLATE)
+    (space.folder / "reflect.py").write_text(REFLECT)
     (space.folder / "heat.py").write_text(HEAT)
     settings = operation_config()
     space.configure(settings)
@@ -96,29 +117,50 @@ def test_an_operation_of_a_users_own_is_measured_summarised_drawn_and_shown(spac
     results = space.folder / "results"
     for name, measure in MEASURES.items():
         cells = pd.read_parquet(results / f"{measure}/tiny/{name}.parquet")
-        ablated = cells[cells["condition"] == "ablated"]
-        assert ablated["cell"].nunique() == 4 and ablated["failed"].isna().all()
-        for text in ablated["additions"].unique():
+        reflected = cells[cells["condition"] == "reflected"]
+        assert reflected["cell"].nunique() == 4 and reflected["failed"].isna().all()
+        for text in reflected["additions"].unique():
             [addition] = json.loads(text)
-            assert (addition["operation"], addition["one_sided"]) == ("ablate", True)
+            assert (addition["operation"], addition["one_sided"]) == ("reflect", True)
         summary = pd.read_parquet(results / f"summaries/tiny/{name}.parquet")
         counts = summary.groupby(["condition", "metric"]).size().unstack(0)
-        assert (counts["ablated"] == 2 * counts["actadd"]).all()
+        assert (counts["reflected"] == 2 * counts["actadd"]).all()
+        assert (counts["turned"] == counts["reflected"]).all()
+        turned = summary[summary["condition"] == "turned"]
+        assert set(turned["coefficient"]) == {15, 60} and set(turned["layer"]) == {0, 1}
+        dosed = summary[summary["condition"] == "dosed"]
+        assert set(dosed["coefficient"]) == {0.5, 1}
+        bare = summary[summary["condition"] == "bare"]
+        assert set(bare["coefficient"]) == {1} and bare["layer"].isna().all()
+        # A gate that never opens.
+        column = {"drawn": "completion", "read": "logprob", "moved": "kl"}[name]
+        gated, unsteered = (
+            cells[cells["condition"] == each][column].tolist() for each in ("gated", "unsteered")
+        )
+        assert gated == unsteered
     # The operation does something, and not what ours does.
     read = pd.read_parquet(results / "logprobs/tiny/read.parquet")
+    read = read[read["condition"] != "gated"]
     strong = read[(read["layer"].isna()) | ((read["layer"] == 1) & (read["coefficient"] == 1))]
     values = strong.groupby("condition")["logprob"].apply(list)
-    assert len({tuple(each) for each in values}) == 3
+    assert len({tuple(each) for each in values}) == 5
     for name in settings["figures"]:
         text = (results / f"figures/{name}.svg").read_text()
-        assert "ablate" in text or name == "heat", name
+        assert "reflect" in text or name == "heat", name
+    assert "coefficient or degrees or dose" in (results / "figures/sweep.svg").read_text()
+    for text in ("ablate love-hate at layers 0 to 2, share 1", "rotate love-hate at 1, 60°"):
+        assert text in (results / "tables/methods.md").read_text()
+    explorer = (results / "explorer.html").read_text()
+    assert "love-hate (ablate, layers 0 to 2, share 1)" in explorer
+    assert "love-hate (layer 1, if calm at 0" in explorer
+    assert "love-hate (rotate, layer 1, 60°)" in explorer or "60\\u00b0" in explorer
     for name in settings["tables"]:
-        assert "ablate" in (results / f"tables/{name}.tex").read_text(), name
-    assert "ablated" in (results / "explorer.html").read_text()
+        assert "reflect" in (results / f"tables/{name}.tex").read_text(), name
+    assert "reflected" in (results / "explorer.html").read_text()
     # A comment recomputes nothing, and code what uses the operation.
-    (space.folder / "ablate.py").write_text(f"# A comment.\n{ABLATE}")
+    (space.folder / "reflect.py").write_text(f"# A comment.\n{REFLECT}")
     assert space.planned() == {}
-    (space.folder / "ablate.py").write_text(ABLATE.replace("min=0", "min=0.0001"))
+    (space.folder / "reflect.py").write_text(REFLECT.replace("min=0", "min=0.0001"))
     planned = space.planned()
     assert [planned[measure] for measure in MEASURES.values()] == [1, 1, 1]
     assert not {"dataset", "model", "vectors_tiny"} & set(planned)

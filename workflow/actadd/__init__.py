@@ -20,6 +20,7 @@ from typing import Any
 # Name -> the module that holds it.
 _PUBLIC = {
     "Addition": "engine.additions",
+    "Gate": "engine.additions",
     "Sampling": "engine.decoding.sampling",
     "SteeringVectors": "vectors.steering_vectors",
     "TraceEntry": "engine.additions",

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from actadd.base.errors import UserError, print_anything
 from actadd.base.files import REMEDIES, system_error
-from actadd.engine.placement import Position
+from actadd.engine.placement import Alignment
 from actadd.pipeline import layout
 
 # The library of the workflow in the current folder.
@@ -134,7 +134,7 @@ def try_out(
         str | None,
         typer.Option(callback=_optional_text, help="BOS of a folder that names none."),
     ] = None,
-    position: Annotated[Position, typer.Option(help="Where the vector is aligned.")] = "front",
+    position: Annotated[Alignment, typer.Option(help="Where the vector is aligned.")] = "front",
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option(help="What it runs in.")

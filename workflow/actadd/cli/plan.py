@@ -73,6 +73,7 @@ def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dic
     }
     choice, rows_file = (next(iter(paths(name)), None) for name in ("choice", "rows"))
     files = {"model_dir": model_dir, "texts_file": texts_file, "vector_files": vectors}
+    files["norm_files"] = paths("norms")
     return {"spec": resolved(job.slice, rows_file), **files, "choice": choice}
 
 

@@ -17,7 +17,7 @@ from actadd.base.files import read_json
 from actadd.cli.project import configured
 from actadd.cli.terminal import on_terminal
 from actadd.config.licences import accepting, unaccepted
-from actadd.engine.placement import Position, aligned
+from actadd.engine.placement import Alignment, aligned
 from actadd.engine.tokens import Tokens
 from actadd.models import tokenizer_export
 from actadd.pipeline import layout
@@ -171,7 +171,7 @@ def compare(
     *,
     layer: int,
     coefficient: float,
-    position: Position = "front",
+    position: Alignment = "front",
     samples: int = 3,
     tokens: int = 40,
     seed: int = 0,

@@ -173,8 +173,9 @@ def union_of(hints: Iterable[Any]) -> Any:
 
 def _swept(hint: Any, rule: Rule) -> Any:
     """One value, or a list of different ones."""
-    one: Any = Annotated[hint, rule]
-    return union_of([one, Annotated[list[one], SWEPT]])
+    ones = typing.get_args(hint) if is_union(hint) else (hint,)
+    each: Any = Annotated[hint, rule]
+    return union_of([*(Annotated[one, rule] for one in ones), Annotated[list[each], SWEPT]])
 
 
 # JSON's name of each type that a scalar, list or mapping of a config has.

@@ -8,13 +8,39 @@ import torch
 from torch import Tensor
 
 from actadd.base.errors import UserError
-from actadd.engine.operations import OPERATIONS, Operation
-from actadd.engine.placement import Phase, Position, aligned
+from actadd.engine.operations import OPERATIONS, Operation, unit
+from actadd.engine.placement import Phase, Position, changed
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """A condition on a prompt, decided while it is read (CAST, Lee et al. 2024).
+
+    It is open if the projection of the stream at `layer`, its mean over the prompt's tokens but
+    BOS, on the direction of `vector` [d_model] is above `threshold`.
+    Raises ValueError if vector has not one axis.
+    """
+
+    vector: Tensor
+    layer: int
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if self.vector.ndim != 1:
+            shape = tuple(self.vector.shape)
+            raise ValueError(f"the gate's vector has the shape {shape}; write [d_model]")
+
+    def opens(self, stream: Tensor) -> bool:
+        """Whether it is open for a prompt; stream: what its block reads, [tokens, d_model]."""
+        wide = torch.promote_types(stream.dtype, torch.float32)
+        tokens = stream[1:] if len(stream) > 1 else stream
+        mean, vector = tokens.to(wide).mean(dim=0), self.vector.to(stream.device, wide)
+        return bool(mean @ unit(vector) > self.threshold)
 
 
 @dataclass(frozen=True, eq=False)
 class Addition:
-    """A steering vector to be added to the residual stream (Algorithm 1: c, h_A and l).
+    """A steering vector and what it does to the residual stream (Algorithm 1: c, h_A and l).
 
     vector: float [positions, d_model] of any dtype and device; row i belongs to the i-th aligned
         prompt position, counted from BOS.
@@ -22,13 +48,14 @@ class Addition:
     coefficient: factor of the vector; of another operation, its strength.
     position: where the rows are aligned in a prompt, see `placement.aligned`.
     dimensions: only the first so many entries of d_model are used; None means all of them.
-    phase: "prefill" as in the paper, or "every_step", which also adds the vector's last row to
-        every token that is generated (a control: it shows what re-adding breaks).
+    phase: "prefill" as in the paper; "decode", where the vector's last row acts on every token
+        that is generated; or "every_step", both of them.
     operation: what the vector does to the stream, by its name or as a decorated function of your
         own; "add" adds it.
     options: further options of the operation.
+    gate: it acts only on prompts for which the gate is open; its layer is not above `layer`.
     Raises TypeError if vector is no tensor, ValueError if it has not two axes, UserError if there
-    is no such operation or option.
+    is no such operation or option, or the gate is decided too late.
 
     >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
     >>> addition = Addition(vector, layer=1, coefficient=5)
@@ -44,6 +71,7 @@ class Addition:
     phase: Phase = "prefill"
     operation: str | Operation = "add"
     options: Mapping[str, Any] = field(default_factory=dict)
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.vector, Tensor):
@@ -53,6 +81,16 @@ class Addition:
             shape = tuple(self.vector.shape)
             raise ValueError(f"vector has the shape {shape}; write [positions, d_model]")
         self.settings()
+        if self.gate and self.gate.layer > self.layer:
+            raise UserError(
+                f"gate: layer {self.gate.layer} is read after layer "
+                f"{self.layer}, at which the vector acts; write a layer up to {self.layer}"
+            )
+
+    @property
+    def lowest(self) -> int:
+        """The lowest layer that has to be read or changed."""
+        return min(self.layer, self.gate.layer) if self.gate else self.layer
 
     @property
     def kind(self) -> Operation:
@@ -73,8 +111,14 @@ class Addition:
                 f"the operation {self.kind.name} has no option {unknown[0]!r}; write one of "
                 f"{', '.join(known)}"
             )
-        strength = {} if self.coefficient is None else {"coefficient": self.coefficient}
-        return self.kind.options(**strength, **self.options)
+        strength = {} if self.coefficient is None else {self.kind.strength: self.coefficient}
+        values = {**self.options, **strength}
+        if self.kind.strength not in values and self.kind.needs_strength:
+            raise UserError(
+                f"the operation {self.kind.name} has no {self.kind.strength}; write one as "
+                "coefficient, or in options"
+            )
+        return self.kind.options(**values)
 
     def rows(self) -> Tensor:
         """The vector, zero beyond the first `dimensions`; [positions, d_model]."""
@@ -92,7 +136,8 @@ class Addition:
 class TraceEntry(NamedTuple):
     """One change of the residual stream. `position` counts from the row's BOS.
 
-    norm: of the change, as it was added.
+    norm: of the change, as it was added. operation: its name; of several whose sum was added, all
+    of them, joined by "+".
     """
 
     row: int
@@ -100,6 +145,7 @@ class TraceEntry(NamedTuple):
     position: int
     step: int
     norm: float
+    operation: str
 
 
 @dataclass(eq=False)
@@ -108,19 +154,31 @@ class Stage:
 
     cells: (row, column of the padded batch) -> what is used there, [d_model]: of an operation that
     does not read the stream, what is added; else the vector's row. repeated: row -> the same at
-    each generated token.
+    each generated token. names: row -> the operations that act on it, for the trace. gates: row ->
+    the gate behind which they act, if any.
     """
 
     kind: Operation
     options: Any
     cells: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     repeated: dict[int, Tensor] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    gates: dict[int, Gate | None] = field(default_factory=dict)
 
     def pack(self) -> None:
         """Make the cells tensors, which a pass picks from."""
         self.rows = torch.tensor([row for row, _ in self.cells], dtype=torch.long)
         self.columns = torch.tensor([column for _, column in self.cells], dtype=torch.long)
         self.values = torch.stack(list(self.cells.values())) if self.cells else torch.empty(0)
+
+    def changed_rows(self, stream: Tensor, values: Tensor, counts: Sequence[int]) -> Tensor:
+        """`new_rows` of several batch rows under each other, of so many positions each.
+
+        Each is computed by itself: how a sum is rounded may depend on how many are summed at once,
+        and a row's bytes must not depend on those beside it.
+        """
+        parts = zip(stream.split(counts), values.to(stream.device).split(counts), strict=True)
+        return torch.cat([self.new_rows(*part) for part in parts])
 
     def new_rows(self, stream: Tensor, values: Tensor) -> Tensor:
         """The stream [n, d_model] after the operation; values: [n, d_model] on its device."""
@@ -156,7 +214,10 @@ def stages(
             layer_stages = planned.setdefault(addition.layer, [])
             first = following.get(addition.layer, 0)
             index = first
-            while index < len(layer_stages) and not layer_stages[index].joins(kind, options):
+            while index < len(layer_stages) and not (
+                layer_stages[index].joins(kind, options)
+                and layer_stages[index].gates.get(row, addition.gate) is addition.gate
+            ):
                 index += 1
             if index == len(layer_stages):
                 layer_stages.append(Stage(kind, options))
@@ -169,11 +230,15 @@ def stages(
 
 
 def _place(stage: Stage, addition: Addition, row: int, start: int, length: int) -> None:
-    values = addition.rows() if addition.kind.reads_stream else addition.scaled()
-    for index, position in enumerate(aligned(addition.position, len(values), length)):
+    kind = addition.kind
+    stage.gates[row] = addition.gate
+    stage.names[row] = f"{stage.names[row]}+{kind.name}" if row in stage.names else kind.name
+    values = addition.rows() if kind.reads_stream else addition.scaled()
+    positions = changed(addition.position, addition.phase, len(values), length)
+    for index, position in enumerate(positions):
         key = (row, start + position)
         value = values[0] if addition.position == "all" else values[index]
         stage.cells[key] = stage.cells[key] + value if key in stage.cells else value
-    if addition.phase == "every_step":
+    if addition.phase != "prefill":
         last = values[-1]
         stage.repeated[row] = stage.repeated[row] + last if row in stage.repeated else last

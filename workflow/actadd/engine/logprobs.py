@@ -49,7 +49,7 @@ def swept_logprobs(
     inputs = model_inputs(model, placed, mask.to(device))
     depth = len(blocks(model))
     lowest = [
-        min((addition.layer for row in additions for addition in row), default=depth)
+        min((addition.lowest for row in additions for addition in row), default=depth)
         for additions in conditions
     ]
     shared = outputs_below(model, inputs, lowest) if len(conditions) > 1 else {}

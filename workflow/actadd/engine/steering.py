@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from actadd.base.errors import UserError
-from actadd.engine.additions import Addition, Stage, TraceEntry, stages
+from actadd.engine.additions import Addition, Gate, Stage, TraceEntry, stages
 from actadd.engine.hooks import hooks_on_inputs
 from actadd.engine.structure import CACHES, blocks, columns_before, reader
 
@@ -61,7 +62,18 @@ class _Steering:
         self.lengths = [int(n) for n in prompt_lengths or attention_mask.sum(dim=1).tolist()]
         rows = _by_row(additions, len(self.starts))
         self.planned = stages(rows, self.starts, self.lengths)
-        self.layers = sorted(self.planned)
+        # (row, gate) -> whether it is open, once it is decided; each gate's rows by layer.
+        self.open: dict[tuple[int, Gate], bool] = {}
+        self.gates: dict[int, list[tuple[int, Gate]]] = {}
+        for row, gate in dict.fromkeys(
+            (row, addition.gate) for row, several in enumerate(rows) for addition in several
+        ):
+            if gate is not None:
+                self.gates.setdefault(gate.layer, []).append((row, gate))
+        self.layers = sorted({*self.planned, *self.gates})
+        self.at_prompts = any(
+            stage.cells for layer_stages in self.planned.values() for stage in layer_stages
+        )
         # Columns before the running pass, columns that it reads, and its number.
         self.seen, self.read, self.step = 0, 0, -1
         self.counted: dict[int, int] = {}
@@ -87,6 +99,7 @@ class _Steering:
             for layer, layer_stages in self.planned.items()
             if any(self._reached(stage.columns).any() for stage in layer_stages)
         }
+        self.due.update(self.gates if self.step == 0 else ())
 
     def end_pass(self, *_: Any) -> None:
         if self.due:
@@ -97,7 +110,7 @@ class _Steering:
 
     def check(self) -> None:
         """Raises UserError if passes were made and none changed anything."""
-        if self.layers and self.step >= 0 and not self.changed:
+        if self.at_prompts and self.step >= 0 and not self.changed:
             raise UserError(
                 f"{self.name}: nothing was added, since the cache held the prompt before: "
                 "read the prompt within `steer`, with an empty cache"
@@ -117,13 +130,20 @@ class _Steering:
                 f"{len(self.starts)}"
             )
         self.due.discard(layer)
+        if self.step == 0:
+            self._decide(layer, hidden, copies)
         changed: Tensor | None = None
-        for stage in self.planned[layer]:
+        for stage in self.planned.get(layer, ()):
             reached = self._reached(stage.columns)
+            if self.gates:
+                acting = [self._acts(stage, row) for row in stage.rows.tolist()]
+                reached &= torch.tensor(acting, dtype=torch.bool)
             if reached.any():
                 changed = hidden.clone() if changed is None else changed
                 self._at_prompt(stage, layer, changed, copies, reached)
             for row, value in stage.repeated.items():
+                if self.gates and not self._acts(stage, row):
+                    continue
                 # Cached steps read one new column; without a cache all new ones are read again.
                 first = max(self.starts[row] + self.lengths[row], self.seen)
                 if self.seen + self.read > first:
@@ -131,6 +151,24 @@ class _Steering:
                     self._at_generated(stage, layer, changed, copies, row, value, first)
         self.changed |= changed is not None
         return changed
+
+    def _decide(self, layer: int, hidden: Tensor, copies: int) -> None:
+        """Decide the gates of a layer, on the prompts as its block reads them."""
+        for row, gate in self.gates.get(layer, ()):
+            end = self.starts[row] + self.lengths[row]
+            if self.seen or end > self.read:
+                raise UserError(
+                    f"{self.name}: a gate is decided on a whole prompt, and only a part was read; "
+                    "read the prompt in one pass, with an empty cache"
+                )
+            self.open[row, gate] = gate.opens(hidden[row * copies, self.starts[row] : end])
+            # To leave a prompt as it is may be what is asked for.
+            self.changed = True
+
+    def _acts(self, stage: Stage, row: int) -> bool:
+        """Whether a stage acts on a row: without a gate, or behind an open one."""
+        gate = stage.gates[row]
+        return gate is None or self.open[row, gate]
 
     def _reached(self, columns: Tensor) -> Tensor:
         return (columns >= self.seen) & (columns < self.seen + self.read)
@@ -141,6 +179,7 @@ class _Steering:
         rows, columns = stage.rows[reached], stage.columns[reached]
         values = stage.values[reached]
         added = None if stage.kind.reads_stream else values.to(hidden)
+        counts = rows.unique_consecutive(return_counts=True)[1].tolist() if added is None else []
         changes = []
         for copy in range(copies):
             cells = rows * copies + copy, columns - self.seen
@@ -149,10 +188,10 @@ class _Steering:
                 changes.append(added)
             else:
                 before = hidden[cells]
-                after = stage.new_rows(before, values)
+                after = stage.changed_rows(before, values, counts)
                 hidden[cells] = after
                 changes.append(after - before)
-        self._record(layer, rows.tolist(), columns.tolist(), changes)
+        self._record(stage, layer, rows.tolist(), columns.tolist(), changes)
 
     def _at_generated(
         self,
@@ -174,10 +213,15 @@ class _Steering:
         else:
             part += value.to(hidden)
             changes = [value.expand(len(columns), -1)] * copies
-        self._record(layer, [row] * len(columns), columns, changes)
+        self._record(stage, layer, [row] * len(columns), columns, changes)
 
     def _record(
-        self, layer: int, rows: Sequence[int], columns: Sequence[int], changes: Sequence[Tensor]
+        self,
+        stage: Stage,
+        layer: int,
+        rows: Sequence[int],
+        columns: Sequence[int],
+        changes: Sequence[Tensor],
     ) -> None:
         """Trace what changed at (row, column), in each copy of the rows [columns, d_model]."""
         if self.trace is None:
@@ -190,6 +234,7 @@ class _Steering:
                 column - self.starts[row],
                 self.step,
                 float(changes[copy][index].norm()),
+                stage.names[row],
             )
             for index, (row, column) in enumerate(zip(rows, columns, strict=True))
             for copy in range(copies)

@@ -1,137 +1,25 @@
 """Conditions of an experiment: what the config writes as a grid, spelled out one by one."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from itertools import product
 from math import prod
 from typing import Any
 
-from actadd.base.files import canonical, canonical_json
+from actadd.base.files import canonical_json
 from actadd.base.kinds import option
 from actadd.engine.decoding.sampling import SAMPLING
-from actadd.engine.operations import OPERATIONS
-from actadd.engine.placement import Phase, Position
-from actadd.measure.methods import METHODS, Contexts
-
-DEFAULT_OPERATION = "add"
-# What a key takes whose type alone does not say it well.
-LAYERS = "a layer number from 0 on, or a list of them"
-SHARES = "a share above 0 and up to 1 (a depth may be 0), or a list of them"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Addition:
-    """One vector of a condition: which, where, when, and by which operation.
-
-    Fields without a description are not keys of a config. coefficient: strength of the operation,
-    one of its options. options: its other options.
-    """
-
-    vector: str = option("Vector that is added.", section="vectors")
-    operation: str = option("What the vector does to the residual stream.", DEFAULT_OPERATION)
-    source_layer: int | None = option(
-        "Layer that it is taken from; layer if not given.",
-        None,
-        swept=True,
-        column="Int32",
-        title=LAYERS,
-        minimum=0,
-    )
-    layer: int = option(
-        "Block at whose input it is added, counted from 0.",
-        swept=True,
-        column="Int32",
-        title=LAYERS,
-        minimum=0,
-    )
-    coefficient: float = field(metadata={"column": "float64"})
-    position: Position = option(
-        "Which tokens of the prompt the rows are added to: front from BOS on, or all but BOS.",
-        "front",
-        swept=True,
-        column="string",
-        title="front, middle, back or all, or a list of them",
-    )
-    dimensions: float | None = option(
-        "Only the vector's first entries, as a share of d_model.",
-        None,
-        swept=True,
-        column="float64",
-        title=SHARES,
-        minimum=0,
-        maximum=1,
-    )
-    phase: Phase = option(
-        "prefill adds to the prompt alone; every_step also to each drawn token.",
-        "prefill",
-        column="string",
-    )
-    match_norm: bool = option(
-        "Scale the vector to the norm that it has at the injection layer.", False
-    )
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def source(self) -> int:
-        """The layer that the vector is taken from."""
-        return self.layer if self.source_layer is None else self.source_layer
-
-    @property
-    def layers(self) -> set[int]:
-        """The layers whose vectors are read; match_norm compares with the injection layer's."""
-        return {self.source, self.layer} if self.match_norm else {self.source}
-
-    def record(self) -> dict[str, Any]:
-        """The whole addition as canonical JSON data; the usual operation goes without saying."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        values |= {"source_layer": self.source, **values.pop("options")}
-        if self.operation == DEFAULT_OPERATION:
-            del values["operation"]
-        return canonical(values)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shorthands:
-    """Keys that an addition of a config may have in place of others."""
-
-    depth: float | None = option(
-        "In place of layer, a share of the model's blocks.",
-        None,
-        swept=True,
-        replaces=("layer",),
-        title=SHARES,
-        minimum=0,
-        maximum=1,
-    )
-    source_depth: float | None = option(
-        "In place of source_layer, a share of the model's blocks.",
-        None,
-        swept=True,
-        replaces=("source_layer",),
-        title=SHARES,
-        minimum=0,
-        maximum=1,
-    )
-    choice: str | None = option(
-        "Take layer and coefficient from this choice.", None, replaces=("layer", "coefficient")
-    )
-    factor: float | None = option(
-        "Multiplies a chosen coefficient; -1 turns the direction round.", None
-    )
-
-
-# Key of a share of the blocks -> key of the layer that it means.
-DEPTHS = {
-    each.name: each.metadata["replaces"][0] for each in fields(Shorthands) if each.metadata["swept"]
-}
-COLUMNS = {
-    each.name: each.metadata["column"] for each in fields(Addition) if each.metadata.get("column")
-}
-# Keys of an addition whose lists are swept, whatever its operation; layer is the outermost loop.
-SWEPT = sorted(
-    [each.name for each in fields(Addition) if each.metadata.get("swept")] + ["coefficient"],
-    key=lambda name: (name != "layer", list(COLUMNS).index(name)),
+from actadd.measure.additions import (
+    COLUMNS,
+    DEPTHS,
+    DOSE,
+    Addition,
+    Gate,
+    operation_of,
+    strength_of,
+    swept_keys,
 )
+from actadd.measure.methods import METHODS, Contexts
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,10 +56,7 @@ class Condition:
     @property
     def label(self) -> str:
         """A short name that tells conditions of one experiment apart."""
-        parts = [
-            f"{each.vector} at layer {each.layer} times {each.coefficient:g}"
-            for each in self.additions
-        ]
+        parts = [each.text for each in self.additions]
         drawn = "" if self.draw is None else f", draw {self.draw}"
         return f"{self.name} ({' + '.join(parts)}{drawn})" if parts else self.name
 
@@ -185,7 +70,8 @@ class Condition:
         one = records[0] if len(records) == 1 else {}
         columns = {name: one.get(name) for name in COLUMNS}
         if one:
-            columns["coefficient"] = float(one["coefficient"])
+            columns["coefficient"] = float(self.additions[0].coefficient)
+            columns["position"] = str(one["position"])
         return {
             "condition": self.name,
             "method": self.method,
@@ -293,7 +179,8 @@ def _many(value: Any) -> list[Any]:
 
 
 def at_depth(entries: dict[str, dict[str, Any]], layers: int) -> dict[str, dict[str, Any]]:
-    """Conditions with every `depth` written as the `layer` it means in a model of `layers` blocks.
+    """Conditions with every `depth`, and all `layers`, written as the layers of a model of `layers`
+    blocks.
 
     A depth is a share of the blocks: one config then fits models of any size.
     """
@@ -303,9 +190,10 @@ def at_depth(entries: dict[str, dict[str, Any]], layers: int) -> dict[str, dict[
         return list(dict.fromkeys(numbers)) if isinstance(depth, list) else numbers[0]
 
     def placed(addition: dict[str, Any]) -> dict[str, Any]:
+        every = {"layers": list(range(layers))} if addition.get("layers") == "all" else {}
         return {
             DEPTHS.get(key, key): layer(value) if key in DEPTHS else value
-            for key, value in addition.items()
+            for key, value in {**addition, **every}.items()
         }
 
     return {
@@ -316,42 +204,31 @@ def at_depth(entries: dict[str, dict[str, Any]], layers: int) -> dict[str, dict[
     }
 
 
-def _operation_options(addition: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of an addition's operation: name -> field."""
-    kind = OPERATIONS[addition.get("operation", DEFAULT_OPERATION)]
-    return {each.name: each for each in fields(kind.options)}
-
-
-def swept_keys(addition: Mapping[str, Any]) -> list[str]:
-    """Keys of a config's addition whose lists are swept, the outermost loop first."""
-    options = _operation_options(addition).items()
-    return [
-        *SWEPT,
-        *(name for name, each in options if each.metadata["swept"] and name not in SWEPT),
-    ]
-
-
 def _spell_out(
     entry: dict[str, Any], choices: dict[str, dict[str, Any]] | None
 ) -> Iterator[Addition]:
     """The additions that an entry of a config stands for."""
-    entry = dict(entry)
+    entry, kind = dict(entry), operation_of(entry)
     if "choice" in entry:
         chosen = (choices or {})[entry.pop("choice")]
         # A factor turns a chosen setting round, or scales it, without choosing anew.
         factor = entry.pop("factor", 1)
-        entry |= {"layer": chosen["layer"], "coefficient": factor * chosen["coefficient"]}
+        entry |= {"layer": chosen["layer"], kind.strength: factor * chosen["coefficient"]}
         entry.setdefault("source_layer", chosen["source_layer"])
-    options = _operation_options(entry)
-    strength = options.pop("coefficient")
-    if strength.default is not MISSING:
-        entry.setdefault("coefficient", strength.default)
-    names = [each.name for each in fields(Addition)]
+    options = {each.name: each for each in fields(kind.options)}
+    default, strength = options.pop(kind.strength).default, strength_of(entry)
+    if strength == kind.strength and not kind.needs_strength:
+        entry.setdefault(strength, default)
+    names = [each.name for each in fields(Addition) if each.name != "coefficient"]
     swept = swept_keys(entry)
     for values in product(*(_many(entry.get(name)) for name in swept)):
         spelled = {**entry, **dict(zip(swept, values, strict=True))}
         stated = {name: value for name, value in spelled.items() if value is not None}
+        if "gate" in stated:
+            stated["gate"] = Gate(**stated["gate"])
         yield Addition(
+            coefficient=stated[strength],
+            dosed=strength == DOSE,
             **{name: stated[name] for name in names if name in stated},
             options={name: stated[name] for name in options if name in stated},
         )
@@ -361,7 +238,7 @@ def modules_of(entries: dict[str, dict[str, Any]]) -> tuple[str, ...]:
     """Modules of the methods and operations that an experiment's `conditions` use, sorted."""
     methods = {METHODS[entry["method"]].module for entry in entries.values()}
     operations = {
-        OPERATIONS[addition.get("operation", DEFAULT_OPERATION)].module
+        operation_of(addition).module
         for entry in entries.values()
         for addition in entry.get("additions", [])
     }
@@ -378,9 +255,12 @@ def vectors_needed(
     needed = set()
     for entry in entries.values():
         for addition in entry.get("additions", []):
-            layers = addition.get("layer", candidates.get(addition.get("choice", ""), []))
+            chosen = candidates.get(addition.get("choice", ""), [])
+            layers = addition.get("layers", addition.get("layer", chosen))
             sources = addition.get("source_layer", layers)
             # The injection layer's own vector says what norm to scale to.
             used = _many(sources) + (_many(layers) if addition.get("match_norm") else [])
             needed |= {(addition["vector"], layer) for layer in used}
+            if gate := addition.get("gate"):
+                needed.add((gate["vector"], gate["layer"]))
     return needed

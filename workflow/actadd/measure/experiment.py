@@ -1,6 +1,6 @@
 """What completions and log-probabilities share: an experiment's conditions, ready to be run."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,13 @@ import pandas as pd
 from actadd.base.errors import UserError, error_context, quote
 from actadd.base.files import read_json
 from actadd.data import datasets
-from actadd.engine.placement import aligned
+from actadd.engine.placement import changed
 from actadd.engine.tokens import Tokens
-from actadd.measure.conditions import Addition, Condition, column_types, expand, modules_of
+from actadd.measure import steering
+from actadd.measure.conditions import Condition, column_types, expand, modules_of
 from actadd.measure.measures import MEASURES
+from actadd.measure.steering import Steering
 from actadd.store.cells import cell_key
-from actadd.vectors.vector_files import read_vector, tensor_digest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,30 +45,11 @@ UNKEYED_CONDITION = {
     "group",  # the texts that it chooses
     "draw",  # the numbers of the vectors that it chooses
 }
-# Of an addition:
-UNKEYED_ADDITION = {
-    "vector",  # its numbers
-    "source_layer",  # the vector's numbers at that layer
-    "match_norm",  # the vector's numbers, scaled
-}
 # Code whose results are in the key.
-KEYED_CODE = ("actadd.data", "actadd.vectors", f"{__name__}.norm_factor")
-
-
-def norm_factor(target: np.ndarray, source: np.ndarray) -> np.float32 | None:
-    """The factor that scales `source` to the norm of `target`; None where one of them is zero.
-
-    target, source: the same vector at two layers, [positions, d_model]. The factor is the geometric
-    mean, over positions but BOS, of the norms' ratios, as in the paper's transplant of embeddings.
-    """
-    # A vector of one row has none of BOS.
-    first = 1 if len(source) > 1 else 0
-    norms = [np.linalg.norm(rows[first:].astype(np.float64), axis=1) for rows in (target, source)]
-    # Rows that are zero, where both prompts have the same token, have no ratio.
-    nonzero = (norms[0] > 0) & (norms[1] > 0)
-    if not nonzero.any():
-        return None
-    return np.float32(np.exp(np.mean(np.log(norms[0][nonzero] / norms[1][nonzero]))))
+KEYED_CODE = (
+    *("actadd.data", "actadd.vectors"),
+    *(f"{steering.__name__}.{name}" for name in ("norm_factor", "row_norms", "usual_norm")),
+)
 
 
 def _without(names: Container[str], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,6 +70,7 @@ class Experiment:
         model_dir: Path,
         vector_files: Mapping[str, Path],
         choice: Path | None,
+        norm_files: Sequence[Path] = (),
     ) -> None:
         self.spec = spec
         self.model_dir = model_dir
@@ -106,16 +89,9 @@ class Experiment:
         )
         # Tables have a column of draws only where some condition has several.
         self.drawn = any(condition.draw is not None for condition in self.conditions)
-        # Vector -> the layers of it that some condition reads.
-        read: dict[str, set[int]] = {}
-        for condition in self.conditions:
-            for addition in condition.additions:
-                read.setdefault(addition.vector, set()).update(addition.layers)
-        self.vectors: dict[str, dict[int, np.ndarray]] = {
-            vector: read_vector(path, read[vector])
-            for vector, path in vector_files.items()
-            if vector in read
-        }
+        self.steering = Steering(
+            self.key, self.conditions, self.facts["d_model"], vector_files, norm_files
+        )
 
     @property
     def key(self) -> str:
@@ -169,45 +145,17 @@ class Experiment:
             )
         return rows
 
-    def vector(self, addition: Addition, draw: int | None = None) -> np.ndarray:
-        """An addition's vector, scaled to the injection layer's norm if it says so.
-
-        draw: which one of a random vector with several draws.
-        """
-        vector = self._at(addition, addition.source, draw)
-        if not addition.match_norm:
-            return vector
-        factor = norm_factor(self._at(addition, addition.layer, draw), vector)
-        if factor is None:
-            raise UserError(
-                f"{self.key}: match_norm: vectors.{addition.vector} is zero at layer "
-                f"{addition.layer} or {addition.source}, so there is no norm to scale "
-                "to; take other layers, or remove match_norm"
-            )
-        return vector * factor
-
-    def _at(self, addition: Addition, layer: int, draw: int | None) -> np.ndarray:
-        """An addition's vector of a layer.
-
-        Raises UserError if it is of a file that lacks that layer: nothing would be added.
-        """
-        vector = self.vectors[addition.vector].get(layer)
-        if vector is None:
-            raise UserError(
-                f"{self.key}: vectors.{addition.vector}.file does not hold layer "
-                f"{layer}, at which it is to be added; take a layer that it holds"
-            )
-        return vector if vector.ndim == 2 else vector[draw]
-
     def encode(
         self, condition: Condition, texts: list[str], targets: list[str] | None = None
     ) -> list[tuple[list[int], list[int]]]:
         """(prompt ids, target ids) of each text under a condition.
 
         The condition's prefix, if any, is put before each prompt, see `_behind`; PREADD's is not,
-        see `contrast`. Raises UserError, naming the prompt, if a vector is longer than it.
+        see `contrast`. Raises UserError, naming the prompt, if a vector does not fit it, or if an
+        operation has no direction.
         """
         rows = []
+        self.steering.check(condition)
         prefix = condition.contexts.prefix
         if condition.prefix:
             with error_context(f"{self.key}.conditions.{condition.name}.prefix"):
@@ -220,9 +168,9 @@ class Experiment:
                 ids, target_ids = self._split(*self._behind(prefix, text, target))
                 self._check_length(len(ids) + len(target_ids), text, targets)
             for addition in condition.additions:
-                vector = self.vector(addition, condition.draw)
                 with error_context(at, f" (vector {addition.vector})"):
-                    aligned(addition.position, len(vector), len(ids))
+                    rows_of_vector = self.steering.rows(addition)
+                    changed(addition.position, addition.phase, rows_of_vector, len(ids))
             rows.append((ids, target_ids))
         return rows
 
@@ -267,9 +215,9 @@ class Experiment:
         positions: set[int] = set()
         for addition in condition.additions:
             positions.update(
-                aligned(addition.position, len(self.vector(addition, condition.draw)), prompt)
+                changed(addition.position, addition.phase, self.steering.rows(addition), prompt)
             )
-            if addition.phase == "every_step":
+            if addition.phase != "prefill":
                 positions.update(range(prompt, total or prompt))
         return positions
 
@@ -297,13 +245,6 @@ class Experiment:
         numbers do not depend on. read: token ids, and whatever else stands for entries that are
         not in the key.
         """
-        additions = [
-            {
-                **_without(UNKEYED_ADDITION, addition.record()),
-                "vector": tensor_digest(self.vector(addition, condition.draw)),
-            }
-            for addition in condition.additions
-        ]
         kinds = modules_of({condition.name: self.spec["conditions"][condition.name]})
         return cell_key(
             (__name__, module, *kinds),
@@ -312,7 +253,7 @@ class Experiment:
             spec=_without({*UNKEYED_SPEC, *unkeyed}, self.spec),
             model=self.facts["identity"],
             condition=_without(UNKEYED_CONDITION, asdict(condition)),
-            additions=additions,
+            additions=self.steering.records(condition),
             read=read,
         )
 
@@ -348,24 +289,4 @@ class Experiment:
 
     def additions(self, condition: Condition) -> "list[additions.Addition]":
         """The condition as the engine's additions."""
-        import torch
-
-        from actadd.engine import additions
-
-        return [
-            additions.Addition(
-                torch.from_numpy(self.vector(addition, condition.draw)),
-                addition.layer,
-                # A large whole number is an int here, which no tensor takes as a factor.
-                float(addition.coefficient),
-                addition.position,
-                self._dimensions(addition.dimensions),
-                addition.phase,
-                addition.operation,
-                addition.options,
-            )
-            for addition in condition.additions
-        ]
-
-    def _dimensions(self, share: float | None) -> int | None:
-        return None if share is None else round(share * self.facts["d_model"])
+        return self.steering.additions(condition)

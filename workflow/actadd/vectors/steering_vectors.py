@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from actadd.base.errors import UserError
-from actadd.engine.placement import Position
+from actadd.engine.placement import Alignment
 from actadd.vectors.vector_files import tensor_digest
 
 if TYPE_CHECKING:
     from actadd.engine.additions import Addition
 
-POSITIONS = get_args(Position)
+POSITIONS = get_args(Alignment)
 
 
 def listed(items: Iterable[Any]) -> str:
@@ -42,7 +42,7 @@ class SteeringVectors:
     """
 
     rows: dict[int, np.ndarray]
-    position: Position = "front"
+    position: Alignment = "front"
     model: str = ""
     coefficient: float | None = None
     contrast: dict[str, Any] = field(default_factory=dict)

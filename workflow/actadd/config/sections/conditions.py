@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Annotated, Any
 
 from actadd.base.kinds import Rule, option
@@ -12,7 +13,16 @@ from actadd.config.sections.rules import Natural, Problem, known, listed
 from actadd.config.sections.vectors import row_of
 from actadd.engine.decoding.sampling import Sampling
 from actadd.engine.operations import OPERATIONS
-from actadd.measure.conditions import DEFAULT_OPERATION, Addition, Shorthands
+from actadd.measure.additions import (
+    DEFAULT_OPERATION,
+    DOSE,
+    Addition,
+    Dosed,
+    Shorthands,
+    operation_of,
+    strength_of,
+)
+from actadd.measure.conditions import at_depth
 from actadd.measure.measures import MEASURES
 from actadd.measure.methods import METHODS
 from actadd.vectors.kinds import VECTOR_KINDS
@@ -22,19 +32,24 @@ REPLACED = {name for _, _, field in keys(Shorthands) for name in field.metadata[
 
 
 @functools.cache
-def _addition(operation: type) -> type:
-    """The keys of an addition. operation: the dataclass of its operation's options."""
+def _addition(operation: type, strength: str, dosed: bool) -> type:
+    """The keys of an addition.
+
+    operation: the dataclass of its operation's options. strength: the one that says how strongly it
+    acts. dosed: whether that may be a dose.
+    """
     placed = [key for key in keys(Addition) if key[2].metadata and key[0] != "operation"]
     every = [key for key in placed if "description" in key[2].metadata]
     left_out = [
         key if key[2].default is dataclasses.MISSING and key[0] not in REPLACED else optional(key)
         for key in (*every, *keys(Shorthands))
     ]
-    # A choice may stand for a coefficient, but not for one that has a default.
+    # A choice may stand for a strength, but not for one that has a default.
     added = [
-        optional(key) if key[0] in REPLACED and key[2].default is dataclasses.MISSING else key
+        optional(key) if key[0] == strength and key[2].default is dataclasses.MISSING else key
         for key in keys(operation)
     ]
+    added += keys(Dosed) if dosed else []
     return declared("Addition", [*left_out, *added])
 
 
@@ -46,7 +61,7 @@ Additions = list[
             OPERATIONS,
             "What the vector does to the residual stream.",
             DEFAULT_OPERATION,
-            lambda operation: _addition(operation.options),
+            lambda kind: _addition(kind.options, kind.strength, kind.dose is not None),
         ),
     ]
 ]
@@ -108,6 +123,7 @@ def problems(
             f"{key}.sampling",
             "with the experiment's own settings two of them are the same; write each once",
         )
+    yield from _contradictions(config, key, entry, details) if additions else ()
     for index, addition in enumerate(additions):
         yield from _addition_problems(config, f"{key}.additions.{index}", entry, addition)
 
@@ -132,25 +148,35 @@ def _method(key: str, measure: str, details: dict[str, Any]) -> Iterator[Problem
 def _addition_problems(
     config: dict[str, Any], key: str, entry: dict[str, Any], addition: dict[str, Any]
 ) -> Iterator[Problem]:
-    for depth, layer in (("depth", "layer"), ("source_depth", "source_layer")):
-        if depth in addition and layer in addition:
-            yield key, f"{depth} and {layer} say the same; keep one"
+    kind = operation_of(addition)
+    if "source_depth" in addition and "source_layer" in addition:
+        yield key, "source_depth and source_layer say the same; keep one"
+    if DOSE in addition and kind.strength in addition:
+        yield key, f"{DOSE} and {kind.strength} say the same; keep one"
+    placed = [field for field in ("depth", "layer", "layers") if field in addition]
+    if len(placed) > 1:
+        yield key, f"{' and '.join(placed)} say the same; keep one"
     if "choice" in addition:
         yield from known(f"{key}.choice", addition["choice"], entry.get("choices", {}), "choice")
-        for field in ("layer", "depth", "coefficient"):
+        yield from _chosen(config, f"{key}.choice", kind.name, entry["choices"][addition["choice"]])
+        for field in ("layer", "layers", "depth", kind.strength, DOSE):
             if field in addition:
                 yield (
                     f"{key}.{field}",
                     f"the choice {addition['choice']!r} sets it; remove it",
                 )
     else:
-        for field in ("layer", "coefficient"):
-            if field not in addition and not (field == "layer" and "depth" in addition):
-                yield key, f"the key {field!r} is missing; write it, or a choice"
+        missing = [] if placed else ["layer"]
+        if strength_of(addition) not in addition and kind.needs_strength:
+            missing.append(kind.strength)
+        for field in missing:
+            yield key, f"the key {field!r} is missing; write it, or a choice"
         if "factor" in addition:
-            yield f"{key}.factor", "only a chosen coefficient has a factor; write the coefficient"
-    for field in ("layer", "source_layer"):
-        for layer in listed(addition.get(field, [])):
+            yield f"{key}.factor", f"only what is chosen has a factor; write {kind.strength}"
+    yield from _gate(config, key, entry, addition)
+    for field in ("layer", "layers", "source_layer"):
+        every = addition.get(field, [])
+        for layer in [] if every == "all" else listed(every):
             for model in entry["models"]:
                 depth = config["models"][model]["layers"]
                 if layer >= depth:
@@ -161,9 +187,55 @@ def _addition_problems(
     yield from _position(config, key, entry["measure"], addition)
 
 
+def _gate(
+    config: dict[str, Any], key: str, entry: dict[str, Any], addition: dict[str, Any]
+) -> Iterator[Problem]:
+    """A gate is decided before its operation acts."""
+    if "gate" not in addition:
+        return
+    if "choice" in addition:
+        yield f"{key}.gate", "a layer that is chosen may be below the gate's; write layer"
+    for model in entry["models"]:
+        depth, at = config["models"][model]["layers"], addition["gate"]["layer"]
+        [placed] = at_depth({"": {"additions": [addition]}}, depth)[""]["additions"]
+        lowest = min(listed(placed["layers"] if "layers" in placed else placed["layer"]))
+        if at > lowest:
+            yield (
+                f"{key}.gate.layer",
+                f"{at} is read after layer {lowest}, at which the operation acts on {model}; "
+                f"write a layer up to {lowest}",
+            )
+
+
+def _chosen(
+    config: dict[str, Any], key: str, operation: str, rule: dict[str, Any]
+) -> Iterator[Problem]:
+    """A strength means something for the operation that was swept alone."""
+    sweep = config["experiments"][rule["experiment"]]["conditions"]
+    [swept] = sweep[rule["condition"]]["additions"]
+    if DOSE in swept:
+        yield (
+            key,
+            f"a {DOSE} is swept there, which no choice takes; sweep {operation_of(swept).strength}",
+        )
+    if (name := operation_of(swept).name) != operation:
+        yield (
+            key,
+            f"the strength of {name} is chosen there, not of {operation}; write operation: {name}, "
+            "or sweep the other",
+        )
+
+
 def _position(
     config: dict[str, Any], key: str, measure: str, addition: dict[str, Any]
 ) -> Iterator[Problem]:
+    if addition.get("phase") == "decode" and "position" in addition:
+        yield (
+            f"{key}.position",
+            "with phase: decode no token of the prompt is changed; remove it, or write phase: "
+            "every_step",
+        )
+    decodes = addition.get("phase") == "decode"
     positions = listed(addition.get("position", "front"))
     name = config["vectors"][addition["vector"]]["kind"]
     one_row = row_of(config["vectors"], addition["vector"])
@@ -174,12 +246,53 @@ def _position(
             f"{key}.position",
             f"all needs a vector of one row, such as a {one}, and {addition['vector']!r} has more",
         )
-    if one_row and "position" not in addition:
+    if one_row and "position" not in addition and not decodes:
         yield key, f"a {name} vector has one row; write position: back or all"
     late = {"back", "all"} & set(positions)
-    if not MEASURES[measure].draws and (late or addition.get("phase") == "every_step"):
+    phase = addition.get("phase", "prefill")
+    if not MEASURES[measure].draws and (late or phase != "prefill"):
         yield (
             key,
-            f"with measure {measure}, {', '.join(sorted(late)) or 'every_step'} leaves no "
+            f"with measure {measure}, {', '.join(sorted(late)) or phase} leaves no "
             "prediction that was not changed directly; write front or middle, and phase: prefill",
         )
+
+
+def _contradictions(
+    config: dict[str, Any], key: str, entry: dict[str, Any], details: dict[str, Any]
+) -> Iterator[Problem]:
+    """Two operations that set the projection on one vector at one place: the first is in vain."""
+    for model in entry["models"]:
+        at = at_depth({"": details}, config["models"][model]["layers"])[""]["additions"]
+        setting = [(n, each) for n, each in enumerate(at) if operation_of(each).sets_projection]
+        for (first, one), (second, other) in combinations(setting, 2):
+            if _meet(one, other):
+                names = dict.fromkeys((operation_of(one).name, operation_of(other).name))
+                yield (
+                    f"{key}.additions.{second}",
+                    f"{' and '.join(names)} contradict each other: additions {first} and {second} "
+                    f"both set the projection on {one['vector']} at the same layer and tokens; "
+                    "remove one",
+                )
+
+
+def _meet(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two additions may act with one vector on the same token at one layer."""
+
+    def values(addition: dict[str, Any], *names: str) -> set[Any]:
+        return {value for name in names for value in listed(addition.get(name, []))}
+
+    if one["vector"] != other["vector"]:
+        return False
+    layers = [values(each, "layer", "layers") for each in (one, other)]
+    sources = [
+        values(each, "source_layer") or own for each, own in zip((one, other), layers, strict=True)
+    ]
+    chosen = "choice" in one and one.get("choice") == other.get("choice")
+    if not chosen and not (layers[0] & layers[1] and sources[0] & sources[1]):
+        return False
+    phases = [each.get("phase", "prefill") for each in (one, other)]
+    if "prefill" not in phases:
+        return True
+    positions = [set(listed(each.get("position", "front"))) for each in (one, other)]
+    return "decode" not in phases and bool(positions[0] & positions[1])

@@ -191,6 +191,8 @@ def _choice(
             f"{key}.condition",
             f"{rule['condition']!r} needs exactly one addition to choose; name another condition",
         )
+    if "layers" in additions[0] and not {"layer", "depth"} & additions[0].keys():
+        yield f"{key}.condition", "it acts at several layers at once; name one with layer"
     for field in ("position", "dimensions"):
         if isinstance(additions[0].get(field), list):
             yield (

@@ -116,7 +116,7 @@ def _file_problems(config: dict[str, Any], key: str, name: str, root: Path) -> I
     except UserError as error:
         yield f"{key}.file", str(error)
     for place, model, addition in _additions_of(config, name):
-        used = [addition.get(field, []) for field in ("layer", "source_layer")]
+        used = [addition.get(field, []) for field in ("layer", "layers", "source_layer")]
         if "choice" in addition:
             used.append(_chosen_layers(config, place.split(".")[1], model, addition))
         for layer in sorted({layer for part in used for layer in listed(part)}):
@@ -130,7 +130,8 @@ def _file_problems(config: dict[str, Any], key: str, name: str, root: Path) -> I
         positions = listed(addition.get("position", []))
         if "all" in positions and vectors.positions > 1:
             yield f"{place}.position", f"all needs one row, {entry['file']} has {vectors.positions}"
-        if not positions and vectors.positions == 1:
+        decodes = addition.get("phase") == "decode"
+        if not positions and vectors.positions == 1 and not decodes:
             yield place, f"{entry['file']} holds one row; write position: back or all"
     for lens, reading in config["lenses"].items():
         for model in reading["models"] if name in reading["vectors"] else []:

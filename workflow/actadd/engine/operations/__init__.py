@@ -1,12 +1,14 @@
 """Steering operations: one file for each, what becomes of the residual stream at chosen positions.
 
+In their formulas s is the stream at a position, v the vector's row there, and u = v / |v|.
+
 Where and when an operation acts (layer, position, phase) is the same for all of them and not their
 concern.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 from actadd.base.kinds import Kind, Kinds, declares, option
 
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Strength:
-    """What every operation's options hold; redeclared where it has bounds or a default."""
+    """Options of an operation whose strength is a coefficient; redeclare it for bounds."""
 
     coefficient: float = option(
-        "Strength of the operation; of add, the factor of the vector.", swept=True, column="float64"
+        "Strength of the operation; of what adds, the factor of the vector.",
+        swept=True,
+        column="float64",
     )
 
 
@@ -35,21 +39,43 @@ class Operation(Kind):
     With reads_stream=False, function(vectors, options) instead returns what is added to the stream,
     in the vector's own dtype. It is then computed once for each text, and what consecutive
     operations add at one position is summed before it is rounded to the model's dtype.
+
+    strength: the option that says how strongly it acts. sets_projection: the projection on the
+    vector does not depend on what it was before, so that two of them contradict each other.
+    dose: what a strength of 1 adds, of which the strength may be given as a share of the stream's
+    norm: the "vector", or a vector of length one ("unit"); None if it may not.
     """
 
     reads_stream: bool = True
+    strength: str = "coefficient"
+    sets_projection: bool = False
+    dose: Literal["vector", "unit"] | None = None
+
+    @property
+    def needs_strength(self) -> bool:
+        """Whether the strength has no default."""
+        defaults = {each.name: each.default for each in fields(self.options)}
+        return defaults[self.strength] is MISSING
 
 
 def operation(
-    options: type[Strength] = Strength, *, name: str | None = None, reads_stream: bool = True
+    options: type = Strength, *, name: str | None = None, **traits: Any
 ) -> Callable[[Callable[..., "Tensor"]], Operation]:
-    """Declare a steering operation; its name is the function's unless told."""
-    return declares(Operation, options, name, reads_stream=reads_stream)
+    """Declare a steering operation; its name is the function's unless told.
+
+    traits: further fields of `Operation`.
+    """
+    return declares(Operation, options, name, **traits)
 
 
 OPERATIONS: Kinds[Operation] = Kinds(Operation, __name__, "steering operation")
 
 
-def options_of(kind: Operation, values: dict[str, Any]) -> Any:
-    """An operation's options from values that may be numbers of any kind."""
-    return kind.options(**{**values, "coefficient": float(values["coefficient"])})
+def unit(vectors: "Tensor") -> "Tensor":
+    """The vectors at length 1, [n, d_model]."""
+    return vectors / vectors.norm(dim=-1, keepdim=True)
+
+
+def projection(stream: "Tensor", units: "Tensor") -> "Tensor":
+    """The stream's component along unit vectors, [n, 1]."""
+    return (stream * units).sum(dim=-1, keepdim=True)

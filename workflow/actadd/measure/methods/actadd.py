@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from actadd.base.kinds import option
-from actadd.measure.conditions import Addition
+from actadd.measure.additions import Addition
 from actadd.measure.methods import PREFIX, Contexts, method
 
 

@@ -302,7 +302,7 @@ class Checks:
             for addition in row:
                 vector = float(addition.coefficient or 0) * addition.vector
                 first = {"front": 0, "middle": length // 2 - 1, "back": length - 2}
-                start = first[addition.position]
+                start = first[str(addition.position)]
                 columns = [(start + index, vector[index]) for index in range(2)]
                 if addition.phase == "every_step":
                     columns += [(length + step, vector[1]) for step in range(FOLLOWING)]

@@ -11,7 +11,7 @@ from actadd.config.licences import terms, unaccepted
 from actadd.data.readers.kinds import READERS, possible_readers
 from actadd.data.sources.local_files import own_files
 from actadd.engine.operations import OPERATIONS
-from actadd.measure.conditions import DEFAULT_OPERATION
+from actadd.measure.additions import DEFAULT_OPERATION
 from actadd.pipeline.job import File, Inputs, Job
 from actadd.scorers.kinds import reads
 from actadd.store.sums import sha256

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from actadd.measure.additions import DOSE
 from actadd.measure.conditions import at_depth, expand, vectors_needed
 from actadd.pipeline.graph.sources import Sources, once
 from actadd.pipeline.job import File, Job
@@ -108,10 +109,16 @@ class Vectors(Sources):
                 layer
                 for condition in expand({rule["condition"]: sweep})
                 for addition in condition.additions
-                for layer in addition.layers
+                for layer in addition.layers_read
             }
             candidates[choice] = sorted(layers)
         return candidates
+
+    def dosed(self, experiment: str) -> list[str]:
+        """The vectors that an experiment adds by dose."""
+        conditions = self.experiment(experiment)["conditions"].values()
+        additions = (each for condition in conditions for each in condition.get("additions", []))
+        return sorted({each["vector"] for each in additions if DOSE in each})
 
     def vectors_of(self, model: str, experiment: str) -> list[tuple[str, int]]:
         """(vector, layer) of every vector file that an experiment may read."""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from actadd.base.errors import UserError
+from actadd.engine.placement import layers_text
 from actadd.results.displays.kinds import Options, Sources
 
 INTERVAL = "95 % percentile bootstrap intervals over prompts"
@@ -21,6 +22,7 @@ COORDINATES = {
     "model": "{}",
     "condition": "{}",
     "vector": "{}",
+    "operation": "{}",
     "source_layer": "from layer {:g}",
     "layer": "layer {:g}",
     "coefficient": "c = {:g}",
@@ -33,6 +35,11 @@ COORDINATES = {
     "seed": "seed {:g}",
     "draws": "{:g} draws",
 }
+
+# How the strength of an operation is written, where its name and number are not good enough.
+STRENGTHS = {"coefficient": "c = {}", "degrees": "{}°"}
+# What an addition's record holds beside the options of its operation.
+PLACED = {*COORDINATES, "layers", "match_norm", "gate"} - {"coefficient"}
 
 
 def read_norms(files: Mapping[tuple[str, str], Path]) -> pd.DataFrame:
@@ -151,12 +158,14 @@ def settings(
     A label names the coordinates that vary, and those in `always`; a source layer only where it is
     not the injection layer.
     """
+    rows = rows.assign(operation=_operations(rows))
     columns = [name for name in COORDINATES if name != x and name in rows]
     # Against an unsteered row, which has none of them, every coordinate would vary.
     steered = rows[~unsteered(rows)]
     varying = {name for name in columns if steered[name].nunique(dropna=False) > 1}
     varying |= {"model"} if rows["model"].nunique() > 1 else set()
     varying |= {"condition"} if rows["condition"].nunique() > 1 else set()
+    varying |= {"operation"} if rows["operation"].notna().any() else set()
     varying |= set(always)
     same_layer = rows["source_layer"].isna() | (rows["source_layer"] == rows["layer"])
     if same_layer.all():
@@ -167,7 +176,7 @@ def settings(
     parts = []
     for values, part in rows.groupby(columns, dropna=False, sort=True):
         texts = [
-            coordinate_text(name, value)
+            _strength(part.iloc[0]) if name == "coefficient" else coordinate_text(name, value)
             for name, value in zip(columns, pd.Series(values, dtype=object), strict=True)
             if name in varying and name in columns and pd.notna(value)
         ]
@@ -175,24 +184,71 @@ def settings(
     return parts
 
 
+def _one(row: "pd.Series[Any]") -> dict[str, Any]:
+    """The one addition of a row, as it is recorded; empty if there is none or there are several."""
+    additions = row.get("additions")
+    parts = json.loads(additions) if isinstance(additions, str) else []
+    return dict(parts[0]) if len(parts) == 1 else {}
+
+
+def _operations(rows: pd.DataFrame) -> "pd.Series[str]":
+    """Each row's operation, if it is one and not the usual one."""
+    names = [_one(row).get("operation") for _, row in rows.iterrows()]
+    return pd.Series(names, rows.index, dtype="string")
+
+
+def _strength(row: "pd.Series[Any]") -> str:
+    """A row's strength in words; its column is called coefficient, whatever the operation."""
+    return ", ".join(strengths(_one(row))) or coordinate_text("coefficient", row["coefficient"])
+
+
+def strengths(addition: Mapping[str, Any]) -> list[str]:
+    """An operation's strength and its other options in words: "c = 2", or "30°", "one_sided True"."""
+    texts = []
+    if gate := addition.get("gate"):
+        texts.append(f"if {gate['vector']} at {gate['layer']} > {gate['threshold']:g}")
+    for name in sorted(addition.keys() - PLACED):
+        value = addition[name]
+        number = f"{value:g}" if isinstance(value, int | float) and value is not True else value
+        texts.append(STRENGTHS.get(name, f"{name} {{}}").format(number))
+    return texts
+
+
+def axis_label(rows: pd.DataFrame, x: str, usual: str) -> str:
+    """What an axis of x is called: of the coefficient, what the rows' operations call it."""
+    if x != "coefficient":
+        return usual
+    names = {
+        name
+        for _, row in rows.iterrows()
+        for name, value in _one(row).items()
+        if name not in PLACED and value == row["coefficient"]
+    }
+    return " or ".join(sorted(names)) or usual
+
+
 def addition_text(addition: Mapping[str, Any]) -> str:
     """One addition of a composite in a few words, of whichever operation."""
     layer, coefficient = addition.get("layer"), addition.get("coefficient")
     text = " ".join(str(addition[name]) for name in ("operation", "vector") if name in addition)
     text += "" if layer is None else f" at {layer}"
-    return text + ("" if coefficient is None else f" times {coefficient:g}")
+    text += f" at {layers_text(addition['layers'])}" if "layers" in addition else ""
+    others = {name: value for name, value in addition.items() if name != "coefficient"}
+    text += "" if coefficient is None else f" times {coefficient:g}"
+    return ", ".join([text, *strengths(others)])
 
 
 def addition_details(addition: Mapping[str, Any], *more: str) -> str:
     """One addition with all that is unusual of it: "v (layer 3, c = 2, from layer 0, back)"."""
-    layer, coefficient = addition.get("layer"), addition.get("coefficient")
-    source_layer, position = addition.get("source_layer", layer), addition.get("position", "front")
+    layer = addition.get("layer")
+    source_layer, position = addition.get("source_layer"), addition.get("position", "front")
     details = [
         addition.get("operation", ""),
         "" if layer is None else f"layer {layer}",
-        "" if coefficient is None else f"c = {coefficient:g}",
-        "" if source_layer == layer else f"from layer {source_layer}",
-        "" if position == "front" else position,
+        layers_text(addition["layers"]) if "layers" in addition else "",
+        *strengths(addition),
+        "" if source_layer in (None, layer) else f"from layer {source_layer}",
+        "" if position == "front" else str(position),
         *more,
     ]
     return f"{addition.get('vector', '')} ({', '.join(filter(None, details))})".strip()
@@ -213,9 +269,12 @@ def row_labels(rows: pd.DataFrame) -> list[str]:
         varying = [name for name in varying if name != "source_layer"]
     texts = []
     for _, row in rows.iterrows():
+        one = _one(row)
         more = [coordinate_text(name, row[name]) for name in varying if pd.notna(row[name])]
         text = ", ".join([str(row["condition"]), *more])
-        if pd.notna(row["layer"]) and pd.notna(row["coefficient"]):
+        if {"operation", "layers", "gate"} & one.keys():
+            text += f"\n({addition_text(one)})"
+        elif pd.notna(row["layer"]) and pd.notna(row["coefficient"]):
             text += f"\n(layer {int(row['layer'])}, c = {row['coefficient']:g})"
         elif pd.notna(row["layer"]):
             text += f"\n(layer {int(row['layer'])})"

@@ -17,6 +17,7 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from actadd.base.files import write_text
+from actadd.results.displays.labels import addition_details, strengths
 from actadd.results.summaries.controls import COORDINATES, unsteered_beside
 
 ASSETS = Path(__file__).parent
@@ -122,10 +123,13 @@ def _cells(
         if cell.get("source_layer") == cell.get("layer"):
             cell.pop("source_layer", None)
         parts = json.loads(cell.pop("additions", "[]"))
+        texts = [addition_details(part) for part in parts]
+        unusual = len(parts) > 1 or any({"operation", "layers", "gate"} & part.keys() for part in parts)
         unsteered = unsteered_beside(cells, coordinates)
         entries.append(
             cell
-            | _known({"parts": parts if len(parts) > 1 else None, "failed": failed.get(number)})
+            | _known({"parts": texts if unusual else None, "failed": failed.get(number)})
+            | ({"strength": ", ".join(strengths(parts[0]))} if unusual and len(parts) == 1 else {})
             | _known({"unsteered": None if unsteered is None else cells.index.get_loc(unsteered.name)})
             | ({"prefix": prefixes[number]} if prefixes.get(number) else {})
         )

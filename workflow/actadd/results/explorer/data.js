@@ -84,7 +84,7 @@ function cellName(entry) {
   );
   const parts = varying.map(([facet, text]) =>
     facet === "coefficient"
-      ? `c = ${number(entry.coefficient)}`
+      ? entry.strength || `c = ${number(entry.coefficient)}`
       : `${text.toLowerCase()} ${facetText(facet, entry[facet], entry)}`,
   );
   return [entry.condition, ...parts].join(", ");

@@ -3,10 +3,7 @@ function drawSetting() {
   const words = [];
   if (current.method === "unsteered") words.push("No vector is added. ");
   else if (current.parts) {
-    const parts = current.parts.map(
-      (part) => `${part.vector} at layer ${part.layer}, coefficient ${number(part.coefficient)}`,
-    );
-    words.push(`${current.condition}: ${parts.join("; ")}. `);
+    words.push(`${current.condition}: ${current.parts.join("; ")}. `);
   } else if (current.vector) {
     const from =
       current.source_layer === undefined ? "" : `, taken from layer ${current.source_layer}`;

@@ -42,6 +42,12 @@ class SweptOptions(ExperimentOptions):
             raise UserError(f"{sources.key}: no condition has one addition to sweep")
         return rows
 
+    def axis(self, rows: "pd.DataFrame") -> str:
+        """What the axis of x is called."""
+        from actadd.results.displays.labels import axis_label
+
+        return axis_label(rows, self.x, AXES[self.x])
+
     def check(self, experiment: Experiment) -> Iterator[str]:
         if self.condition is not None:
             if self.condition not in experiment.conditions:

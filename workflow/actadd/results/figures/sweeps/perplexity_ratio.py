@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actadd.results.displays.kinds import Sources, figure
-from actadd.results.figures.sweeps.options import AXES, SweptOptions
+from actadd.results.figures.sweeps.options import SweptOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ def perplexity_ratio(options: PerplexityRatio, sources: Sources) -> "tuple[Figur
         levels(axis, of_model, len(lines))
         titles = [f"layer {key[1]:g}"] if x == "coefficient" else []
         titles += [str(key[0])] if several else []
-        axis.set(title=wrapped(", ".join(titles), 2), xlabel=AXES[x])
+        axis.set(title=wrapped(", ".join(titles), 2), xlabel=options.axis(rows))
         if options.log:
             axis.set_yscale("log")
             powers(axis.yaxis)

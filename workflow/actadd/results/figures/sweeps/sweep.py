@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from actadd.base.kinds import option
 from actadd.results.displays.kinds import MetricsOptions, Sources, figure
-from actadd.results.figures.sweeps.options import AXES, SweptOptions
+from actadd.results.figures.sweeps.options import SweptOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,14 +53,14 @@ def sweep(options: Sweep, sources: Sources) -> "tuple[Figure, str]":
         lines, unswept = split(_lines(steered, x, options.by_group), x)
         error_lines(axis, lines, x, ordered=x == "coefficient")
         levels(axis, unswept, len(lines))
-        axis.set(xlabel=AXES[x], ylabel=wrapped(options.label(metric), 2))
+        axis.set(xlabel=options.axis(swept), ylabel=wrapped(options.label(metric), 2))
         if options.log:
             axis.set_yscale("log")
             powers(axis.yaxis)
     legend(figure, axes)
     vectors = ", ".join(sorted(set(swept["vector"].dropna())))
     caption = (
-        f"Against the {AXES[x]}, for the vector {vectors}; grey: unsteered. "
+        f"Against the {options.axis(swept)}, for the vector {vectors}; grey: unsteered. "
         f"{data_sentence(options, sources, pd.concat(parts))}"
     )
     return figure, caption

@@ -75,7 +75,7 @@ def _texts(table: "pd.DataFrame", controls: list[str]) -> "pd.DataFrame":
 
     keys = [name for name in COORDINATES if name in table]
     groups = table.groupby([*keys, "method", "text_id"], dropna=False, observed=True)
-    texts = groups[["kl", "entropy"]].mean().reset_index()
+    texts = groups[["kl", "entropy"]].mean().assign(**groups[["additions"]].first()).reset_index()
     # A composite's vector names all of its vectors.
     random = [
         isinstance(vector, str) and set(vector.split("+")) <= set(controls)
