@@ -115,6 +115,13 @@ def entry(name: str, **more) -> dict:
     return {"name": name, **shared, "data": "made-up prompts", "notes": {}, "labels": {}, **more}
 
 
+def run_of(parts: dict) -> dict:
+    """What the page holds of the one experiment of `parts`."""
+    [completions], [summary] = (parts[kind].values() for kind in ("completions", "summaries"))
+    scores = {scorer: path for (_, _, scorer), path in parts["scores"].items()}
+    return explorer._run(completions, scores, summary)
+
+
 def joined(parts: list[dict]) -> dict:
     return {kind: {k: v for part in parts for k, v in part[kind].items()} for kind in parts[0]}
 
@@ -178,9 +185,9 @@ def test_the_same_tables_give_the_same_bytes(tmp_path, page):
 
 def test_tables_that_know_nothing_of_failures_are_read_too(tmp_path):
     parts = write_parts(tmp_path, "old", cells(), ["One", "Two"], 3)
-    for path in itertools.chain.from_iterable(parts.values()):
+    for path in itertools.chain.from_iterable(each.values() for each in parts.values()):
         pd.read_parquet(path).drop(columns="failed", errors="ignore").to_parquet(path)
-    run = explorer._run(parts["completions"][0], parts["scores"], parts["summaries"][0])
+    run = run_of(parts)
     assert len(run["completions"]["text"]) == 7 * 2 * 3
     assert run["completions"]["failed"] == run["summary"]["failed"] == []
     assert [cell.get("unsteered") for cell in run["cells"]] == [None, *[0] * 6]
@@ -190,19 +197,20 @@ def test_tables_that_know_nothing_of_failures_are_read_too(tmp_path):
 
 def test_an_experiment_without_completions_shows_its_summary(tmp_path):
     parts = write_parts(tmp_path, "ratio", cells(), ["One"], 1)
-    run = explorer._run(None, [], parts["summaries"][0])
+    [summary] = parts["summaries"].values()
+    run = explorer._run(None, {}, summary)
     assert run["prompts"] == [] and run["completions"]["text"] == []
     assert len(run["summary"]["mean"]) == len(run["cells"]) == 7
 
 
 def test_what_one_scorer_failed_on_has_other_scores(tmp_path):
     parts = write_parts(tmp_path, "some", cells(), ["One"], 1)
-    [path] = parts["summaries"]
+    [path] = parts["summaries"].values()
     summary = pd.read_parquet(path)
     other = summary.assign(metric="mood.any", failed=["no answer", *[None] * 6])
     other.loc[0, ["mean", "low", "high"]] = np.nan
     pd.concat([summary, other]).to_parquet(path)
-    run = explorer._run(parts["completions"][0], parts["scores"], path)
+    run = run_of(parts)
     assert run["summary"]["failed"] == [[7, "no answer"]]
     assert not any("failed" in cell for cell in run["cells"])
 

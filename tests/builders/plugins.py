@@ -21,6 +21,7 @@ LENGTH = example("docs/how-to/scorer.md")
 PARAGRAPHS = example("docs/how-to/data.md")
 REFLECT = example("docs/how-to/operation.md")
 HEAT = example("docs/how-to/figure.md")
+MEDIAN = example("docs/how-to/vector.md")
 
 
 @contextmanager

@@ -596,6 +596,7 @@ MISTAKES = [
                 {"operation": "ablate", "layer": [2, 3], "position": ["front", "middle"]},
                 {"operation": "ablate", "layer": [3, 4], "position": "front"},
             ),
+            ({"operation": "ablate", "position": "front"}, {"operation": "ablate", "position": 0}),
         )
     ],
     (

@@ -92,6 +92,25 @@ def test_each_model_gets_its_own_layers():
     assert plan.vectors_of("deep", "ratio") == [("calm", 10), ("calm", 12)]
 
 
+def test_a_vector_with_several_draws_is_no_gate():
+    settings = tiny.config()
+    settings["vectors"]["random"]["draws"] = 2
+    addition = settings["experiments"]["ratio"]["conditions"]["actadd"]["additions"][0]
+    addition["gate"] = {"vector": "random", "layer": 0, "threshold": 1}
+    with pytest.raises(UserError, match=r"additions\.0\.gate\.vector: 'random' has several draws"):
+        _checked(settings)
+
+
+def test_no_drawn_token_is_left_for_decode():
+    settings = tiny.config()
+    sweep = settings["experiments"]["sweep"]
+    sweep["max_new_tokens"] = 1
+    condition = next(each for each in sweep["conditions"].values() if "additions" in each)
+    condition["additions"][0]["phase"] = "decode"
+    with pytest.raises(UserError, match=r"additions\.0\.phase: .*max_new_tokens"):
+        _checked(settings)
+
+
 def _checked(settings: dict) -> dict:
     """The checked config, with datasets that need no files."""
     for name in ("texts", "labelled"):

@@ -22,7 +22,7 @@ from actadd.vectors.activations import cache_activations, contrast_ids
 from actadd.vectors.derivation import derive_all_layers
 from actadd.vectors.kinds import VECTOR_KINDS
 from actadd.vectors.kinds.lda import discriminant
-from actadd.vectors.kinds.logistic import FOLDS, STRENGTHS, fit
+from actadd.vectors.kinds.logistic import STRENGTHS, fit
 from actadd.vectors.separation import auc, d_prime, held_out, separation
 from actadd.vectors.vector_files import about_vector, read_vector
 from builders import tiny
@@ -119,7 +119,7 @@ def test_the_probe_is_scikit_learns_at_the_strength_of_its_lowest_log_loss(cases
         count = len(activations)
         features = np.concatenate([activations[:, 0], activations[:, 1]]).astype(np.float64)
         size = np.linalg.norm(features - features.mean(axis=0)) / np.sqrt(2 * count)
-        labels, fold = np.repeat([1, 0], count), np.tile(np.arange(count) % min(FOLDS, count), 2)
+        labels, fold = np.repeat([1, 0], count), np.tile(pairs.folds(count), 2)
 
         def probe(strength, rows, features=features, labels=labels, size=size):
             regression = LogisticRegression(C=strength, tol=1e-10, max_iter=100_000)

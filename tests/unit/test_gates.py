@@ -112,6 +112,32 @@ def test_log_probabilities_are_gated_by_the_prompt_alone(model, family):
         assert torch.equal(one[0], other[0]) and torch.equal(one[0], third[0])
 
 
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_it_is_decided_anew_for_other_prompts_in_one_context(use_cache):
+    model = tiny("llama")
+    vector, condition = noise(1, 2), noise(2)[0]
+    sizes = projections(model, "llama", 1, condition)
+    low, high = int(np.argmin(sizes)), int(np.argmax(sizes))
+    gate = Gate(condition, 1, (sizes[low] + sizes[high]) / 2)
+    change = [Addition(vector, 1, 9.0, gate=gate)]
+    length = min(len(PROMPTS[low]), len(PROMPTS[high]))
+    _, mask = left_pad([PROMPTS[low][:length]])
+
+    def logits(number):
+        tokens, _ = left_pad([PROMPTS[number][:length]])
+        return model(tokens, attention_mask=mask, use_cache=use_cache).logits
+
+    with torch.no_grad():
+        alone = []
+        for number in (low, high):
+            with steer(model, change, mask):
+                alone.append(logits(number))
+        with steer(model, change, mask):
+            both = [logits(low), logits(high), logits(low)]
+    for one, other in zip(both, [*alone, alone[0]], strict=True):
+        assert torch.equal(one, other)
+
+
 def test_a_gate_that_is_read_too_late_is_refused():
     with pytest.raises(UserError, match="gate: layer 2 is read after layer 1"):
         Addition(noise(1), 1, 1.0, gate=Gate(noise(2)[0], 2, 0.0))

@@ -7,7 +7,7 @@ from actadd import Addition, UserError, generate, steer
 from actadd.engine.batching import left_pad
 from actadd.engine.hooks import record_activations
 from actadd.engine.logprobs import token_logprobs
-from actadd.engine.operations import OPERATIONS
+from actadd.engine.operations import OPERATIONS, unit
 from actadd.engine.structure import blocks, model_inputs
 from builders import reference
 from builders.families import FAMILIES, LAYERS, block_list, tiny
@@ -212,3 +212,9 @@ def test_an_operation_without_its_strength_is_refused(name):
     strength = OPERATIONS[name].strength
     with pytest.raises(UserError, match=f"operation {name} has no {strength}"):
         Addition(vectors(), 1, operation=name)
+
+
+@pytest.mark.parametrize("size", [1e-25, 1e25])
+def test_a_direction_counts_at_any_norm(size):
+    vectors = torch.full((1, 8), size, dtype=torch.float32)
+    assert unit(vectors).allclose(torch.full((1, 8), 8**-0.5))

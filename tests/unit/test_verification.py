@@ -444,7 +444,7 @@ def test_a_prompt_that_is_already_cached_is_refused(llama):
     cache = transformers.DynamicCache(config=llama.config)
     llama(ids, attention_mask=mask, past_key_values=cache)
     longer = nn.functional.pad(mask, (0, 1), value=1)
-    with pytest.raises(UserError, match="nothing was added"), steer(llama, mixed(llama), mask):
+    with pytest.raises(UserError, match="nothing was changed"), steer(llama, mixed(llama), mask):
         llama(ids[:, -1:], attention_mask=longer, past_key_values=cache)
 
 

@@ -130,7 +130,7 @@ def test_a_record_that_is_damaged_is_named(run_program, space):
     assert not record.exists() and not record.with_name("sweep.parquet").exists()
     record = space.folder / "results/summaries/tiny/ratio.provenance.json"
     record.write_text(record_text({**read_json(record), "outputs": {}}))
-    assert f"ratio.provenance.json says nothing of {PLACE}" in run_program("figure", "/ratio.")
+    assert f"ratio.provenance.json does not list {PLACE}" in run_program("figure", "/ratio.")
     assert not record.exists() and not (space.folder / PLACE).exists()
 
 
@@ -150,7 +150,7 @@ def test_figures_and_tables_refuse_what_another_job_made(run_program, space, dis
                 call["arguments"] += ["--page", "p.html"]
                 write_json(path, call)
     output = run_program(display, "/sweep.")
-    assert "made from another config or code (job 0000000000000000); delete it and run" in output
+    assert "made from another config or code (job 0000000000000000); delete it" in output
 
 
 def test_any_bit_of_a_cell_that_is_another_is_noticed(tmp_path, capsys):

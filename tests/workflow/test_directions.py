@@ -1,4 +1,4 @@
-"""Directions of many pairs and their controls, from config to summary."""
+"""Directions of many pairs and their controls, ours and a user's, from config to summary."""
 
 import numpy as np
 import pandas as pd
@@ -6,6 +6,7 @@ import pytest
 
 from actadd.vectors.vector_files import read_vector
 from builders import tiny
+from builders.plugins import MEDIAN
 
 WORDS = ("ship", "bride", "wedding", "crane", "port")
 VECTORS = {
@@ -15,6 +16,7 @@ VECTORS = {
         "negative": [f"I hate the {word}" for word in WORDS],
     },
     "component": {"kind": "pca", "like": "mean"},
+    "median": {"kind": "median_difference", "like": "mean"},
     "discriminant": {"kind": "lda", "like": "mean", "token": "mean"},
     "probe": {"kind": "logistic", "like": "mean", "token": -2},
     "shuffled": {"kind": "shuffled", "like": "mean", "draws": 2},
@@ -35,6 +37,8 @@ def steering(vector: str) -> dict:
 def test_directions_steer_and_come_from_one_pass(space):
     config = tiny.config()
     config["vectors"] |= VECTORS
+    config["plugins"] = ["median.py"]
+    (space.folder / "median.py").write_text(MEDIAN)
     config["experiments"]["sweep"]["conditions"] |= {name: steering(name) for name in VECTORS}
     space.configure(config)
     summary = "results/summaries/tiny/sweep.parquet"
@@ -61,3 +65,8 @@ def test_directions_steer_and_come_from_one_pass(space):
     space.run("--forcerun", "vectors_tiny", "--", summary)
     again = {name: (path / "vector.safetensors").read_bytes() for name, path in folders.items()}
     assert again == before
+
+    (space.folder / "median.py").write_text(f"# A comment.\n{MEDIAN}")
+    assert space.planned("--", summary) == {}
+    (space.folder / "median.py").write_text(MEDIAN.replace("np.median", "-np.median"))
+    assert space.planned("--", summary)["vectors_tiny"] == 1

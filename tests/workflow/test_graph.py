@@ -271,6 +271,27 @@ def test_a_job_that_comes_out_the_same_lets_those_below_wait_but_not_if_one_is_o
     assert space.planned("--", "results/figures/ratio.png") == expected
 
 
+@pytest.mark.workflow
+def test_inputs_keep_their_names_in_any_order_of_the_config(space):
+    """A summary does not depend on the order of scorers, and reads each by its name."""
+    settings = tiny.config()
+    settings["experiments"]["sweep"]["scorers"] = ["words", "distinct"]
+    space.configure(settings)
+    space.run()
+    target = "results/summaries/tiny/sweep.parquet"
+    before = (space.folder / target).read_bytes()
+    settings["experiments"]["sweep"]["scorers"] = ["distinct", "words"]
+    space.configure(settings)
+    assert space.planned() == {}
+    space.run("--forcerun", "summary", "--", target)
+    assert (space.folder / target).read_bytes() == before
+    (space.folder / "results/scores/tiny/sweep/words.parquet").unlink()
+    settings["figures"]["sweep"]["title"] = "Other"
+    space.configure(settings)
+    space.run("--", "results/figures/sweep.png")
+    assert (space.folder / target).read_bytes() == before
+
+
 def test_every_file_in_results_is_an_output_of_a_job(space, monkeypatch):
     monkeypatch.chdir(space.folder)
     jobs = graph(space.folder).target("all")

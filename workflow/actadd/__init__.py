@@ -7,7 +7,11 @@ resid_pre    the residual stream at the *input* of a block; "layer l" always mea
 prefill      the forward pass that reads the prompt.
 decode       every later forward pass, one new token each.
 vector       a steering vector: one row of d_model numbers for each of one or more positions.
-addition     a vector, scaled by a coefficient, added to resid_pre at one layer.
+addition     a vector and what it does to resid_pre: by which operation, at which layers and
+             positions, how strongly.
+operation    how a vector changes the stream: add, rotate, ablate and others.
+strength     the number of an operation: a coefficient, a dose, degrees or a share.
+gate         a condition on a prompt under which an addition acts.
 condition    a method with its additions; a *cell* is one condition on all prompts and samples.
 
 The names in `__all__` are for use from other programs: `from actadd import steer`. Each is imported

@@ -75,7 +75,7 @@ def write_job_file(job) -> None:
     internals.rerun_by_time_only(workflow)
     FRESHNESS.several_targets = internals.has_several_targets(workflow)
     try:
-        state = FRESHNESS.write(job)
+        state = FRESHNESS.write(job, internals.is_forced(workflow))
     except UserError as error:
         raise WorkflowError(str(error)) from None
     if state.outdated and FRESHNESS.record(job) and job.stage != "complete":

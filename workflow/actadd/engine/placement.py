@@ -44,7 +44,7 @@ def aligned(position: Position, rows: int, tokens: int) -> range:
         if rows != 1:
             raise UserError(
                 f"position: all needs a vector of one row, this one has {rows}; "
-                "use a mean_difference vector, or position: front"
+                "use a vector of one row, such as a mean_difference, or position: front"
             )
         return range(1, tokens)
     if rows > tokens:

@@ -64,6 +64,9 @@ class _Steering:
         self.planned = stages(rows, self.starts, self.lengths)
         # (row, gate) -> whether it is open, once it is decided; each gate's rows by layer.
         self.open: dict[tuple[int, Gate], bool] = {}
+        # What the last prompts held, and whether the running pass reads new ones.
+        self.prompts: Tensor | None = None
+        self.deciding = False
         self.gates: dict[int, list[tuple[int, Gate]]] = {}
         for row, gate in dict.fromkeys(
             (row, addition.gate) for row, several in enumerate(rows) for addition in several
@@ -84,11 +87,10 @@ class _Steering:
     def begin_pass(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         arguments = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
         inputs = {**arguments.pop("kwargs", {}), **arguments}
-        self.read = next(
-            inputs[name].shape[1]
-            for name in ("input_ids", "inputs_embeds")
-            if inputs.get(name) is not None
+        tokens = next(
+            inputs[name] for name in ("input_ids", "inputs_embeds") if inputs.get(name) is not None
         )
+        self.read = tokens.shape[1]
         self.seen = columns_before(inputs, self.read, self.counted)
         for name in CACHES:
             if inputs.get(name) is not None:
@@ -99,20 +101,33 @@ class _Steering:
             for layer, layer_stages in self.planned.items()
             if any(self._reached(stage.columns).any() for stage in layer_stages)
         }
-        self.due.update(self.gates if self.step == 0 else ())
+        if self.gates:
+            self.deciding = self.step == 0 or (self.seen == 0 and self._are_new(tokens))
+            if self.deciding:
+                self.prompts = self._prompts(tokens).clone()
+                self.due.update(self.gates)
+
+    def _prompts(self, tokens: Tensor) -> Tensor:
+        end = max(start + length for start, length in zip(self.starts, self.lengths, strict=True))
+        return tokens[:, :end]
+
+    def _are_new(self, tokens: Tensor) -> bool:
+        """Whether the prompts are other ones; without a cache each pass reads them again."""
+        prompts = self._prompts(tokens)
+        return self.prompts is None or not torch.equal(prompts, self.prompts.to(prompts.device))
 
     def end_pass(self, *_: Any) -> None:
         if self.due:
             raise UserError(
-                f"{self.name}: block {min(self.due)} did not run where a vector is to be "
-                "added at its input; this architecture is not supported"
+                f"{self.name}: block {min(self.due)} did not run where a vector is to act "
+                "on its input; this architecture is not supported"
             )
 
     def check(self) -> None:
         """Raises UserError if passes were made and none changed anything."""
         if self.at_prompts and self.step >= 0 and not self.changed:
             raise UserError(
-                f"{self.name}: nothing was added, since the cache held the prompt before: "
+                f"{self.name}: nothing was changed, since the cache held the prompt before: "
                 "read the prompt within `steer`, with an empty cache"
             )
 
@@ -130,7 +145,7 @@ class _Steering:
                 f"{len(self.starts)}"
             )
         self.due.discard(layer)
-        if self.step == 0:
+        if self.deciding:
             self._decide(layer, hidden, copies)
         changed: Tensor | None = None
         for stage in self.planned.get(layer, ()):

@@ -37,7 +37,7 @@ class Addition:
     which that strength follows. options: its other options.
     """
 
-    vector: str = option("Vector that is added.", section="vectors")
+    vector: str = option("Steering vector.", section="vectors")
     operation: str = option("What the vector does to the residual stream.", DEFAULT_OPERATION)
     source_layer: int | None = option(
         "Layer that it is taken from; layer if not given.",
@@ -48,7 +48,7 @@ class Addition:
         minimum=0,
     )
     layer: int | None = option(
-        "Block at whose input it is added, counted from 0.",
+        "Block at whose input it acts, counted from 0.",
         None,
         swept=True,
         column="Int32",
@@ -63,7 +63,7 @@ class Addition:
     )
     coefficient: float = field(metadata={"column": "float64"})
     position: Position = option(
-        "Which tokens of the prompt the rows are added to: front from BOS on, or all but BOS; a "
+        "Which tokens of the prompt are changed: front from BOS on, or all but BOS; a "
         "number is the position of the first row, 0 being BOS.",
         "front",
         swept=True,
@@ -80,7 +80,7 @@ class Addition:
         maximum=1,
     )
     phase: Phase = option(
-        "prefill adds to the prompt alone, decode to each drawn token alone (by the vector's last "
+        "prefill changes the prompt alone, decode each drawn token alone (by the vector's last "
         "row), every_step to both.",
         "prefill",
         column="string",

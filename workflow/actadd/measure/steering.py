@@ -140,7 +140,7 @@ class Steering:
         if vector is None:
             raise UserError(
                 f"{self.key}: vectors.{name}.file does not hold layer "
-                f"{layer}, at which it is to be added; take a layer that it holds"
+                f"{layer}, which is needed; take a layer that it holds"
             )
         return vector if vector.ndim == 2 else vector[draw or 0]
 
@@ -171,9 +171,9 @@ class Steering:
             )
         return addition.coefficient * self.norms[layer] / size
 
-    def gate_vector(self, gate: Gate, draw: int | None = None) -> np.ndarray:
+    def gate_vector(self, gate: Gate) -> np.ndarray:
         """The vector of a gate, float32 [d_model]. Raises UserError if it has no direction."""
-        row: np.ndarray = self._at(gate.vector, gate.layer, draw)[-1]
+        row: np.ndarray = self._at(gate.vector, gate.layer, None)[-1]
         if not row.any():
             raise UserError(
                 f"{self.key}: gate: the last row of vectors.{gate.vector} is zero at layer "
@@ -190,7 +190,7 @@ class Steering:
                 "vector": [*map(tensor_digest, self.vectors_at(addition, condition.draw).values())]
             }
             if addition.gate:
-                gate = self.gate_vector(addition.gate, condition.draw)
+                gate = self.gate_vector(addition.gate)
                 record["gate"] = {**record["gate"], "vector": tensor_digest(gate)}
             if addition.dosed:
                 strength = OPERATIONS[addition.operation].strength
@@ -208,11 +208,15 @@ class Steering:
         from actadd.engine import additions
 
         result = []
+        # Equal gates are one, so that what stands behind them is summed as without a gate.
+        gates = {
+            gate: additions.Gate(
+                torch.from_numpy(self.gate_vector(gate)), gate.layer, float(gate.threshold)
+            )
+            for gate in dict.fromkeys(addition.gate for addition in condition.additions)
+            if gate
+        }
         for addition in condition.additions:
-            gate = None
-            if addition.gate:
-                vector = torch.from_numpy(self.gate_vector(addition.gate, condition.draw))
-                gate = additions.Gate(vector, addition.gate.layer, float(addition.gate.threshold))
             strengths = self.strengths(addition, condition.draw)
             result += [
                 additions.Addition(
@@ -225,7 +229,7 @@ class Steering:
                     addition.phase,
                     addition.operation,
                     addition.options,
-                    gate,
+                    gates[addition.gate] if addition.gate else None,
                 )
                 for layer, vector in self.vectors_at(addition, condition.draw).items()
             ]

@@ -5,6 +5,7 @@ Moving, copying or touching files changes none of that, and there is no other st
 """
 
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -119,8 +120,9 @@ class Freshness:
             if sums.sha256(file) != expected:
                 return f"{name} was changed"
         for name in self._in_folders(job):
-            # File browsers leave hidden files in folders that somebody opens.
-            if name not in record["outputs"] and not Path(name).name.startswith("."):
+            # Programs leave hidden files and folders in folders that somebody opens.
+            hidden = any(re.match(r"\.[^.]", part) for part in Path(name).parts)
+            if name not in record["outputs"] and not hidden:
                 return f"{name} was added"
         return self._other_inputs(job, record["inputs"])
 
@@ -140,9 +142,12 @@ class Freshness:
                     return f"above: {above.name}"
         return ""
 
-    def write(self, job: Job) -> State:
+    def write(self, job: Job, forced: bool = False) -> State:
         """Write a job's file, so that Snakemake runs exactly the outdated jobs.
 
+        forced: whether the command line may make a job run that is up to date. The file of one that
+        runs all the same, forced or after a job above, is written anew: not all that it says of
+        inputs is part of the digest.
         Only its modification time matters: long ago for an up-to-date job, later than every output
         for an outdated one. Raises UserError if it cannot be written.
         """
@@ -153,7 +158,8 @@ class Freshness:
             if state.outdated:
                 self._write_outdated(job, state, path)
             else:
-                if not path.exists() or path.stat().st_mtime != LONG_AGO:
+                kept = path.exists() and path.stat().st_mtime == LONG_AGO
+                if not kept or forced or self._runs_above(job):
                     write_text(path, json_text(job.request))
                     os.utime(path, (LONG_AGO, LONG_AGO))
         except OSError as error:

@@ -134,11 +134,11 @@ class Job:
     def request(self) -> dict[str, Any]:
         """The content of its file.
 
-        inputs: argument of its program -> for each file the names of the job that makes it, null
+        inputs: argument of its program -> path -> the names of the job that makes the file, null
         for a file of the user's.
         """
         inputs = {
-            argument: [file.job and dict(file.job.names) for file in files]
+            argument: {file.path: file.job and dict(file.job.names) for file in files}
             for argument, files in self.inputs.items()
         }
         return {

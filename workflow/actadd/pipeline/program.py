@@ -86,8 +86,8 @@ def run(
         read = [
             path
             for name, value in values(inputs).items()
-            for path, maker in zip(_paths(value), makers[name], strict=True)
-            if maker is not None
+            for path in _paths(value)
+            if _maker(path, makers[name]) is not None
         ]
         by_name = {
             name: _by_name(value, makers[name], _split(inputs)[name])
@@ -134,13 +134,38 @@ def _split(names: str) -> dict[str, str]:
     return dict(re.findall(r"(\w+)(\S*)", names))
 
 
-def _by_name(value: Any, makers: list[Maker], mark: str) -> Any:
+def _maker(path: Path, makers: dict[str, Maker]) -> Maker:
+    """What makes an input; `path` may have a folder in front of the path that the job's file says.
+
+    By path and not by order, which is no part of what a job is. Raises UserError if the job's file
+    does not name the path.
+    """
+    absolute = os.path.normpath(path.absolute())
+    named = [
+        each
+        for each in makers
+        if absolute == os.path.normpath(Path(each).absolute())
+        or absolute.endswith(f"/{os.path.normpath(each)}")
+    ]
+    if not named:
+        raise UserError(
+            f"{path}: the job's file does not name this input; run again without arguments that "
+            "force a job"
+        )
+    return makers[max(named, key=len)]
+
+
+def _by_name(value: Any, makers: dict[str, Maker], mark: str) -> Any:
     """The value of an argument; with names in braces, its files by these names of their jobs."""
     if not mark.startswith("{"):
         return value
     names = mark.strip("{}").split(",")
-    keys = [tuple((maker or {})[name] for name in names) for maker in makers]
-    return {key if len(key) > 1 else key[0]: path for key, path in zip(keys, value, strict=True)}
+    keyed = {}
+    for path in value:
+        maker = _maker(path, makers) or {}
+        key = tuple(maker[name] for name in names)
+        keyed[key if len(key) > 1 else key[0]] = path
+    return keyed
 
 
 def _paths(value: Path | list[Path] | None) -> list[Path]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Token = Literal["last", "mean", "all"] | int
 SIDES = ("positive", "negative")
+FOLDS = 5
 # The place where a vector's one row is read, for a column of norms.csv.
 ROWS = {"last": "last tokens", "mean": "mean of tokens", "all": ""}
 
@@ -105,13 +106,13 @@ def check_tokens(options: PairOptions, lengths: Mapping[str, int], key: str) -> 
     lengths: prompt name -> its tokens, BOS included. key: of the vector, "" for none.
     """
     token = options.token or "last"
-    place = f"{key}.token" if key else "token"
+    at_key = f"{key}.token" if key else "token"
     by_length = sorted(lengths, key=lambda name: (lengths[name], name))
     shortest, longest = by_length[0], by_length[-1]
     least, most = lengths[shortest], lengths[longest]
     if token == "all" and least != most:
         raise UserError(
-            f"{place}: all needs prompts of equal token counts, and {_written(shortest)} has "
+            f"{at_key}: all needs prompts of equal token counts, and {_written(shortest)} has "
             f"{least}, {_written(longest)} {most}; change the prompts, or write last or mean"
         )
     if token in ("last", "all"):
@@ -120,8 +121,8 @@ def check_tokens(options: PairOptions, lengths: Mapping[str, int], key: str) -> 
     if not 1 <= (position if position > 0 else position + least) < least:
         extent = f"positions 1 to {least - 1}" if least > 1 else "no token"
         raise UserError(
-            f"{place}: {token} is beyond the prompt {_written(shortest)}, which has {extent} after "
-            "BOS; write a position that all prompts have, or last"
+            f"{at_key}: {token} is beyond the prompt {_written(shortest)}, which has {extent} "
+            "after BOS; write a position that all prompts have, or last"
         )
 
 
@@ -134,6 +135,13 @@ def _written(name: str) -> str:
 def count(streams: "Streams") -> int:
     """How many pairs there are."""
     return sum(name.endswith(".positive") for name in streams)
+
+
+def folds(count: int) -> "np.ndarray":
+    """The fold in which each pair is held out, int [pairs]: five, or as many as there are pairs."""
+    import numpy as np
+
+    return np.arange(count) % min(FOLDS, count)
 
 
 def activations(streams: "Streams", token: Token | None) -> "np.ndarray":

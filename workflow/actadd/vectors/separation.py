@@ -9,8 +9,6 @@ from actadd.vectors import pairs
 if TYPE_CHECKING:
     from actadd.vectors.kinds import Streams, VectorKind
 
-FOLDS = 5
-
 
 def separation(
     kind: "VectorKind", streams: "Streams", options: Any, vector: np.ndarray
@@ -47,13 +45,13 @@ def separation(
 def held_out(kind: "VectorKind", streams: "Streams", options: Any) -> np.ndarray:
     """Projections of each pair on a direction of other pairs: [pairs, 2, positions].
 
-    Pair n is held out in fold n modulo five. A projection is on the unit vector, from the mean of
+    A projection is on the unit vector, from the mean of
     the pairs that are not held out. NaN where these are too few.
     """
     activations = pairs.activations(streams, options.token).astype(np.float64)
     scores = np.full(activations.shape[:3], np.nan)
     count = len(activations)
-    fold = np.arange(count) % min(FOLDS, count)
+    fold = pairs.folds(count)
     for each in range(fold.max() + 1):
         [train] = np.nonzero(fold != each)
         if len(train) < max(kind.least_pairs, 1):

@@ -185,6 +185,12 @@ def _addition_problems(
                         f"{layer} is beyond {model}, whose layers are 0 to {depth - 1}",
                     )
     yield from _position(config, key, entry["measure"], addition)
+    if addition.get("phase") == "decode" and entry.get("max_new_tokens") == 1:
+        yield (
+            f"{key}.phase",
+            "the one token of max_new_tokens: 1 is drawn before decode acts; write a larger "
+            "max_new_tokens, or phase: prefill",
+        )
 
 
 def _gate(
@@ -195,6 +201,9 @@ def _gate(
         return
     if "choice" in addition:
         yield f"{key}.gate", "a layer that is chosen may be below the gate's; write layer"
+    vector = addition["gate"]["vector"]
+    if config["vectors"][vector].get("draws", 1) != 1:
+        yield f"{key}.gate.vector", f"{vector!r} has several draws; take a vector with one"
     for model in entry["models"]:
         depth, at = config["models"][model]["layers"], addition["gate"]["layer"]
         [placed] = at_depth({"": {"additions": [addition]}}, depth)[""]["additions"]
@@ -286,7 +295,8 @@ def _meet(one: dict[str, Any], other: dict[str, Any]) -> bool:
         return False
     layers = [values(each, "layer", "layers") for each in (one, other)]
     sources = [
-        values(each, "source_layer") or own for each, own in zip((one, other), layers, strict=True)
+        values(each, "source_layer") or injected
+        for each, injected in zip((one, other), layers, strict=True)
     ]
     chosen = "choice" in one and one.get("choice") == other.get("choice")
     if not chosen and not (layers[0] & layers[1] and sources[0] & sources[1]):
@@ -294,5 +304,11 @@ def _meet(one: dict[str, Any], other: dict[str, Any]) -> bool:
     phases = [each.get("phase", "prefill") for each in (one, other)]
     if "prefill" not in phases:
         return True
-    positions = [set(listed(each.get("position", "front"))) for each in (one, other)]
-    return "decode" not in phases and bool(positions[0] & positions[1])
+    if "decode" in phases:
+        return False
+    first, second = (
+        {0 if start == "front" else start for start in listed(each.get("position", "front"))}
+        for each in (one, other)
+    )
+    # "all" is every position but BOS.
+    return bool(first & second) or ("all" in first | second and bool(first - {0} and second - {0}))

@@ -115,24 +115,36 @@ def _file_problems(config: dict[str, Any], key: str, name: str, root: Path) -> I
         vectors = load_vectors(path, entry.get("format"))
     except UserError as error:
         yield f"{key}.file", str(error)
-    for place, model, addition in _additions_of(config, name):
+    held = ", ".join(map(str, vectors.layers))
+    for at_key, model, addition in _additions_of(config):
+        gate = addition.get("gate", {})
+        if gate.get("vector") == name and gate["layer"] not in vectors.rows:
+            layers = ", ".join(map(str, vectors.layers))
+            yield (
+                f"{at_key}.gate.layer",
+                f"{entry['file']} holds layer {layers}; write one of these",
+            )
+        if addition["vector"] != name:
+            continue
         used = [addition.get(field, []) for field in ("layer", "layers", "source_layer")]
         if "choice" in addition:
-            used.append(_chosen_layers(config, place.split(".")[1], model, addition))
+            used.append(_chosen_layers(config, at_key.split(".")[1], model, addition))
         for layer in sorted({layer for part in used for layer in listed(part)}):
             if layer not in vectors.rows:
-                layers = ", ".join(map(str, vectors.layers))
                 yield (
-                    place,
-                    f"on {model} it is layer {layer}, and {entry['file']} holds layer {layers}, "
+                    at_key,
+                    f"on {model} it is layer {layer}, and {entry['file']} holds layer {held}, "
                     "counted by block inputs; write one of these",
                 )
         positions = listed(addition.get("position", []))
         if "all" in positions and vectors.positions > 1:
-            yield f"{place}.position", f"all needs one row, {entry['file']} has {vectors.positions}"
+            yield (
+                f"{at_key}.position",
+                f"all needs one row, {entry['file']} has {vectors.positions}",
+            )
         decodes = addition.get("phase") == "decode"
         if not positions and vectors.positions == 1 and not decodes:
-            yield place, f"{entry['file']} holds one row; write position: back or all"
+            yield at_key, f"{entry['file']} holds one row; write position: back or all"
     for lens, reading in config["lenses"].items():
         for model in reading["models"] if name in reading["vectors"] else []:
             depth = config["models"][model]["layers"]
@@ -157,13 +169,12 @@ def _chosen_layers(
     return [layer for field in fields for layer in listed(swept[field])]
 
 
-def _additions_of(config: dict[str, Any], vector: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(key, model, addition with its layers there) of a vector's additions."""
+def _additions_of(config: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(key, model, addition with its layers there) of every addition."""
     for experiment, entry in config["experiments"].items():
         for model in entry["models"]:
             conditions = at_depth(entry["conditions"], config["models"][model]["layers"])
             for condition, details in conditions.items():
                 for index, addition in enumerate(details.get("additions", [])):
-                    if addition["vector"] == vector:
-                        key = f"experiments.{experiment}.conditions.{condition}.additions.{index}"
-                        yield key, model, addition
+                    key = f"experiments.{experiment}.conditions.{condition}.additions.{index}"
+                    yield key, model, addition

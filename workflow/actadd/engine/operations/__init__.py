@@ -73,7 +73,9 @@ OPERATIONS: Kinds[Operation] = Kinds(Operation, __name__, "steering operation")
 
 def unit(vectors: "Tensor") -> "Tensor":
     """The vectors at length 1, [n, d_model]."""
-    return vectors / vectors.norm(dim=-1, keepdim=True)
+    # The square of a tiny number is 0 in float32.
+    scaled = vectors / vectors.abs().amax(dim=-1, keepdim=True)
+    return scaled / scaled.norm(dim=-1, keepdim=True)
 
 
 def projection(stream: "Tensor", units: "Tensor") -> "Tensor":

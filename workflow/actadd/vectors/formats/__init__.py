@@ -23,7 +23,7 @@ def one_row(vectors: SteeringVectors, format: str) -> dict[int, np.ndarray]:
         raise UserError(
             f"the vector has {len(filled)} rows that are not zero and {format} holds one row for "
             "each layer, which is added to every token; take a pair of prompts that differ in one "
-            "token, a mean_difference, or the format safetensors or vllm-lens"
+            "token, a vector of many pairs, or the format safetensors or vllm-lens"
         )
     row = int(filled[0]) if len(filled) else 0
     return {layer: rows[row] for layer, rows in vectors.rows.items()}

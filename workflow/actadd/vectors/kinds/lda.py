@@ -59,7 +59,6 @@ def _scale(side: "np.ndarray") -> "np.ndarray":
 
 def _shrinkage(centred: "np.ndarray") -> tuple[float, float]:
     """(Shrinkage, mean variance) of rows with mean 0 (Ledoit and Wolf 2004, their lemma 3.3)."""
-
     count, width = centred.shape
     squares = (centred**2).sum(axis=1)
     level = float(squares.sum() / count / width)

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 # Weights of the data beside the penalty, from which one is chosen; of activations with norm 1.
 STRENGTHS = tuple(10.0**exponent for exponent in range(-3, 4))
-FOLDS = 5
 
 
 @vector_kind(pairs.PairOptions, prompts=pairs.prompts, borrows="like", row=pairs.row, least_pairs=2)
@@ -27,7 +26,7 @@ def logistic(streams: "Streams", options: pairs.PairOptions) -> "np.ndarray":
 def probe(positive: "np.ndarray", negative: "np.ndarray") -> "np.ndarray":
     """The weights, [d_model], of a probe of two classes, float64 [pairs, d_model] each.
 
-    Pair n is held out in fold n modulo `FOLDS`, both sides at once.
+    Both sides of a pair are held out at once.
     """
     import numpy as np
 
@@ -40,9 +39,9 @@ def probe(positive: "np.ndarray", negative: "np.ndarray") -> "np.ndarray":
     # The weights are a sum of rows, so a basis of these is enough: as many numbers as prompts.
     left, scales, basis = np.linalg.svd(features / size, full_matrices=False)
     features, labels = left * scales, np.repeat([1.0, -1.0], count)
-    fold = np.tile(np.arange(count) % min(FOLDS, count), 2)
+    fold = np.tile(pairs.folds(count), 2)
     losses = np.zeros(len(STRENGTHS))
-    for held_out in range(min(FOLDS, count)):
+    for held_out in range(fold.max() + 1):
         trained, tested = fold != held_out, fold == held_out
         start = None
         for index, strength in enumerate(STRENGTHS):

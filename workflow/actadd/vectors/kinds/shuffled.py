@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(DrawOptions, pairs.PairOptions):
-    """Both."""
+    """Pairs, and how many draws."""
 
 
 @vector_kind(
