@@ -177,7 +177,7 @@ def test_the_page_tells_draws_apart(drawn):
     results = drawn.folder / "results"
     run = explorer._run(
         results / "completions/tiny/sweep.parquet",
-        [results / "scores/tiny/sweep/distinct.parquet"],
+        {"distinct": results / "scores/tiny/sweep/distinct.parquet"},
         results / "summaries/tiny/sweep.parquet",
     )
     assert len(run["cells"]) == 5 and set(run["completions"]["draw"]) == {None, 0, 1, 2}

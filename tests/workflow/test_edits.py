@@ -254,7 +254,11 @@ CHANGING: dict[str, tuple[Edit, Callable[[dict[str, list[str]]], dict[str, int]]
         everything,
     ),
     "norm matching": (
-        (f"{LIBRARY}/measure/experiment.py", "np.exp(np.mean(", "np.exp(np.median("),
+        (
+            f"{LIBRARY}/measure/steering.py",
+            "np.float32(np.exp(np.mean(",
+            "np.float32(np.exp(np.median(",
+        ),
         lambda before: {"norms on tiny": 1, "norms on grain": 1},
     ),
     "divergence": (
