@@ -106,7 +106,11 @@ def test_dose_response_sets_effect_against_cost(draw):
         assert sorted(text.get_text() for text in axis.texts) == ["-2", "-2", "1", "1", "4", "4"]
         assert axis.get_xscale() == "log"
     assert labels(figure) == ["unsteered", "actadd", "other"]
-    assert "at the same cost" in caption
+    assert "at the same cost" in caption and "(logarithmic)" in caption
+    free = [{**r, "mean": 0.0} if r["metric"] == COST else r for r in rows]
+    figure, caption = draw("dose_response", {"s.parquet": free}, metrics=[WORDS, COST])
+    assert {axis.get_xscale() for axis in figure.axes} == {"linear"}, "0 would be hidden"
+    assert "logarithmic" not in caption
 
 
 def test_topics_draws_each_topics_own_vector(draw):

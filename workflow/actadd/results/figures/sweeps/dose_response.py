@@ -53,14 +53,15 @@ def dose_response(options: DoseResponse, sources: Sources) -> "tuple[Figure, str
         costs[~failed(costs)][columns], on=keys, suffixes=("", "_cost")
     )
     models = sorted(effects["model"].unique())
-    # A logarithmic axis has no place for others.
-    points = both[both["mean"].notna() & (both["mean_cost"] > 0)]
+    points = both[both["mean"].notna() & both["mean_cost"].notna()]
     if missing := [model for model in models if model not in set(points["model"])]:
         raise UserError(
-            f"{sources.key}.metrics: no condition on {', '.join(missing)} has both a value of "
-            f"{effect!r} and one above 0 of {cost!r}; write other metrics, or take conditions "
-            "whose completions have values of both"
+            f"{sources.key}.metrics: no condition on {', '.join(missing)} has values of both "
+            f"{effect!r} and {cost!r}; write other metrics, or take conditions whose completions "
+            "have both"
         )
+    # A logarithmic axis would hide a cost of 0.
+    scale = "log" if (points["mean_cost"] > 0).all() else "linear"
     # What has no layer, as prompting, is one line.
     both["layer"] = both["layer"].fillna(-1)
     steered = both[~unsteered(both)]
@@ -105,8 +106,9 @@ def dose_response(options: DoseResponse, sources: Sources) -> "tuple[Figure, str
                     fontsize=SMALL,
                     color=style["color"],
                 )
-        axis.set(xlabel=options.label(cost), ylabel=options.label(effect), xscale="log")
-        plain_ticks(axis.xaxis)
+        axis.set(xlabel=options.label(cost), ylabel=options.label(effect), xscale=scale)
+        if scale == "log":
+            plain_ticks(axis.xaxis)
         lost = effects[failed(effects) & (effects["model"] == model)]
         if len(lost):
             names = ", ".join(
@@ -119,8 +121,8 @@ def dose_response(options: DoseResponse, sources: Sources) -> "tuple[Figure, str
             axis.set_title(model)
     legend(figure, axes)
     caption = (
-        "Up is more effect, right is more cost (logarithmic); small numbers are coefficients. A "
-        "method is better where its line lies higher at the same cost. "
+        f"Up is more effect, right is more cost{' (logarithmic)' if scale == 'log' else ''}; small "
+        "numbers are coefficients. A method is better where its line lies higher at the same cost. "
         f"{data_sentence(options, sources, effects)}"
     )
     return figure, caption
