@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from actadd.base.errors import UserError
+from actadd.base.files import read_json, write_json
 from actadd.pipeline import layout
-from actadd.pipeline.freshness import Freshness
+from actadd.pipeline.freshness import LONG_AGO, Freshness
 from actadd.pipeline.job import Job
+from actadd.pipeline.program import _by_name
 from actadd.store import failed_cells, provenance
 
 SHARD = {"model": "m", "experiment": "e", "shard": "0", "shards": "2"}
@@ -96,3 +99,27 @@ def test_outputs_from_the_future_and_the_files_of_their_jobs_are_brought_back(
     os.utime(file, (future, future))
     Freshness(lambda: [other]).write(other)
     assert record.stat().st_mtime < file.stat().st_mtime <= time.time()
+
+
+def test_inputs_are_named_by_their_paths_in_any_order_and_folder():
+    makers = {f"results/scores/{name}.parquet": {"scorer": name} for name in ("a", "b")}
+    paths = [Path("/x/sub/results/scores/b.parquet"), Path("results/scores/a.parquet")]
+    assert _by_name(paths, makers, "{scorer}") == {"b": paths[0], "a": paths[1]}
+    with pytest.raises(UserError, match=r"^results/other\.parquet: .* does not name"):
+        _by_name([Path("results/other.parquet")], makers, "{scorer}")
+
+
+def test_the_file_of_a_job_that_is_forced_is_written_anew(tmp_path, monkeypatch):
+    """What it says of inputs may be of an earlier config, with the same digest."""
+    monkeypatch.chdir(tmp_path)
+    asked = job()
+    make(asked)
+    Freshness(lambda: [asked]).write(asked)
+    stale = {**read_json(Path(asked.file)), "inputs": {"shards": {"of/before": None}}}
+    write_json(Path(asked.file), stale)
+    os.utime(asked.file, (LONG_AGO, LONG_AGO))
+    Freshness(lambda: [asked]).write(asked)
+    assert read_json(Path(asked.file)) == stale
+    Freshness(lambda: [asked]).write(asked, forced=True)
+    assert read_json(Path(asked.file))["inputs"] == {}
+    assert Path(asked.file).stat().st_mtime == LONG_AGO

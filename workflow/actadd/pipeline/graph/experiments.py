@@ -244,6 +244,8 @@ class Experiments(Vectors):
         settings = {"measure": entry["measure"], **options_of(kind.options, entry)}
         if MEASURES[entry["measure"]].draws:
             settings["shares"] = {name: self._shares[name] for name in scorers}
+            # The order of the summary's rows.
+            settings["scorers"] = scorers
         scores = [self.scores(model, experiment, scorer).files("scores") for scorer in scorers]
         inputs = {"cells": self.cells(model, experiment).files("table"), "scores": joined(scores)}
         return self._job(
