@@ -50,11 +50,14 @@ def started(space, *arguments: str) -> subprocess.Popen:
 
 
 def jobs(rule: str = "") -> dict[str, str]:
-    """Id -> state of the jobs that Slurm has had of a rule or a group (of all), the first first."""
+    """Id -> state of the jobs that Slurm has had of a rule or a group with its rules, in order.
+
+    By default of all.
+    """
     columns = ("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i %T %k")
     result = (line.split() for line in cluster.output(*columns).splitlines())
-    begins = f"rule_{rule}_" if rule else ""
-    return {job: state for job, state, about in result if f"{about}_".startswith(begins)}
+    begins = f"rule_{rule}_wildcards_" if rule else ""
+    return {job: state for job, state, about in result if f"{about}_wildcards_".startswith(begins)}
 
 
 def once_running(process: subprocess.Popen, rule: str) -> str:
@@ -98,10 +101,10 @@ def test_killed_cancelled_and_out_of_memory_it_gives_the_bytes_of_a_local_run(
     assert list(jobs("cells").values())[-2:] == ["FAILED", "COMPLETED"]
     logs = space.folder / "results/logs/slurm"
     assert "exceeded memory limit" in "".join(
-        path.read_text() for path in logs.glob("rule_logprobs/**/*.log")
+        path.read_text() for path in logs.glob("rule_cells/**/*.log")
     )
     # The data sets are one job together, and every job has left a log.
-    assert len(jobs("datasets")) == 1
+    assert len(jobs("datasets_dataset")) == 1
     assert {path.stem for path in logs.rglob("*.log")} >= jobs().keys()
 
     ours, theirs = space.outputs(), local.outputs()
