@@ -22,24 +22,40 @@ def stream_at(model, blocks, ids, layer):
     return seen[0][0].clone()
 
 
-def steered_logits(model, blocks, ids, places):
-    """Last-position logits; `places` is a list of (layer, first position, rows [n, d_model])."""
-    handles = []
-    for layer, first, rows in places:
+def changed_logits(model, blocks, ids, changes):
+    """Logits [tokens, vocabulary]; changes: (layer, function that changes its stream in place).
 
-        def change(_module, args, kwargs, first=first, rows=rows):
+    The function gets the stream [tokens, d_model] at the input of the layer's block.
+    """
+    handles = []
+    for layer, function in changes:
+
+        def change(_module, args, kwargs, function=function):
             hidden = (args[0] if args else kwargs["hidden_states"]).clone()
-            hidden[0, first : first + len(rows)] += rows
+            function(hidden[0])
             if args:
                 return (hidden, *args[1:]), kwargs
             return args, {**kwargs, "hidden_states": hidden}
 
         handles.append(blocks[layer].register_forward_pre_hook(change, with_kwargs=True))
     with torch.no_grad():
-        logits = model(torch.tensor([ids]), use_cache=False).logits[0, -1]
+        logits = model(torch.tensor([ids]), use_cache=False).logits[0]
     for handle in handles:
         handle.remove()
     return logits
+
+
+def steered_logits(model, blocks, ids, places):
+    """Last-position logits; `places` is a list of (layer, first position, rows [n, d_model])."""
+
+    def adding(first, rows):
+        def add(stream):
+            stream[first : first + len(rows)] += rows
+
+        return add
+
+    changes = [(layer, adding(first, rows)) for layer, first, rows in places]
+    return changed_logits(model, blocks, ids, changes)[-1]
 
 
 def greedy(model, blocks, ids, places, steps):
@@ -76,23 +92,15 @@ def operated_logits(model, blocks, ids, acts):
 
     A vector that is zero does nothing.
     """
-    handles = []
-    for layer, position, operation, vector, strength in acts:
 
-        def change(_module, args, kwargs, at=position, name=operation, v=vector, c=strength):
-            hidden = (args[0] if args else kwargs["hidden_states"]).clone()
-            if at < hidden.shape[1] and v.any():
-                hidden[0, at] = OPERATIONS[name](hidden[0, at], v, c)
-            if args:
-                return (hidden, *args[1:]), kwargs
-            return args, {**kwargs, "hidden_states": hidden}
+    def acting(position, operation, vector, strength):
+        def act(stream):
+            if position < len(stream) and vector.any():
+                stream[position] = OPERATIONS[operation](stream[position], vector, strength)
 
-        handles.append(blocks[layer].register_forward_pre_hook(change, with_kwargs=True))
-    with torch.no_grad():
-        logits = model(torch.tensor([ids]), use_cache=False).logits[0]
-    for handle in handles:
-        handle.remove()
-    return logits
+        return act
+
+    return changed_logits(model, blocks, ids, [(layer, acting(*act)) for layer, *act in acts])
 
 
 def greedy_operated(model, blocks, ids, acts, steps):

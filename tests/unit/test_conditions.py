@@ -286,8 +286,12 @@ def test_layers_at_once_are_one_condition_with_each_layers_vector(prepared, tmp_
     added = result.additions(condition)
     assert [each.layer for each in added] == [0, 1, 2]
     assert all(np.array_equal(each.vector, values[each.layer]) for each in added)
-    place = condition.coordinates()
-    assert (place["layer"], place["source_layer"], place["coefficient"]) == (None, None, 1)
+    coordinates = condition.coordinates()
+    assert (coordinates["layer"], coordinates["source_layer"], coordinates["coefficient"]) == (
+        None,
+        None,
+        1,
+    )
     assert condition.additions[0].record()["layers"] == [0, 1, 2]
     assert condition.label == "a (v at layers 0 to 2 times 1)"
     assert conditions.vectors_needed(entries, {}) == {("v", layer) for layer in range(3)}
@@ -324,9 +328,10 @@ def test_a_dose_is_a_share_of_the_streams_median_norm(prepared, tmp_path):
     assert np.allclose(strengths, [0.5 * 10 / 4, 0.5 * 40 / 4])
     clamp = dosed(prepared, tmp_path, layer=2, operation="clamp", dose=[-0.5, 1])
     assert [clamp.additions(each)[0].coefficient for each in clamp.conditions] == [-20, 40]
-    place = clamp.conditions[0].coordinates()
+    coordinates = clamp.conditions[0].coordinates()
     assert (
-        place["coefficient"] == -0.5 and clamp.conditions[0].additions[0].record()["dose"] == -0.5
+        coordinates["coefficient"] == -0.5
+        and clamp.conditions[0].additions[0].record()["dose"] == -0.5
     )
     assert clamp.conditions[0].label == "a (clamp v at layer 2, dose -0.5)"
     # Only some of the entries are added.

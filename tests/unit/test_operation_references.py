@@ -85,8 +85,10 @@ def test_rows_of_a_mixed_batch_equal_the_reference_and_each_alone(model, family,
     changes = [additions(pair, row) for row in ROWS]
     batch = completions(model, TEXTS, changes)
     for row, prompt, change, tokens in zip(ROWS, TEXTS, changes, batch, strict=True):
-        own = acts(pair, row, len(prompt))
-        expected = reference.greedy_operated(model, block_list(model, family), prompt, own, STEPS)
+        expected_acts = acts(pair, row, len(prompt))
+        expected = reference.greedy_operated(
+            model, block_list(model, family), prompt, expected_acts, STEPS
+        )
         assert tokens == expected, row
         assert completions(model, [prompt], [change]) == [expected], row
     unsteered = completions(model, TEXTS, [[] for _ in ROWS])
@@ -99,8 +101,8 @@ def test_log_probabilities_equal_the_reference_and_agree_with_completions(model,
     whole = [prompt + tokens for prompt, tokens in zip(TEXTS, batch, strict=True)]
     measured = token_logprobs(model, whole, changes, [len(prompt) for prompt in TEXTS])
     for row, prompt, text, (logprob, rank) in zip(ROWS, TEXTS, whole, measured, strict=True):
-        own = acts(pair, row, len(prompt))
-        logits = reference.operated_logits(model, block_list(model, family), text, own)
+        expected_acts = acts(pair, row, len(prompt))
+        logits = reference.operated_logits(model, block_list(model, family), text, expected_acts)
         expected = logits.log_softmax(-1)[range(len(text) - 1), text[1:]]
         assert torch.allclose(logprob.double(), expected, atol=1e-4), row
         # What is drawn greedily is the likeliest token where it is read.

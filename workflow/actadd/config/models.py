@@ -74,8 +74,8 @@ class Models:
                 fields[f"{name}_"] = (typed, field)
             name = f"{declaration.__name__}-{kind}" if kind else declaration.__name__
             module = declaration.__module__
-            made = create_model(name, __config__=SETTINGS, __module__=module, __doc__="", **fields)
-            self._models[declaration, family, kind] = made
+            model = create_model(name, __config__=SETTINGS, __module__=module, __doc__="", **fields)
+            self._models[declaration, family, kind] = model
         return self._models[declaration, family, kind]
 
     def _typed(self, hint: Any, rule: Rule | None = None) -> Any:

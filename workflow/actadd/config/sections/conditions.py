@@ -238,13 +238,13 @@ def _chosen(
 def _position(
     config: dict[str, Any], key: str, measure: str, addition: dict[str, Any]
 ) -> Iterator[Problem]:
-    if addition.get("phase") == "decode" and "position" in addition:
+    phase = addition.get("phase", "prefill")
+    if phase == "decode" and "position" in addition:
         yield (
             f"{key}.position",
             "with phase: decode no token of the prompt is changed; remove it, or write phase: "
             "every_step",
         )
-    decodes = addition.get("phase") == "decode"
     positions = listed(addition.get("position", "front"))
     name = config["vectors"][addition["vector"]]["kind"]
     one_row = row_of(config["vectors"], addition["vector"])
@@ -255,10 +255,9 @@ def _position(
             f"{key}.position",
             f"all needs a vector of one row, such as a {one}, and {addition['vector']!r} has more",
         )
-    if one_row and "position" not in addition and not decodes:
+    if one_row and "position" not in addition and phase != "decode":
         yield key, f"a {name} vector has one row; write position: back or all"
     late = {"back", "all"} & set(positions)
-    phase = addition.get("phase", "prefill")
     if not MEASURES[measure].draws and (late or phase != "prefill"):
         yield (
             key,
