@@ -65,7 +65,11 @@ def run(
         return {name: arguments[name] for name in _split(names)}
 
     request = read_json(arguments["job"])
-    spec, makers = request["spec"], request["inputs"]
+    spec = request["spec"]
+    makers = {
+        name: {os.path.normpath(path): maker for path, maker in paths.items()}
+        for name, paths in request["inputs"].items()
+    }
     # Before numpy and torch are imported: two jobs with two threads each on two cores are up to
     # ten times slower than with one each. The number comes from the config, not from Snakemake's
     # scheduler, since another number of threads can change bytes.
@@ -137,22 +141,19 @@ def _split(names: str) -> dict[str, str]:
 def _maker(path: Path, makers: dict[str, Maker]) -> Maker:
     """What makes an input; `path` may have a folder in front of the path that the job's file says.
 
-    By path and not by order, which is no part of what a job is. Raises UserError if the job's file
+    makers: by normalised path; not by order, which is no part of what a job is. Raises UserError if the job's file
     does not name the path.
     """
     absolute = os.path.normpath(path.absolute())
-    named = [
-        each
-        for each in makers
-        if absolute == os.path.normpath(Path(each).absolute())
-        or absolute.endswith(f"/{os.path.normpath(each)}")
-    ]
-    if not named:
-        raise UserError(
-            f"{path}: the job's file does not name this input; run again without arguments that "
-            "force a job"
-        )
-    return makers[max(named, key=len)]
+    parts = Path(absolute).parts[1:]
+    behind = ("/".join(parts[first:]) for first in range(len(parts)))
+    for name in (absolute, os.path.relpath(absolute), *behind):
+        if name in makers:
+            return makers[name]
+    raise UserError(
+        f"{path}: the job's file does not name this input; run again without arguments that force "
+        "a job"
+    )
 
 
 def _by_name(value: Any, makers: dict[str, Maker], mark: str) -> Any:
