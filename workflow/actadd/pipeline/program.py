@@ -141,8 +141,8 @@ def _split(names: str) -> dict[str, str]:
 def _maker(path: Path, makers: dict[str, Maker]) -> Maker:
     """What makes an input; `path` may have a folder in front of the path that the job's file says.
 
-    makers: by normalised path; not by order, which is no part of what a job is. Raises UserError if the job's file
-    does not name the path.
+    makers: by normalised path; not by order, which is no part of what a job is. Raises UserError
+    if the job's file does not name the path.
     """
     absolute = os.path.normpath(path.absolute())
     parts = Path(absolute).parts[1:]
