@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import nct, t, ttest_1samp, ttest_rel, wilcoxon
+from scipy.stats import nct, spearmanr, t, ttest_1samp, ttest_rel, wilcoxon
 
 from actadd.base.intervals import (
     crossed,
@@ -11,6 +11,7 @@ from actadd.base.intervals import (
     difference_interval,
     mean_interval,
     paired_p_value,
+    rank_correlation,
     ratio_interval,
 )
 from actadd.results.summaries import completion_scores, log_probabilities
@@ -350,6 +351,30 @@ def test_p_values_are_scipys():
     assert paired_p_value(with_gap) == pytest.approx(paired_p_value(change))
     for nothing in ([], [1.0], [0.2, 0.2, 0.2], [np.nan, 1.0]):
         assert np.isnan(paired_p_value(np.array(nothing)))
+
+
+# --- rank correlation ---
+
+
+def test_a_rank_correlation_is_scipys_with_the_interval_of_resampled_items():
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=40)
+    second = first + rng.normal(size=40)
+    rho, low, high = rank_correlation(first, second)
+    assert rho == pytest.approx(spearmanr(first, second).statistic)
+    resampled = [
+        spearmanr(first[rows], second[rows]).statistic
+        for rows in rng.integers(0, 40, size=(1000, 40))
+    ]
+    assert (low, high) == pytest.approx(np.percentile(resampled, [2.5, 97.5]), abs=0.05)
+    assert rank_correlation(np.append(first, np.nan), np.append(second, 9)) == (rho, low, high)
+
+
+def test_a_rank_correlation_needs_items_that_differ():
+    assert np.isnan(rank_correlation(np.ones(9), np.arange(9))).all()
+    assert np.isnan(rank_correlation(np.ones(1), np.ones(1))).all()
+    rho, low, high = rank_correlation(np.array([1, 2, 3]), np.array([1, 2, 4]))
+    assert rho == 1 and np.isnan([low, high]).all()
 
 
 # --- power ---

@@ -71,6 +71,31 @@ def median_interval(values: np.ndarray) -> tuple[float, float, float]:
     return estimate, *_bootstrap((values,), np.median)
 
 
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """(Spearman's rho, low, high) of two values per item; 95 % percentile bootstrap over items.
+
+    Ranks are taken anew in each resample; a resample in which one side is constant counts as 0.
+    Items with a NaN are left out. NaN if a side is constant; NaN bounds for fewer than four items.
+    """
+    pairs = np.array([first, second], dtype=np.float64)
+    pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
+    if pairs.shape[1] < 2 or (np.ptp(pairs, axis=1) == 0).any():
+        return (float("nan"),) * 3
+    estimate = float(_rho(*pairs))
+    if pairs.shape[1] < 4:
+        return estimate, float("nan"), float("nan")
+    return estimate, *_bootstrap(tuple(pairs), _rho)
+
+
+def _rho(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Spearman's rho along an axis; 0 where a side is constant."""
+    ranks = [rankdata(side, axis=axis) for side in (first, second)]
+    x, y = (side - side.mean(axis=axis, keepdims=True) for side in ranks)
+    size = np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
+    product = (x * y).sum(axis=axis)
+    return np.asarray(np.divide(product, size, out=np.zeros_like(product), where=size > 0))
+
+
 def _bootstrap(data: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> tuple[float, float]:
     """(low, high) of a statistic whose arguments are resampled together."""
     result = bootstrap(
