@@ -22,7 +22,8 @@ def choose(spec: dict[str, Any], *, summaries: dict[str, Path], output: Path) ->
     or min) and optionally cap {metric, factor}: settings whose mean exceeds factor times the
     unsteered one's are out; where all are, over_cap: least takes the one that exceeds it least.
     summaries: the sweep's table, by experiment; its rows of all prompts count, not those of a
-    group. A strength that was swept as a dose is marked so, a position chosen only if it was swept.
+    group. `strength` says where what is called coefficient is a dose; a
+    position is chosen only if it was swept.
     The output also lists every candidate, so that a reader can see what was not taken.
     Raises UserError if every setting failed, or none keeps under the cap.
     """
@@ -81,7 +82,7 @@ def choose(spec: dict[str, Any], *, summaries: dict[str, Path], output: Path) ->
             "layer": int(best["layer"]),
             "source_layer": int(best["source_layer"]),
             "coefficient": float(best["coefficient"]),
-            **({"dosed": True} if DOSE in record else {}),
+            **({"strength": DOSE} if DOSE in record else {}),
             **({"position": record["position"]} if "position" in columns else {}),
             "rule": rule,
             "candidates": candidates[columns].round(6).to_dict("records"),

@@ -219,8 +219,7 @@ def _spell_out(
         # A factor turns a chosen setting round, or scales it, without choosing anew.
         factor = entry.pop("factor", 1)
         if not {kind.strength, DOSE} & entry.keys():
-            strength = DOSE if chosen.get("dosed") else kind.strength
-            entry[strength] = factor * chosen["coefficient"]
+            entry[chosen.get("strength", kind.strength)] = factor * chosen["coefficient"]
     options = {each.name: each for each in fields(kind.options)}
     default, strength = options.pop(kind.strength).default, strength_of(entry)
     if strength == kind.strength and not kind.needs_strength:

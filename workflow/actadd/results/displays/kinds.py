@@ -15,8 +15,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What a kind may read. summary and cells: of an experiment; norms: of vectors; tokens and cosines:
-# of a lens; overhead: a timing's repeats; comparison: published numbers beside ours.
-Need = Literal["summary", "cells", "norms", "tokens", "cosines", "overhead", "comparison"]
+# of a lens; overhead: a timing's repeats; curves and readings: of a comparison of methods;
+# comparison: published numbers beside ours.
+Need = Literal[
+    "summary",
+    "cells",
+    "norms",
+    "tokens",
+    "cosines",
+    "overhead",
+    "curves",
+    "readings",
+    "comparison",
+]
 # need -> the option that names what is read, if one does.
 NAMED_BY = {
     "summary": "experiment",
@@ -24,6 +35,8 @@ NAMED_BY = {
     "tokens": "lens",
     "cosines": "lens",
     "overhead": "overhead",
+    "curves": "method_comparison",
+    "readings": "method_comparison",
 }
 
 
@@ -104,6 +117,15 @@ class OverheadOptions(Options):
     """Keys of what is made from a timing."""
 
     overhead: str = option("Timing that is shown.", section="overheads")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodsOptions(Options):
+    """Keys of what is made from a comparison of methods."""
+
+    method_comparison: str = option(
+        "Comparison of methods that is shown.", section="method_comparisons"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

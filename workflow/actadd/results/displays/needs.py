@@ -55,6 +55,9 @@ def _input(need: Need, entry: Mapping[str, Any], config: Mapping[str, Any]) -> I
     if need in ("tokens", "cosines"):
         lens = config["lenses"][entry["lens"]]
         return Input(need=need, names=(entry["lens"],), models=tuple(lens["models"]))
+    if need in ("curves", "readings"):
+        names = (entry["method_comparison"],)
+        return Input(need=need, names=names, models=models_of(entry, config))
     if need == "norms":
         return Input(need=need, names=vectors_of(entry, config), models=models_of(entry, config))
     return Input(need=need, names=(entry["experiment"],), models=models_of(entry, config))
@@ -62,7 +65,9 @@ def _input(need: Need, entry: Mapping[str, Any], config: Mapping[str, Any]) -> I
 
 def models_of(entry: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
     """The models that an entry shows: those of its experiment, of its lens, or its own."""
-    for option, section in (("experiment", "experiments"), ("lens", "lenses")):
+    sections = (("experiment", "experiments"), ("lens", "lenses"))
+    # A comparison of methods has an experiment of its name.
+    for option, section in (*sections, ("method_comparison", "experiments")):
         if entry.get(option):
             return tuple(config[section][entry[option]]["models"])
     return tuple(entry.get("models") or ())
@@ -115,19 +120,24 @@ def problems(
 
 def facts(entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `Facts`: what a caption has to say of the data and the scorers behind an entry."""
-    name = entry.get("experiment")
+    name = entry.get("experiment") or entry.get("method_comparison")
     if name is None:
         return {}
     experiment = config["experiments"][name]
     unit = "prompts" if MEASURES[experiment["measure"]].draws else "texts"
-    scored = {metric.split(".")[0] for metric in entry.get("metrics", [])}
+    metrics, lacks = entry.get("metrics", []), list[str]()
+    if "method_comparison" in entry:
+        compared = config["method_comparisons"][name]
+        metrics = [compared["effect"]["metric"], compared["damage"]["disfluency"]["metric"]]
+        lacks = compared["lacks"]
+    scored = {metric.split(".")[0] for metric in metrics}
     notes = [
         f"{scorer}: {config['scorers'][scorer]['note']}."
         for scorer in experiment.get("scorers", [])
         if scorer in scored and config["scorers"][scorer].get("note")
     ]
     data = data_title(name, config)
-    return {"data": data, "unit": unit, "notes": notes, "controls": controls(config)}
+    return {"data": data, "unit": unit, "notes": notes + lacks, "controls": controls(config)}
 
 
 def data_title(experiment: str, config: Mapping[str, Any]) -> str:

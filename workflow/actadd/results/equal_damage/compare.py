@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path as File
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from actadd.base.files import canonical_json
+from actadd.base.files import canonical_json, write_with
 from actadd.base.intervals import detectable
 from actadd.engine.operations import OPERATIONS
 from actadd.measure.additions import DEFAULT_OPERATION, DOSE
@@ -93,8 +94,30 @@ def compare(
     ]
     curves = [row for entry in entries for row in _curve_rows(entry, effect, damages)]
     readings = [row for name in damages for row in _readings(spec, name, entries)]
-    shared = {"model": effect.cells["model"].iloc[0], "comparison": spec["name"]}
-    return pd.DataFrame(curves), pd.DataFrame([{**shared, **row} for row in readings])
+    metric = {"metric": spec["effect"]["metric"]}
+    shared = {"model": effect.cells["model"].iloc[0], "comparison": spec["name"], **metric}
+    return (
+        pd.DataFrame([{**row, **metric} for row in curves]),
+        pd.DataFrame([{**shared, **row} for row in readings]),
+    )
+
+
+def write_comparison(
+    spec: Mapping[str, Any],
+    cells: Mapping[str, File],
+    scores: Mapping[str, File],
+    **outputs: File,
+) -> dict[str, Any]:
+    """`compare`, written as Parquet and CSV. outputs: curves, readings, and both with _csv."""
+    tables = dict(zip(("curves", "readings"), compare(spec, cells, scores), strict=True))
+    for name, table in tables.items():
+        write_with(outputs[name], partial(_write, table, "to_parquet"))
+        write_with(outputs[f"{name}_csv"], partial(_write, table, "to_csv", float_format="%.6g"))
+    return {name: len(table) for name, table in tables.items()}
+
+
+def _write(table: pd.DataFrame, how: str, path: File, **options: Any) -> None:
+    getattr(table, how)(path, index=False, **options)
 
 
 def _table(frame: pd.DataFrame, metric: str, dataset: str) -> Table:
