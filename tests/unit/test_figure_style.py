@@ -20,11 +20,13 @@ from builders.rows import (
     WORDS,
     comparison_rows,
     cosine_rows,
+    curve_rows,
     divergence_rows,
     lens_rows,
     overhead_rows,
     pair_sources,
     precision_rows,
+    reading_rows,
     row,
     shift_rows,
     unsteered,
@@ -101,6 +103,10 @@ def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], d
         "cosines": ({"cosines.parquet": cosine_rows()}, {"lens": "l", "depth": 0.5}),
         "overhead": ({"small.parquet": overhead_rows("small", 1000, 1.5)}, {}),
         "comparison": ({"comparison.parquet": comparison_rows()}, {}),
+        "equal_damage": (
+            {"curves/c.parquet": curve_rows(), "readings/c.parquet": reading_rows()},
+            {},
+        ),
     }
     return result[kind]
 
