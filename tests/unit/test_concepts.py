@@ -22,14 +22,14 @@ def spec(**keys) -> dict:
         wording: {
             name: {
                 "condition": f"{name}-{wording}",
-                "control": f"{name}-{wording}-random",
                 "metric": f"about.{name}",
             }
             for name in CONCEPTS
         }
         for wording in WORDINGS
     }
-    about = {"title": "t", "experiment": "e", "sweep": "s", "damage": "fluency.perplexity"}
+    about = {"title": "t", "experiment": "e", "sweep": "s", "controls": "r"}
+    about["damage"] = "fluency.perplexity"
     return {**about, "wordings": wordings, **keys}
 
 
@@ -76,21 +76,19 @@ def worded(tmp_path) -> Sources:
         return {"about": about, "fluency": {"perplexity": np.full(PROMPTS, perplexity)}}
 
     held_out = [(cell("unsteered"), values({}, 10.0))]
-    sweep = [(cell("unsteered"), values({}, 10.0))]
+    sweep, random = [(cell("unsteered"), values({}, 10.0))], []
     for number, name in enumerate(CONCEPTS):
         for wording in WORDINGS:
             sentence = wording == "sentence"
             gain, best = 0.1 * number + 0.5 * sentence, number * sentence
             condition = f"{name}-{wording}"
             about = {"vector": condition, "coefficient": 2.0}
-            held_out += [
-                (cell(condition, layer=best, **about), values({name: gain}, 20.0)),
-                (cell(f"{condition}-random", layer=best, **about), values({name: 0.05}, 12.0)),
-            ]
+            held_out.append((cell(condition, layer=best, **about), values({name: gain}, 20.0)))
+            random.append((cell(condition, layer=best, **about), values({name: 0.05}, 12.0)))
             for layer in range(len(CONCEPTS)):
                 gains = {name: 0.3 - 0.1 * abs(layer - best)}
                 sweep.append((cell(condition, layer, layer=layer, **about), values(gains, 11.0)))
-    return sources(tmp_path, {"e": held_out, "s": sweep})
+    return sources(tmp_path, {"e": held_out, "s": sweep, "r": random})
 
 
 def test_gains_are_in_the_metric_of_the_concept_and_paired_with_the_control(worded):
@@ -100,7 +98,9 @@ def test_gains_are_in_the_metric_of_the_concept_and_paired_with_the_control(word
     assert row["gain"] == pytest.approx(0.7) and row["control"] == pytest.approx(0.05)
     assert row["net"] == pytest.approx(0.65) and row["damage"] == pytest.approx(2)
     assert (row["layer"], row["layer_even"], row["layer_odd"]) == (2, 2, 2)
-    assert row["gain_even"] == pytest.approx(0.7, abs=0.005) and row["unsteered"] == pytest.approx(0.2)
+    assert row["gain_even"] == pytest.approx(0.7, abs=0.005) and row["unsteered"] == pytest.approx(
+        0.2
+    )
 
 
 def test_answers_tell_wording_from_concept(worded):
@@ -139,7 +139,7 @@ def test_figure_and_tables_show_the_same_numbers(worded):
     [
         ({}, []),
         ({"experiment": "plain"}, ["experiment: plain", "unsteered"]),
-        ({"wordings.word.bread.control": "none"}, ["wordings.word.bread.control", "'none'"]),
+        ({"wordings.word.bread.condition": "none"}, ["wordings.word.bread.condition", "'none'"]),
         ({"wordings.word.bread.condition": "unsteered"}, ["word.bread.condition", "unsteered"]),
         ({"wordings.word": {"bread": {}}}, ["wordings", "'cats'"]),
     ],
@@ -155,10 +155,9 @@ def test_what_an_experiment_lacks_is_named(keys, words):
     if words and "bread" in entry["wordings"]["word"] and not entry["wordings"]["word"]["bread"]:
         entry["wordings"]["word"]["bread"] = spec()["wordings"]["word"]["bread"]
     conditions = {
-        f"{name}-{wording}{end}": {"method": "actadd", "additions": [{"vector": "v"}]}
+        f"{name}-{wording}": {"method": "actadd", "additions": [{"vector": "v"}]}
         for name in CONCEPTS
         for wording in WORDINGS
-        for end in ("", "-random")
     }
     if entry["experiment"] == "e":
         conditions["unsteered"] = {"method": "unsteered"}

@@ -9,13 +9,14 @@ from actadd.results.displays.kinds import Experiment, ExperimentOptions
 
 Name = Annotated[str, NAME]
 # Option that names a further experiment -> what that has to measure.
-OTHERS = {"sweep": "completions"}
+OTHERS = {"sweep": "completions", "controls": "completions"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worded:
-    condition: str = option("Condition that adds the concept's vector in this wording.")
-    control: str = option("Condition that adds its control.")
+    condition: str = option(
+        "Condition that adds the concept's vector in this wording; of `controls`, its control."
+    )
     metric: str = option("scorer.metric of the concept.")
 
 
@@ -30,6 +31,11 @@ class ConceptOptions(ExperimentOptions):
         "Experiment on which each condition's layer was chosen, under the same name.",
         section="experiments",
     )
+    controls: str = option(
+        "Experiment with the same prompts, samples and sampling, whose conditions of the same names "
+        "add controls.",
+        section="experiments",
+    )
     damage: str = option("scorer.metric of disfluency, as a ratio to unsteered.")
 
     def check(self, experiment: Experiment) -> Iterator[str]:
@@ -41,13 +47,12 @@ class ConceptOptions(ExperimentOptions):
             yield f"wordings: only one of the two has {name!r}; write the same concepts in both"
         for wording, concepts in self.wordings.items():
             for concept, worded in concepts.items():
-                for key in ("condition", "control"):
-                    name = getattr(worded, key)
-                    if not any(experiment.conditions.get(name, {}).get("additions", [])):
-                        yield (
-                            f"wordings.{wording}.{concept}.{key}: no condition {name!r} of "
-                            f"{experiment.name} adds a vector; write the name of one that does"
-                        )
+                if not experiment.conditions.get(worded.condition, {}).get("additions"):
+                    yield (
+                        f"wordings.{wording}.{concept}.condition: no condition "
+                        f"{worded.condition!r} of {experiment.name} adds a vector; write the name "
+                        "of one that does"
+                    )
 
     def scored(self) -> Iterator[tuple[str, str]]:
         yield "damage", self.damage

@@ -38,14 +38,20 @@ def gather(options: ConceptOptions, sources: Sources) -> pd.DataFrame:
 
 def _of_model(options: ConceptOptions, sources: Sources, model: str) -> Iterator[dict[str, Any]]:
     values = _by_condition(sources.values(model, options.experiment))
-    sweep = _by_condition(sources.values(model, options.sweep))
+    sweep, controls = (
+        _by_condition(sources.values(model, other)) for other in (options.sweep, options.controls)
+    )
     unsteered = next(name for name, (method, _) in values.items() if method == "unsteered")
     for wording, concepts in options.wordings.items():
         for concept, worded in concepts.items():
             row: dict[str, Any] = {"wording": wording, "concept": concept}
             steered, control, plain = (
-                _mean(values[name][1], worded.metric)
-                for name in (worded.condition, worded.control, unsteered)
+                _mean(table, worded.metric)
+                for _, table in (
+                    values[worded.condition],
+                    controls[worded.condition],
+                    values[unsteered],
+                )
             )
             table = values[worded.condition][1]
             row |= {"layer": table["layer"].iloc[0], "unsteered": plain.mean()}
