@@ -1,16 +1,21 @@
 """Concepts in two wordings, and one property on several models, from made-up values."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from actadd.base.errors import UserError
 from actadd.base.intervals import linear_correlation, rank_correlation, variance_share
 from actadd.base.kinds import build
+from actadd.config.checks import checked
+from actadd.config.files import load
 from actadd.results.displays import concepts, models
 from actadd.results.displays.kinds import FIGURES, TABLES, Experiment, Facts, Sources
 from actadd.results.summaries.controls import COORDINATES
+from builders import tiny
 
 CONCEPTS = ["bread", "cats", "rain", "war", "winter"]
 WORDINGS = ("word", "sentence")
@@ -221,3 +226,52 @@ def test_correlations_and_variance_shares_equal_plain_arithmetic():
     within = (x.var() + y.var()) / 2
     assert share == pytest.approx(1 - within / whole.var()) and 0 < low < share < high < 1
     assert variance_share(x, x)[0] == 0 and math.isnan(variance_share(x[:1], y[:1])[0])
+
+
+def test_published_values_are_compared_by_rank_where_both_have_the_concept(worded, tmp_path):
+    published = pd.DataFrame(
+        {
+            "text": ["Bread", "Cats", "RAIN", "War", "Something else", "Bread", "Cats"],
+            "label": [1.0, 20.0, 300.0, 4000.0, 5.0, 9.0, 8.0],
+            "group": ["1"] * 5 + ["2"] * 2,
+        }
+    )
+    published.to_parquet(tmp_path / "gains.parquet")
+    kind = TABLES["concept_wordings"]
+    options = build(kind.options, spec(published_gain="gains"))
+    made = dataclasses.replace(worded, texts={"gains": tmp_path / "gains.parquet"})
+    table, _ = kind(options, made)
+    ours = table.xs("m")["ours"]
+    assert ours["rho with published gain of 4 concepts, word"].startswith("1.000 [")
+    assert float(ours["rho with published gain of 2 concepts, sentence"]) == -1
+
+
+def test_the_full_size_reads_the_users_copy_of_the_replication(tmp_path):
+    """Its files are not shipped; these are made up in their form."""
+    folder = tmp_path / "concepts"
+    folder.mkdir()
+    columns = [f"{side} Prompt Type {n}" for n in (1, 2) for side in ("Positive", "Negative")]
+    header = ["Concept", *columns, "Positive Label", "Negative Label"]
+    rows = [
+        ["Old Books", "Old Books", " ", "I talk of old books", "I do not", "It is of books", "No"],
+        ["Ärger", "Ärger", " ", "I talk of anger", "I do not", "It is of anger", "No"],
+    ]
+    pd.DataFrame(rows, columns=header).to_csv(folder / "concepts.csv", index=False)
+    (folder / "concept_scores.csv").write_text(
+        "Concept,Prompt Type,Optimal Layer,Old Final Score (difference)\nOld Books,1,2,0.1\n"
+    )
+    files = [tiny.ROOT / "config.yaml", tiny.ROOT / "config/laboratory/concepts_full.yaml"]
+    config = checked(load(files, {"data_dir": str(tmp_path)}), tiny.ROOT)
+    assert config["vectors"]["old-books-sentence"]["positive"] == "I talk of old books"
+    assert config["vectors"]["arger-word"]["negative"] == " "
+    assert config["scorers"]["about"]["texts"] == {
+        "old-books": "It is of books.",
+        "arger": "It is of anger.",
+    }
+    [addition] = config["experiments"]["concepts-sweep"]["conditions"]["arger-word"]["additions"]
+    assert addition["layer"] == list(range(48))
+    shown = config["figures"]["concepts"]["wordings"]["word"]
+    assert shown["arger"] == {"condition": "arger-word", "metric": "about.arger"}
+    without = load(files)
+    with pytest.raises(UserError, match=r"concepts_full\.yaml, line \d+: lists\.concept\.file"):
+        checked(without, tiny.ROOT)

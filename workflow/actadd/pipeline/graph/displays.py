@@ -43,6 +43,8 @@ class Displays(Experiments):
         """The files of one need of a kind."""
         if each.need == "comparison":
             return self.comparison().files("parquet")
+        if each.need == "texts":
+            return joined([self.texts(name) for name in each.names])
         pairs = list(product(each.models, each.names))
         if each.need == "scores":
             scores = [

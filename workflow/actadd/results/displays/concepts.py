@@ -11,8 +11,10 @@ from actadd.base.intervals import (
     difference_interval,
     linear_correlation,
     paired_p_value,
+    rank_correlation,
     variance_share,
 )
+from actadd.base.kinds import name_of
 from actadd.results.displays.concept_options import ConceptOptions
 from actadd.results.displays.kinds import Sources
 
@@ -132,6 +134,26 @@ def answers(rows: pd.DataFrame) -> dict[str, Interval]:
         for what in ("gain", "layer"):
             halves = (side[f"{what}_{half}"] for half in HALVES)
             result[f"r of {what} across halves of the prompts, {wording}"] = r(*halves)
+    return result
+
+
+def beside_published(
+    rows: pd.DataFrame, what: str, published: pd.DataFrame
+) -> dict[str, Interval]:
+    """Spearman's rho of our gains or layers (what) with published ones, by wording.
+
+    rows: of one model. published: text (the concept), label and group; the groups, sorted, are the
+    wordings. Only what both have is compared.
+    """
+    theirs = published.assign(concept=[name_of(text) for text in published["text"]])
+    groups = sorted(theirs["group"].dropna().unique())
+    result: dict[str, Interval] = {}
+    for wording, group in zip(dict.fromkeys(rows["wording"]), groups, strict=False):
+        ours = rows[rows["wording"] == wording].set_index("concept")[what]
+        labels = theirs[theirs["group"] == group].set_index("concept")["label"]
+        both = pd.concat([ours, labels[~labels.index.duplicated()]], axis=1, join="inner")
+        row = f"rho with published {what} of {len(both)} concepts, {wording}"
+        result[row] = rank_correlation(*both.to_numpy(float).T)
     return result
 
 

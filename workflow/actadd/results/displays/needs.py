@@ -22,6 +22,7 @@ NAMES = {
     "norms": "{model,vector}",
     "tables": "{model,experiment}",
     "scores": "{model,experiment,scorer}",
+    "texts": "{dataset}",
 }
 # The arguments of the programs that draw and tabulate.
 ARGUMENTS = " ".join(f"{need}{NAMES.get(need, '*')}" for need in NEEDS)
@@ -32,7 +33,7 @@ class Input:
     """One thing that a figure or table reads.
 
     need: what it is. names: the experiment or experiments, the lens or the timing; of norms, the
-    vectors; nothing of the comparison. models: of each of which it is read; of a timing, what is
+    vectors; of texts, the datasets; nothing of the comparison. models: of each of which it is read; of a timing, what is
     timed.
     """
 
@@ -56,6 +57,8 @@ def _input(need: Need, kind: Display, entry: Mapping[str, Any], config: Mapping[
     if need in ("tables", "scores"):
         names = tuple(dict.fromkeys(experiments_of(kind, entry).values()))
         return Input(need=need, names=names, models=models_of(entry, config))
+    if need == "texts":
+        return Input(need=need, names=tuple(entry[each] for each in kind.datasets if each in entry))
     if need == "comparison":
         return Input(need=need)
     if need == "overhead":

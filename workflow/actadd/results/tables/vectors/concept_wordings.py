@@ -14,9 +14,24 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class WordingsOptions(ConceptOptions):
     published: dict[str, float] = option("Row of the table -> a published value beside ours.", {})
+    published_gain: str | None = option(
+        "Dataset of published gains, with which ours are compared by rank: its text is the "
+        "concept, its label the gain, its group the wording, in the order of wordings.",
+        None,
+        section="datasets",
+    )
+    published_layer: str | None = option(
+        "Dataset of published layers, likewise.", None, section="datasets"
+    )
 
 
-@table(WordingsOptions, reads=("tables", "scores"), measures=("completions",), others=OTHERS)
+@table(
+    WordingsOptions,
+    reads=("tables", "scores", "texts"),
+    measures=("completions",),
+    others=OTHERS,
+    datasets=("published_gain", "published_layer"),
+)
 def concept_wordings(
     options: WordingsOptions, sources: Sources
 ) -> "tuple[pd.DataFrame, str]":
@@ -24,13 +39,16 @@ def concept_wordings(
     import pandas as pd
 
     from actadd.base.errors import UserError
-    from actadd.results.displays.concepts import answers, gather, power, seen
+    from actadd.results.displays.concepts import answers, beside_published, gather, power, seen
     from actadd.results.displays.estimates import estimates
 
     rows = gather(options, sources)
     tables, sentences = [], []
     for model, part in rows.groupby("model", sort=False):
         result = answers(part)
+        for what in ("gain", "layer"):
+            if name := getattr(options, f"published_{what}"):
+                result |= beside_published(part, what, pd.read_parquet(sources.texts[name]))
         if unknown := sorted(options.published.keys() - result.keys()):
             raise UserError(
                 f"{sources.key}.published: there is no row {unknown[0]!r}; write one of "
