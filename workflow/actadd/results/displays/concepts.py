@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from actadd.base.errors import UserError
 from actadd.base.intervals import (
     detectable,
     difference_interval,
@@ -39,10 +40,17 @@ def gather(options: ConceptOptions, sources: Sources) -> pd.DataFrame:
 
 
 def _of_model(options: ConceptOptions, sources: Sources, model: str) -> Iterator[dict[str, Any]]:
-    values = _by_condition(sources.values(model, options.experiment))
-    sweep, controls = (
-        _by_condition(sources.values(model, other)) for other in (options.sweep, options.controls)
+    values, sweep, controls = (
+        _by_condition(sources.values(model, getattr(options, name)))
+        for name in ("experiment", "sweep", "controls")
     )
+    named = [each.condition for side in options.wordings.values() for each in side.values()]
+    for name, others in (("sweep", sweep), ("controls", controls)):
+        if missing := [each for each in named if each not in others]:
+            raise UserError(
+                f"{sources.key}.{name}: {getattr(options, name)} has no condition {missing[0]!r}; "
+                "add one of that name"
+            )
     unsteered = next(name for name, (method, _) in values.items() if method == "unsteered")
     for wording, concepts in options.wordings.items():
         for concept, worded in concepts.items():
