@@ -836,3 +836,14 @@ def test_files_are_merged_as_snakemake_merges_them(tmp_path):
         (tmp_path / f"{number}.yaml").write_text(text)
         update_config(merged, yaml.safe_load(text))
     assert load(sorted(tmp_path.glob("*.yaml"))) == merged
+
+
+def test_a_dose_without_texts_for_its_norm_is_refused():
+    config = changed(RATIO, {"vector": "weddings", "layer": 6, "dose": [0.5, 1]})
+    checked(config)
+    del config["dose"]
+    with pytest.raises(UserError, match=rf"{RATIO}\.dose: .*dose: \{{ dataset: NAME \}}"):
+        checked(config)
+    other = changed("dose.split", "developments", changed("datasets.norm-texts.splits", {"a": 3}))
+    with pytest.raises(UserError, match=r"dose\.split: .*'developments'.*: a"):
+        checked(other)

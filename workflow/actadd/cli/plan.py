@@ -71,10 +71,11 @@ def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dic
         for file, path in zip(job.inputs["vectors"], paths("vectors"), strict=True)
         if file.job
     }
-    choice, rows_file = (next(iter(paths(name)), None) for name in ("choice", "rows"))
+    norms, choice, rows_file = (
+        next(iter(paths(name)), None) for name in ("norms", "choice", "rows")
+    )
     files = {"model_dir": model_dir, "texts_file": texts_file, "vector_files": vectors}
-    files["norm_files"] = paths("norms")
-    return {"spec": resolved(job.slice, rows_file), **files, "choice": choice}
+    return {"spec": resolved(job.slice, rows_file), **files, "norms": norms, "choice": choice}
 
 
 def made_by(path: Path, job: Job) -> bool:

@@ -23,6 +23,7 @@ from actadd.config.sections import (
     comparison,
     datasets,
     displays,
+    dose,
     experiments,
     language_models,
     readings,
@@ -201,6 +202,7 @@ def _problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     yield from vectors.problems(config)
     yield from scorers.problems(config)
     yield from experiments.problems(config)
+    yield from dose.problems(config)
     yield from readings.problems(config)
     yield from vectors.file_problems(config, root)
     yield from displays.problems(config)

@@ -1,6 +1,6 @@
 """What completions and log-probabilities share: an experiment's conditions, ready to be run."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ class Experiment:
         model_dir: Path,
         vector_files: Mapping[str, Path],
         choice: Path | None,
-        norm_files: Sequence[Path] = (),
+        norms: Path | None = None,
     ) -> None:
         self.spec = spec
         self.model_dir = model_dir
@@ -90,7 +90,7 @@ class Experiment:
         # Tables have a column of draws only where some condition has several.
         self.drawn = any(condition.draw is not None for condition in self.conditions)
         self.steering = Steering(
-            self.key, self.conditions, self.facts["d_model"], vector_files, norm_files
+            self.key, self.conditions, self.facts["d_model"], vector_files, norms
         )
 
     @property

@@ -149,6 +149,11 @@ class Needs:
     def activations(self, model: str, **_: str) -> Need:
         return self._reading(model, 2 * TEXT)
 
+    def stream_norms(self, model: str, **_: str) -> Need:
+        entry = self.config["dose"]
+        texts = self.costs.texts(entry["dataset"], entry["split"], entry.get("limit"))
+        return self._reading(model, texts * TEXT)
+
     def lens(self, model: str, **_: str) -> Need:
         return self._reading(model, self.config["models"][model]["layers"] * TEXT)
 

@@ -80,7 +80,7 @@ class Experiments(Vectors):
             "prompts": self.texts(entry["prompts"]["dataset"]),
             "overlaps": self.overlap_record("experiments", experiment),
             "vectors": self.vector_files(model, dict(self.vectors_of(model, experiment))),
-            "norms": self.norms([model], self.dosed(experiment)),
+            "norms": self.norms_for_doses(model, experiment),
             "choice": (),
             "rows": (),
             "shards": (),
