@@ -184,7 +184,7 @@ def _addition_problems(
                         f"{key}.{field}",
                         f"{layer} is beyond {model}, whose layers are 0 to {depth - 1}",
                     )
-    yield from _position(config, key, entry["measure"], addition)
+    yield from _position(config, key, entry, addition)
     if addition.get("phase") == "decode" and entry.get("max_new_tokens") == 1:
         yield (
             f"{key}.phase",
@@ -236,7 +236,7 @@ def _chosen(
 
 
 def _position(
-    config: dict[str, Any], key: str, measure: str, addition: dict[str, Any]
+    config: dict[str, Any], key: str, entry: dict[str, Any], addition: dict[str, Any]
 ) -> Iterator[Problem]:
     phase = addition.get("phase", "prefill")
     if phase == "decode" and "position" in addition:
@@ -257,7 +257,8 @@ def _position(
         )
     if one_row and "position" not in addition and phase != "decode":
         yield key, f"a {name} vector has one row; write position: back or all"
-    late = {"back", "all"} & set(positions)
+    measure = entry["measure"]
+    late = {"back", "all"} & set(positions) if not entry.get("changed_positions") else set()
     if not MEASURES[measure].draws and (late or phase != "prefill"):
         yield (
             key,

@@ -31,6 +31,11 @@ class Options:
     watch: list[Annotated[str, Rule(min_length=1)]] | None = option(
         "Texts of single tokens whose probability is followed.", None
     )
+    changed_positions: bool | None = option(
+        "Compare also at positions that are changed directly, as all drawn tokens are under "
+        "every_step; back and all then act too.",
+        None,
+    )
 
 
 @measure(Options, batched=False, readings=2)
@@ -43,11 +48,11 @@ class _Divergence:
     """How far a condition moves next-token distributions: a row for each position of a text.
 
     Columns: text_id, group, position_index (0 = BOS), entropy (nats, of the unsteered next-token
-    distribution), kl (nats, unsteered from steered), modified (changed directly, so it means
-    nothing). At each text's last position also token_ids, tokens, before and after: probabilities
-    without and with steering of the tokens that are likeliest on either side, that contribute most
-    to kl, or that are watched; watched says which are. The experiment's spec holds `watch`: texts
-    of single tokens whose probability is kept.
+    distribution), kl (nats, unsteered from steered), modified (left out of means: BOS, and what was
+    changed directly, unless the spec says `changed_positions`). At each text's last position also
+    token_ids, tokens, before and after: probabilities without and with steering of the tokens that
+    are likeliest on either side, that contribute most to kl, or that are watched; watched says
+    which are. The experiment's spec holds `watch`: texts of single tokens whose probability is kept.
     """
 
     def __init__(self, experiment: "Experiment", texts: "pd.DataFrame"):
@@ -136,7 +141,8 @@ def _cell(
         share = before.exp() * (before - after)
         # A prefix is not part of the text, so positions are aligned at the text's end.
         shift = len(ids) - count
-        changed = experiment.changed(condition, len(ids))
+        changed_positions = experiment.spec.get("changed_positions")
+        changed = set() if changed_positions else experiment.changed(condition, len(ids))
         last = torch.cat(
             [
                 before[-1].topk(KEPT).indices,
