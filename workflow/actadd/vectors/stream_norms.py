@@ -19,9 +19,10 @@ def tabulate_norms(
 ) -> dict[str, Any]:
     """Write quartiles of the residual stream's norm at every layer of a model, over given texts.
 
-    spec: {texts: split and limit, dtype, compute}. texts_file: a prepared dataset. output: CSV of
-    layer, lower_quartile, residual_norm (the median) and upper_quartile, over all tokens of all
-    texts but BOS. Texts are read as prompts are, in the model's chat template if it has one.
+    spec: {model, texts: split and limit, dtype, compute}. texts_file: a prepared dataset. output:
+    CSV of model, layer, lower_quartile, residual_norm (the median) and upper_quartile, over all
+    tokens of all texts but BOS. Texts are read as prompts are, in the model's chat template if it
+    has one.
     Raises UserError if no text is left or a token is unknown.
     """
     import torch
@@ -49,10 +50,8 @@ def tabulate_norms(
         axis=1,
     )
     quantiles = np.quantile(norms, list(QUANTILES.values()), axis=1)
-    result = (
-        pd.DataFrame(dict(zip(QUANTILES, quantiles, strict=True)))
-        .rename_axis("layer")
-        .reset_index()
-    )
+    columns = dict(zip(QUANTILES, quantiles, strict=True))
+    result = pd.DataFrame(columns).rename_axis("layer").reset_index()
+    result.insert(0, "model", spec["model"])
     write_with(output, lambda path: result.to_csv(path, index=False, float_format="%.6g"))
     return {"texts": len(encoded), "tokens": int(norms.shape[1])}

@@ -119,6 +119,7 @@ class Vectors(Sources):
         """The norms of a model's residual stream, which doses are shares of."""
         entry = {name: value for name, value in self.config[DOSE].items() if name != "dataset"}
         settings = {
+            "model": model,
             "texts": entry,
             "dtype": self.config["models"][model]["dtype"],
             "compute": self.compute(model),
