@@ -112,6 +112,12 @@ def _bootstrap(data: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> t
     return float(low), float(high)
 
 
+def share_interval(hits: int, count: int) -> tuple[float, float, float]:
+    """(share, low, high) of independent cases, with the exact binomial 95 % interval."""
+    interval = binomtest(hits, count).proportion_ci(LEVEL, method="exact")
+    return hits / count, float(interval.low), float(interval.high)
+
+
 def resampled_counts(count: int) -> np.ndarray:
     """How often each of `count` prompts is drawn in each resample, float64 [RESAMPLES, count]."""
     generator = np.random.Generator(np.random.Philox(key=0))

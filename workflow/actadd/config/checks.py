@@ -26,6 +26,7 @@ from actadd.config.sections import (
     displays,
     dose,
     experiments,
+    gates,
     language_models,
     readings,
     scorers,
@@ -206,6 +207,7 @@ def _problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     yield from scorers.problems(config)
     yield from experiments.problems(config)
     yield from dose.problems(config)
+    yield from gates.problems(config)
     yield from readings.problems(config)
     yield from vectors.file_problems(config, root)
     yield from displays.problems(config)

@@ -15,6 +15,7 @@ from actadd.engine.placement import changed
 from actadd.engine.tokens import Tokens
 from actadd.measure import steering
 from actadd.measure.conditions import Condition, column_types, expand, modules_of
+from actadd.measure.gates import with_thresholds
 from actadd.measure.measures import MEASURES
 from actadd.measure.steering import Steering
 from actadd.store.cells import cell_key
@@ -71,6 +72,7 @@ class Experiment:
         vector_files: Mapping[str, Path],
         choice: Path | None,
         norms: Path | None = None,
+        thresholds: Path | None = None,
     ) -> None:
         self.spec = spec
         self.model_dir = model_dir
@@ -82,7 +84,7 @@ class Experiment:
         self.left_out = 0
         self._pieces: dict[tuple[str, str, str], tuple[list[int], list[int]]] = {}
         self.conditions: list[Condition] = expand(
-            spec["conditions"],
+            with_thresholds(spec["conditions"], read_json(thresholds) if thresholds else []),
             read_json(choice) if choice else None,
             spec.get("sampling"),
             spec.get("seed"),

@@ -29,12 +29,13 @@ def cells_of(
     vector_files: Mapping[str, Path],
     choice: Path | None,
     norms: Path | None = None,
+    thresholds: Path | None = None,
 ) -> tuple[Experiment, pd.DataFrame, Cells]:
     """An experiment, its texts and its cells with their keys; the weights are not read.
 
     Raises UserError, naming the prompt, where one does not fit, before a model is loaded.
     """
-    experiment = Experiment(spec, model_dir, vector_files, choice, norms)
+    experiment = Experiment(spec, model_dir, vector_files, choice, norms, thresholds)
     texts = experiment.texts(texts_file)
     return experiment, texts, MEASURES[spec["measure"]](experiment, texts)
 
@@ -49,6 +50,7 @@ def measure(
     store: Path,
     output: Path | None,
     norms: Path | None = None,
+    thresholds: Path | None = None,
     shard: tuple[int, int] | None = (0, 1),
     shards: Sequence[Path] = (),
     note: str | None = None,
@@ -69,6 +71,7 @@ def measure(
         vector_files=vector_files,
         choice=choice,
         norms=norms,
+        thresholds=thresholds,
     )
     cell_store = CellStore(store)
     labels = _labels(experiment, cells.keys)

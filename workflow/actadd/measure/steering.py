@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -204,7 +204,9 @@ class Steering:
         # Equal gates are one, so that what stands behind them is summed as without a gate.
         gates = {
             gate: additions.Gate(
-                torch.from_numpy(self.gate_vector(gate)), gate.layer, float(gate.threshold)
+                torch.from_numpy(self.gate_vector(gate)),
+                gate.layer,
+                float(cast(float, gate.threshold)),
             )
             for gate in dict.fromkeys(addition.gate for addition in condition.additions)
             if gate

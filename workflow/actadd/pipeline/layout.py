@@ -84,6 +84,9 @@ STAGES = {
         },
     ),
     "choice": _file("choice/{model}/{experiment}", "choice", "choices/{model}/{experiment}.json"),
+    "thresholds": _file(
+        "thresholds/{model}/{experiment}", "thresholds", "thresholds/{model}/{experiment}.json"
+    ),
     "classifier": _folder("classifier/{scorer}", "scorers/{scorer}"),
     "validation": _file("validation/{scorer}", "figures", "validation/{scorer}.json"),
     "scorer_card": _formats("scorer_card", "tables/scorer_card", **TABLE),
