@@ -849,6 +849,13 @@ def test_a_dose_without_texts_for_its_norm_is_refused():
         checked(other)
 
 
+@pytest.mark.parametrize("kind", ["mean_difference", "pca", "lda", "logistic"])
+def test_pairs_of_one_class_are_refused(kind):
+    pairs = {"kind": kind, "positive": ["a", "b", "c"], "negative": ["c", "a", "b"]}
+    with pytest.raises(UserError, match=r"vectors\.same: positive and negative.*; write others"):
+        checked(changed("vectors.same", pairs))
+
+
 RULE = {"dataset": "cloze", "split": "fit", "report": "test", "positive": ["nature"]}
 
 

@@ -57,7 +57,8 @@ def gated_config(**rule) -> dict:
 def projections(space) -> pd.DataFrame:
     """Each text's projection, by ordinary means."""
     model_dir = space.folder / "results/models/tiny"
-    model, tokens = load(model_dir), Tokens(model_dir)
+    model = load(model_dir, dtype="float32", device="cpu", threads=1)
+    tokens = Tokens(model_dir)
     table = pd.read_parquet(space.folder / "results/datasets/kinds.parquet")
     row = read_vector(space.folder / "results/vectors/tiny/calm/vector.safetensors", {1})[1][-1]
     values = []
@@ -74,7 +75,7 @@ def test_a_threshold_is_chosen_on_one_split_and_its_rates_reported_on_another(sp
     space.run("--", "results/summaries/tiny/gated.csv")
     [chosen] = read_json(output)
     table = projections(space)
-    part = {name: rows for name, rows in table.groupby("split")}
+    part = dict(list(table.groupby("split")))
     for about, split in (("chosen_on", "development"), ("reported_on", "held-out")):
         rows = part[split]
         opened = rows["projection"] > chosen["threshold"]
