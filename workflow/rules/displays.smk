@@ -31,7 +31,7 @@ rule figure:
     shell:
         "python -m programs.figure --job {input.job} --summary {input.summary} --cells {input.cells} "
         "--tables {input.tables} --scores {input.scores} --texts {input.texts} --norms {input.norms} "
-        "--tokens {input.tokens} --cosines {input.cosines} "
+        "--stream_norms {input.stream_norms} --tokens {input.tokens} --cosines {input.cosines} "
         "--overhead {input.overhead} --curves {input.curves} --readings {input.readings} "
         "--comparison {input.comparison} "
         "--png {output.png} --svg {output.svg} --pdf {output.pdf} --caption {output.caption} "
@@ -63,7 +63,7 @@ rule table:
     shell:
         "python -m programs.table --job {input.job} --summary {input.summary} --cells {input.cells} "
         "--tables {input.tables} --scores {input.scores} --texts {input.texts} --norms {input.norms} "
-        "--tokens {input.tokens} --cosines {input.cosines} "
+        "--stream_norms {input.stream_norms} --tokens {input.tokens} --cosines {input.cosines} "
         "--overhead {input.overhead} --curves {input.curves} --readings {input.readings} "
         "--comparison {input.comparison} "
         "--csv {output.csv} --markdown {output.markdown} "

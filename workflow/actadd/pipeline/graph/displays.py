@@ -46,6 +46,8 @@ class Displays(Experiments):
             return self.comparison().files("parquet")
         if each.need == "texts":
             return joined([self.texts(name) for name in each.names])
+        if each.need == "stream_norms":
+            return joined([self.stream_norms(model).files("norms") for model in each.models])
         pairs = list(product(each.models, each.names))
         if each.need == "scores":
             scores = [

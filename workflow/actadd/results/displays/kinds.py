@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What a kind may read. summary and cells: of an experiment; tables and scores: of every experiment
-# that an entry names; texts: of every dataset that it names; norms: of vectors; tokens and cosines:
-# of a lens; overhead: a timing's repeats; curves and readings: of a comparison of methods;
-# comparison: published numbers beside ours.
+# that an entry names; texts: of every dataset that it names; stream_norms: of the experiment's
+# models; norms: of vectors; tokens and cosines: of a lens; overhead: a timing's repeats; curves and
+# readings: of a comparison of methods; comparison: published numbers beside ours.
 Need = Literal[
     "summary",
     "cells",
@@ -25,6 +25,7 @@ Need = Literal[
     "scores",
     "texts",
     "norms",
+    "stream_norms",
     "tokens",
     "cosines",
     "overhead",
@@ -38,6 +39,7 @@ NAMED_BY = {
     "cells": "experiment",
     "tables": "experiment",
     "scores": "experiment",
+    "stream_norms": "experiment",
     "tokens": "lens",
     "cosines": "lens",
     "overhead": "overhead",
@@ -196,6 +198,8 @@ class Sources:
 
         if need == "norms":
             return read_norms(self.norms)
+        if need == "stream_norms":
+            return pd.concat(map(pd.read_csv, self.paths[need]), ignore_index=True)
         return pd.concat(map(pd.read_parquet, self.paths[need]), ignore_index=True)
 
 

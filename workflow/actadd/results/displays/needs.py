@@ -33,7 +33,8 @@ class Input:
     """One thing that a figure or table reads.
 
     need: what it is. names: the experiment or experiments, the lens or the timing; of norms, the
-    vectors; of texts, the datasets; nothing of the comparison. models: of each of which it is read; of a timing, what is
+    vectors; of texts, the datasets; nothing of the comparison. models: of each of which it is read;
+    of a timing, what is
     timed.
     """
 
