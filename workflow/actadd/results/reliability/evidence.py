@@ -48,8 +48,13 @@ class Evidence:
 
     def unsteered(self, setting: Setting, metric: str) -> "pd.Series[float] | None":
         """Values of the unsteered cell with the same sampling and seed, by prompt_id."""
-        beside = unsteered_beside(self.cells, setting.iloc[0])
+        beside = self._beside[setting.index[0]]
         return None if beside is None else self._cell(beside, metric)["value"]
+
+    @cached_property
+    def _beside(self) -> "list[pd.Series[Any] | None]":
+        """The unsteered cell that each cell is compared with."""
+        return [unsteered_beside(self.cells, cell) for _, cell in self.cells.iterrows()]
 
     def changes(self, setting: Setting, metric: str) -> pd.DataFrame:
         """Paired differences from unsteered, float64 [prompts, draws], of prompts with all values.
