@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from actadd.engine.decoding.sampling import SAMPLING
 from builders import rows
 from builders.rows import row, unsteered
 
@@ -16,6 +17,8 @@ DRAWS = np.array([0.01 * np.resize([1, -1, 2], PROMPTS), 0.01 * np.resize([-2, 3
 # What perplexity is multiplied by: 1.1 in the geometric mean.
 FACTORS = np.resize([1.0, 1.21], PROMPTS)
 STRENGTHS = (-1.0, 1.0, 2.0)
+# Coordinates of what is given and not drawn.
+UNDRAWN = dict.fromkeys((*SAMPLING, "seed"))
 KL = 0.1 + 0.02 * np.arange(10)
 # Ranks of the targets of ten texts: 8 are first unsteered, 6 steered.
 RANKS = {"unsteered": [0] * 8 + [3, 4], "actadd": [0] * 6 + [2, 1, 3, 4]}
@@ -98,7 +101,7 @@ def sources(**changes: list[dict]) -> dict[str, list[dict]]:
 
 def divergences() -> list[dict]:
     """Of the setting of strength 1, with positions that were changed directly and do not count."""
-    shared = {**row(), **added("v", 1.0), "cell": "k", "entropy": 2.0, "group": None}
+    shared = {**row(), **UNDRAWN, **added("v", 1.0), "cell": "k", "entropy": 2.0, "group": None}
     shared |= dict.fromkeys(("token_ids", "tokens", "before", "after", "watched"))
     return [
         {**shared, "text_id": text, "kl": value, "modified": changed}
@@ -110,7 +113,7 @@ def divergences() -> list[dict]:
 def targets() -> list[dict]:
     steered = {**row(), **added("v", 1.0), "cell": "s"}
     conditions = {"unsteered": {**unsteered(), "cell": "u"}, "actadd": steered}
-    shared = {"document": None, "modified": False, "target": True, "token_index": 4}
+    shared = {**UNDRAWN, "document": None, "modified": False, "target": True, "token_index": 4}
     # The text before a target is read, and does not count.
     before = {"token_index": 3, "target": False}
     return [

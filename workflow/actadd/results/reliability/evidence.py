@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from actadd.engine.decoding.sampling import SAMPLING
 from actadd.results.summaries.controls import cells_of, controls, failure, unsteered_beside
 
 NOTHING = pd.DataFrame({"value": np.array([], float), "failed": np.array([], object)})
@@ -22,7 +23,9 @@ class Evidence:
 
     def __init__(self, table: pd.DataFrame, prompts: Mapping[Any, str] | None = None) -> None:
         self.prompts = dict(prompts or {})
-        self.cells = cells_of(table).reset_index(drop=True)
+        # Where nothing is drawn these are empty, and of a type in which nothing equals nothing.
+        drawn = dict.fromkeys([*SAMPLING, "seed"], "float64")
+        self.cells = cells_of(table).reset_index(drop=True).astype(drawn)
         keys = ["metric", "condition", "cell"]
         self.metrics = table["metric"].unique().tolist()
         self._values = {
