@@ -116,9 +116,18 @@ class Vectors(Sources):
 
     def dosed(self, experiment: str) -> list[str]:
         """The vectors that an experiment adds by dose."""
-        conditions = self.experiment(experiment)["conditions"].values()
+        entry = self.experiment(experiment)
+        conditions = entry["conditions"].values()
         additions = (each for condition in conditions for each in condition.get("additions", []))
-        return sorted({each["vector"] for each in additions if DOSE in each})
+        choices = {name for name, rule in entry.get("choices", {}).items() if self._doses(rule)}
+        return sorted(
+            {each["vector"] for each in additions if DOSE in each or each.get("choice") in choices}
+        )
+
+    def _doses(self, rule: dict[str, Any]) -> bool:
+        """Whether what a choice is made of was swept as a dose."""
+        sweep = self.experiment(rule["experiment"])["conditions"][rule["condition"]]
+        return any(DOSE in addition for addition in sweep["additions"])
 
     def vectors_of(self, model: str, experiment: str) -> list[tuple[str, int]]:
         """(vector, layer) of every vector file that an experiment may read."""

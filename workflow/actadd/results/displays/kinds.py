@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 # What a kind may read. summary and cells: of an experiment; tables and scores: of every experiment
 # that an entry names; norms: of vectors; tokens and cosines: of a lens; overhead: a timing's
-# repeats; comparison: published numbers beside ours.
+# repeats; curves and readings: of a comparison of methods; comparison: published numbers beside
+# ours.
 Need = Literal[
     "summary",
     "cells",
@@ -26,6 +27,8 @@ Need = Literal[
     "tokens",
     "cosines",
     "overhead",
+    "curves",
+    "readings",
     "comparison",
 ]
 # need -> the option that names what is read, if one does.
@@ -37,6 +40,8 @@ NAMED_BY = {
     "tokens": "lens",
     "cosines": "lens",
     "overhead": "overhead",
+    "curves": "method_comparison",
+    "readings": "method_comparison",
 }
 
 
@@ -128,6 +133,15 @@ class OverheadOptions(Options):
     """Keys of what is made from a timing."""
 
     overhead: str = option("Timing that is shown.", section="overheads")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodsOptions(Options):
+    """Keys of what is made from a comparison of methods."""
+
+    method_comparison: str = option(
+        "Comparison of methods that is shown.", section="method_comparisons"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
