@@ -69,6 +69,8 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
     for check in (_references, apply_overrides, _problems):
         for key, sentence in check(config, root):
             raise located(methods.source_of(key, config), sentence, lines)
+    for name, entry in config["method_comparisons"].items():
+        entry["lacks"] = methods.lacks(config, name)
     return config
 
 
@@ -87,8 +89,6 @@ def _with_comparisons(config: dict[str, Any], lines: Lines) -> dict[str, Any]:
         for key, sentence in check(config):
             raise located(key, sentence, lines)
     config = _of_the_form(config, lines)
-    for entry in config["method_comparisons"].values():
-        entry["lacks"] = methods.lacks(config, entry)
     return config
 
 

@@ -78,9 +78,9 @@ def spec(config: dict[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def lacks(config: dict[str, Any], entry: dict[str, Any]) -> list[str]:
-    """Sentences about what is not compared, and why."""
-    sentences = []
+def lacks(config: dict[str, Any], name: str) -> list[str]:
+    """Sentences about what an entry does not compare, or not well, and why."""
+    entry, sentences = config["method_comparisons"][name], list[str]()
     for vector in controlled(config, entry):
         reasons = lacking(config, vector)
         sentences += [
@@ -88,6 +88,9 @@ def lacks(config: dict[str, Any], entry: dict[str, Any]) -> list[str]:
             for control in entry["controls"]
             if control in reasons
         ]
+    judge = config["scorers"][entry["damage"]["disfluency"]["metric"].partition(".")[0]]
+    if (model := judge.get("model")) in config["experiments"][name]["models"]:
+        sentences.append(f"{model} judges its own disfluency.")
     unread = [name for name, method in entry["methods"].items() if not is_read(method)]
     if unread and entry["damage"].keys() > {"disfluency"}:
         sentences.append(

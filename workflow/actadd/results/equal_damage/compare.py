@@ -21,7 +21,7 @@ from actadd.results.prompt_values import prompt_values
 from actadd.results.summaries.controls import COORDINATES, controls
 
 Row = dict[str, Any]
-Bounds = tuple[float, float, float]
+Bounds = tuple[float, ...]
 # Each setting has one; sampling and the experiment's name differ between measures.
 SETTING = ["condition", "additions"]
 
@@ -65,6 +65,11 @@ class Entry:
     path: Path | None = None
     ended: str = ""
     failed: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> int:
+        """How many settings the path holds."""
+        return len(self.path.effect.means) if self.path else 0
 
 
 def compare(
@@ -246,35 +251,27 @@ def _columns(name: str, bounds: Bounds) -> Row:
     return dict(zip((name, f"{name}_low", f"{name}_high"), bounds, strict=True))
 
 
-def _bounds(values: np.ndarray) -> Bounds:
-    return Reading(values).interval
-
-
 MISSING: Bounds = (float("nan"),) * 3
 
 
 def _curve_rows(entry: Entry, effect: Table, damages: Mapping[str, Table]) -> Iterator[Row]:
-    first = int(entry.from_unsteered)
     for number, setting in enumerate(entry.settings):
-        cell = setting.iloc[0]
-        path = None if number in entry.failed or entry.failed else entry.path
-        path = entry.path if entry.path and number < len(entry.path.effect.means) else path
         differences = (effect.rows(setting) - effect.unsteered).mean(axis=0)
+        shared = {
+            **{str(key): value for key, value in setting.iloc[0][COORDINATES].to_dict().items()},
+            "role": entry.role,
+            "strength": entry.strengths[number],
+            "draws": len(setting) if len(setting) > 1 else np.nan,
+            "detectable": detectable(differences),
+            "n_prompts": int((~np.isnan(differences)).sum()),
+            "failed": entry.failed.get(number),
+        }
+        path = entry.path if number < entry.measured else None
+        moved = path.at("effect", number) if path else MISSING
         for name in damages:
-            shown = path is not None and name in path.damages
-            cost = _bounds(path.costs(name)[:, first + number]) if path and shown else MISSING
-            yield {
-                **{str(key): value for key, value in cell[COORDINATES].to_dict().items()},
-                "role": entry.role,
-                "strength": entry.strengths[number],
-                "draws": len(setting) if len(setting) > 1 else np.nan,
-                "damage": name,
-                **_columns("cost", tuple(map(float, DAMAGES[name].outside(np.array(cost))))),  # type: ignore[arg-type]
-                **_columns("effect", _bounds(path.effects[:, first + number]) if path else MISSING),
-                "detectable": detectable(differences),
-                "n_prompts": int((~np.isnan(differences)).sum()),
-                "failed": entry.failed.get(number),
-            }
+            cost = path.at(name, number) if path and name in path.damages else MISSING
+            cost = tuple(float(each) for each in DAMAGES[name].outside(np.array(cost)))
+            yield {**shared, "damage": name, **_columns("cost", cost), **_columns("effect", moved)}
 
 
 def _readings(spec: Mapping[str, Any], damage: str, entries: list[Entry]) -> Iterator[Row]:
@@ -329,11 +326,11 @@ def _reading_row(
 
     Columns: strength, effect with bounds, reached (share of resamples), reason (why there is no
     effect); of a damage that is a point's, minus_point with bounds; of a method, control, the name
-    of the best one there, and minus_control with bounds.
+    of the best one there or "", and minus_control with bounds.
     """
     path = paths.get(entry.name)
     row: Row = {"strength": np.nan, **_columns("effect", MISSING), "reached": 0.0}
-    row |= {**_columns("minus_point", MISSING), "control": None}
+    row |= {**_columns("minus_point", MISSING), "control": ""}
     row |= _columns("minus_control", MISSING)
     if path is None:
         return {**row, "reason": entry.ended or "not measured"}

@@ -19,11 +19,10 @@ LEAST_REACHED = 0.9
 
 
 class Resampling:
-    """How often each prompt, text and draw is taken in each resample; the same in every run.
+    """How much each prompt, text and draw counts in each resample; the same in every run.
 
     Prompts are resampled whole and for all settings together, so differences of methods are paired.
-    The draws of a control are resampled beside them: crossed random effects (Owen 2007, The
-    pigeonhole bootstrap, Annals of Applied Statistics 1).
+    The draws of a control are a second, crossed random effect.
     """
 
     def __init__(self, resamples: int = RESAMPLES) -> None:
@@ -36,10 +35,28 @@ class Resampling:
         Each name has a seed of its own, so that another method changes no interval of the others.
         """
         if name not in self._weights:
-            generator = np.random.Generator(np.random.Philox(key=int(digest(name, 16), 16)))
             shares = np.full(count, 1 / count)
-            self._weights[name] = generator.multinomial(count, shares, self.resamples)
+            self._weights[name] = _generator(name).multinomial(count, shares, self.resamples)
         return self._weights[name]
+
+    def draw_weights(self, name: str, count: int) -> np.ndarray:
+        """[resamples, count], each row with the mean 1.
+
+        A bootstrap of five draws would be much too narrow. Their mean is drawn from Student's t
+        instead: deviations of the draws in normal proportions, over a variance that is itself
+        uncertain.
+        """
+        if count == 1:
+            return np.ones((self.resamples, 1))
+        generator, freedom = _generator(f"draws of {name}"), count - 1
+        normal = generator.standard_normal((self.resamples, count))
+        normal -= normal.mean(axis=1, keepdims=True)
+        squares = generator.chisquare(freedom, (self.resamples, 1))
+        return np.asarray(1 + normal * np.sqrt(count / squares))
+
+
+def _generator(name: str) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=int(digest(name, 16), 16)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +72,7 @@ class Values:
     @cached_property
     def means(self) -> np.ndarray:
         """[settings]: over units and draws."""
-        means: np.ndarray = np.nanmean(self.values, axis=(0, 2))
+        means: np.ndarray = np.nanmean(self.values, axis=2).mean(axis=0)
         return means
 
     def resampled(self, resampling: Resampling, draws: np.ndarray) -> np.ndarray:
@@ -64,9 +81,9 @@ class Values:
         present = ~np.isnan(self.values)
         sums = np.where(present, self.values, 0) @ weights.T
         counts = present.astype(np.float64) @ weights.T
-        total, count = (np.einsum("dsb,bd->bs", each, draws) for each in (sums, counts))
         with np.errstate(invalid="ignore"):
-            means: np.ndarray = total / count
+            of_draws = sums / counts
+        means: np.ndarray = np.einsum("dsb,bd->bs", of_draws, draws) / len(self.values)
         return means
 
 
@@ -90,9 +107,7 @@ class Path:
     ) -> None:
         self.effect, self.damages, self.resampling = effect, damages, resampling
         self.from_unsteered = from_unsteered
-        self.draws = len(effect.values)
-        weights = resampling.weights(f"draws of {name}", self.draws)
-        self._weights = weights if self.draws > 1 else np.ones_like(weights)
+        self._weights = resampling.draw_weights(name, len(effect.values))
         self.strengths = np.concatenate([[0.0], strengths]) if from_unsteered else strengths
 
     def _path(self, means: np.ndarray) -> np.ndarray:
@@ -118,6 +133,11 @@ class Path:
     def _both(self, values: Values) -> np.ndarray:
         resampled = values.resampled(self.resampling, self._weights)
         return self._path(np.concatenate([values.means[None], resampled]))
+
+    def at(self, name: str, setting: int) -> tuple[float, float, float]:
+        """(mean, low, high) of the effect, or of a damage, under a setting."""
+        values = self.effects if name == "effect" else self.costs(name)
+        return interval_of(values[:, setting + self.from_unsteered])
 
     def read(self, damage: str, targets: np.ndarray) -> "Reading":
         """The effect where a damage reaches a target. targets: [1 + resamples]."""
