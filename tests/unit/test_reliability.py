@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 from actadd.base.errors import UserError
 from actadd.base.intervals import crossed, detectable, difference_interval, mean_interval
 from actadd.base.kinds import build
+from actadd.cli.card import chosen
 from actadd.config.checks import checked
 from actadd.config.files import load
 from actadd.results.displays import needs
@@ -499,6 +500,33 @@ def test_a_wrong_entry_is_refused_with_key_and_remedy(config_with, changes, word
     with pytest.raises(UserError) as refused:
         config_with(**changes)
     assert all(word in str(refused.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("wedding", None, None), ["VECTOR", "'wedding'", "did you mean 'weddings'"]),
+        (("weddings-random", None, None), ["VECTOR", "is a control", "name that vector"]),
+        (("love-hate", None, None), ["VECTOR", "'love-hate'", "weddings", "kind reliability"]),
+        (("weddings", "gpt", None), ["--model", "'gpt'", "smollm2-135m"]),
+        (("weddings", None, "topik"), ["--experiment", "'topik'", "topic"]),
+    ],
+)
+def test_what_has_no_cards_is_named_with_what_has(config_with, arguments, words):
+    config = config_with({"figures": {"reliability": None}})
+    config["tables"].pop("reliability", None)
+    with pytest.raises(UserError) as refused:
+        chosen(config, *arguments)
+    assert all(word in str(refused.value) for word in words)
+
+
+def test_without_an_entry_of_the_kind_its_lines_are_said(config_with):
+    config = config_with()
+    with pytest.raises(UserError, match=r"kind: reliability, .*experiment: NAME, metric"):
+        chosen({**config, "figures": {}, "tables": {}}, "weddings", None, None)
+    figure = {**config["tables"]["t"], "experiment": "topic"}
+    only = {**config, "figures": {"f": figure}, "tables": {}}
+    assert chosen(only, "weddings", None, None) == [("figures", "f")]
 
 
 def test_a_choice_says_which_way_its_metric_should_move(config_with):
