@@ -236,7 +236,7 @@ class Displays(Experiments):
             entry = self.config[section][name]
             kind = needs.kind_of(section, entry)
             names |= set(needs.experiments_of(kind, entry).values())
-            if "method_comparison" in entry:
+            if entry.get("method_comparison"):
                 made = methods.experiments_of(entry["method_comparison"])
                 names |= {each for each in made if each in self.config["experiments"]}
             if "comparison" in kind.reads:

@@ -70,7 +70,7 @@ def _input(need: Need, kind: Display, entry: Mapping[str, Any], config: Mapping[
         lens = config["lenses"][entry["lens"]]
         return Input(need=need, names=(entry["lens"],), models=tuple(lens["models"]))
     if need in ("curves", "readings"):
-        names = (entry["method_comparison"],)
+        names = tuple(filter(None, [entry.get("method_comparison")]))
         return Input(need=need, names=names, models=models_of(entry, config))
     if need == "norms":
         return Input(need=need, names=vectors_of(entry, config), models=models_of(entry, config))
@@ -166,7 +166,7 @@ def facts(section: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> 
     options = build(kind_of(section, entry).options, entry)
     scored = {metric.split(".")[0] for _, metric in options.scored()}
     lacks = list[str]()
-    if "method_comparison" in entry:
+    if "experiment" not in entry:
         compared = config["method_comparisons"][name]
         metrics = [compared["effect"]["metric"], compared["damage"]["disfluency"]["metric"]]
         scored = {metric.split(".")[0] for metric in metrics}
