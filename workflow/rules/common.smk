@@ -211,6 +211,11 @@ def display_labels(section: str):
     return labels
 
 
+def needed(wildcards, input):
+    """The arguments that name what a figure or table reads."""
+    return " ".join(f"--{need} {input.get(need)}" for need in needs.NEEDS)
+
+
 def display_category(wildcards) -> str:
     """The section of the report that holds a table."""
     kind = needs.kind_of("tables", config["tables"][wildcards.display])

@@ -5,11 +5,6 @@
 #      captions for the report, as .rst
 
 
-def needed(wildcards, input):
-    """The arguments that name what a figure or table reads."""
-    return " ".join(f"--{need} {input.get(need)}" for need in needs.NEEDS)
-
-
 rule figure:
     input:
         unpack(reads("figure")),
