@@ -217,7 +217,7 @@ def lacking(config: dict[str, Any], vector: str) -> dict[str, str]:
         return dict.fromkeys(("random", "orthogonal", "shuffled"), every)
     pairs = config["vectors"][entry.get("like", vector)].get("positive") if kind.least_pairs else ""
     if not isinstance(pairs, list):
-        return {"shuffled": f"{vector} has no several pairs whose labels could be exchanged"}
+        return {"shuffled": f"{vector} is not a direction of several pairs with labels to exchange"}
     if len(pairs) < VECTOR_KINDS["shuffled"].least_pairs:
-        return {"shuffled": f"{vector} has one pair, whose labels cannot be exchanged"}
+        return {"shuffled": f"{vector} is of one pair, whose labels cannot be exchanged"}
     return {}

@@ -57,9 +57,9 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]"
             None,
             [
                 "Paired difference from unsteered against damage, from the weakest strength to the "
-                "strongest (small numbers); layers were chosen on the development split. A method "
-                "is better where its line is farther from 0 at the same damage; dotted lines are "
-                "the damages at which methods are read.",
+                "strongest (small numbers), with 95 % intervals; layers were chosen on the "
+                "development split. A method is better where its line is farther from 0 at the "
+                "same damage; dotted lines are the damages at which methods are read.",
                 samples_sentence(sources, curves),
                 *sources.facts.notes,
                 failures(curves),
@@ -100,7 +100,8 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str]) -> None:
         axis.errorbar(
             part["cost"],
             part["effect"],
-            xerr=bars["cost"],
+            # Those of controls would cover the methods.
+            xerr=None if name in controls else bars["cost"],
             yerr=bars["effect"],
             **{**style, "linestyle": "none" if point else style["linestyle"]},
             ecolor=(*to_rgb(style["color"]), 0.4),
