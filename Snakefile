@@ -124,6 +124,7 @@ wildcard_constraints:
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/vectors.smk"
+include: "workflow/rules/norms.smk"
 include: "workflow/rules/cells.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/summaries.smk"

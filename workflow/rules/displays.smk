@@ -30,9 +30,10 @@ rule figure:
         "Draw {wildcards.display}"
     shell:
         "python -m programs.figure --job {input.job} --summary {input.summary} --cells {input.cells} "
-        "--tables {input.tables} --scores {input.scores} --norms {input.norms} "
-        "--tokens {input.tokens} --cosines {input.cosines} --overhead {input.overhead} "
-        "--curves {input.curves} --readings {input.readings} --comparison {input.comparison} "
+        "--tables {input.tables} --scores {input.scores} --texts {input.texts} --norms {input.norms} "
+        "--stream_norms {input.stream_norms} --tokens {input.tokens} --cosines {input.cosines} "
+        "--overhead {input.overhead} --curves {input.curves} --readings {input.readings} "
+        "--comparison {input.comparison} "
         "--png {output.png} --svg {output.svg} --pdf {output.pdf} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"
 
@@ -61,9 +62,10 @@ rule table:
         "Tabulate {wildcards.display}"
     shell:
         "python -m programs.table --job {input.job} --summary {input.summary} --cells {input.cells} "
-        "--tables {input.tables} --scores {input.scores} --norms {input.norms} "
-        "--tokens {input.tokens} --cosines {input.cosines} --overhead {input.overhead} "
-        "--curves {input.curves} --readings {input.readings} --comparison {input.comparison} "
+        "--tables {input.tables} --scores {input.scores} --texts {input.texts} --norms {input.norms} "
+        "--stream_norms {input.stream_norms} --tokens {input.tokens} --cosines {input.cosines} "
+        "--overhead {input.overhead} --curves {input.curves} --readings {input.readings} "
+        "--comparison {input.comparison} "
         "--csv {output.csv} --markdown {output.markdown} "
         "--latex {output.latex} --page {output.page} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"

@@ -24,7 +24,9 @@ from actadd.config.sections import (
     comparison,
     datasets,
     displays,
+    dose,
     experiments,
+    gates,
     language_models,
     method_comparisons,
     readings,
@@ -229,6 +231,8 @@ def _problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     yield from vectors.problems(config)
     yield from scorers.problems(config)
     yield from experiments.problems(config)
+    yield from dose.problems(config)
+    yield from gates.problems(config)
     yield from readings.problems(config)
     yield from vectors.file_problems(config, root)
     yield from displays.problems(config)

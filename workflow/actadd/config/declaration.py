@@ -8,6 +8,7 @@ from actadd.config.lists import Lists
 from actadd.config.sections.comparison import Comparison
 from actadd.config.sections.datasets import AnyDataset
 from actadd.config.sections.displays import Figure, Table
+from actadd.config.sections.dose import Dose
 from actadd.config.sections.experiments import AnyExperiment
 from actadd.config.sections.language_models import LanguageModel
 from actadd.config.sections.method_comparisons import MethodComparison
@@ -78,6 +79,9 @@ class Config(Lists):
         "Size of each experiment, in one table; it overrides what the experiment says.", {}
     )
     compute: Compute = option("Where and how model jobs run.")
+    dose: Dose | None = option(
+        "What doses are shares of: the residual stream's median norm over some texts.", None
+    )
     sources: dict[Name, AnySource] = option("What is fetched, and from where.")
     models: dict[Name, LanguageModel] = option(
         "Language models to steer, and to judge fluency with."

@@ -258,7 +258,8 @@ def _position(
         )
     if one_row and not placed and phase != "decode":
         yield key, f"a {name} vector has one row; write position: back or all"
-    late = {"back", "all"} & set(positions)
+    measure = entry["measure"]
+    late = {"back", "all"} & set(positions) if not entry.get("changed_positions") else set()
     if not MEASURES[measure].draws and (late or phase != "prefill"):
         yield (
             key,

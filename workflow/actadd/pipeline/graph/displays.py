@@ -44,6 +44,10 @@ class Displays(Experiments):
         """The files of one need of a kind."""
         if each.need == "comparison":
             return self.comparison().files("parquet")
+        if each.need == "texts":
+            return joined([self.texts(name) for name in each.names])
+        if each.need == "stream_norms":
+            return joined([self.stream_norms(model).files("norms") for model in each.models])
         pairs = list(product(each.models, each.names))
         if each.need == "scores":
             scores = [

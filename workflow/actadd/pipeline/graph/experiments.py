@@ -6,6 +6,7 @@ from typing import Any
 
 from actadd.config import methods
 from actadd.measure.conditions import modules_of
+from actadd.measure.gates import gates_of
 from actadd.measure.measures import MEASURES
 from actadd.pipeline.graph.sources import once
 from actadd.pipeline.graph.vectors import Vectors
@@ -81,11 +82,14 @@ class Experiments(Vectors):
             "prompts": self.texts(entry["prompts"]["dataset"]),
             "overlaps": self.overlap_record("experiments", experiment),
             "vectors": self.vector_files(model, dict(self.vectors_of(model, experiment))),
-            "norms": self.norms([model], self.dosed(experiment)),
+            "norms": self.norms_for_doses(model, experiment),
+            "thresholds": (),
             "choice": (),
             "rows": (),
             "shards": (),
         }
+        if gates_of(entry["conditions"]):
+            inputs["thresholds"] = self.thresholds(model, experiment).files("thresholds")
         if entry.get("choices"):
             inputs["choice"] = self.choice(model, experiment).files("choice")
         if MEASURES[entry["measure"]].batched:
@@ -104,6 +108,25 @@ class Experiments(Vectors):
             settings,
             {"tables": joined(tables)},
         )
+
+    @once
+    def thresholds(self, model: str, experiment: str) -> Job:
+        """The thresholds of an experiment's gates that a rule chooses."""
+        gates = gates_of(self.experiment(experiment)["conditions"])
+        settings = {
+            "name": experiment,
+            "gates": gates,
+            "dtype": self.config["models"][model]["dtype"],
+            "compute": self.compute(model),
+        }
+        used = sorted({gate["threshold"]["dataset"] for gate in gates})
+        inputs = {
+            **self.model_files(model),
+            "texts": joined([self.texts(dataset) for dataset in used]),
+            "vectors": self.vector_files(model, sorted({gate["vector"] for gate in gates})),
+        }
+        names = {"model": model, "experiment": experiment}
+        return self._job("thresholds", names, ("programs.thresholds",), settings, inputs)
 
     # --- scores ----------------------------------------------------------------------------------
 

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What a kind may read. summary and cells: of an experiment; tables and scores: of every experiment
-# that an entry names; norms: of vectors; tokens and cosines: of a lens; overhead: a timing's
-# repeats; curves and readings: of a comparison of methods; comparison: published numbers beside
-# ours.
+# that an entry names; texts: of every dataset that it names; stream_norms: of the experiment's
+# models; norms: of vectors; tokens and cosines: of a lens; overhead: a timing's repeats; curves and
+# readings: of a comparison of methods; comparison: published numbers beside ours.
 Need = Literal[
     "summary",
     "cells",
     "tables",
     "scores",
+    "texts",
     "norms",
+    "stream_norms",
     "tokens",
     "cosines",
     "overhead",
@@ -37,6 +39,7 @@ NAMED_BY = {
     "cells": "experiment",
     "tables": "experiment",
     "scores": "experiment",
+    "stream_norms": "experiment",
     "tokens": "lens",
     "cosines": "lens",
     "overhead": "overhead",
@@ -163,9 +166,9 @@ class Facts:
 class Sources:
     """What one figure or table is drawn from.
 
-    key: its entry in the config, for messages. paths: need -> its files, in order. norms, tables
-    and scores: the files of these needs, by (model, vector), (model, experiment) and (model,
-    experiment, scorer).
+    key: its entry in the config, for messages. paths: need -> its files, in order. norms, tables,
+    scores and texts: the files of these needs, by (model, vector), (model, experiment), (model,
+    experiment, scorer) and dataset.
     """
 
     key: str
@@ -174,6 +177,7 @@ class Sources:
     norms: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     tables: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     scores: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
+    texts: Mapping[str, Path] = field(default_factory=dict)
 
     def values(self, model: str, experiment: str) -> "pd.DataFrame":
         """The values of an experiment on a model, prompt by prompt, see `prompt_values`."""
@@ -194,6 +198,8 @@ class Sources:
 
         if need == "norms":
             return read_norms(self.norms)
+        if need == "stream_norms":
+            return pd.concat(map(pd.read_csv, self.paths[need]), ignore_index=True)
         return pd.concat(map(pd.read_parquet, self.paths[need]), ignore_index=True)
 
 
@@ -202,13 +208,15 @@ class Display(Kind):
     """A kind of figure or table. Its function takes (options, Sources).
 
     measures: those of an experiment that it can be made from; any, if there are none. others:
-    options that name further experiments -> the measure that these need.
+    options that name further experiments -> the measure that these need. datasets: options that
+    name datasets, which it reads as texts.
     """
 
     options: type[Options]
     reads: tuple[Need, ...]
     measures: tuple[str, ...] = ()
     others: Mapping[str, str] = field(default_factory=dict)
+    datasets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.reads or not set(self.reads) <= set(get_args(Need)):
@@ -222,7 +230,7 @@ class Display(Kind):
             raise TypeError(
                 f"{self.name} reads norms, so its options need 'vectors', 'lens' or 'experiment'"
             )
-        if missing := set(self.others) - names:
+        if missing := {*self.others, *self.datasets} - names:
             raise TypeError(f"{self.name} reads others, so its options need {missing.pop()!r}")
 
 

@@ -22,6 +22,7 @@ NAMES = {
     "norms": "{model,vector}",
     "tables": "{model,experiment}",
     "scores": "{model,experiment,scorer}",
+    "texts": "{dataset}",
 }
 # The arguments of the programs that draw and tabulate.
 ARGUMENTS = " ".join(f"{need}{NAMES.get(need, '*')}" for need in NEEDS)
@@ -32,7 +33,8 @@ class Input:
     """One thing that a figure or table reads.
 
     need: what it is. names: the experiment or experiments, the lens or the timing; of norms, the
-    vectors; nothing of the comparison. models: of each of which it is read; of a timing, what is
+    vectors; of texts, the datasets; nothing of the comparison. models: of each of which it is read;
+    of a timing, what is
     timed.
     """
 
@@ -56,6 +58,8 @@ def _input(need: Need, kind: Display, entry: Mapping[str, Any], config: Mapping[
     if need in ("tables", "scores"):
         names = tuple(dict.fromkeys(experiments_of(kind, entry).values()))
         return Input(need=need, names=names, models=models_of(entry, config))
+    if need == "texts":
+        return Input(need=need, names=tuple(entry[each] for each in kind.datasets if each in entry))
     if need == "comparison":
         return Input(need=need)
     if need == "overhead":
@@ -160,12 +164,13 @@ def facts(section: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> 
     experiment = config["experiments"][name]
     unit = "prompts" if MEASURES[experiment["measure"]].draws else "texts"
     options = build(kind_of(section, entry).options, entry)
-    metrics, lacks = [metric for _, metric in options.scored()], list[str]()
+    scored = {metric.split(".")[0] for _, metric in options.scored()}
+    lacks = list[str]()
     if "experiment" not in entry:
         compared = config["method_comparisons"][name]
         metrics = [compared["effect"]["metric"], compared["damage"]["disfluency"]["metric"]]
+        scored = {metric.split(".")[0] for metric in metrics}
         lacks = compared["lacks"]
-    scored = {metric.split(".")[0] for metric in metrics}
     notes = [
         f"{scorer}: {config['scorers'][scorer]['note']}."
         for scorer in experiment.get("scorers", [])
@@ -173,8 +178,8 @@ def facts(section: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> 
     ]
     data = data_title(name, config)
     more = {"more": more} if (more := options.facts(config)) else {}
-    about = {"data": data, "unit": unit, "notes": notes + lacks, "controls": controls(config)}
-    return {**about, **more}
+    labels = {"data": data, "unit": unit, "notes": notes + lacks, "controls": controls(config)}
+    return {**labels, **more}
 
 
 def data_title(experiment: str, config: Mapping[str, Any]) -> str:
