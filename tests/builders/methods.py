@@ -27,7 +27,7 @@ COMPARISON = {
         },
         "prompting": {"method": "prompting", "prefix": "The wedding"},
     },
-    "effect": {"metric": "words.count", "direction": "max"},
+    "effect": {"metric": "distinct.distinct_1", "direction": "min"},
     "damage": {
         "disfluency": {"metric": "fluency.perplexity", "at": [1.01, 1.2]},
         "divergence": {"at": [0.01, 1000]},
