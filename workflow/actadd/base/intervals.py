@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import nctdtrinc
 from scipy.stats import binomtest, bootstrap, rankdata, ttest_1samp, wilcoxon
 from scipy.stats import t as student
 
 RESAMPLES = 2000
 LEVEL = 0.95
+POWER = 0.8
 
 
 def mean_interval(values: np.ndarray, share: bool = False) -> tuple[float, float, float]:
@@ -69,6 +71,69 @@ def median_interval(values: np.ndarray) -> tuple[float, float, float]:
     return estimate, *_bootstrap((values,), np.median)
 
 
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """(Spearman's rho, low, high) of two values per item; 95 % percentile bootstrap over items.
+
+    Ranks are taken anew in each resample; a resample in which one side is constant counts as 0.
+    Items with a NaN are left out. NaN if a side is constant; NaN bounds for fewer than four items.
+    """
+    return _correlation(first, second, _rho)
+
+
+def linear_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """(Pearson's r, low, high) of two values per item; otherwise as `rank_correlation`."""
+    return _correlation(first, second, _r)
+
+
+def _correlation(
+    first: np.ndarray, second: np.ndarray, statistic: Callable[..., np.ndarray]
+) -> tuple[float, float, float]:
+    pairs = np.array([first, second], dtype=np.float64)
+    pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
+    if pairs.shape[1] < 2 or (np.ptp(pairs, axis=1) == 0).any():
+        return (float("nan"),) * 3
+    estimate = float(statistic(*pairs))
+    if pairs.shape[1] < 4:
+        return estimate, float("nan"), float("nan")
+    return estimate, *_bootstrap(tuple(pairs), statistic)
+
+
+def _rho(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Spearman's rho along an axis; 0 where a side is constant."""
+    return _r(rankdata(first, axis=axis), rankdata(second, axis=axis), axis)
+
+
+def _r(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Pearson's r along an axis; 0 where a side is constant."""
+    x, y = (side - side.mean(axis=axis, keepdims=True) for side in (first, second))
+    size = np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
+    product = (x * y).sum(axis=axis)
+    return np.asarray(np.divide(product, size, out=np.zeros_like(product), where=size > 0))
+
+
+def variance_share(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """(share, low, high) of the variance of all values that lies between two groups (eta squared).
+
+    Two values per item, one of each group; 95 % percentile bootstrap over items. Items with a NaN
+    are left out. NaN for fewer than two items, NaN bounds for fewer than four.
+    """
+    pairs = np.array([first, second], dtype=np.float64)
+    pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
+    if pairs.shape[1] < 2 or np.ptp(pairs) == 0:
+        return (float("nan"),) * 3
+    estimate = float(_eta_squared(*pairs))
+    if pairs.shape[1] < 4:
+        return estimate, float("nan"), float("nan")
+    return estimate, *_bootstrap(tuple(pairs), _eta_squared)
+
+
+def _eta_squared(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    whole = np.concatenate([first, second], axis=axis)
+    between = (first.mean(axis=axis) - second.mean(axis=axis)) ** 2 / 4
+    variance = whole.var(axis=axis)
+    return np.asarray(np.divide(between, variance, out=np.zeros_like(between), where=variance > 0))
+
+
 def _bootstrap(data: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> tuple[float, float]:
     """(low, high) of a statistic whose arguments are resampled together."""
     result = bootstrap(
@@ -85,6 +150,19 @@ def _bootstrap(data: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> t
     return float(low), float(high)
 
 
+def share_interval(hits: int, count: int) -> tuple[float, float, float]:
+    """(share, low, high) of independent cases, with the exact binomial 95 % interval."""
+    interval = binomtest(hits, count).proportion_ci(LEVEL, method="exact")
+    return hits / count, float(interval.low), float(interval.high)
+
+
+def resampled_counts(count: int) -> np.ndarray:
+    """How often each of `count` prompts is drawn in each resample, float64 [RESAMPLES, count]."""
+    generator = np.random.Generator(np.random.Philox(key=0))
+    draws = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    return draws.astype(np.float64)
+
+
 def paired_p_value(differences: np.ndarray, ranked: bool = False) -> float:
     """Two-sided p of a paired t-test, or of Wilcoxon's signed-rank test if `ranked`.
 
@@ -96,6 +174,26 @@ def paired_p_value(differences: np.ndarray, ranked: bool = False) -> float:
         return float("nan")
     test = wilcoxon(values) if ranked else ttest_1samp(values, 0)
     return float(test.pvalue)
+
+
+def detectable(differences: np.ndarray) -> float:
+    """The smallest true mean difference that this sample could have seen, in the values' unit.
+
+    That is the mean that a two-sided paired t-test at 5 % finds with 80 % power, given the number
+    and the standard deviation of `differences`, one per prompt, from the noncentral t distribution
+    (Cohen 1988, Statistical Power Analysis, chapter 2); a significant result of the wrong sign,
+    with a chance below 1e-6, is not counted. Compare an effect that was missed with it, not one
+    that was seen. NaN entries are left out. NaN for fewer than two differences, or if all are
+    equal.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if len(values) < 2 or np.ptp(values) == 0:
+        return float("nan")
+    freedom = len(values) - 1
+    threshold = student.ppf((1 + LEVEL) / 2, freedom)
+    noncentrality = nctdtrinc(freedom, 1 - POWER, threshold)
+    return float(noncentrality * values.std(ddof=1) / len(values) ** 0.5)
 
 
 # --- one control of several draws -----------------------------------------------------------------

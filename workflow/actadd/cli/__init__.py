@@ -189,6 +189,32 @@ def list_vectors(results: Results = Path(layout.RESULTS)) -> None:
     show(derived(results))
 
 
+@app.command(
+    "card",
+    epilog="Examples:\n\nactadd card love-hate\n\n"
+    "actadd card love-hate --model smollm2-135m --experiment sentiment",
+)
+def show_cards(
+    vector: Annotated[str, typer.Argument(help="A vector of the config.")],
+    configs: Configs = None,
+    model: Annotated[str | None, typer.Option(help="Only on this model.")] = None,
+    experiment: Annotated[str | None, typer.Option(help="Only in this experiment.")] = None,
+) -> None:
+    """Print the reliability cards of a vector: effect, prompts that moved the wrong way, damage.
+
+    One for each setting, from the results of the figures and tables of kind reliability; what was
+    not measured is said, with the lines of a config that would measure it.
+    """
+    from actadd.cli.card import cards_of
+    from actadd.cli.project import configured
+    from actadd.pipeline.graph import Graph
+    from actadd.results.reliability.text import card_text
+
+    graph = Graph(configured(configs), Path.cwd())
+    texts = [card_text(card) for card in cards_of(graph, vector, model, experiment)]
+    typer.echo("\n\n\n".join(texts))
+
+
 Format = Annotated[
     Literal["safetensors", "gguf", "vllm-lens"] | None,
     typer.Option(help="The file's format, if its name's end does not say it."),
@@ -254,12 +280,16 @@ def check(configs: Configs = None) -> None:
 
 @app.command(
     "plan",
-    epilog="Examples:\n\nactadd plan\n\nactadd plan --paper config/models_offline.yaml",
+    epilog="Examples:\n\nactadd plan\n\nactadd plan --paper config/models_offline.yaml\n\n"
+    "actadd plan --laboratory",
 )
 def show_plan(
     configs: Configs = None,
     paper: Annotated[
         bool, typer.Option(help="The paper's experiments (snakemake paper), not the default ones.")
+    ] = False,
+    laboratory: Annotated[
+        bool, typer.Option(help="The studies (snakemake laboratory), not the default experiments.")
     ] = False,
 ) -> None:
     """Show what a run would compute: cells, forward passes, tokens, disk and time.
@@ -272,8 +302,11 @@ def show_plan(
     from actadd.pipeline.costs import Costs
     from actadd.pipeline.graph import Graph
 
+    if paper and laboratory:
+        raise UserError("--laboratory: --paper stands there too; plan one of them at a time")
     costs = Costs(Graph(configured(configs), Path.cwd()))
-    runs = plan.runs(costs.graph, paper)
+    part = "paper" if paper else "laboratory" if laboratory else ""
+    runs = plan.runs(costs.graph, part)
     plan.show([plan.forecast(costs, model, name) for model, name in runs])
 
 

@@ -71,10 +71,17 @@ def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dic
         for file, path in zip(job.inputs["vectors"], paths("vectors"), strict=True)
         if file.job
     }
-    choice, rows_file = (next(iter(paths(name)), None) for name in ("choice", "rows"))
+    norms, thresholds, choice, rows_file = (
+        next(iter(paths(name)), None) for name in ("norms", "thresholds", "choice", "rows")
+    )
     files = {"model_dir": model_dir, "texts_file": texts_file, "vector_files": vectors}
-    files["norm_files"] = paths("norms")
-    return {"spec": resolved(job.slice, rows_file), **files, "choice": choice}
+    return {
+        "spec": resolved(job.slice, rows_file),
+        **files,
+        "norms": norms,
+        "thresholds": thresholds,
+        "choice": choice,
+    }
 
 
 def made_by(path: Path, job: Job) -> bool:
@@ -177,9 +184,9 @@ def to_score(job: Job, forecast: Forecast, whole: Work) -> int:
     return min(whole.completions, forecast.work.completions + rows)
 
 
-def runs(graph: Graph, paper: bool) -> list[tuple[str, str]]:
-    """(model, experiment) pairs of the target `paper`, or of the default target."""
-    names = graph.paper_experiments() if paper else graph.default_experiments()
+def runs(graph: Graph, part: str = "") -> list[tuple[str, str]]:
+    """(model, experiment) pairs of a part's target, or of the default target."""
+    names = graph.experiments_in(part)
     return [(model, name) for name in names for model in graph.experiment(name)["models"]]
 
 

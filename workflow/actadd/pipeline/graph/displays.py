@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Any
 
+from actadd.config import methods
 from actadd.measure.measures import MEASURES
 from actadd.pipeline.graph.experiments import Experiments, joined
 from actadd.pipeline.graph.sources import once
@@ -10,6 +11,8 @@ from actadd.pipeline.job import File, Inputs, Job
 from actadd.results.displays import needs
 
 Display = tuple[str, str]
+# Key of a figure or table -> the target that it belongs to in place of the default one.
+PARTS = {"paper": "paper", "study": "laboratory"}
 STAGE = {"figures": "figure", "tables": "table"}
 
 
@@ -41,15 +44,29 @@ class Displays(Experiments):
         """The files of one need of a kind."""
         if each.need == "comparison":
             return self.comparison().files("parquet")
+        if each.need == "texts":
+            return joined([self.texts(name) for name in each.names])
+        if each.need == "stream_norms":
+            return joined([self.stream_norms(model).files("norms") for model in each.models])
         pairs = list(product(each.models, each.names))
+        if each.need == "scores":
+            scores = [
+                self.scores(model, name, scorer).files("scores")
+                for model, name in pairs
+                for scorer in self.experiment(name).get("scorers", [])
+            ]
+            return joined(scores)
         if each.need == "overhead":
             return joined([self.overhead(name, subject).files("times") for subject, name in pairs])
         stages = {
             "tokens": (self.lens, "tokens"),
             "cosines": (self.lens, "cosines"),
             "norms": (self.vectors, "norms"),
+            "curves": (self.equal_damage, "curves"),
+            "readings": (self.equal_damage, "readings"),
             "summary": (self.summary, "parquet"),
             "cells": (self.cells, "table"),
+            "tables": (self.cells, "table"),
         }
         job, output = stages[each.need]
         return joined([job(model, name).files(output) for model, name in pairs])
@@ -61,7 +78,7 @@ class Displays(Experiments):
         modules: tuple[str, ...] = (f"programs.{STAGE[section]}",)
         # The program imports it by name, so that its digest does not include it.
         modules += (needs.kind_of(section, entry).module,)
-        settings = {**entry, "name": name, "about": needs.facts(entry, self.config)}
+        settings = {**entry, "name": name, "about": needs.facts(section, entry, self.config)}
         inputs = self.display_files(section, name)
         return self._job(STAGE[section], {"display": name}, modules, settings, inputs)
 
@@ -74,7 +91,7 @@ class Displays(Experiments):
     def display_labels(self, section: str, name: str) -> dict[str, str]:
         """A figure's or table's labels in the report: experiment, model, vector, layer."""
         entry = self.config[section][name]
-        experiment = entry.get("experiment")
+        experiment = entry.get("experiment") or entry.get("method_comparison")
         models: list[str] = []
         vectors, layers = set(), ""
         if experiment:
@@ -164,10 +181,8 @@ class Displays(Experiments):
 
     @once
     def explorer_page(self, part: str) -> Job:
-        """The explorer of the default target (part "") or of the paper's (part "paper_")."""
-        paper = self.displays(paper=True)
-        experiments = self.experiments_of(paper) if part else self.default_experiments()
-        return self.explorer(experiments, part)
+        """The explorer of the default target (part "") or of another one (its name and "_")."""
+        return self.explorer(self.experiments_in(part.removesuffix("_")), part)
 
     def explorer(self, experiments: list[str], part: str = "") -> Job:
         """The explorer of some experiments, and the first page of the report about them."""
@@ -205,13 +220,13 @@ class Displays(Experiments):
 
     # --- which experiments and displays belong together ------------------------------------------
 
-    def displays(self, paper: bool) -> list[Display]:
-        """(section, name) of the figures and tables that belong to the paper, or that do not."""
+    def displays(self, part: str = "") -> list[Display]:
+        """(section, name) of the figures and tables of a part, or of the default target."""
         return [
             (section, name)
             for section in ("figures", "tables")
             for name, entry in self.config[section].items()
-            if ("paper" in entry) == paper
+            if next((PARTS[key] for key in PARTS if key in entry), "") == part
         ]
 
     def experiments_of(self, displays: list[Display]) -> list[str]:
@@ -219,24 +234,24 @@ class Displays(Experiments):
         names: set[str] = set()
         for section, name in displays:
             entry = self.config[section][name]
-            if "experiment" in entry:
-                names.add(entry["experiment"])
-            if "comparison" in needs.kind_of(section, entry).reads:
+            kind = needs.kind_of(section, entry)
+            names |= set(needs.experiments_of(kind, entry).values())
+            if entry.get("method_comparison"):
+                made = methods.experiments_of(entry["method_comparison"])
+                names |= {each for each in made if each in self.config["experiments"]}
+            if "comparison" in kind.reads:
                 names |= set(self.compared())
         for name in list(names):
             names |= set(self.choice_sources(name))
         return sorted(names)
 
-    def paper_experiments(self) -> list[str]:
-        """The experiments of the target `paper`."""
-        return self.experiments_of(self.displays(paper=True))
+    def experiments_in(self, part: str = "") -> list[str]:
+        """The experiments of a part, or of the default target.
 
-    def default_experiments(self) -> list[str]:
-        """The experiments of the default target: those that do not belong to the paper.
-
-        They include experiments without a figure or table, which a user wrote to be run.
+        The latter include those without a figure or table, which a user wrote to be run.
         """
-        paper, default = self.displays(paper=True), self.displays(paper=False)
-        displayed = self.experiments_of(paper + default)
-        others = [name for name in self.config["experiments"] if name not in displayed]
-        return sorted({*self.experiments_of(default), *others})
+        names = set(self.experiments_of(self.displays(part)))
+        if not part:
+            parts = [display for each in PARTS.values() for display in self.displays(each)]
+            names |= self.config["experiments"].keys() - set(self.experiments_of(parts))
+        return sorted(names)
