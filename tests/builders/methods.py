@@ -42,6 +42,7 @@ def config(**changes) -> dict:
     """The tiny config with the comparison `c`, of which some keys are others."""
     result = copy.deepcopy(tiny.CONFIG)
     result["datasets"]["questions"] = {"title": "questions", "file": "questions.csv"}
+    result["dose"] = {"dataset": "texts"}
     result["method_comparisons"] = {"c": {**copy.deepcopy(COMPARISON), **changes}}
     result["figures"]["c"] = {"kind": "equal_damage", "title": "C", "method_comparison": "c"}
     result["tables"] = {"c": {"kind": "equal_damage", "title": "C", "method_comparison": "c"}}
