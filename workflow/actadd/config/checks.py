@@ -137,7 +137,8 @@ def apply_overrides(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     for entry in (*displays, *filter(None, [config["comparison"].get("norms")])):
         entry.setdefault("models", runners)
     for entry in config["vectors"].values():
-        if "seed" in options(VECTOR_KINDS[entry["kind"]].options):
+        kind = VECTOR_KINDS[entry["kind"]]
+        if "seed" in options(kind.options) and (kind.control or "count" in entry):
             entry.setdefault("seed", config["seed"])
         # One draw and no key give the same bytes.
         if entry.get("draws") == 1:
@@ -198,7 +199,7 @@ def _problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     yield from sources.problems(config, root)
     yield from language_models.problems(config)
     yield from datasets.problems(config, root)
-    yield from vectors.problems(config)
+    yield from vectors.problems(config, root)
     yield from scorers.problems(config)
     yield from experiments.problems(config)
     yield from readings.problems(config)

@@ -1,5 +1,6 @@
 """Layer and coefficient, chosen on a development split by a rule that the config states."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pandas as pd
 
 from actadd.base.errors import UserError
 from actadd.base.files import write_json
+from actadd.measure.additions import DOSE
 
 
 def choose(spec: dict[str, Any], *, summaries: dict[str, Path], output: Path) -> dict[str, Any]:
@@ -16,7 +18,8 @@ def choose(spec: dict[str, Any], *, summaries: dict[str, Path], output: Path) ->
     or min) and optionally cap {metric, factor}: settings whose mean exceeds factor times the
     unsteered one's are out. summaries: the sweep's table, by experiment; its rows of all prompts
     count, not those of a group.
-    The output also lists every candidate, so that a reader can see what was not taken.
+    The output also lists every candidate, so that a reader can see what was not taken, and says
+    where what it calls coefficient is a dose.
     Raises UserError if every setting failed, or none keeps under the cap.
     """
     chosen = {}
@@ -77,6 +80,9 @@ def choose(spec: dict[str, Any], *, summaries: dict[str, Path], output: Path) ->
             "rule": rule,
             "candidates": candidates[columns].round(6).to_dict("records"),
         }
+        additions = table[table["condition"] == rule["condition"]]["additions"].iloc[0]
+        if DOSE in json.loads(additions)[0]:
+            chosen[name]["strength"] = DOSE
     write_json(output, chosen)
     return {name: [item["layer"], item["coefficient"]] for name, item in chosen.items()}
 

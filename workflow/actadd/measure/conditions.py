@@ -213,7 +213,8 @@ def _spell_out(
         chosen = (choices or {})[entry.pop("choice")]
         # A factor turns a chosen setting round, or scales it, without choosing anew.
         factor = entry.pop("factor", 1)
-        entry |= {"layer": chosen["layer"], kind.strength: factor * chosen["coefficient"]}
+        strength = chosen.get("strength", kind.strength)
+        entry |= {"layer": chosen["layer"], strength: factor * chosen["coefficient"]}
         entry.setdefault("source_layer", chosen["source_layer"])
     options = {each.name: each for each in fields(kind.options)}
     default, strength = options.pop(kind.strength).default, strength_of(entry)

@@ -222,11 +222,6 @@ def _chosen(
     """A strength means something for the operation that was swept alone."""
     sweep = config["experiments"][rule["experiment"]]["conditions"]
     [swept] = sweep[rule["condition"]]["additions"]
-    if DOSE in swept:
-        yield (
-            key,
-            f"a {DOSE} is swept there, which no choice takes; sweep {operation_of(swept).strength}",
-        )
     if (name := operation_of(swept).name) != operation:
         yield (
             key,

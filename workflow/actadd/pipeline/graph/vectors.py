@@ -42,9 +42,9 @@ class Vectors(Sources):
             "dtype": self.config["models"][model]["dtype"],
             "compute": self.compute(model),
         }
-        return self._of_vector(
-            "activations", model, vector, entry["kind"], settings, self.model_files(model)
-        )
+        pairs = self.texts(entry["pairs"]["dataset"]) if "pairs" in entry else ()
+        inputs = {**self.model_files(model), "pairs": pairs}
+        return self._of_vector("activations", model, vector, entry["kind"], settings, inputs)
 
     @once
     def vectors(self, model: str, vector: str) -> Job:
@@ -116,9 +116,17 @@ class Vectors(Sources):
 
     def dosed(self, experiment: str) -> list[str]:
         """The vectors that an experiment adds by dose."""
-        conditions = self.experiment(experiment)["conditions"].values()
+        entry = self.experiment(experiment)
+        chosen = set()
+        for choice, rule in entry.get("choices", {}).items():
+            swept = self.experiment(rule["experiment"])["conditions"][rule["condition"]]
+            if any(DOSE in each for each in swept["additions"]):
+                chosen.add(choice)
+        conditions = entry["conditions"].values()
         additions = (each for condition in conditions for each in condition.get("additions", []))
-        return sorted({each["vector"] for each in additions if DOSE in each})
+        return sorted(
+            {each["vector"] for each in additions if DOSE in each or each.get("choice") in chosen}
+        )
 
     def vectors_of(self, model: str, experiment: str) -> list[tuple[str, int]]:
         """(vector, layer) of every vector file that an experiment may read."""
