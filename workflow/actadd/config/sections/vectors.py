@@ -92,7 +92,7 @@ def _rows(path: Path, column: str | None, value: str) -> int | None:
     # says what is wrong with a file.
     with suppress(OSError, UnicodeError, csv.Error), path.open(encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
-        return sum(column is None or row.get(column) == value for row in rows)
+        return sum(1 for row in rows if column is None or row.get(column) == value)
     return None
 
 
