@@ -44,6 +44,13 @@ class Displays(Experiments):
         if each.need == "comparison":
             return self.comparison().files("parquet")
         pairs = list(product(each.models, each.names))
+        if each.need == "scores":
+            scores = [
+                self.scores(model, name, scorer).files("scores")
+                for model, name in pairs
+                for scorer in self.experiment(name).get("scorers", [])
+            ]
+            return joined(scores)
         if each.need == "overhead":
             return joined([self.overhead(name, subject).files("times") for subject, name in pairs])
         stages = {
@@ -52,6 +59,7 @@ class Displays(Experiments):
             "norms": (self.vectors, "norms"),
             "summary": (self.summary, "parquet"),
             "cells": (self.cells, "table"),
+            "tables": (self.cells, "table"),
         }
         job, output = stages[each.need]
         return joined([job(model, name).files(output) for model, name in pairs])
@@ -63,7 +71,7 @@ class Displays(Experiments):
         modules: tuple[str, ...] = (f"programs.{STAGE[section]}",)
         # The program imports it by name, so that its digest does not include it.
         modules += (needs.kind_of(section, entry).module,)
-        settings = {**entry, "name": name, "about": needs.facts(entry, self.config)}
+        settings = {**entry, "name": name, "about": needs.facts(section, entry, self.config)}
         inputs = self.display_files(section, name)
         return self._job(STAGE[section], {"display": name}, modules, settings, inputs)
 
@@ -219,9 +227,9 @@ class Displays(Experiments):
         names: set[str] = set()
         for section, name in displays:
             entry = self.config[section][name]
-            if "experiment" in entry:
-                names.add(entry["experiment"])
-            if "comparison" in needs.kind_of(section, entry).reads:
+            kind = needs.kind_of(section, entry)
+            names |= set(needs.experiments_of(kind, entry).values())
+            if "comparison" in kind.reads:
                 names |= set(self.compared())
         for name in list(names):
             names |= set(self.choice_sources(name))
