@@ -30,6 +30,7 @@ rule figure:
     shell:
         "python -m programs.figure --job {input.job} --summary {input.summary} --cells {input.cells} "
         "--tables {input.tables} --scores {input.scores} --norms {input.norms} --tokens {input.tokens} --cosines {input.cosines} "
+        "--pair_check {input.pair_check} "
         "--overhead {input.overhead} --comparison {input.comparison} "
         "--png {output.png} --svg {output.svg} --pdf {output.pdf} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"
@@ -60,6 +61,7 @@ rule table:
     shell:
         "python -m programs.table --job {input.job} --summary {input.summary} --cells {input.cells} "
         "--tables {input.tables} --scores {input.scores} --norms {input.norms} --tokens {input.tokens} --cosines {input.cosines} "
+        "--pair_check {input.pair_check} "
         "--overhead {input.overhead} --comparison {input.comparison} "
         "--csv {output.csv} --markdown {output.markdown} "
         "--latex {output.latex} --page {output.page} --caption {output.caption} "

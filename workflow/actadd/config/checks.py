@@ -131,7 +131,7 @@ def apply_overrides(config: dict[str, Any], root: Path) -> Iterator[Problem]:
             entry |= {k: v for k, v in config["datasets"][other].items() if k != "stand_in"}
             print(f"npm is not installed: dataset {name} is replaced by {other}", file=sys.stderr)
     runners = _runners(config)
-    for section in ("experiments", "lenses", "overheads"):
+    for section in ("experiments", "lenses", "pair_checks", "overheads"):
         for entry in config[section].values():
             entry.setdefault("models", runners)
     displays = [

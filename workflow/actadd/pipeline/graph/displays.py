@@ -56,6 +56,7 @@ class Displays(Experiments):
         stages = {
             "tokens": (self.lens, "tokens"),
             "cosines": (self.lens, "cosines"),
+            "pair_check": (self.pair_check, "table"),
             "norms": (self.vectors, "norms"),
             "summary": (self.summary, "parquet"),
             "cells": (self.cells, "table"),

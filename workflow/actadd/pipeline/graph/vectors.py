@@ -93,6 +93,23 @@ class Vectors(Sources):
             "lens", {"model": model, "lens": lens}, ("programs.lens",), settings, inputs
         )
 
+    @once
+    def pair_check(self, model: str, pair_check: str) -> Job:
+        """What can be known of some pairs before sampling."""
+        entry = self.config["pair_checks"][pair_check]
+        vectors = [{**self.config["vectors"][name], "name": name} for name in entry["vectors"]]
+        settings = {
+            "name": pair_check,
+            "vectors": vectors,
+            "layer": entry["layer"],
+            "dose": entry["dose"],
+            "dtype": self.config["models"][model]["dtype"],
+            "compute": self.compute(model),
+        }
+        names = {"model": model, "pair_check": pair_check}
+        modules = ("programs.pair_check", *self.operation_modules)
+        return self._job("pair_check", names, modules, settings, self.model_files(model))
+
     # --- vectors of an experiment -----------------------------------------------------------------
 
     def conditions(self, model: str, experiment: str) -> dict[str, dict[str, Any]]:

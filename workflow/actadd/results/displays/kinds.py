@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What a kind may read. summary and cells: of an experiment; tables and scores: of every experiment
-# that an entry names; norms: of vectors; tokens and cosines: of a lens; overhead: a timing's
-# repeats; comparison: published numbers beside ours.
+# that an entry names; norms: of vectors; tokens and cosines: of a lens; pair_check: what was known
+# of pairs; overhead: a timing's repeats; comparison: published numbers beside ours.
 Need = Literal[
     "summary",
     "cells",
@@ -25,6 +25,7 @@ Need = Literal[
     "norms",
     "tokens",
     "cosines",
+    "pair_check",
     "overhead",
     "comparison",
 ]
@@ -36,6 +37,7 @@ NAMED_BY = {
     "scores": "experiment",
     "tokens": "lens",
     "cosines": "lens",
+    "pair_check": "pair_check",
     "overhead": "overhead",
 }
 
