@@ -81,9 +81,9 @@ def smallest_correlation(count: int) -> float:
 
 def correlation_texts(correlations: pd.DataFrame) -> str:
     """ "norm +0.31 [+0.02, +0.55]; ...", those without a value left out."""
-    columns = correlations[["predictor", "rho", "low", "high"]].dropna()
+    columns = correlations[["predictor", "rho", "low", "high"]].dropna(subset="rho")
     return "; ".join(
-        f"{name} {rho:+.2f} [{low:+.2f}, {high:+.2f}]"
+        f"{name} {rho:+.2f}" + ("" if np.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")
         for name, rho, low, high in columns.itertuples(index=False)
     )
 
@@ -120,7 +120,8 @@ class _Known:
     def __call__(self, row: "pd.Series[Any]") -> dict[str, Any]:
         if self.check is not None:
             known = self.check.loc[(row["model"], row["vector"])]
-            return {**known[list(PREDICTORS)].to_dict(), "top tokens": known["tokens"]}
+            columns = ["layer", "dose", *PREDICTORS]
+            return {**known[columns].to_dict(), "top tokens": known["tokens"]}
         return self._of_lens(row)
 
     def _of_lens(self, row: "pd.Series[Any]") -> dict[str, Any]:
