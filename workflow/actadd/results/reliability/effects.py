@@ -148,6 +148,8 @@ def over_control(
     controls: the vectors that steer nowhere on purpose and belong to this one. Taking the best of
     several is hard on the vector, not on the control.
     """
+    if changes.empty:
+        return Unmeasured(why="there is no effect to compare")
     candidates = []
     for setting in evidence.settings:
         first = setting.iloc[0]
