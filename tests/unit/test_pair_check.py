@@ -88,7 +88,8 @@ def test_what_often_goes_wrong_is_said(check, tokens):
 
 
 def test_a_vector_longer_than_the_openings_has_no_first_token(check):
-    long = {**PAIR, "positive": "a ship " * 20}
+    count = min(map(len, check.openings)) + 1
+    long = {**PAIR, "positive": {"token_ids": [40] * count}}
     found = check.examine(long)
     assert np.isnan(found["first_token"]) and np.isfinite(found["norm"])
 
@@ -138,7 +139,7 @@ def test_where_nothing_foretells_the_verdict_says_so(tmp_path):
     path = measured(tmp_path, count=6)
     table = pd.read_csv(path)
     table["effect"] = [0, 1, 0, 1, 0, 1]
-    table = table.assign(**dict.fromkeys(PREDICTORS, [0, 0, 1, 1, 2, 2]))
+    table = table.assign(**{name: [0, 0, 1, 1, 2, 2] for name in PREDICTORS})
     table.to_csv(path, index=False)
     found = dict.fromkeys(PREDICTORS, 0.0) | {"model": "tiny"}
     assert "Only sampling tells" in command.verdict(found, command.study(tmp_path, "tiny"))

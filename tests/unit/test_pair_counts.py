@@ -66,7 +66,7 @@ def test_the_table_has_effects_with_their_intervals(tmp_path):
         found = [float(each) for each in re.findall(r"-?\d+\.\d+", means.loc[count, "effect"])]
         assert found == pytest.approx(expected, abs=2e-3), count
         cost = means.loc[count, "fluency.y, over unsteered"]
-        assert float(cost.split()[0]) == pytest.approx(COST_FACTOR)
+        assert float(str(cost).split()[0]) == pytest.approx(COST_FACTOR)
     assert "mean difference 40 [40, 40]" in caption and "most pairs: nothing" in caption
 
 
