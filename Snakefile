@@ -115,6 +115,7 @@ wildcard_constraints:
     lens=names_of("lenses"),
     pair_check=names_of("pair_checks"),
     overhead=names_of("overheads"),
+    method_comparison=names_of("method_comparisons"),
     subject=subjects(),
     target="|".join(GRAPH.targets),
     shard=r"\d+",
@@ -124,6 +125,7 @@ wildcard_constraints:
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/vectors.smk"
+include: "workflow/rules/norms.smk"
 include: "workflow/rules/cells.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/summaries.smk"

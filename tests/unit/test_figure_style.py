@@ -21,11 +21,13 @@ from builders.rows import (
     WORDS,
     comparison_rows,
     cosine_rows,
+    curve_rows,
     divergence_rows,
     lens_rows,
     overhead_rows,
     pair_sources,
     precision_rows,
+    reading_rows,
     row,
     shift_rows,
     unsteered,
@@ -104,6 +106,10 @@ def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], d
         "overhead": ({"small.parquet": overhead_rows("small", 1000, 1.5)}, {}),
         "comparison": ({"comparison.parquet": comparison_rows()}, {}),
         "reliability": (reliability.sources(), reliability.OPTIONS | {"about": reliability.ABOUT}),
+        "equal_damage": (
+            {"curves/c.parquet": curve_rows(), "readings/c.parquet": reading_rows()},
+            {},
+        ),
     }
     return result[kind]
 

@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 from actadd.base.errors import UserError
 from actadd.base.intervals import crossed, detectable, difference_interval, mean_interval
 from actadd.base.kinds import build
+from actadd.cli.card import chosen
 from actadd.config.checks import checked
 from actadd.config.files import load
 from actadd.results.displays import needs
@@ -165,6 +166,63 @@ def test_other_scorers_are_correlated_over_prompts(card):
     [second] = card.agreement
     assert second.effect.value == pytest.approx(2 * GAINS.mean()) and second.same_sign(card.effect)
     assert second.correlation.value == pytest.approx(spearmanr(GAINS, 2 * GAINS).statistic)
+
+
+def reading(condition: str, role: str, damage: str, reference: str = "prompting", **values) -> dict:
+    empty = ("effect", "minus_point")
+    numbers = {f"{name}{end}": np.nan for name in empty for end in ("", "_low", "_high")}
+    about = {"model": "one", "condition": condition, "role": role, "damage": damage}
+    return {**about, "at": 1.3, "reference": reference, "reason": "", **numbers, **values}
+
+
+def minus(value: float) -> dict:
+    return {"minus_point": value, "minus_point_low": value - 0.1, "minus_point_high": value + 0.2}
+
+
+def point(reference: str, damage: str = "disfluency") -> dict:
+    bounds = {"effect": 0.5, "effect_low": 0.4, "effect_high": 0.6}
+    return reading(reference, "point", damage, reference, **bounds)
+
+
+def with_readings(gather, *rows: dict, **options):
+    sources = made_up.sources(**{"readings/m.parquet": [*rows]})
+    return gather(sources, method_comparison="m", **options)[1]
+
+
+STATED = reading("actadd", "method", "disfluency", "", **minus(9))
+
+
+def test_prompting_is_read_at_its_own_damage_and_the_hardest_prompt_counts(gather):
+    rows = [
+        reading("actadd", "method", "disfluency", "prompting", **minus(0.3)),
+        reading("actadd", "method", "disfluency", "few-shot", **minus(-0.2)),
+        reading("actadd", "method", "divergence", "prompting", **minus(-7)),
+        reading("other", "method", "disfluency", "prompting", **minus(-8)),
+    ]
+    points = [point("prompting"), point("few-shot"), point("prompting", "divergence")]
+    card = with_readings(gather, STATED, *rows, *points)
+    assert card.prompting.name == "few-shot" and card.prompting.other == (0.5, 0.4, 0.6)
+    assert card.prompting.difference == pytest.approx((-0.2, -0.3, 0.0))
+    assert card.prompting.at == "equal damage (disfluency 1.3)"
+    down = with_readings(gather, STATED, *rows, *points, direction="min")
+    assert down.prompting.name == "prompting"
+    assert down.prompting.difference == pytest.approx((-0.3, -0.5, -0.2))
+
+
+def test_another_damage_is_taken_where_the_first_is_not_reached(gather):
+    rows = [
+        reading("actadd", "method", "disfluency", reason="it ends at 1.1"),
+        reading("actadd", "method", "divergence", **minus(0.1)),
+    ]
+    points = [point("prompting"), point("prompting", "divergence")]
+    assert "divergence" in with_readings(gather, STATED, *rows, *points).prompting.at
+    nowhere = with_readings(gather, STATED, rows[0], points[0])
+    assert nowhere.prompting.why == "it ends at 1.1"
+
+
+def test_a_comparison_without_prompting_or_method_says_so(gather):
+    assert "has no prompting" in with_readings(gather, STATED).prompting.why
+    assert "no method 'actadd'" in with_readings(gather, point("prompting")).prompting.why
 
 
 # --- damage ---
@@ -332,7 +390,7 @@ def test_without_unsteered_values_there_is_no_effect(gather):
 
 
 def changed(card: Card, **fields) -> str:
-    whole = {"chosen": "on a sweep", "decodable_not_steerable": None, **fields}
+    whole = {"settings_tried": 1, "decodable_not_steerable": None, **fields}
     return claim(replace(card, **whole))
 
 
@@ -367,7 +425,7 @@ def test_a_claim_says_effect_cost_prompts_control_and_prompting(card):
         ({"prompting": Unmeasured(why="")}, "not compared with prompting at equal damage"),
         ({"prompting": versus("few-shot", -0.2, -0.1)}, "worse than few-shot at equal damage"),
         ({"decodable_not_steerable": True}, "decodable, but not steerable"),
-        ({"chosen": ""}, "one of 3 settings tried on these prompts"),
+        ({"settings_tried": 3}, "one of 3 settings tried on these prompts"),
     ],
 )
 def test_each_rule_of_a_claim(card, fields, says):
@@ -404,7 +462,11 @@ def config_with(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "field", ["cost", "agreement", "divergence", "knowledge", "slope", "control", "separation"]
+    "field",
+    [
+        *("cost", "agreement", "divergence", "knowledge"),
+        *("slope", "control", "prompting", "separation"),
+    ],
 )
 def test_remedies_are_lines_of_a_config_that_is_valid(config_with, field):
     config = config_with()
@@ -414,7 +476,8 @@ def test_remedies_are_lines_of_a_config_that_is_valid(config_with, field):
         **{"dimensions": None, "match_norm": False, "phase": "prefill", "position": "front"},
     }
     remedies = Remedies("tables.t", "topic", "actadd", [addition], options.facts(config))
-    changed = config_with(yaml.safe_load(getattr(remedies, field)()))
+    about = (options, 1) if field == "prompting" else ()
+    changed = config_with(yaml.safe_load(getattr(remedies, field)(*about)))
     assert changed != config
 
 
@@ -437,6 +500,33 @@ def test_a_wrong_entry_is_refused_with_key_and_remedy(config_with, changes, word
     with pytest.raises(UserError) as refused:
         config_with(**changes)
     assert all(word in str(refused.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("wedding", None, None), ["VECTOR", "'wedding'", "did you mean 'weddings'"]),
+        (("weddings-random", None, None), ["VECTOR", "is a control", "name that vector"]),
+        (("love-hate", None, None), ["VECTOR", "'love-hate'", "weddings", "kind reliability"]),
+        (("weddings", "gpt", None), ["--model", "'gpt'", "smollm2-135m"]),
+        (("weddings", None, "topik"), ["--experiment", "'topik'", "topic"]),
+    ],
+)
+def test_what_has_no_cards_is_named_with_what_has(config_with, arguments, words):
+    config = config_with({"figures": {"reliability": None}})
+    config["tables"].pop("reliability", None)
+    with pytest.raises(UserError) as refused:
+        chosen(config, *arguments)
+    assert all(word in str(refused.value) for word in words)
+
+
+def test_without_an_entry_of_the_kind_its_lines_are_said(config_with):
+    config = config_with()
+    with pytest.raises(UserError, match=r"kind: reliability, .*experiment: NAME, metric"):
+        chosen({**config, "figures": {}, "tables": {}}, "weddings", None, None)
+    figure = {**config["tables"]["t"], "experiment": "topic"}
+    only = {**config, "figures": {"f": figure}, "tables": {}}
+    assert chosen(only, "weddings", None, None) == [("figures", "f")]
 
 
 def test_a_choice_says_which_way_its_metric_should_move(config_with):

@@ -86,15 +86,8 @@ def test_a_vectors_card_from_config_to_text(space, monkeypatch):
     assert printed.count("Claim: ") == 2 and "minus best control" in printed
     table = pd.read_csv(space.folder / "results/tables/reliability.csv")
     assert all(claim in printed for claim in table["claim"])
-    for arguments, words in (
-        (("nothing",), ("VECTOR", "'nothing'", "many")),
-        (("apart",), ("VECTOR", "control")),
-        (("calm",), ("VECTOR", "'calm'", "many")),
-        (("many", "--model", "huge"), ("--model", "'huge'", "tiny")),
-        (("many", "--experiment", "sweep"), ("--experiment", "'sweep'", "cards")),
-    ):
-        refused = actadd(space, "card", *arguments, code=1)
-        assert all(word in refused for word in words) and refused.startswith("error: ")
+    refused = actadd(space, "card", "nothing", code=1)
+    assert refused.startswith("error: VECTOR: there is no vector 'nothing'")
     changed = config()
     changed["experiments"]["cards"]["samples"] = 1
     space.configure(changed)

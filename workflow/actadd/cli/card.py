@@ -96,7 +96,7 @@ def _cards(graph: Graph, at: Entry) -> list[Card]:
     """The cards of an entry, read from what its job reads."""
     section, name = at
     job = graph.display(section, name)
-    files: dict[str, Any] = {}
+    files: dict[str, Any] = {"readings": []}
     for need, inputs in job.inputs.items():
         for file in inputs:
             path = Path(file.path)
@@ -109,5 +109,7 @@ def _cards(graph: Graph, at: Entry) -> list[Card]:
             if columns := needs.NAMES.get(need):
                 key = tuple(file.job.names[each] for each in columns.strip("{}").split(","))
                 files.setdefault(need, {})[key] = path
+            else:
+                files[need].append(path)
     options = build(ReliabilityOptions, _entry(graph.config, at))
     return cards(options, needs.sources_of(section, job.settings, files))

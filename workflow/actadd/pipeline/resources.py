@@ -155,6 +155,22 @@ class Needs:
         pairs = len(self.config["pair_checks"][pair_check]["vectors"])
         return self._reading(model, CHECKED * pairs * TEXT)
 
+    def stream_norms(self, model: str, **_: str) -> Need:
+        entry = self.config["dose"]
+        texts = self.costs.texts(entry["dataset"], entry["split"], entry.get("limit"))
+        return self._reading(model, texts * TEXT)
+
+    def thresholds(self, model: str, experiment: str, **_: str) -> Need:
+        rules = [
+            gate["threshold"] for gate in self.graph.thresholds(model, experiment).settings["gates"]
+        ]
+        texts = sum(
+            self.costs.texts(rule["dataset"], rule[split])
+            for rule in rules
+            for split in ("split", "report")
+        )
+        return self._reading(model, texts * PROMPT, PROMPT)
+
     def lens(self, model: str, **_: str) -> Need:
         return self._reading(model, self.config["models"][model]["layers"] * TEXT)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from actadd.base.errors import UserError
+from actadd.base.files import canonical_json
 from actadd.base.kinds import build
 from actadd.config.files import path_of
 from actadd.config.kinds import Family
@@ -14,6 +15,7 @@ from actadd.config.sections import datasets
 from actadd.config.sections.rules import Problem, listed
 from actadd.measure.conditions import at_depth
 from actadd.vectors.kinds import VECTOR_KINDS, parts_of
+from actadd.vectors.pairs import SIDES
 
 # Name -> entry of the section.
 Vectors = dict[str, dict[str, Any]]
@@ -29,12 +31,12 @@ def problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
         if hasattr(options, "problems"):
             yield from options.problems(key)
         if kind.borrows and kind.borrows in entry:
-            lenders = kind.lenders or of_pairs
             other = entry[kind.borrows]
-            yield from _lender(config["vectors"], f"{key}.{kind.borrows}", other, lenders)
+            yield from _lender(config["vectors"], f"{key}.{kind.borrows}", other, of_pairs)
         if kind.least_pairs:
             yield from _pairs(config, key, entry, root)
         yield from _parts(config["vectors"], key, name)
+        yield from _one_class(key, entry)
 
 
 def _lender(vectors: Vectors, key: str, other: str, lenders: Sequence[str]) -> Iterator[Problem]:
@@ -94,6 +96,15 @@ def _rows(path: Path, column: str | None, value: str) -> int | None:
         rows = csv.DictReader(file)
         return sum(1 for row in rows if column is None or row.get(column) == value)
     return None
+
+
+def _one_class(key: str, entry: dict[str, Any]) -> Iterator[Problem]:
+    """The same prompts on both sides have nothing to tell apart."""
+    sides: list[Any] = [entry.get(side) for side in SIDES]
+    if all(isinstance(side, list) for side in sides):
+        first, second = (sorted(map(canonical_json, side)) for side in sides)
+        if first == second:
+            yield key, "positive and negative are the same prompts; write others on one side"
 
 
 def _parts(vectors: Vectors, key: str, name: str) -> Iterator[Problem]:

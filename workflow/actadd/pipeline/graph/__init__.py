@@ -94,6 +94,11 @@ class Graph(Displays):
         checks = config["pair_checks"].items()
         jobs += [self.pair_check(m, name) for name, entry in checks for m in entry["models"]]
         jobs += [
+            self.equal_damage(model, name)
+            for name in config["method_comparisons"]
+            for model in config["experiments"][name]["models"]
+        ]
+        jobs += [
             self.overhead(n, s) for n in config["overheads"] for s in self.overhead_subjects(n)
         ]
         return list(walk(jobs))

@@ -36,6 +36,11 @@ class ReliabilityOptions(ExperimentOptions):
     divergence: str | None = option(
         "Experiment that measures divergence at the same settings.", None, section="experiments"
     )
+    method_comparison: str | None = option(
+        "Comparison of methods in which this is read at the damage of prompting.",
+        None,
+        section="method_comparisons",
+    )
     knowledge: str | None = option(
         "Experiment that measures logprobs of texts with targets at the same settings.",
         None,

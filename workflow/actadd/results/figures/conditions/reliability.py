@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @figure(
     ReliabilityOptions,
-    reads=("tables", "scores", "norms"),
+    reads=("tables", "scores", "norms", "readings"),
     measures=("completions",),
     others=OTHERS,
 )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @table(
     ReliabilityOptions,
-    reads=("tables", "scores", "norms"),
+    reads=("tables", "scores", "norms", "readings"),
     measures=("completions",),
     others=OTHERS,
 )
