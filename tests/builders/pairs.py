@@ -40,7 +40,7 @@ CONDITIONS = {
 }
 
 
-def counted(prompts: int = 24, draws: int = 3, noise: float = 0.1) -> dict[str, list[dict]]:
+def counted(prompts: int = 24, draws: int = 3, noise: float = 0.02) -> dict[str, list[dict]]:
     """Relative path -> rows, for `builders.figures.by_need`, of directions of 1 to 160 pairs."""
     random = np.random.default_rng(0)
     base = random.standard_normal(prompts)

@@ -188,6 +188,7 @@ def test_who_takes_a_dose_that_is_chosen_reads_the_norms(tmp_path):
     tiny.write_data(tmp_path)
     swept = config["experiments"]["sweep"]["conditions"]["actadd"]["additions"][0]
     swept["dose"] = swept.pop("coefficient")
+    config["dose"] = {"dataset": "prompts", "split": "development"}
     config["experiments"]["chosen"]["scorers"] = ["distinct"]
     plan = Graph(checked(config, tmp_path), tmp_path)
     assert plan.cells("tiny", "chosen").inputs["norms"]

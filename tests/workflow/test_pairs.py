@@ -27,6 +27,7 @@ def steering(vector: str, **place) -> dict:
 def with_pairs() -> dict:
     config = copy.deepcopy(tiny.config())
     config["datasets"]["feelings"] = DATASET
+    config["dose"] = {"dataset": "prompts", "split": "development"}
     counts = {f"mean-{n}": {"kind": "mean_difference", "count": n} for n in (1, 2, 4)}
     counts |= {"probe-4": {"kind": "logistic", "count": 4}}
     config["vectors"] |= {
