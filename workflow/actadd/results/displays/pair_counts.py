@@ -80,6 +80,8 @@ def _point(
     effect, most = effects[pairs], effects[max(effects)]
     same = len(effect) == len(most)
     below = most - effect if same else (most.mean(axis=0) - effect.mean(axis=0))[None]
+    if effect is most:
+        below = below[:0]
     steered = values[values["condition"] == condition].iloc[0]
     cost = {}
     if options.cost:
@@ -177,7 +179,7 @@ def caption(
         f"Paired difference in {options.label(options.metric)} from unsteered, at the same strength "
         f"for each ({at}), by the number of contrast pairs; a point is the mean over "
         f"{_numbers(draws)} random draws of pairs (a larger draw holds the smaller ones).",
-        f"Enough pairs, the fewest with {options.share:.0%} of the effect of the most (dotted; 95 % "
+        f"Enough pairs, the fewest with {100 * options.share:g} % of the effect of the most (dotted; 95 % "
         f"of resamples of prompts and draws): {', '.join(found) or 'of no curve'}."
         + (f" Without an effect of the most pairs: {', '.join(unseen)}." if unseen else ""),
         f"Models: {', '.join(sorted(set(points['model'])))}. Data: {sources.facts.data}; n = "
