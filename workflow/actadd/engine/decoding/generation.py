@@ -8,14 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from actadd.engine.additions import TraceEntry
+from actadd.engine.decoding.decode_changes import DecodeChanges
 from actadd.engine.decoding.kv_cache import Reading
 from actadd.engine.decoding.sampler import next_tokens
-from actadd.engine.decoding.sampling import Sampling, draws
+from actadd.engine.decoding.sampling import BROKEN, FINISHED, Sampling, draws
+from actadd.engine.decoding.static import (
+    Batch,
+    finished,
+    is_checked,
+    is_open,
+    prepared,
+    takes_over,
+)
 from actadd.engine.steering import Additions, steer
 from actadd.engine.structure import input_device
 
-FINISHED, BROKEN = -1, -2
 GREEDY = Sampling(temperature=0)
+# Whether decode steps are static by default, by kind of device.
+STATIC = {"cpu": False, "cuda": False}
 
 
 @torch.inference_mode()
@@ -34,8 +44,14 @@ def generate(
     samples: int = 1,
     use_cache: bool = True,
     trace: list[TraceEntry] | None = None,
+    static: bool | None = None,
 ) -> Tensor:
-    """`actadd.generate` without verification."""
+    """`actadd.generate` without verification.
+
+    static: whether decode steps have a fixed shape and are captured on a GPU, see `static`; a model
+    that cannot go that way, a trace and a run without a cache take ordinary steps. The default is
+    that of the device.
+    """
     device = input_device(model)
     ids, mask = input_ids.to(device), attention_mask.to(device)
     if uniforms is None:
@@ -45,13 +61,17 @@ def generate(
         )
     uniforms = uniforms.to(device)
     stops = torch.tensor(list(stop_ids), device=device, dtype=torch.long)
+    if static is None:
+        static = STATIC.get(device.type, False)
+    static = static and use_cache and trace is None and max_new_tokens > 1 and is_open(model)
     reading = Reading(model, ids.shape[1] + max_new_tokens - 1, use_cache)
     drawn = len(uniforms)
     ended = torch.zeros(drawn, dtype=torch.bool, device=device)
     broken = torch.zeros_like(ended)
     counts = None
     written: list[Tensor] = []
-    with steer(model, additions, attention_mask, trace) if additions else nullcontext():
+    decoder, expected = None, None
+    with steer(model, additions, attention_mask, trace) if additions else nullcontext() as steering:
         for step in range(max_new_tokens):
             logits = reading.logits(ids, mask)
             if step == 0 and samples > 1:
@@ -76,8 +96,47 @@ def generate(
                 break
             counts.scatter_add_(1, tokens[:, None], torch.ones_like(counts[:, :1]))
             following = tokens if contrast is None else tokens.repeat(2)
+            if static and takes_over(model, reading.cache):
+                changes = DecodeChanges(steering, len(mask))
+                decoder = prepared(
+                    model,
+                    Batch(
+                        mask=mask,
+                        counts=counts,
+                        tokens=tokens,
+                        ended=ended,
+                        broken=broken,
+                        cache=reading.cache,
+                        changes=changes,
+                        uniforms=uniforms,
+                        sampling=sampling,
+                        contrast=contrast,
+                        stops=stops,
+                    ),
+                )
             ids = torch.cat([ids, following[:, None]], dim=1)
             mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+            if decoder:
+                expected = None if is_checked(model) else reading.logits(ids, mask)
+                break
+            static = False
+    if decoder:
+        rows = finished(model, decoder, expected)
+        if rows is None:
+            return generate(
+                model,
+                input_ids,
+                attention_mask,
+                additions=additions,
+                contrast=contrast,
+                sampling=sampling,
+                uniforms=uniforms,
+                max_new_tokens=max_new_tokens,
+                stop_ids=stop_ids,
+                samples=samples,
+                static=False,
+            )
+        return rows
     return torch.stack(written, dim=1)
 
 
