@@ -63,12 +63,13 @@ AttentionMaskInterface.register(NAME, mask)
 
 @contextmanager
 def fixed_attention(model: nn.Module) -> Iterator[None]:
-    """Let a model that takes transformers' attention functions use this one."""
+    """Let a model use this mask, and this attention if it takes transformers' functions."""
     whole: Any = language_model(model)
+    # Older families do attention by themselves, and get the same mask to add.
+    replaced = "sdpa" if getattr(whole, "_supports_attention_backend", False) else "eager"
     with ExitStack() as stack:
-        if getattr(whole, "_supports_attention_backend", False):
-            for config in {id(c): c for c in (whole.config, whole.config.get_text_config())}.values():
-                if config._attn_implementation == "sdpa":
-                    stack.callback(setattr, config, "_attn_implementation", "sdpa")
-                    config._attn_implementation = NAME
+        for config in (whole.config, whole.config.get_text_config()):
+            if config._attn_implementation == replaced:
+                stack.callback(setattr, config, "_attn_implementation", replaced)
+                config._attn_implementation = NAME
         yield

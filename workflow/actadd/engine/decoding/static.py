@@ -23,6 +23,8 @@ from actadd.engine.decoding.sampling import BROKEN, FINISHED, Sampling
 from actadd.engine.hooks import hooks_on_inputs
 from actadd.engine.structure import takes
 
+# Whether a GPU's steps are captured; otherwise they run as they are, as on a CPU.
+CAPTURES = True
 # Steps between two looks at whether all rows have ended and all tokens are right.
 LOOK = 8
 # Repeated steps after which the rest of a batch is drawn by the ordinary sampler.
@@ -239,7 +241,7 @@ class Decoder:
 
     def read(self, model: nn.Module) -> None:
         """One forward pass, replayed where it was captured."""
-        if self.graphs:
+        if self.graphs and CAPTURES:
             self.graphs[0].replay()
         else:
             self.forward(model)
@@ -255,7 +257,7 @@ class Decoder:
                 until = min(step + LOOK, self.steps)
                 for _ in range(step, until):
                     self.read(model)
-                    if self.graphs:
+                    if self.graphs and CAPTURES:
                         self.graphs[1].replay()
                     else:
                         self.choose()
@@ -373,7 +375,7 @@ def finished(model: nn.Module, decoder: Decoder, expected: Tensor | None = None)
             if not decoder.agrees(expected):
                 raise ValueError("a static step's logits are not those of an ordinary one")
             known.checked = True
-        if decoder.column.is_cuda and not decoder.graphs:
+        if CAPTURES and decoder.column.is_cuda and not decoder.graphs:
             decoder.capture(model)
         return decoder.run(model)
     except torch.OutOfMemoryError:
