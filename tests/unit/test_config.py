@@ -273,12 +273,23 @@ def test_an_unknown_stand_in_is_an_error(settings, monkeypatch):
 # --- targets ---
 
 
+def test_a_figure_belongs_to_one_part(settings):
+    settings["figures"]["ratio"] |= {"paper": "Figure 3", "study": "Which layer?"}
+    with pytest.raises(UserError, match=r"figures\.ratio\.study: .*keep one"):
+        checked(settings)
+
+
 def test_figures_of_the_paper_are_told_from_the_others(settings):
     settings["figures"]["ratio"]["paper"] = "Figure 3"
     plan = Graph(checked(settings))
-    assert plan.displays(paper=True) == [("figures", "ratio")]
-    assert plan.displays(paper=False) == [("figures", "sweep")]
+    assert plan.displays("paper") == [("figures", "ratio")]
+    assert plan.displays() == [("figures", "sweep")]
     assert plan.experiments_of([("figures", "ratio")]) == ["ratio"]
+    settings["figures"]["sweep"]["study"] = "Which layer?"
+    plan = Graph(checked(settings))
+    assert plan.displays("laboratory") == [("figures", "sweep")]
+    assert plan.displays() == []
+    assert plan.experiments_in("laboratory") == ["sweep"]
     settings["figures"]["sweep"]["experiment"] = "chosen"
     settings["figures"]["sweep"]["metrics"] = ["words.any"]
     plan = Graph(checked(settings))

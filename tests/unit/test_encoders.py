@@ -20,6 +20,7 @@ from actadd.base.errors import UserError
 from actadd.data.sources.fetch import fetch
 from actadd.models import encoders
 from actadd.models.encoders import embed
+from actadd.scorers.kinds import metrics
 from actadd.scorers.models.similarity import similarity
 from actadd.scorers.models.topics import topics
 from builders.configs import DEFAULT
@@ -300,6 +301,21 @@ def test_both_scorers_take_the_encoder_as_its_files_say(zoo):
     result = topics.score(table, {**spec, **compute}, folder)
     odds = np.exp(rows[:2] @ rows[0])
     np.testing.assert_allclose(result["a_probability"][0], odds[0] / odds.sum(), atol=1e-5)
+
+
+def test_similarity_to_texts_has_a_metric_for_each_and_reads_no_prompt(zoo):
+    folder = zoo.make("texts", modules=(pooling("mean"),))
+    spec = {"name": "about", "kind": "similarity", "source": "s"}
+    spec |= {"texts": {"ship": TEXTS[0], "dance": TEXTS[1]}}
+    compute = {"compute": {"device": "cpu", "threads": 1}}
+    table = pd.DataFrame({"prompt": ["p", "q", "r"], "completion": [TEXTS[7], TEXTS[0], " "]})
+    result = similarity.score(table, {**spec, **compute}, folder)
+    assert list(result) == list(metrics(spec)) == ["ship", "dance"]
+    rows = by_hand(folder, "mean")
+    np.testing.assert_allclose(result.iloc[:2], rows[[7, 0]] @ rows[:2].T, atol=1e-5)
+    assert result.iloc[2].isna().all()
+    other = similarity.score(table.assign(prompt="another"), {**spec, **compute}, folder)
+    pd.testing.assert_frame_equal(result, other, check_exact=True)
 
 
 @pytest.mark.network

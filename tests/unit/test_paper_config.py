@@ -57,7 +57,7 @@ def test_every_experiment_figure_and_table_of_the_small_size_exists(paper):
 
 def test_nothing_of_the_paper_is_left_on_the_small_model(paper):
     plan = Graph(paper, tiny.ROOT)
-    experiments = plan.experiments_of(plan.displays(paper=True))
+    experiments = plan.experiments_of(plan.displays("paper"))
     models = {model for name in experiments for model in paper["experiments"][name]["models"]}
     assert models == {"gpt2-xl", "opt-6-7b", "llama-3-8b", "gpt-j-6b", "llama-13b"}
     judged = {s for name in experiments for s in paper["experiments"][name].get("scorers", [])}

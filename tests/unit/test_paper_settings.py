@@ -369,7 +369,7 @@ def texts(name: str) -> dict[str, str]:
 
 def test_every_experiment_of_the_paper_is_in_the_table(paper):
     plan = Graph(paper, tiny.ROOT)
-    assert set(plan.experiments_of(plan.displays(paper=True))) == PUBLISHED.keys() | BEYOND
+    assert set(plan.experiments_of(plan.displays("paper"))) == PUBLISHED.keys() | BEYOND
 
 
 def value(addition, key):

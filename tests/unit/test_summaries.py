@@ -3,13 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_rel, wilcoxon
+from scipy.stats import nct, spearmanr, t, ttest_1samp, ttest_rel, wilcoxon
 
 from actadd.base.intervals import (
     crossed,
+    detectable,
     difference_interval,
     mean_interval,
     paired_p_value,
+    rank_correlation,
     ratio_interval,
 )
 from actadd.results.summaries import completion_scores, log_probabilities
@@ -349,3 +351,56 @@ def test_p_values_are_scipys():
     assert paired_p_value(with_gap) == pytest.approx(paired_p_value(change))
     for nothing in ([], [1.0], [0.2, 0.2, 0.2], [np.nan, 1.0]):
         assert np.isnan(paired_p_value(np.array(nothing)))
+
+
+# --- rank correlation ---
+
+
+def test_a_rank_correlation_is_scipys_with_the_interval_of_resampled_items():
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=40)
+    second = first + rng.normal(size=40)
+    rho, low, high = rank_correlation(first, second)
+    assert rho == pytest.approx(spearmanr(first, second).statistic)
+    resampled = [
+        spearmanr(first[rows], second[rows]).statistic
+        for rows in rng.integers(0, 40, size=(1000, 40))
+    ]
+    assert (low, high) == pytest.approx(np.percentile(resampled, [2.5, 97.5]), abs=0.05)
+    assert rank_correlation(np.append(first, np.nan), np.append(second, 9)) == (rho, low, high)
+
+
+def test_a_rank_correlation_needs_items_that_differ():
+    assert np.isnan(rank_correlation(np.ones(9), np.arange(9))).all()
+    assert np.isnan(rank_correlation(np.ones(1), np.ones(1))).all()
+    rho, low, high = rank_correlation(np.array([1, 2, 3]), np.array([1, 2, 4]))
+    assert rho == 1 and np.isnan([low, high]).all()
+
+
+# --- power ---
+
+
+def with_deviation(prompts: int, deviation: float) -> np.ndarray:
+    values = np.arange(prompts, dtype=float)
+    return (values - values.mean()) / values.std(ddof=1) * deviation
+
+
+@pytest.mark.parametrize("prompts", [3, 5, 34, 64, 1000])
+def test_the_detectable_difference_has_80_percent_power(prompts):
+    difference = detectable(with_deviation(prompts, deviation=2.0))
+    threshold, noncentrality = t.ppf(0.975, prompts - 1), difference / 2 * prompts**0.5
+    assert nct.sf(threshold, prompts - 1, noncentrality) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_of_simulated_studies_of_a_detectable_difference_80_percent_find_it():
+    difference = detectable(with_deviation(12, deviation=1.0))
+    studies = np.random.default_rng(0).normal(difference, 1.0, size=(20_000, 12))
+    assert np.mean(ttest_1samp(studies, 0, axis=1).pvalue < 0.05) == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_detectable_difference_needs_two_differences_that_differ():
+    values = with_deviation(20, deviation=0.3)
+    assert detectable(np.append(values, np.nan)) == detectable(values)
+    assert detectable(values + 5) == pytest.approx(detectable(values))
+    for nothing in ([], [1.0], [0.2, 0.2, 0.2], [np.nan, 1.0]):
+        assert np.isnan(detectable(np.array(nothing)))

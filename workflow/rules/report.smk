@@ -2,7 +2,7 @@
 #
 # in   results/completions/, results/scores/, results/summaries/
 # out  results/explorer.html and results/about.rst; for the paper's experiments
-#      results/paper_explorer.html and results/paper_about.rst
+#      results/paper_explorer.html and results/paper_about.rst, for the studies laboratory_
 
 
 report: "../report/workflow.rst"
@@ -19,7 +19,7 @@ rule explorer_page:
     benchmark:
         layout.benchmark("explorer_page")
     wildcard_constraints:
-        part="|paper_",
+        part="|paper_|laboratory_",
     conda:
         CONDA
     resources:
@@ -45,3 +45,9 @@ rule paper_explorer:
     """The same for the paper's experiments: results/paper_explorer.html."""
     input:
         completed("paper_explorer"),
+
+
+rule laboratory_explorer:
+    """The same for the studies: results/laboratory_explorer.html."""
+    input:
+        completed("laboratory_explorer"),

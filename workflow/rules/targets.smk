@@ -1,5 +1,5 @@
-# Named targets: fig_NAME and table_NAME for each entry of `figures` and `tables`, and `paper` (alias
-# `paper_small`) for those of the paper.
+# Named targets: fig_NAME and table_NAME for each entry of `figures` and `tables`, `paper` (alias
+# `paper_small`) for those of the paper, and `laboratory` for those of the studies.
 #
 # in   the record of every job that a target needs, so that a missing output is made again
 # out  results/complete/{target}.provenance.json
@@ -42,6 +42,12 @@ rule paper_small:
         completed("paper"),
 
 
+rule laboratory:
+    """Every study: which direction, operation, layer, dose and pair work, and what they cost."""
+    input:
+        completed("laboratory"),
+
+
 for section in ("figures", "tables"):
     for name, about in config[section].items():
         target = target_of(section, name)
@@ -52,7 +58,8 @@ for section in ("figures", "tables"):
             input:
                 completed(target),
 
-        where = f" ({about['paper']})" if "paper" in about else ""
+        labels = [about[key] for key in ("paper", "study") if key in about]
+        where = f" ({labels[0]})" if labels else ""
         # A workflow that uses this one as a module may rename its rules.
         rule_name = internals.rule_name(workflow, target)
         workflow.get_rule(rule_name).docstring = f"{about['title']}{where}"

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import nctdtrinc
 from scipy.stats import binomtest, bootstrap, rankdata, ttest_1samp, wilcoxon
 from scipy.stats import t as student
 
 RESAMPLES = 2000
 LEVEL = 0.95
+POWER = 0.8
 
 
 def mean_interval(values: np.ndarray, share: bool = False) -> tuple[float, float, float]:
@@ -69,6 +71,31 @@ def median_interval(values: np.ndarray) -> tuple[float, float, float]:
     return estimate, *_bootstrap((values,), np.median)
 
 
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """(Spearman's rho, low, high) of two values per item; 95 % percentile bootstrap over items.
+
+    Ranks are taken anew in each resample; a resample in which one side is constant counts as 0.
+    Items with a NaN are left out. NaN if a side is constant; NaN bounds for fewer than four items.
+    """
+    pairs = np.array([first, second], dtype=np.float64)
+    pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
+    if pairs.shape[1] < 2 or (np.ptp(pairs, axis=1) == 0).any():
+        return (float("nan"),) * 3
+    estimate = float(_rho(*pairs))
+    if pairs.shape[1] < 4:
+        return estimate, float("nan"), float("nan")
+    return estimate, *_bootstrap(tuple(pairs), _rho)
+
+
+def _rho(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Spearman's rho along an axis; 0 where a side is constant."""
+    ranks = [rankdata(side, axis=axis) for side in (first, second)]
+    x, y = (side - side.mean(axis=axis, keepdims=True) for side in ranks)
+    size = np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
+    product = (x * y).sum(axis=axis)
+    return np.asarray(np.divide(product, size, out=np.zeros_like(product), where=size > 0))
+
+
 def _bootstrap(data: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> tuple[float, float]:
     """(low, high) of a statistic whose arguments are resampled together."""
     result = bootstrap(
@@ -96,6 +123,26 @@ def paired_p_value(differences: np.ndarray, ranked: bool = False) -> float:
         return float("nan")
     test = wilcoxon(values) if ranked else ttest_1samp(values, 0)
     return float(test.pvalue)
+
+
+def detectable(differences: np.ndarray) -> float:
+    """The smallest true mean difference that this sample could have seen, in the values' unit.
+
+    That is the mean that a two-sided paired t-test at 5 % finds with 80 % power, given the number
+    and the standard deviation of `differences`, one per prompt, from the noncentral t distribution
+    (Cohen 1988, Statistical Power Analysis, chapter 2); a significant result of the wrong sign,
+    with a chance below 1e-6, is not counted. Compare an effect that was missed with it, not one
+    that was seen. NaN entries are left out. NaN for fewer than two differences, or if all are
+    equal.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if len(values) < 2 or np.ptp(values) == 0:
+        return float("nan")
+    freedom = len(values) - 1
+    threshold = student.ppf((1 + LEVEL) / 2, freedom)
+    noncentrality = nctdtrinc(freedom, 1 - POWER, threshold)
+    return float(noncentrality * values.std(ddof=1) / len(values) ** 0.5)
 
 
 # --- one control of several draws -----------------------------------------------------------------

@@ -254,12 +254,16 @@ def check(configs: Configs = None) -> None:
 
 @app.command(
     "plan",
-    epilog="Examples:\n\nactadd plan\n\nactadd plan --paper config/models_offline.yaml",
+    epilog="Examples:\n\nactadd plan\n\nactadd plan --paper config/models_offline.yaml\n\n"
+    "actadd plan --laboratory",
 )
 def show_plan(
     configs: Configs = None,
     paper: Annotated[
         bool, typer.Option(help="The paper's experiments (snakemake paper), not the default ones.")
+    ] = False,
+    laboratory: Annotated[
+        bool, typer.Option(help="The studies (snakemake laboratory), not the default experiments.")
     ] = False,
 ) -> None:
     """Show what a run would compute: cells, forward passes, tokens, disk and time.
@@ -272,8 +276,11 @@ def show_plan(
     from actadd.pipeline.costs import Costs
     from actadd.pipeline.graph import Graph
 
+    if paper and laboratory:
+        raise UserError("--laboratory: --paper stands there too; plan one of them at a time")
     costs = Costs(Graph(configured(configs), Path.cwd()))
-    runs = plan.runs(costs.graph, paper)
+    part = "paper" if paper else "laboratory" if laboratory else ""
+    runs = plan.runs(costs.graph, part)
     plan.show([plan.forecast(costs, model, name) for model, name in runs])
 
 

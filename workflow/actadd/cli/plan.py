@@ -177,9 +177,9 @@ def to_score(job: Job, forecast: Forecast, whole: Work) -> int:
     return min(whole.completions, forecast.work.completions + rows)
 
 
-def runs(graph: Graph, paper: bool) -> list[tuple[str, str]]:
-    """(model, experiment) pairs of the target `paper`, or of the default target."""
-    names = graph.paper_experiments() if paper else graph.default_experiments()
+def runs(graph: Graph, part: str = "") -> list[tuple[str, str]]:
+    """(model, experiment) pairs of a part's target, or of the default target."""
+    names = graph.experiments_in(part)
     return [(model, name) for name in names for model in graph.experiment(name)["models"]]
 
 

@@ -17,6 +17,7 @@ from actadd.config import files
 from actadd.config.declaration import Config
 from actadd.config.kinds import bare, inside, kind_names, options
 from actadd.config.licences import terms, unaccepted
+from actadd.config.lists import spelled_out
 from actadd.config.messages import Lines, explained, located
 from actadd.config.models import forget_models, models, plain
 from actadd.config.sections import (
@@ -54,7 +55,9 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
     lines: Lines = getattr(config, "lines", {})
     for key, sentence in _unplain(config):
         raise located(key, sentence, lines)
-    config = _without_nulls(canonical(config))
+    config, lines = spelled_out(_without_nulls(canonical(config)), root, lines)
+    for key, sentence in _unplain(config):
+        raise located(key, sentence, lines)
     _load_plugins(config, root, lines)
     try:
         valid = models(kind_names(config)).of(Config).model_validate(config)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from actadd.base.kinds import Rule, option
+from actadd.config.lists import Lists
 from actadd.config.sections.comparison import Comparison
 from actadd.config.sections.datasets import AnyDataset
 from actadd.config.sections.displays import Figure, Table
@@ -42,7 +43,7 @@ class Compute:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Lists):
     builds_on: str | Annotated[list[str], Rule(min_length=1)] | None = option(
         "Config file, or a list of them, that this one lies on top of; paths start from the "
         "folder of the file that says it.",

@@ -18,6 +18,8 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
     for section in ("figures", "tables"):
         for name, entry in config[section].items():
             key = f"{section}.{name}"
+            if "paper" in entry and "study" in entry:
+                yield f"{key}.study", "an item of the paper is not a study's; keep one of the two"
             for problem in needs.problems(section, key, entry, config):
                 place, _, sentence = problem.partition(": ")
                 yield place, sentence

@@ -6,7 +6,7 @@ from inspect import signature
 
 from actadd.base.errors import UserError
 from actadd.pipeline import layout
-from actadd.pipeline.graph.displays import STAGE, Display, Displays
+from actadd.pipeline.graph.displays import PARTS, STAGE, Display, Displays
 from actadd.pipeline.graph.sources import once
 from actadd.pipeline.job import Job, walk
 
@@ -54,24 +54,26 @@ class Graph(Displays):
     @property
     def targets(self) -> dict[str, Callable[[], list[Job]]]:
         """Target -> a function that returns its last jobs, without those above them."""
-        paper, default = self.displays(paper=True), self.displays(paper=False)
 
-        def whole(displays: list[Display], experiments: list[str]) -> list[Job]:
-            return [*self.results(displays, experiments), self.scorer_card()]
+        def whole(part: str = "") -> list[Job]:
+            results = self.results(self.displays(part), self.experiments_in(part))
+            return [*results, self.scorer_card()]
 
         def explorer(part: str) -> list[Job]:
             page = self.explorer_page(part)
             return [page, *self.runs([entry["name"] for entry in page.settings["experiments"]])]
 
         targets: dict[str, Callable[[], list[Job]]] = {
-            "all": lambda: whole(default, self.default_experiments()),
-            "paper": lambda: whole(paper, self.paper_experiments()),
-            "explorer": lambda: explorer(""),
-            "paper_explorer": lambda: explorer("paper_"),
+            "all": whole,
+            "explorer": partial(explorer, ""),
         }
-        for display in (*paper, *default):
-            experiments = self.experiments_of([display])
-            targets[target_of(*display)] = partial(self.results, [display], experiments)
+        for part in PARTS.values():
+            targets[part] = partial(whole, part)
+            targets[f"{part}_explorer"] = partial(explorer, f"{part}_")
+        for part in (*PARTS.values(), ""):
+            for display in self.displays(part):
+                experiments = self.experiments_of([display])
+                targets[target_of(*display)] = partial(self.results, [display], experiments)
         return targets
 
     def target(self, name: str) -> list[Job]:

@@ -10,6 +10,8 @@ from actadd.pipeline.job import File, Inputs, Job
 from actadd.results.displays import needs
 
 Display = tuple[str, str]
+# Key of a figure or table -> the target that it belongs to in place of the default one.
+PARTS = {"paper": "paper", "study": "laboratory"}
 STAGE = {"figures": "figure", "tables": "table"}
 
 
@@ -164,10 +166,8 @@ class Displays(Experiments):
 
     @once
     def explorer_page(self, part: str) -> Job:
-        """The explorer of the default target (part "") or of the paper's (part "paper_")."""
-        paper = self.displays(paper=True)
-        experiments = self.experiments_of(paper) if part else self.default_experiments()
-        return self.explorer(experiments, part)
+        """The explorer of the default target (part "") or of another one (its name and "_")."""
+        return self.explorer(self.experiments_in(part.removesuffix("_")), part)
 
     def explorer(self, experiments: list[str], part: str = "") -> Job:
         """The explorer of some experiments, and the first page of the report about them."""
@@ -205,13 +205,13 @@ class Displays(Experiments):
 
     # --- which experiments and displays belong together ------------------------------------------
 
-    def displays(self, paper: bool) -> list[Display]:
-        """(section, name) of the figures and tables that belong to the paper, or that do not."""
+    def displays(self, part: str = "") -> list[Display]:
+        """(section, name) of the figures and tables of a part, or of the default target."""
         return [
             (section, name)
             for section in ("figures", "tables")
             for name, entry in self.config[section].items()
-            if ("paper" in entry) == paper
+            if next((PARTS[key] for key in PARTS if key in entry), "") == part
         ]
 
     def experiments_of(self, displays: list[Display]) -> list[str]:
@@ -227,16 +227,13 @@ class Displays(Experiments):
             names |= set(self.choice_sources(name))
         return sorted(names)
 
-    def paper_experiments(self) -> list[str]:
-        """The experiments of the target `paper`."""
-        return self.experiments_of(self.displays(paper=True))
+    def experiments_in(self, part: str = "") -> list[str]:
+        """The experiments of a part, or of the default target.
 
-    def default_experiments(self) -> list[str]:
-        """The experiments of the default target: those that do not belong to the paper.
-
-        They include experiments without a figure or table, which a user wrote to be run.
+        The latter include those without a figure or table, which a user wrote to be run.
         """
-        paper, default = self.displays(paper=True), self.displays(paper=False)
-        displayed = self.experiments_of(paper + default)
-        others = [name for name in self.config["experiments"] if name not in displayed]
-        return sorted({*self.experiments_of(default), *others})
+        names = set(self.experiments_of(self.displays(part)))
+        if not part:
+            parts = [display for each in PARTS.values() for display in self.displays(each)]
+            names |= self.config["experiments"].keys() - set(self.experiments_of(parts))
+        return sorted(names)

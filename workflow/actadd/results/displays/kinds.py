@@ -59,6 +59,11 @@ class Options:
     paper: str | None = option(
         "Where it stands in the paper; it then belongs to the target `paper`.", None, min_length=1
     )
+    study: str | None = option(
+        "The question that it answers; it then belongs to the target `laboratory`.",
+        None,
+        min_length=1,
+    )
     note: str | None = option("What the caption adds.", None)
     labels: dict[str, str] = option("Metric -> what it is called.", {})
 

@@ -45,7 +45,7 @@ def summarise_divergence(
         if pd.notna(reason):
             failed.append((first, reason))
             continue
-        by_draw = [_metrics(draw) for draw in draws]
+        by_draw = [metrics_of(draw) for draw in draws]
         for name, metric in by_draw[0].items():
             values = pd.concat([metrics[name].values for metrics in by_draw], axis=1)
             baseline = None if first["method"] == "unsteered" else metric.unsteered
@@ -62,7 +62,7 @@ def summarise_divergence(
     return write_rows([*rows, *failed_rows(failed, rows, "kl")], csv, parquet)
 
 
-def _metrics(cell: pd.DataFrame) -> dict[str, Metric]:
+def metrics_of(cell: pd.DataFrame) -> dict[str, Metric]:
     """The metrics of one cell's rows, by name."""
     texts = cell[~cell["modified"]].groupby("text_id")[["kl", "entropy"]].mean()
     metrics = {

@@ -59,7 +59,7 @@ def summarise_logprobs(
             if not steered:
                 unsteered = pd.concat([unsteered, tokens[COMPARED]])
             tokens = tokens.join(unsteered, rsuffix="_unsteered", validate="one_to_one")
-            tokens = _measured(
+            tokens = measured(
                 tokens, targeted=not cell["target"].all(), mask=spec.get("mask", True)
             )
             by_group: dict[Any, pd.DataFrame] = dict(list(tokens.groupby("group", sort=True)))
@@ -90,7 +90,7 @@ def _controls(cells: Iterator[pd.DataFrame]) -> Iterator[list[pd.DataFrame]]:
         yield draws
 
 
-def _measured(tokens: pd.DataFrame, *, targeted: bool, mask: bool) -> pd.DataFrame:
+def measured(tokens: pd.DataFrame, *, targeted: bool, mask: bool) -> pd.DataFrame:
     """The target tokens that count: each text's first if `targeted`, unmasked ones if `mask`."""
     tokens = tokens[tokens["target"]]
     if targeted:

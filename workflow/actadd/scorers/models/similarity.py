@@ -1,12 +1,12 @@
-"""Relevance: cosine of the sentence embeddings of prompt and completion."""
+"""Cosine of the sentence embeddings of a completion and of its prompt, or of texts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from actadd.base.kinds import option
-from actadd.scorers.kinds import Job, Options, scorer
+from actadd.base.kinds import NAME, option
+from actadd.scorers.kinds import NOT_BLANK, Job, Options, scorer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,13 +15,24 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class SimilarityOptions(Options):
     source: str = option("Source with the sentence encoder.", section="sources")
+    texts: dict[Annotated[str, NAME], Annotated[str, NOT_BLANK]] | None = option(
+        "Name -> text that completions are compared with in place of their prompt; each name is a "
+        "metric.",
+        None,
+        min_length=1,
+    )
 
 
-@scorer(SimilarityOptions, metrics={"cosine": False}, reads="source")
+def _metrics(options: SimilarityOptions) -> dict[str, bool]:
+    return dict.fromkeys(options.texts or ["cosine"], False)
+
+
+@scorer(SimilarityOptions, metrics=_metrics, reads="source")
 def similarity(table: pd.DataFrame, options: SimilarityOptions, job: Job) -> pd.DataFrame:
     """Relevance. cosine: of the sentence embeddings of prompt and completion, -1 to 1.
 
-    NaN for an empty completion.
+    With `texts`, a metric for each of them: the cosine of its embedding and the completion's, which
+    is embedded once. NaN for an empty completion.
     """
     import numpy as np
     import pandas as pd
@@ -30,11 +41,16 @@ def similarity(table: pd.DataFrame, options: SimilarityOptions, job: Job) -> pd.
     from actadd.models.encoders import embed
 
     torch.set_num_threads(job.compute["threads"])
-    texts = sorted(set(table["prompt"]) | set(table["completion"]))
+    others = set(options.texts.values()) if options.texts else set(table["prompt"])
+    texts = sorted(others | set(table["completion"]))
     index = {text: number for number, text in enumerate(texts)}
     vectors = embed(texts, job.path, job.compute["device"])
-    prompt = vectors[[index[text] for text in table["prompt"]]]
     completion = vectors[[index[text] for text in table["completion"]]]
-    cosine = (prompt * completion).sum(axis=1).astype("float64")
+    if options.texts:
+        cosine = completion @ vectors[[index[text] for text in options.texts.values()]].T
+    else:
+        prompt = vectors[[index[text] for text in table["prompt"]]]
+        cosine = (prompt * completion).sum(axis=1, keepdims=True)
+    cosine = cosine.astype("float64")
     cosine[(table["completion"].str.strip() == "").to_numpy()] = np.nan
-    return pd.DataFrame({"cosine": cosine}, index=table.index)
+    return pd.DataFrame(cosine, index=table.index, columns=list(_metrics(options)))
