@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from torch.nn import functional
 
 from actadd.engine.additions import Addition, Gate
 from actadd.engine.batching import halving, left_pad
-from actadd.engine.decoding import fixed_sampler, static
+from actadd.engine.decoding import decode_kernel, fixed_sampler, static
 from actadd.engine.decoding.generation import generate
 from actadd.engine.decoding.sampling import Sampling
 from actadd.engine.structure import blocks
@@ -51,7 +52,9 @@ class Report:
     def cuda(self) -> bool:
         return self.device.type == "cuda"
 
-    def add(self, model: str, what: str, value: Any, unit: str = "", goal: str = "", note: str = ""):
+    def add(
+        self, model: str, what: str, value: Any, unit: str = "", goal: str = "", note: str = ""
+    ):
         values = (self.part, model, what, value, unit, goal, note)
         self.rows.append(dict(zip(COLUMNS, values, strict=True)))
         print("  ", *(each for each in values[1:] if each != ""), sep=" | ", flush=True)
@@ -148,7 +151,9 @@ def random_model(report: Report, name: str, dtype: torch.dtype) -> Any:
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 1
     report.wait()
-    print(f"   {name}: {time.perf_counter() - start:.1f} s to make it, logits x {LOGITS / spread:.1f}")
+    print(
+        f"   {name}: {time.perf_counter() - start:.1f} s to make it, logits x {LOGITS / spread:.1f}"
+    )
     return model
 
 
@@ -179,12 +184,14 @@ def vectors(model: Any, count: int, positions: int = 3) -> list[Tensor]:
 
 def additions(model: Any, rows: int, distinct: int, phase: Any = "prefill") -> list[list[Addition]]:
     """Of each row one, at the middle layer, of so many vectors."""
-    several = vectors(model, distinct)
     layer = len(blocks(model)) // 2
-    return [[Addition(several[row % distinct], layer, 4.0, phase=phase)] for row in range(rows)]
+    several = [Addition(each, layer, 4.0, phase=phase) for each in vectors(model, distinct)]
+    return [[several[row % distinct]] for row in range(rows)]
 
 
-def drawn(model: Any, rows: int, steps: int = STEPS, static_: bool = True, **options: Any) -> Tensor:
+def drawn(
+    model: Any, rows: int, steps: int = STEPS, static_: bool = True, **options: Any
+) -> Tensor:
     ids, mask = prompts(model, rows)
     samples = options.get("samples", 1)
     options = {"sampling": PAPER, "uniforms": noise(rows * samples, steps), **options}
@@ -217,7 +224,12 @@ def equal_rows(ours: Tensor, theirs: Tensor) -> float:
 
 def machine(report: Report) -> None:
     """The machine, and the two ceilings: a copy and matrix products."""
+    usable = {
+        str(dtype): decode_kernel.is_usable(report.device, dtype)
+        for dtype in (torch.bfloat16, torch.float32)
+    }
     about = {
+        "decode kernel": str(usable),
         "device": torch.cuda.get_device_name() if report.cuda else platform.processor(),
         "torch": torch.__version__,
         "transformers": tf.__version__,
@@ -235,7 +247,7 @@ def machine(report: Report) -> None:
     side = 256 if report.tiny else 8192
     for dtype in (torch.bfloat16, torch.float32):
         left, right = (torch.randn(side, side, device=report.device).to(dtype) for _ in range(2))
-        seconds = min(report.seconds(lambda: left @ right) for _ in range(5))
+        seconds = min(report.seconds(partial(torch.mm, left, right)) for _ in range(5))
         report.add("", f"{dtype} matrix product", round(2 * side**3 / seconds / 1e12, 1), "TFLOP/s")
 
 
@@ -270,10 +282,14 @@ def family_checks(report: Report, family: str) -> dict[str, bool]:
     from builders.families import block_list, tiny
 
     host, model = tiny(family), tiny(family).to(report.device)
-    several = [each.double() for each in torch.randn(4, 2, 32, generator=torch.Generator().manual_seed(3))]
+    several = [
+        each.double() for each in torch.randn(4, 2, 32, generator=torch.Generator().manual_seed(3))
+    ]
     ids, mask = left_pad(TEXTS, pad_id=1)
 
-    def run(model_: Any, static_: bool, rows: slice = slice(None), **options: Any) -> list[list[int]]:
+    def run(
+        model_: Any, static_: bool, rows: slice = slice(None), **options: Any
+    ) -> list[list[int]]:
         cut, cut_mask = left_pad(TEXTS[rows], pad_id=1)
         options = {"sampling": Sampling(0.8, 0.6, 1.0), "max_new_tokens": 12, **options}
         return generate(model_, cut, cut_mask, static=static_, **options).tolist()
@@ -294,14 +310,13 @@ def family_checks(report: Report, family: str) -> dict[str, bool]:
     prefill = [[Addition(several[0], 1, 4.0)]] * 4
     steered = run(model, True, sampling=greedy, max_new_tokens=8, additions=prefill)
     places = [(1, 0, 4.0 * several[0])]
-    plain = [
-        reference.greedy(host, block_list(host, family), text, places, 8) for text in TEXTS
-    ]
+    plain = [reference.greedy(host, block_list(host, family), text, places, 8) for text in TEXTS]
     checks = {"captured": bool(graphs(model)), "steered greedy = reference": steered == plain}
     checks["sampled"] = same(model, samples=3)
     checks["acting in decode"] = same(model, additions=acting, samples=2)
     checks["reused for other prompts"] = all(
-        same(model, rows=rows, additions=acting[rows], samples=4) for rows in (slice(2), slice(2, 4))
+        same(model, rows=rows, additions=acting[rows], samples=4)
+        for rows in (slice(2), slice(2, 4))
     )
     checks["stop tokens"] = same(model, stop_ids=range(1, 97, 6), samples=2)
     checks["beyond the kept"] = with_kept(4, lambda: same(model, samples=2))
@@ -334,53 +349,74 @@ def with_kept(kept: int, work: Callable[[], bool]) -> bool:
 
 def large_correctness(report: Report) -> None:
     """GPT-2-XL: captured, uncaptured and ordinary steps, and the plain hooks of the reference."""
+
+    for dtype in (torch.float32, torch.bfloat16):
+        large_correctness_of(report, dtype)
+        report.free()
+
+
+def large_correctness_of(report: Report, dtype: torch.dtype) -> None:
     from builders import reference
 
     name = "GPT-2-XL"
     greedy = Sampling(temperature=0)
-    for dtype in (torch.float32, torch.bfloat16):
-        model = random_model(report, name, dtype)
-        rows = 32
-        acting = additions(model, rows, rows)
-        about = f"{dtype}".removeprefix("torch.")
-        captured = drawn(model, rows, additions=acting)
-        again = drawn(model, rows, additions=acting)
-        with uncaptured():
-            eager = drawn(model, rows, additions=acting)
-        ordinary = drawn(model, rows, static_=False, additions=acting)
-        whole = "1.0"
-        report.add(name, f"{about}: captured graphs", graphs(model))
-        report.add(name, f"{about}: captured = captured again", equal_rows(captured, again), "of rows", whole)
-        report.add(name, f"{about}: captured = uncaptured", equal_rows(captured, eager), "of rows", whole)
-        goal = whole if dtype == torch.float32 else ""
-        report.add(name, f"{about}: captured = ordinary", equal_rows(captured, ordinary), "of rows", goal)
-        if dtype == torch.float32:
-            ids, mask = prompts(model, rows)
-            ours = drawn(model, rows, 10, additions=acting, sampling=greedy)
-            right = []
-            torch.set_default_device(report.device)
-            for row in range(0, rows, 8):
-                addition = acting[row][0]
-                text = ids[row][mask[row].bool()].tolist()
-                places = [(addition.layer, 0, 4.0 * addition.vector.to(report.device))]
-                plain = reference.greedy(model, blocks(model), text, places, 10)
-                right.append(plain == ours[row].tolist())
-            torch.set_default_device("cpu")
-            report.add(name, f"{about}: steered greedy = reference", statistics.mean(right), "of 4 rows", whole)
-            alone = []
-            for row in range(0, rows, 8):
-                one = generate(
-                    model,
-                    ids[row : row + 1],
-                    mask[row : row + 1],
-                    additions=[acting[row]],
-                    max_new_tokens=10,
-                    static=True,
-                )
-                alone.append(one[0].tolist() == ours[row].tolist())
-            report.add(name, f"{about}: batch = alone", statistics.mean(alone), "of 4 rows", whole)
-        del model
-        report.free()
+    model = random_model(report, name, dtype)
+    rows = 32
+    acting = additions(model, rows, rows)
+    about = f"{dtype}".removeprefix("torch.")
+    captured = drawn(model, rows, additions=acting)
+    again = drawn(model, rows, additions=acting)
+    with uncaptured():
+        eager = drawn(model, rows, additions=acting)
+    ordinary = drawn(model, rows, static_=False, additions=acting)
+    whole = "1.0"
+    report.add(name, f"{about}: captured graphs", graphs(model))
+    report.add(
+        name,
+        f"{about}: captured = captured again",
+        equal_rows(captured, again),
+        "of rows",
+        whole,
+    )
+    report.add(
+        name, f"{about}: captured = uncaptured", equal_rows(captured, eager), "of rows", whole
+    )
+    goal = whole if dtype == torch.float32 else ""
+    report.add(
+        name, f"{about}: captured = ordinary", equal_rows(captured, ordinary), "of rows", goal
+    )
+    if dtype == torch.float32:
+        ids, mask = prompts(model, rows)
+        ours = drawn(model, rows, 10, additions=acting, sampling=greedy)
+        right = []
+        torch.set_default_device(report.device)
+        for row in range(0, rows, 8):
+            addition = acting[row][0]
+            text = ids[row][mask[row].bool()].tolist()
+            places = [(addition.layer, 0, 4.0 * addition.vector.to(report.device))]
+            plain = reference.greedy(model, blocks(model), text, places, 10)
+            right.append(plain == ours[row].tolist())
+        torch.set_default_device("cpu")
+        report.add(
+            name,
+            f"{about}: steered greedy = reference",
+            statistics.mean(right),
+            "of 4 rows",
+            whole,
+        )
+        alone = []
+        for row in range(0, rows, 8):
+            one = generate(
+                model,
+                ids[row : row + 1],
+                mask[row : row + 1],
+                additions=[acting[row]],
+                max_new_tokens=10,
+                static=True,
+            )
+            alone.append(one[0].tolist() == ours[row].tolist())
+        report.add(name, f"{about}: batch = alone", statistics.mean(alone), "of 4 rows", whole)
+    report.free()
 
 
 def step_times(report: Report, model: Any) -> tuple[float, float]:
@@ -407,9 +443,8 @@ def speed(report: Report, name: str, sizes: tuple[int, ...], goals: dict[int, st
         weights = sum(each.numel() for each in model.parameters())
         if not model.config.tie_word_embeddings:
             weights -= model.get_input_embeddings().weight.numel()
-        for rows in sizes:
+        for rows in (8, 4) if report.tiny else sizes:
             speed_of_rows(report, name, model, weights, rows, goals.get(rows, ""))
-    del model
     report.free()
 
 
@@ -425,7 +460,8 @@ def speed_of_rows(
         f"{rows} vectors": lambda: drawn(model, rows, additions=distinct),
     }
     every = {
-        count: additions(model, rows, count, "every_step") for count in ((1, rows) if rows == 256 else ())
+        count: additions(model, rows, count, "every_step")
+        for count in ((1, rows) if rows == 256 else ())
     }
     for count, acting in every.items():
         arms[f"{count} vectors, every step"] = lambda acting=acting: drawn(
@@ -439,14 +475,21 @@ def speed_of_rows(
             seconds[arm].append(report.seconds(work))
     best = {arm: statistics.median(times) for arm, times in seconds.items()}
     for arm, median in best.items():
-        note = f"{median * 1e3:.1f} ms a call; rounds {min(seconds[arm]):.4f} to {max(seconds[arm]):.4f} s"
+        extent = f"{min(seconds[arm]):.4f} to {max(seconds[arm]):.4f} s"
+        note = f"{median * 1e3:.1f} ms a call; rounds {extent}"
         report.add(
             name, f"{rows} rows, {arm}", round(rows * STEPS / median), "tokens/s", goal, note
         )
     plain = best["unsteered"]
-    report.add(name, f"{rows} rows, steered / unsteered", round(plain / best["1 vector"], 4), "", "0.99")
     report.add(
-        name, f"{rows} rows, {rows} vectors / 1", round(best["1 vector"] / best[f"{rows} vectors"], 4), "", "0.95"
+        name, f"{rows} rows, steered / unsteered", round(plain / best["1 vector"], 4), "", "0.99"
+    )
+    report.add(
+        name,
+        f"{rows} rows, {rows} vectors / 1",
+        round(best["1 vector"] / best[f"{rows} vectors"], 4),
+        "",
+        "0.95",
     )
     decoder = next(reversed(static._known(model).decoders.values()), None)
     if report.cuda and decoder is not None and decoder.graphs:
@@ -461,18 +504,43 @@ def speed_of_rows(
             round(forward + sampler, 3),
             "ms",
             "",
-            f"forward {forward:.3f}, sampler {sampler:.3f}; weights and cache read once {floor:.3f}",
+            f"forward {forward:.3f}, sampler {sampler:.3f}; all read once {floor:.3f}",
         )
-        report.add(name, f"{rows} rows, steps alone", round(rows / (forward + sampler) * 1e3), "tokens/s", goal)
-        report.add(name, f"{rows} rows, share of the bandwidth roofline", round(floor / (forward + sampler), 3))
+        report.add(
+            name,
+            f"{rows} rows, steps alone",
+            round(rows / (forward + sampler) * 1e3),
+            "tokens/s",
+            goal,
+        )
+        report.add(
+            name,
+            f"{rows} rows, share of the bandwidth roofline",
+            round(floor / (forward + sampler), 3),
+        )
         report.add(name, f"{rows} rows, batches drawn again", decoder.repeats, "steps")
-        report.add(name, f"{rows} rows, peak memory", round(torch.cuda.max_memory_allocated() / 2**30, 1), "GiB")
+        report.add(
+            name,
+            f"{rows} rows, peak memory",
+            round(torch.cuda.max_memory_allocated() / 2**30, 1),
+            "GiB",
+        )
     ordinary = report.seconds(lambda: drawn(model, rows, static_=False))
-    report.add(name, f"{rows} rows, unsteered, ordinary steps", round(rows * STEPS / ordinary), "tokens/s")
+    report.add(
+        name, f"{rows} rows, unsteered, ordinary steps", round(rows * STEPS / ordinary), "tokens/s"
+    )
     theirs(report, model, rows, 2)
     plain_seconds = report.seconds(lambda: theirs(report, model, rows))
-    report.add(name, f"{rows} rows, model.generate", round(rows * STEPS / plain_seconds), "tokens/s")
-    report.add(name, f"{rows} rows, 1 vector / model.generate", round(plain_seconds / best["1 vector"], 2), "", "4")
+    report.add(
+        name, f"{rows} rows, model.generate", round(rows * STEPS / plain_seconds), "tokens/s"
+    )
+    report.add(
+        name,
+        f"{rows} rows, 1 vector / model.generate",
+        round(plain_seconds / best["1 vector"], 2),
+        "",
+        "4",
+    )
     static.forget(model)
     report.free()
 
@@ -509,31 +577,51 @@ def speed_opt(report: Report) -> None:
 
 def profile(report: Report) -> None:
     """Where the time of a captured step goes, by kernel."""
-    from torch import profiler
 
     for name, rows in (("GPT-2-XL", 128), ("LLaMA-3-8B", 256)):
-        model = random_model(report, name, torch.bfloat16)
-        drawn(model, rows)
-        kinds = [profiler.ProfilerActivity.CPU]
-        kinds += [profiler.ProfilerActivity.CUDA] if report.cuda else []
-        with profiler.profile(activities=kinds) as record:
-            drawn(model, rows)
-        key = "self_device_time_total" if report.cuda else "self_cpu_time_total"
-        events = sorted(record.key_averages(), key=lambda each: -getattr(each, key))
-        with (report.folder / "profile.txt").open("a") as file:
-            for event in events[:45]:
-                line = f"{name} {getattr(event, key) / 1e3:9.2f} ms {event.count:7d} {event.key[:150]}"
-                file.write(line + "\n")
-            file.write("\n")
-        for event in events[:14]:
-            report.add(name, event.key[:90], round(getattr(event, key) / 1e3, 2), "ms", "", f"{event.count} calls")
-        calls = record.key_averages()
-        host = sorted(calls, key=lambda each: -each.self_cpu_time_total)[:6]
-        note = "; ".join(f"{each.key[:40]} {each.self_cpu_time_total / 1e3:.1f} ms" for each in host)
-        report.add(name, "host time", round(sum(each.self_cpu_time_total for each in calls) / 1e3), "ms", "", note)
-        del model
-        static._models.clear()
+        profile_of(report, name, rows)
         report.free()
+
+
+def profile_of(report: Report, name: str, rows: int) -> None:
+    from torch import profiler
+
+    model = random_model(report, name, torch.bfloat16)
+    rows = 8 if report.tiny else rows
+    drawn(model, rows)
+    kinds = [profiler.ProfilerActivity.CPU]
+    kinds += [profiler.ProfilerActivity.CUDA] if report.cuda else []
+    with profiler.profile(activities=kinds) as record:
+        drawn(model, rows)
+    key = "self_device_time_total" if report.cuda else "self_cpu_time_total"
+    events = sorted(record.key_averages(), key=lambda each: -getattr(each, key))
+    with (report.folder / "profile.txt").open("a") as file:
+        for event in events[:45]:
+            line = f"{name} {getattr(event, key) / 1e3:9.2f} ms {event.count:7d} {event.key[:150]}"
+            file.write(line + "\n")
+        file.write("\n")
+    for event in events[:14]:
+        report.add(
+            name,
+            event.key[:90],
+            round(getattr(event, key) / 1e3, 2),
+            "ms",
+            "",
+            f"{event.count} calls",
+        )
+    calls = record.key_averages()
+    host = sorted(calls, key=lambda each: -each.self_cpu_time_total)[:6]
+    note = "; ".join(f"{each.key[:40]} {each.self_cpu_time_total / 1e3:.1f} ms" for each in host)
+    report.add(
+        name,
+        "host time",
+        round(sum(each.self_cpu_time_total for each in calls) / 1e3),
+        "ms",
+        "",
+        note,
+    )
+    static._models.clear()
+    report.free()
 
 
 def timed_in_graph(report: Report, work: Callable[[], Any], repeats: int = 20) -> float:
@@ -557,87 +645,104 @@ def timed_in_graph(report: Report, work: Callable[[], Any], repeats: int = 20) -
 def sampler_parts(report: Report) -> None:
     """What the sampler's parts take."""
     for rows, size in ((128, 50257), (256, 50257), (256, 128256)):
-        size = 2000 if report.tiny else size
-        with torch.inference_mode():
-            logits = (LOGITS * torch.randn(rows, size, device=report.device)).bfloat16()
-            counts = torch.zeros(rows, size, device=report.device)
-            uniforms = torch.rand(rows, dtype=torch.float64, device=report.device)
-            wide = logits.float()
-            groups = wide[:, : size // 64 * 64].view(rows, -1, 64)
-            variants: dict[str, Callable[[], Any]] = {
-                "whole": lambda: fixed_sampler.fixed_tokens(logits.float(), counts, uniforms, PAPER),
-                "float": lambda: logits.float(),
-                "penalty": lambda: torch.sub(wide, counts, alpha=1.0),
-                "logsumexp": lambda: wide.logsumexp(dim=-1, keepdim=True),
-                "log_softmax": lambda: wide.log_softmax(dim=-1),
-                "amax of groups": lambda: groups.amax(dim=-1),
-                "topk 512": lambda: wide.topk(512),
-                "topk 128": lambda: wide.topk(128),
-                "topk 16": lambda: wide.topk(16),
-                "in groups, 128": lambda: fixed_sampler.largest_scores(wide, 128),
-                "in groups, 64": lambda: fixed_sampler.largest_scores(wide, 64),
-                "in groups, 16": lambda: fixed_sampler.largest_scores(wide, 16),
-                "argmax": lambda: wide.argmax(dim=-1),
-            }
-            for what, work in variants.items():
-                try:
-                    taken = round(timed_in_graph(report, work), 1)
-                except Exception as error:
-                    taken = f"{error!r}"[:120]
-                report.add(f"{rows} x {size}", what, taken, "us")
+        sampler_parts_of(report, rows, size)
+        report.free()
+
+
+def sampler_parts_of(report: Report, rows: int, size: int) -> None:
+    rows, size = (8, 2000) if report.tiny else (rows, size)
+    with torch.inference_mode():
+        logits = (LOGITS * torch.randn(rows, size, device=report.device)).bfloat16()
+        counts = torch.zeros(rows, size, device=report.device)
+        uniforms = torch.rand(rows, dtype=torch.float64, device=report.device)
+        wide = logits.float()
+        groups = wide[:, : size // 64 * 64].view(rows, -1, 64)
+        variants: dict[str, Callable[[], Any]] = {
+            "whole": lambda: fixed_sampler.fixed_tokens(logits.float(), counts, uniforms, PAPER),
+            "float": lambda: logits.float(),
+            "penalty": lambda: torch.sub(wide, counts, alpha=1.0),
+            "logsumexp": lambda: wide.logsumexp(dim=-1, keepdim=True),
+            "log_softmax": lambda: wide.log_softmax(dim=-1),
+            "amax of groups": lambda: groups.amax(dim=-1),
+            "topk 512": lambda: wide.topk(512),
+            "topk 128": lambda: wide.topk(128),
+            "topk 16": lambda: wide.topk(16),
+            "in groups, 128": lambda: fixed_sampler.largest_scores(wide, 128),
+            "in groups, 64": lambda: fixed_sampler.largest_scores(wide, 64),
+            "in groups, 16": lambda: fixed_sampler.largest_scores(wide, 16),
+            "argmax": lambda: wide.argmax(dim=-1),
+        }
+        for what, work in variants.items():
+            try:
+                taken = round(timed_in_graph(report, work), 1)
+            except Exception as error:
+                taken = f"{error!r}"[:120]
+            report.add(f"{rows} x {size}", what, taken, "us")
 
 
 def attention_parts(report: Report) -> None:
     """What attention of one token over the cache takes, by kernel."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     for name, rows, heads, shared, width in (
         ("GPT-2-XL", 128, 25, 25, 64),
         ("LLaMA-3-8B", 256, 32, 8, 128),
     ):
-        rows = 4 if report.tiny else rows
-        with torch.inference_mode():
-            options = {"device": report.device, "dtype": torch.bfloat16}
-            keys, values = (torch.randn(rows, shared, 64, width, **options) for _ in range(2))
-            query = torch.randn(rows, shared, heads // shared, width, **options)
-            allowed = torch.ones(rows, 1, 1, 64, dtype=torch.bool, device=report.device)
-            allowed[:, :, :, 40:] = False
-            added = torch.zeros(rows, 1, 1, 64, **options).masked_fill_(~allowed, -torch.inf)
-            column = torch.full((), 41, dtype=torch.long, device=report.device)
-            new = torch.randn(rows, shared, 1, width, **options)
+        attention_parts_of(report, name, rows, heads, shared, width)
+        report.free()
 
-            def sdpa(mask: Tensor | None) -> Tensor:
-                return functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
 
-            def by_hand() -> Tensor:
-                scores = (query @ keys.transpose(-1, -2)) * width**-0.5 + added
-                return scores.softmax(dim=-1) @ values
+def attention_parts_of(
+    report: Report, name: str, rows: int, heads: int, shared: int, width: int
+) -> None:
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
-            variants: dict[str, Callable[[], Any]] = {
-                "default, numbers": lambda: sdpa(added),
-                "default, booleans": lambda: sdpa(allowed),
-                "no mask": lambda: sdpa(None),
-                "by hand": by_hand,
-                "index_copy_ of both": lambda: (
-                    keys.index_copy_(2, column, new),
-                    values.index_copy_(2, column, new),
-                ),
-            }
-            for backend in ("EFFICIENT_ATTENTION", "CUDNN_ATTENTION", "MATH"):
+    rows = 4 if report.tiny else rows
+    with torch.inference_mode():
+        options = {"device": report.device, "dtype": torch.bfloat16}
+        keys, values = (torch.randn(rows, shared, 64, width, **options) for _ in range(2))
+        query = torch.randn(rows, shared, heads // shared, width, **options)
+        allowed = torch.ones(rows, 1, 1, 64, dtype=torch.bool, device=report.device)
+        allowed[:, :, :, 40:] = False
+        added = torch.zeros(rows, 1, 1, 64, **options).masked_fill_(~allowed, -torch.inf)
+        column = torch.full((), 40, dtype=torch.long, device=report.device)
+        new = torch.randn(rows, shared, 1, width, **options)
 
-                def by_backend(backend: str = backend) -> Tensor:
-                    with sdpa_kernel([getattr(SDPBackend, backend)]):
-                        return sdpa(added)
+        def sdpa(mask: Tensor | None) -> Tensor:
+            return functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
 
-                variants[backend] = by_backend
-            floor = 2 * keys.numel() * 2 / report.bandwidth * 1e6
-            report.add(name, "keys and values read once", round(floor, 1), "us")
-            for what, work in variants.items():
-                try:
-                    taken = round(timed_in_graph(report, work), 1)
-                except Exception as error:
-                    taken = f"{error!r}"[:120]
-                report.add(name, what, taken, "us")
+        def by_hand() -> Tensor:
+            scores = (query @ keys.transpose(-1, -2)) * width**-0.5 + added
+            return scores.softmax(dim=-1) @ values
+
+        joined = query.reshape(rows, heads, 1, width)
+        variants: dict[str, Callable[[], Any]] = {
+            "our kernel, new states written too": lambda: decode_kernel.attend(
+                joined, new, new, keys, values, added, column, width**-0.5
+            ),
+            "default, numbers": lambda: sdpa(added),
+            "default, booleans": lambda: sdpa(allowed),
+            "no mask": lambda: sdpa(None),
+            "by hand": by_hand,
+            "index_copy_ of both": lambda: (
+                keys.index_copy_(2, column, new),
+                values.index_copy_(2, column, new),
+            ),
+        }
+        for backend in ("EFFICIENT_ATTENTION", "CUDNN_ATTENTION", "MATH"):
+
+            def by_backend(backend: str = backend) -> Tensor:
+                with sdpa_kernel([getattr(SDPBackend, backend)]):
+                    return sdpa(added)
+
+            variants[backend] = by_backend
+        floor = 2 * keys.numel() * 2 / report.bandwidth * 1e6
+        report.add(name, "keys and values read once", round(floor, 1), "us")
+        for what, work in variants.items():
+            try:
+                taken = round(timed_in_graph(report, work), 1)
+            except Exception as error:
+                taken = f"{error!r}"[:120]
+            report.add(name, what, taken, "us")
 
 
 def out_of_memory(report: Report) -> None:
@@ -656,18 +761,24 @@ def out_of_memory(report: Report) -> None:
             sizes.append(rows)
             ids, mask = prompts(model, total)
             tokens = generate(
-                model, ids[some], mask[some], sampling=PAPER, uniforms=noise(total, 8)[some],
-                max_new_tokens=8, static=True,
+                model,
+                ids[some],
+                mask[some],
+                sampling=PAPER,
+                uniforms=noise(total, 8)[some],
+                max_new_tokens=8,
+                static=True,
             )
             yield from zip(some, tokens.tolist(), strict=True)
 
     try:
         done = dict(halving(total, range(total), compute))
-        report.add(name, "rows drawn", len(done), "", str(total), f"batches of {sorted(set(sizes))[::-1]}")
+        report.add(
+            name, "rows drawn", len(done), "", str(total), f"batches of {sorted(set(sizes))[::-1]}"
+        )
     finally:
         if report.cuda:
             torch.cuda.set_per_process_memory_fraction(1.0)
-    del model
     static._models.clear()
     report.free()
 
@@ -686,20 +797,22 @@ def compiled(report: Report) -> None:
     report.add(name, f"{rows} rows, model.generate compiled, first call", round(first, 1), "s")
     run()
     best = min(report.seconds(run) for _ in range(3))
-    report.add(name, f"{rows} rows, model.generate compiled", round(rows * STEPS / best), "tokens/s")
+    report.add(
+        name, f"{rows} rows, model.generate compiled", round(rows * STEPS / best), "tokens/s"
+    )
     report.add(name, f"{rows} rows, ours unsteered / compiled", round(best / ours, 2), "", "")
 
 
 # Part -> seconds that it may take.
 PARTS: dict[Callable[[Report], None], int] = {
-    machine: 30,
+    machine: 40,
     families: 110,
-    large_correctness: 60,
-    speed_gpt2: 60,
-    speed_llama: 70,
-    sampler_parts: 25,
-    attention_parts: 20,
-    profile: 40,
+    large_correctness: 70,
+    speed_gpt2: 75,
+    speed_llama: 75,
+    attention_parts: 30,
+    sampler_parts: 30,
+    profile: 50,
     speed_opt: 60,
     out_of_memory: 30,
     compiled: 120,

@@ -9,5 +9,5 @@ cd "$(dirname "$0")/.."
 folder=${1:-benchmarks/gpu}
 [ $# -gt 0 ] && shift
 mkdir -p "$folder"
-export PYTHONPATH="workflow:tests:." PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+export PYTHONPATH="workflow:tests:.${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 "${PYTHON:-python3}" -m benchmarks.gpu --output "$folder" "$@" 2>&1 | tee "$folder/log.txt"

@@ -26,7 +26,9 @@ def model(request):
 
 
 def vector(rows=2, seed=0, width=32):
-    return torch.randn(rows, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(
+        rows, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
 
 
 def both(model, **options):

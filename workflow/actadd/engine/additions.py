@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -92,7 +93,7 @@ class Addition:
         """The lowest layer that has to be read or changed."""
         return min(self.layer, self.gate.layer) if self.gate else self.layer
 
-    @property
+    @cached_property
     def kind(self) -> Operation:
         """The operation. Raises UserError if there is none of that name."""
         if isinstance(self.operation, Operation):
@@ -131,6 +132,10 @@ class Addition:
     def scaled(self) -> Tensor:
         """What `add` adds: coefficient * vector, zero beyond `dimensions`; [positions, d_model]."""
         return self.kind(self.rows(), self.settings())
+
+    def used(self) -> Tensor:
+        """What is used at the positions, [positions, d_model]: the vector, or what is added."""
+        return self.rows() if self.kind.reads_stream else self.scaled()
 
 
 class TraceEntry(NamedTuple):
@@ -206,11 +211,16 @@ def stages(
     Raises UserError if a vector is longer than its prompt.
     """
     planned: dict[int, list[Stage]] = {}
+    # What rows use of an addition is computed once for all of them.
+    used: dict[int, tuple[Any, Tensor]] = {}
     for row, row_additions in enumerate(additions):
         # Layer -> the first stage in which the row's next operation may act.
         following: dict[int, int] = {}
         for addition in row_additions:
-            kind, options = addition.kind, addition.settings()
+            kind = addition.kind
+            if id(addition) not in used:
+                used[id(addition)] = addition.settings(), addition.used()
+            options, values = used[id(addition)]
             layer_stages = planned.setdefault(addition.layer, [])
             first = following.get(addition.layer, 0)
             index = first
@@ -222,18 +232,19 @@ def stages(
             if index == len(layer_stages):
                 layer_stages.append(Stage(kind, options))
             following[addition.layer] = index + kind.reads_stream
-            _place(layer_stages[index], addition, row, starts[row], lengths[row])
+            _place(layer_stages[index], addition, values, row, starts[row], lengths[row])
     for layer_stages in planned.values():
         for stage in layer_stages:
             stage.pack()
     return planned
 
 
-def _place(stage: Stage, addition: Addition, row: int, start: int, length: int) -> None:
+def _place(
+    stage: Stage, addition: Addition, values: Tensor, row: int, start: int, length: int
+) -> None:
     kind = addition.kind
     stage.gates[row] = addition.gate
     stage.names[row] = f"{stage.names[row]}+{kind.name}" if row in stage.names else kind.name
-    values = addition.rows() if kind.reads_stream else addition.scaled()
     positions = changed(addition.position, addition.phase, len(values), length)
     for index, position in enumerate(positions):
         key = (row, start + position)

@@ -192,7 +192,9 @@ class Steering:
                 if acting:
                     some = next(iter(acting.values()))
                     zero = torch.zeros_like(some)
-                    rows = [acting.get(row, zero).to(some.device) for row in range(len(self.starts))]
+                    rows = [
+                        acting.get(row, zero).to(some.device) for row in range(len(self.starts))
+                    ]
                     yield layer, stage, torch.stack(rows)
 
     def _acts(self, stage: Stage, row: int) -> bool:

@@ -1,4 +1,4 @@
-"""Attention of one new token over a fixed number of columns, as transformers' interface takes it."""
+"""Attention of new tokens over a fixed number of columns, by transformers' own interface."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.activations import NewGELUActivation
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -30,21 +31,21 @@ def attention(
 ) -> tuple[Tensor, None]:
     """Transformers' `sdpa`, with query heads that share a key read side by side, not copied.
 
-    query: [rows, heads, 1, width]; key, value: [rows, shared heads, columns, width];
-    attention_mask: what is added to the scores, [rows, 1, 1, columns].
+    query: [rows, heads, 1, width]; key, value: all columns of a `FixedLayer`; attention_mask: what
+    is added to the scores, [rows, 1, 1, columns].
     """
+    layer = getattr(key, "fixed_layer", None)
     extra = any(kwargs.get(name) is not None for name in EXTRAS)
-    if extra or attention_mask is None or query.shape[2] != 1 or attention_mask.shape[1] != 1:
+    plain = not extra and attention_mask is not None and attention_mask.shape[1] == 1
+    if layer is None or not plain or query.shape[2] != 1:
+        if layer is not None:
+            layer.write()
         theirs: Any = sdpa_attention_forward
         return theirs(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    rows, heads, _, width = query.shape
-    packed = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
-    mixed = functional.scaled_dot_product_attention(
-        packed, key, value, attn_mask=attention_mask, scale=scaling
-    )
-    return mixed.reshape(rows, 1, heads, value.shape[-1]), None
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return layer.attend(query, attention_mask, scale), None
 
 
 def mask(*args: Any, dtype: torch.dtype = torch.float32, **kwargs: Any) -> Tensor | None:
@@ -61,9 +62,23 @@ AttentionInterface.register(NAME, attention)
 AttentionMaskInterface.register(NAME, mask)
 
 
+def takes_attention(model: nn.Module) -> bool:
+    """Whether a model's blocks call the attention function that its config names."""
+    whole: Any = language_model(model)
+    attends = getattr(whole, "_supports_attention_backend", False)
+    return bool(attends) and whole.config.get_text_config()._attn_implementation == "sdpa"
+
+
+def _gelu(stream: Tensor) -> Tensor:
+    return functional.gelu(stream, approximate="tanh")
+
+
 @contextmanager
-def fixed_attention(model: nn.Module) -> Iterator[None]:
-    """Let a model use this mask, and this attention if it takes transformers' functions."""
+def fixed_parts(model: nn.Module) -> Iterator[None]:
+    """Let a model use this mask, this attention if it takes one, and torch's own tanh GELU.
+
+    GPT-2's writes the same in eight kernels.
+    """
     whole: Any = language_model(model)
     # Older families do attention by themselves, and get the same mask to add.
     replaced = "sdpa" if getattr(whole, "_supports_attention_backend", False) else "eager"
@@ -72,4 +87,8 @@ def fixed_attention(model: nn.Module) -> Iterator[None]:
             if config._attn_implementation == replaced:
                 stack.callback(setattr, config, "_attn_implementation", replaced)
                 config._attn_implementation = NAME
+        for module in whole.modules():
+            if type(module) is NewGELUActivation and "forward" not in vars(module):
+                stack.callback(vars(module).pop, "forward")
+                vars(module)["forward"] = _gelu
         yield

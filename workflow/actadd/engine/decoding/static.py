@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from actadd.engine.decoding.decode_changes import DecodeChanges
-from actadd.engine.decoding.fixed_attention import fixed_attention
+from actadd.engine.decoding.decode_kernel import is_usable
+from actadd.engine.decoding.fixed_attention import fixed_parts, takes_attention
 from actadd.engine.decoding.fixed_cache import FixedCache, is_by_columns
 from actadd.engine.decoding.fixed_sampler import fixed_tokens
 from actadd.engine.decoding.sampler import next_tokens
@@ -88,14 +89,16 @@ class Batch:
 class Decoder:
     """The state of a batch in tensors of fixed shape, and the step that goes on from it."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, model: nn.Module, batch: Batch) -> None:
         """batch: any of this shape; its states are taken over by `fill`."""
         device = batch.tokens.device
         rows, drawn = len(batch.mask), len(batch.tokens)
         self.sampling, self.contrast, self.steps = batch.sampling, batch.contrast, batch.steps
         self.column = torch.zeros((), dtype=torch.long, device=device)
         self.step = torch.zeros((), dtype=torch.long, device=device)
-        self.cache = FixedCache(batch.cache, batch.room, self.column)
+        self.dtype: torch.dtype = batch.cache.layers[0].keys.dtype
+        fuses = takes_attention(model) and is_usable(device, self.dtype)
+        self.cache = FixedCache(batch.cache, batch.room, self.column, fuses)
         self.mask = torch.zeros(rows, batch.room, dtype=torch.long, device=device)
         self.positions = torch.zeros(rows, 1, dtype=torch.long, device=device)
         self.tokens = torch.zeros(rows, 1, dtype=torch.long, device=device)
@@ -158,12 +161,14 @@ class Decoder:
         if takes(model, "logits_to_keep"):
             inputs["logits_to_keep"] = 1
         with ExitStack() as stack:
-            stack.enter_context(fixed_attention(model))
+            stack.enter_context(fixed_parts(model))
             if self.changes.layers:
                 stack.enter_context(
                     hooks_on_inputs(model, self.changes.layers, self.changes.change)
                 )
             output = model(**inputs, past_key_values=self.cache, use_cache=True)
+        if not self.cache.is_whole:
+            raise ValueError("a block does attention in a way of its own")
         self.logits = output.logits[:, -1]
 
     def drawing_logits(self) -> Tensor:
@@ -180,8 +185,7 @@ class Decoder:
         assert self.logits is not None
         numbers = expected.isfinite().all(dim=-1)
         ours, theirs = (each[numbers].double() for each in (self.logits, expected))
-        dtype = self.cache.layers[0].keys.dtype
-        bound = BOUNDS.get(dtype, 0.05)
+        bound = BOUNDS.get(self.dtype, 0.05)
         return bool((ours - theirs).norm() <= bound * theirs.norm())
 
     def choose(self) -> None:
@@ -215,8 +219,9 @@ class Decoder:
         self._set_up(model)
         pool = None
         for half in (lambda: self.forward(model), self.choose):
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=pool):
+            graph: Any = torch.cuda.CUDAGraph()
+            captured: Any = torch.cuda.graph
+            with captured(graph, pool=pool):
                 half()
             pool = graph.pool()
             self.graphs.append(graph)
@@ -226,7 +231,7 @@ class Decoder:
         state = [
             each.clone() for each in (self.counts, self.ended, self.broken, self.raw, self.written)
         ]
-        stream = torch.cuda.Stream()
+        stream: Any = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             self.forward(model)
@@ -353,7 +358,7 @@ def prepared(model: nn.Module, batch: Batch) -> Decoder:
         if key not in kept:
             while len(kept) >= GRAPHS:
                 kept.popitem(last=False)
-            kept[key] = Decoder(batch)
+            kept[key] = Decoder(model, batch)
         kept.move_to_end(key)
         kept[key].fill(batch)
         return kept[key]
