@@ -220,11 +220,12 @@ class Decoder:
         pool = None
         for half in (lambda: self.forward(model), self.choose):
             graph: Any = torch.cuda.CUDAGraph()
-            captured: Any = torch.cuda.graph
-            with captured(graph, pool=pool):
+            capturing: Any = torch.cuda.graph
+            with capturing(graph, pool=pool):
                 half()
             pool = graph.pool()
             self.graphs.append(graph)
+        self.captured_logits = self.logits
 
     def _set_up(self, model: nn.Module) -> None:
         """One step whose results are dropped: libraries' first calls may not be captured."""
@@ -248,6 +249,7 @@ class Decoder:
         """One forward pass, replayed where it was captured."""
         if self.graphs and CAPTURES:
             self.graphs[0].replay()
+            self.logits = self.captured_logits
         else:
             self.forward(model)
 
