@@ -217,11 +217,11 @@ class Decoder:
     def capture(self, model: nn.Module) -> None:
         """Make graphs of the two halves of a step."""
         self._set_up(model)
+        cuda: Any = torch.cuda
         pool = None
         for half in (lambda: self.forward(model), self.choose):
-            graph: Any = torch.cuda.CUDAGraph()
-            capturing: Any = torch.cuda.graph
-            with capturing(graph, pool=pool):
+            graph = cuda.CUDAGraph()
+            with cuda.graph(graph, pool=pool):
                 half()
             pool = graph.pool()
             self.graphs.append(graph)
