@@ -8,6 +8,7 @@ from actadd.engine.batching import left_pad
 from actadd.engine.decoding import static
 from actadd.engine.decoding.generation import generate
 from actadd.engine.decoding.sampling import Sampling
+from actadd.engine.decoding.start import Start
 from builders.families import FAMILIES, VOCABULARY, tiny
 
 STEPS = 12
@@ -39,6 +40,17 @@ def both(model, **options):
         generate(model, ids, mask, static=static_, **options).tolist() for static_ in (False, True)
     )
     return ordinary, fixed
+
+
+@pytest.fixture
+def kept(monkeypatch, model):
+    """Decoders are kept as on a GPU, with all but the graphs; counts passes over prompts."""
+    monkeypatch.setattr(static, "KEPT_ON", {"cpu"})
+    passes = []
+    read = Start.read
+    monkeypatch.setattr(Start, "read", lambda start, *rest: passes.append(1) or read(start, *rest))
+    yield passes
+    static.forget(model)
 
 
 def test_every_family_goes_this_way(model, capsys):
@@ -119,3 +131,59 @@ def test_a_mass_beyond_the_kept_tokens_is_drawn_by_the_ordinary_sampler(model, m
     monkeypatch.setattr("actadd.engine.decoding.fixed_sampler.KEPT", 2)
     ordinary, fixed = both(model, stop_ids=range(1, VOCABULARY, 6), samples=2)
     assert fixed == ordinary
+
+
+def steered(seed):
+    """Sums at prompt positions and in decode steps, of other vectors for each seed."""
+    return [
+        [Addition(vector(), 1, 3.0 + seed, phase="every_step"), Addition(vector(1, seed), 2, 5.0)],
+        [Addition(vector(2, seed + 1), 1, 4.0, phase="every_step"), Addition(vector(), 2, 2.0)],
+        [],
+        [Addition(vector(1, 7), 1, seed + 1.0), Addition(vector(1), 2, 1.0)],
+    ]
+
+
+@pytest.mark.parametrize("options", [{}, {"samples": 2}, {"stop_ids": range(1, VOCABULARY, 6)}])
+def test_the_pass_over_prompts_goes_on_with_a_decoder_that_is_kept(model, kept, options):
+    for seed, prompts in enumerate((PROMPTS, PROMPTS[::-1], PROMPTS)):
+        ordinary, fixed = both(
+            model, prompts=prompts, additions=steered(seed), max_new_tokens=6, **options
+        )
+        assert fixed == ordinary
+    assert len(kept) == 2
+
+
+def test_contrasts_with_a_decoder_that_is_kept(model, kept):
+    for prompts in (PROMPTS + PROMPTS[::-1], PROMPTS[::-1] + PROMPTS):
+        ordinary, fixed = both(model, prompts=prompts, contrast=-0.7, max_new_tokens=6)
+        assert fixed == ordinary
+    assert len(kept) == 1
+
+
+def test_what_is_not_a_number_does_not_stay_in_the_cache(model, kept):
+    broken = [[Addition(vector(1), 1, 1e200, phase="every_step")]] * 4
+    sound = [[Addition(vector(1), 1, 1.0, phase="every_step")]] * 4
+    for additions in (sound, broken, sound):
+        ordinary, fixed = both(model, additions=additions, max_new_tokens=6)
+        assert fixed == ordinary
+    assert len(kept) == 2
+
+
+def test_what_a_number_of_the_prompt_decides_is_read_by_the_ordinary_pass(model, kept):
+    gate = Gate(vector(1)[0], 0, 0.0)
+    additions = [[Addition(vector(1, 1), 1, 9.0, phase="every_step", gate=gate)]] * 4
+    for _ in range(3):
+        ordinary, fixed = both(model, additions=additions, max_new_tokens=6)
+        assert fixed == ordinary
+    assert not kept
+
+
+def test_a_first_token_beyond_the_kept_ones_is_drawn_after_an_ordinary_pass(
+    model, kept, monkeypatch
+):
+    monkeypatch.setattr("actadd.engine.decoding.fixed_sampler.KEPT", 1)
+    flat = Sampling(temperature=5.0, top_p=0.9)
+    for prompts in (PROMPTS, PROMPTS[::-1]):
+        ordinary, fixed = both(model, prompts=prompts, sampling=flat, max_new_tokens=6)
+        assert fixed == ordinary
+    assert len(kept) == 1

@@ -174,7 +174,16 @@ class Stage:
         """Make the cells tensors, which a pass picks from."""
         self.rows = torch.tensor([row for row, _ in self.cells], dtype=torch.long)
         self.columns = torch.tensor([column for _, column in self.cells], dtype=torch.long)
-        self.values = torch.stack(list(self.cells.values())) if self.cells else torch.empty(0)
+        # Rows often use the same vectors, of which each is copied once.
+        each = {id(value): value for value in self.cells.values()}
+        number = {key: index for index, key in enumerate(each)}
+        self.distinct = torch.stack(list(each.values())) if each else torch.empty(0)
+        self.index = torch.tensor([number[id(value)] for value in self.cells.values()]).long()
+
+    @property
+    def values(self) -> Tensor:
+        """What is used in each of the cells, [cells, d_model]."""
+        return self.distinct[self.index]
 
     def changed_rows(self, stream: Tensor, values: Tensor, counts: Sequence[int]) -> Tensor:
         """`new_rows` of several batch rows under each other, of so many positions each.
@@ -212,14 +221,14 @@ def stages(
     """
     planned: dict[int, list[Stage]] = {}
     # What rows use of an addition is computed once for all of them.
-    used: dict[int, tuple[Any, Tensor]] = {}
+    used: dict[int, tuple[Any, tuple[Tensor, ...]]] = {}
     for row, row_additions in enumerate(additions):
         # Layer -> the first stage in which the row's next operation may act.
         following: dict[int, int] = {}
         for addition in row_additions:
             kind = addition.kind
             if id(addition) not in used:
-                used[id(addition)] = addition.settings(), addition.used()
+                used[id(addition)] = addition.settings(), addition.used().unbind()
             options, values = used[id(addition)]
             layer_stages = planned.setdefault(addition.layer, [])
             first = following.get(addition.layer, 0)
@@ -240,7 +249,12 @@ def stages(
 
 
 def _place(
-    stage: Stage, addition: Addition, values: Tensor, row: int, start: int, length: int
+    stage: Stage,
+    addition: Addition,
+    values: Sequence[Tensor],
+    row: int,
+    start: int,
+    length: int,
 ) -> None:
     kind = addition.kind
     stage.gates[row] = addition.gate

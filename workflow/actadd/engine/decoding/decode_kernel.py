@@ -21,7 +21,8 @@ except ImportError:
 
 # Columns that are read at once.
 BLOCK = 64
-DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+HALF = (torch.bfloat16, torch.float16)
+DTYPES = (*HALF, torch.float32)
 
 if triton is not None:
 
@@ -76,6 +77,62 @@ if triton is not None:
         place = out + (row * heads + head) * value_width + v
         tl.store(place, (mixed / total).to(out.dtype.element_ty), v < value_width)
 
+    @triton.jit
+    def _attend_shared(
+        query, new_key, new_value, keys, values, mask, out, column_at, scale,
+        query_row, query_head, new_row, new_head, value_row, value_head,
+        keys_row, keys_head, keys_column, values_row, values_head, values_column, mask_row,
+        heads: tl.constexpr, group: tl.constexpr, key_width: tl.constexpr,
+        value_width: tl.constexpr, key_lanes: tl.constexpr, value_lanes: tl.constexpr,
+        block: tl.constexpr, lanes: tl.constexpr,
+    ):  # fmt: skip
+        row = tl.program_id(0).to(tl.int64)
+        shared = tl.program_id(1)
+        column = tl.load(column_at)
+        kind = out.dtype.element_ty
+        k = tl.arange(0, key_lanes)
+        v = tl.arange(0, value_lanes)
+        g = tl.arange(0, lanes)
+        head = shared * group + g
+        real = (g < group)[:, None]
+        q = tl.load(
+            query + row * query_row + head[:, None] * query_head + k[None, :],
+            real & (k < key_width)[None, :],
+            0.0,
+        )
+        key = tl.load(new_key + row * new_row + shared * new_head + k, k < key_width, 0.0)
+        value = tl.load(new_value + row * value_row + shared * value_head + v, v < value_width, 0.0)
+        keys += row * keys_row + shared * keys_head
+        values += row * values_row + shared * values_head
+        # No program reads this column in this pass, so the order does not matter.
+        tl.store(keys + column * keys_column + k, key, k < key_width)
+        tl.store(values + column * values_column + v, value, v < value_width)
+        highest = tl.sum(q.to(tl.float32) * key.to(tl.float32)[None, :], axis=1) * scale
+        total = tl.full([lanes], 1.0, tl.float32)
+        mixed = tl.zeros([lanes, value_lanes], tl.float32) + value.to(tl.float32)[None, :]
+        for start in range(0, column, block):
+            n = start + tl.arange(0, block)
+            before = n < column
+            inside = before[:, None]
+            some_keys = tl.load(
+                keys + n[:, None] * keys_column + k[None, :], inside & (k < key_width)[None, :], 0.0
+            )
+            some_values = tl.load(
+                values + n[:, None] * values_column + v[None, :],
+                inside & (v < value_width)[None, :],
+                0.0,
+            )
+            added = tl.load(mask + row * mask_row + n, before, float("-inf")).to(tl.float32)
+            scores = tl.dot(q, tl.trans(some_keys)) * scale + added[None, :]
+            above = tl.maximum(highest, tl.max(scores, axis=1))
+            weights = tl.exp(scores - above[:, None])
+            factor = tl.exp(highest - above)
+            total = total * factor + tl.sum(weights, axis=1)
+            mixed = mixed * factor[:, None] + tl.dot(weights.to(kind), some_values)
+            highest = above
+        place = out + (row * heads + head[:, None]) * value_width + v[None, :]
+        tl.store(place, (mixed / total[:, None]).to(kind), real & (v < value_width)[None, :])
+
 
 def attend(
     query: Tensor,
@@ -96,18 +153,26 @@ def attend(
     rows, heads, _, width = query.shape
     value_width = new_value.shape[-1]
     out = query.new_empty(rows, 1, heads, value_width)
-    launch: Any = _attend[(rows, heads)]
+    shared, group = keys.shape[1], heads // keys.shape[1]
+    together = group > 1 and by_group(query.device, query.dtype)
+    launch: Any = _attend_shared[(rows, shared)] if together else _attend[(rows, heads)]
+    lanes: Any = {"lanes": max(16, triton.next_power_of_2(group))} if together else {}
     launch(
         query, new_key, new_value, keys, values, mask, out, column, scale,
         query.stride(0), query.stride(1), new_key.stride(0), new_key.stride(1),
         new_value.stride(0), new_value.stride(1),
         keys.stride(0), keys.stride(1), keys.stride(2),
         values.stride(0), values.stride(1), values.stride(2), mask.stride(0),
-        heads=heads, group=heads // keys.shape[1], key_width=width, value_width=value_width,
-        key_lanes=triton.next_power_of_2(width), value_lanes=triton.next_power_of_2(value_width),
-        block=BLOCK, num_warps=4,
+        heads=heads, group=group, key_width=width, value_width=value_width,
+        key_lanes=_lanes(width, together), value_lanes=_lanes(value_width, together),
+        block=BLOCK, num_warps=4, **lanes,
     )  # fmt: skip
     return out
+
+
+def _lanes(width: int, together: bool) -> int:
+    # Products of tiles want sixteen at least.
+    return max(16 if together else 1, int(triton.next_power_of_2(width)))
 
 
 def by_torch(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float) -> Tensor:
@@ -121,8 +186,8 @@ def by_torch(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: f
     return mixed.reshape(rows, 1, heads, values.shape[-1])
 
 
-def examples(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """Arguments of `attend` with random numbers, some columns masked."""
+def examples(device: torch.device, dtype: torch.dtype, group: int) -> dict[str, Any]:
+    """Arguments of `attend` with random numbers, some columns masked; group: heads of a key."""
     generator = torch.Generator().manual_seed(0)
 
     def states(*shape: int) -> Tensor:
@@ -132,7 +197,7 @@ def examples(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     mask[1, :, :, :9] = -torch.inf
     mask[:, :, :, BLOCK + 20 :] = -torch.inf
     return {
-        "query": states(3, 4, 1, 24),
+        "query": states(3, 2 * group, 1, 24),
         "new_key": states(3, 2, 1, 24),
         "new_value": states(3, 2, 1, 24),
         "keys": states(3, 2, 2 * BLOCK + 16, 24),
@@ -143,9 +208,9 @@ def examples(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     }
 
 
-def agrees(device: torch.device, dtype: torch.dtype) -> bool:
+def agrees(device: torch.device, dtype: torch.dtype, group: int = 1) -> bool:
     """Whether the kernel runs here and gives what torch's give."""
-    ours, theirs = examples(device, dtype), examples(device, dtype)
+    ours, theirs = examples(device, dtype, group), examples(device, dtype, group)
     one = attend(**ours)
     for name in ("key", "value"):
         theirs[f"{name}s"].index_copy_(2, theirs["column"], theirs[f"new_{name}"])
@@ -155,16 +220,37 @@ def agrees(device: torch.device, dtype: torch.dtype) -> bool:
     return same and bool((one - other).norm() <= bound * other.norm())
 
 
+# Whether the heads that share a key are taken together, once it was tried.
+_together: dict[tuple[torch.device, torch.dtype], bool] = {}
+
+
+def by_group(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether to take the heads that share a key in one program, as products of small matrices.
+
+    Only in half precision, where such a product is exact.
+    """
+    key = device, dtype
+    if key not in _together:
+        _together[key] = dtype in HALF
+        if _together[key]:
+            _together[key] = _works(device, dtype, group=4)
+    return _together[key]
+
+
 @cache
 def is_usable(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether to take the kernel; says why not, if a GPU's compiler fails."""
+    """Whether to take the kernels; says why not, if a GPU's compiler fails."""
     if triton is None or device.type != "cuda" or dtype not in DTYPES:
         return False
+    by_group(device, dtype)
+    return _works(device, dtype, group=1)
+
+
+def _works(device: torch.device, dtype: torch.dtype, group: int) -> bool:
     try:
-        usable = agrees(device, dtype)
-        reason = "its numbers differ"
+        works, reason = agrees(device, dtype, group), "its numbers differ"
     except Exception as error:
-        usable, reason = False, f"{type(error).__name__}: {error}".splitlines()[0]
-    if not usable:
-        print(f"decode attention by torch's kernels, not by ours: {reason}", flush=True)
-    return usable
+        works, reason = False, f"{type(error).__name__}: {error}".splitlines()[0]
+    if not works:
+        print(f"decode attention, {group} heads a key, not by our kernel: {reason}", flush=True)
+    return works

@@ -6,15 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.activations import NewGELUActivation
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from actadd.engine.decoding.fused_parts import fused_parts
 from actadd.engine.structure import language_model
 
 NAME = "actadd_fixed"
+# For a pass over prompts, in place of transformers' names.
+PROMPTS = {"sdpa": "actadd_prompts", "eager": "actadd_prompts_eager"}
 # What some families add to attention, which only transformers' own function may know.
 EXTRAS = ("softcap", "position_bias", "s_aux")
 
@@ -58,8 +59,24 @@ def mask(*args: Any, dtype: torch.dtype = torch.float32, **kwargs: Any) -> Tenso
     return zeros.masked_fill_(~allowed, -torch.inf)
 
 
+def prompts_mask(*args: Any, **kwargs: Any) -> Tensor | None:
+    """Transformers' mask also where no prompt is padded: to find that out, the host would wait."""
+    theirs: Any = sdpa_mask
+    return theirs(*args, **{**kwargs, "allow_is_causal_skip": False})
+
+
+def eager_prompts_mask(*args: Any, dtype: torch.dtype = torch.float32, **kwargs: Any) -> Tensor:
+    """The same as numbers to add, finite ones since padding reads nothing but padding."""
+    allowed = prompts_mask(*args, dtype=dtype, **kwargs)
+    assert allowed is not None
+    return torch.zeros_like(allowed, dtype=dtype).masked_fill_(~allowed, torch.finfo(dtype).min)
+
+
 AttentionInterface.register(NAME, attention)
 AttentionMaskInterface.register(NAME, mask)
+for _name, _mask in zip(PROMPTS.values(), (prompts_mask, eager_prompts_mask), strict=True):
+    AttentionInterface.register(_name, sdpa_attention_forward)
+    AttentionMaskInterface.register(_name, _mask)
 
 
 def takes_attention(model: nn.Module) -> bool:
@@ -69,15 +86,12 @@ def takes_attention(model: nn.Module) -> bool:
     return bool(attends) and whole.config.get_text_config()._attn_implementation == "sdpa"
 
 
-def _gelu(stream: Tensor) -> Tensor:
-    return functional.gelu(stream, approximate="tanh")
-
-
 @contextmanager
-def fixed_parts(model: nn.Module) -> Iterator[None]:
-    """Let a model use this mask, this attention if it takes one, and torch's own tanh GELU.
+def fixed_parts(model: nn.Module, prompts: bool = False) -> Iterator[None]:
+    """Let a model use this mask, this attention if it takes one, and fused parts.
 
-    GPT-2's writes the same in eight kernels.
+    prompts: for a pass over prompts, whose mask and attention are transformers' own, but never
+    depend on the numbers in the mask.
     """
     whole: Any = language_model(model)
     # Older families do attention by themselves, and get the same mask to add.
@@ -86,9 +100,6 @@ def fixed_parts(model: nn.Module) -> Iterator[None]:
         for config in (whole.config, whole.config.get_text_config()):
             if config._attn_implementation == replaced:
                 stack.callback(setattr, config, "_attn_implementation", replaced)
-                config._attn_implementation = NAME
-        for module in whole.modules():
-            if type(module) is NewGELUActivation and "forward" not in vars(module):
-                stack.callback(vars(module).pop, "forward")
-                vars(module)["forward"] = _gelu
+                config._attn_implementation = PROMPTS[replaced] if prompts else NAME
+        stack.enter_context(fused_parts(whole))
         yield

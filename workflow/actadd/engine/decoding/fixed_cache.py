@@ -76,6 +76,13 @@ class FixedLayer(StaticLayer):
         return attend(query, *new, *self.states, mask, self.cumulative_length, scale)
 
 
+def repeated(rows: Tensor, samples: int) -> Tensor:
+    """Each row `samples` times in succession; torch's own may ask the device how many there are."""
+    if samples == 1:
+        return rows
+    return rows[:, None].expand(-1, samples, *rows.shape[1:]).flatten(0, 1)
+
+
 def is_by_columns(cache: Any) -> bool:
     """Whether a cache that has read a prompt can be continued in a fixed one."""
     layers = getattr(cache, "layers", None) or [None]
@@ -92,10 +99,19 @@ class FixedCache(Cache):
         ]
         super().__init__(layers=list(self.fixed))
 
-    def fill(self, read: Any, width: int) -> None:
-        """Take over what another cache holds of the first `width` columns."""
+    def fill(self, read: Any, width: int, samples: int = 1) -> None:
+        """Take over what another cache holds of the first `width` columns.
+
+        samples: how often each of its rows stands here, in succession.
+        """
         for layer, source in zip(self.fixed, read.layers, strict=True):
-            layer.fill(source.keys, source.values, width)
+            layer.fill(repeated(source.keys, samples), repeated(source.values, samples), width)
+
+    def empty(self) -> None:
+        """Set all states to zero."""
+        for layer in self.fixed:
+            for states in layer.states or ():
+                states.zero_()
 
     @property
     def is_whole(self) -> bool:

@@ -1,7 +1,7 @@
 """Steered generation: one prefill of each context, then one cached decode step for each token."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 
 import numpy as np
 import torch
@@ -9,18 +9,23 @@ from torch import Tensor, nn
 
 from actadd.engine.additions import TraceEntry
 from actadd.engine.decoding.decode_changes import DecodeChanges
+from actadd.engine.decoding.decoder import Batch
+from actadd.engine.decoding.fixed_attention import fixed_parts
+from actadd.engine.decoding.fixed_sampler import fixed_tokens
 from actadd.engine.decoding.kv_cache import Reading
 from actadd.engine.decoding.sampler import next_tokens
 from actadd.engine.decoding.sampling import BROKEN, FINISHED, Sampling, draws
+from actadd.engine.decoding.start import Prompts
 from actadd.engine.decoding.static import (
-    Batch,
     finished,
     is_checked,
     is_open,
     prepared,
+    remember,
+    started,
     takes_over,
 )
-from actadd.engine.steering import Additions, steer
+from actadd.engine.steering import Additions, Steering, steer
 from actadd.engine.structure import input_device
 
 GREEDY = Sampling(temperature=0)
@@ -64,6 +69,15 @@ def generate(
     if static is None:
         static = STATIC.get(device.type, False)
     static = static and use_cache and trace is None and max_new_tokens > 1 and is_open(model)
+    prompts = None
+    if static:
+        steering = Steering(model, additions, attention_mask, None, None) if additions else None
+        prompts = Prompts(
+            input_ids, attention_mask, steering, uniforms, sampling, contrast, stop_ids, samples
+        )
+        rows = started(model, prompts)
+        if rows is not None:
+            return rows
     reading = Reading(model, ids.shape[1] + max_new_tokens - 1, use_cache)
     drawn = len(uniforms)
     ended = torch.zeros(drawn, dtype=torch.bool, device=device)
@@ -71,9 +85,13 @@ def generate(
     counts = None
     written: list[Tensor] = []
     decoder, expected = None, None
-    with steer(model, additions, attention_mask, trace) if additions else nullcontext() as steering:
+    with ExitStack() as stack:
+        steering = None
+        if additions:
+            steering = stack.enter_context(steer(model, additions, attention_mask, trace))
         for step in range(max_new_tokens):
-            logits = reading.logits(ids, mask)
+            with fixed_parts(model, prompts=True) if static else ExitStack():
+                logits = reading.logits(ids, mask)
             if step == 0 and samples > 1:
                 ids, mask, logits = (
                     part.repeat_interleave(samples, dim=0) for part in (ids, mask, logits)
@@ -89,7 +107,7 @@ def generate(
             if counts is None:
                 counts = torch.zeros_like(logits)
                 counts.scatter_add_(1, ids[:drawn], mask[:drawn].to(counts))
-            tokens = next_tokens(logits, counts, uniforms[:, step], sampling)
+            tokens = _tokens(logits, counts, uniforms[:, step], sampling, static)
             written.append(tokens.masked_fill(ended, FINISHED).masked_fill(broken, BROKEN))
             ended |= torch.isin(tokens, stops)
             if bool((ended | broken).all()):
@@ -122,6 +140,8 @@ def generate(
             static = False
     if decoder:
         rows = finished(model, decoder, expected)
+        if rows is not None and prompts:
+            remember(model, decoder, prompts)
         if rows is None:
             return generate(
                 model,
@@ -138,6 +158,17 @@ def generate(
             )
         return rows
     return torch.stack(written, dim=1)
+
+
+def _tokens(
+    logits: Tensor, counts: Tensor, uniforms: Tensor, sampling: Sampling, static: bool
+) -> Tensor:
+    """The next tokens; before static steps by their sampler, which a captured pass uses too."""
+    if static:
+        tokens, _, right = fixed_tokens(logits, counts, uniforms, sampling)
+        if bool(right.all()):
+            return tokens
+    return next_tokens(logits, counts, uniforms, sampling)
 
 
 def _uniforms(
