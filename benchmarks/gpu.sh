@@ -6,7 +6,7 @@
 # Needs torch, transformers, numpy, pandas and pyarrow, and downloads nothing: weights are random.
 set -u
 cd "$(dirname "$0")/.."
-folder=${1:-benchmarks/gpu}
+folder=${1:-results/gpu}
 [ $# -gt 0 ] && shift
 mkdir -p "$folder"
 export PYTHONPATH="workflow:tests:.${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false

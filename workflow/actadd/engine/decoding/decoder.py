@@ -124,6 +124,8 @@ class Decoder:
         # Of what kinds prompts were that were read for it; once one comes again it is captured.
         self.starts: OrderedDict[Any, Any] = OrderedDict()
         self.repeats = 0
+        # Relative difference of its logits from an ordinary step's, where it was checked.
+        self.difference = float("nan")
         # Whether the cache may hold what is not a number, which no mask hides.
         self.stained = False
 
@@ -200,8 +202,9 @@ class Decoder:
         assert self.logits is not None
         numbers = expected.isfinite().all(dim=-1)
         ours, theirs = (each[numbers].double() for each in (self.logits, expected))
-        bound = BOUNDS.get(self.dtype, 0.05)
-        return bool((ours - theirs).norm() <= bound * theirs.norm())
+        distance, size = (ours - theirs).norm(), theirs.norm()
+        self.difference = float(distance / size)
+        return bool(distance <= BOUNDS.get(self.dtype, 0.05) * size)
 
     def choose(self) -> None:
         """Draw tokens and go on, without a look at them."""

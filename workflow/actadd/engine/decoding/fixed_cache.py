@@ -83,6 +83,22 @@ def repeated(rows: Tensor, samples: int) -> Tensor:
     return rows[:, None].expand(-1, samples, *rows.shape[1:]).flatten(0, 1)
 
 
+class PromptLayer(DynamicLayer):
+    """Keeps the states of one pass; transformers' own begins with a tensor copied from the host."""
+
+    def __init__(self, sliding: bool) -> None:
+        initialize: Any = super().__init__
+        initialize()
+        self.is_sliding = sliding
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """The states of the pass, [rows, heads, tokens, width]."""
+        self.keys, self.values, self.is_initialized = key_states, value_states, True
+        return key_states, value_states
+
+
 def is_by_columns(cache: Any) -> bool:
     """Whether a cache that has read a prompt can be continued in a fixed one."""
     layers = getattr(cache, "layers", None) or [None]
@@ -98,6 +114,10 @@ class FixedCache(Cache):
             FixedLayer(room, column, bool(layer.is_sliding), fuses) for layer in read.layers
         ]
         super().__init__(layers=list(self.fixed))
+
+    def for_prompts(self) -> Cache:
+        """An empty cache for one pass, of which this one can take over the states."""
+        return Cache(layers=[PromptLayer(layer.is_sliding) for layer in self.fixed])
 
     def fill(self, read: Any, width: int, samples: int = 1) -> None:
         """Take over what another cache holds of the first `width` columns.

@@ -49,7 +49,7 @@ def penalised(logits: Tensor, counts: Tensor, sampling: Sampling) -> Tensor:
     """
     rows, vocabulary = logits.shape
     scores = counts.new_empty(rows, -(-vocabulary // GROUP) * GROUP)
-    scores[:, vocabulary:] = -torch.inf
+    scores[:, vocabulary:].fill_(-torch.inf)
     if sampling.temperature != 1:
         logits = logits.to(counts.dtype) / sampling.temperature
     torch.sub(logits, counts, alpha=sampling.frequency_penalty, out=scores[:, :vocabulary])

@@ -119,7 +119,7 @@ class Start:
     def read(self, model: nn.Module) -> None:
         """Read the prompts and set what the first token is drawn from."""
         decoder = self.decoder
-        reading = Reading(model, self.ids.shape[1])
+        reading = Reading(model, self.ids.shape[1], cache=decoder.cache.for_prompts())
         with ExitStack() as stack:
             stack.enter_context(fixed_parts(model, prompts=True))
             layers = sorted({layer for layer, _ in self.tables})

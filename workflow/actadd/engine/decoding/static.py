@@ -168,3 +168,9 @@ def remember(model: nn.Module, decoder: Decoder, prompts: Prompts) -> None:
 def forget(model: nn.Module) -> None:
     """Free a model's graphs with their caches, and what is known of it."""
     _models.pop(model, None)
+
+
+def free() -> None:
+    """Free the graphs of all models with their caches."""
+    for known in _models.values():
+        known.decoders.clear()
