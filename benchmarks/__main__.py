@@ -14,6 +14,8 @@ ITEMS = {
     "prefill": "prefill",
     "scale": "scale",
     "sweeps": "sweeps",
+    "operations": "operations",
+    "judge": "judge",
 }
 
 

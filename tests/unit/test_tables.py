@@ -12,15 +12,18 @@ from actadd.base.errors import UserError
 from actadd.measure.overhead import ARMS, STEERED, UNSTEERED
 from actadd.results import tables
 from actadd.results.comparison import COLUMNS
+from builders import reliability
 from builders.figures import by_need
 from builders.rows import (
     ABOUT,
     FAILED,
     READS,
     WORDS,
+    curve_rows,
     lens_rows,
     overhead_rows,
     pair_sources,
+    reading_rows,
     row,
     shift_rows,
     unsteered,
@@ -403,3 +406,41 @@ def test_comparison_counts_its_verdicts(tabulate):
 def test_a_note_ends_the_caption(tabulate):
     _, caption, _ = tabulate("lens", {"tokens.parquet": lens_rows()}, note="A note of the config.")
     assert caption.endswith("A note of the config.")
+
+
+def test_methods_at_equal_damage_say_what_they_never_reach(tabulate):
+    sources = {"curves/c.parquet": curve_rows(), "readings/c.parquet": reading_rows()}
+    table, caption, _ = tabulate("equal_damage", sources, labels={WORDS: "share with words"})
+    at = table["at"].unique().tolist()
+    assert at[0].startswith("1.25 times") and "(prompting)" in at[1] and "KL" in at[2]
+    add = table[table["condition"] == "add"]
+    assert add["effect"].tolist()[2:] == ["never reached"] * 2
+    assert add["minus prompt"].tolist()[:2] == ["", "0.0500 [-0.0500, 1.0500]"]
+    assert add["best control"].tolist() == ["random", "random", "", ""]
+    # Controls stand beside methods at stated damages.
+    assert (table["condition"] == "random").sum() == 2
+    assert "share with words" in caption and "0.0500 would have been seen" in caption
+    assert "curves end before: add 4. Reason: too large." in caption
+
+
+# --- reliability cards ---
+
+
+def test_reliability_has_a_row_for_each_setting_and_says_what_it_lacks(tabulate):
+    about = {"about": reliability.ABOUT}
+    table, caption, _ = tabulate(
+        "reliability", reliability.sources(), **reliability.OPTIONS, **about
+    )
+    assert table["setting"].tolist() == [
+        f"actadd: v (layer 3, c = {strength:g})" for strength in reliability.STRENGTHS
+    ]
+    assert table["wrong way"].str.startswith("15 % [").all()
+    assert table["KL"].tolist() == ["not measured", "0.19 [0.15, 0.22]", "not measured"]
+    assert table["minus prompting"].tolist() == ["not measured"] * 3
+    assert table["minus best control"].eq("not measured").tolist() == [True, False, True]
+    assert table["AUC"].tolist() == ["0.90"] * 3 and table["n"].tolist() == ["20"] * 3
+    worst = table["worst prompts"][1].splitlines()
+    assert worst == ["-0.30 prompt 17", "-0.20 prompt 18", "-0.10 prompt 19"]
+    assert table["claim"].str.contains("one of 3 settings tried").all()
+    assert "Not measured for some: control, kl, knowledge, prompting" in caption
+    assert "the-source" not in caption and "words: counted." in caption

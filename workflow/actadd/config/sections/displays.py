@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
+from actadd.base.kinds import build
 from actadd.config.kinds import Family
 from actadd.config.sections.experiments import metric_problems
 from actadd.config.sections.rules import Problem
@@ -26,6 +27,6 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
             experiment = config["experiments"].get(entry.get("experiment"), {})
             if experiment and MEASURES[experiment["measure"]].draws:
                 used = experiment.get("scorers", [])
-                for metric in entry.get("metrics", []):
-                    column = metric.partition("@")[0]
-                    yield from metric_problems(config, f"{key}.metrics", column, used)
+                options: Any = build(needs.kind_of(section, entry).options, entry)
+                for option, metric in options.scored():
+                    yield from metric_problems(config, f"{key}.{option}", metric, used)

@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Any
 
+from actadd.config import methods
 from actadd.measure.measures import MEASURES
 from actadd.pipeline.graph.experiments import Experiments, joined
 from actadd.pipeline.graph.sources import once
@@ -43,15 +44,29 @@ class Displays(Experiments):
         """The files of one need of a kind."""
         if each.need == "comparison":
             return self.comparison().files("parquet")
+        if each.need == "texts":
+            return joined([self.texts(name) for name in each.names])
+        if each.need == "stream_norms":
+            return joined([self.stream_norms(model).files("norms") for model in each.models])
         pairs = list(product(each.models, each.names))
+        if each.need == "scores":
+            scores = [
+                self.scores(model, name, scorer).files("scores")
+                for model, name in pairs
+                for scorer in self.experiment(name).get("scorers", [])
+            ]
+            return joined(scores)
         if each.need == "overhead":
             return joined([self.overhead(name, subject).files("times") for subject, name in pairs])
         stages = {
             "tokens": (self.lens, "tokens"),
             "cosines": (self.lens, "cosines"),
             "norms": (self.vectors, "norms"),
+            "curves": (self.equal_damage, "curves"),
+            "readings": (self.equal_damage, "readings"),
             "summary": (self.summary, "parquet"),
             "cells": (self.cells, "table"),
+            "tables": (self.cells, "table"),
         }
         job, output = stages[each.need]
         return joined([job(model, name).files(output) for model, name in pairs])
@@ -63,7 +78,7 @@ class Displays(Experiments):
         modules: tuple[str, ...] = (f"programs.{STAGE[section]}",)
         # The program imports it by name, so that its digest does not include it.
         modules += (needs.kind_of(section, entry).module,)
-        settings = {**entry, "name": name, "about": needs.facts(entry, self.config)}
+        settings = {**entry, "name": name, "about": needs.facts(section, entry, self.config)}
         inputs = self.display_files(section, name)
         return self._job(STAGE[section], {"display": name}, modules, settings, inputs)
 
@@ -76,7 +91,7 @@ class Displays(Experiments):
     def display_labels(self, section: str, name: str) -> dict[str, str]:
         """A figure's or table's labels in the report: experiment, model, vector, layer."""
         entry = self.config[section][name]
-        experiment = entry.get("experiment")
+        experiment = entry.get("experiment") or entry.get("method_comparison")
         models: list[str] = []
         vectors, layers = set(), ""
         if experiment:
@@ -219,9 +234,12 @@ class Displays(Experiments):
         names: set[str] = set()
         for section, name in displays:
             entry = self.config[section][name]
-            if "experiment" in entry:
-                names.add(entry["experiment"])
-            if "comparison" in needs.kind_of(section, entry).reads:
+            kind = needs.kind_of(section, entry)
+            names |= set(needs.experiments_of(kind, entry).values())
+            if entry.get("method_comparison"):
+                made = methods.experiments_of(entry["method_comparison"])
+                names |= {each for each in made if each in self.config["experiments"]}
+            if "comparison" in kind.reads:
                 names |= set(self.compared())
         for name in list(names):
             names |= set(self.choice_sources(name))

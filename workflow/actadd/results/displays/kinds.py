@@ -7,23 +7,44 @@ seaborn outside a function.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from actadd.base.kinds import Kind, Kinds, declares, option
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# What a kind may read. summary and cells: of an experiment; norms: of vectors; tokens and cosines:
-# of a lens; overhead: a timing's repeats; comparison: published numbers beside ours.
-Need = Literal["summary", "cells", "norms", "tokens", "cosines", "overhead", "comparison"]
+# What a kind may read. summary and cells: of an experiment; tables and scores: of every experiment
+# that an entry names; texts: of every dataset that it names; stream_norms: of the experiment's
+# models; norms: of vectors; tokens and cosines: of a lens; overhead: a timing's repeats; curves and
+# readings: of a comparison of methods; comparison: published numbers beside ours.
+Need = Literal[
+    "summary",
+    "cells",
+    "tables",
+    "scores",
+    "texts",
+    "norms",
+    "stream_norms",
+    "tokens",
+    "cosines",
+    "overhead",
+    "curves",
+    "readings",
+    "comparison",
+]
 # need -> the option that names what is read, if one does.
 NAMED_BY = {
     "summary": "experiment",
     "cells": "experiment",
+    "tables": "experiment",
+    "scores": "experiment",
+    "stream_norms": "experiment",
     "tokens": "lens",
     "cosines": "lens",
     "overhead": "overhead",
+    "curves": "method_comparison",
+    "readings": "method_comparison",
 }
 
 
@@ -74,6 +95,14 @@ class Options:
         """What the experiment lacks for it: sentences that begin with the key to change."""
         yield from ()
 
+    def scored(self) -> Iterator[tuple[str, str]]:
+        """(key, scorer.metric) of what the experiment has to score."""
+        yield from ()
+
+    def facts(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """What else of the config it depends on, as JSON; its function reads it as `Facts.more`."""
+        return {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentOptions(Options):
@@ -91,6 +120,9 @@ class MetricsOptions(ExperimentOptions):
         min_length=1,
     )
 
+    def scored(self) -> Iterator[tuple[str, str]]:
+        yield from (("metrics", metric.partition("@")[0]) for metric in self.metrics)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LensOptions(Options):
@@ -107,30 +139,56 @@ class OverheadOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MethodsOptions(Options):
+    """Keys of what is made from a comparison of methods."""
+
+    method_comparison: str = option(
+        "Comparison of methods that is shown.", section="method_comparisons"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What a caption says of the data and the scorers behind a figure or table.
 
-    unit: what intervals are over. controls: names of the config's random vectors.
+    unit: what intervals are over. controls: names of the config's random vectors. more: see
+    `Options.facts`.
     """
 
     data: str = ""
     unit: str = "texts"
     notes: list[str] = field(default_factory=list)
     controls: list[str] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
     """What one figure or table is drawn from.
 
-    key: its entry in the config, for messages. paths: need -> its files, in order. norms: the files
-    of that need, by (model, vector).
+    key: its entry in the config, for messages. paths: need -> its files, in order. norms, tables,
+    scores and texts: the files of these needs, by (model, vector), (model, experiment), (model,
+    experiment, scorer) and dataset.
     """
 
     key: str
     facts: Facts
     paths: Mapping[str, list[Path]]
-    norms: Mapping[tuple[str, str], Path]
+    norms: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    tables: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    scores: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
+    texts: Mapping[str, Path] = field(default_factory=dict)
+
+    def values(self, model: str, experiment: str) -> "pd.DataFrame":
+        """The values of an experiment on a model, prompt by prompt, see `prompt_values`."""
+        from actadd.results.prompt_values import prompt_values
+
+        scores = {
+            scorer: path
+            for (*run, scorer), path in self.scores.items()
+            if run == [model, experiment]
+        }
+        return prompt_values(self.tables[model, experiment], scores)
 
     def read(self, need: Need) -> "pd.DataFrame":
         """The files of one need under each other; norms have their vector's and model's names."""
@@ -140,6 +198,8 @@ class Sources:
 
         if need == "norms":
             return read_norms(self.norms)
+        if need == "stream_norms":
+            return pd.concat(map(pd.read_csv, self.paths[need]), ignore_index=True)
         return pd.concat(map(pd.read_parquet, self.paths[need]), ignore_index=True)
 
 
@@ -147,12 +207,16 @@ class Sources:
 class Display(Kind):
     """A kind of figure or table. Its function takes (options, Sources).
 
-    measures: those of an experiment that it can be made from; any, if there are none.
+    measures: those of an experiment that it can be made from; any, if there are none. others:
+    options that name further experiments -> the measure that these need. datasets: options that
+    name datasets, which it reads as texts.
     """
 
     options: type[Options]
     reads: tuple[Need, ...]
     measures: tuple[str, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
+    datasets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.reads or not set(self.reads) <= set(get_args(Need)):
@@ -162,8 +226,12 @@ class Display(Kind):
             named_by = NAMED_BY.get(need)
             if named_by and named_by not in names:
                 raise TypeError(f"{self.name} reads {need}, so its options need {named_by!r}")
-        if "norms" in self.reads and not names & {"vectors", "lens"}:
-            raise TypeError(f"{self.name} reads norms, so its options need 'vectors' or 'lens'")
+        if "norms" in self.reads and not names & {"vectors", "lens", "experiment"}:
+            raise TypeError(
+                f"{self.name} reads norms, so its options need 'vectors', 'lens' or 'experiment'"
+            )
+        if missing := {*self.others, *self.datasets} - names:
+            raise TypeError(f"{self.name} reads others, so its options need {missing.pop()!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,14 +251,14 @@ SECTIONS: Mapping[str, Mapping[str, Display]] = {"figures": FIGURES, "tables": T
 
 
 def figure(
-    options: type[Options], *, reads: tuple[Need, ...], measures: tuple[str, ...] = ()
+    options: type[Options], *, reads: tuple[Need, ...], **traits: Any
 ) -> Callable[[Callable[..., Any]], Figure]:
-    """Declares a figure kind with the decorated function's name; see `Figure`."""
-    return declares(Figure, options, reads=reads, measures=measures)
+    """Declares a figure kind with the decorated function's name; traits: fields of `Display`."""
+    return declares(Figure, options, reads=reads, **traits)
 
 
 def table(
-    options: type[Options], *, reads: tuple[Need, ...], measures: tuple[str, ...] = ()
+    options: type[Options], *, reads: tuple[Need, ...], **traits: Any
 ) -> Callable[[Callable[..., Any]], Table]:
-    """Declares a table kind with the decorated function's name; see `Table`."""
-    return declares(Table, options, reads=reads, measures=measures)
+    """Declares a table kind with the decorated function's name; traits: fields of `Display`."""
+    return declares(Table, options, reads=reads, **traits)

@@ -17,17 +17,25 @@ from actadd.results.displays.kinds import (
 from actadd.vectors.kinds import VECTOR_KINDS
 
 NEEDS: tuple[Need, ...] = get_args(Need)
-# The arguments of the programs that draw and tabulate. A file of norms says neither model nor
-# vector.
-ARGUMENTS = " ".join(f"{need}{'{model,vector}' if need == 'norms' else '*'}" for need in NEEDS)
+# Needs whose files do not say what they are of -> the names of the jobs that make them.
+NAMES = {
+    "norms": "{model,vector}",
+    "tables": "{model,experiment}",
+    "scores": "{model,experiment,scorer}",
+    "texts": "{dataset}",
+}
+# The arguments of the programs that draw and tabulate.
+ARGUMENTS = " ".join(f"{need}{NAMES.get(need, '*')}" for need in NEEDS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
     """One thing that a figure or table reads.
 
-    need: what it is. names: the experiment, the lens or the timing; of norms, the vectors; nothing
-    of the comparison. models: of each of which it is read; of a timing, what is timed.
+    need: what it is. names: the experiment or experiments, the lens or the timing; of norms, the
+    vectors; of texts, the datasets; nothing of the comparison. models: of each of which it is read;
+    of a timing, what is
+    timed.
     """
 
     need: Need
@@ -42,10 +50,16 @@ def kind_of(section: str, entry: Mapping[str, Any]) -> Display:
 
 def inputs(section: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> list[Input]:
     """What an entry reads, in the order in which its kind gets it."""
-    return [_input(need, entry, config) for need in kind_of(section, entry).reads]
+    kind = kind_of(section, entry)
+    return [_input(need, kind, entry, config) for need in kind.reads]
 
 
-def _input(need: Need, entry: Mapping[str, Any], config: Mapping[str, Any]) -> Input:
+def _input(need: Need, kind: Display, entry: Mapping[str, Any], config: Mapping[str, Any]) -> Input:
+    if need in ("tables", "scores"):
+        names = tuple(dict.fromkeys(experiments_of(kind, entry).values()))
+        return Input(need=need, names=names, models=models_of(entry, config))
+    if need == "texts":
+        return Input(need=need, names=tuple(entry[each] for each in kind.datasets if each in entry))
     if need == "comparison":
         return Input(need=need)
     if need == "overhead":
@@ -55,23 +69,38 @@ def _input(need: Need, entry: Mapping[str, Any], config: Mapping[str, Any]) -> I
     if need in ("tokens", "cosines"):
         lens = config["lenses"][entry["lens"]]
         return Input(need=need, names=(entry["lens"],), models=tuple(lens["models"]))
+    if need in ("curves", "readings"):
+        names = tuple(filter(None, [entry.get("method_comparison")]))
+        return Input(need=need, names=names, models=models_of(entry, config))
     if need == "norms":
         return Input(need=need, names=vectors_of(entry, config), models=models_of(entry, config))
     return Input(need=need, names=(entry["experiment"],), models=models_of(entry, config))
 
 
+def experiments_of(kind: Display, entry: Mapping[str, Any]) -> dict[str, str]:
+    """Option -> the experiment that an entry names by it."""
+    options = ("experiment", *kind.others)
+    return {option: entry[option] for option in options if entry.get(option)}
+
+
 def models_of(entry: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
     """The models that an entry shows: those of its experiment, of its lens, or its own."""
-    for option, section in (("experiment", "experiments"), ("lens", "lenses")):
+    sections = (("experiment", "experiments"), ("lens", "lenses"))
+    # A comparison of methods has an experiment of its name.
+    for option, section in (*sections, ("method_comparison", "experiments")):
         if entry.get(option):
             return tuple(config[section][entry[option]]["models"])
     return tuple(entry.get("models") or ())
 
 
 def vectors_of(entry: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The vectors that an entry names, itself or by its lens."""
+    """The vectors that an entry names, itself, by its lens or else by its experiment."""
     if entry.get("lens"):
         return tuple(config["lenses"][entry["lens"]]["vectors"])
+    if "vectors" not in entry and entry.get("experiment"):
+        conditions = config["experiments"][entry["experiment"]]["conditions"].values()
+        added = (each for condition in conditions for each in condition.get("additions", []))
+        return tuple(sorted({addition["vector"] for addition in added}))
     named = (*(entry.get("vectors") or ()), entry.get("relative_to"))
     return tuple(filter(None, named))
 
@@ -109,25 +138,48 @@ def problems(
             f"experiments.{name} measures {measure}; name another experiment"
         )
         return
-    for problem in options.check(experiment):
+    for problem in (*options.check(experiment), *_of_others(kind, entry, config)):
         yield f"{key}.{problem}"
 
 
-def facts(entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def _of_others(kind: Display, entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
+    """What further experiments lack."""
+    named = experiments_of(kind, entry)
+    models = models_of(entry, config)
+    for option, measure in kind.others.items():
+        if option not in named:
+            continue
+        other = config["experiments"][named[option]]
+        if other["measure"] != measure:
+            yield f"{option}: {named[option]} measures {other['measure']}; name one of {measure}"
+        if missing := [model for model in models if model not in other["models"]]:
+            yield f"{option}: {named[option]} is not run on {', '.join(missing)}; add it there"
+
+
+def facts(section: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `Facts`: what a caption has to say of the data and the scorers behind an entry."""
-    name = entry.get("experiment")
+    name = entry.get("experiment") or entry.get("method_comparison")
     if name is None:
         return {}
     experiment = config["experiments"][name]
     unit = "prompts" if MEASURES[experiment["measure"]].draws else "texts"
-    scored = {metric.split(".")[0] for metric in entry.get("metrics", [])}
+    options = build(kind_of(section, entry).options, entry)
+    scored = {metric.split(".")[0] for _, metric in options.scored()}
+    lacks = list[str]()
+    if "experiment" not in entry:
+        compared = config["method_comparisons"][name]
+        metrics = [compared["effect"]["metric"], compared["damage"]["disfluency"]["metric"]]
+        scored = {metric.split(".")[0] for metric in metrics}
+        lacks = compared["lacks"]
     notes = [
         f"{scorer}: {config['scorers'][scorer]['note']}."
         for scorer in experiment.get("scorers", [])
         if scorer in scored and config["scorers"][scorer].get("note")
     ]
     data = data_title(name, config)
-    return {"data": data, "unit": unit, "notes": notes, "controls": controls(config)}
+    more = {"more": more} if (more := options.facts(config)) else {}
+    labels = {"data": data, "unit": unit, "notes": notes + lacks, "controls": controls(config)}
+    return {**labels, **more}
 
 
 def data_title(experiment: str, config: Mapping[str, Any]) -> str:
@@ -140,12 +192,12 @@ def data_title(experiment: str, config: Mapping[str, Any]) -> str:
 def sources_of(section: str, spec: Mapping[str, Any], files: Mapping[str, Any]) -> Sources:
     """The files that an entry's kind reads, with the facts of the spec's `about`.
 
-    files: need -> list of paths; norms (model, vector) -> path.
+    files: need -> list of paths; of the needs in `NAMES`, these names -> path.
     """
     about = build(Facts, spec.get("about", {}))
-    paths = {need: files[need] for need in files if need != "norms"}
-    norms = files.get("norms", {})
-    return Sources(key=f"{section}.{spec['name']}", facts=about, paths=paths, norms=norms)
+    paths = {need: files[need] for need in files if need not in NAMES}
+    named = {need: files.get(need, {}) for need in NAMES}
+    return Sources(key=f"{section}.{spec['name']}", facts=about, paths=paths, **named)
 
 
 def selectors(value: Any) -> list[dict[str, Any]]:
