@@ -8,8 +8,8 @@ import torch
 
 from actadd.data import datasets
 from actadd.engine.batching import left_pad
-from actadd.engine.decoding.generation import FINISHED, generate
-from actadd.engine.decoding.sampling import Sampling, draws
+from actadd.engine.decoding.generation import generate
+from actadd.engine.decoding.sampling import FINISHED, Sampling, draws
 from actadd.engine.tokens import Tokens
 from actadd.measure.experiment import Experiment
 from actadd.measure.measurement import measure

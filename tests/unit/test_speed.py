@@ -16,9 +16,9 @@ from actadd.engine import batching
 from actadd.engine.additions import Addition
 from actadd.engine.batching import halving, left_pad, padded_width
 from actadd.engine.decoding import generation
-from actadd.engine.decoding.generation import BROKEN, generate
+from actadd.engine.decoding.generation import generate
 from actadd.engine.decoding.kv_cache import RoomyLayer, roomy_cache
-from actadd.engine.decoding.sampling import Sampling
+from actadd.engine.decoding.sampling import BROKEN, Sampling
 from actadd.engine.hooks import record_activations
 from actadd.engine.logprobs import swept_logprobs, token_logprobs
 from actadd.engine.shared_layers import outputs_below, resumed_at

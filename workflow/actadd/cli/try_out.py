@@ -222,8 +222,8 @@ def compare(
 
     from actadd.engine.additions import Addition
     from actadd.engine.batching import left_pad, padded_width
-    from actadd.engine.decoding.generation import BROKEN, FINISHED, generate
-    from actadd.engine.decoding.sampling import Sampling, draws
+    from actadd.engine.decoding.generation import generate
+    from actadd.engine.decoding.sampling import BROKEN, FINISHED, Sampling, draws
     from actadd.engine.hooks import record_activations
     from actadd.engine.structure import input_device
     from actadd.measure.measures import TOO_LARGE

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -100,7 +101,7 @@ class Addition:
         """The lowest layer that has to be read or changed."""
         return min(self.layer, self.gate.layer) if self.gate else self.layer
 
-    @property
+    @cached_property
     def kind(self) -> Operation:
         """The operation. Raises UserError if there is none of that name."""
         if isinstance(self.operation, Operation):
@@ -140,6 +141,10 @@ class Addition:
         """What `add` adds: coefficient * vector, zero beyond `dimensions`; [positions, d_model]."""
         return self.kind(self.rows(), self.settings())
 
+    def used(self) -> Tensor:
+        """What is used at the positions, [positions, d_model]: the vector, or what is added."""
+        return self.rows() if self.kind.reads_stream else self.scaled()
+
 
 class TraceEntry(NamedTuple):
     """One change of the residual stream. `position` counts from the row's BOS.
@@ -177,7 +182,16 @@ class Stage:
         """Make the cells tensors, which a pass picks from."""
         self.rows = torch.tensor([row for row, _ in self.cells], dtype=torch.long)
         self.columns = torch.tensor([column for _, column in self.cells], dtype=torch.long)
-        self.values = torch.stack(list(self.cells.values())) if self.cells else torch.empty(0)
+        # Rows often use the same vectors, of which each is copied once.
+        each = {id(value): value for value in self.cells.values()}
+        number = {key: index for index, key in enumerate(each)}
+        self.distinct = torch.stack(list(each.values())) if each else torch.empty(0)
+        self.index = torch.tensor([number[id(value)] for value in self.cells.values()]).long()
+
+    @property
+    def values(self) -> Tensor:
+        """What is used in each of the cells, [cells, d_model]."""
+        return self.distinct[self.index]
 
     def changed_rows(self, stream: Tensor, values: Tensor, counts: Sequence[int]) -> Tensor:
         """`new_rows` of several batch rows under each other, of so many positions each.
@@ -214,11 +228,16 @@ def stages(
     Raises UserError if a vector is longer than its prompt.
     """
     planned: dict[int, list[Stage]] = {}
+    # What rows use of an addition is computed once for all of them.
+    used: dict[int, tuple[Any, tuple[Tensor, ...]]] = {}
     for row, row_additions in enumerate(additions):
         # Layer -> the first stage in which the row's next operation may act.
         following: dict[int, int] = {}
         for addition in row_additions:
-            kind, options = addition.kind, addition.settings()
+            kind = addition.kind
+            if id(addition) not in used:
+                used[id(addition)] = addition.settings(), addition.used().unbind()
+            options, values = used[id(addition)]
             layer_stages = planned.setdefault(addition.layer, [])
             first = following.get(addition.layer, 0)
             index = first
@@ -230,18 +249,24 @@ def stages(
             if index == len(layer_stages):
                 layer_stages.append(Stage(kind, options))
             following[addition.layer] = index + kind.reads_stream
-            _place(layer_stages[index], addition, row, starts[row], lengths[row])
+            _place(layer_stages[index], addition, values, row, starts[row], lengths[row])
     for layer_stages in planned.values():
         for stage in layer_stages:
             stage.pack()
     return planned
 
 
-def _place(stage: Stage, addition: Addition, row: int, start: int, length: int) -> None:
+def _place(
+    stage: Stage,
+    addition: Addition,
+    values: Sequence[Tensor],
+    row: int,
+    start: int,
+    length: int,
+) -> None:
     kind = addition.kind
     stage.gates[row] = addition.gate
     stage.names[row] = f"{stage.names[row]}+{kind.name}" if row in stage.names else kind.name
-    values = addition.rows() if kind.reads_stream else addition.scaled()
     positions = changed(addition.position, addition.phase, len(values), length)
     for index, position in enumerate(positions):
         key = (row, start + position)

@@ -122,4 +122,8 @@ def halving(
         rows //= 2
         print(f"out of memory: batches have {rows} rows from here on", flush=True)
         if torch.cuda.is_available():
+            # Not on top, since these decode with batches themselves.
+            from actadd.engine.decoding.static import free
+
+            free()
             torch.cuda.empty_cache()

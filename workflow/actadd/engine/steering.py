@@ -31,9 +31,9 @@ def steer(
     attention_mask: Tensor,
     trace: list[TraceEntry] | None = None,
     prompt_lengths: Sequence[int] | None = None,
-) -> Iterator[None]:
-    """`actadd.steer` without verification."""
-    steering = _Steering(model, additions, attention_mask, trace, prompt_lengths)
+) -> Iterator["Steering"]:
+    """`actadd.steer` without verification; yields what it has done so far."""
+    steering = Steering(model, additions, attention_mask, trace, prompt_lengths)
     with hooks_on_inputs(model, steering.layers, steering.change), ExitStack() as stack:
         read = reader(model, blocks(model))
         for handle in (
@@ -41,11 +41,11 @@ def steer(
             read.register_forward_hook(steering.end_pass),
         ):
             stack.callback(handle.remove)
-        yield
+        yield steering
     steering.check()
 
 
-class _Steering:
+class Steering:
     """What is planned for a batch, and what the passes over it have done."""
 
     def __init__(
@@ -179,6 +179,23 @@ class _Steering:
             self.open[row, gate] = gate.opens(hidden[row * copies, self.starts[row] : end])
             # To leave a prompt as it is may be what is asked for.
             self.changed = True
+
+    def repeated(self) -> Iterator[tuple[int, Stage, Tensor]]:
+        """(layer, stage, what it uses at a generated token of each row) of stages that act there.
+
+        In the order in which they act, once the prompts were read. The last is [rows, d_model] of
+        the vectors' dtype, zero in a row where the stage does not act.
+        """
+        for layer, layer_stages in sorted(self.planned.items()):
+            for stage in layer_stages:
+                acting = {r: v for r, v in stage.repeated.items() if self._acts(stage, r)}
+                if acting:
+                    some = next(iter(acting.values()))
+                    zero = torch.zeros_like(some)
+                    rows = [
+                        acting.get(row, zero).to(some.device) for row in range(len(self.starts))
+                    ]
+                    yield layer, stage, torch.stack(rows)
 
     def _acts(self, stage: Stage, row: int) -> bool:
         """Whether a stage acts on a row: without a gate, or behind an open one."""

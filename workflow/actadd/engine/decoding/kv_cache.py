@@ -81,14 +81,16 @@ def roomy_cache(model: nn.Module, room: int) -> Cache:
 class Reading:
     """Forward passes over a batch that grows by a column at a time: prefill, then decode steps."""
 
-    def __init__(self, model: nn.Module, room: int, use_cache: bool = True) -> None:
-        """room: tokens of a row that the cache holds in the end."""
+    def __init__(
+        self, model: nn.Module, room: int, use_cache: bool = True, cache: Any = None
+    ) -> None:
+        """room: tokens of a row that the cache holds in the end; cache: one to take, empty."""
         self.model = model
         self.name = cache_name(model) if use_cache else None
         # Some models support only their own class of cache, which the first pass creates.
         self.has_own_cache = has_own_cache(model)
-        self.cache: Any = None
-        if self.name and not self.has_own_cache:
+        self.cache: Any = cache
+        if self.name and not self.has_own_cache and cache is None:
             self.cache = roomy_cache(model, room)
         self.options = {"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}
         self.seen = 0

@@ -37,7 +37,7 @@ def next_tokens(logits: Tensor, counts: Tensor, uniforms: Tensor, sampling: Samp
         ordered, tokens = here.topk(size) if size < vocabulary else here.sort(descending=True)
         if len(here) > len(left):
             ordered, tokens = ordered[left], tokens[left]
-        drawn, reached = _draw(ordered, tokens, normaliser[left], uniforms[left], sampling.top_p)
+        drawn, reached = draw(ordered, tokens, normaliser[left], uniforms[left], sampling.top_p)
         chosen[left] = drawn
         left = left[~reached]
         if len(left) == 0:
@@ -45,7 +45,7 @@ def next_tokens(logits: Tensor, counts: Tensor, uniforms: Tensor, sampling: Samp
     return chosen
 
 
-def _draw(
+def draw(
     ordered: Tensor, tokens: Tensor, normaliser: Tensor, uniforms: Tensor, top_p: float
 ) -> tuple[Tensor, Tensor]:
     """The drawn tokens, and whether each row's kept mass lies within the columns given."""

@@ -9,6 +9,9 @@ from actadd.base.kinds import option
 if TYPE_CHECKING:
     import numpy as np
 
+# In place of a token: after a row's end, and from where its logits are no longer numbers.
+FINISHED, BROKEN = -1, -2
+
 
 @dataclass(frozen=True)
 class Sampling:

@@ -249,7 +249,8 @@ def _batch(
     import torch
 
     from actadd.engine.batching import left_pad
-    from actadd.engine.decoding.generation import BROKEN, FINISHED, generate
+    from actadd.engine.decoding.generation import generate
+    from actadd.engine.decoding.sampling import BROKEN, FINISHED
 
     steps = experiment.spec["max_new_tokens"]
     filled = [*units, *[units[-1]] * (kind.contexts - len(units))]

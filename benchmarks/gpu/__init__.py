@@ -1,0 +1,1 @@
+"""Steered sampling on one NVIDIA GPU: `benchmarks/gpu.sh`, see benchmarks/README.md."""
