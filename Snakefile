@@ -114,6 +114,7 @@ wildcard_constraints:
     display=names_of("figures", "tables"),
     lens=names_of("lenses"),
     overhead=names_of("overheads"),
+    method_comparison=names_of("method_comparisons"),
     subject=subjects(),
     target="|".join(GRAPH.targets),
     shard=r"\d+",

@@ -105,7 +105,7 @@ MISTAKES = [
     ("experiments.topic.sampling", {"temperature": float("nan")}, ["sampling.temperature", "nan"]),
     ("experiments.topic.prompts.split", "development", ["choices.best.experiment", "same prompts"]),
     ("experiments.topic.choices.best.metric", "wedding-words.some", ["wedding-words.any"]),
-    (f"{ADDITION}.position", ["front", "back"], ["choices.best.condition", "position"]),
+    (f"{ADDITION}.dimensions", [0.5, 1], ["choices.best.condition", "dimensions"]),
     ("scorers.vader.validate.metric", "probability", ["scorers.vader.validate.metric", "compound"]),
     ("scorers.sentiment.validate.split", "fit", ["scorers.sentiment.validate.split", "fitted"]),
     ("figures.norms.models", ["gemma-3-270m"], ["licences_accepted", "gemma-3-270m"]),
@@ -463,7 +463,7 @@ MISTAKES = [
     (
         "vectors.weddings-random.like",
         "weddings-random",
-        ["vectors.weddings-random.like", "random", "pair"],
+        ["vectors.weddings-random", "computed from itself"],
     ),
     ("vectors.weddings-random.seed", -1, ["vectors.weddings-random.seed", "-1"]),
     # --- scorers
@@ -601,13 +601,8 @@ MISTAKES = [
     ],
     (
         f"{ACTADD}.additions.0",
-        {"vector": "weddings", "choice": "best", "dose": 1},
-        [f"{ACTADD}.additions.0.dose", "best"],
-    ),
-    (
-        ADDITION,
-        {"vector": "weddings", "layer": 6, "dose": [1, 2]},
-        ["choice", "dose is swept", "sweep coefficient"],
+        {"vector": "weddings", "choice": "best", "dose": 1, "factor": 2},
+        [f"{ACTADD}.additions.0.factor", "chosen strength"],
     ),
     (
         f"{ACTADD}.additions.0",

@@ -77,23 +77,61 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, floa
     Ranks are taken anew in each resample; a resample in which one side is constant counts as 0.
     Items with a NaN are left out. NaN if a side is constant; NaN bounds for fewer than four items.
     """
+    return _correlation(first, second, _rho)
+
+
+def linear_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """(Pearson's r, low, high) of two values per item; otherwise as `rank_correlation`."""
+    return _correlation(first, second, _r)
+
+
+def _correlation(
+    first: np.ndarray, second: np.ndarray, statistic: Callable[..., np.ndarray]
+) -> tuple[float, float, float]:
     pairs = np.array([first, second], dtype=np.float64)
     pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
     if pairs.shape[1] < 2 or (np.ptp(pairs, axis=1) == 0).any():
         return (float("nan"),) * 3
-    estimate = float(_rho(*pairs))
+    estimate = float(statistic(*pairs))
     if pairs.shape[1] < 4:
         return estimate, float("nan"), float("nan")
-    return estimate, *_bootstrap(tuple(pairs), _rho)
+    return estimate, *_bootstrap(tuple(pairs), statistic)
 
 
 def _rho(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
     """Spearman's rho along an axis; 0 where a side is constant."""
-    ranks = [rankdata(side, axis=axis) for side in (first, second)]
-    x, y = (side - side.mean(axis=axis, keepdims=True) for side in ranks)
+    return _r(rankdata(first, axis=axis), rankdata(second, axis=axis), axis)
+
+
+def _r(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Pearson's r along an axis; 0 where a side is constant."""
+    x, y = (side - side.mean(axis=axis, keepdims=True) for side in (first, second))
     size = np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
     product = (x * y).sum(axis=axis)
     return np.asarray(np.divide(product, size, out=np.zeros_like(product), where=size > 0))
+
+
+def variance_share(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """(share, low, high) of the variance of all values that lies between two groups (eta squared).
+
+    Two values per item, one of each group; 95 % percentile bootstrap over items. Items with a NaN
+    are left out. NaN for fewer than two items, NaN bounds for fewer than four.
+    """
+    pairs = np.array([first, second], dtype=np.float64)
+    pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
+    if pairs.shape[1] < 2 or np.ptp(pairs) == 0:
+        return (float("nan"),) * 3
+    estimate = float(_eta_squared(*pairs))
+    if pairs.shape[1] < 4:
+        return estimate, float("nan"), float("nan")
+    return estimate, *_bootstrap(tuple(pairs), _eta_squared)
+
+
+def _eta_squared(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    whole = np.concatenate([first, second], axis=axis)
+    between = (first.mean(axis=axis) - second.mean(axis=axis)) ** 2 / 4
+    variance = whole.var(axis=axis)
+    return np.asarray(np.divide(between, variance, out=np.zeros_like(between), where=variance > 0))
 
 
 def _bootstrap(data: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> tuple[float, float]:

@@ -13,9 +13,11 @@ import importlib.util
 import inspect
 import os
 import pkgutil
+import re
 import sys
 import types
 import typing
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -60,6 +62,15 @@ NAME = Rule(
     pattern=r"^[a-z0-9]+(-[a-z0-9]+)*\Z",
     max_length=60,
 )
+
+
+def name_of(text: str) -> str:
+    """A text as a name: lower case, no accents, hyphens for what is neither letter nor digit.
+
+    Empty if nothing is left of it.
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub("[^a-z0-9]+", "-", plain).strip("-")
 
 
 # Files of the working directory or of a source, which also become part of command lines.

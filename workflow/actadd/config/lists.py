@@ -11,7 +11,6 @@ makes the vectors bread-word and ice-cream-word. It happens before anything else
 import csv
 import itertools
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Annotated, Any
 from pydantic import ValidationError
 
 from actadd.base.errors import quote
-from actadd.base.kinds import Rule, option
+from actadd.base.kinds import Rule, name_of, option
 from actadd.config import files
 from actadd.config.messages import Lines, explained, located
 from actadd.config.models import models
@@ -102,7 +101,7 @@ def _items(key: str, value: Any, folders: list[Path]) -> list[Item]:
         rows = _rows(key, value["file"], value.get("column", TEXT), folders)
     items: dict[str, Item] = {}
     for row in rows:
-        name = _name(row[TEXT])
+        name = name_of(row[TEXT])
         if not name:
             raise _ProblemError(
                 key, f"{quote(row[TEXT])} has no letter a to z or digit for a name; write another"
@@ -136,12 +135,6 @@ def _rows(key: str, file: str, column: str, folders: list[Path]) -> list[dict[st
     # What stands beyond the header has no column.
     texts = [{name: text for name, text in row.items() if name is not None} for row in rows]
     return [{**row, TEXT: row[column]} for row in texts]
-
-
-def _name(text: str) -> str:
-    """A text as a name: lower case, no accents, hyphens for what is neither letter nor digit."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub("[^a-z0-9]+", "-", plain).strip("-")
 
 
 @dataclass

@@ -164,7 +164,9 @@ class Shorthands:
         maximum=1,
     )
     choice: str | None = option(
-        "Take layer and strength from this choice.", None, replaces=("layer", "coefficient")
+        "Take the layer and a swept position from this choice; the strength too, if none is here.",
+        None,
+        replaces=("layer", "coefficient"),
     )
     factor: float | None = option(
         "Multiplies a chosen coefficient; -1 turns the direction round.", None

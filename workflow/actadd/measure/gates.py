@@ -5,18 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
 from actadd.base.errors import UserError
 from actadd.base.files import canonical_json, write_json
-from actadd.base.intervals import share_interval
 from actadd.base.kinds import option
-from actadd.data import datasets
 from actadd.engine.tokens import Tokens
-from actadd.vectors.vector_files import read_vector
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     from torch import nn
 
 # An entry of `conditions` or `gate`, as a config writes it.
@@ -123,8 +119,12 @@ def _name(gate: Entry) -> str:
     return f"gate on {gate['vector']} at layer {gate['layer']}"
 
 
-def _labelled(gate: Entry, texts: Mapping[str, Path], key: str) -> pd.DataFrame:
+def _labelled(gate: Entry, texts: Mapping[str, Path], key: str) -> "pd.DataFrame":
     """Texts of both splits: split, text and positive (bool)."""
+    import pandas as pd
+
+    from actadd.data import datasets
+
     rule = gate["threshold"]
     at = f"{key}: {_name(gate)}: threshold"
     parts = []
@@ -145,8 +145,10 @@ def _labelled(gate: Entry, texts: Mapping[str, Path], key: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _direction(gate: Entry, vectors: Mapping[str, Path], key: str) -> np.ndarray:
+def _direction(gate: Entry, vectors: Mapping[str, Path], key: str) -> "np.ndarray":
     """The vector's last row at the gate's layer, float32 [d_model]."""
+    from actadd.vectors.vector_files import read_vector
+
     row: np.ndarray = read_vector(vectors[gate["vector"]], {gate["layer"]})[gate["layer"]][-1]
     if not row.any():
         raise UserError(
@@ -157,7 +159,7 @@ def _direction(gate: Entry, vectors: Mapping[str, Path], key: str) -> np.ndarray
 
 
 def _projections(
-    model: "nn.Module", rows: list[list[int]], layer: int, direction: np.ndarray
+    model: "nn.Module", rows: list[list[int]], layer: int, direction: "np.ndarray"
 ) -> list[float]:
     """What the gate compares with its threshold, for each text; one at a time, as it is decided."""
     import torch
@@ -171,11 +173,13 @@ def _projections(
     return [float(projected(stream[layer, 0], vector)) for stream in streams]
 
 
-def _threshold(table: pd.DataFrame, rule: Entry, key: str) -> float:
+def _threshold(table: "pd.DataFrame", rule: Entry, key: str) -> float:
     """The smallest threshold that opens the gate for at most the allowed share of negatives.
 
     It lies in the middle between two texts' projections, so that rounding decides for none.
     """
+    import numpy as np
+
     negative = np.sort(table[~table["positive"]]["projection"])[::-1]
     allowed = int(rule["at_most_false_positive"] * len(negative) + 1e-9)
     values = np.sort(table["projection"])
@@ -199,7 +203,9 @@ def _round(low: float, high: float) -> float:
     return short if low <= short < high else middle
 
 
-def _rates(table: pd.DataFrame, threshold: float, split: str) -> Entry:
+def _rates(table: "pd.DataFrame", threshold: float, split: str) -> Entry:
+    from actadd.base.intervals import share_interval
+
     result: Entry = {"split": split}
     for name, positive in (("false_positive", False), ("true_positive", True)):
         rows = table[table["positive"] == positive]["projection"] > threshold

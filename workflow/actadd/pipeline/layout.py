@@ -96,6 +96,16 @@ STAGES = {
         csv="csv",
         parquet="parquet",
     ),
+    "equal_damage": Stage(
+        "equal_damage/{model}/{method_comparison}",
+        {
+            "curves": "equal_damage/{model}/{method_comparison}/curves.parquet",
+            "curves_csv": "equal_damage/{model}/{method_comparison}/curves.csv",
+            "readings": "equal_damage/{model}/{method_comparison}/readings.parquet",
+            "readings_csv": "equal_damage/{model}/{method_comparison}/readings.csv",
+            RECORD: "equal_damage/{model}/{method_comparison}/provenance.json",
+        },
+    ),
     "lens": Stage(
         "lens/{model}/{lens}",
         {

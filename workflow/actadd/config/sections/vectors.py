@@ -28,9 +28,8 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
         if hasattr(options, "problems"):
             yield from options.problems(key)
         if kind.borrows and kind.borrows in entry:
-            lenders = kind.lenders or of_pairs
             other = entry[kind.borrows]
-            yield from _lender(config["vectors"], f"{key}.{kind.borrows}", other, lenders)
+            yield from _lender(config["vectors"], f"{key}.{kind.borrows}", other, of_pairs)
         yield from _pairs(config["vectors"], key, entry)
         yield from _parts(config["vectors"], key, name)
         yield from _one_class(key, entry)

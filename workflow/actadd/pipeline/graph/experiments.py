@@ -4,6 +4,7 @@ from dataclasses import fields
 from functools import cached_property
 from typing import Any
 
+from actadd.config import methods
 from actadd.measure.conditions import modules_of
 from actadd.measure.gates import gates_of
 from actadd.measure.measures import MEASURES
@@ -277,6 +278,27 @@ class Experiments(Vectors):
             ("programs.summary", kind.module),
             settings,
             inputs,
+        )
+
+    @once
+    def equal_damage(self, model: str, method_comparison: str) -> Job:
+        """The curves of a comparison's methods and controls, and what is read off them."""
+        settings = methods.spec(self.config, method_comparison)
+        of_damage = [each["experiment"] for each in settings["damage"].values()]
+        experiments = list(dict.fromkeys([settings["experiment"], *of_damage]))
+        scorers = dict.fromkeys(
+            metric.partition(".")[0]
+            for metric in (settings["effect"]["metric"], settings["damage"]["disfluency"]["metric"])
+        )
+        curves = settings["experiment"]
+        scores = [self.scores(model, curves, each).files("scores") for each in scorers]
+        cells = [self.cells(model, each).files("table") for each in experiments]
+        return self._job(
+            "equal_damage",
+            {"model": model, "method_comparison": method_comparison},
+            ("programs.equal_damage", *modules_of(self.experiment(curves)["conditions"])),
+            settings,
+            {"cells": joined(cells), "scores": joined(scores)},
         )
 
     @cached_property

@@ -130,10 +130,17 @@ class Vectors(Sources):
 
     def norms_for_doses(self, model: str, experiment: str) -> tuple[File, ...]:
         """The norms that an experiment's doses are shares of; () without a dose."""
-        conditions = self.experiment(experiment)["conditions"].values()
+        entry = self.experiment(experiment)
+        conditions = entry["conditions"].values()
         additions = (each for condition in conditions for each in condition.get("additions", []))
-        dosed = any(DOSE in each for each in additions)
+        choices = {name for name, rule in entry.get("choices", {}).items() if self._doses(rule)}
+        dosed = any(DOSE in each or each.get("choice") in choices for each in additions)
         return self.stream_norms(model).files("norms") if dosed else ()
+
+    def _doses(self, rule: dict[str, Any]) -> bool:
+        """Whether what a choice is made of was swept as a dose."""
+        sweep = self.experiment(rule["experiment"])["conditions"][rule["condition"]]
+        return any(DOSE in addition for addition in sweep["additions"])
 
     def vectors_of(self, model: str, experiment: str) -> list[tuple[str, int]]:
         """(vector, layer) of every vector file that an experiment may read."""

@@ -23,5 +23,16 @@ def estimates(rows: pd.DataFrame, of: str = "mean") -> list[str]:
     return texts
 
 
+def interval_texts(rows: pd.DataFrame, of: str) -> list[str]:
+    """ "+0.12 [+0.08, +0.17]" of the columns `of`, `of`_low and `of`_high."""
+    numbers = rows[[of, f"{of}_low", f"{of}_high"]].to_numpy(float)
+    return [
+        ""
+        if np.isnan(mean)
+        else f"{mean:+.3f}" + ("" if np.isnan(low) else f" [{low:+.3f}, {high:+.3f}]")
+        for mean, low, high in numbers
+    ]
+
+
 def two_digits(values: pd.Series) -> list[str]:
     return ["" if pd.isna(value) else f"{value:.2g}" for value in values]

@@ -15,18 +15,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What a kind may read. summary and cells: of an experiment; tables and scores: of every experiment
-# that an entry names; stream_norms: of the experiment's models; norms: of vectors; tokens and
-# cosines: of a lens; overhead: a timing's repeats; comparison: published numbers beside ours.
+# that an entry names; texts: of every dataset that it names; stream_norms: of the experiment's
+# models; norms: of vectors; tokens and cosines: of a lens; overhead: a timing's repeats; curves and
+# readings: of a comparison of methods; comparison: published numbers beside ours.
 Need = Literal[
     "summary",
     "cells",
     "tables",
     "scores",
+    "texts",
     "norms",
     "stream_norms",
     "tokens",
     "cosines",
     "overhead",
+    "curves",
+    "readings",
     "comparison",
 ]
 # need -> the option that names what is read, if one does.
@@ -39,6 +43,8 @@ NAMED_BY = {
     "tokens": "lens",
     "cosines": "lens",
     "overhead": "overhead",
+    "curves": "method_comparison",
+    "readings": "method_comparison",
 }
 
 
@@ -133,6 +139,15 @@ class OverheadOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MethodsOptions(Options):
+    """Keys of what is made from a comparison of methods."""
+
+    method_comparison: str = option(
+        "Comparison of methods that is shown.", section="method_comparisons"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What a caption says of the data and the scorers behind a figure or table.
 
@@ -151,9 +166,9 @@ class Facts:
 class Sources:
     """What one figure or table is drawn from.
 
-    key: its entry in the config, for messages. paths: need -> its files, in order. norms, tables
-    and scores: the files of these needs, by (model, vector), (model, experiment) and (model,
-    experiment, scorer).
+    key: its entry in the config, for messages. paths: need -> its files, in order. norms, tables,
+    scores and texts: the files of these needs, by (model, vector), (model, experiment), (model,
+    experiment, scorer) and dataset.
     """
 
     key: str
@@ -162,6 +177,7 @@ class Sources:
     norms: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     tables: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     scores: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
+    texts: Mapping[str, Path] = field(default_factory=dict)
 
     def values(self, model: str, experiment: str) -> "pd.DataFrame":
         """The values of an experiment on a model, prompt by prompt, see `prompt_values`."""
@@ -192,13 +208,15 @@ class Display(Kind):
     """A kind of figure or table. Its function takes (options, Sources).
 
     measures: those of an experiment that it can be made from; any, if there are none. others:
-    options that name further experiments -> the measure that these need.
+    options that name further experiments -> the measure that these need. datasets: options that
+    name datasets, which it reads as texts.
     """
 
     options: type[Options]
     reads: tuple[Need, ...]
     measures: tuple[str, ...] = ()
     others: Mapping[str, str] = field(default_factory=dict)
+    datasets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.reads or not set(self.reads) <= set(get_args(Need)):
@@ -212,7 +230,7 @@ class Display(Kind):
             raise TypeError(
                 f"{self.name} reads norms, so its options need 'vectors', 'lens' or 'experiment'"
             )
-        if missing := set(self.others) - names:
+        if missing := {*self.others, *self.datasets} - names:
             raise TypeError(f"{self.name} reads others, so its options need {missing.pop()!r}")
 
 

@@ -1,0 +1,71 @@
+"""One property on several models: effect, control, damage and the setting that was chosen."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from actadd.base.intervals import detectable
+from actadd.results.displays.kinds import Sources
+from actadd.results.displays.model_options import ModelOptions
+from actadd.results.reliability.card import Estimate
+from actadd.results.reliability.effects import cost_ratio, mean_of
+from actadd.results.reliability.evidence import Evidence, Setting
+
+
+def gather(options: ModelOptions, sources: Sources) -> pd.DataFrame:
+    """One row for each model.
+
+    layer, blocks, coefficient: as chosen. dose: the vector's largest norm at a position, times the
+    coefficient, over the residual stream's at that layer. unsteered: mean of the metric. gain,
+    control, prompting: paired differences from unsteered; net: gain minus control's; all with low
+    and high. detectable: of net. wrong: share of prompts whose metric fell. damage: geometric mean
+    over prompts of the ratio to unsteered, with low and high. failed: why there are no numbers.
+    """
+    rows = []
+    for model, experiment in sources.tables:
+        evidence = Evidence(sources.values(model, experiment))
+        rows.append({"model": model, **_row(options, sources, model, evidence)})
+    return pd.DataFrame(rows)
+
+
+def _row(
+    options: ModelOptions, sources: Sources, model: str, evidence: Evidence
+) -> dict[str, Any]:
+    settings = {str(each.iloc[0]["condition"]): each for each in evidence.settings}
+    steered, control = settings[options.steered], settings[options.control]
+    chosen = steered.iloc[0]
+    norms = pd.read_csv(sources.norms[model, chosen["vector"]])
+    ratio = norms.loc[norms["layer"] == chosen["layer"], "ratio"].max()
+    row: dict[str, Any] = {
+        "layer": int(chosen["layer"]),
+        "blocks": sources.facts.more["layers"][model],
+        "coefficient": float(chosen["coefficient"]),
+        "dose": abs(float(chosen["coefficient"])) * ratio,
+        "failed": evidence.failed(steered, options.metric),
+    }
+    gain = evidence.changes(steered, options.metric)
+    of_control = evidence.changes(control, options.metric)
+    net = of_control.rsub(gain[0].reindex(of_control.index), axis=0).dropna()
+    changes = {"gain": gain, "control": of_control, "net": net}
+    if options.prompting:
+        changes["prompting"] = evidence.changes(settings[options.prompting], options.metric)
+    for name, each in changes.items():
+        row |= _columns(name, mean_of(each))
+    unsteered = evidence.unsteered(steered, options.metric)
+    return row | {
+        "unsteered": float("nan") if unsteered is None else unsteered.mean(),
+        "detectable": detectable(net.mean(axis=1).to_numpy()),
+        "wrong": float((gain[0] < 0).mean()),
+        "prompts": len(gain),
+        **_damage(evidence, steered, options.damage),
+    }
+
+
+def _damage(evidence: Evidence, setting: Setting, metric: str) -> dict[str, float]:
+    ratio = cost_ratio(evidence, setting, metric)
+    return _columns("damage", ratio if isinstance(ratio, Estimate) else Estimate(*[np.nan] * 3))
+
+
+def _columns(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

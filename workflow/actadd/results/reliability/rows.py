@@ -1,0 +1,119 @@
+"""Cards as rows of a table."""
+
+import pandas as pd
+
+from actadd.results.displays.kinds import Sources
+from actadd.results.reliability.card import Card, Estimate, Separation, Unmeasured
+from actadd.results.reliability.claims import claim, interval, number, percent
+from actadd.results.reliability.options import ReliabilityOptions
+
+NOT = "not measured"
+
+
+def rows(cards: list[Card]) -> pd.DataFrame:
+    """A row for each card; what it lacks is "not measured"."""
+    table = pd.DataFrame([_row(card) for card in cards])
+    return table.set_index(["model", "vector", "setting"])
+
+
+def _row(card: Card) -> dict[str, str]:
+    wrong, slope, positions = card.wrong_way, card.slope, card.positions
+    flag = {True: "yes", False: "no", None: "unknown"}[card.decodable_not_steerable]
+    return {
+        "model": card.model,
+        "vector": card.vector,
+        "setting": f"{card.condition}: {card.setting}",
+        "n": str(card.prompts),
+        "effect": _estimate(card.effect),
+        "detectable": NOT
+        if isinstance(card.detectable, Unmeasured)
+        else number(card.detectable, signed=False),
+        "wrong way": NOT if isinstance(wrong, Unmeasured) else _share(wrong.share),
+        "slope": _estimate(slope if isinstance(slope, Unmeasured) else slope.mean),
+        "spread of slopes": NOT
+        if isinstance(slope, Unmeasured)
+        else number(slope.spread, signed=False),
+        "minus best control": _estimate(
+            card.control if isinstance(card.control, Unmeasured) else card.control.difference
+        ),
+        "minus prompting": _estimate(
+            card.prompting if isinstance(card.prompting, Unmeasured) else card.prompting.difference
+        ),
+        "disfluency": _estimate(card.disfluency, signed=False),
+        "KL": _estimate(card.kl, signed=False),
+        "knowledge": _estimate(card.knowledge),
+        "largest dose": NOT
+        if isinstance(positions, Unmeasured)
+        else f"{max(row.dose for row in positions):.2f}",
+        "AUC": _separation(card.separation, "auc"),
+        "d'": _separation(card.separation, "d_prime"),
+        "decodable, not steerable": flag,
+        "agreement": NOT
+        if isinstance(card.agreement, Unmeasured)
+        else "; ".join(
+            f"{each.metric} {interval(each.effect)}, rho {number(each.correlation.value)}"
+            for each in card.agreement
+        ),
+        "warnings": "; ".join(card.warnings),
+        "worst prompts": ""
+        if isinstance(wrong, Unmeasured)
+        else "\n".join(f"{number(each.change)} {each.text}" for each in wrong.worst),
+        "claim": claim(card),
+    }
+
+
+def _estimate(value: Estimate | Unmeasured, signed: bool = True) -> str:
+    return NOT if isinstance(value, Unmeasured) else interval(value, signed)
+
+
+def _share(share: Estimate) -> str:
+    bounds = f" [{percent(share.low)}, {percent(share.high)}]" if share.bounded else ""
+    return f"{percent(share.value)}{bounds}"
+
+
+def _separation(value: Separation | Unmeasured, name: str) -> str:
+    return NOT if isinstance(value, Unmeasured) else f"{getattr(value, name):.2f}"
+
+
+COLUMNS = (
+    "Wrong way: share of prompts that moved against the aim. Slope: of the metric for each 1 of "
+    "strength, by least squares prompt by prompt. Minus best control: the control that does most "
+    "for the aim, at the same setting. Minus prompting: read off at the damage of prompting. "
+    "Disfluency: geometric mean ratio to unsteered. KL: nats. Knowledge: change of top-1 accuracy. "
+    "Dose: what is added over the residual stream's norm. AUC, d': of held-out pairs. "
+)
+
+
+def caption(cards: list[Card], options: ReliabilityOptions, sources: Sources) -> str:
+    """What is shown, on what, chosen how, how many, what the intervals are, what was missed."""
+    models = ", ".join(dict.fromkeys(card.model for card in cards))
+    by_rule = dict.fromkeys(f"{card.condition} {card.chosen}" for card in cards if card.chosen)
+    chosen = "; ".join(by_rule) or "as the config writes them"
+    counts = sorted({card.prompts for card in cards}) or [0]
+    seen = [card.detectable for card in cards if not isinstance(card.detectable, Unmeasured)]
+    sentences = [
+        f"Effect: {options.label(options.metric)}, paired difference from unsteered with the same "
+        f"sampling and noise. Model: {models}. Data: {sources.facts.data}; n = {_range(counts)} "
+        f"prompts; 95 % percentile bootstrap intervals over prompts. Settings: {chosen}.",
+        f"True effects below {_ends(seen)} would have been missed (80 % power at 5 %)."
+        if seen
+        else "",
+        *sources.facts.notes,
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def lacking(cards: list[Card]) -> str:
+    """Which fields some cards lack."""
+    names = sorted({name.replace("_", " ") for card in cards for name in card.unmeasured})
+    return f" Not measured for some: {', '.join(names)}; actadd card says how." if names else ""
+
+
+def _range(counts: list[int]) -> str:
+    low, high = counts[0], counts[-1]
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _ends(values: list[float]) -> str:
+    low, high = (number(value, signed=False) for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"

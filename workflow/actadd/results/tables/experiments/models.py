@@ -1,0 +1,51 @@
+"""One property on several models."""
+
+from typing import TYPE_CHECKING, Any
+
+from actadd.results.displays.kinds import Sources, table
+from actadd.results.displays.model_options import ModelOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@table(ModelOptions, reads=("tables", "scores", "norms"), measures=("completions",))
+def models(options: ModelOptions, sources: Sources) -> "tuple[pd.DataFrame, str]":
+    """A row for each model: chosen layer and dose, effect, control, their difference, damage."""
+    import pandas as pd
+
+    from actadd.results.displays.estimates import interval_texts, two_digits
+    from actadd.results.displays.models import gather
+
+    rows = gather(options, sources)
+    metric = options.label(options.metric)
+    columns: dict[str, Any] = {
+        "layer": [f"{at} of {of}" for at, of in rows[["layer", "blocks"]].to_numpy()],
+        "coefficient": [f"{value:g}" for value in rows["coefficient"]],
+        "dose": two_digits(rows["dose"]),
+        f"{metric}, unsteered": [f"{value:.3f}" for value in rows["unsteered"]],
+        "effect": interval_texts(rows, "gain"),
+        "effect of the control": interval_texts(rows, "control"),
+        "effect minus control": interval_texts(rows, "net"),
+        "smallest seen": two_digits(rows["detectable"]),
+        "prompts moved the wrong way": [f"{value:.0%}" for value in rows["wrong"]],
+        "disfluency ratio": [
+            f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+            for mean, low, high in rows[["damage", "damage_low", "damage_high"]].to_numpy()
+        ],
+    }
+    if options.prompting:
+        columns["effect of prompting"] = interval_texts(rows, "prompting")
+    if rows["failed"].notna().any():
+        columns["failed"] = rows["failed"].fillna("")
+    table = pd.DataFrame(columns).set_index(pd.Index(rows["model"], name="model"))
+    caption = (
+        f"Effect: paired difference in {metric} from unsteered on held-out prompts, n = "
+        f"{int(rows['prompts'].max())} {sources.facts.unit}, with 95 % intervals, at the layer and "
+        "coefficient chosen on the development split. Dose: the added vector's largest norm at a "
+        "position over the residual stream's at that layer. Control: as much of the vector "
+        f"of {options.control}. Smallest seen: true effect minus control that these prompts see "
+        f"with 80 % power. Disfluency ratio: {options.label(options.damage)} over unsteered's, "
+        f"geometric mean over prompts. Data: {sources.facts.data}. {' '.join(sources.facts.notes)}"
+    )
+    return table, caption.strip()
