@@ -172,7 +172,8 @@ def reading(condition: str, role: str, damage: str, reference: str = "prompting"
     empty = ("effect", "minus_point")
     numbers = {f"{name}{end}": np.nan for name in empty for end in ("", "_low", "_high")}
     about = {"model": "one", "condition": condition, "role": role, "damage": damage}
-    return {**about, "at": 1.3, "reference": reference, "reason": "", **numbers, **values}
+    about |= {"at": 1.3, "strength": 1.0, "reference": reference, "reason": ""}
+    return {**about, **numbers, **values}
 
 
 def minus(value: float) -> dict:
@@ -218,6 +219,15 @@ def test_another_damage_is_taken_where_the_first_is_not_reached(gather):
     assert "divergence" in with_readings(gather, STATED, *rows, *points).prompting.at
     nowhere = with_readings(gather, STATED, rows[0], points[0])
     assert nowhere.prompting.why == "it ends at 1.1"
+
+
+def test_a_method_read_at_strength_0_compares_nothing(gather):
+    rows = [
+        reading("actadd", "method", "disfluency", reason="never reached"),
+        reading("actadd", "method", "knowledge", **minus(0.1), strength=0.0),
+    ]
+    points = [point("prompting"), point("prompting", "knowledge")]
+    assert with_readings(gather, *rows, *points).prompting.why == "never reached"
 
 
 def test_a_comparison_without_prompting_or_method_says_so(gather):

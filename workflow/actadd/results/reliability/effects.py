@@ -186,9 +186,11 @@ def over_prompting(readings: pd.DataFrame, condition: str, aim: int) -> Versus |
     of_method = readings[(readings["condition"] == condition) & (readings["reference"] != "")]
     if of_method.empty:
         return Unmeasured(why=f"the comparison of methods has no method {condition!r}")
-    read = of_method[of_method["minus_point"].notna()]
+    # Where prompting does no damage the method is read at strength 0, which compares nothing.
+    read = of_method[of_method["minus_point"].notna() & (of_method["strength"] != 0)]
     if read.empty:
-        return Unmeasured(why=str(of_method["reason"].iloc[0]))
+        reasons = [reason for reason in of_method["reason"] if reason]
+        return Unmeasured(why=reasons[0] if reasons else "prompting does no damage that is read")
     read = read[read["damage"] == read["damage"].iloc[0]]
     row = read.loc[(aim * read["minus_point"]).idxmin()]
     [point] = points[

@@ -70,8 +70,7 @@ def _draw(axis: "Axes", card: "Card") -> None:
     if isinstance(card.control, Versus) and card.control.changes is not None:
         other = np.sort(card.control.changes.to_numpy(float))
         places = (np.arange(len(other)) + 0.5) / len(other)
-        name = f"best control: {card.control.name}"
-        axis.plot(places, other, "-", color="0.6", linewidth=0.8, marker=".", label=name)
+        axis.plot(places, other, "-", color="0.6", linewidth=0.8, marker=".", label="best control")
     style = {"linestyle": "none", "markersize": 3.5}
     axis.plot(
         *(shares[~against], values[~against]),
