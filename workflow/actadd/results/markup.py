@@ -142,13 +142,15 @@ def markdown_table(table: pd.DataFrame) -> str:
         return text if NUMBER.fullmatch(text) else markdown_text(text).replace("|", "\\|")
 
     texts = readable(flat(table))
-    return str(tabulate(
-        [[cell(text) for text in line] for line in texts.to_numpy().tolist()],
-        headers=[cell(str(name)) for name in texts],
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["right" if _numeric(texts[name]) else "left" for name in texts],
-    ))
+    return str(
+        tabulate(
+            [[cell(text) for text in line] for line in texts.to_numpy().tolist()],
+            headers=[cell(str(name)) for name in texts],
+            tablefmt="pipe",
+            disable_numparse=True,
+            colalign=["right" if _numeric(texts[name]) else "left" for name in texts],
+        )
+    )
 
 
 # --- LaTeX ---

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from actadd.store import provenance
 from actadd.base.files import read_json, write_text
 from actadd.results.displays.visible import visible
+from actadd.store import provenance
 
 TABLE = Template("""<!doctype html>
 <html lang="en">

@@ -145,9 +145,7 @@ def answers(rows: pd.DataFrame) -> dict[str, Interval]:
     return result
 
 
-def beside_published(
-    rows: pd.DataFrame, what: str, published: pd.DataFrame
-) -> dict[str, Interval]:
+def beside_published(rows: pd.DataFrame, what: str, published: pd.DataFrame) -> dict[str, Interval]:
     """Spearman's rho of our gains or layers (what) with published ones, by wording.
 
     rows: of one model. published: text (the concept), label and group; the groups, sorted, are the

@@ -29,9 +29,7 @@ def gather(options: ModelOptions, sources: Sources) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _row(
-    options: ModelOptions, sources: Sources, model: str, evidence: Evidence
-) -> dict[str, Any]:
+def _row(options: ModelOptions, sources: Sources, model: str, evidence: Evidence) -> dict[str, Any]:
     settings = {str(each.iloc[0]["condition"]): each for each in evidence.settings}
     steered, control = settings[options.steered], settings[options.control]
     chosen = steered.iloc[0]

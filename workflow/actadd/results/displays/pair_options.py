@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from actadd.base.kinds import option
 from actadd.results.displays.kinds import Experiment, MetricsOptions, Need
 
-
 READS: tuple[Need, ...] = ("summary", "norms", "tokens", "cosines", "pair_check")
 
 

@@ -15,8 +15,8 @@ from actadd.base.intervals import detectable
 from actadd.engine.operations import OPERATIONS
 from actadd.measure.additions import DEFAULT_OPERATION, DOSE
 from actadd.measure.methods import METHODS
-from actadd.results.equal_damage.damages import DAMAGES
 from actadd.results.equal_damage.curves import Curve, Reading, Resampling, Values
+from actadd.results.equal_damage.damages import DAMAGES
 from actadd.results.prompt_values import prompt_values
 from actadd.results.summaries.controls import COORDINATES, controls
 
@@ -339,7 +339,10 @@ def _reading_row(
     row |= {"reached": reading.reached, "reason": ""}
     if np.isnan(reading.effects[0]):
         reason = curve.why_not(damage, float(target[0]))
-        return {**row, "reason": f"{reason}; it ends where {entry.ended}" if entry.ended else reason}
+        return {
+            **row,
+            "reason": f"{reason}; it ends where {entry.ended}" if entry.ended else reason,
+        }
     if point:
         row |= _columns("minus_point", (reading - Reading(curves[point].effects[:, 0])).interval)
     if best and entry.role == "method":

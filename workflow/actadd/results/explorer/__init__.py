@@ -22,7 +22,17 @@ from actadd.results.summaries.controls import COORDINATES, unsteered_beside
 
 ASSETS = Path(__file__).parent
 # Parts of the page's one script, in this order.
-SCRIPTS = ("state", "data", "choices", "fields", "setting", "plots", "charts", "completions", "start")
+SCRIPTS = (
+    "state",
+    "data",
+    "choices",
+    "fields",
+    "setting",
+    "plots",
+    "charts",
+    "completions",
+    "start",
+)
 # Columns that identify a cell within a run.
 CELL = [name for name in COORDINATES if name not in ("model", "experiment")]
 ESTIMATES = [
@@ -111,9 +121,7 @@ def _objects(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype(object).where(table.notna(), None)
 
 
-def _cells(
-    cells: pd.DataFrame, drawn: pd.DataFrame, summed: pd.DataFrame
-) -> list[dict[str, Any]]:
+def _cells(cells: pd.DataFrame, drawn: pd.DataFrame, summed: pd.DataFrame) -> list[dict[str, Any]]:
     """Each cell's known coordinates, the number of its unsteered cell, and why it failed."""
     prefixes = drawn.drop_duplicates("number").set_index("number")["prefix"].to_dict()
     failed = _reasons(drawn) | _reasons(summed)
@@ -124,13 +132,17 @@ def _cells(
             cell.pop("source_layer", None)
         parts = json.loads(cell.pop("additions", "[]"))
         texts = [addition_details(part) for part in parts]
-        unusual = len(parts) > 1 or any({"operation", "layers", "gate"} & part.keys() for part in parts)
+        unusual = len(parts) > 1 or any(
+            {"operation", "layers", "gate"} & part.keys() for part in parts
+        )
         unsteered = unsteered_beside(cells, coordinates)
         entries.append(
             cell
             | _known({"parts": texts if unusual else None, "failed": failed.get(number)})
             | ({"strength": ", ".join(strengths(parts[0]))} if unusual and len(parts) == 1 else {})
-            | _known({"unsteered": None if unsteered is None else cells.index.get_loc(unsteered.name)})
+            | _known(
+                {"unsteered": None if unsteered is None else cells.index.get_loc(unsteered.name)}
+            )
             | ({"prefix": prefixes[number]} if prefixes.get(number) else {})
         )
     return entries

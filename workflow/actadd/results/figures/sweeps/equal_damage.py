@@ -46,7 +46,10 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]"
         stated_at = sorted(set(stated["at"]))
         for at in stated_at:
             axis.axvline(at, color="0.6", linewidth=0.6, linestyle=":")
-        axis.set(xlabel=DAMAGES[damage].text, ylabel=f"difference in {options.label(curves['metric'].iloc[0])}")
+        axis.set(
+            xlabel=DAMAGES[damage].text,
+            ylabel=f"difference in {options.label(curves['metric'].iloc[0])}",
+        )
         if damage == "disfluency":
             axis.set_xscale("log")
             plain_ticks(axis.xaxis)

@@ -35,7 +35,11 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
         for line, what in enumerate(("gain", "layer")):
             axis = figure.add_subplot(grid[2 * number + line, 1])
             _against(axis, part, what)
-            key = "r of gain across wordings" if what == "gain" else "r of chosen layer across wordings"
+            key = (
+                "r of gain across wordings"
+                if what == "gain"
+                else "r of chosen layer across wordings"
+            )
             r, low, high = result[key]
             axis.set_title(f"r = {r:+.2f} [{low:+.2f}, {high:+.2f}]")
         sentences.append(f"{model}: {seen(part)} {power(part)}")
@@ -85,7 +89,11 @@ def _against(axis: "Axes", rows: "pd.DataFrame", what: str) -> None:
     first, second = dict.fromkeys(rows["wording"])
     counts = wide.value_counts([first, second]).rename("count").reset_index()
     axis.scatter(
-        counts[first], counts[second], s=14 * counts["count"], color=series(2, 3)["color"], linewidths=0
+        counts[first],
+        counts[second],
+        s=14 * counts["count"],
+        color=series(2, 3)["color"],
+        linewidths=0,
     )
     low, high = wide.to_numpy().min(), wide.to_numpy().max()
     axis.plot([low, high], [low, high], **LEVEL)

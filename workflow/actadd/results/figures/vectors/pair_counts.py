@@ -30,7 +30,10 @@ def pair_counts(options: PairCountOptions, sources: Sources) -> "tuple[Figure, s
     figure, axes = panels(len(measured) * len(models), 2.4, columns=len(measured), narrow=1)
     curves = list(dict.fromkeys(points["curve"]))
     for index, axis in enumerate(axes):
-        model, (column, level, label) = models[index // len(measured)], measured[index % len(measured)]
+        model, (column, level, label) = (
+            models[index // len(measured)],
+            measured[index % len(measured)],
+        )
         here = points[points["model"] == model]
         for number, curve in enumerate(curves):
             part = here[here["curve"] == curve]

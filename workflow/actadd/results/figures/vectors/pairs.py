@@ -32,7 +32,9 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
     lines = -(-len(names) // columns)
     height = max(1.3 * lines, 0.5 + 0.14 * len(table))
     figure = plt.figure(figsize=(PAGE, height), layout="constrained")
-    grid = figure.add_gridspec(lines, 1 + columns, width_ratios=[1.6 / columns, *[1 / columns**0.5] * columns])
+    grid = figure.add_gridspec(
+        lines, 1 + columns, width_ratios=[1.6 / columns, *[1 / columns**0.5] * columns]
+    )
     axis = figure.add_subplot(grid[:, 0])
     for index, (_, row) in enumerate(table.iterrows()):
         bars = [[max(0, row["effect"] - row["low"])], [max(0, row["high"] - row["effect"])]]

@@ -48,7 +48,9 @@ def dose(options: Doses, sources: Sources) -> "tuple[pd.DataFrame, str]":
                     "at dose": f"{read.best[0, at]:g}" if there else "",
                     "half-maximal dose": interval(*set_in) if there else "no effect",
                     "collapse dose": interval(*collapsed),
-                    "half-maximal coefficient": interval(set_in[0] * model.unit[at]) if there else "",
+                    "half-maximal coefficient": interval(set_in[0] * model.unit[at])
+                    if there
+                    else "",
                     "collapse coefficient": interval(collapsed[0] * model.unit[at]),
                     "detectable effect": interval(detectable(best[0])) if len(best) else "",
                 }

@@ -32,9 +32,7 @@ class WordingsOptions(ConceptOptions):
     others=OTHERS,
     datasets=("published_gain", "published_layer"),
 )
-def concept_wordings(
-    options: WordingsOptions, sources: Sources
-) -> "tuple[pd.DataFrame, str]":
+def concept_wordings(options: WordingsOptions, sources: Sources) -> "tuple[pd.DataFrame, str]":
     """Gains, layers and damage of each wording over all concepts, and how the wordings agree."""
     import pandas as pd
 

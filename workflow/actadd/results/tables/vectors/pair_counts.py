@@ -19,8 +19,8 @@ def pair_counts(options: PairCountOptions, sources: Sources) -> "tuple[pd.DataFr
     """Effect and damage of directions of more and more pairs, and what more pairs add."""
     import pandas as pd
 
-    from actadd.results.displays.pair_counts import caption, gather
     from actadd.results.displays.estimates import estimates
+    from actadd.results.displays.pair_counts import caption, gather
 
     points, enough = gather(options, sources)
     columns = {
