@@ -114,6 +114,7 @@ wildcard_constraints:
     display=names_of("figures", "tables"),
     lens=names_of("lenses"),
     overhead=names_of("overheads"),
+    method_comparison=names_of("method_comparisons"),
     subject=subjects(),
     target="|".join(GRAPH.targets),
     shard=r"\d+",
@@ -123,6 +124,7 @@ wildcard_constraints:
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/vectors.smk"
+include: "workflow/rules/norms.smk"
 include: "workflow/rules/cells.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/summaries.smk"

@@ -14,6 +14,7 @@ ITEMS = {
     "prefill": "prefill",
     "scale": "scale",
     "sweeps": "sweeps",
+    "operations": "operations",
 }
 
 

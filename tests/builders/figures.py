@@ -9,6 +9,7 @@ from matplotlib.text import Text
 
 from actadd.results import figures
 from actadd.results.displays.kinds import FIGURES, TABLES
+from actadd.results.displays.needs import NAMES
 from builders import tiny
 from builders.rows import ABOUT, READS
 
@@ -32,16 +33,17 @@ def visible_texts(figure) -> list[Text]:
 def by_need(kind: str, sources: dict[str, list[dict]], folder: Path) -> dict:
     """Made-up rows as files, by what a kind of figure or table needs.
 
-    sources: relative path -> rows; the path's first folder is the need, if the kind has several. Of
-    norms it is norms/MODEL/VECTOR.csv.
+    sources: relative path -> rows; the path's first folder is the need, if the kind has several.
+    Files of the needs in `NAMES` lie below it in folders of these names, as norms/MODEL/VECTOR.csv.
     """
     needs = {**TABLES, **FIGURES}[kind].reads
     files = {need: [] for need in needs}
     for path, name in zip(tiny.written(sources, folder), sources, strict=True):
         first = name.split("/")[0]
         files[first if first in needs else needs[0]].append(path)
-    if "norms" in files:
-        files["norms"] = {(path.parent.name, path.stem): path for path in files["norms"]}
+    for need in files.keys() & NAMES.keys():
+        names = ((path.relative_to(folder / need).with_suffix(""), path) for path in files[need])
+        files[need] = {name.parts: path for name, path in names}
     return files
 
 

@@ -13,7 +13,7 @@ ABOUT = {
     "controls": ["random"],
 }
 # What the entries of all kinds read, whichever do.
-READS = {"experiment": "e", "lens": "l", "overhead": "o"}
+READS = {"experiment": "e", "lens": "l", "overhead": "o", "method_comparison": "c"}
 
 
 def row(**values) -> dict:
@@ -186,6 +186,50 @@ def cosine_rows() -> list[dict]:
                 labels = {"layer": layer, "other_layer": layer, "other": other}
                 rows.append({"kind": "vectors", "vector": vector, "cosine": cosine, **labels})
     return [{"model": "one", "compared": "rows", **r} for r in rows]
+
+
+def curve_rows() -> list[dict]:
+    """A method, a prompt and two controls under two damages; the method's last setting failed."""
+    rows = []
+    for damage, unit in (("disfluency", 1.0), ("divergence", 0.1)):
+        for number, name in enumerate(("add", "prompting", "random", "orthogonal")):
+            role = ("method", "point", "control", "control")[number]
+            shared = {"condition": name, "role": role, "damage": damage, "metric": WORDS}
+            for strength in (1.0, 2.0, 4.0) if role != "point" else (np.nan,):
+                size = 2.0 if np.isnan(strength) else strength
+                bounds = {"effect": size * 0.1, "cost": unit * (1 + size / 4)}
+                for each, value in list(bounds.items()):
+                    bounds |= {f"{each}_low": value * 0.9, f"{each}_high": value * 1.1}
+                lost = role == "method" and strength == 4
+                shown = dict.fromkeys(bounds, np.nan) if lost else bounds
+                about = {"strength": strength, "failed": "too large" if lost else None}
+                draws = {"draws": 5.0 if role == "control" else np.nan, "detectable": 0.05}
+                rows.append(row(**shared, **about, **draws, **shown))
+    return rows
+
+
+def reading_rows() -> list[dict]:
+    rows = []
+    for damage, at in (("disfluency", 1.25), ("divergence", 0.1)):
+        for reference in ("", "prompting"):
+            for number, name in enumerate(("add", "prompting", "random")):
+                role = ("method", "point", "control")[number]
+                if role == "point" and not reference:
+                    continue
+                reached = damage == "disfluency" or role == "point"
+                effect = 0.2 + number if reached else np.nan
+                empty = {"minus_point": np.nan, "minus_control": np.nan, "control": ""}
+                if role == "method" and reached:
+                    empty = {"minus_control": 0.1, "control": "random"}
+                    empty["minus_point"] = 0.05 if reference else np.nan
+                bounds = {"effect": effect, **empty}
+                for each in ("effect", "minus_point", "minus_control"):
+                    bounds |= {f"{each}_low": bounds[each] - 0.1, f"{each}_high": bounds[each] + 1}
+                about = {"condition": name, "role": role, "damage": damage, "at": at}
+                about |= {"reference": reference, "reason": "" if reached else "never reached"}
+                about |= {"strength": 1.5 if reached else np.nan, "reached": float(reached)}
+                rows.append({"model": "one", "comparison": "c", "metric": WORDS, **about, **bounds})
+    return rows
 
 
 def comparison_rows() -> list[dict]:

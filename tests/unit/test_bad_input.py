@@ -105,7 +105,7 @@ MISTAKES = [
     ("experiments.topic.sampling", {"temperature": float("nan")}, ["sampling.temperature", "nan"]),
     ("experiments.topic.prompts.split", "development", ["choices.best.experiment", "same prompts"]),
     ("experiments.topic.choices.best.metric", "wedding-words.some", ["wedding-words.any"]),
-    (f"{ADDITION}.position", ["front", "back"], ["choices.best.condition", "position"]),
+    (f"{ADDITION}.dimensions", [0.5, 1], ["choices.best.condition", "dimensions"]),
     ("scorers.vader.validate.metric", "probability", ["scorers.vader.validate.metric", "compound"]),
     ("scorers.sentiment.validate.split", "fit", ["scorers.sentiment.validate.split", "fitted"]),
     ("figures.norms.models", ["gemma-3-270m"], ["licences_accepted", "gemma-3-270m"]),
@@ -463,7 +463,7 @@ MISTAKES = [
     (
         "vectors.weddings-random.like",
         "weddings-random",
-        ["vectors.weddings-random.like", "random", "pair"],
+        ["vectors.weddings-random", "computed from itself"],
     ),
     ("vectors.weddings-random.seed", -1, ["vectors.weddings-random.seed", "-1"]),
     # --- scorers
@@ -601,13 +601,8 @@ MISTAKES = [
     ],
     (
         f"{ACTADD}.additions.0",
-        {"vector": "weddings", "choice": "best", "dose": 1},
-        [f"{ACTADD}.additions.0.dose", "best"],
-    ),
-    (
-        ADDITION,
-        {"vector": "weddings", "layer": 6, "dose": [1, 2]},
-        ["choice", "dose is swept", "sweep coefficient"],
+        {"vector": "weddings", "choice": "best", "dose": 1, "factor": 2},
+        [f"{ACTADD}.additions.0.factor", "chosen strength"],
     ),
     (
         f"{ACTADD}.additions.0",
@@ -836,3 +831,59 @@ def test_files_are_merged_as_snakemake_merges_them(tmp_path):
         (tmp_path / f"{number}.yaml").write_text(text)
         update_config(merged, yaml.safe_load(text))
     assert load(sorted(tmp_path.glob("*.yaml"))) == merged
+
+
+def test_a_dose_without_texts_for_its_norm_is_refused():
+    config = changed(RATIO, {"vector": "weddings", "layer": 6, "dose": [0.5, 1]})
+    checked(config)
+    del config["dose"]
+    with pytest.raises(UserError, match=rf"{RATIO}\.dose: .*dose: \{{ dataset: NAME \}}"):
+        checked(config)
+    other = changed("dose.split", "developments", changed("datasets.norm-texts.splits", {"a": 3}))
+    with pytest.raises(UserError, match=r"dose\.split: .*'developments'.*: a"):
+        checked(other)
+
+
+@pytest.mark.parametrize("kind", ["mean_difference", "pca", "lda", "logistic"])
+def test_pairs_of_one_class_are_refused(kind):
+    pairs = {"kind": kind, "positive": ["a", "b", "c"], "negative": ["c", "a", "b"]}
+    with pytest.raises(UserError, match=r"vectors\.same: positive and negative.*; write others"):
+        checked(changed("vectors.same", pairs))
+
+
+RULE = {"dataset": "cloze", "split": "fit", "report": "test", "positive": ["nature"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dataset": "clozes"}, ["threshold.dataset", "'clozes'", "cloze"]),
+        ({"positive": []}, ["threshold.positive", "empty"]),
+        ({"positive": None}, ["threshold", "'positive'", "missing"]),
+        (
+            {"at_most_false_positive": 1.5},
+            ["threshold.at_most_false_positive", "1.5", "maximum of 1"],
+        ),
+        ({"split": "fits"}, ["threshold.split", "'fits'", "fit"]),
+        ({"report": "tests"}, ["threshold.report", "'tests'", "test"]),
+        ({"report": "fit"}, ["threshold.report", "'fit'", "another split"]),
+        ({"report": "all"}, ["threshold.report", "'fit'", "another split"]),
+        ({"negative": ["nature"]}, ["threshold.negative", "'nature'", "one side"]),
+    ],
+)
+def test_a_rule_for_a_gates_threshold(change, words):
+    rule = {key: value for key, value in {**RULE, **change}.items() if value is not None}
+    gate = {"vector": "weddings", "layer": 1, "threshold": rule}
+    config = changed(RATIO, {"vector": "weddings", "layer": 6, "coefficient": 1, "gate": gate})
+    config["datasets"]["cloze"]["splits"] = {"test": 0.5, "fit": 0.5}
+    with pytest.raises(UserError) as error:
+        checked(config)
+    for word in (f"{RATIO}.gate", *words):
+        assert word in str(error.value)
+
+
+def test_a_gate_without_a_threshold_says_what_to_write():
+    gate = {"vector": "weddings", "layer": 1}
+    config = changed(RATIO, {"vector": "weddings", "layer": 6, "coefficient": 1, "gate": gate})
+    with pytest.raises(UserError, match=rf"{RATIO}\.gate: .*'threshold'.*missing"):
+        checked(config)

@@ -312,13 +312,13 @@ def dosed(prepared, tmp_path, norms=None, **addition) -> Experiment:
     values = np.zeros((3, 32), np.float32)
     values[0, 0], values[1, 0], values[2, 1] = 99, 2, 8  # BOS does not count
     files = [write_layer(tmp_path, "v", layer, values) for layer in (1, 2)][-1:]
-    table = {"layer": [1, 1, 2, 2], "residual_norm": [10, 10, 40, 40]} if norms is None else norms
+    table = {"layer": [0, 1, 2], "residual_norm": [5, 10, 40]} if norms is None else norms
     pd.DataFrame(table).to_csv(tmp_path / "norms.csv", index=False)
     entries = steered(**addition)
     if "dose" in addition:
         del entries["a"]["additions"][0]["coefficient"]
     spec = experiment(prepared, entries, files).spec
-    return Experiment(spec, prepared, {"v": files[0]}, None, [tmp_path / "norms.csv"])
+    return Experiment(spec, prepared, {"v": files[0]}, None, tmp_path / "norms.csv")
 
 
 def test_a_dose_is_a_share_of_the_streams_median_norm(prepared, tmp_path):
@@ -347,18 +347,17 @@ def test_the_key_of_a_dose_is_that_of_the_strength_it_comes_to(prepared, tmp_pat
         return result.cell_key(module, result.conditions[0])
 
     assert key(dose=0.5) == key(coefficient=20)
-    assert key(dose=0.5) != key(dose=0.5, norms={"layer": [2], "residual_norm": [41]})
+    assert key(dose=0.5) != key(dose=0.5, norms={"layer": [0, 1, 2], "residual_norm": [5, 10, 41]})
 
 
-def test_a_dose_without_a_norm_is_refused(prepared, tmp_path):
-    result = dosed(prepared, tmp_path, {"layer": [1], "residual_norm": [3]}, layer=2, dose=1)
-    with pytest.raises(UserError, match=r"dose: .*norm at layer 2 is not known.*coefficient"):
-        result.additions(result.conditions[0])
+def test_a_dose_of_a_vector_without_a_norm_is_refused(prepared, tmp_path):
     file = write_layer(tmp_path, "v", 2, np.zeros((2, 32), np.float32))
     entries = {"a": {**steered()["a"], "additions": [{"vector": "v", "layer": 2, "dose": 1}]}}
     spec = experiment(prepared, entries, [file]).spec
-    pd.DataFrame({"layer": [2], "residual_norm": [3]}).to_csv(tmp_path / "norms.csv", index=False)
-    nothing = Experiment(spec, prepared, {"v": file}, None, [tmp_path / "norms.csv"])
+    pd.DataFrame({"layer": [0, 1, 2], "residual_norm": [3, 3, 3]}).to_csv(
+        tmp_path / "norms.csv", index=False
+    )
+    nothing = Experiment(spec, prepared, {"v": file}, None, tmp_path / "norms.csv")
     with pytest.raises(UserError, match=r"dose: vectors\.v is zero at layer 2"):
         nothing.additions(nothing.conditions[0])
 

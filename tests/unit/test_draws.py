@@ -13,24 +13,18 @@ from actadd.vectors.kinds.random import Options, random
 from builders import tiny
 from builders.configs import DRAWS, drawn_config
 
-STREAMS = dict(
-    zip(
-        ("0.positive", "0.negative"),
-        np.random.default_rng(0).standard_normal((2, 4, 8)).astype(np.float32),
-        strict=True,
-    )
-)
+VECTORS = {"pair": np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)}
 
 
 def test_more_draws_keep_the_first_and_no_seed_shares_any():
     def derive(**options) -> np.ndarray:
-        return random(STREAMS, Options(like="pair", **options))
+        return random(VECTORS, Options(like="pair", **options))
 
     several = derive(seed=0, draws=5)
     assert several.shape == (5, 4, 8)
     assert several[0].tobytes() == derive(seed=0).tobytes()
     assert several[:3].tobytes() == derive(seed=0, draws=3).tobytes()
-    norms = np.linalg.norm(STREAMS["0.positive"] - STREAMS["0.negative"], axis=1)
+    norms = np.linalg.norm(VECTORS["pair"], axis=1)
     assert np.linalg.norm(several, axis=2) == pytest.approx(np.tile(norms, (5, 1)), rel=1e-6)
     drawn = [*several, *derive(seed=1, draws=5)]
     assert len({one.tobytes() for one in drawn}) == 10

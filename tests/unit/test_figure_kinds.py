@@ -95,7 +95,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("reads", "lacks"), [("('tokens',)", "'lens'"), ("('norms',)", "'vectors' or 'lens'")]
+    ("reads", "lacks"), [("('tokens',)", "'lens'"), ("('overhead',)", "'overhead'")]
 )
 def test_options_that_do_not_name_what_is_read_are_refused(tmp_path, reads, lacks):
     path = tmp_path / f"lacking_{reads[2:-3]}.py"

@@ -13,6 +13,7 @@ from PIL import Image
 from actadd.base.errors import UserError
 from actadd.results import drawing
 from actadd.results.displays.kinds import FIGURES
+from builders import reliability
 from builders.figures import visible_texts
 from builders.rows import (
     COST,
@@ -20,11 +21,13 @@ from builders.rows import (
     WORDS,
     comparison_rows,
     cosine_rows,
+    curve_rows,
     divergence_rows,
     lens_rows,
     overhead_rows,
     pair_sources,
     precision_rows,
+    reading_rows,
     row,
     shift_rows,
     unsteered,
@@ -101,6 +104,11 @@ def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], d
         "cosines": ({"cosines.parquet": cosine_rows()}, {"lens": "l", "depth": 0.5}),
         "overhead": ({"small.parquet": overhead_rows("small", 1000, 1.5)}, {}),
         "comparison": ({"comparison.parquet": comparison_rows()}, {}),
+        "reliability": (reliability.sources(), reliability.OPTIONS | {"about": reliability.ABOUT}),
+        "equal_damage": (
+            {"curves/c.parquet": curve_rows(), "readings/c.parquet": reading_rows()},
+            {},
+        ),
     }
     return result[kind]
 

@@ -131,10 +131,11 @@ def test_pair_single_and_random(cached):
     assert np.array_equal(pair, streams["0.positive"] - streams["0.negative"])
     assert not pair[0].any() and np.linalg.norm(pair[1:], axis=1).min() > 0
     assert np.array_equal(VECTOR_KINDS["single"](streams, None), streams["0.positive"])
-    random = VECTOR_KINDS["random"](streams, Random(like="x", seed=3))
+    like = {"x": pair}
+    random = VECTOR_KINDS["random"](like, Random(like="x", seed=3))
     assert np.allclose(np.linalg.norm(random, axis=1), np.linalg.norm(pair, axis=1), rtol=1e-5)
-    assert np.array_equal(random, VECTOR_KINDS["random"](streams, Random(like="x", seed=3)))
-    assert not np.allclose(random, VECTOR_KINDS["random"](streams, Random(like="x", seed=4)))
+    assert np.array_equal(random, VECTOR_KINDS["random"](like, Random(like="x", seed=3)))
+    assert not np.allclose(random, VECTOR_KINDS["random"](like, Random(like="x", seed=4)))
     cosine = (random[1:] * pair[1:]).sum(1) / np.linalg.norm(pair[1:], axis=1) ** 2
     assert np.abs(cosine).max() < 0.7
 

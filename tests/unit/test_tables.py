@@ -18,9 +18,11 @@ from builders.rows import (
     FAILED,
     READS,
     WORDS,
+    curve_rows,
     lens_rows,
     overhead_rows,
     pair_sources,
+    reading_rows,
     row,
     shift_rows,
     unsteered,
@@ -403,3 +405,18 @@ def test_comparison_counts_its_verdicts(tabulate):
 def test_a_note_ends_the_caption(tabulate):
     _, caption, _ = tabulate("lens", {"tokens.parquet": lens_rows()}, note="A note of the config.")
     assert caption.endswith("A note of the config.")
+
+
+def test_methods_at_equal_damage_say_what_they_never_reach(tabulate):
+    sources = {"curves/c.parquet": curve_rows(), "readings/c.parquet": reading_rows()}
+    table, caption, _ = tabulate("equal_damage", sources, labels={WORDS: "share with words"})
+    at = table["at"].unique().tolist()
+    assert at[0].startswith("1.25 times") and "(prompting)" in at[1] and "KL" in at[2]
+    add = table[table["condition"] == "add"]
+    assert add["effect"].tolist()[2:] == ["never reached"] * 2
+    assert add["minus prompt"].tolist()[:2] == ["", "0.0500 [-0.0500, 1.0500]"]
+    assert add["best control"].tolist() == ["random", "random", "", ""]
+    # Controls stand beside methods at stated damages.
+    assert (table["condition"] == "random").sum() == 2
+    assert "share with words" in caption and "0.0500 would have been seen" in caption
+    assert "curves end before: add 4. Reason: too large." in caption

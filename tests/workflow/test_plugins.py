@@ -47,6 +47,7 @@ def operation_config() -> dict:
     """Each measure with an operation of a user's own beside three of ours, and every display."""
     settings = tiny.config()
     settings["plugins"] = ["reflect.py", "heat.py"]
+    settings["dose"] = {"dataset": "prompts", "split": "development"}
     addition = {"vector": "love-hate", "layer": [0, 1]}
     conditions = {
         "unsteered": {"method": "unsteered"},

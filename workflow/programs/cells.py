@@ -14,7 +14,8 @@ def work(spec, inputs, outputs, store, shard, failures, note):
         model_dir=inputs["model"],
         texts_file=inputs["prompts"],
         vector_files=inputs["vectors"],
-        norm_files=inputs["norms"],
+        norms=inputs["norms"],
+        thresholds=inputs["thresholds"],
         choice=inputs["choice"],
         store=Path(store),
         output=outputs["table"],
@@ -30,7 +31,7 @@ if __name__ == "__main__":
     run(
         __doc__,
         work,
-        inputs="model prompts vectors{vector} norms* choice? rows? shards*",
+        inputs="model prompts vectors{vector} norms? thresholds? choice? rows? shards*",
         outputs="table?",
         options="store shard? failures? note?",
     )

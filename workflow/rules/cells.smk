@@ -38,7 +38,7 @@ rule cells:
     shell:
         "python -m programs.cells --job {input.job} --shard {params.shard} "
         "--model {input.model} --prompts {input.prompts} --vectors {input.vectors} "
-        "--norms {input.norms} --choice {input.choice} --rows {input.rows} --shards {input.shards} "
+        "--norms {input.norms} --thresholds {input.thresholds} --choice {input.choice} --rows {input.rows} --shards {input.shards} "
         "--store {params.store} --failures {params.failures} --note {params.note} "
         "--table {output.table} --provenance {output.provenance} > {log} 2>&1"
 

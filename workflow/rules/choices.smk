@@ -23,3 +23,31 @@ rule choice:
     shell:
         "python -m programs.choice --job {input.job} --tables {input.tables} --choice {output.choice} "
         "--provenance {output.provenance} > {log} 2>&1"
+
+
+# The thresholds of gates, with the rates of their errors on other texts.
+#
+# in   results/models/{model}/, results/vectors/{model}/, results/datasets/
+# out  results/thresholds/{model}/{experiment}.json
+rule thresholds:
+    input:
+        unpack(reads("thresholds")),
+    output:
+        **writes("thresholds"),
+    log:
+        layout.log("thresholds"),
+    benchmark:
+        layout.benchmark("thresholds")
+    conda:
+        CONDA
+    threads: config["compute"]["threads"]
+    resources:
+        mem_mb=memory("thresholds"),
+        runtime=minutes("thresholds"),
+        gpu=lambda wc: gpus(wc.model),
+    message:
+        "Choose thresholds of gates for {wildcards.experiment} on {wildcards.model}"
+    shell:
+        "python -m programs.thresholds --job {input.job} --model {input.model} --texts {input.texts} "
+        "--vectors {input.vectors} --thresholds {output.thresholds} "
+        "--provenance {output.provenance} > {log} 2>&1"

@@ -1,6 +1,7 @@
 # One figure for each entry of the config's `figures`, one table for each of its `tables`.
 #
-# in   the kind's inputs, see actadd/results/displays/kinds.py: summaries, cells, scores, norms, lenses, timings
+# in   the kind's inputs, see actadd/results/displays/kinds.py: summaries, cells, scores, norms, lenses,
+#      timings, curves and readings of methods
 # out  results/figures/{display}.png, .svg and .pdf, results/tables/{display}.csv, .md, .tex and .html;
 #      captions for the report, as .rst
 
@@ -30,8 +31,9 @@ rule figure:
     shell:
         "python -m programs.figure --job {input.job} --summary {input.summary} --cells {input.cells} "
         "--tables {input.tables} --scores {input.scores} --texts {input.texts} --norms {input.norms} "
-        "--tokens {input.tokens} --cosines {input.cosines} "
-        "--overhead {input.overhead} --comparison {input.comparison} "
+        "--stream_norms {input.stream_norms} --tokens {input.tokens} --cosines {input.cosines} "
+        "--overhead {input.overhead} --curves {input.curves} --readings {input.readings} "
+        "--comparison {input.comparison} "
         "--png {output.png} --svg {output.svg} --pdf {output.pdf} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"
 
@@ -61,8 +63,9 @@ rule table:
     shell:
         "python -m programs.table --job {input.job} --summary {input.summary} --cells {input.cells} "
         "--tables {input.tables} --scores {input.scores} --texts {input.texts} --norms {input.norms} "
-        "--tokens {input.tokens} --cosines {input.cosines} "
-        "--overhead {input.overhead} --comparison {input.comparison} "
+        "--stream_norms {input.stream_norms} --tokens {input.tokens} --cosines {input.cosines} "
+        "--overhead {input.overhead} --curves {input.curves} --readings {input.readings} "
+        "--comparison {input.comparison} "
         "--csv {output.csv} --markdown {output.markdown} "
         "--latex {output.latex} --page {output.page} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"

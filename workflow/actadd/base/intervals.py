@@ -150,6 +150,19 @@ def _bootstrap(data: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> t
     return float(low), float(high)
 
 
+def share_interval(hits: int, count: int) -> tuple[float, float, float]:
+    """(share, low, high) of independent cases, with the exact binomial 95 % interval."""
+    interval = binomtest(hits, count).proportion_ci(LEVEL, method="exact")
+    return hits / count, float(interval.low), float(interval.high)
+
+
+def resampled_counts(count: int) -> np.ndarray:
+    """How often each of `count` prompts is drawn in each resample, float64 [RESAMPLES, count]."""
+    generator = np.random.Generator(np.random.Philox(key=0))
+    draws = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    return draws.astype(np.float64)
+
+
 def paired_p_value(differences: np.ndarray, ranked: bool = False) -> float:
     """Two-sided p of a paired t-test, or of Wilcoxon's signed-rank test if `ranked`.
 

@@ -189,6 +189,32 @@ def list_vectors(results: Results = Path(layout.RESULTS)) -> None:
     show(derived(results))
 
 
+@app.command(
+    "card",
+    epilog="Examples:\n\nactadd card love-hate\n\n"
+    "actadd card love-hate --model smollm2-135m --experiment sentiment",
+)
+def show_cards(
+    vector: Annotated[str, typer.Argument(help="A vector of the config.")],
+    configs: Configs = None,
+    model: Annotated[str | None, typer.Option(help="Only on this model.")] = None,
+    experiment: Annotated[str | None, typer.Option(help="Only in this experiment.")] = None,
+) -> None:
+    """Print the reliability cards of a vector: effect, prompts that moved the wrong way, damage.
+
+    One for each setting, from the results of the figures and tables of kind reliability; what was
+    not measured is said, with the lines of a config that would measure it.
+    """
+    from actadd.cli.card import cards_of
+    from actadd.cli.project import configured
+    from actadd.pipeline.graph import Graph
+    from actadd.results.reliability.text import card_text
+
+    graph = Graph(configured(configs), Path.cwd())
+    texts = [card_text(card) for card in cards_of(graph, vector, model, experiment)]
+    typer.echo("\n\n\n".join(texts))
+
+
 Format = Annotated[
     Literal["safetensors", "gguf", "vllm-lens"] | None,
     typer.Option(help="The file's format, if its name's end does not say it."),

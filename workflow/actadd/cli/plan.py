@@ -71,10 +71,17 @@ def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dic
         for file, path in zip(job.inputs["vectors"], paths("vectors"), strict=True)
         if file.job
     }
-    choice, rows_file = (next(iter(paths(name)), None) for name in ("choice", "rows"))
+    norms, thresholds, choice, rows_file = (
+        next(iter(paths(name)), None) for name in ("norms", "thresholds", "choice", "rows")
+    )
     files = {"model_dir": model_dir, "texts_file": texts_file, "vector_files": vectors}
-    files["norm_files"] = paths("norms")
-    return {"spec": resolved(job.slice, rows_file), **files, "choice": choice}
+    return {
+        "spec": resolved(job.slice, rows_file),
+        **files,
+        "norms": norms,
+        "thresholds": thresholds,
+        "choice": choice,
+    }
 
 
 def made_by(path: Path, job: Job) -> bool:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from actadd.base.errors import UserError, quote
 from actadd.base.files import canonical
 from actadd.base.kinds import Rule, load_installed, load_plugin
-from actadd.config import files
+from actadd.config import files, methods
 from actadd.config.declaration import Config
 from actadd.config.kinds import bare, inside, kind_names, options
 from actadd.config.licences import terms, unaccepted
@@ -24,8 +24,11 @@ from actadd.config.sections import (
     comparison,
     datasets,
     displays,
+    dose,
     experiments,
+    gates,
     language_models,
+    method_comparisons,
     readings,
     scorers,
     sources,
@@ -59,17 +62,35 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
     for key, sentence in _unplain(config):
         raise located(key, sentence, lines)
     _load_plugins(config, root, lines)
+    config = _of_the_form(config, lines)
+    if base := config.get(files.BUILDS_ON):
+        sentence = f"{quote(base)} was not read; read the config with actadd.config.files.load"
+        raise located(files.BUILDS_ON, sentence, lines)
+    if config["method_comparisons"]:
+        config = _with_comparisons(config, lines)
+    for check in (_references, apply_overrides, _problems):
+        for key, sentence in check(config, root):
+            raise located(methods.source_of(key, config), sentence, lines)
+    for name, entry in config["method_comparisons"].items():
+        entry["lacks"] = methods.lacks(config, name)
+    return config
+
+
+def _of_the_form(config: dict[str, Any], lines: Lines) -> dict[str, Any]:
+    """The config with defaults filled in. Raises UserError for what its declaration refuses."""
     try:
         valid = models(kind_names(config)).of(Config).model_validate(config)
     except ValidationError as error:
         raise explained(error, Config, lines) from None
-    config = canonical(plain(valid))
-    if base := config.get(files.BUILDS_ON):
-        sentence = f"{quote(base)} was not read; read the config with actadd.config.files.load"
-        raise located(files.BUILDS_ON, sentence, lines)
-    for check in (_references, apply_overrides, _problems):
-        for key, sentence in check(config, root):
+    return dict(canonical(plain(valid)))
+
+
+def _with_comparisons(config: dict[str, Any], lines: Lines) -> dict[str, Any]:
+    """The config with the experiments and vectors that its comparisons of methods stand for."""
+    for check in (_comparison_references, method_comparisons.problems, methods.written_out):
+        for key, sentence in check(config):
             raise located(key, sentence, lines)
+    config = _of_the_form(config, lines)
     return config
 
 
@@ -103,7 +124,13 @@ def _load_plugins(config: dict[str, Any], root: Path, lines: Lines) -> None:
         forget_models()
 
 
-def _references(config: dict[str, Any], root: Path) -> Iterator[Problem]:
+def _comparison_references(config: dict[str, Any]) -> Iterator[Problem]:
+    for key, sentence in _references(config):
+        if key.startswith("method_comparisons."):
+            yield key, sentence
+
+
+def _references(config: dict[str, Any], root: Path = Path()) -> Iterator[Problem]:
     """Names of entries of other sections that are not there."""
 
     def walk(key: str, hint: Any, rule: Rule | None, value: Any) -> Iterator[Problem]:
@@ -204,6 +231,8 @@ def _problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     yield from vectors.problems(config)
     yield from scorers.problems(config)
     yield from experiments.problems(config)
+    yield from dose.problems(config)
+    yield from gates.problems(config)
     yield from readings.problems(config)
     yield from vectors.file_problems(config, root)
     yield from displays.problems(config)

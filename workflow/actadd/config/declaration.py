@@ -8,8 +8,10 @@ from actadd.config.lists import Lists
 from actadd.config.sections.comparison import Comparison
 from actadd.config.sections.datasets import AnyDataset
 from actadd.config.sections.displays import Figure, Table
+from actadd.config.sections.dose import Dose
 from actadd.config.sections.experiments import AnyExperiment
 from actadd.config.sections.language_models import LanguageModel
+from actadd.config.sections.method_comparisons import MethodComparison
 from actadd.config.sections.readings import Lens, Overhead
 from actadd.config.sections.rules import ModelName, Name
 from actadd.config.sections.scorers import Scorer
@@ -77,6 +79,9 @@ class Config(Lists):
         "Size of each experiment, in one table; it overrides what the experiment says.", {}
     )
     compute: Compute = option("Where and how model jobs run.")
+    dose: Dose | None = option(
+        "What doses are shares of: the residual stream's median norm over some texts.", None
+    )
     sources: dict[Name, AnySource] = option("What is fetched, and from where.")
     models: dict[Name, LanguageModel] = option(
         "Language models to steer, and to judge fluency with."
@@ -85,6 +90,9 @@ class Config(Lists):
     vectors: dict[Name, Vector] = option("Steering vectors.")
     scorers: dict[Name, Scorer] = option("Measures of a completion.")
     experiments: dict[Name, AnyExperiment] = option("Conditions on prompts, and what is measured.")
+    method_comparisons: dict[Name, MethodComparison] = option(
+        "Ways of steering, compared at equal damage on held-out prompts.", {}
+    )
     figures: dict[Name, Figure] = option("What is drawn from the experiments' tables.")
     tables: dict[Name, Table] = option("What is tabulated, to be read, from the experiments.", {})
     lenses: dict[Name, Lens] = option(

@@ -32,10 +32,18 @@ class Gate:
 
     def opens(self, stream: Tensor) -> bool:
         """Whether it is open for a prompt; stream: what its block reads, [tokens, d_model]."""
-        wide = torch.promote_types(stream.dtype, torch.float32)
-        tokens = stream[1:] if len(stream) > 1 else stream
-        mean, vector = tokens.to(wide).mean(dim=0), self.vector.to(stream.device, wide)
-        return bool(mean @ unit(vector) > self.threshold)
+        return bool(projected(stream, self.vector) > self.threshold)
+
+
+def projected(stream: Tensor, vector: Tensor) -> Tensor:
+    """What a gate compares with its threshold: the projection of a prompt's mean but BOS.
+
+    stream: [tokens, d_model] of the prompt. vector: [d_model], of any length. Returns a scalar.
+    """
+    wide = torch.promote_types(stream.dtype, torch.float32)
+    tokens = stream[1:] if len(stream) > 1 else stream
+    mean, direction = tokens.to(wide).mean(dim=0), vector.to(stream.device, wide)
+    return mean @ unit(direction)
 
 
 @dataclass(frozen=True, eq=False)

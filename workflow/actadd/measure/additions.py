@@ -8,6 +8,7 @@ from actadd.base.files import canonical
 from actadd.base.kinds import Rule, option
 from actadd.engine.operations import OPERATIONS, Operation
 from actadd.engine.placement import Phase, Position, layers_text
+from actadd.measure.gates import ThresholdRule
 
 DEFAULT_OPERATION = "add"
 # What a key takes whose type alone does not say it well.
@@ -25,7 +26,11 @@ class Gate:
         "Block at whose input the prompt is projected, not above the layer of the operation.",
         minimum=0,
     )
-    threshold: float = option("It is open above this projection.")
+    threshold: float | ThresholdRule = option(
+        "It is open above this projection, or above the one that a rule chooses on a development "
+        "split.",
+        title="a number, or a rule such as { dataset: NAME, positive: [GROUP] }",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +164,9 @@ class Shorthands:
         maximum=1,
     )
     choice: str | None = option(
-        "Take layer and strength from this choice.", None, replaces=("layer", "coefficient")
+        "Take the layer and a swept position from this choice; the strength too, if none is here.",
+        None,
+        replaces=("layer", "coefficient"),
     )
     factor: float | None = option(
         "Multiplies a chosen coefficient; -1 turns the direction round.", None

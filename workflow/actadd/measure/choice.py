@@ -1,5 +1,6 @@
-"""Layer and coefficient, chosen on a development split by a rule that the config states."""
+"""Layer, strength and position, chosen on a development split by a rule that the config states."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,11 @@ import pandas as pd
 
 from actadd.base.errors import UserError
 from actadd.base.files import write_json
+from actadd.measure.additions import DOSE
+
+# What tells the settings of a sweep apart; additions say how a strength and a position are written.
+SETTING = ["source_layer", "layer", "coefficient", "position", "additions"]
+COLUMNS = ["layer", "coefficient"]
 
 
 def choose(spec: dict[str, Any], *, summaries: dict[str, Path], output: Path) -> dict[str, Any]:
@@ -14,8 +20,10 @@ def choose(spec: dict[str, Any], *, summaries: dict[str, Path], output: Path) ->
 
     spec: {name, choices}; a choice has experiment (the sweep), condition, metric, direction (max
     or min) and optionally cap {metric, factor}: settings whose mean exceeds factor times the
-    unsteered one's are out. summaries: the sweep's table, by experiment; its rows of all prompts
-    count, not those of a group.
+    unsteered one's are out; where all are, over_cap: least takes the one that exceeds it least.
+    summaries: the sweep's table, by experiment; its rows of all prompts count, not those of a
+    group. `strength` says where what is called coefficient is a dose; a
+    position is chosen only if it was swept.
     The output also lists every candidate, so that a reader can see what was not taken.
     Raises UserError if every setting failed, or none keeps under the cap.
     """
@@ -31,16 +39,11 @@ def choose(spec: dict[str, Any], *, summaries: dict[str, Path], output: Path) ->
                 f"{key}: {rule['experiment']} has no metric {missing.pop()!r}; it has "
                 f"{sorted(set(table['metric']))}"
             )
-        means = table.pivot_table(
-            index=["condition", "method", "source_layer", "layer", "coefficient"],
-            columns="metric",
-            values="mean",
-            dropna=False,
-        ).reset_index()
-        candidates = means[
-            (means["condition"] == rule["condition"]) & means["layer"].notna()
-        ].copy()
-        candidates = candidates.dropna(subset=[rule["metric"]])
+        swept = table[(table["condition"] == rule["condition"]) & table["layer"].notna()]
+        setting = [name for name in SETTING if name in swept]
+        candidates = swept.pivot_table(index=setting, columns="metric", values="mean")
+        candidates = candidates.reindex(columns=metrics).dropna(subset=[rule["metric"]])
+        candidates = candidates.reset_index()
         if candidates.empty:
             raise UserError(
                 f"{key}: no setting of {rule['experiment']} has a {rule['metric']}, {_why(table)}; "
@@ -58,6 +61,8 @@ def choose(spec: dict[str, Any], *, summaries: dict[str, Path], output: Path) ->
             limit = rule["cap"]["factor"] * float(baseline.iloc[0])
             candidates["allowed"] = candidates[metric] <= limit
         allowed = candidates[candidates["allowed"]]
+        if allowed.empty and rule.get("over_cap") == "least":
+            allowed = candidates.dropna(subset=[metric]).nsmallest(1, metric)
         if allowed.empty:
             raise UserError(
                 f"{key}.cap: no setting of {rule['experiment']} keeps under it; raise factor, or "
@@ -69,16 +74,27 @@ def choose(spec: dict[str, Any], *, summaries: dict[str, Path], output: Path) ->
         best = allowed.sort_values(
             [rule["metric"], "size", "layer"], ascending=[ascending, True, True]
         ).iloc[0]
-        columns = ["layer", "coefficient", *metrics, "allowed"]
+        columns = [*COLUMNS, *metrics, "allowed"]
+        record = _addition(best)
+        if "position" in setting and candidates["position"].nunique() > 1:
+            columns.insert(2, "position")
         chosen[name] = {
             "layer": int(best["layer"]),
             "source_layer": int(best["source_layer"]),
             "coefficient": float(best["coefficient"]),
+            **({"strength": DOSE} if DOSE in record else {}),
+            **({"position": record["position"]} if "position" in columns else {}),
             "rule": rule,
             "candidates": candidates[columns].round(6).to_dict("records"),
         }
     write_json(output, chosen)
     return {name: [item["layer"], item["coefficient"]] for name, item in chosen.items()}
+
+
+def _addition(setting: "pd.Series[Any]") -> dict[str, Any]:
+    """The one addition of a setting."""
+    [record] = json.loads(setting.get("additions", "[{}]"))
+    return dict(record)
 
 
 def _why(rows: pd.DataFrame) -> str:

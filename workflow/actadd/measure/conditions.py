@@ -107,8 +107,9 @@ def expand(
     The config's own order does not count: keys that were only moved must change nothing.
     entries: the experiment's `conditions`. Lists of keys that are swept give all combinations, and
     several additions multiply; so do lists of `sampling` and `seed`. choices: for additions with
-    `choice`, the layer and coefficient chosen on the development split. sampling, seed: those of
-    the experiment, for conditions that do not set them.
+    `choice`, what was chosen on the development split: the layer, the position if it was swept, and
+    the strength where the addition has none. sampling, seed: those of the experiment, for
+    conditions that do not set them.
     """
     conditions = []
     order = {name: (METHODS[entry["method"]].order, name) for name, entry in entries.items()}
@@ -211,10 +212,14 @@ def _spell_out(
     entry, kind = dict(entry), operation_of(entry)
     if "choice" in entry:
         chosen = (choices or {})[entry.pop("choice")]
+        entry["layer"] = chosen["layer"]
+        entry.setdefault("source_layer", chosen["source_layer"])
+        if "position" in chosen:
+            entry.setdefault("position", chosen["position"])
         # A factor turns a chosen setting round, or scales it, without choosing anew.
         factor = entry.pop("factor", 1)
-        entry |= {"layer": chosen["layer"], kind.strength: factor * chosen["coefficient"]}
-        entry.setdefault("source_layer", chosen["source_layer"])
+        if not {kind.strength, DOSE} & entry.keys():
+            entry[chosen.get("strength", kind.strength)] = factor * chosen["coefficient"]
     options = {each.name: each for each in fields(kind.options)}
     default, strength = options.pop(kind.strength).default, strength_of(entry)
     if strength == kind.strength and not kind.needs_strength:

@@ -1,6 +1,6 @@
 """What completions and log-probabilities share: an experiment's conditions, ready to be run."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from actadd.engine.placement import changed
 from actadd.engine.tokens import Tokens
 from actadd.measure import steering
 from actadd.measure.conditions import Condition, column_types, expand, modules_of
+from actadd.measure.gates import with_thresholds
 from actadd.measure.measures import MEASURES
 from actadd.measure.steering import Steering
 from actadd.store.cells import cell_key
@@ -70,7 +71,8 @@ class Experiment:
         model_dir: Path,
         vector_files: Mapping[str, Path],
         choice: Path | None,
-        norm_files: Sequence[Path] = (),
+        norms: Path | None = None,
+        thresholds: Path | None = None,
     ) -> None:
         self.spec = spec
         self.model_dir = model_dir
@@ -82,7 +84,7 @@ class Experiment:
         self.left_out = 0
         self._pieces: dict[tuple[str, str, str], tuple[list[int], list[int]]] = {}
         self.conditions: list[Condition] = expand(
-            spec["conditions"],
+            with_thresholds(spec["conditions"], read_json(thresholds) if thresholds else []),
             read_json(choice) if choice else None,
             spec.get("sampling"),
             spec.get("seed"),
@@ -90,7 +92,7 @@ class Experiment:
         # Tables have a column of draws only where some condition has several.
         self.drawn = any(condition.draw is not None for condition in self.conditions)
         self.steering = Steering(
-            self.key, self.conditions, self.facts["d_model"], vector_files, norm_files
+            self.key, self.conditions, self.facts["d_model"], vector_files, norms
         )
 
     @property

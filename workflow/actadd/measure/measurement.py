@@ -28,13 +28,14 @@ def cells_of(
     texts_file: Path,
     vector_files: Mapping[str, Path],
     choice: Path | None,
-    norm_files: Sequence[Path] = (),
+    norms: Path | None = None,
+    thresholds: Path | None = None,
 ) -> tuple[Experiment, pd.DataFrame, Cells]:
     """An experiment, its texts and its cells with their keys; the weights are not read.
 
     Raises UserError, naming the prompt, where one does not fit, before a model is loaded.
     """
-    experiment = Experiment(spec, model_dir, vector_files, choice, norm_files)
+    experiment = Experiment(spec, model_dir, vector_files, choice, norms, thresholds)
     texts = experiment.texts(texts_file)
     return experiment, texts, MEASURES[spec["measure"]](experiment, texts)
 
@@ -48,7 +49,8 @@ def measure(
     choice: Path | None,
     store: Path,
     output: Path | None,
-    norm_files: Sequence[Path] = (),
+    norms: Path | None = None,
+    thresholds: Path | None = None,
     shard: tuple[int, int] | None = (0, 1),
     shards: Sequence[Path] = (),
     note: str | None = None,
@@ -68,7 +70,8 @@ def measure(
         texts_file=texts_file,
         vector_files=vector_files,
         choice=choice,
-        norm_files=norm_files,
+        norms=norms,
+        thresholds=thresholds,
     )
     cell_store = CellStore(store)
     labels = _labels(experiment, cells.keys)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -56,8 +56,8 @@ def norm_factor(target: np.ndarray, source: np.ndarray) -> np.float32 | None:
 class Steering:
     """The vectors of an experiment's conditions, and how strongly they act.
 
-    key: of the experiment, for messages. d_model: of the model. norm_files: the norms of the
-    vectors that are dosed.
+    key: of the experiment, for messages. d_model: of the model. norms: the residual
+    stream's median norm at each layer, if there are doses, see `vectors.stream_norms`.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Steering:
         conditions: Sequence[Condition],
         d_model: int,
         vector_files: Mapping[str, Path],
-        norm_files: Sequence[Path],
+        norms: Path | None,
     ) -> None:
         self.key, self.d_model = key, d_model
         # Vector -> the layers of it that some condition reads.
@@ -81,11 +81,9 @@ class Steering:
             for vector, path in vector_files.items()
             if vector in read
         }
-        # Layer -> the residual stream's median norm, which is the same beside each vector.
         self.norms: dict[int, float] = {}
-        for path in norm_files:
-            table = pd.read_csv(path)
-            self.norms |= dict(zip(table["layer"], table["residual_norm"], strict=True))
+        if norms is not None:
+            self.norms = dict(enumerate(pd.read_csv(norms)["residual_norm"]))
 
     def check(self, condition: Condition) -> None:
         """Raises UserError if an operation of a condition has no direction anywhere.
@@ -152,11 +150,6 @@ class Steering:
         return {layer: self._dose(addition, layer, vector) for layer, vector in vectors.items()}
 
     def _dose(self, addition: Addition, layer: int, vector: np.ndarray) -> float:
-        if layer not in self.norms:
-            raise UserError(
-                f"{self.key}: dose: the residual stream's norm at layer {layer} is not known, as "
-                f"vectors.{addition.vector}.file does not hold that layer; write coefficient"
-            )
         size = 1.0
         if OPERATIONS[addition.operation].dose == "vector":
             size = usual_norm(vector[:, : self.dimensions(addition.dimensions)])
@@ -211,7 +204,9 @@ class Steering:
         # Equal gates are one, so that what stands behind them is summed as without a gate.
         gates = {
             gate: additions.Gate(
-                torch.from_numpy(self.gate_vector(gate)), gate.layer, float(gate.threshold)
+                torch.from_numpy(self.gate_vector(gate)),
+                gate.layer,
+                float(cast(float, gate.threshold)),
             )
             for gate in dict.fromkeys(addition.gate for addition in condition.additions)
             if gate

@@ -65,6 +65,7 @@ STAGES = {
     "model": _folder("model/{model}", "models/{model}"),
     "verification": _file("verification/{model}", "record", "models/{model}.verification.json"),
     "batch_rows": _file("batch_rows/{model}", "rows", "models/{model}.batch_rows.json"),
+    "stream_norms": _file("stream_norms/{model}", "norms", "models/{model}.stream_norms.csv"),
     "dataset": _file("dataset/{dataset}", "table", "datasets/{dataset}.parquet"),
     "overlaps": _file("overlaps/{section}/{name}", "record", "overlaps/{section}/{name}.json"),
     "activations": Stage(
@@ -83,6 +84,9 @@ STAGES = {
         },
     ),
     "choice": _file("choice/{model}/{experiment}", "choice", "choices/{model}/{experiment}.json"),
+    "thresholds": _file(
+        "thresholds/{model}/{experiment}", "thresholds", "thresholds/{model}/{experiment}.json"
+    ),
     "classifier": _folder("classifier/{scorer}", "scorers/{scorer}"),
     "validation": _file("validation/{scorer}", "figures", "validation/{scorer}.json"),
     "scorer_card": _formats("scorer_card", "tables/scorer_card", **TABLE),
@@ -91,6 +95,16 @@ STAGES = {
         "summaries/{model}/{experiment}",
         csv="csv",
         parquet="parquet",
+    ),
+    "equal_damage": Stage(
+        "equal_damage/{model}/{method_comparison}",
+        {
+            "curves": "equal_damage/{model}/{method_comparison}/curves.parquet",
+            "curves_csv": "equal_damage/{model}/{method_comparison}/curves.csv",
+            "readings": "equal_damage/{model}/{method_comparison}/readings.parquet",
+            "readings_csv": "equal_damage/{model}/{method_comparison}/readings.csv",
+            RECORD: "equal_damage/{model}/{method_comparison}/provenance.json",
+        },
     ),
     "lens": Stage(
         "lens/{model}/{lens}",

@@ -149,6 +149,22 @@ class Needs:
     def activations(self, model: str, **_: str) -> Need:
         return self._reading(model, 2 * TEXT)
 
+    def stream_norms(self, model: str, **_: str) -> Need:
+        entry = self.config["dose"]
+        texts = self.costs.texts(entry["dataset"], entry["split"], entry.get("limit"))
+        return self._reading(model, texts * TEXT)
+
+    def thresholds(self, model: str, experiment: str, **_: str) -> Need:
+        rules = [
+            gate["threshold"] for gate in self.graph.thresholds(model, experiment).settings["gates"]
+        ]
+        texts = sum(
+            self.costs.texts(rule["dataset"], rule[split])
+            for rule in rules
+            for split in ("split", "report")
+        )
+        return self._reading(model, texts * PROMPT, PROMPT)
+
     def lens(self, model: str, **_: str) -> Need:
         return self._reading(model, self.config["models"][model]["layers"] * TEXT)
 

@@ -158,13 +158,17 @@ def _addition_problems(
         yield key, f"{' and '.join(placed)} say the same; keep one"
     if "choice" in addition:
         yield from known(f"{key}.choice", addition["choice"], entry.get("choices", {}), "choice")
-        yield from _chosen(config, f"{key}.choice", kind.name, entry["choices"][addition["choice"]])
-        for field in ("layer", "layers", "depth", kind.strength, DOSE):
+        for field in ("layer", "layers", "depth"):
             if field in addition:
                 yield (
                     f"{key}.{field}",
                     f"the choice {addition['choice']!r} sets it; remove it",
                 )
+        if not {kind.strength, DOSE} & addition.keys():
+            rule = entry["choices"][addition["choice"]]
+            yield from _chosen(config, f"{key}.choice", kind.name, rule)
+        elif "factor" in addition:
+            yield f"{key}.factor", f"only a chosen strength has a factor; write {kind.strength}"
     else:
         missing = [] if placed else ["layer"]
         if strength_of(addition) not in addition and kind.needs_strength:
@@ -184,7 +188,7 @@ def _addition_problems(
                         f"{key}.{field}",
                         f"{layer} is beyond {model}, whose layers are 0 to {depth - 1}",
                     )
-    yield from _position(config, key, entry["measure"], addition)
+    yield from _position(config, key, entry, addition)
     if addition.get("phase") == "decode" and entry.get("max_new_tokens") == 1:
         yield (
             f"{key}.phase",
@@ -222,22 +226,18 @@ def _chosen(
     """A strength means something for the operation that was swept alone."""
     sweep = config["experiments"][rule["experiment"]]["conditions"]
     [swept] = sweep[rule["condition"]]["additions"]
-    if DOSE in swept:
-        yield (
-            key,
-            f"a {DOSE} is swept there, which no choice takes; sweep {operation_of(swept).strength}",
-        )
     if (name := operation_of(swept).name) != operation:
         yield (
             key,
             f"the strength of {name} is chosen there, not of {operation}; write operation: {name}, "
-            "or sweep the other",
+            "or a strength here, or sweep the other",
         )
 
 
 def _position(
-    config: dict[str, Any], key: str, measure: str, addition: dict[str, Any]
+    config: dict[str, Any], key: str, entry: dict[str, Any], addition: dict[str, Any]
 ) -> Iterator[Problem]:
+    measure = entry["measure"]
     phase = addition.get("phase", "prefill")
     if phase == "decode" and "position" in addition:
         yield (
@@ -245,6 +245,7 @@ def _position(
             "with phase: decode no token of the prompt is changed; remove it, or write phase: "
             "every_step",
         )
+    placed = "position" in addition or _chooses_position(config, entry, addition)
     positions = listed(addition.get("position", "front"))
     name = config["vectors"][addition["vector"]]["kind"]
     one_row = row_of(config["vectors"], addition["vector"])
@@ -255,15 +256,29 @@ def _position(
             f"{key}.position",
             f"all needs a vector of one row, such as a {one}, and {addition['vector']!r} has more",
         )
-    if one_row and "position" not in addition and phase != "decode":
+    if one_row and not placed and phase != "decode":
         yield key, f"a {name} vector has one row; write position: back or all"
-    late = {"back", "all"} & set(positions)
+    measure = entry["measure"]
+    late = {"back", "all"} & set(positions) if not entry.get("changed_positions") else set()
     if not MEASURES[measure].draws and (late or phase != "prefill"):
         yield (
             key,
             f"with measure {measure}, {', '.join(sorted(late)) or phase} leaves no "
             "prediction that was not changed directly; write front or middle, and phase: prefill",
         )
+
+
+def _chooses_position(
+    config: dict[str, Any], entry: dict[str, Any], addition: dict[str, Any]
+) -> bool:
+    """Whether the position of an addition is chosen."""
+    if "choice" not in addition:
+        return False
+    rule = entry["choices"][addition["choice"]]
+    [swept] = config["experiments"][rule["experiment"]]["conditions"][rule["condition"]][
+        "additions"
+    ]
+    return isinstance(swept.get("position"), list)
 
 
 def _contradictions(

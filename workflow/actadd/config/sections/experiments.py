@@ -59,6 +59,11 @@ class Choice:
     cap: Cap | None = option(
         "Leaves out settings at which another metric's mean is too high.", None
     )
+    over_cap: Literal["refuse", "least"] | None = option(
+        "If no setting keeps under the cap: refuse ends the run, as if not given; least takes the "
+        "one that exceeds it least.",
+        None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +85,7 @@ class Experiment:
         maximum=999,
     )
     choices: dict[Name, Choice] | None = option(
-        "Rules by which layer and coefficient are chosen on another experiment.", None
+        "Rules by which layer, position and strength are chosen on another experiment.", None
     )
     conditions: dict[Name, AnyCondition] = option(
         "What is compared, each a method with its settings.", min_length=1
@@ -193,12 +198,11 @@ def _choice(
         )
     if "layers" in additions[0] and not {"layer", "depth"} & additions[0].keys():
         yield f"{key}.condition", "it acts at several layers at once; name one with layer"
-    for field in ("position", "dimensions"):
-        if isinstance(additions[0].get(field), list):
-            yield (
-                f"{key}.condition",
-                f"{field} is swept, but only layer and coefficient chosen; write one {field}",
-            )
+    if isinstance(additions[0].get("dimensions"), list):
+        yield (
+            f"{key}.condition",
+            "dimensions is swept, but only layer, position and strength chosen; write one share",
+        )
     swept = sweep["prompts"]
     if swept["dataset"] == prompts["dataset"] and datasets.overlap(
         swept["split"], prompts["split"]

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from actadd.base.errors import UserError
+from actadd.base.files import canonical_json
 from actadd.base.kinds import build
 from actadd.config.files import path_of
 from actadd.config.kinds import Family
 from actadd.config.sections.rules import Problem, listed
 from actadd.measure.conditions import at_depth
 from actadd.vectors.kinds import VECTOR_KINDS, parts_of
+from actadd.vectors.pairs import SIDES
 
 # Name -> entry of the section.
 Vectors = dict[str, dict[str, Any]]
@@ -26,11 +28,11 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
         if hasattr(options, "problems"):
             yield from options.problems(key)
         if kind.borrows and kind.borrows in entry:
-            lenders = kind.lenders or of_pairs
             other = entry[kind.borrows]
-            yield from _lender(config["vectors"], f"{key}.{kind.borrows}", other, lenders)
+            yield from _lender(config["vectors"], f"{key}.{kind.borrows}", other, of_pairs)
         yield from _pairs(config["vectors"], key, entry)
         yield from _parts(config["vectors"], key, name)
+        yield from _one_class(key, entry)
 
 
 def _lender(vectors: Vectors, key: str, other: str, lenders: Sequence[str]) -> Iterator[Problem]:
@@ -52,6 +54,15 @@ def _pairs(vectors: Vectors, key: str, entry: dict[str, Any]) -> Iterator[Proble
             f"{count} pair{'s' * (count != 1)}; a {entry['kind']} vector needs at least "
             f"{kind.least_pairs}: write more pairs, or kind: mean_difference",
         )
+
+
+def _one_class(key: str, entry: dict[str, Any]) -> Iterator[Problem]:
+    """The same prompts on both sides have nothing to tell apart."""
+    sides: list[Any] = [entry.get(side) for side in SIDES]
+    if all(isinstance(side, list) for side in sides):
+        first, second = (sorted(map(canonical_json, side)) for side in sides)
+        if first == second:
+            yield key, "positive and negative are the same prompts; write others on one side"
 
 
 def _parts(vectors: Vectors, key: str, name: str) -> Iterator[Problem]:

@@ -42,6 +42,7 @@ class Operation(Kind):
 
     strength: the option that says how strongly it acts. sets_projection: the projection on the
     vector does not depend on what it was before, so that two of them contradict each other.
+    nothing_at_zero: a strength of 0 leaves the stream as it is.
     dose: what a strength of 1 adds, of which the strength may be given as a share of the stream's
     norm: the "vector", or a vector of length one ("unit"); None if it may not.
     """
@@ -49,6 +50,7 @@ class Operation(Kind):
     reads_stream: bool = True
     strength: str = "coefficient"
     sets_projection: bool = False
+    nothing_at_zero: bool = True
     dose: Literal["vector", "unit"] | None = None
 
     @property

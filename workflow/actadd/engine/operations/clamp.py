@@ -19,7 +19,7 @@ class Clamp(Strength):
     )
 
 
-@operation(Clamp, sets_projection=True, dose="unit")
+@operation(Clamp, sets_projection=True, nothing_at_zero=False, dose="unit")
 def clamp(stream: "Tensor", vectors: "Tensor", options: Clamp) -> "Tensor":
     """Set the stream's projection on the vector's direction to a value: s + (c - s.u) u (as
     features are clamped by Templeton et al. 2024).

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Tokens kept of the last position's distributions: likeliest, and most moved, of each side.
 KEPT = 20
+# Bytes of unsteered distributions that are kept for the next condition.
+REMEMBERED = 500_000_000
 COLUMNS = (
     *("text", "position_index", "entropy", "kl", "modified"),
     *("token_ids", "tokens", "before", "after", "watched"),
@@ -30,6 +32,11 @@ COLUMNS = (
 class Options:
     watch: list[Annotated[str, Rule(min_length=1)]] | None = option(
         "Texts of single tokens whose probability is followed.", None
+    )
+    changed_positions: bool | None = option(
+        "Compare also at positions that are changed directly, as all drawn tokens are under "
+        "every_step; back and all then act too.",
+        None,
     )
 
 
@@ -43,11 +50,12 @@ class _Divergence:
     """How far a condition moves next-token distributions: a row for each position of a text.
 
     Columns: text_id, group, position_index (0 = BOS), entropy (nats, of the unsteered next-token
-    distribution), kl (nats, unsteered from steered), modified (changed directly, so it means
-    nothing). At each text's last position also token_ids, tokens, before and after: probabilities
-    without and with steering of the tokens that are likeliest on either side, that contribute most
-    to kl, or that are watched; watched says which are. The experiment's spec holds `watch`: texts
-    of single tokens whose probability is kept.
+    distribution), kl (nats, unsteered from steered), modified (left out of means: BOS, and what was
+    changed directly, unless the spec says `changed_positions`). At each text's last position also
+    token_ids, tokens, before and after: probabilities without and with steering of the tokens that
+    are likeliest on either side, that contribute most to kl, or that are watched; watched says
+    which are. The experiment's spec holds `watch`: texts of single tokens whose probability is
+    kept.
     """
 
     def __init__(self, experiment: "Experiment", texts: "pd.DataFrame"):
@@ -77,10 +85,11 @@ class _Divergence:
         import numpy as np
 
         self.experiment.model()
+        before: dict[int, Any] = {}
         begin()
         for index in indices:
             condition, encoded = self.experiment.conditions[index], self.encoded[index]
-            table = _cell(self.experiment, condition, self.plain, encoded, self.watched)
+            table = _cell(self.experiment, condition, self.plain, encoded, self.watched, before)
             finite = np.isfinite(table["kl"].to_numpy()).all()
             yield index, table if finite else CellError(TOO_LARGE)
 
@@ -102,7 +111,9 @@ class _Divergence:
 
 def _single(experiment: "Experiment", text: str) -> int:
     """The token that a watched text is, or begins with in this model's tokenizer."""
-    return experiment.tokens.pieces(text)[0]
+    pieces = experiment.tokens.pieces(text)
+    # LLaMA's tokenizers write the space before a word as a token of its own.
+    return next((piece for piece in pieces if experiment.tokens.token(piece).strip()), pieces[0])
 
 
 def _cell(
@@ -111,8 +122,12 @@ def _cell(
     plain: list[list[int]],
     encoded: list[list[int]],
     watched: list[int],
+    unsteered: dict[int, Any],
 ) -> "pa.Table":
-    """One condition on all texts. One text at a time: its whole vocabulary is held twice."""
+    """One condition on all texts. One text at a time: its whole vocabulary is held twice.
+
+    unsteered: log-probabilities of texts without steering, by number, which other conditions read.
+    """
     import torch
 
     from actadd.engine.steering import steer
@@ -130,13 +145,19 @@ def _cell(
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for index, (text, ids) in enumerate(zip(plain, encoded, strict=True)):
         count = len(text)
-        before = log_probabilities(text, [], count)
+        before = unsteered.get(index)
+        if before is None:
+            before = log_probabilities(text, [], count)
+            # The texts have nearly the same length, so that one tells how many fit.
+            if (len(unsteered) + 1) * before.nbytes <= REMEMBERED:
+                unsteered[index] = before
         after = log_probabilities(ids, additions, count)
         count_tokens(count + len(ids))
         share = before.exp() * (before - after)
         # A prefix is not part of the text, so positions are aligned at the text's end.
         shift = len(ids) - count
-        changed = experiment.changed(condition, len(ids))
+        changed_positions = experiment.spec.get("changed_positions")
+        changed = set() if changed_positions else experiment.changed(condition, len(ids))
         last = torch.cat(
             [
                 before[-1].topk(KEPT).indices,

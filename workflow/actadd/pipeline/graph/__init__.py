@@ -92,6 +92,11 @@ class Graph(Displays):
         jobs += [self.classifier(n) for n, entry in config["scorers"].items() if "fit" in entry]
         jobs += [self.lens(m, n) for n, entry in config["lenses"].items() for m in entry["models"]]
         jobs += [
+            self.equal_damage(model, name)
+            for name in config["method_comparisons"]
+            for model in config["experiments"][name]["models"]
+        ]
+        jobs += [
             self.overhead(n, s) for n in config["overheads"] for s in self.overhead_subjects(n)
         ]
         return list(walk(jobs))

@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Any
 
+from actadd.config import methods
 from actadd.measure.measures import MEASURES
 from actadd.pipeline.graph.experiments import Experiments, joined
 from actadd.pipeline.graph.sources import once
@@ -45,6 +46,8 @@ class Displays(Experiments):
             return self.comparison().files("parquet")
         if each.need == "texts":
             return joined([self.texts(name) for name in each.names])
+        if each.need == "stream_norms":
+            return joined([self.stream_norms(model).files("norms") for model in each.models])
         pairs = list(product(each.models, each.names))
         if each.need == "scores":
             scores = [
@@ -59,6 +62,8 @@ class Displays(Experiments):
             "tokens": (self.lens, "tokens"),
             "cosines": (self.lens, "cosines"),
             "norms": (self.vectors, "norms"),
+            "curves": (self.equal_damage, "curves"),
+            "readings": (self.equal_damage, "readings"),
             "summary": (self.summary, "parquet"),
             "cells": (self.cells, "table"),
             "tables": (self.cells, "table"),
@@ -86,7 +91,7 @@ class Displays(Experiments):
     def display_labels(self, section: str, name: str) -> dict[str, str]:
         """A figure's or table's labels in the report: experiment, model, vector, layer."""
         entry = self.config[section][name]
-        experiment = entry.get("experiment")
+        experiment = entry.get("experiment") or entry.get("method_comparison")
         models: list[str] = []
         vectors, layers = set(), ""
         if experiment:
@@ -231,6 +236,9 @@ class Displays(Experiments):
             entry = self.config[section][name]
             kind = needs.kind_of(section, entry)
             names |= set(needs.experiments_of(kind, entry).values())
+            if entry.get("method_comparison"):
+                made = methods.experiments_of(entry["method_comparison"])
+                names |= {each for each in made if each in self.config["experiments"]}
             if "comparison" in kind.reads:
                 names |= set(self.compared())
         for name in list(names):

@@ -4,7 +4,9 @@ from dataclasses import fields
 from functools import cached_property
 from typing import Any
 
+from actadd.config import methods
 from actadd.measure.conditions import modules_of
+from actadd.measure.gates import gates_of
 from actadd.measure.measures import MEASURES
 from actadd.pipeline.graph.sources import once
 from actadd.pipeline.graph.vectors import Vectors
@@ -80,11 +82,14 @@ class Experiments(Vectors):
             "prompts": self.texts(entry["prompts"]["dataset"]),
             "overlaps": self.overlap_record("experiments", experiment),
             "vectors": self.vector_files(model, dict(self.vectors_of(model, experiment))),
-            "norms": self.norms([model], self.dosed(experiment)),
+            "norms": self.norms_for_doses(model, experiment),
+            "thresholds": (),
             "choice": (),
             "rows": (),
             "shards": (),
         }
+        if gates_of(entry["conditions"]):
+            inputs["thresholds"] = self.thresholds(model, experiment).files("thresholds")
         if entry.get("choices"):
             inputs["choice"] = self.choice(model, experiment).files("choice")
         if MEASURES[entry["measure"]].batched:
@@ -103,6 +108,25 @@ class Experiments(Vectors):
             settings,
             {"tables": joined(tables)},
         )
+
+    @once
+    def thresholds(self, model: str, experiment: str) -> Job:
+        """The thresholds of an experiment's gates that a rule chooses."""
+        gates = gates_of(self.experiment(experiment)["conditions"])
+        settings = {
+            "name": experiment,
+            "gates": gates,
+            "dtype": self.config["models"][model]["dtype"],
+            "compute": self.compute(model),
+        }
+        used = sorted({gate["threshold"]["dataset"] for gate in gates})
+        inputs = {
+            **self.model_files(model),
+            "texts": joined([self.texts(dataset) for dataset in used]),
+            "vectors": self.vector_files(model, sorted({gate["vector"] for gate in gates})),
+        }
+        names = {"model": model, "experiment": experiment}
+        return self._job("thresholds", names, ("programs.thresholds",), settings, inputs)
 
     # --- scores ----------------------------------------------------------------------------------
 
@@ -254,6 +278,27 @@ class Experiments(Vectors):
             ("programs.summary", kind.module),
             settings,
             inputs,
+        )
+
+    @once
+    def equal_damage(self, model: str, method_comparison: str) -> Job:
+        """The curves of a comparison's methods and controls, and what is read off them."""
+        settings = methods.spec(self.config, method_comparison)
+        of_damage = [each["experiment"] for each in settings["damage"].values()]
+        experiments = list(dict.fromkeys([settings["experiment"], *of_damage]))
+        scorers = dict.fromkeys(
+            metric.partition(".")[0]
+            for metric in (settings["effect"]["metric"], settings["damage"]["disfluency"]["metric"])
+        )
+        curves = settings["experiment"]
+        scores = [self.scores(model, curves, each).files("scores") for each in scorers]
+        cells = [self.cells(model, each).files("table") for each in experiments]
+        return self._job(
+            "equal_damage",
+            {"model": model, "method_comparison": method_comparison},
+            ("programs.equal_damage", *modules_of(self.experiment(curves)["conditions"])),
+            settings,
+            {"cells": joined(cells), "scores": joined(scores)},
         )
 
     @cached_property

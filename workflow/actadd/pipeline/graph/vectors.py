@@ -114,11 +114,33 @@ class Vectors(Sources):
             candidates[choice] = sorted(layers)
         return candidates
 
-    def dosed(self, experiment: str) -> list[str]:
-        """The vectors that an experiment adds by dose."""
-        conditions = self.experiment(experiment)["conditions"].values()
+    @once
+    def stream_norms(self, model: str) -> Job:
+        """The norms of a model's residual stream, which doses are shares of."""
+        entry = {name: value for name, value in self.config[DOSE].items() if name != "dataset"}
+        settings = {
+            "model": model,
+            "texts": entry,
+            "dtype": self.config["models"][model]["dtype"],
+            "compute": self.compute(model),
+        }
+        inputs = {**self.model_files(model), "texts": self.texts(self.config[DOSE]["dataset"])}
+        modules = ("programs.stream_norms",)
+        return self._job("stream_norms", {"model": model}, modules, settings, inputs)
+
+    def norms_for_doses(self, model: str, experiment: str) -> tuple[File, ...]:
+        """The norms that an experiment's doses are shares of; () without a dose."""
+        entry = self.experiment(experiment)
+        conditions = entry["conditions"].values()
         additions = (each for condition in conditions for each in condition.get("additions", []))
-        return sorted({each["vector"] for each in additions if DOSE in each})
+        choices = {name for name, rule in entry.get("choices", {}).items() if self._doses(rule)}
+        dosed = any(DOSE in each or each.get("choice") in choices for each in additions)
+        return self.stream_norms(model).files("norms") if dosed else ()
+
+    def _doses(self, rule: dict[str, Any]) -> bool:
+        """Whether what a choice is made of was swept as a dose."""
+        sweep = self.experiment(rule["experiment"])["conditions"][rule["condition"]]
+        return any(DOSE in addition for addition in sweep["additions"])
 
     def vectors_of(self, model: str, experiment: str) -> list[tuple[str, int]]:
         """(vector, layer) of every vector file that an experiment may read."""

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What a kind may read. summary and cells: of an experiment; tables and scores: of every experiment
-# that an entry names; texts: of every dataset that it names; norms: of vectors; tokens and cosines:
-# of a lens; overhead: a timing's repeats; comparison: published numbers beside ours.
+# that an entry names; texts: of every dataset that it names; stream_norms: of the experiment's
+# models; norms: of vectors; tokens and cosines: of a lens; overhead: a timing's repeats; curves and
+# readings: of a comparison of methods; comparison: published numbers beside ours.
 Need = Literal[
     "summary",
     "cells",
@@ -24,9 +25,12 @@ Need = Literal[
     "scores",
     "texts",
     "norms",
+    "stream_norms",
     "tokens",
     "cosines",
     "overhead",
+    "curves",
+    "readings",
     "comparison",
 ]
 # need -> the option that names what is read, if one does.
@@ -35,9 +39,12 @@ NAMED_BY = {
     "cells": "experiment",
     "tables": "experiment",
     "scores": "experiment",
+    "stream_norms": "experiment",
     "tokens": "lens",
     "cosines": "lens",
     "overhead": "overhead",
+    "curves": "method_comparison",
+    "readings": "method_comparison",
 }
 
 
@@ -132,6 +139,15 @@ class OverheadOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MethodsOptions(Options):
+    """Keys of what is made from a comparison of methods."""
+
+    method_comparison: str = option(
+        "Comparison of methods that is shown.", section="method_comparisons"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What a caption says of the data and the scorers behind a figure or table.
 
@@ -182,6 +198,8 @@ class Sources:
 
         if need == "norms":
             return read_norms(self.norms)
+        if need == "stream_norms":
+            return pd.concat(map(pd.read_csv, self.paths[need]), ignore_index=True)
         return pd.concat(map(pd.read_parquet, self.paths[need]), ignore_index=True)
 
 

@@ -33,7 +33,8 @@ class Input:
     """One thing that a figure or table reads.
 
     need: what it is. names: the experiment or experiments, the lens or the timing; of norms, the
-    vectors; of texts, the datasets; nothing of the comparison. models: of each of which it is read; of a timing, what is
+    vectors; of texts, the datasets; nothing of the comparison. models: of each of which it is read;
+    of a timing, what is
     timed.
     """
 
@@ -68,6 +69,9 @@ def _input(need: Need, kind: Display, entry: Mapping[str, Any], config: Mapping[
     if need in ("tokens", "cosines"):
         lens = config["lenses"][entry["lens"]]
         return Input(need=need, names=(entry["lens"],), models=tuple(lens["models"]))
+    if need in ("curves", "readings"):
+        names = tuple(filter(None, [entry.get("method_comparison")]))
+        return Input(need=need, names=names, models=models_of(entry, config))
     if need == "norms":
         return Input(need=need, names=vectors_of(entry, config), models=models_of(entry, config))
     return Input(need=need, names=(entry["experiment"],), models=models_of(entry, config))
@@ -81,7 +85,9 @@ def experiments_of(kind: Display, entry: Mapping[str, Any]) -> dict[str, str]:
 
 def models_of(entry: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
     """The models that an entry shows: those of its experiment, of its lens, or its own."""
-    for option, section in (("experiment", "experiments"), ("lens", "lenses")):
+    sections = (("experiment", "experiments"), ("lens", "lenses"))
+    # A comparison of methods has an experiment of its name.
+    for option, section in (*sections, ("method_comparison", "experiments")):
         if entry.get(option):
             return tuple(config[section][entry[option]]["models"])
     return tuple(entry.get("models") or ())
@@ -152,13 +158,19 @@ def _of_others(kind: Display, entry: Mapping[str, Any], config: Mapping[str, Any
 
 def facts(section: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `Facts`: what a caption has to say of the data and the scorers behind an entry."""
-    name = entry.get("experiment")
+    name = entry.get("experiment") or entry.get("method_comparison")
     if name is None:
         return {}
     experiment = config["experiments"][name]
     unit = "prompts" if MEASURES[experiment["measure"]].draws else "texts"
     options = build(kind_of(section, entry).options, entry)
     scored = {metric.split(".")[0] for _, metric in options.scored()}
+    lacks = list[str]()
+    if "experiment" not in entry:
+        compared = config["method_comparisons"][name]
+        metrics = [compared["effect"]["metric"], compared["damage"]["disfluency"]["metric"]]
+        scored = {metric.split(".")[0] for metric in metrics}
+        lacks = compared["lacks"]
     notes = [
         f"{scorer}: {config['scorers'][scorer]['note']}."
         for scorer in experiment.get("scorers", [])
@@ -166,7 +178,8 @@ def facts(section: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> 
     ]
     data = data_title(name, config)
     more = {"more": more} if (more := options.facts(config)) else {}
-    return {"data": data, "unit": unit, "notes": notes, "controls": controls(config), **more}
+    labels = {"data": data, "unit": unit, "notes": notes + lacks, "controls": controls(config)}
+    return {**labels, **more}
 
 
 def data_title(experiment: str, config: Mapping[str, Any]) -> str:

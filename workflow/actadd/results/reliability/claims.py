@@ -7,7 +7,7 @@
    moved the other way.
 4. It is better than the best control, or than prompting at equal damage, if the interval of the
    difference lies above 0; worse if below; else not better.
-5. A setting that no rule chose on other prompts is one of so many that were tried on these.
+5. Of several settings that were tried on these prompts, how many is said.
 """
 
 import numpy as np
@@ -53,7 +53,7 @@ def claim(card: Card) -> str:
     parts += [_versus(card.control, "control"), _versus(card.prompting, "prompting")]
     if card.decodable_not_steerable:
         parts.append("decodable, but not steerable")
-    if not card.chosen and card.settings_tried > 1:
+    if card.settings_tried > 1:
         parts.append(f"one of {card.settings_tried} settings tried on these prompts")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."

@@ -30,8 +30,6 @@ from actadd.results.reliability.evidence import Evidence, Setting
 WORST = 5
 # Strengths of a slope, that of the unsteered among them.
 LEAST_STRENGTHS = 3
-# Operations that do nothing at strength 0, so that unsteered values stand there.
-NOTHING_AT_ZERO = {"add", "add_preserving_norm", "rotate", "ablate"}
 
 
 def mean_of(changes: pd.DataFrame) -> Estimate:
@@ -99,7 +97,7 @@ def slope(
             continue
         columns[float(first["coefficient"])] = evidence.values(setting, metric)[0]
         unsteered = evidence.unsteered(setting, metric)
-        if unsteered is not None and operation_of(addition).name in NOTHING_AT_ZERO:
+        if unsteered is not None and operation_of(addition).nothing_at_zero:
             columns[0.0] = unsteered
     table = pd.DataFrame(columns).dropna().sort_index(axis=1)
     if table.shape[1] < LEAST_STRENGTHS or table.empty:
@@ -148,6 +146,8 @@ def over_control(
     controls: the vectors that steer nowhere on purpose and belong to this one. Taking the best of
     several is hard on the vector, not on the control.
     """
+    if changes.empty:
+        return Unmeasured(why="there is no effect to compare")
     candidates = []
     for setting in evidence.settings:
         first = setting.iloc[0]
@@ -171,6 +171,35 @@ def over_control(
         wrong_way=float((aim * others.to_numpy() < 0).mean()),
         changes=by_prompt,
         at="the same setting",
+    )
+
+
+def over_prompting(readings: pd.DataFrame, condition: str, aim: int) -> Versus | Unmeasured:
+    """The effect minus prompting's, read off the condition's curve at prompting's damage.
+
+    readings: of a comparison of methods on one model, see `equal_damage.compare`. The first damage
+    at which the curve reaches a prompt counts, and of several prompts the one hardest to beat.
+    """
+    points = readings[(readings["role"] == "point") & (readings["reference"] != "")]
+    if points.empty:
+        return Unmeasured(why="the comparison of methods has no prompting, or none was scored")
+    of_method = readings[(readings["condition"] == condition) & (readings["reference"] != "")]
+    if of_method.empty:
+        return Unmeasured(why=f"the comparison of methods has no method {condition!r}")
+    read = of_method[of_method["minus_point"].notna()]
+    if read.empty:
+        return Unmeasured(why=str(of_method["reason"].iloc[0]))
+    read = read[read["damage"] == read["damage"].iloc[0]]
+    row = read.loc[(aim * read["minus_point"]).idxmin()]
+    [point] = points[
+        (points["damage"] == row["damage"]) & (points["reference"] == row["reference"])
+    ].to_dict("records")
+    bounds = [aim * row[f"minus_point{end}"] for end in ("", "_low", "_high")]
+    return Versus(
+        name=str(row["reference"]),
+        other=Estimate(*(float(point[f"effect{end}"]) for end in ("", "_low", "_high"))),
+        difference=Estimate(bounds[0], min(bounds[1:]), max(bounds[1:])),
+        at=f"equal damage ({row['damage']} {row['at']:.3g})",
     )
 
 

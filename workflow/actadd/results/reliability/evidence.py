@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from actadd.engine.decoding.sampling import SAMPLING
 from actadd.results.summaries.controls import cells_of, controls, failure, unsteered_beside
 
 NOTHING = pd.DataFrame({"value": np.array([], float), "failed": np.array([], object)})
@@ -22,7 +23,9 @@ class Evidence:
 
     def __init__(self, table: pd.DataFrame, prompts: Mapping[Any, str] | None = None) -> None:
         self.prompts = dict(prompts or {})
-        self.cells = cells_of(table).reset_index(drop=True)
+        # Where nothing is drawn these are empty, and of a type in which nothing equals nothing.
+        drawn = dict.fromkeys([*SAMPLING, "seed"], "float64")
+        self.cells = cells_of(table).reset_index(drop=True).astype(drawn)
         keys = ["metric", "condition", "cell"]
         self.metrics = table["metric"].unique().tolist()
         self._values = {
@@ -48,8 +51,13 @@ class Evidence:
 
     def unsteered(self, setting: Setting, metric: str) -> "pd.Series[float] | None":
         """Values of the unsteered cell with the same sampling and seed, by prompt_id."""
-        beside = unsteered_beside(self.cells, setting.iloc[0])
+        beside = self._beside[setting.index[0]]
         return None if beside is None else self._cell(beside, metric)["value"]
+
+    @cached_property
+    def _beside(self) -> "list[pd.Series[Any] | None]":
+        """The unsteered cell that each cell is compared with."""
+        return [unsteered_beside(self.cells, cell) for _, cell in self.cells.iterrows()]
 
     def changes(self, setting: Setting, metric: str) -> pd.DataFrame:
         """Paired differences from unsteered, float64 [prompts, draws], of prompts with all values.

@@ -48,6 +48,9 @@ class Gathering:
             for name in ("sweep", "divergence", "knowledge")
             if (experiment := getattr(options, name))
         }
+        paths = sources.paths.get("readings")
+        readings = sources.read("readings") if paths else None
+        self.readings = None if readings is None else readings[readings["model"] == model]
         norms = {key: path for key, path in sources.norms.items() if key[0] == model}
         self.norms = read_norms(norms) if norms else pd.DataFrame({"vector": []})
 
@@ -98,7 +101,7 @@ class Gathering:
             metric=metric,
             label=options.label(metric),
             aim=aim,
-            settings_tried=sum(each.iloc[0]["vector"] == vector for each in self.settings),
+            settings_tried=self._tried(first),
             chosen=self.more["chosen"].get(condition, ""),
             changes=changes,
             effect=effect,
@@ -106,7 +109,7 @@ class Gathering:
             wrong_way=effects.wrong_way(changes, aim, evidence.prompts),
             slope=self._slope(first, additions, remedies),
             control=control,
-            prompting=Unmeasured(why="no method comparison reads it"),
+            prompting=self._prompting(condition, effect, aim, remedies),
             disfluency=self._disfluency(setting, remedies),
             kl=self._kl(first, remedies),
             knowledge=self._knowledge(first, remedies),
@@ -143,6 +146,21 @@ class Gathering:
             self.evidence, self.options.metric, changes, first, aim, related
         )
         return _with(versus, remedies.control)
+
+    def _tried(self, first: "pd.Series[Any]") -> int:
+        """Settings of the vector, or, where something was chosen on others, of the condition."""
+        same = "condition" if first["condition"] in self.more["chosen"] else "vector"
+        return sum(each.iloc[0][same] == first[same] for each in self.settings)
+
+    def _prompting(
+        self, condition: str, effect: Estimate | Unmeasured, aim: int, remedies: Remedies
+    ) -> Versus | Unmeasured:
+        if isinstance(effect, Unmeasured):
+            return Unmeasured(why="there is no effect to compare")
+        if self.readings is None:
+            remedy = remedies.prompting(self.options, aim)
+            return Unmeasured(why="no comparison of methods is named", remedy=remedy)
+        return effects.over_prompting(self.readings, condition, aim)
 
     def _slope(
         self, first: "pd.Series[Any]", additions: list[dict[str, Any]], remedies: Remedies

@@ -36,6 +36,11 @@ class ReliabilityOptions(ExperimentOptions):
     divergence: str | None = option(
         "Experiment that measures divergence at the same settings.", None, section="experiments"
     )
+    method_comparison: str | None = option(
+        "Comparison of methods in which this is read at the damage of prompting.",
+        None,
+        section="method_comparisons",
+    )
     knowledge: str | None = option(
         "Experiment that measures logprobs of texts with targets at the same settings.",
         None,
@@ -49,8 +54,8 @@ class ReliabilityOptions(ExperimentOptions):
         if not any(each["method"] == "unsteered" for each in conditions.values()):
             yield f"experiment: {experiment.name} has no unsteered condition; add one"
         for name in self.aims:
-            if not experiment.additions(name) if name in conditions else True:
-                steered = [each for each in conditions if any(experiment.additions(each))]
+            steered = [each for each in conditions if any(experiment.additions(each))]
+            if name not in steered:
                 yield f"aims: {name!r} adds no vector; write one of {', '.join(steered)}"
 
     def scored(self) -> Iterator[tuple[str, str]]:

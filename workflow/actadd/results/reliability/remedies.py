@@ -93,6 +93,29 @@ class Remedies:
             {"experiments": {self.experiment: {"conditions": conditions}}},
         )
 
+    def prompting(self, options: Any, aim: int) -> str:
+        """A comparison of the method's curve with a prompt, on the same data."""
+        if len(self.additions) != 1:
+            return ""
+        [addition] = self.additions
+        strength, name = strength_of(addition), f"{self.experiment}-methods"
+        swept = {**addition, strength: [addition[strength] / 2, addition[strength]]}
+        entry = self.more["vectors"][addition["vector"]]
+        side = entry.get("positive" if aim > 0 else "negative", "WHAT TO SAY")
+        text = side if isinstance(side, str) else "WHAT TO SAY"
+        compared = {
+            **{"title": f"{self.experiment} against prompting", "models": self.more["models"]},
+            "prompts": {"dataset": self.more["prompts"]["dataset"]},
+            "samples": self.more["samples"],
+            "methods": {
+                self.condition: {"method": "actadd", "additions": [swept]},
+                "prompting": {"method": "prompting", "prefix": f"{text} "},
+            },
+            "effect": {"metric": options.metric, "direction": "max" if aim > 0 else "min"},
+            "damage": {"disfluency": {"metric": "disfluency.perplexity", "at": [1.1, 1.5]}},
+        }
+        return _lines(self.option(method_comparison=name), {"method_comparisons": {name: compared}})
+
     def _given(self, name: str, measure: str, prompts: Mapping[str, Any]) -> dict[str, Any]:
         """An experiment on given texts at the card's setting."""
         conditions = {

@@ -75,38 +75,45 @@ def _separation(value: Separation | Unmeasured, name: str) -> str:
     return NOT if isinstance(value, Unmeasured) else f"{getattr(value, name):.2f}"
 
 
+COLUMNS = (
+    "Wrong way: share of prompts that moved against the aim. Slope: of the metric for each 1 of "
+    "strength, by least squares prompt by prompt. Minus best control: the control that does most "
+    "for the aim, at the same setting. Minus prompting: read off at the damage of prompting. "
+    "Disfluency: geometric mean ratio to unsteered. KL: nats. Knowledge: change of top-1 accuracy. "
+    "Dose: what is added over the residual stream's norm. AUC, d': of held-out pairs. "
+)
+
+
 def caption(cards: list[Card], options: ReliabilityOptions, sources: Sources) -> str:
     """What is shown, on what, chosen how, how many, what the intervals are, what was missed."""
     models = ", ".join(dict.fromkeys(card.model for card in cards))
-    chosen = "; ".join(
-        dict.fromkeys(f"{card.condition} {card.chosen}" for card in cards if card.chosen)
-    )
-    counts = sorted({card.prompts for card in cards})
-    lacking = sorted({name.replace("_", " ") for card in cards for name in card.unmeasured})
+    by_rule = dict.fromkeys(f"{card.condition} {card.chosen}" for card in cards if card.chosen)
+    chosen = "; ".join(by_rule) or "as the config writes them"
+    counts = sorted({card.prompts for card in cards}) or [0]
     seen = [card.detectable for card in cards if not isinstance(card.detectable, Unmeasured)]
-    return " ".join(
-        [
-            f"Effect: {options.label(options.metric)}, paired difference from unsteered with the "
-            "same sampling and noise. Wrong way: share of prompts that moved against the aim. "
-            "Slope: for each 1 of strength, by least squares prompt by prompt. Minus best control: "
-            "the control that does most for the aim, at the same setting. Disfluency: geometric "
-            "mean ratio to unsteered. KL: nats. Knowledge: change of top-1 accuracy. Dose: what is "
-            "added over the residual stream's norm. AUC, d': of held-out pairs.",
-            f"Model: {models}. Data: {sources.facts.data}; n = {_range(counts)} prompts; 95 % "
-            "percentile bootstrap intervals over prompts.",
-            f"Settings: {chosen}." if chosen else "Settings: as the config writes them.",
-            "Detectable: smallest true effect that these prompts show with 80 % power at 5 %, "
-            f"here {number(min(seen), signed=False)} to {number(max(seen), signed=False)}."
-            if seen
-            else "",
-            f"Not measured for some: {', '.join(lacking)}; actadd card says what would."
-            if lacking
-            else "",
-            *sources.facts.notes,
-        ]
-    ).strip()
+    sentences = [
+        f"Effect: {options.label(options.metric)}, paired difference from unsteered with the same "
+        f"sampling and noise. Model: {models}. Data: {sources.facts.data}; n = {_range(counts)} "
+        f"prompts; 95 % percentile bootstrap intervals over prompts. Settings: {chosen}.",
+        f"True effects below {_ends(seen)} would have been missed (80 % power at 5 %)."
+        if seen
+        else "",
+        *sources.facts.notes,
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def lacking(cards: list[Card]) -> str:
+    """Which fields some cards lack."""
+    names = sorted({name.replace("_", " ") for card in cards for name in card.unmeasured})
+    return f" Not measured for some: {', '.join(names)}; actadd card says how." if names else ""
 
 
 def _range(counts: list[int]) -> str:
-    low, high = (counts[0], counts[-1]) if counts else (0, 0)
+    low, high = counts[0], counts[-1]
     return str(low) if low == high else f"{low} to {high}"
+
+
+def _ends(values: list[float]) -> str:
+    low, high = (number(value, signed=False) for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"

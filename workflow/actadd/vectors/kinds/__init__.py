@@ -26,8 +26,7 @@ class VectorKind(Kind):
     [tokens, d_model].
 
     prompts(options, reader) returns the token ids of the prompts whose streams are read, by name.
-    Its option `borrows` names another vector whose streams are taken instead, of a kind in
-    `lenders`; a kind of pairs takes those of any.
+    Its option `borrows` names another vector of pairs, whose streams are taken instead.
 
     Of a kind with `vectors`, these are the names of other vectors, and function(vectors, options)
     takes their rows at a layer, name -> float32 [positions, d_model]. Of a kind with `file`, an
@@ -41,7 +40,6 @@ class VectorKind(Kind):
 
     prompts: "Callable[[Any, Reader], Prompts] | None" = None
     borrows: str | None = None
-    lenders: tuple[str, ...] = ()
     vectors: Callable[[Any], list[str]] | None = None
     file: str | None = None
     row: Callable[[Any], str] | None = None

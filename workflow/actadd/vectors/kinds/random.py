@@ -1,5 +1,6 @@
 """Random rows, as a control."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,21 +11,19 @@ from actadd.vectors.kinds import vector_kind
 if TYPE_CHECKING:
     import numpy as np
 
-    from actadd.vectors.kinds import Streams
-
 
 @dataclass(frozen=True, kw_only=True)
 class Options(DrawOptions):
     like: str = option(
-        "The pair whose norm at each position the random rows get.", section="vectors"
+        "The vector whose norm at each layer and position the random rows get.", section="vectors"
     )
 
 
-@vector_kind(Options, borrows="like", lenders=("pair",), control=True)
-def random(streams: "Streams", options: Options) -> "np.ndarray":
-    """Gaussian rows with the norm of a pair's at each position (paper, appendix: random vector)."""
+@vector_kind(Options, vectors=lambda options: [options.like], control=True)
+def random(vectors: "Mapping[str, np.ndarray]", options: Options) -> "np.ndarray":
+    """Gaussian rows with a vector's norm at each position (paper, appendix: random vector)."""
     import numpy as np
 
-    pair = streams["0.positive"] - streams["0.negative"]
-    norms = np.linalg.norm(pair.astype(np.float64), axis=1, keepdims=True)
-    return drawn(options, lambda generator: gaussian(generator, norms, pair.shape[1]))
+    vector = vectors[options.like]
+    norms = np.linalg.norm(vector.astype(np.float64), axis=1, keepdims=True)
+    return drawn(options, lambda generator: gaussian(generator, norms, vector.shape[1]))

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 @table(
     ReliabilityOptions,
-    reads=("tables", "scores", "norms"),
+    reads=("tables", "scores", "norms", "readings"),
     measures=("completions",),
     others=OTHERS,
 )
 def reliability(options: ReliabilityOptions, sources: Sources) -> "tuple[pd.DataFrame, str]":
     """What may be said of each vector at each setting, and what was not measured."""
     from actadd.results.reliability.gather import cards
-    from actadd.results.reliability.rows import caption, rows
+    from actadd.results.reliability.rows import COLUMNS, caption, lacking, rows
 
     gathered = cards(options, sources)
-    return rows(gathered), caption(gathered, options, sources)
+    return rows(gathered), COLUMNS + caption(gathered, options, sources) + lacking(gathered)

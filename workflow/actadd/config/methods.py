@@ -1,0 +1,245 @@
+"""Entries of `method_comparisons` written out as experiments and control vectors.
+
+NAME-development searches layers, NAME draws each method's curve on held-out prompts, and
+NAME-divergence and NAME-knowledge measure the same settings on given texts.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from actadd.config.sections.method_comparisons import CHOSEN, controlled, lacking
+from actadd.config.sections.rules import Problem
+from actadd.measure.methods import METHODS
+
+UNSTEERED = {"method": "unsteered"}
+SUFFIXES = ("development", "divergence", "knowledge")
+# Keys that an experiment with completions has as the comparison does.
+DRAWN = ("allow_overlap", "shards", "samples", "max_new_tokens", "sampling")
+
+
+def written_out(config: dict[str, Any]) -> Iterator[Problem]:
+    """Add the experiments and vectors of all entries to the config; problems if names are taken."""
+    for name, entry in config["method_comparisons"].items():
+        key = f"method_comparisons.{name}"
+        for section, entries in (
+            ("vectors", _vectors(config, name, entry)),
+            ("experiments", _experiments(config, name, entry)),
+        ):
+            for new, each in entries.items():
+                if new in config[section]:
+                    yield key, f"it makes {section}.{new}, which is there already; rename one"
+                config[section][new] = each
+
+
+def source_of(key: str, config: dict[str, Any]) -> str:
+    """The key that an entry of `method_comparisons` writes for a key of what it was written out to.
+
+    Other keys as they are.
+    """
+    section, _, rest = key.partition(".")
+    name, _, inner = rest.partition(".")
+    for comparison in config.get("method_comparisons", {}):
+        if section == "experiments" and name in experiments_of(comparison):
+            part, _, last = inner.partition(".")
+            below = {"conditions": "methods", "choices": "methods"}.get(part, part)
+            return ".".join(filter(None, ["method_comparisons", comparison, below, last]))
+        if section == "vectors" and name.startswith(f"{comparison}-"):
+            return f"method_comparisons.{comparison}.controls"
+    return key
+
+
+def experiments_of(name: str) -> list[str]:
+    """The experiments that an entry may be written out to, that of the curves first."""
+    return [name, *(f"{name}-{suffix}" for suffix in SUFFIXES)]
+
+
+def spec(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """What `results.equal_damage.compare` needs to know of an entry."""
+    entry, experiment = config["method_comparisons"][name], config["experiments"][name]
+    metrics = {"disfluency": entry["damage"]["disfluency"]["metric"], "divergence": "kl"}
+    metrics["knowledge"] = entry["damage"].get("knowledge", {}).get("metric", "")
+    damage = {}
+    for kind, each in entry["damage"].items():
+        measured = name if kind == "disfluency" else f"{name}-{kind}"
+        damage[kind] = {
+            "experiment": measured,
+            "dataset": config["experiments"][measured]["prompts"]["dataset"],
+            "metric": metrics[kind],
+            "at": sorted(each["at"]),
+        }
+    made = control_names(config, name, entry).values()
+    return {
+        "name": name,
+        "experiment": name,
+        "dataset": experiment["prompts"]["dataset"],
+        "effect": entry["effect"],
+        "damage": damage,
+        "controls": sorted(condition for each in made for condition in each.values()),
+    }
+
+
+def lacks(config: dict[str, Any], name: str) -> list[str]:
+    """Sentences about what an entry does not compare, or not well, and why."""
+    entry, sentences = config["method_comparisons"][name], list[str]()
+    for vector in controlled(config, entry):
+        reasons = lacking(config, vector)
+        sentences += [
+            f"No {control} control: {reasons[control]}."
+            for control in entry["controls"]
+            if control in reasons
+        ]
+    judge = config["scorers"][entry["damage"]["disfluency"]["metric"].partition(".")[0]]
+    if (model := judge.get("model")) in config["experiments"][name]["models"]:
+        sentences.append(f"{model} judges its own disfluency.")
+    unread = [name for name, method in entry["methods"].items() if not is_read(method)]
+    if unread and entry["damage"].keys() > {"disfluency"}:
+        sentences.append(
+            f"In given texts not measured, as every prediction would be changed directly or drawn: "
+            f"{', '.join(unread)}."
+        )
+    return sentences
+
+
+# --- vectors --------------------------------------------------------------------------------------
+
+
+def control_names(
+    config: dict[str, Any], name: str, entry: dict[str, Any]
+) -> dict[str, dict[str, str]]:
+    """Vector -> control -> the name of its condition, for what can be made."""
+    vectors = controlled(config, entry)
+    return {
+        vector: {
+            control: control if len(vectors) == 1 else f"{control}-{vector}"
+            for control in entry["controls"]
+            if control not in lacking(config, vector)
+        }
+        for vector in vectors
+    }
+
+
+def _vectors(config: dict[str, Any], name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    made = {}
+    for vector, conditions in control_names(config, name, entry).items():
+        of_vector = config["vectors"][vector]
+        for control, condition in conditions.items():
+            like = of_vector.get("like", vector) if control == "shuffled" else vector
+            token = {"token": of_vector["token"]} if "token" in of_vector else {}
+            made[f"{name}-{condition}"] = {
+                "kind": control,
+                "like": like,
+                "draws": entry["draws"],
+                # Of one seed, orthogonal rows would be the random ones but for their part along.
+                "seed": config["seed"] + entry["controls"].index(control),
+                **(token if control == "shuffled" else {}),
+            }
+    return made
+
+
+# --- experiments ----------------------------------------------------------------------------------
+
+
+def _experiments(config: dict[str, Any], name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    methods, prompts, damage = entry["methods"], entry["prompts"], entry["damage"]
+    searched = [each for each in methods if _searched(methods[each])]
+    rule = {
+        "experiment": f"{name}-development",
+        "metric": entry["effect"]["metric"],
+        "direction": entry["effect"]["direction"],
+        "cap": {
+            "metric": damage["disfluency"]["metric"],
+            "factor": entry.get("cap", max(damage["disfluency"]["at"])),
+        },
+        "over_cap": "least",
+    }
+    choices = {each: {**rule, "condition": each} for each in searched}
+    curves: dict[str, dict[str, Any]] = {"unsteered": UNSTEERED}
+    curves |= {each: _curve(each, methods[each]) for each in methods}
+    # Condition -> the method in whose place it stands.
+    places = {each: each for each in methods}
+    vectors = controlled(config, entry)
+    for vector, conditions in control_names(config, name, entry).items():
+        method = curves[vectors[vector]]
+        for condition in conditions.values():
+            [addition] = method["additions"]
+            added = {**addition, "vector": f"{name}-{condition}"}
+            curves[condition] = {**method, "additions": [added]}
+            places[condition] = vectors[vector]
+    metrics = (entry["effect"]["metric"], damage["disfluency"]["metric"])
+    judges = dict.fromkeys(metric.partition(".")[0] for metric in metrics)
+    shared: dict[str, Any] = {key: entry[key] for key in ("models",) if key in entry}
+    drawn: dict[str, Any] = {key: entry[key] for key in DRAWN if key in entry}
+    drawn |= {"measure": "completions"}
+    rows = {key: prompts[key] for key in ("dataset", "limit") if key in prompts}
+    held_out = {**rows, "split": prompts["held_out"]}
+    chosen: dict[str, Any] = {"choices": choices} if choices else {}
+    made: dict[str, Any] = {}
+    if searched:
+        made[f"{name}-development"] = {
+            **{"title": f"{entry['title']}: layers searched", **shared, **drawn},
+            "prompts": {**rows, "split": prompts["development"]},
+            "conditions": {"unsteered": UNSTEERED, **{each: methods[each] for each in searched}},
+            "scorers": [*judges],
+        }
+    made[name] = {
+        **{"title": entry["title"], **shared, **drawn, **chosen},
+        "prompts": held_out,
+        "conditions": curves,
+        "scorers": [*dict.fromkeys([*judges, *entry.get("scorers", [])])],
+    }
+    for kind, measure in (("divergence", "divergence"), ("knowledge", "logprobs")):
+        if kind not in damage:
+            continue
+        texts = {
+            key: damage[kind][key] for key in ("dataset", "split", "limit") if key in damage[kind]
+        }
+        readable = {
+            each: curves[each]
+            for each in curves
+            if each not in places or is_read(methods[places[each]])
+        }
+        used = {places[each] for each in readable if each in places} & choices.keys()
+        made[f"{name}-{kind}"] = {
+            **{"title": f"{entry['title']}: {kind}", **shared, "measure": measure},
+            "shards": entry["shards"],
+            **(
+                {"choices": {each: choices[each] for each in choices if each in used}}
+                if used
+                else {}
+            ),
+            "prompts": texts if "dataset" in texts else held_out,
+            "conditions": readable,
+        }
+    return made
+
+
+def _searched(method: dict[str, Any]) -> bool:
+    """Whether something of a method is chosen on the development split."""
+    additions = method.get("additions", [])
+    return len(additions) == 1 and any(isinstance(additions[0].get(key), list) for key in CHOSEN)
+
+
+def _curve(name: str, method: dict[str, Any]) -> dict[str, Any]:
+    """A method at the chosen layer, with all its strengths."""
+    if not _searched(method):
+        return method
+    [addition] = method["additions"]
+    left_out = {"layer", "depth", *(key for key in CHOSEN if isinstance(addition.get(key), list))}
+    kept = {key: value for key, value in addition.items() if key not in left_out}
+    return {**method, "additions": [{**kept, "choice": name}]}
+
+
+def is_read(method: dict[str, Any]) -> bool:
+    """Whether given texts can be read under a method, with predictions that it did not change."""
+    if METHODS[method["method"]].only_drawn:
+        return False
+    return all(
+        addition.get("phase", "prefill") == "prefill"
+        and not {"back", "all"} & {*_positions(addition)}
+        for addition in method.get("additions", [])
+    )
+
+
+def _positions(addition: dict[str, Any]) -> list[Any]:
+    position = addition.get("position", "front")
+    return position if isinstance(position, list) else [position]

@@ -1,0 +1,37 @@
+"""What figure and table of doses say in words."""
+
+import math
+
+from actadd.results.displays.kinds import Sources
+from actadd.results.doses.options import Doses, Model
+
+
+def interval(value: float, low: float = math.nan, high: float = math.nan) -> str:
+    """ "0.52 [0.41, 0.66]"; what is not reached is a dash."""
+    texts = ["–" if math.isinf(each) else f"{each:.3g}" for each in (value, low, high)]
+    if math.isnan(value):
+        return ""
+    return texts[0] if math.isnan(low) else f"{texts[0]} [{texts[1]}, {texts[2]}]"
+
+
+def caption(options: Doses, sources: Sources, models: list[Model]) -> str:
+    """What is shown, on what, by which rules, with which intervals."""
+    counts = " and ".join(
+        f"{model.name} ({len(model.curves.layers)} layers, n = {model.curves.effect.shape[-1]} "
+        f"{sources.facts.unit})"
+        for model in models
+    )
+    rule = (
+        f"{options.factor:g} times its unsteered mean" if options.factor else f"{options.limit:g}"
+    )
+    effect, damage = options.label(options.effect), options.label(options.damage)
+    notes = " ".join(sources.facts.notes)
+    return (
+        f"A dose is a share of the residual stream's median norm at the layer. Effect: {effect}, "
+        f"the paired difference from unsteered; half-maximal is the first dose at which its mean is "
+        f"half of its largest. Collapse: the first dose at which the mean {damage} is {rule}. "
+        "Between measured doses both are read off straight lines; a dash is beyond the largest. "
+        "Nothing is chosen, and what is largest is the largest of these same "
+        f"{sources.facts.unit}. Models: {counts}. Data: {sources.facts.data}. In brackets and as "
+        f"bars 95 % bootstrap intervals over {sources.facts.unit}. {notes}"
+    ).strip()

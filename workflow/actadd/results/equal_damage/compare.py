@@ -1,0 +1,347 @@
+"""The paths of a comparison's methods, from the tables of its experiments, and what they come to."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path as File
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from actadd.base.files import canonical_json, write_with
+from actadd.base.intervals import detectable
+from actadd.engine.operations import OPERATIONS
+from actadd.measure.additions import DEFAULT_OPERATION, DOSE
+from actadd.measure.methods import METHODS
+from actadd.results.equal_damage.damages import DAMAGES
+from actadd.results.equal_damage.paths import Path, Reading, Resampling, Values
+from actadd.results.prompt_values import prompt_values
+from actadd.results.summaries.controls import COORDINATES, controls
+
+Row = dict[str, Any]
+Bounds = tuple[float, ...]
+# Each setting has one; sampling and the experiment's name differ between measures.
+SETTING = ["condition", "additions"]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One metric of an experiment: a row of values for each cell, a column for each unit.
+
+    units: what is resampled, the same name for the same prompts or texts.
+    """
+
+    cells: pd.DataFrame
+    values: np.ndarray
+    units: str
+
+    def rows(self, cells: pd.DataFrame) -> np.ndarray:
+        """The values of some cells, [cells, units]."""
+        return self.values[cells.index]
+
+    @property
+    def unsteered(self) -> np.ndarray:
+        """[units]"""
+        roles = self.cells["method"].map(lambda name: METHODS[name].role)
+        [row] = self.values[np.flatnonzero(roles == "unsteered")]
+        return np.asarray(row)
+
+
+@dataclass
+class Entry:
+    """A condition of the comparison: its settings from the weakest to the strongest.
+
+    settings: the cells of each, several where vectors were drawn. ended: why the path ends before
+    the next setting, if that failed.
+    """
+
+    name: str
+    role: str
+    settings: list[pd.DataFrame]
+    strengths: np.ndarray
+    from_unsteered: bool
+    path: Path | None = None
+    ended: str = ""
+    failed: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> int:
+        """How many settings the path holds."""
+        return len(self.path.effect.means) if self.path else 0
+
+
+def compare(
+    spec: Mapping[str, Any], cells: Mapping[str, File], scores: Mapping[str, File]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(curves, readings) of a comparison on one model.
+
+    spec: name; experiment, the one with the effect; dataset, its prompts'; effect {metric,
+    direction}; damage, name -> {experiment, dataset, metric, at}; controls, names of conditions.
+    cells: experiment -> its table. scores: scorer -> its table of the completions.
+
+    curves: a row for each setting and damage: `COORDINATES`, role (method, point or control), draws,
+    damage, cost with bounds, effect (paired difference from unsteered) with bounds, detectable,
+    n_prompts, failed. readings: a row for each condition, damage and value at which it is read, see
+    `_reading_row`. Bounds are those of the 95 % percentile bootstrap of `paths`.
+    """
+    frames = {name: prompt_values(path, scores) for name, path in cells.items()}
+    effect = _table(frames[spec["experiment"]], spec["effect"]["metric"], spec["dataset"])
+    damages = {
+        name: _table(frames[each["experiment"]], each["metric"], each["dataset"])
+        for name, each in spec["damage"].items()
+    }
+    resampling = Resampling()
+    entries = [
+        _with_path(entry, effect, damages, resampling)
+        for entry in _entries(effect.cells, spec["controls"])
+    ]
+    curves = [row for entry in entries for row in _curve_rows(entry, effect, damages)]
+    readings = [row for name in damages for row in _readings(spec, name, entries)]
+    metric = {"metric": spec["effect"]["metric"]}
+    shared = {"model": effect.cells["model"].iloc[0], "comparison": spec["name"], **metric}
+    return (
+        pd.DataFrame([{**row, **metric} for row in curves]),
+        pd.DataFrame([{**shared, **row} for row in readings]),
+    )
+
+
+def write_comparison(
+    spec: Mapping[str, Any],
+    cells: Mapping[str, File],
+    scores: Mapping[str, File],
+    **outputs: File,
+) -> dict[str, Any]:
+    """`compare`, written as Parquet and CSV. outputs: curves, readings, and both with _csv."""
+    tables = dict(zip(("curves", "readings"), compare(spec, cells, scores), strict=True))
+    for name, table in tables.items():
+        write_with(outputs[name], partial(_write, table, "to_parquet"))
+        write_with(outputs[f"{name}_csv"], partial(_write, table, "to_csv", float_format="%.6g"))
+    return {name: len(table) for name, table in tables.items()}
+
+
+def _write(table: pd.DataFrame, how: str, path: File, **options: Any) -> None:
+    getattr(table, how)(path, index=False, **options)
+
+
+def _table(frame: pd.DataFrame, metric: str, dataset: str) -> Table:
+    rows = frame[frame["metric"] == metric]
+    # Draws of one control have one setting, and cells of equal bytes one name.
+    keys = ["condition", "additions", "draw", "cell"]
+    cells = rows.drop_duplicates(keys).reset_index(drop=True)
+    number = rows.merge(cells[keys].assign(row=range(len(cells))), on=keys, how="left")["row"]
+    values = pd.DataFrame(
+        {"row": number.to_numpy(), "unit": rows["prompt_id"], "value": rows["value"]}
+    ).pivot(index="row", columns="unit", values="value")
+    units = canonical_json([dataset, [str(unit) for unit in values.columns]])
+    return Table(cells, values.to_numpy(np.float64), units)
+
+
+def _entries(cells: pd.DataFrame, control_names: Sequence[str]) -> Iterator[Entry]:
+    """The conditions but unsteered, methods first, then points, then controls."""
+    order = {"method": 0, "point": 1, "control": 2}
+    entries = []
+    for name, part in cells.groupby("condition", sort=False):
+        role = METHODS[part["method"].iloc[0]].role
+        if role == "unsteered":
+            continue
+        settings = list(controls(part))
+        additions = [json.loads(setting["additions"].iloc[0]) for setting in settings]
+        strengths = _strengths(additions)
+        places = np.argsort(np.abs(strengths), kind="stable")
+        entries.append(
+            Entry(
+                str(name),
+                "control" if name in control_names else "method" if additions[0] else "point",
+                [settings[place] for place in places],
+                strengths[places],
+                _from_unsteered(additions[0]),
+            )
+        )
+    yield from sorted(entries, key=lambda entry: order[entry.role])
+
+
+def _operation(addition: Mapping[str, Any]) -> Any:
+    return OPERATIONS[addition.get("operation", DEFAULT_OPERATION)]
+
+
+def _strengths(settings: list[list[dict[str, Any]]]) -> np.ndarray:
+    """The strength of each setting: that of the addition in which they differ, NaN without any."""
+    if not settings[0]:
+        return np.full(len(settings), np.nan)
+    columns = np.array(
+        [
+            [each[DOSE] if DOSE in each else each[_operation(each).strength] for each in setting]
+            for setting in settings
+        ],
+        dtype=np.float64,
+    )
+    swept = int(np.ptp(columns, axis=0).argmax())
+    return np.asarray(columns[:, swept])
+
+
+def _from_unsteered(additions: list[dict[str, Any]]) -> bool:
+    return len(additions) == 1 and bool(_operation(additions[0]).nothing_at_zero)
+
+
+def _with_path(
+    entry: Entry, effect: Table, damages: Mapping[str, Table], resampling: Resampling
+) -> Entry:
+    """The entry with its path, up to the first setting that failed anywhere."""
+    effects, costs = [], dict[str, list[np.ndarray]]()
+    plain = effect.unsteered
+    for number, setting in enumerate(entry.settings):
+        reason = _failure([setting["failed"]])
+        values, of_damages = effect.rows(setting) - plain, dict[str, np.ndarray]()
+        for name, table in damages.items():
+            same = _same(table.cells, setting)
+            if len(same):
+                reason = reason or _failure([same["failed"]])
+                measured = DAMAGES[name].measured
+                of_damages[name] = measured(table.rows(same), table.unsteered)
+        missing = [name for name, each in {"effect": values, **of_damages}.items() if _empty(each)]
+        reason = reason or (f"no prompt has a value of {missing[0]}" if missing else "")
+        if reason:
+            entry.failed[number] = reason
+        if entry.failed:
+            continue
+        effects.append(values)
+        for name, each in of_damages.items():
+            costs.setdefault(name, []).append(each)
+    if effects:
+        entry.path = Path(
+            entry.name,
+            _stacked(effects, effect.units),
+            {name: _stacked(each, damages[name].units) for name, each in costs.items()},
+            entry.strengths[: len(effects)],
+            resampling,
+            from_unsteered=entry.from_unsteered,
+        )
+    if entry.failed:
+        entry.ended = next(iter(entry.failed.values()))
+    return entry
+
+
+def _failure(columns: "list[pd.Series[Any]]") -> str:
+    reasons = pd.concat(columns).dropna()
+    return "" if reasons.empty else str(reasons.iloc[0])
+
+
+def _empty(values: np.ndarray) -> bool:
+    return bool(np.isnan(values).all())
+
+
+def _same(cells: pd.DataFrame, setting: pd.DataFrame) -> pd.DataFrame:
+    """The cells of another experiment with a setting's condition, additions and draws, in order."""
+    first = setting.iloc[0]
+    same = cells[(cells[SETTING] == first[SETTING]).all(axis=1)]
+    return same.sort_values("draw", kind="stable")
+
+
+def _stacked(settings: list[np.ndarray], units: str) -> Values:
+    """settings: [draws, units] each."""
+    return Values(np.stack(settings, axis=1), units)
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+
+def _columns(name: str, bounds: Bounds) -> Row:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), bounds, strict=True))
+
+
+MISSING: Bounds = (float("nan"),) * 3
+
+
+def _curve_rows(entry: Entry, effect: Table, damages: Mapping[str, Table]) -> Iterator[Row]:
+    for number, setting in enumerate(entry.settings):
+        differences = (effect.rows(setting) - effect.unsteered).mean(axis=0)
+        shared = {
+            **{str(key): value for key, value in setting.iloc[0][COORDINATES].to_dict().items()},
+            "role": entry.role,
+            "strength": entry.strengths[number],
+            "draws": len(setting) if len(setting) > 1 else np.nan,
+            "detectable": detectable(differences),
+            "n_prompts": int((~np.isnan(differences)).sum()),
+            "failed": entry.failed.get(number),
+        }
+        path = entry.path if number < entry.measured else None
+        moved = path.at("effect", number) if path else MISSING
+        for name in damages:
+            cost = path.at(name, number) if path and name in path.damages else MISSING
+            cost = tuple(float(each) for each in DAMAGES[name].outside(np.array(cost)))
+            yield {**shared, "damage": name, **_columns("cost", cost), **_columns("effect", moved)}
+
+
+def _readings(spec: Mapping[str, Any], damage: str, entries: list[Entry]) -> Iterator[Row]:
+    """The rows of one damage: at each stated value, then at that of each point."""
+    kind = DAMAGES[damage]
+    paths = {e.name: e.path for e in entries if e.path and damage in e.path.damages}
+    size = 1 + Resampling().resamples
+    targets: dict[str, tuple[float, np.ndarray, str]] = {
+        f"{at}": (float(at), np.full(size, float(kind.inside(np.array(at)))), "")
+        for at in spec["damage"][damage]["at"]
+    }
+    for entry in entries:
+        if entry.role == "point" and entry.name in paths:
+            costs = paths[entry.name].costs(damage)[:, 0]
+            targets[entry.name] = (float(kind.outside(costs[:1])[0]), costs, entry.name)
+    for at, target, point in targets.values():
+        of_controls = {
+            entry.name: paths[entry.name].read(damage, target)
+            for entry in entries
+            if entry.role == "control" and entry.name in paths
+        }
+        best = _best(of_controls, spec["effect"]["direction"])
+        for entry in entries:
+            row = {"condition": entry.name, "role": entry.role, "damage": damage, "at": at}
+            row |= {"reference": point}
+            if entry.role != "point":
+                yield {**row, **_reading_row(entry, paths, damage, target, point, best)}
+            elif entry.name == point:
+                itself = Reading(paths[entry.name].effects[:, 0])
+                yield {**row, **_columns("effect", itself.interval), "reached": 1.0, "reason": ""}
+
+
+def _best(readings: Mapping[str, Reading], direction: str) -> tuple[str, Reading] | None:
+    """The control that does most in the wanted direction where it reaches the damage."""
+    sign = -1 if direction == "min" else 1
+    known = {name: each for name, each in readings.items() if not np.isnan(each.effects[0])}
+    if not known:
+        return None
+    name = max(known, key=lambda name: sign * known[name].effects[0])
+    return name, known[name]
+
+
+def _reading_row(
+    entry: Entry,
+    paths: Mapping[str, Path],
+    damage: str,
+    target: np.ndarray,
+    point: str,
+    best: tuple[str, Reading] | None,
+) -> Row:
+    """What a method or a control comes to at one damage.
+
+    Columns: strength, effect with bounds, reached (share of resamples), reason (why there is no
+    effect); of a damage that is a point's, minus_point with bounds; of a method, control, the name
+    of the best one there or "", and minus_control with bounds.
+    """
+    path = paths.get(entry.name)
+    row: Row = {"strength": np.nan, **_columns("effect", MISSING), "reached": 0.0}
+    row |= {**_columns("minus_point", MISSING), "control": ""}
+    row |= _columns("minus_control", MISSING)
+    if path is None:
+        return {**row, "reason": entry.ended or "not measured"}
+    reading = path.read(damage, target)
+    row |= {"strength": reading.strength, **_columns("effect", reading.interval)}
+    row |= {"reached": reading.reached, "reason": ""}
+    if np.isnan(reading.effects[0]):
+        reason = path.why_not(damage, float(target[0]))
+        return {**row, "reason": f"{reason}; it ends where {entry.ended}" if entry.ended else reason}
+    if point:
+        row |= _columns("minus_point", (reading - Reading(paths[point].effects[:, 0])).interval)
+    if best and entry.role == "method":
+        row |= {"control": best[0], **_columns("minus_control", (reading - best[1]).interval)}
+    return row

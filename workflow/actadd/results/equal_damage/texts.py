@@ -1,0 +1,58 @@
+"""What the figure and the table of methods at equal damage say alike."""
+
+import pandas as pd
+
+from actadd.results.displays.kinds import Sources
+from actadd.results.equal_damage.damages import DAMAGES
+from actadd.results.markup import decimals, fixed
+
+LABELS = {
+    "disfluency": "times the disfluency of unsteered",
+    "divergence": "nats of KL from unsteered",
+    "knowledge": "of the targets lost",
+}
+
+
+def at_text(damage: str, value: float) -> str:
+    """A damage in words: "1.25 times the disfluency"."""
+    return f"{value:.3g} {LABELS[damage]}"
+
+
+def samples_sentence(sources: Sources, curves: pd.DataFrame) -> str:
+    """Model, data, n, what the intervals are, and the smallest effect that could have been seen."""
+    models = ", ".join(sorted(curves["model"].unique()))
+    counts = sorted(set(curves["n_prompts"]))
+    prompts = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    draws = curves["draws"].dropna().unique()
+    drawn = f"; controls are means over {draws[0]:g} draws, resampled too" if len(draws) else ""
+    seen = curves.loc[curves["role"] == "method", "detectable"].median()
+    places = decimals(pd.Series([seen]))
+    power = (
+        f" A true effect of {fixed(seen, places)} would have been seen with 80 % power (median over "
+        "settings)."
+        if pd.notna(seen)
+        else ""
+    )
+    return (
+        f"Model: {models}. Data: {sources.facts.data}; n = {prompts} prompts that no setting was "
+        f"chosen on; 95 % percentile bootstrap over prompts, of whole curves{drawn}.{power}"
+    )
+
+
+def failures(curves: pd.DataFrame) -> str:
+    """Settings that failed, and why."""
+    lost = curves[curves["failed"].notna()].drop_duplicates(["model", "condition", "strength"])
+    if lost.empty:
+        return ""
+    names = ", ".join(
+        str(row["condition"]) + ("" if pd.isna(row["strength"]) else f" {row['strength']:g}")
+        for _, row in lost.iterrows()
+    )
+    reasons = "; ".join(dict.fromkeys(lost["failed"]))
+    return f"Failed, so that curves end before: {names}. Reason: {reasons.rstrip('.')}."
+
+
+def damages_of(table: pd.DataFrame) -> list[str]:
+    """The damages of a table, in the order of `DAMAGES`."""
+    measured = set(table["damage"])
+    return [name for name in DAMAGES if name in measured]

@@ -1,0 +1,100 @@
+"""Reliability cards of an experiment, prompt by prompt."""
+
+from typing import TYPE_CHECKING
+
+from actadd.base.errors import UserError
+from actadd.results.displays.kinds import Sources, figure
+from actadd.results.reliability.options import OTHERS, ReliabilityOptions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from actadd.results.reliability.card import Card
+
+
+@figure(
+    ReliabilityOptions,
+    reads=("tables", "scores", "norms", "readings"),
+    measures=("completions",),
+    others=OTHERS,
+)
+def reliability(options: ReliabilityOptions, sources: Sources) -> "tuple[Figure, str]":
+    """Each prompt's paired difference from unsteered, sorted, with the control's beside.
+
+    A panel for each vector, setting and model. Raises UserError if every cell failed.
+    """
+    from actadd.results.drawing import legend, panels, wrapped
+    from actadd.results.reliability.card import Estimate
+    from actadd.results.reliability.gather import cards
+    from actadd.results.reliability.rows import caption
+
+    gathered = [card for card in cards(options, sources) if isinstance(card.effect, Estimate)]
+    if not gathered:
+        raise UserError(
+            f"{sources.key}.experiment: no setting of {options.experiment} has a difference from "
+            f"unsteered in {options.metric}; run its failed cells again, or name another experiment"
+        )
+    figure, axes = panels(len(gathered), 2.2, sharey=True)
+    room = figure.get_figwidth() / min(3, len(gathered))
+    several = len({card.model for card in gathered}) > 1
+    for axis, card in zip(axes, gathered, strict=True):
+        title = f"{card.condition}: {card.setting}"
+        axis.set_title(wrapped(f"{title}, {card.model}" if several else title, 0.85 * room))
+        _draw(axis, card)
+        axis.set_xlabel("prompts, in order of their change")
+    axes[0].set_ylabel(f"change of {options.label(options.metric)}")
+    legend(figure, axes)
+    text = (
+        "Each mark is a prompt: steered minus unsteered, in order; triangles moved against the "
+        "aim. The line is the mean with its interval, grey marks the best control at the same "
+        f"setting, its prompts in an order of their own. {caption(gathered, options, sources)}"
+    )
+    return figure, text
+
+
+def _draw(axis: "Axes", card: "Card") -> None:
+    import numpy as np
+
+    from actadd.results.drawing import LEVEL, SMALL, series
+    from actadd.results.reliability.card import Estimate, Unmeasured, Versus
+    from actadd.results.reliability.claims import percent
+
+    assert isinstance(card.effect, Estimate)
+    steered, wrong = series(0, 2)["color"], series(1, 2)["color"]
+    values = np.sort(card.changes.to_numpy(float))
+    shares = (np.arange(len(values)) + 0.5) / len(values)
+    against = card.aim * values < 0
+    axis.axhline(0, **LEVEL)
+    if isinstance(card.control, Versus) and card.control.changes is not None:
+        other = np.sort(card.control.changes.to_numpy(float))
+        places = (np.arange(len(other)) + 0.5) / len(other)
+        name = f"best control: {card.control.name}"
+        axis.plot(places, other, "-", color="0.6", linewidth=0.8, marker=".", label=name)
+    style = {"linestyle": "none", "markersize": 3.5}
+    axis.plot(
+        *(shares[~against], values[~against]),
+        **{**style, "marker": "o", "markerfacecolor": "none", "color": steered},
+        label="moved with the aim, or not",
+    )
+    axis.plot(
+        *(shares[against], values[against]),
+        **{**style, "marker": "v", "color": wrong},
+        label="moved against the aim",
+    )
+    axis.axhline(card.effect.value, color=steered, linewidth=0.9, label="mean")
+    if card.effect.bounded:
+        axis.axhspan(card.effect.low, card.effect.high, color=steered, alpha=0.15, linewidth=0)
+    axis.set(xlim=(0, 1), xticks=[])
+    if not isinstance(card.wrong_way, Unmeasured):
+        share = card.wrong_way.share
+        bounds = f" [{percent(share.low)}, {percent(share.high)}]" if share.bounded else ""
+        low = card.aim > 0
+        axis.text(
+            *(0.97 if low else 0.03, 0.04 if low else 0.96),
+            f"{percent(share.value)}{bounds}\nagainst the aim",
+            transform=axis.transAxes,
+            ha="right" if low else "left",
+            va="bottom" if low else "top",
+            fontsize=SMALL,
+        )

@@ -1,0 +1,121 @@
+"""Effect against damage."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actadd.results.displays.kinds import MethodsOptions, Sources, figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class EqualDamage(MethodsOptions):
+    pass
+
+
+@figure(EqualDamage, reads=("curves", "readings"))
+def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]":
+    """Effect of each method against its damage, a panel for each damage, a row for each model.
+
+    A method is a line from unsteered, the star, over its strengths; controls are grey; a prompt is
+    a point. Vertical lines are the damages at which methods are read.
+    """
+    import numpy as np
+
+    from actadd.results.drawing import LEVEL, legend, panels, plain_ticks
+    from actadd.results.equal_damage.damages import DAMAGES
+    from actadd.results.equal_damage.texts import damages_of, failures, samples_sentence
+
+    curves, readings = sources.read("curves"), sources.read("readings")
+    damages = damages_of(curves)
+    models = sorted(curves["model"].unique())
+    figure, axes = panels(len(models) * len(damages), 2.7, columns=len(damages))
+    names = [*dict.fromkeys(curves["condition"])]
+    places = [(model, damage) for model in models for damage in damages]
+    for axis, (model, damage) in zip(axes, places, strict=True):
+        here = curves[(curves["model"] == model) & (curves["damage"] == damage)]
+        _lines(axis, here, names)
+        start = float(DAMAGES[damage].outside(np.zeros(1))[0])
+        star: dict[str, Any] = {"color": "0.2", "markersize": 8, "zorder": 4}
+        axis.plot(start, 0, "*", **star, label="unsteered")
+        axis.axhline(0, **LEVEL)
+        stated = readings[(readings["damage"] == damage) & (readings["reference"] == "")]
+        for at in sorted(set(stated["at"])):
+            axis.axvline(at, color="0.6", linewidth=0.6, linestyle=":")
+        axis.set(xlabel=DAMAGES[damage].text, ylabel=f"difference in {options.label(curves['metric'].iloc[0])}")
+        if damage == "disfluency":
+            axis.set_xscale("log")
+            plain_ticks(axis.xaxis)
+        if len(models) > 1:
+            axis.set_title(model)
+    legend(figure, axes)
+    caption = " ".join(
+        filter(
+            None,
+            [
+                "Paired difference from unsteered against damage, from the weakest strength to the "
+                "strongest (small numbers), with 95 % intervals; layers were chosen on the "
+                "development split. A method is better where its line is farther from 0 at the "
+                "same damage; dotted lines are the damages at which methods are read.",
+                samples_sentence(sources, curves),
+                *sources.facts.notes,
+                failures(curves),
+            ],
+        )
+    )
+    return figure, caption
+
+
+def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str]) -> None:
+    """The lines and points of one panel, with bars both ways."""
+    import numpy as np
+    from matplotlib.colors import to_rgb
+
+    from actadd.results.drawing import LINES, MARKERS, SMALL, series
+    from actadd.results.drawing.texts import entry
+
+    roles = here.drop_duplicates("condition").set_index("condition")["role"]
+    controls = [name for name in names if roles.get(name) == "control"]
+    for name in names:
+        part = here[(here["condition"] == name) & here["cost"].notna()]
+        if part.empty:
+            continue
+        style = series(names.index(name), len(names))
+        if name in controls:
+            number = controls.index(name)
+            style = {"color": "0.55", "marker": MARKERS[number], "linestyle": LINES[number]}
+        bars = {
+            which: np.array(
+                [
+                    (part[which] - part[f"{which}_low"]).clip(lower=0).fillna(0),
+                    (part[f"{which}_high"] - part[which]).clip(lower=0).fillna(0),
+                ]
+            )
+            for which in ("cost", "effect")
+        }
+        point = roles[name] == "point"
+        axis.errorbar(
+            part["cost"],
+            part["effect"],
+            # Those of controls would cover the methods.
+            xerr=None if name in controls else bars["cost"],
+            yerr=bars["effect"],
+            **{**style, "linestyle": "none" if point else style["linestyle"]},
+            ecolor=(*to_rgb(style["color"]), 0.4),
+            elinewidth=0.7,
+            zorder=3 if name not in controls else 2,
+            label=entry(name),
+        )
+        for row in part[part["strength"].notna()].itertuples():
+            if name not in controls:
+                axis.annotate(
+                    f"{row.strength:g}",
+                    (row.cost, row.effect),
+                    textcoords="offset points",
+                    xytext=(4, 3),
+                    fontsize=SMALL,
+                    color=style["color"],
+                )
