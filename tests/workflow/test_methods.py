@@ -49,7 +49,7 @@ def test_methods_are_compared_from_config_to_table(space):
     table = pd.read_csv(space.folder / "results/tables/c.csv")
     assert "never reached" in set(table["effect"])
     caption = (space.folder / "results/tables/c.rst").read_text()
-    assert "No shuffled control" in caption and "power" in caption
+    assert "No shuffled control" in caption and "judges its own disfluency" in caption
     assert (space.folder / "results/figures/c.png").stat().st_size > 10_000
 
     before = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
