@@ -49,7 +49,8 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
         "Left: gain, the paired difference from unsteered in the concept's own metric, with 95 % "
         f"bootstrap intervals over n = {prompts} {sources.facts.unit}; grey: of random vectors of "
         "the same norm at the same layer. Right: both wordings against each other, a point for "
-        "each concept; r: Pearson's, with 95 % bootstrap intervals over concepts. The layer is "
+        "each concept, larger where several coincide; r: Pearson's, with 95 % bootstrap intervals "
+        "over concepts. The layer is "
         "that with the largest mean of the metric on the development split. Data: "
         f"{sources.facts.data}. {' '.join(sentences)} {' '.join(sources.facts.notes)}"
     )
