@@ -15,6 +15,7 @@ ITEMS = {
     "scale": "scale",
     "sweeps": "sweeps",
     "operations": "operations",
+    "judge": "judge",
 }
 
 

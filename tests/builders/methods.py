@@ -27,7 +27,7 @@ COMPARISON = {
         },
         "prompting": {"method": "prompting", "prefix": "The wedding"},
     },
-    "effect": {"metric": "words.count", "direction": "max"},
+    "effect": {"metric": "distinct.distinct_1", "direction": "min"},
     "damage": {
         "disfluency": {"metric": "fluency.perplexity", "at": [1.01, 1.2]},
         "divergence": {"at": [0.01, 1000]},
@@ -42,6 +42,7 @@ def config(**changes) -> dict:
     """The tiny config with the comparison `c`, of which some keys are others."""
     result = copy.deepcopy(tiny.CONFIG)
     result["datasets"]["questions"] = {"title": "questions", "file": "questions.csv"}
+    result["dose"] = {"dataset": "texts"}
     result["method_comparisons"] = {"c": {**copy.deepcopy(COMPARISON), **changes}}
     result["figures"]["c"] = {"kind": "equal_damage", "title": "C", "method_comparison": "c"}
     result["tables"] = {"c": {"kind": "equal_damage", "title": "C", "method_comparison": "c"}}

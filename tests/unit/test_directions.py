@@ -274,6 +274,16 @@ def test_a_combination_is_the_weighted_sum():
 # --- how well they separate -----------------------------------------------------------------------
 
 
+def test_what_rounding_leaves_is_no_deviation():
+    """Where all pairs have the same two words, all scores of a side are equal but for rounding."""
+    scores = np.array([[[1.0], [0.0]]] * 6)
+    scores[::2] += 1e-16
+    scores[1] -= 1e-16
+    assert np.isnan(d_prime(scores)).all() and auc(scores) == 1
+    scores[::2] += 1e-3
+    assert d_prime(scores)[0] > 100
+
+
 def test_auc_and_d_prime_are_their_definitions():
     scores = np.random.default_rng(0).standard_normal((30, 2, 3)).round(1)
     scores[:, 0] += [0, 1, 5]

@@ -4,6 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from actadd.base.errors import UserError
+from actadd.base.kinds import build
+from actadd.results.displays.kinds import FIGURES, TABLES, Experiment
+from actadd.results.displays.needs import sources_of
 from actadd.results.doses.curves import (
     Curves,
     bounds,
@@ -15,6 +19,9 @@ from actadd.results.doses.curves import (
     spread,
 )
 from actadd.results.doses.texts import interval
+from builders import doses
+from builders.figures import by_need
+from builders.rows import ABOUT
 
 DOSES = np.array([0.5, 1.0, 2.0])
 
@@ -87,3 +94,73 @@ def test_curves_are_of_one_condition_paired_with_unsteered():
 def test_numbers_in_words():
     assert interval(0.512, 0.401, np.inf) == "0.512 [0.401, –]"
     assert (interval(np.nan), interval(np.inf), interval(2.0)) == ("", "–", "2")
+
+
+def table_of(folder, failing=False, **changes) -> tuple[pd.DataFrame, str]:
+    options = {"title": "T", "experiment": "e", **doses.OPTIONS, **changes}
+    files = by_need("dose", doses.sources(failing), folder)
+    sources = sources_of("tables", {"name": "d", "about": ABOUT}, files)
+    return TABLES["dose"](build(TABLES["dose"].options, options), sources)
+
+
+def test_the_table_has_doses_and_coefficients_of_each_layer(tmp_path):
+    table, caption = table_of(tmp_path)
+    rows = table.loc["one"]
+    first = rows.loc["layer 0"]
+    # Damage grows as the dose, by half more at layer 1; a dose of 1 is a coefficient of 4.
+    assert first["collapse dose"].startswith("1 ") and first["collapse coefficient"] == "4"
+    assert rows.loc["layer 1", "collapse dose"].startswith("0.667 ")
+    assert (first["at dose"], first["half-maximal dose"][:4]) == ("1", "0.5 ")
+    assert first["largest effect"].startswith("0.115 [")
+    spread = rows.loc["spread of layers, factor", "collapse dose"]
+    assert float(spread.split()[0]) == pytest.approx(np.exp(np.log(1.5) / 2**0.5), abs=0.01)
+    assert rows.loc["spread in coefficients, factor", "collapse dose"] == spread
+    for word in ("one (2 layers, n = 4 prompts)", "mean kl_over_entropy is 1", "80 % power"):
+        assert word in caption
+
+
+def test_a_setting_that_failed_counts_as_collapsed(tmp_path):
+    table, caption = table_of(tmp_path, failing=True, limit=9)
+    assert table.loc["one"].loc["layer 1", "collapse dose"].startswith("2 ")
+    assert table.loc["one"].loc["layer 0", "collapse dose"].startswith("–")
+    assert "failed (1) count as collapsed" in caption
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"effect": "vader.compound"}, ["no metric 'vader.compound'", "write one of"]),
+        ({"limit": None, "factor": 2}, ["factor", "write limit"]),
+    ],
+)
+def test_metrics_that_are_not_there(tmp_path, changes, words):
+    with pytest.raises(UserError) as error:
+        table_of(tmp_path, **changes)
+    assert all(word in str(error.value) for word in ["tables.d", *words])
+
+
+UNSTEERED = {"method": "unsteered"}
+
+
+def dosed(**addition) -> dict:
+    return {"method": "actadd", "additions": [{"vector": "v", "layer": 1, "dose": 1, **addition}]}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "changes", "word"),
+    [
+        ({"u": UNSTEERED, "actadd": dosed()}, {"factor": 2}, "limit or factor"),
+        ({"u": UNSTEERED, "actadd": dosed()}, {"limit": None}, "limit or factor"),
+        ({"u": UNSTEERED, "other": dosed()}, {}, "write one of other, u"),
+        ({"actadd": dosed()}, {}, "no unsteered"),
+        ({"u": UNSTEERED, "actadd": {"method": "prompting"}}, {}, "one addition with a dose"),
+        ({"u": UNSTEERED, "actadd": dosed(operation="clamp")}, {}, "does not add"),
+        ({"u": UNSTEERED, "actadd": dosed(source_layer=0)}, {}, "source_layer"),
+    ],
+)
+def test_what_the_experiment_lacks_is_said_before_anything_runs(conditions, changes, word):
+    options = {"title": "T", "experiment": "e", **doses.OPTIONS, **changes}
+    experiment = Experiment(name="e", entry={"conditions": conditions}, dataset={})
+    for kinds in (FIGURES, TABLES):
+        [sentence, *_] = build(kinds["dose"].options, options).check(experiment)
+        assert word in sentence

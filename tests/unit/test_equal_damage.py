@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from actadd.results.equal_damage.compare import compare
-from actadd.results.equal_damage.damages import DAMAGES
-from actadd.results.equal_damage.paths import (
-    Path,
+from actadd.results.equal_damage.curves import (
+    Curve,
     Reading,
     Resampling,
     Values,
@@ -17,12 +16,13 @@ from actadd.results.equal_damage.paths import (
     interpolated,
     interval_of,
 )
+from actadd.results.equal_damage.damages import DAMAGES
 from builders import rows
 
 NONE = float("nan")
 
 
-# --- what is read off a path ----------------------------------------------------------------------
+# --- what is read off a curve ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ NONE = float("nan")
         # Nothing is extrapolated, at either end.
         ([0, 1, 3], 3.01, NONE),
         ([1, 2, 3], 0.5, NONE),
-        # A path that turns back has 2 three times; its weakest strength counts.
+        # A curve that turns back has 2 three times; its weakest strength counts.
         ([0, 4, 1, 3], 2, 0.5),
         # One that first falls may have a damage below unsteered's.
         ([0, -2, 4], -1, 0.5),
@@ -56,14 +56,14 @@ def test_values_between_two_settings_are_linear():
     assert interpolated(values[:1, :1], np.zeros(1)).tolist() == [0]
 
 
-def path(effects, costs, strengths, **options) -> Path:
+def curve(effects, costs, strengths, **options) -> Curve:
     """effects, costs: [settings, prompts], or with draws in front."""
 
     def values(numbers) -> Values:
         numbers = np.asarray(numbers, float)
         return Values(numbers if numbers.ndim == 3 else numbers[None], "prompts")
 
-    return Path(
+    return Curve(
         "m",
         values(effects),
         {"d": values(costs)},
@@ -79,13 +79,13 @@ def at(number: float) -> np.ndarray:
 
 def test_a_reading_by_hand():
     """Means of two prompts: unsteered (0, 0), then cost 1 with effect 4, then cost 3 with 6."""
-    line = path([[3, 5], [7, 5]], [[1, 1], [2, 4]], [-1, -2])
+    line = curve([[3, 5], [7, 5]], [[1, 1], [2, 4]], [-1, -2])
     reading = line.read("d", at(2))
     assert reading.effects[0] == pytest.approx(5) and reading.strength == pytest.approx(-1.5)
     first = line.read("d", at(0.5))
     assert first.effects[0] == pytest.approx(2) and first.strength == pytest.approx(-0.5)
     # What is no method's at strength 0 begins with its weakest setting.
-    line = path([[3, 5], [7, 5]], [[1, 1], [2, 4]], [1, 2], from_unsteered=False)
+    line = curve([[3, 5], [7, 5]], [[1, 1], [2, 4]], [1, 2], from_unsteered=False)
     assert np.isnan(line.read("d", at(0.5)).effects[0])
     assert line.why_not("d", 0.5) != line.why_not("d", 9) == "never reached"
 
@@ -93,7 +93,7 @@ def test_a_reading_by_hand():
 def test_a_damage_that_few_resamples_reach_has_no_interval():
     rng = np.random.default_rng(0)
     costs = rng.normal(1, 0.5, (1, 32))
-    line = path(rng.normal(1, 1, (1, 32)), costs, [1])
+    line = curve(rng.normal(1, 1, (1, 32)), costs, [1])
     top = costs.mean()
     reading = line.read("d", at(top))
     assert 0.3 < reading.reached < 0.7
@@ -105,7 +105,7 @@ def test_a_damage_that_few_resamples_reach_has_no_interval():
 
 
 def test_a_missing_value_is_left_out_of_its_setting():
-    line = path([[1, 2, NONE], [3, 3, 3]], [[1, 1, 1], [2, 2, 2]], [1, 2])
+    line = curve([[1, 2, NONE], [3, 3, 3]], [[1, 1, 1], [2, 2, 2]], [1, 2])
     assert line.effects[0].tolist() == [0, 1.5, 3]
     assert (line.effects[:, 2] == 3).all()
 
@@ -115,7 +115,7 @@ def test_prompts_are_resampled_together_and_differences_are_paired():
     noise = rng.normal(0, 5, (1, 32))
     resampling = Resampling()
     lines = [
-        Path(
+        Curve(
             name,
             Values((noise + shift)[None], "prompts"),
             {"d": Values(np.ones((1, 1, 32)), "prompts")},
@@ -133,7 +133,7 @@ def test_prompts_are_resampled_together_and_differences_are_paired():
 # --- against a known truth ------------------------------------------------------------------------
 
 
-def simulated(rng, prompts: int, draws: int = 1) -> Path:
+def simulated(rng, prompts: int, draws: int = 1) -> Curve:
     """Effects 2 s and costs s of strengths s = 1, 2, 4, with deviations of prompts and of draws.
 
     The true curve is a line: the effect at cost c is 2 c.
@@ -146,7 +146,7 @@ def simulated(rng, prompts: int, draws: int = 1) -> Path:
         noise = rng.normal(0, size, (draws, 3, prompts))
         return true + strengths * (0.5 * of_prompts + 0.25 * of_draws) + noise
 
-    return path(noisy(2 * strengths, 1.0), noisy(strengths, 0.7), strengths[:, 0])
+    return curve(noisy(2 * strengths, 1.0), noisy(strengths, 0.7), strengths[:, 0])
 
 
 @pytest.mark.parametrize(("draws", "least", "most"), [(1, 0.91, 0.98), (5, 0.93, 1)])

@@ -13,7 +13,7 @@ from PIL import Image
 from actadd.base.errors import UserError
 from actadd.results import drawing
 from actadd.results.displays.kinds import FIGURES
-from builders import pairs, reliability
+from builders import doses, pairs, reliability
 from builders.figures import visible_texts
 from builders.rows import (
     COST,
@@ -103,6 +103,7 @@ def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], d
         "norms": ({"norms/one/v.csv": norm_rows()}, {"vectors": ["v"]}),
         "lens": ({"tokens.parquet": lens_rows()}, {"lens": "l"}),
         "cosines": ({"cosines.parquet": cosine_rows()}, {"lens": "l", "depth": 0.5}),
+        "dose": (doses.sources(failing), doses.OPTIONS),
         "overhead": ({"small.parquet": overhead_rows("small", 1000, 1.5)}, {}),
         "comparison": ({"comparison.parquet": comparison_rows()}, {}),
         "reliability": (reliability.sources(), reliability.OPTIONS | {"about": reliability.ABOUT}),

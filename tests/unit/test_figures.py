@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from actadd.base.errors import UserError
+from builders import reliability
 from builders.figures import lines
 from builders.rows import row, unsteered
 
@@ -55,6 +56,28 @@ def test_every_row_has_a_label_of_its_own(draw):
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert len(set(labels)) == len(rows) == len(labels)
     assert any("50% of dimensions" in label.replace("\n", " ") for label in labels)
+
+
+def test_reliability_has_a_mark_for_each_prompt_and_the_control_beside(draw):
+    sources, about = reliability.sources(), {"about": reliability.ABOUT}
+    name = "scores/one/e/words.parquet"
+    sources[name] = [
+        r | ({"failed": "too large", "any": np.nan} if r["cell"] == "s2.0" else {})
+        for r in sources[name]
+    ]
+    figure, caption = draw("reliability", sources, **reliability.OPTIONS, **about)
+    negative, weak = figure.axes
+    marks = [line for line in weak.lines if line.get_marker() in ("o", "v")]
+    assert [len(line.get_xdata()) for line in marks] == [17, 3]
+    assert sorted(y for line in marks for y in line.get_ydata()) == pytest.approx(
+        sorted(reliability.GAINS)
+    )
+    [control] = [line for line in weak.lines if line.get_marker() == "."]
+    assert control.get_ydata().tolist() == pytest.approx(sorted(reliability.DRAWS.mean(axis=0)))
+    assert not any(line.get_marker() == "." for line in negative.lines)
+    assert "15 % [" in weak.texts[0].get_text()
+    assert "actadd (v (layer 3, c = 2)): the cell failed: too large" in caption
+    assert "n = 20 prompts" in caption and "80 % power" in caption
 
 
 @pytest.mark.parametrize(("difference", "text"), [(1.0, "every prompt);"), (0.0, "no effect")])

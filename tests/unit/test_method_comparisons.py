@@ -40,11 +40,11 @@ def test_a_comparison_is_written_out_as_ordinary_experiments(check):
     assert addition == {"vector": "love-hate", "choice": "add", "coefficient": [2, 4, 8]}
     rule = curves["choices"]["add"]
     assert rule["cap"] == {"metric": "fluency.perplexity", "factor": 1.2}
-    assert rule["metric"] == "words.count" and rule["over_cap"] == "least"
+    assert rule["metric"] == "distinct.distinct_1" and rule["over_cap"] == "least"
     assert kl["choices"] == lost["choices"] == curves["choices"]
     assert kl["conditions"] == lost["conditions"] == curves["conditions"]
     assert kl["prompts"] == curves["prompts"] and lost["prompts"]["dataset"] == "questions"
-    assert curves["scorers"] == ["words", "fluency"]
+    assert curves["scorers"] == ["distinct", "fluency"]
 
 
 def test_each_vector_has_its_controls_in_the_place_of_what_adds_it(check):
@@ -98,10 +98,9 @@ def test_its_figure_needs_all_that_it_is_written_out_to(check, tmp_path):
     [job] = [job for job in graph.target("fig_c") if job.stage == "equal_damage"]
     names = [file.job.names["experiment"] for file in job.inputs["cells"]]
     assert names == ["c", "c-divergence", "c-knowledge"]
-    assert [file.job.names["scorer"] for file in job.inputs["scores"]] == ["words", "fluency"]
+    assert [file.job.names["scorer"] for file in job.inputs["scores"]] == ["distinct", "fluency"]
     assert job in graph.target("all") and job in graph.everything()
-    # The vectors that a dose is taken of need the stream's norms.
-    assert {"c-random-calm", "calm"} <= set(graph.dosed("c"))
+    assert len(graph.norms_for_doses("tiny", "c")) == 1
 
 
 def test_a_study_is_not_of_the_default_run(check, tmp_path):
@@ -142,7 +141,7 @@ def addition(**values) -> dict:
             [f"{C}.damage.disfluency.metric", "fluency.perplexity"],
         ),
         (
-            {"damage": {"disfluency": {**DISFLUENCY, "metric": "words.count"}}},
+            {"damage": {"disfluency": {**DISFLUENCY, "metric": "distinct.distinct_1"}}},
             [f"{C}.damage.disfluency.metric", "effect"],
         ),
         ({"effect": {"metric": "joy.any"}}, [f"{C}.effect.metric", "'joy.any'"]),

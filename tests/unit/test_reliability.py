@@ -321,6 +321,15 @@ def test_separation_is_that_of_the_best_position_at_the_layer(card):
     assert card.decodable_not_steerable is True, "its effect's interval holds 0"
 
 
+def test_a_position_without_spread_says_nothing_of_separation(gather):
+    rows = [
+        row | ({"auc": 1.0, "d_prime": np.nan} if row["position"] == 1 else {})
+        for row in made_up.norms()
+    ]
+    _, card, _ = gather(made_up.sources(**{"norms/one/v.csv": rows}))
+    assert (card.separation.position, card.separation.auc) == (2, pytest.approx(0.9))
+
+
 def test_a_vector_of_one_pair_has_no_separation(gather):
     separation = ("auc", "d_prime")
     rows = [{k: v for k, v in row.items() if k not in separation} for row in made_up.norms()]

@@ -12,6 +12,7 @@ from actadd.base.errors import UserError
 from actadd.measure.overhead import ARMS, STEERED, UNSTEERED
 from actadd.results import tables
 from actadd.results.comparison import COLUMNS
+from builders import reliability
 from builders.figures import by_need
 from builders.rows import (
     ABOUT,
@@ -420,3 +421,26 @@ def test_methods_at_equal_damage_say_what_they_never_reach(tabulate):
     assert (table["condition"] == "random").sum() == 2
     assert "share with words" in caption and "0.0500 would have been seen" in caption
     assert "curves end before: add 4. Reason: too large." in caption
+
+
+# --- reliability cards ---
+
+
+def test_reliability_has_a_row_for_each_setting_and_says_what_it_lacks(tabulate):
+    about = {"about": reliability.ABOUT}
+    table, caption, _ = tabulate(
+        "reliability", reliability.sources(), **reliability.OPTIONS, **about
+    )
+    assert table["setting"].tolist() == [
+        f"actadd: v (layer 3, c = {strength:g})" for strength in reliability.STRENGTHS
+    ]
+    assert table["wrong way"].str.startswith("15 % [").all()
+    assert table["KL"].tolist() == ["not measured", "0.19 [0.15, 0.22]", "not measured"]
+    assert table["minus prompting"].tolist() == ["not measured"] * 3
+    assert table["minus best control"].eq("not measured").tolist() == [True, False, True]
+    assert table["AUC"].tolist() == ["0.90"] * 3 and table["n"].tolist() == ["20"] * 3
+    worst = table["worst prompts"][1].splitlines()
+    assert worst == ["-0.30 prompt 17", "-0.20 prompt 18", "-0.10 prompt 19"]
+    assert table["claim"].str.contains("one of 3 settings tried").all()
+    assert "Not measured for some: control, kl, knowledge, prompting" in caption
+    assert "the-source" not in caption and "words: counted." in caption

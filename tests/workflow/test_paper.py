@@ -109,6 +109,18 @@ def settings() -> dict:
             "conditions": {"unsteered": unsteered, "actadd": steered(addition("calm"))},
         },
     }
+    config["dose"] = {"dataset": "prompts"}
+    config["experiments"]["dosed"] = {
+        "title": "dosed",
+        "measure": "divergence",
+        "prompts": {"dataset": "texts"},
+        "watch": [" the"],
+        "changed_positions": True,
+        "conditions": {
+            "unsteered": unsteered,
+            "actadd": steered({"vector": "calm", "layer": [0, 1], "dose": [0.5, 1, 2]}),
+        },
+    }
     config["lenses"] = {
         "reading": {"vectors": ["love-hate", "calm", "mean"], "top": 5},
     }
@@ -123,6 +135,7 @@ def settings() -> dict:
         **dict.fromkeys(("token_shift", "perplexity_ratio", "frequency"), "documents"),
         **dict.fromkeys(("accuracy", "precision"), "facts"),
         **dict.fromkeys(("divergence", "next_tokens"), "moved"),
+        "dose": "dosed",
         **dict.fromkeys(("sweep", "conditions", "dose_response", "topics"), "generated"),
         **dict.fromkeys(("methods", "qualitative", "pairs"), "generated"),
     }
@@ -132,6 +145,10 @@ def settings() -> dict:
         "topics": {"metrics": ["words.any"]},
         "pairs": {"metrics": both, "lens": "reading", "relative_to": "mean"},
         "token_shift": {"at_least": 1},
+        "dose": {
+            **{"condition": "actadd", "limit": 0.1},
+            **{"effect": "probability the", "damage": "kl_over_entropy"},
+        },
         "norms": {"vectors": ["love-hate"]},
         "lens": {"lens": "reading"},
         "cosines": {"lens": "reading"},

@@ -1,4 +1,4 @@
-"""Choose layer and coefficient on the development split."""
+"""Choose layer and strength on the development split."""
 
 from actadd.measure.choice import choose
 from actadd.pipeline.program import run

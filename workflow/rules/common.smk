@@ -9,7 +9,7 @@ from actadd.pipeline import layout, reasons
 from actadd.pipeline.freshness import Freshness
 from actadd.pipeline.resources import Needs
 from actadd.pipeline.run_summary import summary
-from actadd.results.displays.needs import kind_of
+from actadd.results.displays import needs
 from actadd.store import failed_cells
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -211,9 +211,14 @@ def display_labels(section: str):
     return labels
 
 
+def needed(wildcards, input):
+    """The arguments that name what a figure or table reads."""
+    return " ".join(f"--{need} {input.get(need)}" for need in needs.NEEDS)
+
+
 def display_category(wildcards) -> str:
     """The section of the report that holds a table."""
-    kind = kind_of("tables", config["tables"][wildcards.display])
+    kind = needs.kind_of("tables", config["tables"][wildcards.display])
     return "Paper against ours" if "comparison" in kind.reads else "Tables"
 
 

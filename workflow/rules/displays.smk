@@ -1,7 +1,6 @@
 # One figure for each entry of the config's `figures`, one table for each of its `tables`.
 #
-# in   the kind's inputs, see actadd/results/displays/kinds.py: summaries, cells, scores, norms, lenses,
-#      timings, curves and readings of methods
+# in   what the kind reads, see actadd/results/displays/kinds.py
 # out  results/figures/{display}.png, .svg and .pdf, results/tables/{display}.csv, .md, .tex and .html;
 #      captions for the report, as .rst
 
@@ -26,15 +25,12 @@ rule figure:
     resources:
         mem_mb=memory("small"),
         runtime=minutes("small"),
+    params:
+        needs=needed,
     message:
         "Draw {wildcards.display}"
     shell:
-        "python -m programs.figure --job {input.job} --summary {input.summary} --cells {input.cells} "
-        "--tables {input.tables} --scores {input.scores} --texts {input.texts} --norms {input.norms} "
-        "--stream_norms {input.stream_norms} --tokens {input.tokens} --cosines {input.cosines} "
-        "--pair_check {input.pair_check} "
-        "--overhead {input.overhead} --curves {input.curves} --readings {input.readings} "
-        "--comparison {input.comparison} "
+        "python -m programs.figure --job {input.job} {params.needs} "
         "--png {output.png} --svg {output.svg} --pdf {output.pdf} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"
 
@@ -59,15 +55,12 @@ rule table:
     resources:
         mem_mb=memory("small"),
         runtime=minutes("small"),
+    params:
+        needs=needed,
     message:
         "Tabulate {wildcards.display}"
     shell:
-        "python -m programs.table --job {input.job} --summary {input.summary} --cells {input.cells} "
-        "--tables {input.tables} --scores {input.scores} --texts {input.texts} --norms {input.norms} "
-        "--stream_norms {input.stream_norms} --tokens {input.tokens} --cosines {input.cosines} "
-        "--pair_check {input.pair_check} "
-        "--overhead {input.overhead} --curves {input.curves} --readings {input.readings} "
-        "--comparison {input.comparison} "
+        "python -m programs.table --job {input.job} {params.needs} "
         "--csv {output.csv} --markdown {output.markdown} "
         "--latex {output.latex} --page {output.page} --caption {output.caption} "
         "--provenance {output.provenance} > {log} 2>&1"

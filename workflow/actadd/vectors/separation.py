@@ -9,6 +9,9 @@ from actadd.vectors import pairs
 if TYPE_CHECKING:
     from actadd.vectors.kinds import Streams, VectorKind
 
+# Of the activations, which are float32, as a share.
+ROUNDING = 1e-5
+
 
 def separation(
     kind: "VectorKind", streams: "Streams", options: Any, vector: np.ndarray
@@ -81,11 +84,12 @@ def auc(scores: np.ndarray) -> np.ndarray:
 def d_prime(scores: np.ndarray) -> np.ndarray:
     """The difference of the means in standard deviations, those of the two sides averaged.
 
-    scores: [pairs, 2, positions], positive first. NaN if there is no deviation.
+    scores: [pairs, 2, positions], positive first. NaN if there is no deviation, as where all pairs
+    have the same two words up to there; what rounding leaves of it is none.
     """
     if len(scores) < 2:
         return np.full(scores.shape[2], np.nan)
     means, variances = scores.mean(axis=0), scores.var(axis=0, ddof=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = (means[0] - means[1]) / np.sqrt(variances.mean(axis=0))
-    return np.where(np.isfinite(value), value, np.nan)
+    return np.where(np.abs(value) < 1 / ROUNDING, value, np.nan)

@@ -125,6 +125,8 @@ def readings(curves: Curves, limit: float) -> Readings:
 
 def bounds(values: np.ndarray) -> tuple[float, float, float]:
     """(value, low, high) of readings [1 + resamples]; inf counts as larger than all."""
+    if np.isnan(values[1:]).all():
+        return float(values[0]), np.nan, np.nan
     low, high = np.nanquantile(values[1:], BOUNDS, method="inverted_cdf")
     return float(values[0]), float(low), float(high)
 
@@ -142,5 +144,7 @@ def spread(values: np.ndarray) -> np.ndarray:
 
 def median(values: np.ndarray) -> np.ndarray:
     """The median over layers, [R]; NaN are left out, inf counts as larger than all."""
-    middle: np.ndarray = np.nanquantile(values, 0.5, axis=-1, method="inverted_cdf")
+    middle: np.ndarray = np.full(len(values), np.nan)
+    there = ~np.isnan(values).all(axis=-1)
+    middle[there] = np.nanquantile(values[there], 0.5, axis=-1, method="inverted_cdf")
     return middle

@@ -115,8 +115,10 @@ def _units(sources: Sources) -> "dict[tuple[str, str], pd.Series[float]]":
     norms = sources.read("norms")
     several = norms.groupby(["model", "vector"])["position"].transform("max") > 0
     # As `measure.steering.usual_norm`: rows of BOS and of zeros do not count.
-    rows = norms[(norms["vector_norm"] > 0) & ~(several & (norms["position"] == 0))]
-    logs = np.log(rows["vector_norm"]).groupby([rows["model"], rows["vector"], rows["layer"]])
+    counted = (norms["vector_norm"] > 0) & ~(several & (norms["position"] == 0))
+    logs = np.log(norms["vector_norm"].where(counted)).groupby(
+        [norms["model"], norms["vector"], norms["layer"]]
+    )
     usual = np.exp(logs.mean())
     return {
         (model, vector): streams[model] / usual[model, vector]

@@ -26,6 +26,8 @@ def caption(options: Doses, sources: Sources, models: list[Model]) -> str:
     )
     effect, damage = options.label(options.effect), options.label(options.damage)
     notes = " ".join(sources.facts.notes)
+    if lost := sum(int(model.curves.failed.sum()) for model in models):
+        notes = f"Settings that failed ({lost}) count as collapsed. {notes}"
     return (
         f"A dose is a share of the residual stream's median norm at the layer. Effect: {effect}, "
         f"the paired difference from unsteered; half-maximal is the first dose at which its mean is "

@@ -1,10 +1,10 @@
-"""The paths of a comparison's methods, from the tables of its experiments, and what they come to."""
+"""The curves of a comparison's methods, from the tables of its experiments, and what they come to."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path as File
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from actadd.engine.operations import OPERATIONS
 from actadd.measure.additions import DEFAULT_OPERATION, DOSE
 from actadd.measure.methods import METHODS
 from actadd.results.equal_damage.damages import DAMAGES
-from actadd.results.equal_damage.paths import Path, Reading, Resampling, Values
+from actadd.results.equal_damage.curves import Curve, Reading, Resampling, Values
 from actadd.results.prompt_values import prompt_values
 from actadd.results.summaries.controls import COORDINATES, controls
 
@@ -53,7 +53,7 @@ class Table:
 class Entry:
     """A condition of the comparison: its settings from the weakest to the strongest.
 
-    settings: the cells of each, several where vectors were drawn. ended: why the path ends before
+    settings: the cells of each, several where vectors were drawn. ended: why the curve ends before
     the next setting, if that failed.
     """
 
@@ -62,18 +62,18 @@ class Entry:
     settings: list[pd.DataFrame]
     strengths: np.ndarray
     from_unsteered: bool
-    path: Path | None = None
+    curve: Curve | None = None
     ended: str = ""
     failed: dict[int, str] = field(default_factory=dict)
 
     @property
     def measured(self) -> int:
-        """How many settings the path holds."""
-        return len(self.path.effect.means) if self.path else 0
+        """How many settings the curve holds."""
+        return len(self.curve.effect.means) if self.curve else 0
 
 
 def compare(
-    spec: Mapping[str, Any], cells: Mapping[str, File], scores: Mapping[str, File]
+    spec: Mapping[str, Any], cells: Mapping[str, Path], scores: Mapping[str, Path]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(curves, readings) of a comparison on one model.
 
@@ -84,7 +84,7 @@ def compare(
     curves: a row for each setting and damage: `COORDINATES`, role (method, point or control), draws,
     damage, cost with bounds, effect (paired difference from unsteered) with bounds, detectable,
     n_prompts, failed. readings: a row for each condition, damage and value at which it is read, see
-    `_reading_row`. Bounds are those of the 95 % percentile bootstrap of `paths`.
+    `_reading_row`. Bounds are those of the 95 % percentile bootstrap of `curves`.
     """
     frames = {name: prompt_values(path, scores) for name, path in cells.items()}
     effect = _table(frames[spec["experiment"]], spec["effect"]["metric"], spec["dataset"])
@@ -94,7 +94,7 @@ def compare(
     }
     resampling = Resampling()
     entries = [
-        _with_path(entry, effect, damages, resampling)
+        _with_curve(entry, effect, damages, resampling)
         for entry in _entries(effect.cells, spec["controls"])
     ]
     curves = [row for entry in entries for row in _curve_rows(entry, effect, damages)]
@@ -102,16 +102,16 @@ def compare(
     metric = {"metric": spec["effect"]["metric"]}
     shared = {"model": effect.cells["model"].iloc[0], "comparison": spec["name"], **metric}
     return (
-        pd.DataFrame([{**row, **metric} for row in curves]),
+        pd.DataFrame([{**row, **metric} for row in curves]).astype({"failed": "string"}),
         pd.DataFrame([{**shared, **row} for row in readings]),
     )
 
 
 def write_comparison(
     spec: Mapping[str, Any],
-    cells: Mapping[str, File],
-    scores: Mapping[str, File],
-    **outputs: File,
+    cells: Mapping[str, Path],
+    scores: Mapping[str, Path],
+    **outputs: Path,
 ) -> dict[str, Any]:
     """`compare`, written as Parquet and CSV. outputs: curves, readings, and both with _csv."""
     tables = dict(zip(("curves", "readings"), compare(spec, cells, scores), strict=True))
@@ -121,7 +121,7 @@ def write_comparison(
     return {name: len(table) for name, table in tables.items()}
 
 
-def _write(table: pd.DataFrame, how: str, path: File, **options: Any) -> None:
+def _write(table: pd.DataFrame, how: str, path: Path, **options: Any) -> None:
     getattr(table, how)(path, index=False, **options)
 
 
@@ -185,10 +185,10 @@ def _from_unsteered(additions: list[dict[str, Any]]) -> bool:
     return len(additions) == 1 and bool(_operation(additions[0]).nothing_at_zero)
 
 
-def _with_path(
+def _with_curve(
     entry: Entry, effect: Table, damages: Mapping[str, Table], resampling: Resampling
 ) -> Entry:
-    """The entry with its path, up to the first setting that failed anywhere."""
+    """The entry with its curve, up to the first setting that failed anywhere."""
     effects, costs = [], dict[str, list[np.ndarray]]()
     plain = effect.unsteered
     for number, setting in enumerate(entry.settings):
@@ -210,7 +210,7 @@ def _with_path(
         for name, each in of_damages.items():
             costs.setdefault(name, []).append(each)
     if effects:
-        entry.path = Path(
+        entry.curve = Curve(
             entry.name,
             _stacked(effects, effect.units),
             {name: _stacked(each, damages[name].units) for name, each in costs.items()},
@@ -266,10 +266,10 @@ def _curve_rows(entry: Entry, effect: Table, damages: Mapping[str, Table]) -> It
             "n_prompts": int((~np.isnan(differences)).sum()),
             "failed": entry.failed.get(number),
         }
-        path = entry.path if number < entry.measured else None
-        moved = path.at("effect", number) if path else MISSING
+        curve = entry.curve if number < entry.measured else None
+        moved = curve.at("effect", number) if curve else MISSING
         for name in damages:
-            cost = path.at(name, number) if path and name in path.damages else MISSING
+            cost = curve.at(name, number) if curve and name in curve.damages else MISSING
             cost = tuple(float(each) for each in DAMAGES[name].outside(np.array(cost)))
             yield {**shared, "damage": name, **_columns("cost", cost), **_columns("effect", moved)}
 
@@ -277,30 +277,30 @@ def _curve_rows(entry: Entry, effect: Table, damages: Mapping[str, Table]) -> It
 def _readings(spec: Mapping[str, Any], damage: str, entries: list[Entry]) -> Iterator[Row]:
     """The rows of one damage: at each stated value, then at that of each point."""
     kind = DAMAGES[damage]
-    paths = {e.name: e.path for e in entries if e.path and damage in e.path.damages}
+    curves = {e.name: e.curve for e in entries if e.curve and damage in e.curve.damages}
     size = 1 + Resampling().resamples
-    targets: dict[str, tuple[float, np.ndarray, str]] = {
-        f"{at}": (float(at), np.full(size, float(kind.inside(np.array(at)))), "")
+    targets = [
+        (float(at), np.full(size, float(kind.inside(np.array(at)))), "")
         for at in spec["damage"][damage]["at"]
-    }
+    ]
     for entry in entries:
-        if entry.role == "point" and entry.name in paths:
-            costs = paths[entry.name].costs(damage)[:, 0]
-            targets[entry.name] = (float(kind.outside(costs[:1])[0]), costs, entry.name)
-    for at, target, point in targets.values():
+        if entry.role == "point" and entry.name in curves:
+            costs = curves[entry.name].costs(damage)[:, 0]
+            targets.append((float(kind.outside(costs[:1])[0]), costs, entry.name))
+    for at, target, point in targets:
         of_controls = {
-            entry.name: paths[entry.name].read(damage, target)
+            entry.name: curves[entry.name].read(damage, target)
             for entry in entries
-            if entry.role == "control" and entry.name in paths
+            if entry.role == "control" and entry.name in curves
         }
         best = _best(of_controls, spec["effect"]["direction"])
         for entry in entries:
             row = {"condition": entry.name, "role": entry.role, "damage": damage, "at": at}
             row |= {"reference": point}
             if entry.role != "point":
-                yield {**row, **_reading_row(entry, paths, damage, target, point, best)}
+                yield {**row, **_reading_row(entry, curves, damage, target, point, best)}
             elif entry.name == point:
-                itself = Reading(paths[entry.name].effects[:, 0])
+                itself = Reading(curves[entry.name].effects[:, 0])
                 yield {**row, **_columns("effect", itself.interval), "reached": 1.0, "reason": ""}
 
 
@@ -316,7 +316,7 @@ def _best(readings: Mapping[str, Reading], direction: str) -> tuple[str, Reading
 
 def _reading_row(
     entry: Entry,
-    paths: Mapping[str, Path],
+    curves: Mapping[str, Curve],
     damage: str,
     target: np.ndarray,
     point: str,
@@ -328,20 +328,20 @@ def _reading_row(
     effect); of a damage that is a point's, minus_point with bounds; of a method, control, the name
     of the best one there or "", and minus_control with bounds.
     """
-    path = paths.get(entry.name)
+    curve = curves.get(entry.name)
     row: Row = {"strength": np.nan, **_columns("effect", MISSING), "reached": 0.0}
     row |= {**_columns("minus_point", MISSING), "control": ""}
     row |= _columns("minus_control", MISSING)
-    if path is None:
+    if curve is None:
         return {**row, "reason": entry.ended or "not measured"}
-    reading = path.read(damage, target)
+    reading = curve.read(damage, target)
     row |= {"strength": reading.strength, **_columns("effect", reading.interval)}
     row |= {"reached": reading.reached, "reason": ""}
     if np.isnan(reading.effects[0]):
-        reason = path.why_not(damage, float(target[0]))
+        reason = curve.why_not(damage, float(target[0]))
         return {**row, "reason": f"{reason}; it ends where {entry.ended}" if entry.ended else reason}
     if point:
-        row |= _columns("minus_point", (reading - Reading(paths[point].effects[:, 0])).interval)
+        row |= _columns("minus_point", (reading - Reading(curves[point].effects[:, 0])).interval)
     if best and entry.role == "method":
         row |= {"control": best[0], **_columns("minus_control", (reading - best[1]).interval)}
     return row

@@ -106,6 +106,9 @@ def separation(
     ]
     if "auc" not in rows or rows["auc"].isna().all():
         return Unmeasured(why="a vector of one pair, or of too few, has no pairs to hold out")
+    # Where all pairs have the same words, they differ without any spread, and nothing is to learn.
+    spread = rows[rows["d_prime"].notna()]
+    rows = spread if len(spread) else rows
     best = rows.loc[(rows["auc"] - 0.5).abs().idxmax()]
     return Separation(
         auc=float(best["auc"]),

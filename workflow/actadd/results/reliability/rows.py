@@ -89,7 +89,12 @@ def caption(cards: list[Card], options: ReliabilityOptions, sources: Sources) ->
     models = ", ".join(dict.fromkeys(card.model for card in cards))
     by_rule = dict.fromkeys(f"{card.condition} {card.chosen}" for card in cards if card.chosen)
     chosen = "; ".join(by_rule) or "as the config writes them"
-    counts = sorted({card.prompts for card in cards}) or [0]
+    counts = sorted({card.prompts for card in cards} - {0}) or [0]
+    lost = [
+        f"{card.condition} ({card.setting}): {card.effect.why}"
+        for card in cards
+        if isinstance(card.effect, Unmeasured)
+    ]
     seen = [card.detectable for card in cards if not isinstance(card.detectable, Unmeasured)]
     sentences = [
         f"Effect: {options.label(options.metric)}, paired difference from unsteered with the same "
@@ -98,6 +103,7 @@ def caption(cards: list[Card], options: ReliabilityOptions, sources: Sources) ->
         f"True effects below {_ends(seen)} would have been missed (80 % power at 5 %)."
         if seen
         else "",
+        f"Without a number (×): {'; '.join(lost)}." if lost else "",
         *sources.facts.notes,
     ]
     return " ".join(filter(None, sentences))

@@ -31,8 +31,8 @@ def perplexity(table: pd.DataFrame, options: PerplexityOptions, job: Job) -> pd.
     import pandas as pd
 
     from actadd.base.progress import count_tokens
-    from actadd.engine.batching import by_length
-    from actadd.engine.logprobs import token_logprobs
+    from actadd.engine.packed_products import packed
+    from actadd.engine.token_trees import continuation_logprobs
     from actadd.engine.tokens import Tokens
     from actadd.models.batch_rows import ROWS_PER_TEXT
     from actadd.models.loading import load
@@ -43,28 +43,22 @@ def perplexity(table: pd.DataFrame, options: PerplexityOptions, job: Job) -> pd.
         tokens.split(prompt, completion)
         for prompt, completion in zip(table["prompt"], table["completion"], strict=True)
     ]
-    rows = [prompt + completion for prompt, completion in pairs]
-    longest = max(map(len, rows))
-    if tokens.context and longest > tokens.context:
+    lengths = [len(prompt) + len(completion) for prompt, completion in pairs]
+    if tokens.context and max(lengths) > tokens.context:
         raise CellError(
-            f"{job.key}: a prompt and its completion are {longest} tokens to the "
+            f"{job.key}: a prompt and its completion are {max(lengths)} tokens to the "
             f"judge, and {tokens.model} reads at most {tokens.context}; take another model, or a "
             "smaller max_new_tokens"
         )
-    model = load(job.path, dtype=job.dtype, **job.compute)
-    means = np.full(len(rows), np.nan)
+    model = packed(load(job.path, dtype=job.dtype, **job.compute))
+    means = np.full(len(pairs), np.nan)
     size = max(1, job.batch_rows // ROWS_PER_TEXT)
-    for batch in by_length([len(row) for row in rows], size):
-        for index, (logprob, _) in zip(
-            batch, token_logprobs(model, [rows[i] for i in batch]), strict=True
-        ):
-            prompt, completion = pairs[index]
-            if not bool(logprob.isfinite().all()):
-                raise CellError(
-                    f"{job.key}: the judge's logits are not numbers; take another "
-                    f"dtype for models.{options.model}"
-                )
-            if completion:
-                means[index] = float(logprob[len(prompt) - 1 :].mean())
-        count_tokens(sum(len(rows[i]) for i in batch))
+    for index, logprobs in continuation_logprobs(model, pairs, size):
+        if not bool(logprobs.isfinite().all()):
+            raise CellError(
+                f"{job.key}: the judge's logits are not numbers; take another "
+                f"dtype for models.{options.model}"
+            )
+        means[index] = float(logprobs.mean())
+        count_tokens(lengths[index])
     return pd.DataFrame({"perplexity": np.exp(-means), "mean_logprob": means}, index=table.index)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from actadd.base.kinds import NAME, option
 from actadd.scorers.kinds import NOT_BLANK, Job, Options, scorer
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -41,16 +44,24 @@ def similarity(table: pd.DataFrame, options: SimilarityOptions, job: Job) -> pd.
     from actadd.models.encoders import embed
 
     torch.set_num_threads(job.compute["threads"])
-    others = set(options.texts.values()) if options.texts else set(table["prompt"])
-    texts = sorted(others | set(table["completion"]))
+    device = job.compute["device"]
+    texts = sorted(set(table["completion"]) | (set() if options.texts else set(table["prompt"])))
     index = {text: number for number, text in enumerate(texts)}
-    vectors = embed(texts, job.path, job.compute["device"])
+    vectors = embed(texts, job.path, device)
     completion = vectors[[index[text] for text in table["completion"]]]
     if options.texts:
-        cosine = completion @ vectors[[index[text] for text in options.texts.values()]].T
+        cosine = completion @ _embedded(tuple(options.texts.values()), job.path, device).T
     else:
         prompt = vectors[[index[text] for text in table["prompt"]]]
         cosine = (prompt * completion).sum(axis=1, keepdims=True)
     cosine = cosine.astype("float64")
     cosine[(table["completion"].str.strip() == "").to_numpy()] = np.nan
     return pd.DataFrame(cosine, index=table.index, columns=list(_metrics(options)))
+
+
+@lru_cache(maxsize=4)
+def _embedded(texts: tuple[str, ...], folder: Path, device: str) -> np.ndarray:
+    """The embeddings of texts, once for all cells of a job: there may be hundreds."""
+    from actadd.models.encoders import embed
+
+    return embed(list(texts), folder, device)

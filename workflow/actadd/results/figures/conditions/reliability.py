@@ -29,7 +29,8 @@ def reliability(options: ReliabilityOptions, sources: Sources) -> "tuple[Figure,
     from actadd.results.reliability.gather import cards
     from actadd.results.reliability.rows import caption
 
-    gathered = [card for card in cards(options, sources) if isinstance(card.effect, Estimate)]
+    every = cards(options, sources)
+    gathered = [card for card in every if isinstance(card.effect, Estimate)]
     if not gathered:
         raise UserError(
             f"{sources.key}.experiment: no setting of {options.experiment} has a difference from "
@@ -48,7 +49,7 @@ def reliability(options: ReliabilityOptions, sources: Sources) -> "tuple[Figure,
     text = (
         "Each mark is a prompt: steered minus unsteered, in order; triangles moved against the "
         "aim. The line is the mean with its interval, grey marks the best control at the same "
-        f"setting, its prompts in an order of their own. {caption(gathered, options, sources)}"
+        f"setting, its prompts in an order of their own. {caption(every, options, sources)}"
     )
     return figure, text
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def dose(options: Doses, sources: Sources) -> "tuple[Figure, str]":
     """Effect, damage, and the doses of half the effect and of collapse; a column for each model."""
     from actadd.results.doses.texts import caption
-    from actadd.results.drawing import LEVEL, legend, panels
+    from actadd.results.drawing import LEVEL, LINES, legend, panels, plain_ticks
 
     models = measured(options, sources)
     figure, axes = panels(3 * len(models), 1.9, columns=len(models), narrow=3)
@@ -27,17 +27,19 @@ def dose(options: Doses, sources: Sources) -> "tuple[Figure, str]":
             axis.set(xlabel="dose", xscale="log")
             axis.set_xticks(model.curves.doses, [f"{dose:g}" for dose in model.curves.doses])
             axis.minorticks_off()
-            for text, at in options.marks.items():
-                axis.axvline(at, **{**LEVEL, "linestyle": ":"}, label=f"{text}: {at:g}")
+            for number, (text, at) in enumerate(options.marks.items()):
+                style = {**LEVEL, "linestyle": LINES[1 + number % 4]}
+                axis.axvline(at, **style, label=f"{text}: {at:g}")
         effect.set_ylabel(options.label(options.effect))
         effect.axhline(0, **LEVEL)
         damage.set_ylabel(options.label(options.damage))
         damage.axhline(model.limit, **LEVEL, label="collapse")
         if (positive := model.curves.damage[model.curves.damage > 0]).size:
             damage.set(yscale="log", ylim=(max(positive.min(), model.limit / 100), None))
+            plain_ticks(damage.yaxis)
         _readings(read, model)
-        for at in options.marks.values():
-            read.axhline(at, **{**LEVEL, "linestyle": ":"})
+        for number, at in enumerate(options.marks.values()):
+            read.axhline(at, **{**LEVEL, "linestyle": LINES[1 + number % 4]})
         read.set(xlabel="layer (block input)", ylabel="dose", yscale="log")
         doses = model.curves.doses
         read.set_yticks(doses, [f"{dose:g}" for dose in doses])

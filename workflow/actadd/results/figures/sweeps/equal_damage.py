@@ -43,12 +43,16 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]"
         axis.plot(start, 0, "*", **star, label="unsteered")
         axis.axhline(0, **LEVEL)
         stated = readings[(readings["damage"] == damage) & (readings["reference"] == "")]
-        for at in sorted(set(stated["at"])):
+        stated_at = sorted(set(stated["at"]))
+        for at in stated_at:
             axis.axvline(at, color="0.6", linewidth=0.6, linestyle=":")
         axis.set(xlabel=DAMAGES[damage].text, ylabel=f"difference in {options.label(curves['metric'].iloc[0])}")
         if damage == "disfluency":
             axis.set_xscale("log")
             plain_ticks(axis.xaxis)
+            most = max(here["cost"].max(), *stated_at)
+            ticks = [start, *stated_at, *(2.0**n for n in range(1, 20) if 2**n <= most)]
+            axis.set_xticks(sorted({tick for tick in ticks if np.isfinite(tick)}))
         if len(models) > 1:
             axis.set_title(model)
     legend(figure, axes)

@@ -1,4 +1,4 @@
-"""Paths of settings, their resampled means, and what is read off them.
+"""Curves over settings, their resampled means, and what is read off them.
 
 Every damage is measured from unsteered, where it is 0, in a unit in which means make sense: a ratio
 as its logarithm.
@@ -61,7 +61,7 @@ def _generator(name: str) -> np.random.Generator:
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """A quantity under each setting of a path, [draws, settings, units]; NaN where it is missing.
+    """A quantity under each setting of a curve, [draws, settings, units]; NaN where it is missing.
 
     units: the name of what is resampled, prompts or texts.
     """
@@ -87,12 +87,12 @@ class Values:
         return means
 
 
-class Path:
+class Curve:
     """What a method does under its settings, from the weakest to the strongest.
 
     name: for its draws, which are resampled together. effect: differences from unsteered. damages:
     by name. strengths: [settings]. from_unsteered: whether strength 0 is the unsteered model, which
-    is then the first point of the path.
+    is then the first point of the curve.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Path:
         self._weights = resampling.draw_weights(name, len(effect.values))
         self.strengths = np.concatenate([[0.0], strengths]) if from_unsteered else strengths
 
-    def _path(self, means: np.ndarray) -> np.ndarray:
+    def _points(self, means: np.ndarray) -> np.ndarray:
         """Means of settings, [..., settings], with the unsteered point in front."""
         zero = np.zeros((*means.shape[:-1], 1))
         return np.concatenate([zero, means], axis=-1) if self.from_unsteered else means
@@ -132,7 +132,7 @@ class Path:
 
     def _both(self, values: Values) -> np.ndarray:
         resampled = values.resampled(self.resampling, self._weights)
-        return self._path(np.concatenate([values.means[None], resampled]))
+        return self._points(np.concatenate([values.means[None], resampled]))
 
     def at(self, name: str, setting: int) -> tuple[float, float, float]:
         """(mean, low, high) of the effect, or of a damage, under a setting."""
@@ -148,7 +148,7 @@ class Path:
         return float(interpolated(self.strengths[None], np.array([position]))[0])
 
     def why_not(self, damage: str, target: float) -> str:
-        """Why nothing can be read at a target that the path does not reach."""
+        """Why nothing can be read at a target that the curve does not reach."""
         costs = self.costs(damage)[0]
         if target > costs.max():
             return "never reached"
@@ -192,11 +192,11 @@ def interval_of(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def crossing(costs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Where each path first has its target, walking from its first point; NaN where it never has.
+    """Where each curve first has its target, walking from its first point; NaN where it never has.
 
-    costs: [paths, points]; targets: [paths]. The result counts points, 1.5 being half way from the
+    costs: [curves, points]; targets: [curves]. The result counts points, 1.5 being half way from the
     second to the third. Between two points the cost is taken to be linear, beyond the last one
-    nothing is. A path that turns back may have the target several times: the first counts, as a
+    nothing is. A curve that turns back may have the target several times: the first counts, as a
     user who raises the strength meets that one first.
     """
     if costs.shape[1] == 1:
@@ -212,7 +212,7 @@ def crossing(costs: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def interpolated(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Values, [paths, points], at positions of `crossing`, [paths]; NaN at NaN."""
+    """Values, [curves, points], at positions of `crossing`, [curves]; NaN at NaN."""
     known = ~np.isnan(positions)
     place = np.where(known, positions, 0)
     last = values.shape[1] - 1
