@@ -150,6 +150,7 @@ def test_what_an_entry_reads_follows_from_its_kind():
         ("norms", ("v", "w"), ("one",)),
         ("tokens", ("l",), ("two",)),
         ("cosines", ("l",), ("two",)),
+        ("pair_check", (), ()),
     ]
     norms = {"kind": "norms", "vectors": ["v"], "relative_to": "w", "models": ["one", "two"]}
     [only] = needs.inputs("figures", norms, config())

@@ -200,11 +200,13 @@ def examine_pair(
         ),
     ] = None,
     dose: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0, callback=_finite, help="Strength for the first token, a share of the norm."
+            min=0.001,
+            callback=_finite,
+            help="Strength for the first token, a share of the stream's norm; as in the study.",
         ),
-    ] = 1.0,
+    ] = None,
     bos: Annotated[
         str | None,
         typer.Option(callback=_optional_text, help="BOS of a folder that names none."),
@@ -221,9 +223,7 @@ def examine_pair(
 
     measured = study(results, model)
     with model_folder(model, results, bos) as folder:
-        found = examine(
-            folder, positive, negative, layer=layer, dose=dose or 1.0, measured=measured
-        )
+        found = examine(folder, positive, negative, layer=layer, dose=dose, measured=measured)
     show(found, measured)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # The table of the study whose pairs are compared with, and the copy that is shipped.
 STUDY = "is-my-pair-good"
 SHIPPED = CHECKOUT / "workflow/data/pairs_measured.csv"
-# Share of the blocks at which a pair is examined on a model that the study has not.
+# Share of the blocks at which a pair is examined on a model that the study has not, as in it.
 DEPTH = 1 / 3
 
 
@@ -59,7 +59,9 @@ def study(results: Path, model: str) -> Study:
     file = made if made.is_file() else SHIPPED
     try:
         pairs = pd.read_csv(file)
-        pairs = pairs[["model", "pair", "effect", "layer", *PREDICTORS]].dropna(subset="effect")
+        pairs = pairs[["model", "pair", "effect", "layer", "dose", *PREDICTORS]].dropna(
+            subset="effect"
+        )
         models = pairs["model"].tolist()
         name = model if model in models else models[0]
     except (ValueError, KeyError, IndexError) as error:
@@ -76,11 +78,15 @@ def examine(
     negative: str,
     *,
     layer: int | None = None,
-    dose: float = 1.0,
+    dose: float | None = None,
     measured: Study,
     threads: int = 1,
 ) -> dict[str, Any]:
-    """What `PairCheck.examine` says of a pair, with the layer and the model's name."""
+    """What `PairCheck.examine` says of a pair, with the layer, the dose and the model's name.
+
+    layer, dose: those of the study if not given, so that its pairs compare; on a model that it has
+    not, the layer is at the same depth as on stories15m.
+    """
     from actadd.engine.tokens import Tokens
     from actadd.models.loading import load
     from actadd.vectors.activations import contrast_ids
@@ -97,12 +103,13 @@ def examine(
             f"{facts['layers'] - 1}"
         )
     entry = {"kind": "pair", "positive": positive, "negative": negative}
+    dose = float(measured.pairs["dose"].iloc[0]) if dose is None else dose
     # What is wrong with the prompts is known before the weights are read.
     contrast_ids(entry, tokens)
     with redirect_stdout(sys.stderr):
         model = load(model_dir, dtype="float32", device="cpu", threads=threads)
     found = PairCheck(model, tokens, layer, dose).examine(entry)
-    return {"model": facts["model"], "layer": layer, **found}
+    return {"model": facts["model"], "layer": layer, "dose": dose, **found}
 
 
 def verdict(found: dict[str, Any], measured: Study) -> str:
@@ -158,7 +165,7 @@ def show(found: dict[str, Any], measured: Study) -> None:
             )
         )
     columns = ("predictor", "value", "pairs below it", "rho with the effect", "what it is")
-    typer.echo(f"{found['model']}, layer {found['layer']}")
+    typer.echo(f"{found['model']}, layer {found['layer']}, dose {found['dose']:g}")
     table(columns, rows, numbers=("value", "pairs below it"))
     typer.echo(f"points to: {', '.join(map(repr, found['tokens']))}")
     typer.echo(verdict(found, measured))

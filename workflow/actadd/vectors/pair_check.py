@@ -184,9 +184,9 @@ class PairCheck:
             lengths = {name: len(self.tokens.pieces(text)) for name, text in sides.items()}
             if len(set(lengths.values())) > 1:
                 lines.append(
-                    f"the positive prompt has {lengths['positive']} tokens and the negative "
-                    f"{lengths['negative']}: the shorter is padded, and what the pad token does is "
-                    "in the vector; write prompts of as many tokens"
+                    f"the prompts have {lengths['positive']} and {lengths['negative']} tokens: the "
+                    "shorter is padded, and what the pad token does is in the vector; write "
+                    "prompts of as many tokens"
                 )
             if len({bool(text[:1].isspace()) for text in sides.values() if text}) > 1:
                 lines.append("one prompt begins with a space and the other does not; write both so")

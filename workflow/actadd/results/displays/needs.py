@@ -7,6 +7,7 @@ from typing import Any, get_args
 from actadd.base.kinds import build
 from actadd.measure.measures import MEASURES
 from actadd.results.displays.kinds import (
+    NAMED_BY,
     SECTIONS,
     Display,
     Experiment,
@@ -66,11 +67,10 @@ def _input(need: Need, kind: Display, entry: Mapping[str, Any], config: Mapping[
         timed = config["overheads"][entry["overhead"]]
         subjects = (*timed["models"], *timed["shapes"])
         return Input(need=need, names=(entry["overhead"],), models=subjects)
-    if need == "pair_check":
-        names = tuple(filter(None, [entry.get("pair_check")]))
-        return Input(need=need, names=names, models=models_of(entry, config))
-    if need in ("tokens", "cosines") and not entry.get("lens"):
+    if need in ("tokens", "cosines", "pair_check") and not entry.get(NAMED_BY[need]):
         return Input(need=need)
+    if need == "pair_check":
+        return Input(need=need, names=(entry[need],), models=models_of(entry, config))
     if need in ("tokens", "cosines"):
         lens = config["lenses"][entry["lens"]]
         return Input(need=need, names=(entry["lens"],), models=tuple(lens["models"]))
