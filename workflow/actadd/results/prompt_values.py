@@ -1,4 +1,4 @@
-"""One value for each cell, prompt and metric of an experiment: what paired statistics start from."""
+"""One value for each cell, prompt and metric: what paired statistics start from."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -22,7 +22,8 @@ def scorer_card(
 ) -> dict[str, Any]:
     """Write the table of each scorer's agreement with people, and on which rows.
 
-    spec: {scorers: entries in order}. validations: figures by scorer. A scorer without human labels has a row with a note.
+    spec: {scorers: entries in order}. validations: figures by scorer. A scorer without
+    human labels has a row with a note.
     """
     agreements = {scorer: read_json(path) for scorer, path in validations.items()}
     rows = []

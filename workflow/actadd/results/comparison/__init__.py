@@ -62,9 +62,9 @@ def compare(
     """Write one row for each published number and model of ours, and for each claim and model.
 
     spec: `comparisons`, `claims` and `context` (each experiment's data). published: the reference
-    table. summaries: the experiments' tables. norms: tables of vector norms by (model, vector), which
-    stand for the experiment "norms", see `norm_rows`. Returns the count of each verdict and, for each series that
-    is compared on the published model and data, its largest deviation.
+    table. summaries: the experiments' tables. norms: tables of vector norms by (model, vector),
+    which stand for the experiment "norms", see `norm_rows`. Returns the count of each verdict and,
+    for each series that is compared on the published model and data, its largest deviation.
     """
     table = comparison_table(spec, published, summaries, norms)
     facts = {

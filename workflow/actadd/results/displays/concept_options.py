@@ -32,8 +32,8 @@ class ConceptOptions(ExperimentOptions):
         section="experiments",
     )
     controls: str = option(
-        "Experiment with the same prompts, samples and sampling, whose conditions of the same names "
-        "add controls.",
+        "Experiment with the same prompts, samples and sampling, whose conditions of the same "
+        "names add controls.",
         section="experiments",
     )
     damage: str = option("scorer.metric of disfluency, as a ratio to unsteered.")

@@ -28,8 +28,9 @@ def gather(options: ConceptOptions, sources: Sources) -> pd.DataFrame:
 
     layer: the chosen one. gain: steered minus unsteered; control: of the control; net: steered
     minus control; all paired over prompts, with low and high, and detectable of net. p: of gain.
-    damage: geometric mean over prompts of `options.damage` over unsteered's. gain_even and gain_odd: from every other
-    prompt; layer_even and layer_odd: what every other development prompt would have chosen.
+    damage: geometric mean over prompts of `options.damage` over unsteered's. gain_even and
+    gain_odd: from every other prompt; layer_even and layer_odd: what every other development
+    prompt would have chosen.
     failed: why there are no numbers.
     """
     models = dict.fromkeys(model for model, _ in sources.tables)

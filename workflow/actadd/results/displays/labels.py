@@ -139,7 +139,8 @@ def _draws(options: Options, sources: Sources, rows: pd.DataFrame) -> str:
             )
         )
         clauses.append(
-            f"; {name} is the mean over {several} {'random' if random else 'drawn'} vectors, with an interval by Student's t "
+            f"; {name} is the mean over {several} {'random' if random else 'drawn'} vectors, with "
+            "an interval by Student's t "
             f"that takes vectors and {sources.facts.unit} for crossed random effects"
             + (f" (standard deviation of the vectors' means: {spread})" if spread else "")
         )
@@ -204,7 +205,7 @@ def _strength(row: "pd.Series[Any]") -> str:
 
 
 def strengths(addition: Mapping[str, Any]) -> list[str]:
-    """An operation's strength and its other options in words: "c = 2", or "30°", "one_sided True"."""
+    """An operation's strength and other options in words: "c = 2", or "30°", "one_sided True"."""
     texts = []
     if gate := addition.get("gate"):
         texts.append(f"if {gate['vector']} at {gate['layer']} > {gate['threshold']:g}")

@@ -176,16 +176,17 @@ def caption(
     )
     draws, prompts = (sorted(set(points[name])) for name in ("draws", "prompts"))
     sentences = [
-        f"Paired difference in {options.label(options.metric)} from unsteered, at the same strength "
-        f"for each ({at}), by the number of contrast pairs; a point is the mean over "
+        f"Paired difference in {options.label(options.metric)} from unsteered, at the same "
+        f"strength for each ({at}), by the number of contrast pairs; a point is the mean over "
         f"{_numbers(draws)} random draws of pairs (a larger draw holds the smaller ones).",
-        f"Enough pairs, the fewest with {100 * options.share:g} % of the effect of the most (dotted; 95 % "
-        f"of resamples of prompts and draws): {', '.join(found) or 'of no curve'}."
+        f"Enough pairs, the fewest with {100 * options.share:g} % of the effect of the most "
+        f"(dotted; 95 % of resamples of prompts and draws): {', '.join(found) or 'of no curve'}."
         + (f" Without an effect of the most pairs: {', '.join(unseen)}." if unseen else ""),
         f"Models: {', '.join(sorted(set(points['model'])))}. Data: {sources.facts.data}; n = "
         f"{_numbers(prompts)} prompts; bars: 95 % intervals by Student's t that take draws and "
         "prompts for crossed random effects. Smallest effect that would have been seen (paired "
-        f"t-test, 80 % power): {points['detectable'].min():.2g} to {points['detectable'].max():.2g}.",
+        f"t-test, 80 % power): {points['detectable'].min():.2g} to "
+        f"{points['detectable'].max():.2g}.",
         *sources.facts.notes,
     ]
     return " ".join(sentences)

@@ -1,1 +1,1 @@
-"""Effect and damage by dose, layer by layer: where an effect sets in, and where a model collapses."""
+"""Effect and damage by dose at each layer: where an effect sets in, where a model collapses."""

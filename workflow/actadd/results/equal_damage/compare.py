@@ -1,4 +1,4 @@
-"""The curves of a comparison's methods, from the tables of its experiments, and what they come to."""
+"""The curves of a comparison's methods, from its experiments' tables, and what they come to."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,9 +81,9 @@ def compare(
     direction}; damage, name -> {experiment, dataset, metric, at}; controls, names of conditions.
     cells: experiment -> its table. scores: scorer -> its table of the completions.
 
-    curves: a row for each setting and damage: `COORDINATES`, role (method, point or control), draws,
-    damage, cost with bounds, effect (paired difference from unsteered) with bounds, detectable,
-    n_prompts, failed. readings: a row for each condition, damage and value at which it is read, see
+    curves: a row for each setting and damage: `COORDINATES`, role (method, point or control),
+    draws, damage, cost with bounds, effect (paired difference from unsteered) with bounds,
+    detectable, n_prompts, failed. readings: a row for each condition, damage and value at which it is read, see
     `_reading_row`. Bounds are those of the 95 % percentile bootstrap of `curves`.
     """
     frames = {name: prompt_values(path, scores) for name, path in cells.items()}

@@ -194,8 +194,8 @@ def interval_of(values: np.ndarray) -> tuple[float, float, float]:
 def crossing(costs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Where each curve first has its target, walking from its first point; NaN where it never has.
 
-    costs: [curves, points]; targets: [curves]. The result counts points, 1.5 being half way from the
-    second to the third. Between two points the cost is taken to be linear, beyond the last one
+    costs: [curves, points]; targets: [curves]. The result counts points, 1.5 being half way from
+    the second to the third. Between two points the cost is taken to be linear, beyond the last one
     nothing is. A curve that turns back may have the target several times: the first counts, as a
     user who raises the strength meets that one first.
     """

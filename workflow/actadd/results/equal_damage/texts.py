@@ -28,8 +28,8 @@ def samples_sentence(sources: Sources, curves: pd.DataFrame) -> str:
     seen = curves.loc[curves["role"] == "method", "detectable"].median()
     places = decimals(pd.Series([seen]))
     power = (
-        f" A true effect of {fixed(seen, places)} would have been seen with 80 % power (median over "
-        "settings)."
+        f" A true effect of {fixed(seen, places)} would have been seen with 80 % power (median "
+        "over settings)."
         if pd.notna(seen)
         else ""
     )

@@ -31,7 +31,8 @@ def summarise_completions(
     """Write one row for each condition, group of prompts and metric: n, mean, 95 % interval.
 
     spec: {shares: scorer -> its metrics that are shares: yes or no for one completion}. scores: a
-    table for each scorer; a metric is called scorer.column. A prompt's samples are averaged and intervals bootstrapped over prompts, or over the samples of a single prompt.
+    table for each scorer; a metric is called scorer.column. A prompt's samples are averaged and
+    intervals bootstrapped over prompts, or over the samples of a single prompt.
     `difference` is the mean of steered minus unsteered with the same sampling and seed, p_value
     that of a paired t-test. Group "all" holds every prompt. failed: why a cell has no numbers.
     """

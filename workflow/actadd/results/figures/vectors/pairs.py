@@ -68,7 +68,8 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
         "right: against what can be had without generating. rho: Spearman's rank correlation over "
         "pairs with a 95 % bootstrap interval over pairs, not corrected for the number of "
         "predictors; the smallest that so many pairs would have seen with 80 % power is "
-        f"{smallest_correlation(int(correlations['n'].max())):.2f}. Models: {', '.join(models)}. Data: {sources.facts.data}. {' '.join(sources.facts.notes)}"
+        f"{smallest_correlation(int(correlations['n'].max())):.2f}. "
+        f"Models: {', '.join(models)}. Data: {sources.facts.data}. {' '.join(sources.facts.notes)}"
         + (f" {lost} of {len(table)} pairs failed and are in no correlation." if lost else "")
     )
     return figure, caption

@@ -34,7 +34,7 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[pd.DataFrame,
     order = {name: number for number, name in enumerate(damages_of(readings))}
     readings = readings.assign(place=readings["damage"].map(order), point=readings["reference"])
     readings = readings.sort_values(["model", "place", "point", "at"], kind="stable")
-    # A control is what methods are compared with, at each stated damage; at a prompt's, the best one.
+    # A control is what methods are compared with at each stated damage; at a prompt's, the best.
     shown = readings[(readings["role"] != "control") | (readings["reference"] == "")]
     words = [
         f"{row['at']:.3g} {LABELS[row['damage']]}"
@@ -58,10 +58,10 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[pd.DataFrame,
         filter(
             None,
             [
-                f"Effect: paired difference in {options.label(readings['metric'].iloc[0])} from unsteered, read off "
-                "each method's curve where it first reaches the damage, at the strength given "
-                "there; layers were chosen on the development split. Nothing is extrapolated: a "
-                "curve that does not reach a damage has no effect there, and one that fewer than "
+                f"Effect: paired difference in {options.label(readings['metric'].iloc[0])} from "
+                "unsteered, read off each method's curve where it first reaches the damage, at the "
+                "strength given there; layers were chosen on the development split. Nothing is "
+                "extrapolated: a curve that does not reach a damage has no effect there, and one that fewer than "
                 "90 % of the resamples reach has no interval. At a prompt's own damage, its effect "
                 "is subtracted; best control: the one with most effect at that damage.",
                 samples_sentence(sources, curves),
