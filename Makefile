@@ -1,6 +1,7 @@
 # make run      the default experiments, with figures      make resume   go on after a crash
 # make test     all tests and style checks                 make clean    remove what was computed
 # make bench    speed against other libraries         make plan     what a run would compute
+# make bench ITEMS='judge warm'    some items only
 # make report   run, then results/report.html and results/explorer.html; paper-report: of the paper
 # make docs     the documentation as a site, results/docs      make lock     requirements.lock anew
 # make test-nightly    the tests that take many minutes     make test-docs    what the documents say, for real
@@ -50,7 +51,7 @@ test-slurm: env
 
 bench: env
 	$(SNAKEMAKE) results/models/smollm2-135m
-	$(ACTIVATE) PYTHONPATH=workflow python -m benchmarks
+	$(ACTIVATE) PYTHONPATH=workflow python -m benchmarks $(if $(ITEMS),--items $(ITEMS))
 
 env: $(VENV)/.installed $(VENV)/bin/actadd
 

@@ -113,6 +113,7 @@ wildcard_constraints:
     scorer=names_of("scorers"),
     display=names_of("figures", "tables"),
     lens=names_of("lenses"),
+    pair_check=names_of("pair_checks"),
     overhead=names_of("overheads"),
     method_comparison=names_of("method_comparisons"),
     subject=subjects(),

@@ -27,6 +27,9 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("results/benchmark"))
+    parser.add_argument(
+        "--no-ledger", action="store_true", help="do not add the results to benchmarks/ledger.csv"
+    )
     arguments = parser.parse_args()
     # Before torch is imported, here and in every subprocess.
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -37,6 +40,7 @@ def main() -> None:
 
     from importlib import import_module
 
+    from benchmarks import ledger
     from benchmarks.common import Setup, machine
     from benchmarks.report import write
 
@@ -55,10 +59,14 @@ def main() -> None:
     for item in arguments.items:
         start = time.perf_counter()
         print(f"{item}:", flush=True)
-        results += import_module(f"benchmarks.{ITEMS[item]}").run(setup)
+        measured = import_module(f"benchmarks.{ITEMS[item]}").run(setup)
+        results += measured
         print(f"{item}: {time.perf_counter() - start:.0f} s", flush=True)
         # After every item, so that an interrupted run leaves its results.
         write(results, about, arguments.output)
+        if not arguments.no_ledger:
+            ledger.add(measured, about)
+            ledger.write_documents()
     print((arguments.output / "benchmark.md").read_text())
     print(f"{(time.perf_counter() - began) / 60:.1f} minutes")
 

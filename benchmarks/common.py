@@ -174,9 +174,12 @@ def machine(setup: Setup) -> dict[str, str]:
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         processor = names[0].split(":")[1].strip() if names else processor
     device = torch.cuda.get_device_name() if setup.device == "cuda" else processor
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
+    git = ["git", "-C", str(ROOT)]
+    head = [*git, "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(head, capture_output=True, text=True).stdout.strip()
+    # Code that is in no commit cannot be measured again.
+    if subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "*.py"]).returncode:
+        commit += "-changed"
     packages = ("torch", "transformers", "snakemake")
     return {
         "device": f"{device}, {setup.threads} thread" + ("s" if setup.threads > 1 else ""),

@@ -27,7 +27,7 @@ COMPARISON = {
         },
         "prompting": {"method": "prompting", "prefix": "The wedding"},
     },
-    "effect": {"metric": "distinct.distinct_1", "direction": "min"},
+    "effect": {"metric": "mood.probability", "direction": "min"},
     "damage": {
         "disfluency": {"metric": "fluency.perplexity", "at": [1.01, 1.2]},
         "divergence": {"at": [0.01, 1000]},

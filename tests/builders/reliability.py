@@ -33,6 +33,7 @@ MORE = {
     "roots": {"v": "v", "v-random": "v", "other-random": "other"},
     "vectors": {"v": {"kind": "mean_difference", "positive": ["a"] * 3, "negative": ["b"] * 3}},
     "sources": {"one": "the-source"},
+    "compared": False,
     **{"seed": 0, "models": ["one"], "samples": 2, "scorers": ["words", "fluency", "mood"]},
     "prompts": {"dataset": "openings", "split": "held-out"},
 }

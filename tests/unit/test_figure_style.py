@@ -13,7 +13,7 @@ from PIL import Image
 from actadd.base.errors import UserError
 from actadd.results import drawing
 from actadd.results.displays.kinds import FIGURES
-from builders import doses, reliability
+from builders import doses, pairs, reliability
 from builders.figures import visible_texts
 from builders.rows import (
     COST,
@@ -99,6 +99,7 @@ def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], d
         "token_shift": ({"l.parquet": shift_rows()}, {"at_least": 1}),
         "divergence": ({"d.parquet": divergence_rows()}, {}),
         "pairs": (pair_sources(), {"metrics": [WORDS], "relative_to": "mean", "lens": "l"}),
+        "pair_counts": (pairs.counted(), pairs.COUNTED),
         "norms": ({"norms/one/v.csv": norm_rows()}, {"vectors": ["v"]}),
         "lens": ({"tokens.parquet": lens_rows()}, {"lens": "l"}),
         "cosines": ({"cosines.parquet": cosine_rows()}, {"lens": "l", "depth": 0.5}),

@@ -40,11 +40,11 @@ def test_a_comparison_is_written_out_as_ordinary_experiments(check):
     assert addition == {"vector": "love-hate", "choice": "add", "coefficient": [2, 4, 8]}
     rule = curves["choices"]["add"]
     assert rule["cap"] == {"metric": "fluency.perplexity", "factor": 1.2}
-    assert rule["metric"] == "distinct.distinct_1" and rule["over_cap"] == "least"
+    assert rule["metric"] == "mood.probability" and rule["over_cap"] == "least"
     assert kl["choices"] == lost["choices"] == curves["choices"]
     assert kl["conditions"] == lost["conditions"] == curves["conditions"]
     assert kl["prompts"] == curves["prompts"] and lost["prompts"]["dataset"] == "questions"
-    assert curves["scorers"] == ["distinct", "fluency"]
+    assert curves["scorers"] == ["mood", "fluency"]
 
 
 def test_each_vector_has_its_controls_in_the_place_of_what_adds_it(check):
@@ -98,7 +98,7 @@ def test_its_figure_needs_all_that_it_is_written_out_to(check, tmp_path):
     [job] = [job for job in graph.target("fig_c") if job.stage == "equal_damage"]
     names = [file.job.names["experiment"] for file in job.inputs["cells"]]
     assert names == ["c", "c-divergence", "c-knowledge"]
-    assert [file.job.names["scorer"] for file in job.inputs["scores"]] == ["distinct", "fluency"]
+    assert [file.job.names["scorer"] for file in job.inputs["scores"]] == ["mood", "fluency"]
     assert job in graph.target("all") and job in graph.everything()
     assert len(graph.norms_for_doses("tiny", "c")) == 1
 
@@ -141,7 +141,7 @@ def addition(**values) -> dict:
             [f"{C}.damage.disfluency.metric", "fluency.perplexity"],
         ),
         (
-            {"damage": {"disfluency": {**DISFLUENCY, "metric": "distinct.distinct_1"}}},
+            {"damage": {"disfluency": {**DISFLUENCY, "metric": "mood.probability"}}},
             [f"{C}.damage.disfluency.metric", "effect"],
         ),
         ({"effect": {"metric": "joy.any"}}, [f"{C}.effect.metric", "'joy.any'"]),

@@ -460,34 +460,62 @@ def test_the_text_has_every_field_and_the_claim(card):
 def config_with(tmp_path):
     """The default config with a table of cards of `topic`, and more on top of both; checked."""
 
-    def run(more: dict | None = None, **options) -> dict:
+    def run(*more: dict, **options) -> dict:
         entry = {"kind": "reliability", "title": "T", "experiment": "topic"}
         entry |= {"metric": "wedding-words.any", **options}
-        path = tmp_path / "config.yaml"
-        path.write_text(yaml.safe_dump(changed_config("tables", {"t": entry})))
-        return checked(load([path], more), tiny.ROOT)
+        paths = []
+        for number, each in enumerate((changed_config("tables", {"t": entry}), *more)):
+            paths.append(tmp_path / f"{number}.yaml")
+            paths[-1].write_text(yaml.safe_dump(each))
+        return checked(load(paths), tiny.ROOT)
 
     return run
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        *("cost", "agreement", "divergence", "knowledge"),
-        *("slope", "control", "prompting", "separation"),
-    ],
-)
+COMPARISON = {
+    **{"title": "small", "models": ["smollm2-135m"], "prompts": {"dataset": "openings"}},
+    "methods": {
+        "add": {
+            "method": "actadd",
+            "additions": [{"vector": "weddings", "layer": 6, "coefficient": [2, 4]}],
+        }
+    },
+    "effect": {"metric": "wedding-words.any"},
+    "damage": {"disfluency": {"metric": "disfluency.perplexity", "at": [1.5]}},
+}
+ADDITION = {
+    **{"vector": "weddings", "layer": 6, "source_layer": 6, "coefficient": 4},
+    **{"dimensions": None, "match_norm": False, "phase": "prefill", "position": "front"},
+}
+FIELDS = [
+    *("cost", "agreement", "divergence", "knowledge"),
+    *("slope", "control", "prompting", "separation"),
+]
+
+
+def remedy(config: dict, field: str, condition: str) -> dict:
+    """What a remedy says, as a config on top."""
+    options = build(ReliabilityOptions, config["tables"]["t"])
+    facts = options.facts(config)
+    remedies = Remedies("tables.t", options.experiment, condition, [ADDITION], facts)
+    about = {"prompting": (options, 1), "agreement": (options.metric,)}
+    return yaml.safe_load(getattr(remedies, field)(*about.get(field, ())))
+
+
+@pytest.mark.parametrize("field", FIELDS)
 def test_remedies_are_lines_of_a_config_that_is_valid(config_with, field):
     config = config_with()
-    options = build(ReliabilityOptions, config["tables"]["t"])
-    addition = {
-        **{"vector": "weddings", "layer": 6, "source_layer": 6, "coefficient": 4},
-        **{"dimensions": None, "match_norm": False, "phase": "prefill", "position": "front"},
-    }
-    remedies = Remedies("tables.t", "topic", "actadd", [addition], options.facts(config))
-    about = (options, 1) if field == "prompting" else ()
-    changed = config_with(yaml.safe_load(getattr(remedies, field)(*about)))
-    assert changed != config
+    assert config_with(remedy(config, field, "actadd")) != config
+
+
+@pytest.mark.parametrize("field", sorted({*FIELDS} - {"slope", "cost"}))
+def test_remedies_of_a_compared_method_are_lines_of_its_comparison(config_with, field):
+    names = {"experiment": "small", "metric": "wedding-words.any"}
+    above = {"method_comparisons": {"small": COMPARISON}}
+    config = config_with(above, **names)
+    lines = remedy(config, field, "add")
+    assert "experiments" not in lines
+    assert config_with(above, lines, **names) != config
 
 
 @pytest.mark.parametrize(

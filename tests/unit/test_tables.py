@@ -355,7 +355,7 @@ def test_pairs_with_what_might_foretell_their_effect(tabulate):
     assert table["sharpness"].astype(float).tolist() == pytest.approx([1.3, 1.2, 1.1])
     assert table["top tokens"][1] == "'up 220', 'up 221', 'up 222'"
     assert table["fluency.perplexity"].astype(float).tolist() == [30.3, 30.2, 30.1]
-    assert "norm: rho = +1.00" in caption and "cosine to mean: rho = -1.00" in caption
+    assert "norm +1.00" in caption and "cosine to mean -1.00" in caption
     assert "over 3 pairs" in caption
 
 

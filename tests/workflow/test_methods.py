@@ -31,9 +31,7 @@ def test_methods_are_compared_from_config_to_table(space):
 
     # A reading is the summary's numbers, interpolated.
     summary = pd.read_parquet(space.folder / "results/summaries/tiny/c.parquet")
-    summary = summary[
-        (summary["metric"] == "distinct.distinct_1") & (summary["condition"] == "add")
-    ]
+    summary = summary[(summary["metric"] == "mood.probability") & (summary["condition"] == "add")]
     add = curves[(curves["condition"] == "add") & (curves["damage"] == "divergence")]
     assert add["effect"].to_numpy() == pytest.approx(summary["difference"].to_numpy())
     first = readings[(readings["condition"] == "add") & (readings["at"] == 0.01)].iloc[0]
@@ -49,7 +47,7 @@ def test_methods_are_compared_from_config_to_table(space):
     table = pd.read_csv(space.folder / "results/tables/c.csv")
     assert "never reached" in set(table["effect"])
     caption = (space.folder / "results/tables/c.rst").read_text()
-    assert "No shuffled control" in caption and "power" in caption
+    assert "No shuffled control" in caption and "judges its own disfluency" in caption
     assert (space.folder / "results/figures/c.png").stat().st_size > 10_000
 
     before = {path.name: path.read_bytes() for path in folder.glob("*.csv")}

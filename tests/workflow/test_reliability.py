@@ -46,7 +46,7 @@ def config() -> dict:
     }
     entry = {
         **{"kind": "reliability", "title": "Cards", "experiment": "cards"},
-        **{"metric": "mood.probability", "agreement": ["distinct.distinct_1"]},
+        **{"metric": "fluency.perplexity", "agreement": ["mood.probability"]},
         **{"cost": "fluency.perplexity", "divergence": "cards-divergence"},
         "knowledge": "cards-knowledge",
     }
@@ -74,7 +74,9 @@ def test_a_vectors_card_from_config_to_text(space, monkeypatch):
         f"many (layer 1, c = {coefficient}, 1)" for coefficient in (1, 2)
     ]
     summary = pd.read_parquet("results/summaries/tiny/cards.parquet")
-    summary = summary[(summary["metric"] == "mood.probability") & (summary["condition"] == "many")]
+    summary = summary[
+        (summary["metric"] == "fluency.perplexity") & (summary["condition"] == "many")
+    ]
     norms = pd.read_csv("results/vectors/tiny/many/norms.csv").query("layer == 1")
     for card, row in zip(cards, summary.to_dict("records"), strict=True):
         assert set(card.unmeasured) <= {"prompting"}

@@ -5,8 +5,8 @@ from actadd.vectors.activations import cache_activations
 
 
 def work(spec, inputs, outputs):
-    return cache_activations(spec, inputs["model"], outputs["layers"])
+    return cache_activations(spec, inputs["model"], outputs["layers"], inputs["pairs"])
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="model", outputs="layers*")
+    run(__doc__, work, inputs="model pairs?", outputs="layers*")

@@ -1,6 +1,6 @@
 # The residual stream of contrast prompts at every layer (paper, Algorithm 1, step 2).
 #
-# in   results/models/{model}/
+# in   results/models/{model}/, a dataset of pairs if the vector names one
 # out  results/activations/{model}/{contrast}/layer_{NN}.safetensors
 #
 # One pass yields every layer, so the outputs are all layers of the model. There is one rule for each
@@ -30,5 +30,5 @@ for model in config["models"]:
         message:
             "Cache the residual stream of {wildcards.vector} at every layer"
         shell:
-            "python -m programs.activations --job {input.job} --model {input.model} --layers {output.layers} "
-            "--provenance {output.provenance} > {log} 2>&1"
+            "python -m programs.activations --job {input.job} --model {input.model} --pairs {input.pairs} "
+            "--layers {output.layers} --provenance {output.provenance} > {log} 2>&1"

@@ -181,6 +181,52 @@ def try_out(
     show(trial)
 
 
+@app.command(
+    "pair",
+    epilog="Examples:\n\n"
+    "actadd pair Love Hate\n\n"
+    'actadd pair " weddings" " things" --model smollm2-135m --layer 9',
+)
+def examine_pair(
+    positive: Annotated[str, typer.Argument(callback=_text, help="Contrast prompt to add.")],
+    negative: Annotated[str, typer.Argument(callback=_text, help="Contrast prompt to subtract.")],
+    model: Annotated[
+        str, typer.Option(help="A prepared model's name, or a Hugging Face folder.")
+    ] = "stories15m",
+    layer: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Block whose input is read; the study's, or a third of the depth."
+        ),
+    ] = None,
+    dose: Annotated[
+        float,
+        typer.Option(
+            min=0, callback=_finite, help="Strength for the first token, a share of the norm."
+        ),
+    ] = 1.0,
+    bos: Annotated[
+        str | None,
+        typer.Option(callback=_optional_text, help="BOS of a folder that names none."),
+    ] = None,
+    results: Results = Path(layout.RESULTS),
+) -> None:
+    """Say what can be known of a contrast pair before sampling, and how far that foretells.
+
+    The pairs that it is compared with are those of the study is-my-pair-good: of the results if it
+    was run, else those that are shipped.
+    """
+    from actadd.cli.pair import examine, show, study
+    from actadd.cli.try_out import model_folder
+
+    measured = study(results, model)
+    with model_folder(model, results, bos) as folder:
+        found = examine(
+            folder, positive, negative, layer=layer, dose=dose or 1.0, measured=measured
+        )
+    show(found, measured)
+
+
 @app.command("vectors", epilog="Example:\n\nactadd vectors --results results")
 def list_vectors(results: Results = Path(layout.RESULTS)) -> None:
     """List the steering vectors that have been made."""

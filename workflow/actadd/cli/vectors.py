@@ -56,12 +56,15 @@ def prompts(entry: dict[str, Any]) -> str:
         return repr(entry["prompt"])
     if entry["kind"] == "file":
         return f"from {entry['file']}"
-    seed = f", seed {entry['seed']}" if "seed" in entry else ""
+    seed = f", {entry['count']} drawn" if "count" in entry else ""
+    seed += f", seed {entry['seed']}" if "seed" in entry else ""
     several = f", {entry['draws']} draws" if "draws" in entry else ""
     if "like" in entry:
         return f"like {entry['like']}{seed}{several}"
     if "parts" in entry:
         return " + ".join(f"{part['weight']:g} {part['vector']}" for part in entry["parts"])
+    if "pairs" in entry:
+        return f"rows of {entry['pairs']['dataset']}{seed}{several}"
     first = str(entry["positive"][0])[:30]
     return f"{len(entry['positive'])} pairs, first {first!r}{seed}{several}"
 

@@ -158,7 +158,7 @@ def apply_overrides(config: dict[str, Any], root: Path) -> Iterator[Problem]:
             entry |= {k: v for k, v in config["datasets"][other].items() if k != "stand_in"}
             print(f"npm is not installed: dataset {name} is replaced by {other}", file=sys.stderr)
     runners = _runners(config)
-    for section in ("experiments", "lenses", "overheads"):
+    for section in ("experiments", "lenses", "pair_checks", "overheads"):
         for entry in config[section].values():
             entry.setdefault("models", runners)
     displays = [
@@ -167,7 +167,8 @@ def apply_overrides(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     for entry in (*displays, *filter(None, [config["comparison"].get("norms")])):
         entry.setdefault("models", runners)
     for entry in config["vectors"].values():
-        if "seed" in options(VECTOR_KINDS[entry["kind"]].options):
+        kind = VECTOR_KINDS[entry["kind"]]
+        if "seed" in options(kind.options) and (kind.control or "count" in entry):
             entry.setdefault("seed", config["seed"])
         # One draw and no key give the same bytes.
         if entry.get("draws") == 1:
@@ -228,7 +229,7 @@ def _problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     yield from sources.problems(config, root)
     yield from language_models.problems(config)
     yield from datasets.problems(config, root)
-    yield from vectors.problems(config)
+    yield from vectors.problems(config, root)
     yield from scorers.problems(config)
     yield from experiments.problems(config)
     yield from dose.problems(config)

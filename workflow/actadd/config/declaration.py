@@ -12,7 +12,7 @@ from actadd.config.sections.dose import Dose
 from actadd.config.sections.experiments import AnyExperiment
 from actadd.config.sections.language_models import LanguageModel
 from actadd.config.sections.method_comparisons import MethodComparison
-from actadd.config.sections.readings import Lens, Overhead
+from actadd.config.sections.readings import Lens, Overhead, PairCheck
 from actadd.config.sections.rules import ModelName, Name
 from actadd.config.sections.scorers import Scorer
 from actadd.config.sections.sources import AnySource
@@ -97,6 +97,9 @@ class Config(Lists):
     tables: dict[Name, Table] = option("What is tabulated, to be read, from the experiments.", {})
     lenses: dict[Name, Lens] = option(
         "Vectors to be read through the unembedding and compared with each other.", {}
+    )
+    pair_checks: dict[Name, PairCheck] = option(
+        "Contrast pairs of which is measured what can be known before sampling.", {}
     )
     overheads: dict[Name, Overhead] = option(
         "Timings of forward passes with and without an addition.", {}

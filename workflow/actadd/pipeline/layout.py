@@ -114,6 +114,9 @@ STAGES = {
             RECORD: "lenses/{model}/{lens}/provenance.json",
         },
     ),
+    "pair_check": _file(
+        "pair_check/{model}/{pair_check}", "table", "pair_checks/{model}/{pair_check}.parquet"
+    ),
     "overhead": _file(
         "overhead/{overhead}/{subject}", "times", "overhead/{overhead}/{subject}.parquet"
     ),

@@ -27,6 +27,8 @@ SLOWER, SLOWER_THAN_MEASURED = 5, 2
 VOCABULARY = 128_256
 # Tokens that are read to verify a model.
 VERIFIED = 500
+# Texts that are read to check a contrast pair.
+CHECKED = 26
 # Bytes of a token's log-probability while the table of its cell is assembled.
 TABLE_ROW = 1200
 # Layers of an encoder that embeds or classifies: those of RoBERTa-large.
@@ -148,6 +150,10 @@ class Needs:
 
     def activations(self, model: str, **_: str) -> Need:
         return self._reading(model, 2 * TEXT)
+
+    def pair_check(self, model: str, pair_check: str, **_: str) -> Need:
+        pairs = len(self.config["pair_checks"][pair_check]["vectors"])
+        return self._reading(model, CHECKED * pairs * TEXT)
 
     def stream_norms(self, model: str, **_: str) -> Need:
         entry = self.config["dose"]

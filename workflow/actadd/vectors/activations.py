@@ -66,18 +66,38 @@ def contrast_streams(model: "nn.Module", prompts: dict[str, list[int]]) -> "dict
     }
 
 
+def with_rows(entry: Mapping[str, Any], table: Path) -> dict[str, Any]:
+    """A vector's entry with the prompts of its pairs, which are rows of a prepared dataset.
+
+    Raises UserError if there is no such split, or a row lacks the prompt that is subtracted.
+    """
+    from actadd.data.datasets import read
+
+    key, rows = f"vectors.{entry['name']}.pairs", entry["pairs"]
+    pairs = read(table, rows.get("split"), f"{key}.split")
+    if (missing := pairs["target"].isna()).any():
+        raise UserError(
+            f"{key}.dataset: {pairs['origin'][missing].iloc[0]} has no target, the prompt that is "
+            f"subtracted; name its column in datasets.{rows['dataset']}.columns.target"
+        )
+    sides = {"positive": pairs["text"].tolist(), "negative": pairs["target"].tolist()}
+    return {key: value for key, value in entry.items() if key != "pairs"} | sides
+
+
 def cache_activations(
-    spec: dict[str, Any], model_dir: Path, layer_files: list[Path]
+    spec: dict[str, Any], model_dir: Path, layer_files: list[Path], table: Path | None = None
 ) -> dict[str, Any]:
     """Run each contrast prompt once and write the stream of every layer to that layer's file.
 
     spec: {contrast: the vector's entry, dtype, compute}. layer_files: one path for each layer, in
-    order. Each file is safetensors: float32 [tokens, d_model] for each prompt by its name, and for
-    the "reference" sentence, with the tokens in the metadata.
+    order. table: the dataset of the pairs, if the entry names one. Each file is safetensors:
+    float32 [tokens, d_model] for each prompt by its name, and for the "reference" sentence, with
+    the tokens in the metadata.
     Raises UserError, before any file is written, if a number is infinite or none at all.
     """
     tokens = Tokens(model_dir)
-    prompts = contrast_ids(spec["contrast"], tokens)
+    contrast = spec["contrast"] if table is None else with_rows(spec["contrast"], table)
+    prompts = contrast_ids(contrast, tokens)
     prompts["reference"] = [tokens.bos_id, *tokens.pieces(REFERENCE)]
 
     from safetensors.torch import save_file

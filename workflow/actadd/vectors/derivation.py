@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from actadd.base.files import write_with
 from actadd.base.kinds import build
 from actadd.vectors.activations import late
 from actadd.vectors.kinds import VECTOR_KINDS, parts_of
-from actadd.vectors.pairs import check_tokens
+from actadd.vectors.pairs import check_tokens, subsets
 from actadd.vectors.prompts import Reader
 from actadd.vectors.separation import separation
 from actadd.vectors.vector_files import read_vector, write_vector
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from actadd.engine.tokens import Prompt
+    from actadd.vectors.kinds import Streams, VectorKind
 
 # Above this many times the usual norm of the residual stream, a position drowns out the text.
 DWARFS = 3.0
@@ -117,8 +119,9 @@ def derive_all_layers(
     spec: {vector: the config entry}. layer_files: activations by layer. vector_file: see
     `vector_files`; of a vector that is read from a file, it has only the layers that are there.
     norms_file: CSV of layer, position, token, vector_norm, residual_norm and ratio; of a vector of
-    pairs, also what `separation` returns. file: what a kind with a file reads. vector_files: of
-    the vectors that it is computed from, in the order of `parts_of`. Prints a warning for each
+    pairs, also what `separation` returns; of several draws of pairs, the means over draws. file:
+    what a kind with a file reads. vector_files: of the vectors that it is computed from, in the
+    order of `parts_of`. Prints a warning for each
     position whose norm dwarfs the residual stream's, and for layers without a direction.
     Raises UserError if the vector of a file does not fit the model, a prompt has no token where the
     stream is read, or vectors do not fit each other.
@@ -142,6 +145,11 @@ def derive_all_layers(
     for layer, source in enumerate(layer_files):
         streams = load_file(source)
         reference = streams.pop("reference")
+        if kind.least_pairs and options.count:
+            with error_context(f"vectors.{entry['name']}"):
+                rows[layer], table = _of_subsets(kind, streams, options, reference, layer)
+            tables.append(table)
+            continue
         if parts:
             with error_context(f"vectors.{entry['name']}"):
                 rows[layer] = kind({name: each[layer] for name, each in parts.items()}, options)
@@ -171,6 +179,20 @@ def derive_all_layers(
     for line in lines:
         print(f"warning: {line}", flush=True)
     return {"warnings": lines, "positions": int(norms["position"].max()) + 1}
+
+
+def _of_subsets(
+    kind: "VectorKind", streams: "Streams", options: Any, reference: np.ndarray, layer: int
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """(Vector of each draw of pairs, the mean over draws of their norms and separation)."""
+    one = replace(options, draws=None)
+    rows, tables = [], []
+    for subset in subsets(streams, options):
+        rows.append(kind(subset, one))
+        table = norms_beside(rows[-1], reference, layer)
+        tables.append(table.assign(**separation(kind, subset, one, rows[-1])))
+    means = pd.concat(tables).groupby(["layer", "position"], as_index=False).mean()
+    return rows[0] if len(rows) == 1 else np.stack(rows), means
 
 
 def _check_fit(entry: dict[str, Any], rows: dict[int, np.ndarray], layer_files: list[Path]) -> None:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class DrawOptions:
     seed: int | None = option(
-        "Seed of the random rows; the config's own if not given.", None, minimum=0
+        "Seed of what is drawn; the config's own if not given.", None, minimum=0
     )
     draws: int | None = option(
-        "How many random vectors are drawn, 1 if not given. A condition that adds the vector is "
-        "run with each, and all of them are one control in summaries, figures and tables.",
+        "How many vectors are drawn, 1 if not given. A condition that adds the vector is run with "
+        "each, and all of them are one row of summaries, figures and tables.",
         None,
         title="a number of draws, 1 to 100",
         minimum=1,
@@ -35,10 +35,16 @@ def drawn(
     """
     import numpy as np
 
-    count = options.draws or 1
-    sources = [np.random.Philox(key=options.seed).jumped(each) for each in range(count)]
-    rows = [draw(np.random.Generator(source)).astype(np.float32) for source in sources]
-    return rows[0] if count == 1 else np.stack(rows)
+    rows = [draw(generator).astype(np.float32) for generator in generators(options)]
+    return rows[0] if len(rows) == 1 else np.stack(rows)
+
+
+def generators(options: DrawOptions) -> "list[np.random.Generator]":
+    """The source of randomness of each draw."""
+    import numpy as np
+
+    source = np.random.Philox(key=options.seed)
+    return [np.random.Generator(source.jumped(each)) for each in range(options.draws or 1)]
 
 
 def gaussian(generator: "np.random.Generator", norms: "np.ndarray", width: int) -> "np.ndarray":

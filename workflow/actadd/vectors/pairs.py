@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from actadd.base.errors import UserError
 from actadd.base.kinds import option
+from actadd.vectors.draws import DrawOptions, generators
 from actadd.vectors.kinds import Prompts
 from actadd.vectors.prompts import Reader, SolePrompt
 
@@ -27,12 +28,23 @@ ROWS = {"last": "last tokens", "mean": "mean of tokens", "all": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairOptions:
+class Rows:
+    dataset: str = option("Dataset whose rows are pairs.", section="datasets")
+    split: str = option("Only the rows of this split.", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions(DrawOptions):
     positive: list[SolePrompt] | None = option(
         "Prompts to steer towards.", None, min_length=1, max_length=1000
     )
     negative: list[SolePrompt] | None = option(
         "Prompts that are subtracted, as many.", None, min_length=1, max_length=1000
+    )
+    pairs: Rows | None = option(
+        "In place of positive and negative, rows of a dataset: the text is the prompt to steer "
+        "towards, the target the one that is subtracted.",
+        None,
     )
     like: str | None = option(
         "The vector whose pairs are taken in place of prompts here: the model does not read them "
@@ -47,10 +59,16 @@ class PairOptions:
         None,
         title="last, mean, all, or a position such as 3 or -2",
     )
+    count: int | None = option(
+        "So many of the pairs, drawn at random by the seed; all of them if not given. With one "
+        "seed a smaller draw is part of a larger one.",
+        None,
+        minimum=1,
+    )
 
     def problems(self, key: str) -> Iterator[tuple[str, str]]:
         """(key, sentence) of what is wrong with the options together."""
-        written = [side for side in SIDES if getattr(self, side) is not None]
+        written = [side for side in (*SIDES, "pairs") if getattr(self, side) is not None]
         if self.like is not None:
             if written:
                 yield (
@@ -58,12 +76,19 @@ class PairOptions:
                     f"like takes the pairs of {self.like!r}; remove {' and '.join(written)}, or "
                     "like",
                 )
+        elif self.pairs is not None:
+            if written != ["pairs"]:
+                yield (
+                    f"{key}.{written[0]}",
+                    f"pairs takes the prompts from {self.pairs.dataset!r}; remove "
+                    f"{' and '.join(written[:-1])}, or pairs",
+                )
         elif len(written) < len(SIDES):
             [missing, *_] = [side for side in SIDES if side not in written]
             yield (
                 key,
-                f"the key {missing!r} is missing; write positive and negative prompts, or like: "
-                "the vector whose pairs are taken",
+                f"the key {missing!r} is missing; write positive and negative prompts, or pairs: a "
+                "dataset of them, or like: the vector whose pairs are taken",
             )
         elif len(self.positive or ()) != len(self.negative or ()):
             yield (
@@ -130,6 +155,25 @@ def _written(name: str) -> str:
     """A prompt's place in the config, such as positive.3."""
     index, side = name.split(".")
     return f"{side}.{index}"
+
+
+def subsets(streams: "Streams", options: PairOptions) -> "list[dict[str, np.ndarray]]":
+    """The streams of the pairs that each draw takes, as those of pairs 0 to count - 1.
+
+    Raises UserError if there are not as many pairs.
+    """
+    whole, drawn = count(streams), options.count or 0
+    if drawn > whole:
+        raise UserError(f"count: {drawn} is more than the {whole} pairs; write at most {whole}")
+    orders = (sorted(each.permutation(whole)[:drawn]) for each in generators(options))
+    return [
+        {
+            f"{index}.{side}": streams[f"{pair}.{side}"]
+            for index, pair in enumerate(order)
+            for side in SIDES
+        }
+        for order in orders
+    ]
 
 
 def count(streams: "Streams") -> int:

@@ -1,4 +1,4 @@
-"""Sections `lenses` and `overheads`: vectors that are read, forward passes that are timed."""
+"""Sections `lenses`, `pair_checks`, `overheads`: vectors are read, pairs examined, passes timed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +13,20 @@ class Lens:
     vectors: list[VectorName] = option("Vectors that are read.", min_length=1, unique=True)
     models: list[ModelName] | None = option(MODELS, None, min_length=1, unique=True)
     top: int = option("Tokens of each direction.", 10, minimum=1, maximum=10_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairCheck:
+    vectors: list[VectorName] = option(
+        "Vectors of kind pair that are examined.", min_length=1, unique=True
+    )
+    models: list[ModelName] | None = option(MODELS, None, min_length=1, unique=True)
+    layer: int = option("Block at whose input they are examined, from 0.", minimum=0)
+    dose: float = option(
+        "Strength at which the first token is read, a share of the residual stream's median norm.",
+        1.0,
+        exclusive_minimum=0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +67,17 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
                     f"lenses.{name}.vectors",
                     f"{vector!r} has {draws} draws, and a lens reads one vector; name another, or "
                     "one with draws: 1",
+                )
+    for name, entry in config["pair_checks"].items():
+        key = f"pair_checks.{name}"
+        for vector in entry["vectors"]:
+            if (kind := config["vectors"][vector]["kind"]) != "pair":
+                yield f"{key}.vectors", f"{vector!r} is a {kind} vector; name vectors of kind pair"
+        for model in entry["models"]:
+            if entry["layer"] >= (depth := config["models"][model]["layers"]):
+                yield (
+                    f"{key}.layer",
+                    f"{entry['layer']} is beyond {model}, whose layers are 0 to {depth - 1}",
                 )
     for name, entry in config["overheads"].items():
         yield from _overhead(config, f"overheads.{name}", entry)

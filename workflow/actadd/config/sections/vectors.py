@@ -1,6 +1,8 @@
 """Section `vectors`: steering vectors."""
 
+import csv
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +11,7 @@ from actadd.base.files import canonical_json
 from actadd.base.kinds import build
 from actadd.config.files import path_of
 from actadd.config.kinds import Family
+from actadd.config.sections import datasets
 from actadd.config.sections.rules import Problem, listed
 from actadd.measure.conditions import at_depth
 from actadd.vectors.kinds import VECTOR_KINDS, parts_of
@@ -20,7 +23,7 @@ Vectors = dict[str, dict[str, Any]]
 Vector = Annotated[Any, Family("kind", VECTOR_KINDS, "What the vector is made from.")]
 
 
-def problems(config: dict[str, Any]) -> Iterator[Problem]:
+def problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     of_pairs = [name for name, kind in VECTOR_KINDS.items() if kind.least_pairs]
     for name, entry in config["vectors"].items():
         key, kind = f"vectors.{name}", VECTOR_KINDS[entry["kind"]]
@@ -30,7 +33,8 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
         if kind.borrows and kind.borrows in entry:
             other = entry[kind.borrows]
             yield from _lender(config["vectors"], f"{key}.{kind.borrows}", other, of_pairs)
-        yield from _pairs(config["vectors"], key, entry)
+        if kind.least_pairs:
+            yield from _pairs(config, key, entry, root)
         yield from _parts(config["vectors"], key, name)
         yield from _one_class(key, entry)
 
@@ -44,16 +48,54 @@ def _lender(vectors: Vectors, key: str, other: str, lenders: Sequence[str]) -> I
         yield key, f"{other!r} has no pairs of its own; write like: {lender['like']}"
 
 
-def _pairs(vectors: Vectors, key: str, entry: dict[str, Any]) -> Iterator[Problem]:
-    """A direction needs enough pairs."""
+def _pairs(
+    config: dict[str, Any], key: str, entry: dict[str, Any], root: Path
+) -> Iterator[Problem]:
+    """A direction needs enough pairs, and nothing is drawn of all of them."""
     kind = VECTOR_KINDS[entry["kind"]]
-    count = len(vectors[entry.get("like", key.removeprefix("vectors."))].get("positive", ()))
-    if count < kind.least_pairs:
+    for extra in ("draws", "seed"):
+        if extra in entry and "count" not in entry and not kind.control:
+            yield f"{key}.{extra}", "it takes all pairs; write count, how many are drawn"
+    lender = config["vectors"][entry.get("like", key.removeprefix("vectors."))]
+    if "pairs" in lender and "like" not in entry:
+        rows = lender["pairs"]
+        yield from datasets.split(config, f"{key}.pairs", rows["dataset"], rows["split"])
+    whole = _pair_count(config, lender, root)
+    if whole is not None and entry.get("count", 0) > whole:
+        yield f"{key}.count", f"{entry['count']} is more than the {whole} pairs; write at most that"
+    count: int | None = entry.get("count", whole)
+    if count is not None and count < kind.least_pairs:
+        from_where = "like" if "like" in entry else "pairs" if "pairs" in entry else "positive"
         yield (
-            f"{key}.like" if "like" in entry else f"{key}.positive",
+            f"{key}.{'count' if 'count' in entry else from_where}",
             f"{count} pair{'s' * (count != 1)}; a {entry['kind']} vector needs at least "
             f"{kind.least_pairs}: write more pairs, or kind: mean_difference",
         )
+
+
+def _pair_count(config: dict[str, Any], lender: dict[str, Any], root: Path) -> int | None:
+    """The most pairs that a vector may have; None where only a fetched source tells."""
+    if "pairs" not in lender:
+        return len(lender.get("positive", ()))
+    entry, split = config["datasets"][lender["pairs"]["dataset"]], lender["pairs"]["split"]
+    if split in (sizes := entry.get("splits", {})):
+        size: float = sizes[split]
+        return int(size) if size >= 1 else None
+    path = path_of(entry["file"], root) if "file" in entry and "source" not in entry else None
+    if path is None or path.suffix != ".csv" or "table" in entry or not path.is_file():
+        return None
+    column = entry.get("columns", {}).get("split", "split")
+    return _rows(path, None if split == "all" else column, split)
+
+
+def _rows(path: Path, column: str | None, value: str) -> int | None:
+    """How many rows of a CSV file have a value in a column; how many there are without one."""
+    # Not by pandas, which takes longer to import than the whole check. The reader of the dataset
+    # says what is wrong with a file.
+    with suppress(OSError, UnicodeError, csv.Error), path.open(encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        return sum(1 for row in rows if column is None or row.get(column) == value)
+    return None
 
 
 def _one_class(key: str, entry: dict[str, Any]) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from actadd.data.content import File, Misread
@@ -33,6 +34,8 @@ def csv(file: File, options: TextOptions) -> pd.DataFrame:
             f"table: {{ separator: {json.dumps(hint[1])} }}"
         )
     quoting = layout.quoting or _quoting(text, separator, not layout.columns)
+    # Once for all rows that need it: a large file has many.
+    lines = cache(lambda: io.StringIO(text, newline="").readlines())
     names, rows = None, {}
     for line, row in _rows_of(text, separator, quoting):
         if names is None:
@@ -40,7 +43,7 @@ def csv(file: File, options: TextOptions) -> pd.DataFrame:
             if not layout.columns:
                 continue
         if not layout.quoting and separator != " ":
-            _refuse_spaced_quotes(text, line, row, separator)
+            _refuse_spaced_quotes(lines, line, row, separator)
         if len(row) != len(names):
             # Never cut or shifted: an unquoted comma would lose half of a text.
             raise Misread(
@@ -100,10 +103,12 @@ def _recounted(
     return ", or ".join(remedies)
 
 
-def _refuse_spaced_quotes(text: str, line: int, row: list[str], separator: str) -> None:
+def _refuse_spaced_quotes(
+    lines: Callable[[], list[str]], line: int, row: list[str], separator: str
+) -> None:
     """A quote after a space encloses nothing, and would stay in the text."""
     if any(cell.startswith(" ") and cell.lstrip(" ").startswith('"') for cell in row):
-        raw = io.StringIO(text, newline="").readlines()[line - 1]
+        raw = lines()[line - 1]
         if re.search(rf'(?:^|{re.escape(separator)}) +"(?!")', raw):
             raise Misread(
                 f"line {line}: a space stands before a double quote, which then is text; take the "

@@ -91,6 +91,8 @@ class Graph(Displays):
         jobs += [self.runs([name])[0] for name in config["experiments"]]
         jobs += [self.classifier(n) for n, entry in config["scorers"].items() if "fit" in entry]
         jobs += [self.lens(m, n) for n, entry in config["lenses"].items() for m in entry["models"]]
+        checks = config["pair_checks"].items()
+        jobs += [self.pair_check(m, name) for name, entry in checks for m in entry["models"]]
         jobs += [
             self.equal_damage(model, name)
             for name in config["method_comparisons"]

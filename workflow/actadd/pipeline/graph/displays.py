@@ -61,6 +61,7 @@ class Displays(Experiments):
         stages = {
             "tokens": (self.lens, "tokens"),
             "cosines": (self.lens, "cosines"),
+            "pair_check": (self.pair_check, "table"),
             "norms": (self.vectors, "norms"),
             "curves": (self.equal_damage, "curves"),
             "readings": (self.equal_damage, "readings"),

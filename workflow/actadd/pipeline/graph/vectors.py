@@ -42,9 +42,9 @@ class Vectors(Sources):
             "dtype": self.config["models"][model]["dtype"],
             "compute": self.compute(model),
         }
-        return self._of_vector(
-            "activations", model, vector, entry["kind"], settings, self.model_files(model)
-        )
+        pairs = self.texts(entry["pairs"]["dataset"]) if "pairs" in entry else ()
+        inputs = {**self.model_files(model), "pairs": pairs}
+        return self._of_vector("activations", model, vector, entry["kind"], settings, inputs)
 
     @once
     def vectors(self, model: str, vector: str) -> Job:
@@ -92,6 +92,23 @@ class Vectors(Sources):
         return self._job(
             "lens", {"model": model, "lens": lens}, ("programs.lens",), settings, inputs
         )
+
+    @once
+    def pair_check(self, model: str, pair_check: str) -> Job:
+        """What can be known of some pairs before sampling."""
+        entry = self.config["pair_checks"][pair_check]
+        vectors = [{**self.config["vectors"][name], "name": name} for name in entry["vectors"]]
+        settings = {
+            "name": pair_check,
+            "vectors": vectors,
+            "layer": entry["layer"],
+            "dose": entry["dose"],
+            "dtype": self.config["models"][model]["dtype"],
+            "compute": self.compute(model),
+        }
+        names = {"model": model, "pair_check": pair_check}
+        modules = ("programs.pair_check", *self.operation_modules)
+        return self._job("pair_check", names, modules, settings, self.model_files(model))
 
     # --- vectors of an experiment -----------------------------------------------------------------
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 # What a kind may read. summary and cells: of an experiment; tables and scores: of every experiment
 # that an entry names; texts: of every dataset that it names; stream_norms: of the experiment's
-# models; norms: of vectors; tokens and cosines: of a lens; overhead: a timing's repeats; curves and
-# readings: of a comparison of methods; comparison: published numbers beside ours.
+# models; norms: of vectors; tokens and cosines: of a lens; pair_check: what was known of pairs;
+# overhead: a timing's repeats; curves and readings: of a comparison of methods; comparison:
+# published numbers beside ours.
 Need = Literal[
     "summary",
     "cells",
@@ -28,6 +29,7 @@ Need = Literal[
     "stream_norms",
     "tokens",
     "cosines",
+    "pair_check",
     "overhead",
     "curves",
     "readings",
@@ -42,6 +44,7 @@ NAMED_BY = {
     "stream_norms": "experiment",
     "tokens": "lens",
     "cosines": "lens",
+    "pair_check": "pair_check",
     "overhead": "overhead",
     "curves": "method_comparison",
     "readings": "method_comparison",

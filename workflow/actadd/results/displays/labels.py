@@ -129,6 +129,7 @@ def _draws(options: Options, sources: Sources, rows: pd.DataFrame) -> str:
     clauses = []
     for name, part in rows[rows["draws"].notna()].groupby("condition", sort=False):
         several = ", ".join(f"{count:g}" for count in sorted(part["draws"].unique()))
+        random = set(part["vector"]) <= set(sources.facts.controls)
         spread = (
             ""
             if part["metric"].duplicated().any()
@@ -138,7 +139,7 @@ def _draws(options: Options, sources: Sources, rows: pd.DataFrame) -> str:
             )
         )
         clauses.append(
-            f"; {name} is the mean over {several} random vectors, with an interval by Student's t "
+            f"; {name} is the mean over {several} {'random' if random else 'drawn'} vectors, with an interval by Student's t "
             f"that takes vectors and {sources.facts.unit} for crossed random effects"
             + (f" (standard deviation of the vectors' means: {spread})" if spread else "")
         )

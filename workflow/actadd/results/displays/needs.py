@@ -66,6 +66,11 @@ def _input(need: Need, kind: Display, entry: Mapping[str, Any], config: Mapping[
         timed = config["overheads"][entry["overhead"]]
         subjects = (*timed["models"], *timed["shapes"])
         return Input(need=need, names=(entry["overhead"],), models=subjects)
+    if need == "pair_check":
+        names = tuple(filter(None, [entry.get("pair_check")]))
+        return Input(need=need, names=names, models=models_of(entry, config))
+    if need in ("tokens", "cosines") and not entry.get("lens"):
+        return Input(need=need)
     if need in ("tokens", "cosines"):
         lens = config["lenses"][entry["lens"]]
         return Input(need=need, names=(entry["lens"],), models=tuple(lens["models"]))

@@ -4,17 +4,37 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from actadd.base.kinds import option
-from actadd.results.displays.kinds import Experiment, LensOptions, MetricsOptions
+from actadd.results.displays.kinds import Experiment, MetricsOptions, Need
+
+
+READS: tuple[Need, ...] = ("summary", "norms", "tokens", "cosines", "pair_check")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairsOptions(MetricsOptions, LensOptions):
-    """metrics: the effect, then others to show."""
+class PairsOptions(MetricsOptions):
+    """metrics: the effect, then others to show; the name of a scorer alone stands for its metric
+    with the name of each condition.
+    """
 
-    relative_to: str | None = option(
-        "Mean-difference vector that pairs are compared with.", None, section="vectors"
+    pair_check: str | None = option(
+        "What was known of the pairs before sampling.", None, section="pair_checks"
     )
+    lens: str | None = option(
+        "In place of a pair check, a lens that reads the vectors.", None, section="lenses"
+    )
+    relative_to: str | None = option(
+        "Mean-difference vector of the lens that pairs are compared with.", None, section="vectors"
+    )
+
+    def scored(self) -> Iterator[tuple[str, str]]:
+        yield from (each for each in super().scored() if "." in each[1])
 
     def check(self, experiment: Experiment) -> Iterator[str]:
         if not any(experiment.additions()):
             yield f"experiment: no condition of {experiment.name} adds a vector; add some"
+        if (self.pair_check is None) == (self.lens is None):
+            yield "pair_check: write either pair_check or lens"
+        for metric in self.metrics:
+            scorers = experiment.entry.get("scorers", [])
+            if "." not in metric and metric not in scorers:
+                yield f"metrics: {metric} is no scorer of {experiment.name}; write one of {scorers}"

@@ -32,7 +32,7 @@ def caption(options: Doses, sources: Sources, models: list[Model]) -> str:
         f"A dose is a share of the residual stream's median norm at the layer. Effect: {effect}, "
         f"the paired difference from unsteered; half-maximal is the first dose at which its mean is "
         f"half of its largest. Collapse: the first dose at which the mean {damage} is {rule}. "
-        "Between measured doses both are read off straight lines; a dash is beyond the largest. "
+        "Between doses, from 0 on, both are read off straight lines; a dash is beyond the largest. "
         "Nothing is chosen, and what is largest is the largest of these same "
         f"{sources.facts.unit}. Models: {counts}. Data: {sources.facts.data}. In brackets and as "
         f"bars 95 % bootstrap intervals over {sources.facts.unit}. {notes}"

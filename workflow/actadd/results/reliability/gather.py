@@ -219,7 +219,8 @@ class Gathering:
         if isinstance(effect, Unmeasured):
             return Unmeasured(why="there is no effect to agree on")
         if not self.options.agreement:
-            return Unmeasured(why="no other metric is named", remedy=remedies.agreement())
+            remedy = remedies.agreement(self.options.metric)
+            return Unmeasured(why="no other metric is named", remedy=remedy)
         others = self.options.agreement
         return effects.agreement(self.evidence, setting, self.options.metric, others)
 

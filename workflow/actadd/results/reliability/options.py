@@ -68,7 +68,8 @@ class ReliabilityOptions(ExperimentOptions):
         """aims: condition -> 1 or -1. roots: vector -> that whose prompts it is derived from.
 
         chosen: condition -> how its setting was chosen. vectors: their entries. sources: model ->
-        where it is from. seed, and `EXPERIMENT`.
+        where it is from. compared: whether a comparison of methods makes the experiment. seed, and
+        `EXPERIMENT`.
         """
         entry = config["experiments"][self.experiment]
         conditions = entry["conditions"]
@@ -81,6 +82,7 @@ class ReliabilityOptions(ExperimentOptions):
             "roots": {name: _root(name, config["vectors"]) for name in sorted(vectors)},
             "vectors": {name: config["vectors"][name] for name in sorted(vectors)},
             "sources": {name: config["models"][name]["source"] for name in entry["models"]},
+            "compared": self.experiment in config["method_comparisons"],
             "seed": config["seed"],
             **{name: entry.get(name) for name in EXPERIMENT},
         }

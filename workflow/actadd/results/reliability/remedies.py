@@ -37,17 +37,23 @@ class Remedies:
     def cost(self) -> str:
         return _lines(self.option(cost="disfluency.perplexity"), self._scorers("disfluency"))
 
-    def agreement(self) -> str:
-        return _lines(self.option(agreement=["vader.compound"]), self._scorers("vader"))
+    def agreement(self, metric: str) -> str:
+        other = "sentiment.probability" if metric.startswith("vader.") else "vader.compound"
+        return _lines(self.option(agreement=[other]), self._scorers(other.partition(".")[0]))
 
     def divergence(self) -> str:
         name = f"{self.experiment}-divergence"
+        if self.more["compared"]:
+            return _lines(self.option(divergence=name), self._damage(divergence={"at": [0.1]}))
         prompts = {"dataset": self.more["prompts"]["dataset"]}
         return _lines(self.option(divergence=name), self._given(name, "divergence", prompts))
 
     def knowledge(self) -> str:
         name = f"{self.experiment}-knowledge"
         texts = {"dataset": "cloze"}
+        if self.more["compared"]:
+            damage = self._damage(knowledge={**texts, "at": [0.05]})
+            return _lines(self.option(knowledge=name), damage)
         return _lines(self.option(knowledge=name), self._given(name, "logprobs", texts))
 
     def slope(self) -> str:
@@ -73,9 +79,7 @@ class Remedies:
         vectors = {name: {"kind": "orthogonal", "like": addition["vector"]}}
         other = {"method": "actadd", "additions": [{**addition, "vector": name}]}
         conditions = {f"{self.condition}-control": other}
-        return _lines(
-            {"vectors": vectors}, {"experiments": {self.experiment: {"conditions": conditions}}}
-        )
+        return _lines({"vectors": vectors}, self._conditions(conditions))
 
     def separation(self) -> str:
         """The same contrast in more than one pair."""
@@ -88,10 +92,8 @@ class Remedies:
         }
         many = {**addition, "vector": name, "position": "back"}
         conditions = {f"{self.condition}-pairs": {"method": "actadd", "additions": [many]}}
-        return _lines(
-            {"vectors": {name: {"kind": "mean_difference", **sides}}},
-            {"experiments": {self.experiment: {"conditions": conditions}}},
-        )
+        vectors = {name: {"kind": "mean_difference", **sides}}
+        return _lines({"vectors": vectors}, self._conditions(conditions))
 
     def prompting(self, options: Any, aim: int) -> str:
         """A comparison of the method's curve with a prompt, on the same data."""
@@ -103,13 +105,17 @@ class Remedies:
         entry = self.more["vectors"][addition["vector"]]
         side = entry.get("positive" if aim > 0 else "negative", "WHAT TO SAY")
         text = side if isinstance(side, str) else "WHAT TO SAY"
+        prompting = {"method": "prompting", "prefix": f"{text} "}
+        if self.more["compared"]:
+            added = self._conditions({"prompting": prompting})
+            return _lines(self.option(method_comparison=self.experiment), added)
         compared = {
             **{"title": f"{self.experiment} against prompting", "models": self.more["models"]},
             "prompts": {"dataset": self.more["prompts"]["dataset"]},
             "samples": self.more["samples"],
             "methods": {
                 self.condition: {"method": "actadd", "additions": [swept]},
-                "prompting": {"method": "prompting", "prefix": f"{text} "},
+                "prompting": prompting,
             },
             "effect": {"metric": options.metric, "direction": "max" if aim > 0 else "min"},
             "damage": {"disfluency": {"metric": "disfluency.perplexity", "at": [1.1, 1.5]}},
@@ -131,7 +137,20 @@ class Remedies:
         used = self.more["scorers"]
         if scorer in used:
             return {}
-        return {"experiments": {self.experiment: {"scorers": [*used, scorer]}}}
+        return self._of_experiment({"scorers": [*used, scorer]})
+
+    def _conditions(self, conditions: Mapping[str, Any]) -> dict[str, Any]:
+        """The experiment with more conditions."""
+        key = "methods" if self.more["compared"] else "conditions"
+        return self._of_experiment({key: conditions})
+
+    def _damage(self, **kinds: Mapping[str, Any]) -> dict[str, Any]:
+        return self._of_experiment({"damage": kinds})
+
+    def _of_experiment(self, keys: Mapping[str, Any]) -> dict[str, Any]:
+        """Keys of the experiment, or of the comparison that makes it."""
+        section = "method_comparisons" if self.more["compared"] else "experiments"
+        return {section: {self.experiment: keys}}
 
 
 def _plain(addition: Mapping[str, Any]) -> dict[str, Any]:

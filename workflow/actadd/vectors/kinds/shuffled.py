@@ -1,10 +1,9 @@
 """The mean difference of pairs of which half are exchanged, as a control."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actadd.vectors import pairs
-from actadd.vectors.draws import DrawOptions, drawn
+from actadd.vectors.draws import drawn
 from actadd.vectors.kinds import vector_kind
 
 if TYPE_CHECKING:
@@ -13,15 +12,15 @@ if TYPE_CHECKING:
     from actadd.vectors.kinds import Streams
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options(DrawOptions, pairs.PairOptions):
-    """Pairs, and how many draws."""
-
-
 @vector_kind(
-    Options, prompts=pairs.prompts, borrows="like", row=pairs.row, least_pairs=2, control=True
+    pairs.PairOptions,
+    prompts=pairs.prompts,
+    borrows="like",
+    row=pairs.row,
+    least_pairs=2,
+    control=True,
 )
-def shuffled(streams: "Streams", options: Options) -> "np.ndarray":
+def shuffled(streams: "Streams", options: pairs.PairOptions) -> "np.ndarray":
     """The mean difference after positive and negative are exchanged in half of the pairs.
 
     Which half is drawn. An even number of pairs leaves nothing of what all differences share. The

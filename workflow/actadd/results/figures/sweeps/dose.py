@@ -30,7 +30,7 @@ def dose(options: Doses, sources: Sources) -> "tuple[Figure, str]":
             for number, (text, at) in enumerate(options.marks.items()):
                 style = {**LEVEL, "linestyle": LINES[1 + number % 4]}
                 axis.axvline(at, **style, label=f"{text}: {at:g}")
-        effect.set_ylabel(options.label(options.effect))
+        effect.set_ylabel(f"change in {options.label(options.effect)}")
         effect.axhline(0, **LEVEL)
         damage.set_ylabel(options.label(options.damage))
         damage.axhline(model.limit, **LEVEL, label="collapse")
@@ -47,8 +47,8 @@ def dose(options: Doses, sources: Sources) -> "tuple[Figure, str]":
     # One model's layers, spread over its depth, are enough to read the colours by.
     legend(figure, axes)
     text = (
-        "Above and in the middle a line for each layer, the darker the earlier, and for each "
-        "control a grey one; below the doses that are read off them. "
+        "Above and in the middle a line for each layer, the darker the earlier, and grey points for "
+        "controls; below the doses that are read off the lines. "
     )
     return figure, text + caption(options, sources, models)
 

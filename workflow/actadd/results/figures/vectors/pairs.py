@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from actadd.results.displays.kinds import Sources, figure
-from actadd.results.displays.pair_options import PairsOptions
+from actadd.results.displays.pair_options import READS, PairsOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@figure(PairsOptions, reads=("summary", "norms", "tokens", "cosines"), measures=("completions",))
+@figure(PairsOptions, reads=READS, measures=("completions",))
 def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
     """The effect of many contrast pairs for one property, and against what might foretell it."""
     import matplotlib.pyplot as plt
@@ -17,19 +17,22 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
     import pandas as pd
 
     from actadd.results.displays.labels import failed
-    from actadd.results.displays.pair_quality import PREDICTORS, gather
-    from actadd.results.drawing import LEVEL, PAGE, SMALL, say_failed, series
+    from actadd.results.displays.pair_quality import gather, predictors, smallest_correlation
+    from actadd.results.drawing import LEVEL, PAGE, SMALL, say_failed, series, wrapped
 
-    table, correlations = gather(sources, options.metrics, options.relative_to)
+    table, correlations = gather(options, sources)
+    names = predictors(options)
     effect = options.label(options.metrics[0])
     models = sorted(set(table["model"]))
     styles = {
         model: {**series(index, len(models)), "linestyle": "none"}
         for index, model in enumerate(models)
     }
-    height = max(1.3 * len(PREDICTORS), 0.5 + 0.14 * len(table))
+    columns = 2 if len(names) > 4 else 1
+    lines = -(-len(names) // columns)
+    height = max(1.3 * lines, 0.5 + 0.14 * len(table))
     figure = plt.figure(figsize=(PAGE, height), layout="constrained")
-    grid = figure.add_gridspec(len(PREDICTORS), 2, width_ratios=[1.6, 1])
+    grid = figure.add_gridspec(lines, 1 + columns, width_ratios=[1.6 / columns, *[1 / columns**0.5] * columns])
     axis = figure.add_subplot(grid[:, 0])
     for index, (_, row) in enumerate(table.iterrows()):
         bars = [[max(0, row["effect"] - row["low"])], [max(0, row["high"] - row["effect"])]]
@@ -43,25 +46,27 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
     axis.set_ylim(len(table) - 0.4, -0.6)
     axis.axvline(0, **LEVEL)
     axis.set(xlabel=f"effect: difference in {effect}")
-    names = {"norm": "norm / stream's norm", "sharpness": "largest logit / next ten's mean"}
-    for index, predictor in enumerate(PREDICTORS):
-        axis = figure.add_subplot(grid[index, 1])
+    for index, (predictor, name) in enumerate(names.items()):
+        axis = figure.add_subplot(grid[index % lines, 1 + index // lines])
         title = []
         for model, part in table.groupby("model", sort=True):
             axis.plot(part[predictor], part["effect"], **styles[model])
             match = (correlations["model"] == model) & (correlations["predictor"] == predictor)
             row = correlations[match].iloc[0]
             of_model = f"{model}: " if several else ""
-            title.append(f"{of_model}rho = {row['rho']:+.2f}, p = {row['p']:.2g}")
-        axis.set(xlabel=names.get(predictor, predictor), ylabel="effect")
-        axis.set_title("\n".join(title), fontsize=SMALL)
+            title.append(
+                f"{of_model}rho = {row['rho']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+            )
+        axis.set(xlabel=wrapped(name, 1.5), ylabel="effect")
+        axis.set_title("\n".join(title), fontsize=SMALL, loc="right")
         axis.axhline(0, **LEVEL)
     lost = int(failed(table).sum())
     caption = (
-        "Each pair's effect at the same layer and coefficient, paired with unsteered, with 95 % "
-        "bootstrap intervals over prompts; right: against what can be had without generating. rho: "
-        "Spearman's rank correlation over pairs, p not corrected for the number of predictors. "
-        f"Models: {', '.join(models)}. Data: {sources.facts.data}. {' '.join(sources.facts.notes)}"
+        "Each pair's effect, paired with unsteered, with 95 % bootstrap intervals over prompts; "
+        "right: against what can be had without generating. rho: Spearman's rank correlation over "
+        "pairs with a 95 % bootstrap interval over pairs, not corrected for the number of "
+        "predictors; the smallest that so many pairs would have seen with 80 % power is "
+        f"{smallest_correlation(int(correlations['n'].max())):.2f}. Models: {', '.join(models)}. Data: {sources.facts.data}. {' '.join(sources.facts.notes)}"
         + (f" {lost} of {len(table)} pairs failed and are in no correlation." if lost else "")
     )
     return figure, caption

@@ -3,31 +3,34 @@
 from typing import TYPE_CHECKING
 
 from actadd.results.displays.kinds import Sources, table
-from actadd.results.displays.pair_options import PairsOptions
+from actadd.results.displays.pair_options import READS, PairsOptions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@table(PairsOptions, reads=("summary", "norms", "tokens", "cosines"), measures=("completions",))
+@table(PairsOptions, reads=READS, measures=("completions",))
 def pairs(options: PairsOptions, sources: Sources) -> "tuple[pd.DataFrame, str]":
     """Contrast pairs for one property: their effect, and what might predict it."""
-    import numpy as np
-
     from actadd.results.displays.labels import failed
-    from actadd.results.displays.pair_quality import gather
+    from actadd.results.displays.pair_quality import (
+        correlation_texts,
+        gather,
+        smallest_correlation,
+    )
 
-    table, correlations = gather(sources, options.metrics, options.relative_to)
-    texts = "; ".join(
-        f"{predictor}: rho = {rho:+.2f} (p = {p:.2g})"
-        for predictor, rho, p in correlations[["predictor", "rho", "p"]].itertuples(index=False)
-        if not np.isnan(rho)
+    table, correlations = gather(options, sources)
+    texts = " ".join(
+        f"{model}: {correlation_texts(part)}."
+        for model, part in correlations.groupby("model", sort=True)
     )
     caption = (
         f"Effect: paired difference of {options.label(options.metrics[0])} from unsteered. "
-        "Spearman's rank correlation of the effect over "
-        f"{table['effect'].count()} pairs with {texts}; not corrected for the number "
-        f"of predictors. Data: {sources.facts.data}."
+        "Spearman's rank correlation of the effect with what can be had without generating, over "
+        f"{table['effect'].count()} pairs, with 95 % bootstrap intervals over pairs, not corrected "
+        f"for the number of predictors: {texts} The smallest that so many pairs would have seen "
+        f"with 80 % power is {smallest_correlation(int(correlations['n'].max())):.2f}. "
+        f"Data: {sources.facts.data}."
     )
     table = table if failed(table).any() else table.drop(columns="failed")
     return table.set_index(["model", "pair"]), caption

@@ -1,0 +1,164 @@
+"""`actadd pair`: what can be known of a contrast pair before anything is sampled."""
+
+import os
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from actadd.base.errors import UserError
+from actadd.base.files import read_json
+from actadd.cli.terminal import table
+from actadd.config.files import CHECKOUT
+from actadd.pipeline import layout
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The table of the study whose pairs are compared with, and the copy that is shipped.
+STUDY = "is-my-pair-good"
+SHIPPED = CHECKOUT / "workflow/data/pairs_measured.csv"
+# Share of the blocks at which a pair is examined on a model that the study has not.
+DEPTH = 1 / 3
+
+
+@dataclass(frozen=True)
+class Study:
+    """The pairs whose effect was measured.
+
+    pairs: a row for each of one model, with effect and predictors. model: that model. file: where
+    they are from.
+    """
+
+    pairs: "pd.DataFrame"
+    model: str
+    file: Path
+
+    def foretells(self, predictor: str) -> tuple[float, float, float]:
+        """(rho, low, high): the rank correlation of a predictor with the effect."""
+        from actadd.base.intervals import rank_correlation
+
+        return rank_correlation(
+            self.pairs[predictor].to_numpy(float), self.pairs["effect"].to_numpy(float)
+        )
+
+
+def study(results: Path, model: str) -> Study:
+    """The study of a model in results, or else the one that is shipped.
+
+    Of another model if it has not this one. Raises UserError if the table is not one.
+    """
+    import pandas as pd
+
+    from actadd.vectors.pair_check import PREDICTORS
+
+    made = layout.output("table", "csv", results, display=STUDY)
+    file = made if made.is_file() else SHIPPED
+    try:
+        pairs = pd.read_csv(file)
+        pairs = pairs[["model", "pair", "effect", "layer", *PREDICTORS]].dropna(subset="effect")
+        models = pairs["model"].tolist()
+        name = model if model in models else models[0]
+    except (ValueError, KeyError, IndexError) as error:
+        raise UserError(
+            f"{file} is no table of measured pairs; make it anew with snakemake --cores all "
+            f"table_{STUDY.replace('-', '_')}"
+        ) from error
+    return Study(pairs[pairs["model"] == name], name, file)
+
+
+def examine(
+    model_dir: Path,
+    positive: str,
+    negative: str,
+    *,
+    layer: int | None = None,
+    dose: float = 1.0,
+    measured: Study,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """What `PairCheck.examine` says of a pair, with the layer and the model's name."""
+    from actadd.engine.tokens import Tokens
+    from actadd.models.loading import load
+    from actadd.vectors.activations import contrast_ids
+    from actadd.vectors.pair_check import PairCheck
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    facts, tokens = read_json(model_dir / "model.json"), Tokens(model_dir)
+    if layer is None:
+        same = measured.model == facts["model"]
+        layer = int(measured.pairs["layer"].iloc[0]) if same else round(DEPTH * facts["layers"])
+    if layer >= facts["layers"]:
+        raise UserError(
+            f"--layer: {layer} is beyond {facts['model']}, whose layers are 0 to "
+            f"{facts['layers'] - 1}"
+        )
+    entry = {"kind": "pair", "positive": positive, "negative": negative}
+    # What is wrong with the prompts is known before the weights are read.
+    contrast_ids(entry, tokens)
+    with redirect_stdout(sys.stderr):
+        model = load(model_dir, dtype="float32", device="cpu", threads=threads)
+    found = PairCheck(model, tokens, layer, dose).examine(entry)
+    return {"model": facts["model"], "layer": layer, **found}
+
+
+def verdict(found: dict[str, Any], measured: Study) -> str:
+    """Where the pair stands by the best predictor, and how far that is to be trusted."""
+    from actadd.vectors.pair_check import PREDICTORS
+
+    correlations = {name: measured.foretells(name) for name in PREDICTORS}
+    best = max(correlations, key=lambda name: abs(correlations[name][0]))
+    rho, low, high = correlations[best]
+    pairs, value = measured.pairs, found[best]
+    about = (
+        f"rho {rho:+.2f} [{low:+.2f}, {high:+.2f}] with the effect of {len(pairs)} pairs on "
+        f"{measured.model} ({measured.file.name})"
+    )
+    other = "" if found["model"] == measured.model else ", not on this model"
+    if not low * high > 0:
+        return (
+            f"None of these foretold what a pair does: the best, {best}, has {about}{other}. Only "
+            "sampling tells."
+        )
+    if value != value:
+        return f"The best predictor, {best}, has no value for this pair."
+    share = float((pairs[best] < value).mean())
+    rank = share if rho > 0 else 1 - share
+    third = pairs[pairs[best].rank(pct=True, ascending=rho > 0).sub(rank).abs() <= 1 / 6]
+    return (
+        f"By the best predictor, {best}, it promises more than {rank:.0%} of the pairs that were "
+        f"measured; those near it had effects of {third['effect'].quantile(0.1):+.2g} to "
+        f"{third['effect'].quantile(0.9):+.2g}, of all {pairs['effect'].quantile(0.1):+.2g} to "
+        f"{pairs['effect'].quantile(0.9):+.2g}. That predictor has {about}{other}."
+    )
+
+
+def show(found: dict[str, Any], measured: Study) -> None:
+    """Print warnings, a table of the predictors and the verdict."""
+    from actadd.vectors.pair_check import PREDICTORS
+
+    for line in found["warnings"]:
+        typer.echo(f"warning: {line}", err=True)
+    rows = []
+    for name, meaning in PREDICTORS.items():
+        rho, low, high = measured.foretells(name)
+        value = found[name]
+        lower = (measured.pairs[name] < value).mean()
+        missing = value != value
+        rows.append(
+            (
+                name,
+                "" if missing else f"{value:.3g}",
+                "" if missing else f"{lower:.0%}",
+                f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]",
+                meaning,
+            )
+        )
+    columns = ("predictor", "value", "pairs below it", "rho with the effect", "what it is")
+    typer.echo(f"{found['model']}, layer {found['layer']}")
+    table(columns, rows, numbers=("value", "pairs below it"))
+    typer.echo(f"points to: {', '.join(map(repr, found['tokens']))}")
+    typer.echo(verdict(found, measured))
