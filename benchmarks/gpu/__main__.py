@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import transformers as tf
 
-from actadd.engine.decoding import decode_kernel, rotary_kernel, static
+from actadd.engine.decoding import decode_kernel, gate_kernel, rotary_kernel, static
 from benchmarks.gpu.correctness import families, large_correctness
 from benchmarks.gpu.memory import out_of_memory
 from benchmarks.gpu.parts import attention_parts, fused_parts, profile, sampler_parts
@@ -37,6 +37,7 @@ def machine(report: Report) -> None:
         "heads that share a key together": str(
             decode_kernel.by_group(report.device, torch.bfloat16) if report.cuda else False
         ),
+        "gate kernel": str(gate_kernel.is_usable(report.device, torch.bfloat16)),
         "rotary kernel": str(rotary_kernel.is_usable(report.device, torch.bfloat16)),
         "device": torch.cuda.get_device_name() if report.cuda else platform.processor(),
         "torch": torch.__version__,

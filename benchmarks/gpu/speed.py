@@ -133,6 +133,10 @@ def step_of_rows(report: Report, name: str, model: Any, weights: int, rows: int,
     """What a call's parts take on the device: the pass over prompts, and a step."""
     drawn(model, rows)
     decoder = next(reversed(static._known(model).decoders.values()), None)
+    for each in static._known(model).decoders.values():
+        if each.difference == each.difference:
+            noted = f"{each.difference:.1e}"
+            report.add(name, f"{rows} rows, a step's logits, relative difference", noted)
     if decoder is None or not decoder.graphs:
         report.add(name, f"{rows} rows, captured step", "not captured")
         return

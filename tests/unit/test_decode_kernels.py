@@ -11,7 +11,7 @@ pytest.importorskip("triton", reason="Triton is not installed")
 
 PROGRAM = """
 import torch
-from actadd.engine.decoding import decode_kernel, rotary_kernel
+from actadd.engine.decoding import decode_kernel, gate_kernel, rotary_kernel
 device = torch.device("cpu")
 # The interpreter multiplies matrices of bfloat16 as if they were integers.
 for dtype in (torch.float32, torch.bfloat16):
@@ -21,6 +21,7 @@ for group in (2, 4):
 assert decode_kernel.by_group(device, torch.float16)
 for dtype in rotary_kernel.DTYPES:
     assert rotary_kernel.agrees(device, dtype), dtype
+    assert gate_kernel.agrees(device, dtype), dtype
 """
 
 

@@ -32,13 +32,21 @@ LOOK = 4
 REPEATS = 2
 # Columns by which the cache's room grows, so that batches of other lengths share a graph.
 ROOM = 16
-# Relative difference of logits that other kernels' rounding makes, at most.
+# Relative difference of logits that other kernels' rounding makes, at most. In half precision it
+# grows with depth to some hundredths; a wrong mask or position makes more than the last.
 BOUNDS = {torch.float64: 1e-8, torch.float32: 1e-3}
+HALF_BOUND = 0.2
 
 
 def weights(model: nn.Module) -> int:
     """A number for where a model's weights lie, which a captured graph holds as it is."""
-    return hash(tuple(part.data_ptr() for part in (*model.parameters(), *model.buffers())))
+    # Not by `parameters()`, which makes a name for each.
+    each = (
+        tensor
+        for part in model.modules()
+        for tensor in (*part._parameters.values(), *part._buffers.values())
+    )
+    return hash(tuple(tensor.data_ptr() for tensor in each if tensor is not None))
 
 
 @dataclass
@@ -204,7 +212,7 @@ class Decoder:
         ours, theirs = (each[numbers].double() for each in (self.logits, expected))
         distance, size = (ours - theirs).norm(), theirs.norm()
         self.difference = float(distance / size)
-        return bool(distance <= BOUNDS.get(self.dtype, 0.05) * size)
+        return bool(distance <= BOUNDS.get(self.dtype, HALF_BOUND) * size)
 
     def choose(self) -> None:
         """Draw tokens and go on, without a look at them."""

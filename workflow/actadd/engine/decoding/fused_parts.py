@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.activations import NewGELUActivation
+from transformers.activations import NewGELUActivation, SiLUActivation
 from transformers.models.llama import modeling_llama
 
-from actadd.engine.decoding import rotary_kernel
+from actadd.engine.decoding import gate_kernel, rotary_kernel
 
 ROTARY = "apply_rotary_pos_emb"
 PARTS = (ROTARY, "rotate_half")
@@ -31,6 +31,15 @@ def _gelu(stream: Tensor) -> Tensor:
 
 def _rms_norm(module: Any, stream: Tensor) -> Tensor:
     return functional.rms_norm(stream, module.weight.shape, module.weight, module.variance_epsilon)
+
+
+def _feed_forward(module: Any, stream: Tensor) -> Tensor:
+    gate, up = module.gate_proj(stream), module.up_proj(stream)
+    opened = (
+        gate_kernel.gated(gate, up) if gate_kernel.takes(gate, up) else module.act_fn(gate) * up
+    )
+    down: Tensor = module.down_proj(opened)
+    return down
 
 
 def _rotate(
@@ -57,9 +66,18 @@ def _norms_like_llama(module: nn.Module) -> bool:
     return _body(type(module).forward) == _body(modeling_llama.LlamaRMSNorm.forward)
 
 
-def _replacement(module: nn.Module) -> Callable[..., Tensor] | None:
+def _feeds_like_llama(module: nn.Module) -> bool:
+    """Whether a module is Llama's feed-forward layer, with its activation."""
+    if not isinstance(getattr(module, "act_fn", None), (nn.SiLU, SiLUActivation)):
+        return False
+    return _body(type(module).forward) == _body(modeling_llama.LlamaMLP.forward)
+
+
+def _replacement(module: nn.Module, half: bool) -> Callable[..., Tensor] | None:
     if type(module) is NewGELUActivation:
         return _gelu
+    if half and _feeds_like_llama(module):
+        return partial(_feed_forward, module)
     weight = getattr(module, "weight", None)
     if isinstance(weight, Tensor) and weight.dtype in HALF and "Norm" in type(module).__name__:
         return partial(_rms_norm, module) if _norms_like_llama(module) else None
@@ -80,7 +98,7 @@ def _like_llama(space: dict[str, Any], name: str) -> bool:
 
 @contextmanager
 def fused_parts(model: nn.Module) -> Iterator[None]:
-    """Let a model use torch's own tanh GELU and root-mean-square norm, and our rotary kernel."""
+    """Let a model use torch's own tanh GELU and root-mean-square norm, and our kernels."""
     with ExitStack() as stack:
         half = next(model.parameters()).dtype in HALF
         for space in _rotary_modules(model) if half else ():
@@ -88,7 +106,7 @@ def fused_parts(model: nn.Module) -> Iterator[None]:
             stack.callback(space.__setitem__, ROTARY, theirs)
             space[ROTARY] = partial(_rotate, theirs)
         for module in model.modules():
-            replacement = _replacement(module)
+            replacement = _replacement(module, half)
             if replacement is not None and "forward" not in vars(module):
                 stack.callback(vars(module).pop, "forward")
                 vars(module)["forward"] = replacement

@@ -69,7 +69,7 @@ def _obstacle(model: nn.Module, cache: Any) -> str | None:
 def _has_hooks(model: nn.Module) -> bool:
     """Whether something else acts in the passes, of which a captured graph would know nothing."""
     return any(
-        part._forward_hooks or part._forward_pre_hooks or hasattr(part, "_hf_hook")
+        part._forward_hooks or part._forward_pre_hooks or "_hf_hook" in vars(part)
         for part in model.modules()
     )
 
