@@ -83,8 +83,8 @@ def compare(
 
     curves: a row for each setting and damage: `COORDINATES`, role (method, point or control),
     draws, damage, cost with bounds, effect (paired difference from unsteered) with bounds,
-    detectable, n_prompts, failed. readings: a row for each condition, damage and value at which it is read, see
-    `_reading_row`. Bounds are those of the 95 % percentile bootstrap of `curves`.
+    detectable, n_prompts, failed. readings: a row for each condition, damage and value at which it
+    is read, see `_reading_row`. Bounds are those of the 95 % percentile bootstrap of `curves`.
     """
     frames = {name: prompt_values(path, scores) for name, path in cells.items()}
     effect = _table(frames[spec["experiment"]], spec["effect"]["metric"], spec["dataset"])
