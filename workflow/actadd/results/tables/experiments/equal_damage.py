@@ -62,8 +62,8 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[pd.DataFrame,
                 "unsteered, read off each method's curve where it first reaches the damage, at the "
                 "strength given there; layers were chosen on the development split. Nothing is "
                 "extrapolated: a curve that does not reach a damage has no effect there, and one "
-                "that fewer than 90 % of the resamples reach has no interval. At a prompt's own damage, its effect "
-                "is subtracted; best control: the one with most effect at that damage.",
+                "that fewer than 90 % of the resamples reach has no interval. At a prompt's "
+                "own damage, its effect is subtracted; best control: the one with most effect at that damage.",
                 samples_sentence(sources, curves),
                 *sources.facts.notes,
                 failures(curves),
