@@ -687,10 +687,11 @@ MISTAKES = [
 ]
 
 TEXT = (tiny.ROOT / "config.yaml").read_text(encoding="utf-8")
+SEED_LINE = TEXT[: TEXT.index("\nseed:")].count("\n") + 2
 
 # What is in the file, what the message must name beside the file.
 WRITTEN = [
-    (TEXT + "\nseed: 1\n", ["seed", "line 8", "remove one"]),
+    (TEXT + "\nseed: 1\n", ["seed", f"line {SEED_LINE}", "remove one"]),
     ("a:\n  b: 1\n  c: 2\n  'b': 1\n", ["line 4", "a.b", "line 2"]),
     ('{"seed": 1,\n "seed": 2}', ["line 2", "seed", "line 1"]),
     ("figures: {}\ntables: {}\nfigures: {}\n", ["line 3", "figures", "line 1"]),

@@ -206,7 +206,7 @@ def test_pairs_by_effect_and_against_each_predictor(draw):
     effects = [0.3, 0.2, 0.1]
     for [series], factor, shift in zip(drawn, (2, -1, 1), (0, 0, 1), strict=True):
         assert series == [(pytest.approx(factor * e + shift), e) for e in effects]
-    titles = [axis.get_title() for axis in others]
+    titles = [axis.get_title(loc="right") for axis in others]
     assert titles[0].startswith("rho = +1.00") and titles[1].startswith("rho = -1.00")
     assert "not corrected" in caption
 

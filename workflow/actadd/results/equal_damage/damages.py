@@ -31,7 +31,7 @@ def _log_ratio(steered: np.ndarray, unsteered: np.ndarray) -> np.ndarray:
 # By the names that they have in a config.
 DAMAGES = {
     "disfluency": Damage(
-        text="disfluency over unsteered (geometric mean of ratios)",
+        text="disfluency over unsteered",
         measured=_log_ratio,
         inside=np.log,
         outside=np.exp,

@@ -37,8 +37,8 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]"
     places = [(model, damage) for model in models for damage in damages]
     for axis, (model, damage) in zip(axes, places, strict=True):
         here = curves[(curves["model"] == model) & (curves["damage"] == damage)]
-        _lines(axis, here, names)
         start = float(DAMAGES[damage].outside(np.zeros(1))[0])
+        _lines(axis, here, names, start)
         star: dict[str, Any] = {"color": "0.2", "markersize": 8, "zorder": 4}
         axis.plot(start, 0, "*", **star, label="unsteered")
         axis.axhline(0, **LEVEL)
@@ -66,7 +66,9 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]"
                 "Paired difference from unsteered against damage, from the weakest strength to the "
                 "strongest (small numbers), with 95 % intervals; layers were chosen on the "
                 "development split. A method is better where its line is farther from 0 at the "
-                "same damage; dotted lines are the damages at which methods are read.",
+                "same damage; dotted lines are the damages at which methods are read. "
+                "Disfluency is the geometric mean over prompts of the perplexity's ratio to "
+                "unsteered.",
                 samples_sentence(sources, curves),
                 *sources.facts.notes,
                 failures(curves),
@@ -76,8 +78,8 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]"
     return figure, caption
 
 
-def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str]) -> None:
-    """The lines and points of one panel, with bars both ways."""
+def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -> None:
+    """The lines and points of one panel, with bars both ways. start: the damage of unsteered."""
     import numpy as np
     from matplotlib.colors import to_rgb
 
@@ -104,6 +106,10 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str]) -> None:
             for which in ("cost", "effect")
         }
         point = roles[name] == "point"
+        if not point:
+            # Where a method is read, its curve begins unsteered.
+            first = {"color": style["color"], "linestyle": style["linestyle"]}
+            axis.plot([start, part["cost"].iloc[0]], [0, part["effect"].iloc[0]], **first)
         axis.errorbar(
             part["cost"],
             part["effect"],

@@ -63,7 +63,8 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[pd.DataFrame,
                 "strength given there; layers were chosen on the development split. Nothing is "
                 "extrapolated: a curve that does not reach a damage has no effect there, and one "
                 "that fewer than 90 % of the resamples reach has no interval. At a prompt's "
-                "own damage, its effect is subtracted; best control: the one with most effect at that damage.",
+                "own damage, its effect is subtracted; best control: the one with most effect at "
+                "that damage.",
                 samples_sentence(sources, curves),
                 *sources.facts.notes,
                 failures(curves),
