@@ -215,16 +215,16 @@ def examine_pair(
 ) -> None:
     """Say what can be known of a contrast pair before sampling, and how far that foretells.
 
-    The pairs that it is compared with are those of the study is-my-pair-good: of the results if it
-    was run, else those that are shipped.
+    It is compared with the pairs of the study is-my-pair-good: those in results if it was run, else
+    those that are shipped.
     """
     from actadd.cli.pair import examine, show, study
     from actadd.cli.try_out import model_folder
 
     measured = study(results, model)
     with model_folder(model, results, bos) as folder:
-        found = examine(folder, positive, negative, layer=layer, dose=dose, measured=measured)
-    show(found, measured)
+        check = examine(folder, positive, negative, layer=layer, dose=dose, measured=measured)
+    show(check, measured)
 
 
 @app.command("vectors", epilog="Example:\n\nactadd vectors --results results")
@@ -248,8 +248,8 @@ def show_cards(
 ) -> None:
     """Print the reliability cards of a vector: effect, prompts that moved the wrong way, damage.
 
-    One for each setting, from the results of the figures and tables of kind reliability; what was
-    not measured is said, with the lines of a config that would measure it.
+    A card for each setting, from the results behind figures and tables of kind reliability. Of what
+    was not measured it gives the lines of a config that would measure it.
     """
     from actadd.cli.card import cards_of
     from actadd.cli.project import configured

@@ -18,6 +18,7 @@ from actadd.base.intervals import (
 from actadd.base.kinds import name_of
 from actadd.results.displays.concept_options import ConceptOptions
 from actadd.results.displays.kinds import Sources
+from actadd.results.intervals import columns
 
 # What is left of a wording's gain if only every other prompt is read.
 HALVES = ("even", "odd")
@@ -72,8 +73,7 @@ def _of_model(options: ConceptOptions, sources: Sources, model: str) -> Iterator
                 "net": steered - control,
             }
             for name, each in differences.items():
-                keys = (name, f"{name}_low", f"{name}_high")
-                row |= dict(zip(keys, difference_interval(each.to_numpy()), strict=True))
+                row |= columns(name, difference_interval(each.to_numpy()))
             gain = differences["gain"]
             damage = _mean(table, options.damage) / _mean(values[unsteered][1], options.damage)
             row |= {
@@ -140,14 +140,16 @@ def answers(rows: pd.DataFrame) -> dict[str, Interval]:
     result["r of gain across wordings"] = r(one["gain"], other["gain"])
     result["r of chosen layer across wordings"] = r(one["layer"], other["layer"])
     for wording, side in ((first, one), (second, other)):
-        for what in ("gain", "layer"):
-            halves = (side[f"{what}_{half}"] for half in HALVES)
-            result[f"r of {what} across halves of the prompts, {wording}"] = r(*halves)
+        for column in ("gain", "layer"):
+            halves = (side[f"{column}_{half}"] for half in HALVES)
+            result[f"r of {column} across halves of the prompts, {wording}"] = r(*halves)
     return result
 
 
-def beside_published(rows: pd.DataFrame, what: str, published: pd.DataFrame) -> dict[str, Interval]:
-    """Spearman's rho of our gains or layers (what) with published ones, by wording.
+def beside_published(
+    rows: pd.DataFrame, column: str, published: pd.DataFrame
+) -> dict[str, Interval]:
+    """Spearman's rho of our gains or layers (column) with published ones, by wording.
 
     rows: of one model. published: text (the concept), label and group; the groups, sorted, are the
     wordings. Only what both have is compared.
@@ -156,10 +158,10 @@ def beside_published(rows: pd.DataFrame, what: str, published: pd.DataFrame) -> 
     groups = sorted(theirs["group"].dropna().unique())
     result: dict[str, Interval] = {}
     for wording, group in zip(dict.fromkeys(rows["wording"]), groups, strict=False):
-        ours = rows[rows["wording"] == wording].set_index("concept")[what]
+        ours = rows[rows["wording"] == wording].set_index("concept")[column]
         labels = theirs[theirs["group"] == group].set_index("concept")["label"]
         both = pd.concat([ours, labels[~labels.index.duplicated()]], axis=1, join="inner")
-        row = f"rho with published {what} of {len(both)} concepts, {wording}"
+        row = f"rho with published {column} of {len(both)} concepts, {wording}"
         result[row] = rank_correlation(*both.to_numpy(float).T)
     return result
 

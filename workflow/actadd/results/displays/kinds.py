@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from actadd.base.kinds import Kind, Kinds, declares, option
+from actadd.measure.methods import METHODS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,6 +75,17 @@ class Experiment:
         names = self.conditions if condition is None else [condition]
         return [self.conditions[name].get("additions", []) for name in names]
 
+    def lacks_unsteered(self) -> Iterator[str]:
+        """A sentence for `Options.check` if no condition is unsteered."""
+        roles = {METHODS[each["method"]].role for each in self.conditions.values()}
+        if "unsteered" not in roles:
+            yield f"experiment: {self.name} has no unsteered condition; add one"
+
+    def lacks_vectors(self) -> Iterator[str]:
+        """A sentence for `Options.check` if no condition adds a vector."""
+        if not any(self.additions()):
+            yield f"experiment: no condition of {self.name} adds a vector; add some"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -101,6 +113,19 @@ class Options:
     def scored(self) -> Iterator[tuple[str, str]]:
         """(key, scorer.metric) of what the experiment has to score."""
         yield from ()
+
+    @property
+    def main_experiment(self) -> str | None:
+        """The experiment whose data, scorers and models a caption and the report name."""
+        return getattr(self, "experiment", None)
+
+    def metrics_of(self, config: Mapping[str, Any]) -> list[str]:
+        """scorer.metric of what it shows; the notes of these scorers are in the caption."""
+        return [metric for _, metric in self.scored()]
+
+    def remarks(self, config: Mapping[str, Any]) -> list[str]:
+        """Sentences that the caption adds to the notes of scorers."""
+        return []
 
     def facts(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What else of the config it depends on, as JSON; its function reads it as `Facts.more`."""
@@ -148,6 +173,20 @@ class MethodsOptions(Options):
     method_comparison: str = option(
         "Comparison of methods that is shown.", section="method_comparisons"
     )
+
+    @property
+    def main_experiment(self) -> str:
+        """The experiment that has the comparison's name."""
+        return self.method_comparison
+
+    def metrics_of(self, config: Mapping[str, Any]) -> list[str]:
+        compared = config["method_comparisons"][self.method_comparison]
+        return [compared["effect"]["metric"], compared["damage"]["disfluency"]["metric"]]
+
+    def remarks(self, config: Mapping[str, Any]) -> list[str]:
+        """What the comparison lacks, and why."""
+        lacks: list[str] = config["method_comparisons"][self.method_comparison]["lacks"]
+        return lacks
 
 
 @dataclass(frozen=True, kw_only=True)

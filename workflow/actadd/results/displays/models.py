@@ -8,6 +8,7 @@ import pandas as pd
 from actadd.base.intervals import detectable
 from actadd.results.displays.kinds import Sources
 from actadd.results.displays.model_options import ModelOptions
+from actadd.results.intervals import columns
 from actadd.results.reliability.card import Estimate
 from actadd.results.reliability.effects import cost_ratio, mean_of
 from actadd.results.reliability.evidence import Evidence, Setting
@@ -49,7 +50,7 @@ def _row(options: ModelOptions, sources: Sources, model: str, evidence: Evidence
     if options.prompting:
         changes["prompting"] = evidence.changes(settings[options.prompting], options.metric)
     for name, each in changes.items():
-        row |= _columns(name, mean_of(each))
+        row |= columns(name, mean_of(each))
     unsteered = evidence.unsteered(steered, options.metric)
     return row | {
         "unsteered": float("nan") if unsteered is None else unsteered.mean(),
@@ -62,8 +63,4 @@ def _row(options: ModelOptions, sources: Sources, model: str, evidence: Evidence
 
 def _damage(evidence: Evidence, setting: Setting, metric: str) -> dict[str, float]:
     ratio = cost_ratio(evidence, setting, metric)
-    return _columns("damage", ratio if isinstance(ratio, Estimate) else Estimate(*[np.nan] * 3))
-
-
-def _columns(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return columns("damage", ratio if isinstance(ratio, Estimate) else Estimate(*[np.nan] * 3))

@@ -29,8 +29,7 @@ class PairsOptions(MetricsOptions):
         yield from (each for each in super().scored() if "." in each[1])
 
     def check(self, experiment: Experiment) -> Iterator[str]:
-        if not any(experiment.additions()):
-            yield f"experiment: no condition of {experiment.name} adds a vector; add some"
+        yield from experiment.lacks_vectors()
         if (self.pair_check is None) == (self.lens is None):
             yield "pair_check: write either pair_check or lens"
         for metric in self.metrics:

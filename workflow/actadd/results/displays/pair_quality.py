@@ -10,6 +10,7 @@ from actadd.base.intervals import LEVEL, rank_correlation
 from actadd.results.displays.kinds import Sources
 from actadd.results.displays.labels import metric_rows, row_labels, unsteered
 from actadd.results.displays.pair_options import PairsOptions
+from actadd.results.intervals import interval_text
 from actadd.vectors.pair_check import PREDICTORS
 
 # Of a lens and norms.
@@ -83,8 +84,8 @@ def correlation_texts(correlations: pd.DataFrame) -> str:
     """ "norm +0.31 [+0.02, +0.55]; ...", those without a value left out."""
     columns = correlations[["predictor", "rho", "low", "high"]].dropna(subset="rho")
     return "; ".join(
-        f"{name} {rho:+.2f}" + ("" if np.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")
-        for name, rho, low, high in columns.itertuples(index=False)
+        f"{name} {interval_text(interval, '{:+.2f}'.format)}"
+        for name, *interval in columns.itertuples(index=False)
     )
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from actadd.base.errors import UserError
 from actadd.base.kinds import option
 from actadd.measure.additions import DOSE, operation_of
-from actadd.measure.methods import METHODS
 from actadd.results.displays.kinds import Experiment, ExperimentOptions, Need, Sources
 
 if TYPE_CHECKING:
@@ -45,15 +44,14 @@ class Doses(ExperimentOptions):
             names = ", ".join(sorted(conditions))
             yield f"condition: {self.condition!r} is not in {experiment.name}; write one of {names}"
             return
-        if not any(METHODS[each["method"]].role == "unsteered" for each in conditions.values()):
-            yield f"experiment: {experiment.name} has no unsteered condition; add one"
+        yield from experiment.lacks_unsteered()
         additions = conditions[self.condition].get("additions", [])
         if len(additions) != 1 or DOSE not in additions[0]:
             yield f"condition: {self.condition} needs one addition with a dose; name another"
         elif operation_of(additions[0]).dose != "vector":
             yield f"condition: {self.condition} does not add its vector; name another"
-        elif found := [name for name in OTHERWISE if name in additions[0]]:
-            yield f"condition: {self.condition} has {found[0]}; name one whose layer is swept alone"
+        elif keys := [name for name in OTHERWISE if name in additions[0]]:
+            yield f"condition: {self.condition} has {keys[0]}; name one whose layer is swept alone"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +75,7 @@ class Model:
 def measured(options: Doses, sources: Sources) -> list[Model]:
     """Curves and readings of each model.
 
-    Raises UserError if a metric is not there, or an unsteered damage of 0 has a factor.
+    Raises UserError if a metric was not measured, or an unsteered damage of 0 has a factor.
     """
     from actadd.results.doses.curves import curves_of, readings
 
@@ -87,8 +85,8 @@ def measured(options: Doses, sources: Sources) -> list[Model]:
         values = sources.values(model, experiment)
         for name in (options.effect, options.damage):
             if name not in set(values["metric"]):
-                there = ", ".join(sorted(values["metric"].unique()))
-                raise UserError(f"{sources.key}: there is no metric {name!r}; write one of {there}")
+                metrics = ", ".join(sorted(values["metric"].unique()))
+                raise UserError(f"{sources.key}: no metric {name!r}; write one of {metrics}")
         of_control = values["vector"].isin(sources.facts.controls)
         swept = values["condition"] == options.condition
         [vector] = values[swept]["vector"].unique()

@@ -4,14 +4,14 @@ import math
 
 from actadd.results.displays.kinds import Sources
 from actadd.results.doses.options import Doses, Model
+from actadd.results.intervals import interval_text
 
 
 def interval(value: float, low: float = math.nan, high: float = math.nan) -> str:
     """ "0.52 [0.41, 0.66]"; what is not reached is a dash."""
-    texts = ["–" if math.isinf(each) else f"{each:.3g}" for each in (value, low, high)]
-    if math.isnan(value):
-        return ""
-    return texts[0] if math.isnan(low) else f"{texts[0]} [{texts[1]}, {texts[2]}]"
+    return interval_text(
+        (value, low, high), lambda each: "–" if math.isinf(each) else f"{each:.3g}"
+    )
 
 
 def caption(options: Doses, sources: Sources, models: list[Model]) -> str:

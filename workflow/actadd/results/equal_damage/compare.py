@@ -17,6 +17,7 @@ from actadd.measure.additions import DEFAULT_OPERATION, DOSE
 from actadd.measure.methods import METHODS
 from actadd.results.equal_damage.curves import Curve, Reading, Resampling, Values
 from actadd.results.equal_damage.damages import DAMAGES
+from actadd.results.intervals import columns
 from actadd.results.prompt_values import prompt_values
 from actadd.results.summaries.controls import COORDINATES, controls
 
@@ -149,13 +150,13 @@ def _entries(cells: pd.DataFrame, control_names: Sequence[str]) -> Iterator[Entr
         settings = list(controls(part))
         additions = [json.loads(setting["additions"].iloc[0]) for setting in settings]
         strengths = _strengths(additions)
-        places = np.argsort(np.abs(strengths), kind="stable")
+        ascending = np.argsort(np.abs(strengths), kind="stable")
         entries.append(
             Entry(
                 str(name),
                 "control" if name in control_names else "method" if additions[0] else "point",
-                [settings[place] for place in places],
-                strengths[places],
+                [settings[number] for number in ascending],
+                strengths[ascending],
                 _from_unsteered(additions[0]),
             )
         )
@@ -170,15 +171,15 @@ def _strengths(settings: list[list[dict[str, Any]]]) -> np.ndarray:
     """The strength of each setting: that of the addition in which they differ, NaN without any."""
     if not settings[0]:
         return np.full(len(settings), np.nan)
-    columns = np.array(
+    strengths = np.array(
         [
             [each[DOSE] if DOSE in each else each[_operation(each).strength] for each in setting]
             for setting in settings
         ],
         dtype=np.float64,
     )
-    swept = int(np.ptp(columns, axis=0).argmax())
-    return np.asarray(columns[:, swept])
+    swept = int(np.ptp(strengths, axis=0).argmax())
+    return np.asarray(strengths[:, swept])
 
 
 def _from_unsteered(additions: list[dict[str, Any]]) -> bool:
@@ -247,10 +248,6 @@ def _stacked(settings: list[np.ndarray], units: str) -> Values:
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def _columns(name: str, bounds: Bounds) -> Row:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), bounds, strict=True))
-
-
 MISSING: Bounds = (float("nan"),) * 3
 
 
@@ -271,7 +268,7 @@ def _curve_rows(entry: Entry, effect: Table, damages: Mapping[str, Table]) -> It
         for name in damages:
             cost = curve.at(name, number) if curve and name in curve.damages else MISSING
             cost = tuple(float(each) for each in DAMAGES[name].outside(np.array(cost)))
-            yield {**shared, "damage": name, **_columns("cost", cost), **_columns("effect", moved)}
+            yield {**shared, "damage": name, **columns("cost", cost), **columns("effect", moved)}
 
 
 def _readings(spec: Mapping[str, Any], damage: str, entries: list[Entry]) -> Iterator[Row]:
@@ -301,7 +298,7 @@ def _readings(spec: Mapping[str, Any], damage: str, entries: list[Entry]) -> Ite
                 yield {**row, **_reading_row(entry, curves, damage, target, point, best)}
             elif entry.name == point:
                 itself = Reading(curves[entry.name].effects[:, 0])
-                yield {**row, **_columns("effect", itself.interval), "reached": 1.0, "reason": ""}
+                yield {**row, **columns("effect", itself.interval), "reached": 1.0, "reason": ""}
 
 
 def _best(readings: Mapping[str, Reading], direction: str) -> tuple[str, Reading] | None:
@@ -326,16 +323,16 @@ def _reading_row(
 
     Columns: strength, effect with bounds, reached (share of resamples), reason (why there is no
     effect); of a damage that is a point's, minus_point with bounds; of a method, control, the name
-    of the best one there or "", and minus_control with bounds.
+    of the best one at that damage or "", and minus_control with bounds.
     """
     curve = curves.get(entry.name)
-    row: Row = {"strength": np.nan, **_columns("effect", MISSING), "reached": 0.0}
-    row |= {**_columns("minus_point", MISSING), "control": ""}
-    row |= _columns("minus_control", MISSING)
+    row: Row = {"strength": np.nan, **columns("effect", MISSING), "reached": 0.0}
+    row |= {**columns("minus_point", MISSING), "control": ""}
+    row |= columns("minus_control", MISSING)
     if curve is None:
         return {**row, "reason": entry.ended or "not measured"}
     reading = curve.read(damage, target)
-    row |= {"strength": reading.strength, **_columns("effect", reading.interval)}
+    row |= {"strength": reading.strength, **columns("effect", reading.interval)}
     row |= {"reached": reading.reached, "reason": ""}
     if np.isnan(reading.effects[0]):
         reason = curve.why_not(damage, float(target[0]))
@@ -344,7 +341,7 @@ def _reading_row(
             "reason": f"{reason}; it ends where {entry.ended}" if entry.ended else reason,
         }
     if point:
-        row |= _columns("minus_point", (reading - Reading(curves[point].effects[:, 0])).interval)
+        row |= columns("minus_point", (reading - Reading(curves[point].effects[:, 0])).interval)
     if best and entry.role == "method":
-        row |= {"control": best[0], **_columns("minus_control", (reading - best[1]).interval)}
+        row |= {"control": best[0], **columns("minus_control", (reading - best[1]).interval)}
     return row

@@ -49,10 +49,8 @@ class ReliabilityOptions(ExperimentOptions):
 
     def check(self, experiment: Experiment) -> Iterator[str]:
         conditions = experiment.conditions
-        if not any(experiment.additions()):
-            yield f"experiment: no condition of {experiment.name} adds a vector; add some"
-        if not any(each["method"] == "unsteered" for each in conditions.values()):
-            yield f"experiment: {experiment.name} has no unsteered condition; add one"
+        yield from experiment.lacks_vectors()
+        yield from experiment.lacks_unsteered()
         for name in self.aims:
             steered = [each for each in conditions if any(experiment.additions(each))]
             if name not in steered:

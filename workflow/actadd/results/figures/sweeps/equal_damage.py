@@ -1,6 +1,5 @@
 """Effect against damage."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actadd.results.displays.kinds import MethodsOptions, Sources, figure
@@ -11,13 +10,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, kw_only=True)
-class EqualDamage(MethodsOptions):
-    pass
-
-
-@figure(EqualDamage, reads=("curves", "readings"))
-def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]":
+@figure(MethodsOptions, reads=("curves", "readings"))
+def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[Figure, str]":
     """Effect of each method against its damage, a panel for each damage, a row for each model.
 
     A method is a line from unsteered, the star, over its strengths; controls are grey; a prompt is
@@ -34,8 +28,8 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]"
     models = sorted(curves["model"].unique())
     figure, axes = panels(len(models) * len(damages), 2.7, columns=len(damages))
     names = [*dict.fromkeys(curves["condition"])]
-    places = [(model, damage) for model in models for damage in damages]
-    for axis, (model, damage) in zip(axes, places, strict=True):
+    pairs = [(model, damage) for model in models for damage in damages]
+    for axis, (model, damage) in zip(axes, pairs, strict=True):
         here = curves[(curves["model"] == model) & (curves["damage"] == damage)]
         start = float(DAMAGES[damage].outside(np.zeros(1))[0])
         _lines(axis, here, names, start)
@@ -80,10 +74,9 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]"
 
 def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -> None:
     """The lines and points of one panel, with bars both ways. start: the damage of unsteered."""
-    import numpy as np
     from matplotlib.colors import to_rgb
 
-    from actadd.results.drawing import LINES, MARKERS, SMALL, series
+    from actadd.results.drawing import LINES, MARKERS, SMALL, series, whiskers
     from actadd.results.drawing.texts import entry
 
     roles = here.drop_duplicates("condition").set_index("condition")["role"]
@@ -96,15 +89,6 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -
         if name in controls:
             number = controls.index(name)
             style = {"color": "0.55", "marker": MARKERS[number], "linestyle": LINES[number]}
-        bars = {
-            which: np.array(
-                [
-                    (part[which] - part[f"{which}_low"]).clip(lower=0).fillna(0),
-                    (part[f"{which}_high"] - part[which]).clip(lower=0).fillna(0),
-                ]
-            )
-            for which in ("cost", "effect")
-        }
         point = roles[name] == "point"
         if not point:
             # Where a method is read, its curve begins unsteered.
@@ -114,8 +98,8 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -
             part["cost"],
             part["effect"],
             # Those of controls would cover the methods.
-            xerr=None if name in controls else bars["cost"],
-            yerr=bars["effect"],
+            xerr=None if name in controls else whiskers(part, "cost"),
+            yerr=whiskers(part, "effect"),
             **{**style, "linestyle": "none" if point else style["linestyle"]},
             ecolor=(*to_rgb(style["color"]), 0.4),
             elinewidth=0.7,

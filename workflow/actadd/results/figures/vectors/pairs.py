@@ -19,6 +19,7 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
     from actadd.results.displays.labels import failed
     from actadd.results.displays.pair_quality import gather, predictors, smallest_correlation
     from actadd.results.drawing import LEVEL, PAGE, SMALL, say_failed, series, wrapped
+    from actadd.results.intervals import interval_text
 
     table, correlations = gather(options, sources)
     names = predictors(options)
@@ -56,9 +57,8 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
             match = (correlations["model"] == model) & (correlations["predictor"] == predictor)
             row = correlations[match].iloc[0]
             of_model = f"{model}: " if several else ""
-            title.append(
-                f"{of_model}rho = {row['rho']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
-            )
+            rho = interval_text(row[["rho", "low", "high"]], "{:+.2f}".format)
+            title.append(f"{of_model}rho = {rho}")
         axis.set(xlabel=wrapped(name, 1.5), ylabel="effect")
         axis.set_title("\n".join(title), fontsize=SMALL, loc="right")
         axis.axhline(0, **LEVEL)

@@ -29,10 +29,7 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[pd.DataFrame, str]
         "effect minus control": interval_texts(rows, "net"),
         "smallest seen": two_digits(rows["detectable"]),
         "prompts moved the wrong way": [f"{value:.0%}" for value in rows["wrong"]],
-        "disfluency ratio": [
-            f"{mean:.2f} [{low:.2f}, {high:.2f}]"
-            for mean, low, high in rows[["damage", "damage_low", "damage_high"]].to_numpy()
-        ],
+        "disfluency ratio": interval_texts(rows, "damage", "{:.2f}"),
     }
     if options.prompting:
         columns["effect of prompting"] = interval_texts(rows, "prompting")

@@ -44,9 +44,9 @@ def concept_wordings(options: WordingsOptions, sources: Sources) -> "tuple[pd.Da
     tables, sentences = [], []
     for model, part in rows.groupby("model", sort=False):
         result = answers(part)
-        for what in ("gain", "layer"):
-            if name := getattr(options, f"published_{what}"):
-                result |= beside_published(part, what, pd.read_parquet(sources.texts[name]))
+        for column in ("gain", "layer"):
+            if name := getattr(options, f"published_{column}"):
+                result |= beside_published(part, column, pd.read_parquet(sources.texts[name]))
         if unknown := sorted(options.published.keys() - result.keys()):
             raise UserError(
                 f"{sources.key}.published: there is no row {unknown[0]!r}; write one of "
