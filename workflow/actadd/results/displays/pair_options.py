@@ -16,7 +16,7 @@ class PairsOptions(MetricsOptions):
     """
 
     pair_check: str | None = option(
-        "What was known of the pairs before sampling.", None, section="pair_checks"
+        "Pair check with the predictors, known before sampling.", None, section="pair_checks"
     )
     lens: str | None = option(
         "In place of a pair check, a lens that reads the vectors.", None, section="lenses"

@@ -31,7 +31,7 @@ class Doses(ExperimentOptions):
     factor: float | None = option(
         "In place of limit: so many times the unsteered mean.", None, exclusive_minimum=1
     )
-    marks: dict[str, float] = option("Doses to compare with, by what they are called.", {})
+    marks: dict[str, float] = option("Name -> dose that curves are compared with.", {})
 
     def scored(self) -> Iterator[tuple[str, str]]:
         yield from (("effect", self.effect), ("damage", self.damage))
