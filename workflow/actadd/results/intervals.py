@@ -1,7 +1,11 @@
-"""Intervals as columns of a table and as text."""
+"""Intervals as columns of a table and as text, and the correlations that a sample can detect."""
 
 import math
 from collections.abc import Callable, Iterable
+
+from scipy.stats import norm
+
+from actadd.base.intervals import LEVEL, POWER
 
 
 def column_names(name: str) -> tuple[str, str, str]:
@@ -29,3 +33,9 @@ def span(values: Iterable[float]) -> str:
     ordered = sorted(values)
     low, high = ordered[0], ordered[-1]
     return f"{low}" if low == high else f"{low} to {high}"
+
+
+def detectable_correlation(count: int) -> float:
+    """The correlation that a test at 5 % over so many items sees with 80 % power (Fisher's z)."""
+    reach = float(norm.ppf((1 + LEVEL) / 2) + norm.ppf(POWER))
+    return math.tanh(reach / math.sqrt(count - 3)) if count > 3 else math.nan

@@ -18,7 +18,7 @@ from actadd.base.intervals import (
 from actadd.base.kinds import name_of
 from actadd.results.displays.concept_options import ConceptOptions
 from actadd.results.displays.kinds import Sources
-from actadd.results.intervals import columns
+from actadd.results.intervals import columns, detectable_correlation
 
 # What is left of a wording's gain if only every other prompt is read.
 HALVES = ("even", "odd")
@@ -166,8 +166,15 @@ def beside_published(
     return result
 
 
-def seen(rows: pd.DataFrame) -> str:
-    """A sentence about how many concepts moved, by wording."""
+def sentences(rows: pd.DataFrame) -> str:
+    """How many concepts moved on each model, and which effects would have been detected."""
+    return " ".join(
+        f"{model}: {_moved(part)} {_power(part)}"
+        for model, part in rows.groupby("model", sort=False)
+    )
+
+
+def _moved(rows: pd.DataFrame) -> str:
     parts = []
     for wording, side in rows.groupby("wording", sort=False):
         moved = int((side["net_low"] > 0).sum())
@@ -175,13 +182,9 @@ def seen(rows: pd.DataFrame) -> str:
     return f"Concepts whose gain minus control is above zero: {', '.join(parts)}."
 
 
-def power(rows: pd.DataFrame) -> str:
-    """A sentence about the smallest effects that these prompts and concepts could have seen."""
-    smallest = rows["detectable"].median()
-    concepts = rows["concept"].nunique()
-    # Of Fisher's z, with a standard error of 1 / sqrt(n - 3): 1.96 + 0.84 of them.
-    r = float(np.tanh(2.8 / np.sqrt(concepts - 3))) if concepts > 3 else float("nan")
+def _power(rows: pd.DataFrame) -> str:
+    r = detectable_correlation(rows["concept"].nunique())
     return (
-        "Smallest effects seen with 80 % power: a gain minus control of "
-        f"{smallest:.3f} for the median concept, a correlation of {r:.2f}."
+        "Smallest effects that 80 % power detects: a gain minus control of "
+        f"{rows['detectable'].median():.3f} for the median concept, a correlation of {r:.2f}."
     )

@@ -203,6 +203,11 @@ class Facts:
     controls: list[str] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def sentences(self) -> str:
+        """Data and notes, the end of a caption."""
+        return " ".join([f"Data: {self.data}.", *self.notes])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:

@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
-from actadd.base.intervals import LEVEL, rank_correlation
+from actadd.base.intervals import rank_correlation
 from actadd.results.displays.kinds import Sources
 from actadd.results.displays.labels import metric_rows, row_labels, unsteered
 from actadd.results.displays.pair_options import PairsOptions
@@ -72,12 +71,6 @@ def gather(options: PairsOptions, sources: Sources) -> tuple[pd.DataFrame, pd.Da
     ]
     columns = ["model", "predictor", "rho", "low", "high", "n"]
     return pairs.reset_index(drop=True), pd.DataFrame(correlations, columns=columns)
-
-
-def smallest_correlation(count: int) -> float:
-    """The correlation that a test at 5 % over so many items sees with 80 % power (Fisher's z)."""
-    reach = norm.ppf((1 + LEVEL) / 2) + norm.ppf(0.8)
-    return float(np.tanh(reach / np.sqrt(count - 3))) if count > 3 else float("nan")
 
 
 def correlation_texts(correlations: pd.DataFrame) -> str:

@@ -33,7 +33,7 @@ def caption(options: Doses, sources: Sources, models: list[Model]) -> str:
         "the paired difference from unsteered; half-maximal is the first dose at which its mean "
         f"is half of its largest. Collapse: the first dose at which the mean {damage} is {rule}. "
         "Between doses, from 0 on, both are read off straight lines; a dash is beyond the largest. "
-        "Nothing is chosen, and what is largest is the largest of these same "
+        "No setting is chosen on a development split: the largest effect is the largest on these "
         f"{sources.facts.unit}. Models: {counts}. Data: {sources.facts.data}. In brackets and as "
         f"bars 95 % bootstrap intervals over {sources.facts.unit}. {notes}"
     ).strip()

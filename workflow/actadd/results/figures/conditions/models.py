@@ -48,7 +48,7 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[Figure, str]":
         "over prompts; bars: 95 % intervals over prompts, of several random vectors also over "
         "these. Layer and coefficient: chosen on the development split; dose: the added vector's "
         "largest norm at a position over the residual stream's. Smallest difference between "
-        f"steered and {options.control} seen with 80 % power: {smallest}. Data: "
-        f"{sources.facts.data}. {' '.join(sources.facts.notes)}"
+        f"steered and {options.control} that 80 % power detects: {smallest}. "
+        f"{sources.facts.sentences}"
     )
-    return figure, caption.strip()
+    return figure, caption

@@ -19,7 +19,7 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
     """Gain and control of each concept in both wordings; gains and layers against each other."""
     import matplotlib.pyplot as plt
 
-    from actadd.results.displays.concepts import answers, gather, power, seen
+    from actadd.results.displays.concepts import answers, gather, sentences
     from actadd.results.drawing import PAGE, legend
     from actadd.results.intervals import interval_text
 
@@ -29,7 +29,6 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
     height = max(4.6, 0.8 + 0.19 * count)
     figure = plt.figure(figsize=(PAGE, height * len(models)), layout="constrained")
     grid = figure.add_gridspec(2 * len(models), 2, width_ratios=[1.3, 1])
-    sentences = []
     for number, model in enumerate(models):
         part = rows[rows["model"] == model]
         result = answers(part)
@@ -41,7 +40,6 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
             _against(axis, part, column)
             r = result[f"r of {NAMES[column]} across wordings"]
             axis.set_title(f"r = {interval_text(r, '{:+.2f}'.format)}")
-        sentences.append(f"{model}: {seen(part)} {power(part)}")
     legend(figure, figure.axes[:1])
     prompts = int(rows["prompts"].max())
     caption = (
@@ -50,10 +48,10 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
         "the same norm at the same layer. Right: both wordings against each other, a point for "
         "each concept, larger where several coincide; r: Pearson's, with 95 % bootstrap intervals "
         "over concepts. The layer is "
-        "that with the largest mean of the metric on the development split. Data: "
-        f"{sources.facts.data}. {' '.join(sentences)} {' '.join(sources.facts.notes)}"
+        "that with the largest mean of the metric on the development split. "
+        f"{sentences(rows)} {sources.facts.sentences}"
     )
-    return figure, caption.strip()
+    return figure, caption
 
 
 def _gains(axis: "Axes", rows: "pd.DataFrame") -> None:

@@ -17,9 +17,9 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
     import pandas as pd
 
     from actadd.results.displays.labels import failed
-    from actadd.results.displays.pair_quality import gather, predictors, smallest_correlation
+    from actadd.results.displays.pair_quality import gather, predictors
     from actadd.results.drawing import LEVEL, PAGE, SMALL, say_failed, series, wrapped
-    from actadd.results.intervals import interval_text
+    from actadd.results.intervals import detectable_correlation, interval_text
 
     table, correlations = gather(options, sources)
     names = predictors(options)
@@ -65,11 +65,11 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
     lost = int(failed(table).sum())
     caption = (
         "Each pair's effect, paired with unsteered, with 95 % bootstrap intervals over prompts; "
-        "right: against what can be had without generating. rho: Spearman's rank correlation over "
+        "right: against predictors that need no sampling. rho: Spearman's rank correlation over "
         "pairs with a 95 % bootstrap interval over pairs, not corrected for the number of "
-        "predictors; the smallest that so many pairs would have seen with 80 % power is "
-        f"{smallest_correlation(int(correlations['n'].max())):.2f}. "
-        f"Models: {', '.join(models)}. Data: {sources.facts.data}. {' '.join(sources.facts.notes)}"
+        "predictors; the smallest that so many pairs detect with 80 % power is "
+        f"{detectable_correlation(int(correlations['n'].max())):.2f}. "
+        f"Models: {', '.join(models)}. {sources.facts.sentences}"
         + (f" {lost} of {len(table)} pairs failed and are in no correlation." if lost else "")
     )
     return figure, caption

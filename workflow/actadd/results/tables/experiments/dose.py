@@ -52,7 +52,7 @@ def dose(options: Doses, sources: Sources) -> "tuple[pd.DataFrame, str]":
                     if works
                     else "",
                     "collapse coefficient": interval(collapsed[0] * model.unit[at]),
-                    "detectable effect": interval(detectable(best[0])) if len(best) else "",
+                    "detectable": interval(detectable(best[0])) if len(best) else "",
                 }
             )
         several(model.name, read.half, read.collapse, model.unit)

@@ -55,7 +55,7 @@ def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[pd.DataFra
             [
                 f"Effect: paired difference in {options.label(readings['metric'].iloc[0])} from "
                 "unsteered, read off each method's curve where it first reaches the damage, at the "
-                "strength given there; layers were chosen on the development split. Nothing is "
+                "strength in the table; layers were chosen on the development split. Nothing is "
                 "extrapolated: a curve that does not reach a damage has no effect there, and one "
                 "that fewer than 90 % of the resamples reach has no interval. At a prompt's "
                 "own damage, its effect is subtracted; best control: the one with most effect at "
