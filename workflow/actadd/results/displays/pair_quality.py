@@ -43,7 +43,7 @@ def gather(options: PairsOptions, sources: Sources) -> tuple[pd.DataFrame, pd.Da
     effects = effects[~unsteered(effects) & effects["vector"].notna()]
     effects = effects[effects["vector"] != options.relative_to]
     several = effects.duplicated(["model", "vector"], keep=False)
-    known = _Known(options, sources)
+    predictors_of = _Predictors(options, sources)
     rows = []
     labels = [text.replace("\n", " ") for text in row_labels(effects)]
     for (_, row), repeated, text in zip(effects.iterrows(), several, labels, strict=True):
@@ -55,7 +55,7 @@ def gather(options: PairsOptions, sources: Sources) -> tuple[pd.DataFrame, pd.Da
             "low": row["difference_low"],
             "high": row["difference_high"],
             "p": row["p_value"],
-            **known(row),
+            **predictors_of(row),
         }
         for metric in others:
             same = _rows(sources, summary, metric)
@@ -97,8 +97,8 @@ def _rows(sources: Sources, summary: pd.DataFrame, metric: str) -> pd.DataFrame:
     ]
 
 
-class _Known:
-    """What is known of a row's vector apart from its effect."""
+class _Predictors:
+    """The predictors and top tokens of a row's vector."""
 
     def __init__(self, options: PairsOptions, sources: Sources) -> None:
         self.relative_to, self.check = options.relative_to, None
