@@ -40,6 +40,11 @@ def steered(*additions: dict) -> dict:
     return {"method": "actadd", "additions": list(additions)}
 
 
+def kinds(section: str) -> list[str]:
+    """The kinds of figures or tables, but those that have a workflow test of their own."""
+    return [kind for kind in SECTIONS[section] if kind not in ("equal_damage", "pair_counts")]
+
+
 def settings() -> dict:
     """All measures, and a figure and a table of each kind; one of each is not the paper's."""
     config = tiny.config(figures={}, tables={}, run_on=["tiny"])
@@ -138,11 +143,29 @@ def settings() -> dict:
         "dose": "dosed",
         **dict.fromkeys(("sweep", "conditions", "dose_response", "topics"), "generated"),
         **dict.fromkeys(("methods", "qualitative", "pairs"), "generated"),
+        **dict.fromkeys(("concepts", "concept_wordings", "models", "reliability"), "generated"),
+    }
+    # One experiment is all three: nothing was chosen, and conditions are their own controls.
+    worded = {
+        **dict.fromkeys(("sweep", "controls"), "generated"),
+        "damage": "words.count",
+        "wordings": {
+            wording: {
+                concept: {"condition": condition, "metric": "words.any"} for concept in ("a", "b")
+            }
+            for wording, condition in (("word", "any"), ("sentence", "calm"))
+        },
     }
     both = ["words.any", "words.count"]
     more = {
         **{kind: {"metrics": both} for kind in ("sweep", "conditions", "dose_response", "methods")},
         "topics": {"metrics": ["words.any"]},
+        **dict.fromkeys(("concepts", "concept_wordings"), worded),
+        "models": {
+            **{"metric": "words.any", "damage": "words.count"},
+            **{"steered": "any", "control": "calm"},
+        },
+        "reliability": {"metric": "words.any"},
         "pairs": {"metrics": both, "lens": "reading", "relative_to": "mean"},
         "token_shift": {"at_least": 1},
         "dose": {
@@ -154,8 +177,8 @@ def settings() -> dict:
         "cosines": {"lens": "reading"},
         "overhead": {"overhead": "time"},
     }
-    for section, kinds in SECTIONS.items():
-        for kind in kinds:
+    for section in SECTIONS:
+        for kind in kinds(section):
             entry = {"kind": kind, "title": f"The {kind} of {section}", **more.get(kind, {})}
             if kind in experiments:
                 entry["experiment"] = experiments[kind]
@@ -223,8 +246,8 @@ def changed(paper, folder, change):
 
 def test_every_figure_and_table_of_the_paper_exists(paper):
     results = paper.folder / "results"
-    for section, kinds in SECTIONS.items():
-        for kind in kinds:
+    for section in SECTIONS:
+        for kind in kinds(section):
             path = results / section / kind.replace("_", "-")
             if section == "figures":
                 assert path.with_suffix(".png").stat().st_size > 8000, kind
@@ -277,7 +300,7 @@ def test_targets_are_listed_with_their_titles(paper):
     printed = paper.run("--list")
     listed = printed.replace("\n    ", " ")
     for section, prefix in (("figures", "fig"), ("tables", "table")):
-        for kind in SECTIONS[section]:
+        for kind in kinds(section):
             assert f"{prefix}_{kind}" in printed
             assert f"The {kind} of {section} (Figure 9)" in listed
     assert "fig_own" in printed and "Not the paper's" in printed
