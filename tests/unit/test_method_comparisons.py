@@ -86,6 +86,42 @@ def test_several_pairs_have_a_shuffled_control_read_at_the_same_token(check):
     assert any("first" in text for text in config["method_comparisons"]["c"]["lacks"])
 
 
+@pytest.mark.parametrize(
+    ("vector", "shuffled"),
+    [
+        ({"kind": "mean_difference", "pairs": {"dataset": "pairs"}}, {"like": "many"}),
+        ({"kind": "pca", "like": "lent", "count": 2}, {"like": "lent", "count": 2}),
+    ],
+)
+def test_pairs_of_a_dataset_are_shuffled_as_written_ones_are(check, vector, shuffled, tmp_path):
+    (tmp_path / "pairs.csv").write_text("text,target\nGood,Bad\nGlad,Sad\nKind,Rude\n")
+    config = methods.config()
+    config["datasets"]["pairs"] = {"title": "pairs", "file": "pairs.csv"}
+    config["vectors"] |= {
+        "many": vector,
+        "lent": {"kind": "mean_difference", "pairs": {"dataset": "pairs"}},
+    }
+    added = {"vector": "many", "layer": [1, 2], "position": "all", "coefficient": [1, 2]}
+    config["method_comparisons"]["c"]["methods"] = {
+        "many": {"method": "actadd", "additions": [added]}
+    }
+    made = check(config)["vectors"]["c-shuffled"]
+    assert {key: made[key] for key in ("like", "count") if key in made} == shuffled
+
+
+def test_a_vector_of_several_draws_is_compared_without_controls(check):
+    config = methods.config()
+    config["vectors"] |= {"many": {**PAIRS, "count": 2, "draws": 2}}
+    config["method_comparisons"]["c"]["methods"] = {
+        "many": {"method": "actadd", "additions": [{"vector": "many", "layer": 1, "dose": [1, 2]}]}
+    }
+    config["vectors"]["many"]["token"] = "last"
+    config["method_comparisons"]["c"]["methods"]["many"]["additions"][0]["position"] = "back"
+    config = check(config)
+    assert list(config["experiments"]["c"]["conditions"]) == ["unsteered", "many"]
+    assert any("2 draws" in text for text in config["method_comparisons"]["c"]["lacks"])
+
+
 def test_controls_are_left_out_by_name_alone(check):
     config = check(methods.config(controls=[]))
     assert not any("random-" in name for name in config["experiments"]["c"]["conditions"])
@@ -162,6 +198,17 @@ def addition(**values) -> dict:
         (
             {"methods": {"plain": {"method": "unsteered"}, "add": STEERED}},
             [f"{C}.methods.plain", "remove it"],
+        ),
+        # Both are measured beside the methods, under these names.
+        ({"methods": {"unsteered": STEERED}}, [f"{C}.methods.unsteered", "rename"]),
+        ({"methods": {"random": STEERED}}, [f"{C}.methods.random", "rename"]),
+        (
+            {"damage": {"disfluency": DISFLUENCY, "divergence": {"at": [1], "limit": 2}}},
+            [f"{C}.damage.divergence.limit", "dataset"],
+        ),
+        (
+            {"damage": {"disfluency": DISFLUENCY, "divergence": {"at": [1], "split": "x"}}},
+            [f"{C}.damage.divergence.split", "dataset"],
         ),
         ({"methods": {"add": {**STEERED, "seed": 1}}}, [f"{C}.methods.add.seed", "remove it"]),
         ({"methods": {"add": {**STEERED, "method": "adding"}}}, [f"{C}.methods.add", "'adding'"]),

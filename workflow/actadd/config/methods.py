@@ -21,6 +21,7 @@ def written_out(config: dict[str, Any]) -> Iterator[Problem]:
     """Add the experiments and vectors of all entries to the config; problems if names are taken."""
     for name, entry in config["method_comparisons"].items():
         key = f"method_comparisons.{name}"
+        yield from _names(key, config, name, entry)
         for section, entries in (
             ("vectors", _vectors(config, name, entry)),
             ("experiments", _experiments(config, name, entry)),
@@ -29,6 +30,21 @@ def written_out(config: dict[str, Any]) -> Iterator[Problem]:
                 if new in config[section]:
                     yield key, f"it makes {section}.{new}, which is there already; rename one"
                 config[section][new] = each
+
+
+def _names(key: str, config: dict[str, Any], name: str, entry: dict[str, Any]) -> Iterator[Problem]:
+    """A method must not be called as a condition that is put beside all methods."""
+    made = {
+        condition
+        for each in control_names(config, name, entry).values()
+        for condition in each.values()
+    }
+    for method in sorted({"unsteered", *made} & entry["methods"].keys()):
+        what = "the baseline" if method == "unsteered" else "a control"
+        yield (
+            f"{key}.methods.{method}",
+            f"{what} that is measured beside it has that name; rename it",
+        )
 
 
 def source_of(key: str, config: dict[str, Any]) -> str:
@@ -124,14 +140,14 @@ def _vectors(config: dict[str, Any], name: str, entry: dict[str, Any]) -> dict[s
         of_vector = config["vectors"][vector]
         for control, condition in conditions.items():
             like = of_vector.get("like", vector) if control == "shuffled" else vector
-            token = {"token": of_vector["token"]} if "token" in of_vector else {}
+            read = {key: of_vector[key] for key in ("token", "count") if key in of_vector}
             made[f"{name}-{condition}"] = {
                 "kind": control,
                 "like": like,
                 "draws": entry["draws"],
                 # Of one seed, orthogonal rows would be the random ones but for their part along.
                 "seed": config["seed"] + entry["controls"].index(control),
-                **(token if control == "shuffled" else {}),
+                **(read if control == "shuffled" else {}),
             }
     return made
 

@@ -140,6 +140,7 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
             yield from metric_problems(config, f"{place}.metric", part["metric"], config["scorers"])
         if entry["effect"]["metric"] == entry["damage"]["disfluency"]["metric"]:
             yield f"{key}.damage.disfluency.metric", "it is the effect too; name another metric"
+        yield from _divergence(f"{key}.damage.divergence", entry["damage"].get("divergence", {}))
         for method, details in entry["methods"].items():
             yield from _method(f"{key}.methods.{method}", details)
         if not any(METHODS[each["method"]].role == "steered" for each in entry["methods"].values()):
@@ -147,6 +148,18 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
                 f"{key}.methods",
                 "none of them steers, so there is no curve; add one with method: actadd",
             )
+
+
+def _divergence(key: str, entry: dict[str, Any]) -> Iterator[Problem]:
+    """Without a dataset of its own the held-out prompts are read, all of them."""
+    if "dataset" not in entry:
+        for field in ("limit", *(["split"] if entry.get("split", "all") != "all" else [])):
+            if field in entry:
+                yield (
+                    f"{key}.{field}",
+                    "without a dataset the held-out prompts are read; write dataset too, or remove "
+                    "it",
+                )
 
 
 def _method(key: str, details: dict[str, Any]) -> Iterator[Problem]:
@@ -215,9 +228,14 @@ def lacking(config: dict[str, Any], vector: str) -> dict[str, str]:
     if kind.file:
         every = f"{vector} is read from a file, which may lack layers"
         return dict.fromkeys(("random", "orthogonal", "shuffled"), every)
-    pairs = config["vectors"][entry.get("like", vector)].get("positive") if kind.least_pairs else ""
-    if not isinstance(pairs, list):
+    if entry.get("draws", 1) > 1:
+        several = f"{vector} has {entry['draws']} draws, and a control is of one vector"
+        return dict.fromkeys(("random", "orthogonal", "shuffled"), several)
+    lender = config["vectors"][entry.get("like", vector)] if kind.least_pairs else {}
+    if not {"positive", "pairs"} & lender.keys():
         return {"shuffled": f"{vector} is not a direction of several pairs with labels to exchange"}
-    if len(pairs) < VECTOR_KINDS["shuffled"].least_pairs:
+    # Of a dataset's pairs the check of vectors says whether there are enough.
+    least = VECTOR_KINDS["shuffled"].least_pairs
+    if min(entry.get("count", least), len(lender.get("positive", [""] * least))) < least:
         return {"shuffled": f"{vector} is of one pair, whose labels cannot be exchanged"}
     return {}
