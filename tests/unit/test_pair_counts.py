@@ -42,6 +42,12 @@ def test_without_an_effect_of_the_most_pairs_none_are_enough():
     assert np.isnan(enough(effects({160: 1.0}, 0.1), 0.9).pairs), "one count is no curve"
 
 
+def test_all_pairs_are_drawn_in_one_way():
+    some = effects(COUNTS, 0.01)
+    some[160] = some[160][:1]
+    assert enough(some, 0.9).pairs == 40
+
+
 def tabulated(tmp_path, sources=None, **spec) -> tuple[pd.DataFrame, str]:
     entry = {"name": "t", "kind": "pair_counts", "title": "Title", **READS, **COUNTED, **spec}
     files = {name: tmp_path / f"t.{name}" for name in ("csv", "markdown", "latex")}

@@ -129,14 +129,17 @@ def enough(effects: dict[int, np.ndarray], share: float) -> Enough:
     """The fewest pairs whose effect is at least a share of that of the most pairs.
 
     effects: pairs -> differences from unsteered, [draws, prompts]. Prompts are resampled for all
-    counts together, and so are draws, which are parts of each other.
+    counts together, and so are draws, which are parts of each other. Where counts differ in their
+    draws, as all pairs are drawn in one way, means over draws are taken.
     """
     counts = np.array(sorted(effects))
     matrices = [effects[count] for count in counts]
     whole = _columns("effect", matrices[-1])
     seen = whole["effect_low"] > 0 or whole["effect_high"] < 0
-    if not seen or len(counts) < 2 or len({matrix.shape for matrix in matrices}) > 1:
+    if not seen or len(counts) < 2:
         return Enough(*[float("nan")] * 3)
+    if len({matrix.shape for matrix in matrices}) > 1:
+        matrices = [matrix.mean(axis=0, keepdims=True) for matrix in matrices]
     stacked = np.stack(matrices) * np.sign(whole["effect"])
     generator = np.random.Generator(np.random.Philox(key=0))
     draws, prompts = stacked.shape[1:]
