@@ -86,6 +86,26 @@ def test_conditions_with_several_settings_are_refused(tmp_path):
         tabulated(tmp_path, sources)
 
 
+def test_conditions_of_one_curve_and_count_are_refused(tmp_path, monkeypatch):
+    from builders import pairs
+
+    conditions = {**pairs.CONDITIONS, "other": {"curve": "nothing", "pairs": 160}}
+    monkeypatch.setattr(pairs, "CONDITIONS", conditions)
+    more = {"conditions": conditions}
+    with pytest.raises(UserError, match=r"experiment: 'nothing-160' and 'other' are both nothing"):
+        tabulated(tmp_path, counted(), about={**COUNTED["about"], "more": more})
+
+
+def test_a_curve_whose_cells_all_failed_is_left_out(tmp_path):
+    sources = counted()
+    for scorer in ("mood", "fluency"):
+        for row in sources[f"scores/one/e/{scorer}.parquet"]:
+            if row["condition"].startswith("nothing"):
+                row |= {"failed": "too large", "x" if scorer == "mood" else "y": None}
+    table, _ = tabulated(tmp_path, sources)
+    assert set(table["curve"]) == {"mean difference"}
+
+
 def test_the_config_says_of_how_many_pairs_a_direction_is(tmp_path):
     config = tiny.config()
     tiny.write_data(tmp_path)

@@ -44,7 +44,13 @@ def gather(
         values = sources.values(model, options.experiment)
         judged = sources.values(model, options.damage) if options.damage else values
         for curve, part in about.sort_values("pairs", kind="stable").groupby("curve", sort=False):
-            effects = _effects(values, part["pairs"], options.metric, f"{sources.key}.experiment")
+            key = f"{sources.key}.experiment"
+            if (same := part.index[part["pairs"].duplicated(keep=False)]).size:
+                raise UserError(
+                    f"{key}: {same[0]!r} and {same[1]!r} are both {curve} of as many pairs; write "
+                    "one of them"
+                )
+            effects = _effects(values, part["pairs"], options.metric, key)
             for condition, pairs in part["pairs"].items():
                 if pairs in effects:
                     point = _point(values, judged, str(condition), effects, pairs, options)
@@ -64,6 +70,8 @@ def _effects(
         for condition, pairs in counts.items()
     }
     found = {pairs: table for pairs, table in found.items() if table.size}
+    if not found:
+        return {}
     shared = functools.reduce(pd.Index.intersection, (table.index for table in found.values()))
     return {pairs: table.loc[shared].to_numpy().T for pairs, table in found.items()}
 
