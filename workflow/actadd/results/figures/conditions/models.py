@@ -29,10 +29,11 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[Figure, str]":
             bars = [(rows[name] - low).fillna(0), (high - rows[name]).fillna(0)]
             style = {**series(number, len(shown)), "linestyle": "none"}
             axis.errorbar(rows[name], at, xerr=bars, **style, label=text)
-    settings = rows[["model", "layer", "blocks", "coefficient", "dose"]].itertuples(index=False)
+    settings = rows[["model", "layer", "blocks", "strength", "dose"]].itertuples(index=False)
     texts = [
-        f"{model}\nlayer {layer} of {blocks}, c = {coefficient:g}, dose {dose:.2g}"
-        for model, layer, blocks, coefficient, dose in settings
+        f"{model}\nlayer {layer} of {blocks}, {strength}"
+        + ("" if np.isnan(dose) else f", dose {dose:.2g}")
+        for model, layer, blocks, strength, dose in settings
     ]
     axes[0].set_yticks(range(len(rows)), texts)
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
@@ -48,8 +49,9 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[Figure, str]":
         "Left: paired difference from unsteered on held-out prompts, n = "
         f"{int(rows['prompts'].max())} {sources.facts.unit}; right: disfluency, geometric mean "
         "over prompts; bars: 95 % intervals over prompts, of several random vectors also over "
-        "these. Layer and coefficient: chosen on the development split; dose: the added vector's "
-        "largest norm at a position over the residual stream's. Smallest difference between "
+        "these. Layer and strength: chosen on the development split; dose: the norm of what is "
+        "added over the residual stream's, at the position where it is largest. Smallest "
+        "difference between "
         f"steered and {options.control} seen with 80 % power: {smallest}. Data: "
         f"{sources.facts.data}. {' '.join(sources.facts.notes)}"
     )
