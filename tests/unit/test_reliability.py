@@ -437,6 +437,9 @@ def test_a_claim_says_effect_cost_prompts_control_and_prompting(card):
     ("fields", "says"),
     [
         ({"effect": Estimate(-0.2, -0.3, -0.1)}, "moves words the wrong way, by -0.20"),
+        # 15 % moved against the aim, which is then the way of the mean.
+        ({"effect": Estimate(-0.2, -0.3, -0.1)}, "15 % of prompts move that way"),
+        ({"effect": Estimate(0.02, -0.1, 0.1)}, "15 % of prompts move against the aim"),
         ({"effect": Estimate(0.02, -0.1, 0.1)}, "no effect on words is shown: +0.02"),
         ({"effect": Estimate(0.02, -0.1, 0.1), "detectable": 0.14}, "less than 0.14 could not"),
         ({"disfluency": Unmeasured(why="")}, "at a disfluency that was not measured"),
@@ -565,6 +568,7 @@ def test_what_has_no_cards_is_named_with_what_has(config_with, arguments, words)
     with pytest.raises(UserError) as refused:
         chosen(config, *arguments)
     assert all(word in str(refused.value) for word in words)
+    assert len(str(refused.value)) < 300, "not every vector of the config"
 
 
 def test_without_an_entry_of_the_kind_its_lines_are_said(config_with):
