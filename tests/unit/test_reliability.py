@@ -106,6 +106,24 @@ def test_the_slope_is_each_prompts_gain_for_1_of_strength(card):
     assert card.slope.against.value == pytest.approx(3 / PROMPTS)
 
 
+def test_slopes_and_controls_are_of_one_seed(gather):
+    """An experiment that sweeps its seed has each setting several times."""
+    sources = made_up.sources()
+    for name, table in sources.items():
+        if name.startswith(("tables/one/e", "scores")):
+            again = [{**each, "cell": f"{each['cell']}-again"} for each in table]
+            for each in again:
+                if "seed" in each:
+                    each["seed"] += 1
+                elif "any" in each and each["condition"] != "unsteered":
+                    each["any"] = each["prompt_id"] ** 2
+            sources[name] = [*table, *again]
+    first, *_ = found = [each for each in gather(sources) if each.setting.endswith("c = 1)")]
+    assert len(found) == 2
+    assert first.slope.mean == pytest.approx(difference_interval(GAINS))
+    assert first.control.other.value == pytest.approx(DRAWS.mean())
+
+
 def test_a_slope_takes_three_strengths_of_the_same_setting(gather):
     sources = made_up.sources()
     for cell in ("s-1.0", "s2.0"):
