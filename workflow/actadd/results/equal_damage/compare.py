@@ -127,6 +127,9 @@ def _write(table: pd.DataFrame, how: str, path: Path, **options: Any) -> None:
 
 def _table(frame: pd.DataFrame, metric: str, dataset: str) -> Table:
     rows = frame[frame["metric"] == metric]
+    if rows.empty:
+        # Every cell failed, or the unsteered one with which all are compared.
+        rows = frame[frame["metric"] == frame["metric"].iloc[0]].assign(value=np.nan)
     # Draws of one control have one setting, and cells of equal bytes one name.
     keys = ["condition", "additions", "draw", "cell"]
     cells = rows.drop_duplicates(keys).reset_index(drop=True)
