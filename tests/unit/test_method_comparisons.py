@@ -170,6 +170,12 @@ def addition(**values) -> dict:
     [
         ({"damage": {}}, [f"{C}.damage", "'disfluency'", "missing"]),
         ({"damage": {"disfluency": {**DISFLUENCY, "at": [0.9]}}}, [f"{C}.damage.disfluency.at"]),
+        ({"damage": {"disfluency": {**DISFLUENCY, "at": [2, 2]}}}, [f"{C}.damage.disfluency.at"]),
+        ({"damage": {"disfluency": DISFLUENCY, "divergence": {"at": [1, 1]}}}, ["divergence.at"]),
+        (
+            addition(gate={"vector": "love-hate", "layer": 1, "threshold": 0}),
+            [f"{ADD}.gate", "one layer"],
+        ),
         ({"damage": {"disfluency": {**DISFLUENCY, "at": []}}}, [f"{C}.damage.disfluency.at"]),
         ({"damage": {"disfluency": DISFLUENCY, "divergence": {"at": [0]}}}, ["divergence.at"]),
         (

@@ -18,7 +18,8 @@ from actadd.measure.methods import METHODS
 from actadd.vectors.kinds import VECTOR_KINDS
 
 Control = Literal["random", "orthogonal", "shuffled"]
-Positive = Annotated[list[Annotated[float, Rule(exclusive_minimum=0)]], Rule(min_length=1)]
+ONCE = Rule(min_length=1, unique=True)
+Positive = Annotated[list[Annotated[float, Rule(exclusive_minimum=0)]], ONCE]
 # Lists of these are choices to make; of a strength, a curve to draw.
 CHOSEN = ("layer", "depth", "source_layer", "source_depth", "position")
 
@@ -40,8 +41,8 @@ class Effect:
 @dataclass(frozen=True, kw_only=True)
 class Disfluency:
     metric: str = option("scorer.metric that steering should not raise, such as a perplexity.")
-    at: Annotated[list[Annotated[float, Rule(exclusive_minimum=1)]], Rule(min_length=1)] = option(
-        "Ratios to unsteered at which methods are read.", unique=True
+    at: Annotated[list[Annotated[float, Rule(exclusive_minimum=1)]], ONCE] = option(
+        "Ratios to unsteered at which methods are read."
     )
 
 
@@ -54,7 +55,7 @@ class Divergence:
     )
     split: str = option("Only its rows of this split.", "all")
     limit: int | None = option("Only the first so many rows.", None, minimum=1)
-    at: Positive = option("KL in nats at which methods are read.", unique=True)
+    at: Positive = option("KL in nats at which methods are read.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class Knowledge:
     metric: Literal["precision_at_1", "precision_at_10", "target_logprob"] = option(
         "What is lost.", "precision_at_1"
     )
-    at: Positive = option("Losses at which methods are read.", unique=True)
+    at: Positive = option("Losses at which methods are read.")
 
 
 @dataclass(frozen=True, kw_only=True)
