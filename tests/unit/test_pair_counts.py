@@ -86,6 +86,15 @@ def test_conditions_with_several_settings_are_refused(tmp_path):
         tabulated(tmp_path, sources)
 
 
+def test_the_damage_is_of_the_same_conditions(tmp_path):
+    sources = counted()
+    for name in [each for each in sources if each.startswith(("tables/one/e", "scores/one/e"))]:
+        part = [row for row in sources[name] if row["condition"] != "mean-10"]
+        sources[name.replace("one/e", "one/judged")] = part
+    with pytest.raises(UserError, match=r"damage: judged has no condition 'mean-10'"):
+        tabulated(tmp_path, sources, damage="judged")
+
+
 def test_conditions_of_one_curve_and_count_are_refused(tmp_path, monkeypatch):
     from builders import pairs
 

@@ -53,7 +53,9 @@ def gather(
             effects = _effects(values, part["pairs"], options.metric, key)
             for condition, pairs in part["pairs"].items():
                 if pairs in effects:
-                    point = _point(values, judged, str(condition), effects, pairs, options)
+                    point = _point(
+                        values, judged, str(condition), effects, pairs, options, sources.key
+                    )
                     control = point["vector"] in sources.facts.controls
                     rows.append({"model": model, "curve": curve, **point, "control": control})
             if effects:
@@ -83,8 +85,9 @@ def _point(
     effects: dict[int, np.ndarray],
     pairs: int,
     options: PairCountOptions,
+    key: str,
 ) -> dict[str, Any]:
-    """The columns of one number of pairs."""
+    """The columns of one number of pairs. key: of the entry."""
     effect, most = effects[pairs], effects[max(effects)]
     same = len(effect) == len(most)
     below = most - effect if same else (most.mean(axis=0) - effect.mean(axis=0))[None]
@@ -92,6 +95,11 @@ def _point(
         below = below[:0]
     steered = values[values["condition"] == condition].iloc[0]
     cost = {}
+    if options.cost and condition not in set(judged["condition"]):
+        raise UserError(
+            f"{key}.damage: {options.damage} has no condition {condition!r}; write an experiment "
+            "with the same conditions"
+        )
     if options.cost:
         logarithms = judged.assign(value=np.log(judged["value"].where(judged["value"] > 0)))
         ratios = _differences(logarithms, condition, options.cost, "").to_numpy().T
