@@ -114,12 +114,14 @@ def test_config_files_are_read_in_the_workflows_order(configs):
 def test_the_projects_configs_merge_as_snakemake_merges_them():
     from snakemake.utils import update_config
 
-    names = ("config/paper_small.yaml", "config.yaml", "config/models_offline.yaml")
+    studies = yaml.safe_load((tiny.ROOT / "config/laboratory.yaml").read_text())["builds_on"]
+    bases = ("config/paper_small.yaml", *(f"config/{name}" for name in studies))
+    names = (*bases, "config.yaml", "config/models_offline.yaml")
     theirs: dict = {}
     for name in names:
         update_config(theirs, yaml.safe_load((tiny.ROOT / name).read_text()))
     del theirs["builds_on"]
-    assert load([tiny.ROOT / name for name in names[1:]]) == theirs
+    assert load([tiny.ROOT / name for name in names[len(bases) :]]) == theirs
 
 
 def test_a_mistake_is_reported_without_a_traceback(configs):

@@ -1,7 +1,6 @@
 """Concepts in two wordings, and one property on several models, from made-up values."""
 
 import dataclasses
-import json
 import math
 
 import numpy as np
@@ -15,86 +14,29 @@ from actadd.config.checks import checked
 from actadd.config.files import load
 from actadd.results.displays import concepts, models
 from actadd.results.displays.kinds import FIGURES, TABLES, Experiment, Facts, Sources
-from actadd.results.summaries.controls import COORDINATES
+from builders import concepts as made
 from builders import tiny
-
-CONCEPTS = ["bread", "cats", "rain", "war", "winter"]
-WORDINGS = ("word", "sentence")
-PROMPTS = 8
+from builders.concepts import CONCEPTS, WORDINGS
 
 
 def spec(**keys) -> dict:
-    wordings = {
-        wording: {
-            name: {
-                "condition": f"{name}-{wording}",
-                "metric": f"about.{name}",
-            }
-            for name in CONCEPTS
-        }
-        for wording in WORDINGS
-    }
-    about = {"title": "t", "experiment": "e", "sweep": "s", "controls": "r"}
-    about["damage"] = "fluency.perplexity"
-    return {**about, "wordings": wordings, **keys}
+    return {"title": "t", **made.spec(**keys)}
 
 
-def cell(condition: str, number: int = 0, **coordinates) -> dict:
-    method = "unsteered" if condition == "unsteered" else "actadd"
-    additions = "[]" if method == "unsteered" else f'[{{"vector": "{condition}"}}]'
-    row = {**dict.fromkeys(COORDINATES), "model": "m", "experiment": "e", "additions": additions}
-    return {**row, "condition": condition, "method": method, "cell": number, **coordinates}
-
-
-def sources(folder, experiments: dict[str, list[tuple[dict, dict]]], **fields) -> Sources:
-    """experiments: name -> (cell, scorer -> metric -> value of each prompt) of each cell."""
+def sources(folder, experiments, **fields) -> Sources:
+    """The tables and scores of experiments as files, see `made.files`."""
     tables, scores = {}, {}
-    for name, cells in experiments.items():
-        ids = [
-            {**each, "prompt_id": prompt, "sample": 0, "group": "", "failed": None}
-            for each, _ in cells
-            for prompt in range(PROMPTS)
-        ]
-        tables["m", name] = folder / f"{name}.parquet"
-        pd.DataFrame(ids).astype({"failed": "string"}).to_parquet(tables["m", name])
-        for scorer in cells[0][1]:
-            keys = pd.DataFrame(ids)[["condition", "cell", "prompt_id", "sample", "failed"]]
-            values = pd.concat(
-                [pd.DataFrame(by_scorer[scorer]) for _, by_scorer in cells], ignore_index=True
-            )
-            scores["m", name, scorer] = folder / f"{name}.{scorer}.parquet"
-            table = pd.concat([keys.astype({"failed": "string"}), values], axis=1)
-            table.to_parquet(scores["m", name, scorer])
+    rows = made.files(experiments)
+    for path, name in zip(tiny.written(rows, folder), rows, strict=True):
+        need, *names = name.removesuffix(".parquet").split("/")
+        (tables if need == "tables" else scores)[tuple(names)] = path
     facts = Facts(data="d", unit="prompts", **fields.pop("facts", {}))
     return Sources(key="tables.t", facts=facts, paths={}, tables=tables, scores=scores, **fields)
 
 
 @pytest.fixture
 def worded(tmp_path) -> Sources:
-    """Gains: 0.1 times the concept's number by a word, 0.5 more by a sentence; controls gain 0.05.
-
-    The layer that is best is 0 by a word and the concept's number by a sentence.
-    """
-    noise = np.linspace(-0.01, 0.01, PROMPTS)
-
-    def values(gains, perplexity):
-        about = {name: 0.2 + noise + gains.get(name, 0.0) * (1 + noise) for name in CONCEPTS}
-        return {"about": about, "fluency": {"perplexity": np.full(PROMPTS, perplexity)}}
-
-    held_out = [(cell("unsteered"), values({}, 10.0))]
-    sweep, random = [(cell("unsteered"), values({}, 10.0))], []
-    for number, name in enumerate(CONCEPTS):
-        for wording in WORDINGS:
-            sentence = wording == "sentence"
-            gain, best = 0.1 * number + 0.5 * sentence, number * sentence
-            condition = f"{name}-{wording}"
-            about = {"vector": condition, "coefficient": 2.0}
-            held_out.append((cell(condition, layer=best, **about), values({name: gain}, 20.0)))
-            random.append((cell(condition, layer=best, **about), values({name: 0.05}, 12.0)))
-            for layer in range(len(CONCEPTS)):
-                gains = {name: 0.3 - 0.1 * abs(layer - best)}
-                sweep.append((cell(condition, layer, layer=layer, **about), values(gains, 11.0)))
-    return sources(tmp_path, {"e": held_out, "s": sweep, "r": random})
+    return sources(tmp_path, made.worded())
 
 
 def test_gains_are_in_the_metric_of_the_concept_and_paired_with_the_control(worded):
@@ -184,47 +126,25 @@ STRENGTHS = [
 @pytest.mark.parametrize("aim", [1, -1])
 def test_a_model_has_one_row_with_the_setting_that_was_chosen(tmp_path, strength, label, dose, aim):
     """Three draws of the control are one control, whose interval counts them too."""
-    noise = np.linspace(-0.02, 0.02, PROMPTS)
-    [value] = strength.values()
-    chosen = {"layer": 2, "coefficient": value}
-
-    def values(gain, perplexity):
-        about = {"weddings": 0.1 + noise + gain}
-        return {"about": about, "fluency": {"perplexity": np.full(PROMPTS, perplexity)}}
-
-    draws = [
-        (
-            cell("random", draw, **chosen, vector="r", additions="[]", draw=draw),
-            values(gain + 0.1 * noise**2, 10.0),
-        )
-        for draw, gain in enumerate((-0.1, 0.0, 0.2))
-    ]
-    addition = {"vector": "v", "layer": 2, "source_layer": 2, **strength}
-    steered = cell("actadd", **chosen, vector="v", additions=json.dumps([addition]))
-    cells = [(cell("unsteered"), values(0, 10.0)), (steered, values(0.3 + noise, 15.0)), *draws]
-    norms = tmp_path / "norms.csv"
-    columns = ["layer", "position", "token", "vector_norm", "residual_norm"]
-    rows = [(1, 0, "a", 90, 10), (2, 0, "BOS", 0, 10), (2, 1, "a", 2.5, 10), (2, 2, "b", 5, 10)]
-    pd.DataFrame(rows, columns=columns).to_csv(norms, index=False)
-    made = sources(
+    [norms] = tiny.written({"norms.csv": made.norms()}, tmp_path)
+    of_model = sources(
         tmp_path,
-        {"e": cells},
+        {"e": made.on_a_model(**strength)},
         norms={("m", "v"): norms},
         facts={"more": {"layers": {"m": 6}, "aim": aim}},
     )
-    entry = {"title": "t", "experiment": "e", "metric": "about.weddings"}
-    entry |= {"damage": "fluency.perplexity", "steered": "actadd", "control": "random"}
+    entry = {"title": "t", **made.MODELS}
     options = build(TABLES["models"].options, entry)
-    [row] = models.gather(options, made).to_dict("records")
+    [row] = models.gather(options, of_model).to_dict("records")
     assert (row["layer"], row["blocks"], row["dose"]) == (2, 6, pytest.approx(dose))
     assert row["gain"] == pytest.approx(0.3) and row["damage"] == pytest.approx(1.5)
     assert row["control"] == pytest.approx(0.1 / 3, abs=1e-3)
     assert row["control_high"] - row["control_low"] > 0.2
     assert row["net"] == pytest.approx(row["gain"] - row["control"])
     assert row["wrong"] == (aim < 0), "the metric rose with every prompt"
-    table, caption = TABLES["models"](options, made)
+    table, caption = TABLES["models"](options, of_model)
     assert table.loc["m", "layer"] == "2 of 6" and "80 % power" in caption
-    figure, _ = FIGURES["models"](build(FIGURES["models"].options, entry), made)
+    figure, _ = FIGURES["models"](build(FIGURES["models"].options, entry), of_model)
     [written] = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert written == f"m\nlayer 2 of 6, {label}"
 
@@ -302,8 +222,8 @@ def test_published_values_are_compared_by_rank_where_both_have_the_concept(worde
     published.to_parquet(tmp_path / "gains.parquet")
     kind = TABLES["concept_wordings"]
     options = build(kind.options, spec(published_gain="gains"))
-    made = dataclasses.replace(worded, texts={"gains": tmp_path / "gains.parquet"})
-    table, _ = kind(options, made)
+    published_too = dataclasses.replace(worded, texts={"gains": tmp_path / "gains.parquet"})
+    table, _ = kind(options, published_too)
     ours = table.xs("m")["ours"]
     assert ours["rho with published gain of 4 concepts, word"].startswith("1.000 [")
     assert float(ours["rho with published gain of 2 concepts, sentence"]) == -1

@@ -13,9 +13,10 @@ from PIL import Image
 from actadd.base.errors import UserError
 from actadd.results import drawing
 from actadd.results.displays.kinds import FIGURES
-from builders import doses, pairs, reliability
+from builders import concepts, doses, pairs, reliability
 from builders.figures import visible_texts
 from builders.rows import (
+    ABOUT,
     COST,
     FAILED,
     WORDS,
@@ -103,6 +104,14 @@ def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], d
         "norms": ({"norms/one/v.csv": norm_rows()}, {"vectors": ["v"]}),
         "lens": ({"tokens.parquet": lens_rows()}, {"lens": "l"}),
         "cosines": ({"cosines.parquet": cosine_rows()}, {"lens": "l", "depth": 0.5}),
+        "concepts": (concepts.files(concepts.worded()), concepts.spec()),
+        "models": (
+            {
+                **concepts.files({"e": concepts.on_a_model()}),
+                **{f"norms/m/{vector}.csv": concepts.norms() for vector in "vr"},
+            },
+            {**concepts.MODELS, "about": {**ABOUT, "more": {"layers": {"m": 6}, "aim": 1}}},
+        ),
         "dose": (doses.sources(failing), doses.OPTIONS),
         "overhead": ({"small.parquet": overhead_rows("small", 1000, 1.5)}, {}),
         "comparison": ({"comparison.parquet": comparison_rows()}, {}),

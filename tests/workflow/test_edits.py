@@ -173,7 +173,7 @@ NEUTRAL: dict[str, Edit] = {
     "comment in errors": (f"{LIBRARY}/base/errors.py", "import io\n", "# A comment.\nimport io\n"),
     "docstring in steering": (
         f"{LIBRARY}/engine/steering.py",
-        '"""`actadd.steer` without verification."""',
+        '"""`actadd.steer` without verification; yields what it has done so far."""',
         '"""`actadd.steer` of a model that is not verified."""',
     ),
     "message in errors": (f"{LIBRARY}/base/errors.py", "else text[:77]", "else text[:76]"),

@@ -86,6 +86,10 @@ def padded_width(length: int) -> int:
     return (length // STEP + 1) * STEP
 
 
+# Called where memory ran out: functions of modules that keep memory for later batches.
+RELEASES: list[Callable[[], None]] = []
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch or Python could not get the memory that it asked for."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
@@ -121,9 +125,7 @@ def halving(
                 ) from error
         rows //= 2
         print(f"out of memory: batches have {rows} rows from here on", flush=True)
+        for release in RELEASES:
+            release()
         if torch.cuda.is_available():
-            # Not on top, since these decode with batches themselves.
-            from actadd.engine.decoding.static import free
-
-            free()
             torch.cuda.empty_cache()

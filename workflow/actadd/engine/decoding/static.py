@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actadd.engine.batching import RELEASES
 from actadd.engine.decoding import decoder as steps
 from actadd.engine.decoding.decoder import Batch, Decoder
 from actadd.engine.decoding.fixed_cache import is_by_columns
@@ -174,3 +175,6 @@ def free() -> None:
     """Free the graphs of all models with their caches."""
     for known in _models.values():
         known.decoders.clear()
+
+
+RELEASES.append(free)
