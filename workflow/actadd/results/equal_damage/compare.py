@@ -159,7 +159,7 @@ def _entries(cells: pd.DataFrame, control_names: Sequence[str]) -> Iterator[Entr
                 "control" if name in control_names else "method" if additions[0] else "point",
                 [settings[place] for place in places],
                 strengths[places],
-                _from_unsteered(additions[0]),
+                from_unsteered(additions[0]),
             )
         )
     yield from sorted(entries, key=lambda entry: order[entry.role])
@@ -184,7 +184,8 @@ def _strengths(settings: list[list[dict[str, Any]]]) -> np.ndarray:
     return np.asarray(columns[:, swept])
 
 
-def _from_unsteered(additions: list[dict[str, Any]]) -> bool:
+def from_unsteered(additions: list[dict[str, Any]]) -> bool:
+    """Whether a method with these additions is unsteered at strength 0, where its curve begins."""
     return len(additions) == 1 and bool(_operation(additions[0]).nothing_at_zero)
 
 

@@ -1,5 +1,6 @@
 """Effect against damage."""
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ class EqualDamage(MethodsOptions):
 def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]":
     """Effect of each method against its damage, a panel for each damage, a row for each model.
 
-    A method is a line from unsteered, the star, over its strengths; controls are grey; a prompt is
-    a point. Vertical lines are the damages at which methods are read.
+    A method is a line over its strengths, from the star, which is unsteered, if strength 0 is that;
+    controls are grey; a prompt is a point. Vertical lines are the damages at which methods are
+    read.
     """
     import numpy as np
 
@@ -85,6 +87,7 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -
 
     from actadd.results.drawing import LINES, MARKERS, SMALL, series
     from actadd.results.drawing.texts import entry
+    from actadd.results.equal_damage.compare import from_unsteered
 
     roles = here.drop_duplicates("condition").set_index("condition")["role"]
     controls = [name for name in names if roles.get(name) == "control"]
@@ -106,8 +109,8 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -
             for which in ("cost", "effect")
         }
         point = roles[name] == "point"
-        if not point:
-            # Where a method is read, its curve begins unsteered.
+        if not point and from_unsteered(json.loads(part["additions"].iloc[0])):
+            # Where such a method is read, its curve begins unsteered.
             first = {"color": style["color"], "linestyle": style["linestyle"]}
             axis.plot([start, part["cost"].iloc[0]], [0, part["effect"].iloc[0]], **first)
         axis.errorbar(
