@@ -83,7 +83,7 @@ def test_reliability_has_a_mark_for_each_prompt_and_the_control_beside(draw):
 def test_only_what_is_unsteered_at_strength_0_begins_at_the_star(draw):
     """A clamp changes the stream at any value, so nothing is read below its first one."""
     curves = [row for row in curve_rows() if row["damage"] == "disfluency"]
-    clamp = {"vector": "v", "layer": 3, "operation": "clamp", "value": 1.0}
+    clamp = {"vector": "v", "layer": 3, "operation": "clamp", "coefficient": 1.0}
     for each in curves:
         if each["condition"] == "random":
             each |= {"condition": "clamp", "role": "method", "additions": json.dumps([clamp])}

@@ -487,6 +487,22 @@ def test_the_text_has_every_field_and_the_claim(card):
     assert claim(card) in text and "nan" not in text
 
 
+@pytest.mark.parametrize(
+    ("addition", "strengths"),
+    [
+        ({"coefficient": 2.0}, [1.0, 2.0]),
+        # A clamp to 0 is not unsteered, so that 0 is no third strength.
+        ({"operation": "clamp", "coefficient": 2.0}, [0.5, 1.0, 2.0]),
+    ],
+)
+def test_the_remedy_of_a_slope_has_three_strengths(addition, strengths):
+    added = {"vector": "v", "layer": 3, "source_layer": 3, **addition}
+    more = {"models": ["one"], "prompts": {}, "samples": 1, "scorers": ["words"]}
+    remedy = yaml.safe_load(Remedies("tables.t", "e", "a", [added], more).slope())
+    [swept] = remedy["experiments"]["e-strengths"]["conditions"]["a"]["additions"]
+    assert strengths in swept.values()
+
+
 @pytest.fixture
 def config_with(tmp_path):
     """The default config with a table of cards of `topic`, and more on top of both; checked."""
