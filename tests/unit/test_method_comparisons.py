@@ -249,6 +249,21 @@ def test_several_additions_leave_nothing_to_choose(check):
         check(methods.config(methods=two))
 
 
+def test_a_mistake_in_what_begins_with_its_name_is_where_it_stands(check):
+    config = methods.config()
+    config["vectors"]["c-own"] = {**PAIRS, "negative": ["I hate it"]}
+    with pytest.raises(UserError, match=r"vectors\.c-own: 3 positive and 1 negative"):
+        check(config)
+    del config["vectors"]["c-own"], config["method_comparisons"]["c"]["damage"]["knowledge"]
+    own = {"vector": "love-hate", "layer": 9, "coefficient": 1}
+    config["experiments"]["c-knowledge"] = {
+        **copy.deepcopy(config["experiments"]["sweep"]),
+        "conditions": {"a": {"method": "actadd", "additions": [own]}},
+    }
+    with pytest.raises(UserError, match=r"experiments\.c-knowledge\.conditions\.a\.additions"):
+        check(config)
+
+
 @pytest.mark.parametrize("name", ["c", "c-divergence"])
 def test_names_that_it_makes_must_be_free(check, name):
     config = methods.config()

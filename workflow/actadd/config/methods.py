@@ -54,12 +54,13 @@ def source_of(key: str, config: dict[str, Any]) -> str:
     """
     section, _, rest = key.partition(".")
     name, _, inner = rest.partition(".")
-    for comparison in config.get("method_comparisons", {}):
-        if section == "experiments" and name in experiments_of(comparison):
+    for comparison, entry in config.get("method_comparisons", {}).items():
+        # The user's own may begin with the same name.
+        if section == "experiments" and name in _experiments(config, comparison, entry):
             part, _, last = inner.partition(".")
             below = {"conditions": "methods", "choices": "methods"}.get(part, part)
             return ".".join(filter(None, ["method_comparisons", comparison, below, last]))
-        if section == "vectors" and name.startswith(f"{comparison}-"):
+        if section == "vectors" and name in _vectors(config, comparison, entry):
             return f"method_comparisons.{comparison}.controls"
     return key
 
