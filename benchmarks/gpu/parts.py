@@ -12,6 +12,16 @@ from benchmarks.gpu.models import LOGITS, PAPER, drawn, random_model
 from benchmarks.gpu.report import Report, timed_in_graph
 
 
+def add_times(report: Report, name: str, variants: dict[str, Callable[[], Any]]) -> None:
+    """Microseconds of each variant in a graph, or why it cannot be captured."""
+    for variant, work in variants.items():
+        try:
+            time: Any = round(timed_in_graph(report, work), 1)
+        except Exception as error:
+            time = f"{error!r}"[:120]
+        report.add(name, variant, time, "us")
+
+
 def sampler_parts(report: Report) -> None:
     """What the sampler's parts take."""
     for rows, size in ((128, 50257), (256, 50257), (256, 128256)):
@@ -46,12 +56,7 @@ def sampler_parts_of(report: Report, rows: int, size: int) -> None:
             "in groups, 16": lambda: fixed_sampler.largest_scores(scores, 16),
             "argmax": lambda: wide.argmax(dim=-1),
         }
-        for what, work in variants.items():
-            try:
-                taken = round(timed_in_graph(report, work), 1)
-            except Exception as error:
-                taken = f"{error!r}"[:120]
-            report.add(f"{rows} x {size}", what, taken, "us")
+        add_times(report, f"{rows} x {size}", variants)
 
 
 def attention_parts(report: Report) -> None:
@@ -115,12 +120,7 @@ def attention_parts_of(
             )
         floor = 2 * keys.numel() * 2 / report.bandwidth * 1e6
         report.add(name, "keys and values read once", round(floor, 1), "us")
-        for what, work in variants.items():
-            try:
-                taken = round(timed_in_graph(report, work), 1)
-            except Exception as error:
-                taken = f"{error!r}"[:120]
-            report.add(name, what, taken, "us")
+        add_times(report, name, variants)
 
 
 def apart(work: Callable[[], Any]) -> Any:
@@ -151,12 +151,7 @@ def fused_parts(report: Report) -> None:
         "rotary, ours": lambda: rotary_kernel.rotated(query, key, cos, sin),
     }
     with torch.inference_mode():
-        for what, work in variants.items():
-            try:
-                taken: Any = round(timed_in_graph(report, work), 1)
-            except Exception as error:
-                taken = f"{error!r}"[:120]
-            report.add("LLaMA-3-8B", what, taken, "us")
+        add_times(report, "LLaMA-3-8B", variants)
 
 
 def profile(report: Report) -> None:

@@ -12,7 +12,7 @@ from actadd.config.checks import checked
 from actadd.results import tables
 from actadd.results.displays.needs import facts
 from actadd.results.displays.pair_counts import enough
-from actadd.results.displays.pair_quality import smallest_correlation
+from actadd.results.intervals import detectable_correlation
 from builders import tiny
 from builders.figures import by_need
 from builders.pairs import COST_FACTOR, COUNTED, COUNTS, counted
@@ -148,5 +148,5 @@ def test_the_config_says_of_how_many_pairs_a_direction_is(tmp_path):
 
 def test_the_smallest_correlation_shrinks_with_more_pairs():
     # G*Power 3.1: 29 pairs for rho = 0.5, 84 for 0.3 (Fisher's z).
-    assert smallest_correlation(29) == pytest.approx(0.5, abs=0.01)
-    assert smallest_correlation(84) == pytest.approx(0.3, abs=0.01)
+    assert detectable_correlation(29) == pytest.approx(0.5, abs=0.01)
+    assert detectable_correlation(84) == pytest.approx(0.3, abs=0.01)

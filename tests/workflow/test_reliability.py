@@ -60,7 +60,7 @@ def test_a_vectors_card_from_config_to_text(space, monkeypatch):
     space.configure(config())
     (space.folder / "items.csv").write_text(ITEMS)
     missing = actadd(space, "card", "many", code=1)
-    assert "results/" in missing and "is not there" in missing
+    assert "results/" in missing and "is missing" in missing
     command = missing.strip().partition("make it with ")[2]
     assert command.endswith("table_reliability")
     typed(space, f"{command} fig_reliability")
@@ -89,7 +89,7 @@ def test_a_vectors_card_from_config_to_text(space, monkeypatch):
     table = pd.read_csv(space.folder / "results/tables/reliability.csv")
     assert all(claim in printed for claim in table["claim"])
     refused = actadd(space, "card", "nothing", code=1)
-    assert refused.startswith("error: VECTOR: there is no vector 'nothing'")
+    assert refused.startswith("error: VECTOR: no vector 'nothing'")
     changed = config()
     changed["experiments"]["cards"]["samples"] = 1
     space.configure(changed)

@@ -4,7 +4,6 @@ One module for each command, with its work apart from its output. A command impo
 it runs, so that `--help` and `check` load neither torch nor pandas.
 """
 
-import math
 import os
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from typer.core import TyperGroup
 
 from actadd.base.errors import UserError, print_anything
 from actadd.base.files import REMEDIES, system_error
+from actadd.cli.arguments import Configs, Results, Which, checked_text, finite, optional_text
 from actadd.engine.placement import Alignment
 from actadd.pipeline import layout
 
@@ -41,22 +41,6 @@ class Commands(TyperGroup):
         raise typer.Exit(1)
 
 
-def _finite(value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is not finite; write a number")
-    return value
-
-
-def _text(value: str) -> str:
-    if not value.isascii() and value.encode(errors="replace").decode() != value:
-        raise typer.BadParameter(f"{value!a} is not UTF-8; write it in UTF-8")
-    return value
-
-
-def _optional_text(value: str | None) -> str | None:
-    return None if value is None else _text(value)
-
-
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
@@ -66,18 +50,6 @@ app = typer.Typer(
     help="Steer a language model by adding a vector to its residual stream, and look after the "
     "workflow that measures what that does.",
 )
-
-Configs = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="[CONFIG]...",
-        show_default=False,
-        help="Config files on top of config.yaml, as --configfile.",
-    ),
-]
-Results = Annotated[Path, typer.Option(help="The folder of results.")]
-# The prompts of a trial to which an option applies.
-Which = Literal["prompt", "contrast", "both"]
 
 
 def main() -> None:
@@ -102,14 +74,18 @@ def main() -> None:
     '"I went up to my friend and said"',
 )
 def try_out(
-    prompt: Annotated[str, typer.Argument(callback=_text, help="The text that is continued.")],
-    positive: Annotated[str, typer.Option(callback=_text, help="Contrast prompt that is added.")],
+    prompt: Annotated[
+        str, typer.Argument(callback=checked_text, help="The text that is continued.")
+    ],
+    positive: Annotated[
+        str, typer.Option(callback=checked_text, help="Contrast prompt that is added.")
+    ],
     negative: Annotated[
-        str, typer.Option(callback=_text, help="Contrast prompt that is subtracted.")
+        str, typer.Option(callback=checked_text, help="Contrast prompt that is subtracted.")
     ],
     layer: Annotated[int, typer.Option(min=0, help="Block whose input is changed, from 0.")],
     coefficient: Annotated[
-        float, typer.Option(callback=_finite, help="Factor of the vector.")
+        float, typer.Option(callback=finite, help="Factor of the vector.")
     ] = 5.0,
     model: Annotated[
         str, typer.Option(help="A prepared model's name, or a Hugging Face folder.")
@@ -121,7 +97,7 @@ def try_out(
     temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 1.0,
     frequency_penalty: Annotated[
         float,
-        typer.Option(callback=_finite, help="Taken off for each time that a token is in the text."),
+        typer.Option(callback=finite, help="Taken off for each time that a token is in the text."),
     ] = 1.0,
     chat: Annotated[
         Which | None,
@@ -132,7 +108,7 @@ def try_out(
     ] = None,
     bos: Annotated[
         str | None,
-        typer.Option(callback=_optional_text, help="BOS of a folder that names none."),
+        typer.Option(callback=optional_text, help="BOS of a folder that names none."),
     ] = None,
     position: Annotated[Alignment, typer.Option(help="Where the vector is aligned.")] = "front",
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
@@ -188,8 +164,10 @@ def try_out(
     'actadd pair " weddings" " things" --model smollm2-135m --layer 9',
 )
 def examine_pair(
-    positive: Annotated[str, typer.Argument(callback=_text, help="Contrast prompt to add.")],
-    negative: Annotated[str, typer.Argument(callback=_text, help="Contrast prompt to subtract.")],
+    positive: Annotated[str, typer.Argument(callback=checked_text, help="Contrast prompt to add.")],
+    negative: Annotated[
+        str, typer.Argument(callback=checked_text, help="Contrast prompt to subtract.")
+    ],
     model: Annotated[
         str, typer.Option(help="A prepared model's name, or a Hugging Face folder.")
     ] = "stories15m",
@@ -203,28 +181,28 @@ def examine_pair(
         float | None,
         typer.Option(
             min=0.001,
-            callback=_finite,
+            callback=finite,
             help="Strength for the first token, a share of the stream's norm; as in the study.",
         ),
     ] = None,
     bos: Annotated[
         str | None,
-        typer.Option(callback=_optional_text, help="BOS of a folder that names none."),
+        typer.Option(callback=optional_text, help="BOS of a folder that names none."),
     ] = None,
     results: Results = Path(layout.RESULTS),
 ) -> None:
     """Say what can be known of a contrast pair before sampling, and how far that foretells.
 
-    The pairs that it is compared with are those of the study is-my-pair-good: of the results if it
-    was run, else those that are shipped.
+    It is compared with the pairs of the study is-my-pair-good: those in results if it was run, else
+    those that are shipped.
     """
     from actadd.cli.pair import examine, show, study
     from actadd.cli.try_out import model_folder
 
     measured = study(results, model)
     with model_folder(model, results, bos) as folder:
-        found = examine(folder, positive, negative, layer=layer, dose=dose, measured=measured)
-    show(found, measured)
+        check = examine(folder, positive, negative, layer=layer, dose=dose, measured=measured)
+    show(check, measured)
 
 
 @app.command("vectors", epilog="Example:\n\nactadd vectors --results results")
@@ -248,8 +226,8 @@ def show_cards(
 ) -> None:
     """Print the reliability cards of a vector: effect, prompts that moved the wrong way, damage.
 
-    One for each setting, from the results of the figures and tables of kind reliability; what was
-    not measured is said, with the lines of a config that would measure it.
+    A card for each setting, from the results behind figures and tables of kind reliability. Of what
+    was not measured it gives the lines of a config that would measure it.
     """
     from actadd.cli.card import cards_of
     from actadd.cli.project import configured

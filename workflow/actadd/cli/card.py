@@ -27,9 +27,11 @@ def cards_of(
     are missing or were made from another config.
     """
     names = chosen(graph.config, vector, model, experiment)
-    found = [card for name in names for card in _cards(graph, name)]
     return [
-        card for card in found if vector in card.vector.split("+") and model in (None, card.model)
+        card
+        for name in names
+        for card in _cards(graph, name)
+        if vector in card.vector.split("+") and model in (None, card.model)
     ]
 
 
@@ -40,7 +42,7 @@ def chosen(
     entries = dict(_entries(config))
     if not entries:
         raise UserError(
-            "tables: there is none of kind reliability; write one, such as reliability: { kind: "
+            "tables: none is of kind reliability; write one, such as reliability: { kind: "
             "reliability, title: Reliability, experiment: NAME, metric: scorer.metric }"
         )
     if experiment is not None:
@@ -54,8 +56,8 @@ def chosen(
         _known("VECTOR", "vector with cards", vector, every)
     if vector in controls:
         raise UserError(
-            f"VECTOR: {quote(vector)} is a control; its numbers stand in the cards of what it is a "
-            "control of; name that vector"
+            f"VECTOR: {quote(vector)} is a control; its numbers are in the cards of the vector "
+            "that it is compared with; name that vector"
         )
     if not having:
         raise UserError(
@@ -88,7 +90,7 @@ def _entry(config: Mapping[str, Any], at: Entry) -> Mapping[str, Any]:
 def _known(key: str, noun: str, name: str, names: Any) -> None:
     if name not in names:
         raise UserError(
-            f"{key}: there is no {noun} {quote(name)}{nearest(name, names)}; there are: "
+            f"{key}: no {noun} {quote(name)}{nearest(name, names)}; write one of "
             f"{', '.join(sorted(names))}"
         )
 
@@ -103,7 +105,7 @@ def _cards(graph: Graph, at: Entry) -> list[Card]:
             path = Path(file.path)
             assert file.job is not None
             if not path.exists() or not made_by(path, file.job):
-                state = "was made from another config or code" if path.exists() else "is not there"
+                state = "was made from another config or code" if path.exists() else "is missing"
                 raise UserError(
                     f"{path} {state}; make it with snakemake --cores all {target_of(section, name)}"
                 )

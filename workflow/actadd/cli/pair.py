@@ -55,8 +55,8 @@ def study(results: Path, model: str) -> Study:
 
     from actadd.vectors.pair_check import PREDICTORS
 
-    made = layout.output("table", "csv", results, display=STUDY)
-    file = made if made.is_file() else SHIPPED
+    table_of_run = layout.output("table", "csv", results, display=STUDY)
+    file = table_of_run if table_of_run.is_file() else SHIPPED
     try:
         pairs = pd.read_csv(file)
         pairs = pairs[["model", "pair", "effect", "layer", "dose", *PREDICTORS]].dropna(
@@ -108,23 +108,25 @@ def examine(
     contrast_ids(entry, tokens)
     with redirect_stdout(sys.stderr):
         model = load(model_dir, dtype="float32", device="cpu", threads=threads)
-    found = PairCheck(model, tokens, layer, dose).examine(entry)
-    return {"model": facts["model"], "layer": layer, "dose": dose, **found}
+    check = PairCheck(model, tokens, layer, dose).examine(entry)
+    return {"model": facts["model"], "layer": layer, "dose": dose, **check}
 
 
-def verdict(found: dict[str, Any], measured: Study) -> str:
+def verdict(check: dict[str, Any], measured: Study) -> str:
     """Where the pair stands by the best predictor, and how far that is to be trusted."""
+    from actadd.results.intervals import interval_text
     from actadd.vectors.pair_check import PREDICTORS
 
     correlations = {name: measured.foretells(name) for name in PREDICTORS}
     best = max(correlations, key=lambda name: abs(correlations[name][0]))
     rho, low, high = correlations[best]
-    pairs, value = measured.pairs, found[best]
+    text = interval_text(correlations[best], "{:+.2f}".format)
+    pairs, value = measured.pairs, check[best]
     about = (
-        f"rho {rho:+.2f} [{low:+.2f}, {high:+.2f}] with the effect of {len(pairs)} pairs on "
-        f"{measured.model} ({measured.file.name})"
+        f"rho {text} with the effect of {len(pairs)} pairs on {measured.model} "
+        f"({measured.file.name})"
     )
-    other = "" if found["model"] == measured.model else ", not on this model"
+    other = "" if check["model"] == measured.model else ", not on this model"
     if not low * high > 0:
         return (
             f"None of these foretold what a pair does: the best, {best}, has {about}{other}. Only "
@@ -143,16 +145,16 @@ def verdict(found: dict[str, Any], measured: Study) -> str:
     )
 
 
-def show(found: dict[str, Any], measured: Study) -> None:
+def show(check: dict[str, Any], measured: Study) -> None:
     """Print warnings, a table of the predictors and the verdict."""
+    from actadd.results.intervals import interval_text
     from actadd.vectors.pair_check import PREDICTORS
 
-    for line in found["warnings"]:
+    for line in check["warnings"]:
         typer.echo(f"warning: {line}", err=True)
     rows = []
     for name, meaning in PREDICTORS.items():
-        rho, low, high = measured.foretells(name)
-        value = found[name]
+        value = check[name]
         lower = (measured.pairs[name] < value).mean()
         missing = value != value
         rows.append(
@@ -160,12 +162,12 @@ def show(found: dict[str, Any], measured: Study) -> None:
                 name,
                 "" if missing else f"{value:.3g}",
                 "" if missing else f"{lower:.0%}",
-                f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]",
+                interval_text(measured.foretells(name), "{:+.2f}".format),
                 meaning,
             )
         )
     columns = ("predictor", "value", "pairs below it", "rho with the effect", "what it is")
-    typer.echo(f"{found['model']}, layer {found['layer']}, dose {found['dose']:g}")
+    typer.echo(f"{check['model']}, layer {check['layer']}, dose {check['dose']:g}")
     table(columns, rows, numbers=("value", "pairs below it"))
-    typer.echo(f"points to: {', '.join(map(repr, found['tokens']))}")
-    typer.echo(verdict(found, measured))
+    typer.echo(f"points to: {', '.join(map(repr, check['tokens']))}")
+    typer.echo(verdict(check, measured))

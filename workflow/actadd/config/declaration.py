@@ -99,7 +99,7 @@ class Config(Lists):
         "Vectors to be read through the unembedding and compared with each other.", {}
     )
     pair_checks: dict[Name, PairCheck] = option(
-        "Contrast pairs of which is measured what can be known before sampling.", {}
+        "Contrast pairs, and what can be known of them before sampling.", {}
     )
     overheads: dict[Name, Overhead] = option(
         "Timings of forward passes with and without an addition.", {}

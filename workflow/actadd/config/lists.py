@@ -37,8 +37,7 @@ ListName = Annotated[
 @dataclass(frozen=True, kw_only=True)
 class ListFile:
     file: str = option(
-        "CSV file with a header, one item a row: in data_dir if it is there, else in the working "
-        "directory.",
+        "CSV file with a header, one item a row, in data_dir or else in the working directory.",
         min_length=1,
     )
     column: str = option("Its column with the items' texts.", TEXT)
@@ -66,7 +65,7 @@ def spelled_out(config: dict[str, Any], root: Path, lines: Lines) -> tuple[dict[
 
     A key of a mapping that has {LIST} in it stands for one key for each item, and so does a text in
     a list; several lists give all combinations. Raises UserError for a list without items that can
-    be told apart, a placeholder without an item, a key that is there already, or too many entries.
+    be told apart, a placeholder without an item, a key that occurs twice, or too many entries.
     """
     if not config.get("lists"):
         return config, lines
@@ -159,7 +158,7 @@ class _Writer:
             for each in self.combinations(name, bound):
                 new = self.text(name, old, each)
                 if new in result:
-                    raise _ProblemError(old, f"{new!r} is there twice; rename one of the two")
+                    raise _ProblemError(old, f"{new!r} occurs twice; rename one of the two")
                 inner = (*path, new)
                 if old in self.lines:
                     self.written_lines[".".join(inner)] = self.lines[old]

@@ -84,14 +84,14 @@ def spec(config: dict[str, Any], name: str) -> dict[str, Any]:
             "metric": metrics[kind],
             "at": sorted(each["at"]),
         }
-    made = control_names(config, name, entry).values()
+    controls = control_names(config, name, entry).values()
     return {
         "name": name,
         "experiment": name,
         "dataset": experiment["prompts"]["dataset"],
         "effect": entry["effect"],
         "damage": damage,
-        "controls": sorted(condition for each in made for condition in each.values()),
+        "controls": sorted(condition for each in controls for condition in each.values()),
     }
 
 
@@ -123,7 +123,7 @@ def lacks(config: dict[str, Any], name: str) -> list[str]:
 def control_names(
     config: dict[str, Any], name: str, entry: dict[str, Any]
 ) -> dict[str, dict[str, str]]:
-    """Vector -> control -> the name of its condition, for what can be made."""
+    """Vector -> control -> the name of its condition; without controls that it cannot have."""
     vectors = controlled(config, entry)
     return {
         vector: {
@@ -136,13 +136,13 @@ def control_names(
 
 
 def _vectors(config: dict[str, Any], name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    made = {}
+    vectors = {}
     for vector, conditions in control_names(config, name, entry).items():
         of_vector = config["vectors"][vector]
         for control, condition in conditions.items():
             like = of_vector.get("like", vector) if control == "shuffled" else vector
             read = {key: of_vector[key] for key in ("token", "count") if key in of_vector}
-            made[f"{name}-{condition}"] = {
+            vectors[f"{name}-{condition}"] = {
                 "kind": control,
                 "like": like,
                 "draws": entry["draws"],
@@ -150,84 +150,99 @@ def _vectors(config: dict[str, Any], name: str, entry: dict[str, Any]) -> dict[s
                 "seed": config["seed"] + entry["controls"].index(control),
                 **(read if control == "shuffled" else {}),
             }
-    return made
+    return vectors
 
 
 # --- experiments ----------------------------------------------------------------------------------
 
 
 def _experiments(config: dict[str, Any], name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    methods, prompts, damage = entry["methods"], entry["prompts"], entry["damage"]
+    methods, prompts = entry["methods"], entry["prompts"]
     searched = [each for each in methods if _searched(methods[each])]
-    rule = {
+    choices = {each: {**_rule(name, entry), "condition": each} for each in searched}
+    curves, method_of = _curves(config, name, entry)
+    judges = dict.fromkeys(_scorer(metric) for metric in _metrics(entry))
+    shared: dict[str, Any] = {key: entry[key] for key in ("models",) if key in entry}
+    drawn: dict[str, Any] = {key: entry[key] for key in DRAWN if key in entry}
+    drawn |= {"measure": "completions"}
+    rows = {key: prompts[key] for key in ("dataset", "limit") if key in prompts}
+    held_out = {**rows, "split": prompts["held_out"]}
+    experiments: dict[str, Any] = {}
+    if searched:
+        experiments[f"{name}-development"] = {
+            **{"title": f"{entry['title']}: layers searched", **shared, **drawn},
+            "prompts": {**rows, "split": prompts["development"]},
+            "conditions": {"unsteered": UNSTEERED, **{each: methods[each] for each in searched}},
+            "scorers": [*judges],
+        }
+    experiments[name] = {
+        **{"title": entry["title"], **shared, **drawn, **_choices(choices)},
+        "prompts": held_out,
+        "conditions": curves,
+        "scorers": [*dict.fromkeys([*judges, *entry.get("scorers", [])])],
+    }
+    readable = {
+        each: curves[each]
+        for each in curves
+        if each not in method_of or is_read(methods[method_of[each]])
+    }
+    used = {method_of[each] for each in readable if each in method_of}
+    for kind, measure in (("divergence", "divergence"), ("knowledge", "logprobs")):
+        if (damage := entry["damage"].get(kind)) is None:
+            continue
+        texts = {key: damage[key] for key in ("dataset", "split", "limit") if key in damage}
+        experiments[f"{name}-{kind}"] = {
+            **{"title": f"{entry['title']}: {kind}", **shared, "measure": measure},
+            "shards": entry["shards"],
+            **_choices({each: choices[each] for each in choices if each in used}),
+            "prompts": texts if "dataset" in texts else held_out,
+            "conditions": readable,
+        }
+    return experiments
+
+
+def _rule(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """The rule by which a method's layer is chosen."""
+    metric, disfluency = _metrics(entry)
+    at = entry["damage"]["disfluency"]["at"]
+    return {
         "experiment": f"{name}-development",
-        "metric": entry["effect"]["metric"],
+        "metric": metric,
         "direction": entry["effect"]["direction"],
-        "cap": {
-            "metric": damage["disfluency"]["metric"],
-            "factor": entry.get("cap", max(damage["disfluency"]["at"])),
-        },
+        "cap": {"metric": disfluency, "factor": entry.get("cap", max(at))},
         "over_cap": "least",
     }
-    choices = {each: {**rule, "condition": each} for each in searched}
+
+
+def _metrics(entry: dict[str, Any]) -> tuple[str, str]:
+    """The metrics of the effect and of disfluency."""
+    return entry["effect"]["metric"], entry["damage"]["disfluency"]["metric"]
+
+
+def _scorer(metric: str) -> str:
+    return metric.partition(".")[0]
+
+
+def _choices(choices: dict[str, Any]) -> dict[str, Any]:
+    return {"choices": choices} if choices else {}
+
+
+def _curves(
+    config: dict[str, Any], name: str, entry: dict[str, Any]
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """The conditions on held-out prompts, and the method whose layer and strengths each has."""
+    methods, vectors = entry["methods"], controlled(config, entry)
     curves: dict[str, dict[str, Any]] = {"unsteered": UNSTEERED}
     curves |= {each: _curve(each, methods[each]) for each in methods}
-    # Condition -> the method in whose place it stands.
-    places = {each: each for each in methods}
-    vectors = controlled(config, entry)
+    method_of = {each: each for each in methods}
     for vector, conditions in control_names(config, name, entry).items():
         method = curves[vectors[vector]]
         for condition in conditions.values():
             [addition] = method["additions"]
             added = {**addition, "vector": f"{name}-{condition}"}
             curves[condition] = {**method, "additions": [added]}
-            places[condition] = vectors[vector]
-    metrics = (entry["effect"]["metric"], damage["disfluency"]["metric"])
-    judges = dict.fromkeys(metric.partition(".")[0] for metric in metrics)
-    shared: dict[str, Any] = {key: entry[key] for key in ("models",) if key in entry}
-    drawn: dict[str, Any] = {key: entry[key] for key in DRAWN if key in entry}
-    drawn |= {"measure": "completions"}
-    rows = {key: prompts[key] for key in ("dataset", "limit") if key in prompts}
-    held_out = {**rows, "split": prompts["held_out"]}
-    chosen: dict[str, Any] = {"choices": choices} if choices else {}
-    made: dict[str, Any] = {}
-    if searched:
-        made[f"{name}-development"] = {
-            **{"title": f"{entry['title']}: layers searched", **shared, **drawn},
-            "prompts": {**rows, "split": prompts["development"]},
-            "conditions": {"unsteered": UNSTEERED, **{each: methods[each] for each in searched}},
-            "scorers": [*judges],
-        }
-    made[name] = {
-        **{"title": entry["title"], **shared, **drawn, **chosen},
-        "prompts": held_out,
-        "conditions": curves,
-        "scorers": [*dict.fromkeys([*judges, *entry.get("scorers", [])])],
-    }
-    for kind, measure in (("divergence", "divergence"), ("knowledge", "logprobs")):
-        if kind not in damage:
-            continue
-        texts = {
-            key: damage[kind][key] for key in ("dataset", "split", "limit") if key in damage[kind]
-        }
-        readable = {
-            each: curves[each]
-            for each in curves
-            if each not in places or is_read(methods[places[each]])
-        }
-        used = {places[each] for each in readable if each in places} & choices.keys()
-        made[f"{name}-{kind}"] = {
-            **{"title": f"{entry['title']}: {kind}", **shared, "measure": measure},
-            "shards": entry["shards"],
-            **(
-                {"choices": {each: choices[each] for each in choices if each in used}}
-                if used
-                else {}
-            ),
-            "prompts": texts if "dataset" in texts else held_out,
-            "conditions": readable,
-        }
-    return made
+            method_of[condition] = vectors[vector]
+    return curves, method_of
 
 
 def _searched(method: dict[str, Any]) -> bool:

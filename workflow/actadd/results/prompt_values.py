@@ -57,8 +57,8 @@ def _of_completions(cells: Path, scores: Mapping[str, Path]) -> Iterator[pd.Data
     wanted = [name for name in [*CELL, COMPLETIONS, "group"] if name in available]
     # A failure of a scorer is that scorer's alone, so its own table says what failed.
     wanted.remove("failed")
-    places = pd.read_parquet(cells, columns=wanted)
-    places = places.drop_duplicates(["condition", "cell", COMPLETIONS])
+    prompts = pd.read_parquet(cells, columns=wanted)
+    prompts = prompts.drop_duplicates(["condition", "cell", COMPLETIONS])
     keys = ["condition", "cell", COMPLETIONS]
     for scorer, path in scores.items():
         table = pd.read_parquet(path)
@@ -67,7 +67,7 @@ def _of_completions(cells: Path, scores: Mapping[str, Path]) -> Iterator[pd.Data
         means = table.groupby(keys, sort=False)[list(metrics)].mean().reset_index()
         for metric in metrics:
             values = means[[*keys, metric]].rename(columns={metric: "value"})
-            rows = places.merge(values, on=keys, how="left", validate="one_to_one")
+            rows = prompts.merge(values, on=keys, how="left", validate="one_to_one")
             rows = rows.merge(failed, on=keys, how="left", validate="one_to_one")
             yield rows.assign(metric=f"{scorer}.{metric}")
 

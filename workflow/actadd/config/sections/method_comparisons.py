@@ -35,7 +35,7 @@ class Prompts:
 @dataclass(frozen=True, kw_only=True)
 class Effect:
     metric: str = option("scorer.metric that steering is meant to move.")
-    direction: Literal["max", "min"] = option("Where it is meant to go.", "max")
+    direction: Literal["max", "min"] = option("Which way steering is meant to move it.", "max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Damage:
         "KL of unsteered from steered predictions in given texts.", None
     )
     knowledge: Knowledge | None = option(
-        "Targets of given texts that are no longer foreseen.", None
+        "Targets of given texts that are no longer predicted.", None
     )
 
 
@@ -88,7 +88,7 @@ class MethodComparison:
     models: list[ModelName] | None = option(MODELS, None, min_length=1, unique=True)
     prompts: Prompts = option("The prompts of its two splits.")
     allow_overlap: bool | None = option(
-        "Run it although prompts are among what one of its scorers is fitted on.", None
+        "Compare although some prompts are among the texts that a scorer is fitted on.", None
     )
     shards: int = option(
         "Jobs among which the cells of one model are shared out.", 1, minimum=1, maximum=999
@@ -104,15 +104,15 @@ class MethodComparison:
         min_length=1,
     )
     effect: Effect = option("What steering is for.")
-    damage: Damage = option("What it costs, and at which costs methods are compared.")
+    damage: Damage = option("What steering costs, and the costs at which methods are compared.")
     cap: float | None = option(
-        "Layers are chosen among settings up to this ratio of disfluency; the largest that is "
-        "stated, if not given.",
+        "Layers are chosen among settings up to this ratio of disfluency; the largest in at, if "
+        "not given.",
         None,
         exclusive_minimum=0,
     )
     controls: list[Control] = option(
-        "Vectors that steer nowhere on purpose, in the place of each vector that a method adds.",
+        "Vectors that steer nowhere on purpose, each added in place of a method's vector.",
         ["random", "orthogonal", "shuffled"],
         unique=True,
     )
@@ -136,10 +136,11 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
                 f"{prompts['held_out']!r} has prompts of the development split "
                 f"{prompts['development']!r}; compare on other prompts than layers are chosen on",
             )
-        for place in (f"{key}.effect", f"{key}.damage.disfluency"):
-            part = entry["effect"] if place.endswith("effect") else entry["damage"]["disfluency"]
-            yield from metric_problems(config, f"{place}.metric", part["metric"], config["scorers"])
-        if entry["effect"]["metric"] == entry["damage"]["disfluency"]["metric"]:
+        disfluency = entry["damage"]["disfluency"]
+        for part, of_part in (("effect", entry["effect"]), ("damage.disfluency", disfluency)):
+            at = f"{key}.{part}.metric"
+            yield from metric_problems(config, at, of_part["metric"], config["scorers"])
+        if entry["effect"]["metric"] == disfluency["metric"]:
             yield f"{key}.damage.disfluency.metric", "it is the effect too; name another metric"
         yield from _divergence(f"{key}.damage.divergence", entry["damage"].get("divergence", {}))
         for method, details in entry["methods"].items():
@@ -196,7 +197,7 @@ def _method(key: str, details: dict[str, Any]) -> Iterator[Problem]:
 
 
 def controlled(config: dict[str, Any], entry: dict[str, Any]) -> dict[str, str]:
-    """Vector -> the method in whose place its controls stand: plain addition rather than another.
+    """Vector -> the method whose layer and strengths its controls have, if possible plain addition.
 
     Vectors of methods with several additions have none, nor have vectors that are controls.
     """

@@ -92,7 +92,7 @@ class Displays(Experiments):
     def display_labels(self, section: str, name: str) -> dict[str, str]:
         """A figure's or table's labels in the report: experiment, model, vector, layer."""
         entry = self.config[section][name]
-        experiment = entry.get("experiment") or entry.get("method_comparison")
+        experiment = needs.options_of(section, entry).main_experiment
         models: list[str] = []
         vectors, layers = set(), ""
         if experiment:
@@ -238,8 +238,8 @@ class Displays(Experiments):
             kind = needs.kind_of(section, entry)
             names |= set(needs.experiments_of(kind, entry).values())
             if entry.get("method_comparison"):
-                made = methods.experiments_of(entry["method_comparison"])
-                names |= {each for each in made if each in self.config["experiments"]}
+                of_comparison = methods.experiments_of(entry["method_comparison"])
+                names |= set(of_comparison) & self.config["experiments"].keys()
             if "comparison" in kind.reads:
                 names |= set(self.compared())
         for name in list(names):

@@ -39,8 +39,7 @@ class ConceptOptions(ExperimentOptions):
     damage: str = option("scorer.metric of disfluency, as a ratio to unsteered.")
 
     def check(self, experiment: Experiment) -> Iterator[str]:
-        if not any(each["method"] == "unsteered" for each in experiment.conditions.values()):
-            yield f"experiment: {experiment.name} has no unsteered condition; add one"
+        yield from experiment.lacks_unsteered()
         first, second = self.wordings.values()
         if first.keys() != second.keys():
             [name, *_] = sorted(first.keys() ^ second.keys())

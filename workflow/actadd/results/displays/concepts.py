@@ -18,6 +18,7 @@ from actadd.base.intervals import (
 from actadd.base.kinds import name_of
 from actadd.results.displays.concept_options import ConceptOptions
 from actadd.results.displays.kinds import Sources
+from actadd.results.intervals import columns, detectable_correlation
 
 # What is left of a wording's gain if only every other prompt is read.
 HALVES = ("even", "odd")
@@ -72,8 +73,7 @@ def _of_model(options: ConceptOptions, sources: Sources, model: str) -> Iterator
                 "net": steered - control,
             }
             for name, each in differences.items():
-                keys = (name, f"{name}_low", f"{name}_high")
-                row |= dict(zip(keys, difference_interval(each.to_numpy()), strict=True))
+                row |= columns(name, difference_interval(each.to_numpy()))
             gain = differences["gain"]
             damage = _mean(table, options.damage) / _mean(values[unsteered][1], options.damage)
             row |= {
@@ -140,14 +140,16 @@ def answers(rows: pd.DataFrame) -> dict[str, Interval]:
     result["r of gain across wordings"] = r(one["gain"], other["gain"])
     result["r of chosen layer across wordings"] = r(one["layer"], other["layer"])
     for wording, side in ((first, one), (second, other)):
-        for what in ("gain", "layer"):
-            halves = (side[f"{what}_{half}"] for half in HALVES)
-            result[f"r of {what} across halves of the prompts, {wording}"] = r(*halves)
+        for column in ("gain", "layer"):
+            halves = (side[f"{column}_{half}"] for half in HALVES)
+            result[f"r of {column} across halves of the prompts, {wording}"] = r(*halves)
     return result
 
 
-def beside_published(rows: pd.DataFrame, what: str, published: pd.DataFrame) -> dict[str, Interval]:
-    """Spearman's rho of our gains or layers (what) with published ones, by wording.
+def beside_published(
+    rows: pd.DataFrame, column: str, published: pd.DataFrame
+) -> dict[str, Interval]:
+    """Spearman's rho of our gains or layers (column) with published ones, by wording.
 
     rows: of one model. published: text (the concept), label and group; the groups, sorted, are the
     wordings. Only what both have is compared.
@@ -156,16 +158,23 @@ def beside_published(rows: pd.DataFrame, what: str, published: pd.DataFrame) -> 
     groups = sorted(theirs["group"].dropna().unique())
     result: dict[str, Interval] = {}
     for wording, group in zip(dict.fromkeys(rows["wording"]), groups, strict=False):
-        ours = rows[rows["wording"] == wording].set_index("concept")[what]
+        ours = rows[rows["wording"] == wording].set_index("concept")[column]
         labels = theirs[theirs["group"] == group].set_index("concept")["label"]
         both = pd.concat([ours, labels[~labels.index.duplicated()]], axis=1, join="inner")
-        row = f"rho with published {what} of {len(both)} concepts, {wording}"
+        row = f"rho with published {column} of {len(both)} concepts, {wording}"
         result[row] = rank_correlation(*both.to_numpy(float).T)
     return result
 
 
-def seen(rows: pd.DataFrame) -> str:
-    """A sentence about how many concepts moved, by wording."""
+def sentences(rows: pd.DataFrame) -> str:
+    """How many concepts moved on each model, and which effects would have been detected."""
+    return " ".join(
+        f"{model}: {_moved(part)} {_power(part)}"
+        for model, part in rows.groupby("model", sort=False)
+    )
+
+
+def _moved(rows: pd.DataFrame) -> str:
     parts = []
     for wording, side in rows.groupby("wording", sort=False):
         moved = int((side["net_low"] > 0).sum())
@@ -173,13 +182,9 @@ def seen(rows: pd.DataFrame) -> str:
     return f"Concepts whose gain minus control is above zero: {', '.join(parts)}."
 
 
-def power(rows: pd.DataFrame) -> str:
-    """A sentence about the smallest effects that these prompts and concepts could have seen."""
-    smallest = rows["detectable"].median()
-    concepts = rows["concept"].nunique()
-    # Of Fisher's z, with a standard error of 1 / sqrt(n - 3): 1.96 + 0.84 of them.
-    r = float(np.tanh(2.8 / np.sqrt(concepts - 3))) if concepts > 3 else float("nan")
+def _power(rows: pd.DataFrame) -> str:
+    r = detectable_correlation(rows["concept"].nunique())
     return (
-        "Smallest effects seen with 80 % power: a gain minus control of "
-        f"{smallest:.3f} for the median concept, a correlation of {r:.2f}."
+        "Smallest effects that 80 % power detects: a gain minus control of "
+        f"{rows['detectable'].median():.3f} for the median concept, a correlation of {r:.2f}."
     )

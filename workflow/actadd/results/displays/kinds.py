@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from actadd.base.kinds import Kind, Kinds, declares, option
 from actadd.measure.additions import DEPTHS, swept_keys
+from actadd.measure.methods import METHODS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +84,17 @@ class Experiment:
             values += [(key, addition.get(key)) for key in (*swept_keys(addition), *DEPTHS)]
         return [key for key, value in values if isinstance(value, list) and len(value) > 1]
 
+    def lacks_unsteered(self) -> Iterator[str]:
+        """A sentence for `Options.check` if no condition is unsteered."""
+        roles = {METHODS[each["method"]].role for each in self.conditions.values()}
+        if "unsteered" not in roles:
+            yield f"experiment: {self.name} has no unsteered condition; add one"
+
+    def lacks_vectors(self) -> Iterator[str]:
+        """A sentence for `Options.check` if no condition adds a vector."""
+        if not any(self.additions()):
+            yield f"experiment: no condition of {self.name} adds a vector; add some"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -110,6 +122,19 @@ class Options:
     def scored(self) -> Iterator[tuple[str, str]]:
         """(key, scorer.metric) of what the experiment has to score."""
         yield from ()
+
+    @property
+    def main_experiment(self) -> str | None:
+        """The experiment whose data, scorers and models a caption and the report name."""
+        return getattr(self, "experiment", None)
+
+    def metrics_of(self, config: Mapping[str, Any]) -> list[str]:
+        """scorer.metric of what it shows; the notes of these scorers are in the caption."""
+        return [metric for _, metric in self.scored()]
+
+    def remarks(self, config: Mapping[str, Any]) -> list[str]:
+        """Sentences that the caption adds to the notes of scorers."""
+        return []
 
     def facts(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What else of the config it depends on, as JSON; its function reads it as `Facts.more`."""
@@ -158,6 +183,20 @@ class MethodsOptions(Options):
         "Comparison of methods that is shown.", section="method_comparisons"
     )
 
+    @property
+    def main_experiment(self) -> str:
+        """The experiment that has the comparison's name."""
+        return self.method_comparison
+
+    def metrics_of(self, config: Mapping[str, Any]) -> list[str]:
+        compared = config["method_comparisons"][self.method_comparison]
+        return [compared["effect"]["metric"], compared["damage"]["disfluency"]["metric"]]
+
+    def remarks(self, config: Mapping[str, Any]) -> list[str]:
+        """What the comparison lacks, and why."""
+        lacks: list[str] = config["method_comparisons"][self.method_comparison]["lacks"]
+        return lacks
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -172,6 +211,11 @@ class Facts:
     notes: list[str] = field(default_factory=list)
     controls: list[str] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sentences(self) -> str:
+        """Data and notes, the end of a caption."""
+        return " ".join([f"Data: {self.data}.", *self.notes])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from actadd.base.errors import UserError
 from actadd.engine.placement import layers_text
 from actadd.results.displays.kinds import Options, Sources
+from actadd.results.intervals import span
 
 INTERVAL = "95 % percentile bootstrap intervals over prompts"
 
@@ -107,14 +108,13 @@ def data_sentence(options: Options, sources: Sources, table: pd.DataFrame) -> st
     lost = failures(table)
     table = table[~failed(table)]
     counts = sorted(set(table["n_prompts"])) or [0]
-    prompts = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     facts = sources.facts
     one = counts == [1] and "n_completions" in table
     interval = INTERVAL.replace("prompts", "its completions" if one else facts.unit)
     if table["mean"].isin([0, 1]).any():
         interval += " (exact binomial where all agree on 0 or 1)"
     interval += _draws(options, sources, table)
-    sizes = "n = 1 prompt" if one else f"n = {prompts} {facts.unit}"
+    sizes = "n = 1 prompt" if one else f"n = {span(counts)} {facts.unit}"
     if "n_completions" in table and table["n_completions"].notna().any():
         completions = int(table["n_completions"].max())
         sizes += f", up to {completions} completions per condition"

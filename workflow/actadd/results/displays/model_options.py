@@ -19,8 +19,7 @@ class ModelOptions(ExperimentOptions):
 
     def check(self, experiment: Experiment) -> Iterator[str]:
         conditions = experiment.conditions
-        if not any(each["method"] == "unsteered" for each in conditions.values()):
-            yield f"experiment: {experiment.name} has no unsteered condition; add one"
+        yield from experiment.lacks_unsteered()
         for key in ("steered", "control", "prompting"):
             name = getattr(self, key)
             if name is not None and name not in conditions:

@@ -10,6 +10,7 @@ from actadd.measure.additions import strength_of
 from actadd.results.displays.kinds import Sources
 from actadd.results.displays.labels import read_norms
 from actadd.results.displays.model_options import ModelOptions
+from actadd.results.intervals import columns
 from actadd.results.reliability.card import Estimate, Unmeasured
 from actadd.results.reliability.directions import additions_of, positions
 from actadd.results.reliability.effects import cost_ratio, mean_of
@@ -56,7 +57,7 @@ def _row(options: ModelOptions, sources: Sources, model: str, evidence: Evidence
     if options.prompting:
         changes["prompting"] = evidence.changes(settings[options.prompting], options.metric)
     for name, each in changes.items():
-        row |= _columns(name, mean_of(each))
+        row |= columns(name, mean_of(each))
     unsteered = evidence.unsteered(steered, options.metric)
     return row | {
         "unsteered": float("nan") if unsteered is None else unsteered.mean(),
@@ -69,8 +70,4 @@ def _row(options: ModelOptions, sources: Sources, model: str, evidence: Evidence
 
 def _damage(evidence: Evidence, setting: Setting, metric: str) -> dict[str, float]:
     ratio = cost_ratio(evidence, setting, metric)
-    return _columns("damage", ratio if isinstance(ratio, Estimate) else Estimate(*[np.nan] * 3))
-
-
-def _columns(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return columns("damage", ratio if isinstance(ratio, Estimate) else Estimate(*[np.nan] * 3))

@@ -13,6 +13,7 @@ from actadd.results.displays.kinds import (
     Experiment,
     Facts,
     Need,
+    Options,
     Sources,
 )
 from actadd.vectors.kinds import VECTOR_KINDS
@@ -31,12 +32,11 @@ ARGUMENTS = " ".join(f"{need}{NAMES.get(need, '*')}" for need in NEEDS)
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """One thing that a figure or table reads.
+    """A need of a figure or table, and of what it is read.
 
-    need: what it is. names: the experiment or experiments, the lens or the timing; of norms, the
-    vectors; of texts, the datasets; nothing of the comparison. models: of each of which it is read;
-    of a timing, what is
-    timed.
+    names: the experiments, lens, pair check, comparison of methods or timing; of norms, the
+    vectors; of texts, the datasets; of the comparison with the paper, none. models: those of which
+    each is read; of a timing, what is timed.
     """
 
     need: Need
@@ -47,6 +47,11 @@ class Input:
 def kind_of(section: str, entry: Mapping[str, Any]) -> Display:
     """The kind of an entry of `figures` or `tables` (section)."""
     return SECTIONS[section][entry["kind"]]
+
+
+def options_of(section: str, entry: Mapping[str, Any]) -> Options:
+    """The keys of an entry of `figures` or `tables` (section)."""
+    return build(kind_of(section, entry).options, entry)
 
 
 def inputs(section: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> list[Input]:
@@ -130,8 +135,7 @@ def problems(
 
     key: the entry's place in the config. Its experiment has to exist.
     """
-    kind = kind_of(section, entry)
-    options = build(kind.options, entry)
+    kind, options = kind_of(section, entry), options_of(section, entry)
     name = getattr(options, "experiment", None)
     if name is None:
         return
@@ -178,28 +182,21 @@ def _of_pair_check(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Itera
 
 def facts(section: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `Facts`: what a caption has to say of the data and the scorers behind an entry."""
-    name = entry.get("experiment") or entry.get("method_comparison")
-    if name is None:
+    options = options_of(section, entry)
+    if (name := options.main_experiment) is None:
         return {}
     experiment = config["experiments"][name]
     unit = "prompts" if MEASURES[experiment["measure"]].draws else "texts"
-    options = build(kind_of(section, entry).options, entry)
-    scored = {metric.split(".")[0] for _, metric in options.scored()}
-    lacks = list[str]()
-    if "experiment" not in entry:
-        compared = config["method_comparisons"][name]
-        metrics = [compared["effect"]["metric"], compared["damage"]["disfluency"]["metric"]]
-        scored = {metric.split(".")[0] for metric in metrics}
-        lacks = compared["lacks"]
+    scored = {metric.split(".")[0] for metric in options.metrics_of(config)}
     notes = [
         f"{scorer}: {config['scorers'][scorer]['note']}."
         for scorer in experiment.get("scorers", [])
         if scorer in scored and config["scorers"][scorer].get("note")
     ]
-    data = data_title(name, config)
-    more = {"more": more} if (more := options.facts(config)) else {}
-    labels = {"data": data, "unit": unit, "notes": notes + lacks, "controls": controls(config)}
-    return {**labels, **more}
+    about: dict[str, Any] = {"data": data_title(name, config), "unit": unit}
+    about |= {"notes": notes + options.remarks(config), "controls": controls(config)}
+    more = options.facts(config)
+    return {**about, "more": more} if more else about
 
 
 def data_title(experiment: str, config: Mapping[str, Any]) -> str:

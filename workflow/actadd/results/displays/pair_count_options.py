@@ -32,13 +32,11 @@ class PairCountOptions(ExperimentOptions):
             yield "cost", self.cost
 
     def check(self, experiment: Experiment) -> Iterator[str]:
-        if not any(experiment.additions()):
-            yield f"experiment: no condition of {experiment.name} adds a vector; add some"
-        if "unsteered" not in {each["method"] for each in experiment.conditions.values()}:
-            yield f"experiment: {experiment.name} has no unsteered condition; add one"
+        yield from experiment.lacks_vectors()
+        yield from experiment.lacks_unsteered()
 
     def facts(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Condition -> the kind of its vector, and of how many pairs that is."""
+        """conditions: condition -> the name of its curve, and how many pairs its vector has."""
         conditions = config["experiments"][self.experiment]["conditions"]
         about = {}
         for name, condition in conditions.items():

@@ -11,6 +11,7 @@ from actadd.base.errors import UserError
 from actadd.base.intervals import LEVEL, RESAMPLES, crossed_mean, detectable, difference_interval
 from actadd.results.displays.kinds import Sources
 from actadd.results.displays.pair_count_options import PairCountOptions
+from actadd.results.intervals import columns, interval_text, span
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,15 @@ def _effects(
     values: pd.DataFrame, counts: "pd.Series[int]", metric: str, key: str
 ) -> dict[int, np.ndarray]:
     """Pairs -> differences from unsteered, [draws, prompts], of the prompts that all have."""
-    found = {
+    tables = {
         pairs: _differences(values, str(condition), metric, key)
         for condition, pairs in counts.items()
     }
-    found = {pairs: table for pairs, table in found.items() if table.size}
-    if not found:
+    tables = {pairs: table for pairs, table in tables.items() if table.size}
+    if not tables:
         return {}
-    shared = functools.reduce(pd.Index.intersection, (table.index for table in found.values()))
-    return {pairs: table.loc[shared].to_numpy().T for pairs, table in found.items()}
+    shared = functools.reduce(pd.Index.intersection, (table.index for table in tables.values()))
+    return {pairs: table.loc[shared].to_numpy().T for pairs, table in tables.items()}
 
 
 def _point(
@@ -136,9 +137,9 @@ def _differences(values: pd.DataFrame, condition: str, metric: str, key: str) ->
 def _columns(name: str, values: np.ndarray) -> dict[str, float]:
     """A mean over draws and prompts with its 95 % interval."""
     if not values.size:
-        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
-    mean, low, high = crossed_mean(values) if len(values) > 1 else difference_interval(values[0])
-    return {name: mean, f"{name}_low": low, f"{name}_high": high}
+        return columns(name, [float("nan")] * 3)
+    several = len(values) > 1
+    return columns(name, crossed_mean(values) if several else difference_interval(values[0]))
 
 
 def enough(effects: dict[int, np.ndarray], share: float) -> Enough:
@@ -181,11 +182,12 @@ def caption(
 ) -> str:
     """What is compared, on what, and how many pairs are enough."""
     several = len({model for model, _ in enough}) > 1
-    found, unseen = [], []
+    fewest, unseen = [], []
     for (model, curve), point in enough.items():
         name = f"{curve} on {model}" if several else curve
         if np.isfinite(point.pairs):
-            found.append(f"{name} {point.pairs:g} [{point.low:g}, {point.high:g}]")
+            numbers = interval_text((point.pairs, point.low, point.high), "{:g}".format)
+            fewest.append(f"{name} {numbers}")
         elif (points["curve"] == curve).sum() > 1:
             unseen.append(name)
     settings = points.drop_duplicates(["model", "layer", "strength"])
@@ -193,23 +195,19 @@ def caption(
         f"layer {layer:g}, strength {strength:g}"
         for layer, strength in settings[["layer", "strength"]].itertuples(index=False)
     )
-    draws, prompts = (sorted(set(points[name])) for name in ("draws", "prompts"))
     sentences = [
         f"Paired difference in {options.label(options.metric)} from unsteered, at the same "
         f"strength for each ({at}), by the number of contrast pairs; a point is the mean over "
-        f"{_numbers(draws)} random draws of pairs (a larger draw holds the smaller ones).",
+        f"{span(points['draws'])} random draws of pairs (a larger draw holds the smaller ones).",
         f"Enough pairs, the fewest with {100 * options.share:g} % of the effect of the most "
-        f"(dotted; 95 % of resamples of prompts and draws): {', '.join(found) or 'of no curve'}."
+        "(dotted lines; in brackets 95 % of resamples of prompts and draws): "
+        f"{', '.join(fewest) or 'of no curve'}."
         + (f" Without an effect of the most pairs: {', '.join(unseen)}." if unseen else ""),
         f"Models: {', '.join(sorted(set(points['model'])))}. Data: {sources.facts.data}; n = "
-        f"{_numbers(prompts)} prompts; bars: 95 % intervals by Student's t that take draws and "
-        "prompts for crossed random effects. Smallest effect that would have been seen (paired "
-        f"t-test, 80 % power): {points['detectable'].min():.2g} to "
+        f"{span(points['prompts'])} prompts; bars: 95 % intervals by Student's t that take draws "
+        "and prompts for crossed random effects. Detectable effects (the smallest true ones "
+        f"that a paired t-test sees with 80 % power): {points['detectable'].min():.2g} to "
         f"{points['detectable'].max():.2g}.",
         *sources.facts.notes,
     ]
     return " ".join(sentences)
-
-
-def _numbers(values: list[int]) -> str:
-    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"

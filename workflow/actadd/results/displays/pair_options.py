@@ -16,7 +16,7 @@ class PairsOptions(MetricsOptions):
     """
 
     pair_check: str | None = option(
-        "What was known of the pairs before sampling.", None, section="pair_checks"
+        "Pair check with the predictors, known before sampling.", None, section="pair_checks"
     )
     lens: str | None = option(
         "In place of a pair check, a lens that reads the vectors.", None, section="lenses"
@@ -29,8 +29,7 @@ class PairsOptions(MetricsOptions):
         yield from (each for each in super().scored() if "." in each[1])
 
     def check(self, experiment: Experiment) -> Iterator[str]:
-        if not any(experiment.additions()):
-            yield f"experiment: no condition of {experiment.name} adds a vector; add some"
+        yield from experiment.lacks_vectors()
         if (self.pair_check is None) == (self.lens is None):
             yield "pair_check: write either pair_check or lens"
         for metric in self.metrics:

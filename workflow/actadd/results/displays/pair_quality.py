@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
-from actadd.base.intervals import LEVEL, rank_correlation
+from actadd.base.intervals import rank_correlation
 from actadd.results.displays.kinds import Sources
 from actadd.results.displays.labels import metric_rows, row_labels, unsteered
 from actadd.results.displays.pair_options import PairsOptions
+from actadd.results.intervals import interval_text
 from actadd.vectors.pair_check import PREDICTORS
 
 # Of a lens and norms.
@@ -43,7 +43,7 @@ def gather(options: PairsOptions, sources: Sources) -> tuple[pd.DataFrame, pd.Da
     effects = effects[~unsteered(effects) & effects["vector"].notna()]
     effects = effects[effects["vector"] != options.relative_to]
     several = effects.duplicated(["model", "vector"], keep=False)
-    known = _Known(options, sources)
+    predictors_of = _Predictors(options, sources)
     rows = []
     labels = [text.replace("\n", " ") for text in row_labels(effects)]
     for (_, row), repeated, text in zip(effects.iterrows(), several, labels, strict=True):
@@ -55,7 +55,7 @@ def gather(options: PairsOptions, sources: Sources) -> tuple[pd.DataFrame, pd.Da
             "low": row["difference_low"],
             "high": row["difference_high"],
             "p": row["p_value"],
-            **known(row),
+            **predictors_of(row),
         }
         for metric in others:
             same = _rows(sources, summary, metric)
@@ -73,18 +73,12 @@ def gather(options: PairsOptions, sources: Sources) -> tuple[pd.DataFrame, pd.Da
     return pairs.reset_index(drop=True), pd.DataFrame(correlations, columns=columns)
 
 
-def smallest_correlation(count: int) -> float:
-    """The correlation that a test at 5 % over so many items sees with 80 % power (Fisher's z)."""
-    reach = norm.ppf((1 + LEVEL) / 2) + norm.ppf(0.8)
-    return float(np.tanh(reach / np.sqrt(count - 3))) if count > 3 else float("nan")
-
-
 def correlation_texts(correlations: pd.DataFrame) -> str:
     """ "norm +0.31 [+0.02, +0.55]; ...", those without a value left out."""
     columns = correlations[["predictor", "rho", "low", "high"]].dropna(subset="rho")
     return "; ".join(
-        f"{name} {rho:+.2f}" + ("" if np.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")
-        for name, rho, low, high in columns.itertuples(index=False)
+        f"{name} {interval_text(interval, '{:+.2f}'.format)}"
+        for name, *interval in columns.itertuples(index=False)
     )
 
 
@@ -103,8 +97,8 @@ def _rows(sources: Sources, summary: pd.DataFrame, metric: str) -> pd.DataFrame:
     ]
 
 
-class _Known:
-    """What is known of a row's vector apart from its effect."""
+class _Predictors:
+    """The predictors and top tokens of a row's vector."""
 
     def __init__(self, options: PairsOptions, sources: Sources) -> None:
         self.relative_to, self.check = options.relative_to, None

@@ -71,10 +71,10 @@ def curves_of(values: pd.DataFrame, condition: str, effect: str, damage: str) ->
 
 def means(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Weighted means over prompts, [R, L, D]; values [L, D, prompts], counts [R, prompts]."""
-    there = np.isfinite(values)
+    finite = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        sums = np.einsum("ldp,rp->rld", np.where(there, values, 0), counts)
-        averaged: np.ndarray = sums / np.einsum("ldp,rp->rld", there.astype(float), counts)
+        sums = np.einsum("ldp,rp->rld", np.where(finite, values, 0), counts)
+        averaged: np.ndarray = sums / np.einsum("ldp,rp->rld", finite.astype(float), counts)
     return averaged
 
 
@@ -112,8 +112,7 @@ def readings(curves: Curves, limit: float) -> Readings:
     known = np.where(np.isnan(effects), -np.inf, effects)
     peak = known.max(axis=-1)
     best = curves.doses[known.argmax(axis=-1)]
-    rising = np.where(np.isnan(effects), -np.inf, effects)
-    half = crossing(curves.doses, rising, HALF * peak, 0.0)
+    half = crossing(curves.doses, known, HALF * peak, 0.0)
     none = peak <= 0
     limits = np.full(damages.shape[:-1], limit)
     start = 0.0 if np.isnan(curves.base) else curves.base
@@ -147,6 +146,6 @@ def spread(values: np.ndarray) -> np.ndarray:
 def median(values: np.ndarray) -> np.ndarray:
     """The median over layers, [R]; NaN are left out, inf counts as larger than all."""
     middle: np.ndarray = np.full(len(values), np.nan)
-    there = ~np.isnan(values).all(axis=-1)
-    middle[there] = np.nanquantile(values[there], 0.5, axis=-1, method="inverted_cdf")
+    some = ~np.isnan(values).all(axis=-1)
+    middle[some] = np.nanquantile(values[some], 0.5, axis=-1, method="inverted_cdf")
     return middle

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from actadd.base.errors import UserError
 from actadd.base.kinds import option
 from actadd.measure.additions import DOSE, operation_of
-from actadd.measure.methods import METHODS
 from actadd.results.displays.kinds import Experiment, ExperimentOptions, Need, Sources
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class Doses(ExperimentOptions):
     factor: float | None = option(
         "In place of limit: so many times the unsteered mean.", None, exclusive_minimum=1
     )
-    marks: dict[str, float] = option("Doses to compare with, by what they are called.", {})
+    marks: dict[str, float] = option("Name -> dose that curves are compared with.", {})
 
     def scored(self) -> Iterator[tuple[str, str]]:
         yield from (("effect", self.effect), ("damage", self.damage))
@@ -45,8 +44,7 @@ class Doses(ExperimentOptions):
             names = ", ".join(sorted(conditions))
             yield f"condition: {self.condition!r} is not in {experiment.name}; write one of {names}"
             return
-        if not any(METHODS[each["method"]].role == "unsteered" for each in conditions.values()):
-            yield f"experiment: {experiment.name} has no unsteered condition; add one"
+        yield from experiment.lacks_unsteered()
         additions = conditions[self.condition].get("additions", [])
         if len(additions) != 1 or DOSE not in additions[0]:
             yield f"condition: {self.condition} needs one addition with a dose; name another"
@@ -57,8 +55,8 @@ class Doses(ExperimentOptions):
                 f"condition: {self.condition} has a dose of {least:g}, and curves begin at 0; "
                 "write doses above 0, or the vector with its prompts exchanged"
             )
-        elif found := [name for name in OTHERWISE if name in additions[0]]:
-            yield f"condition: {self.condition} has {found[0]}; name one whose layer is swept alone"
+        elif keys := [name for name in OTHERWISE if name in additions[0]]:
+            yield f"condition: {self.condition} has {keys[0]}; name one whose layer is swept alone"
 
 
 def _many(value: "float | list[float]") -> list[float]:
@@ -86,7 +84,7 @@ class Model:
 def measured(options: Doses, sources: Sources) -> list[Model]:
     """Curves and readings of each model.
 
-    Raises UserError if a metric is not there, or an unsteered damage of 0 has a factor.
+    Raises UserError if a metric was not measured, or an unsteered damage of 0 has a factor.
     """
     from actadd.results.doses.curves import curves_of, readings
 
@@ -96,8 +94,8 @@ def measured(options: Doses, sources: Sources) -> list[Model]:
         values = sources.values(model, experiment)
         for name in (options.effect, options.damage):
             if name not in set(values["metric"]):
-                there = ", ".join(sorted(values["metric"].unique()))
-                raise UserError(f"{sources.key}: there is no metric {name!r}; write one of {there}")
+                metrics = ", ".join(sorted(values["metric"].unique()))
+                raise UserError(f"{sources.key}: no metric {name!r}; write one of {metrics}")
         of_control = values["vector"].isin(sources.facts.controls)
         swept = values["condition"] == options.condition
         [vector] = values[swept]["vector"].unique()

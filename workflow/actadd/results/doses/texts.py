@@ -4,14 +4,14 @@ import math
 
 from actadd.results.displays.kinds import Sources
 from actadd.results.doses.options import Doses, Model
+from actadd.results.intervals import interval_text
 
 
 def interval(value: float, low: float = math.nan, high: float = math.nan) -> str:
     """ "0.52 [0.41, 0.66]"; what is not reached is a dash."""
-    texts = ["–" if math.isinf(each) else f"{each:.3g}" for each in (value, low, high)]
-    if math.isnan(value):
-        return ""
-    return texts[0] if math.isnan(low) else f"{texts[0]} [{texts[1]}, {texts[2]}]"
+    return interval_text(
+        (value, low, high), lambda each: "–" if math.isinf(each) else f"{each:.3g}"
+    )
 
 
 def caption(options: Doses, sources: Sources, models: list[Model]) -> str:
@@ -33,7 +33,7 @@ def caption(options: Doses, sources: Sources, models: list[Model]) -> str:
         "the paired difference from unsteered; half-maximal is the first dose at which its mean "
         f"is half of its largest. Collapse: the first dose at which the mean {damage} is {rule}. "
         "Between doses, from 0 on, both are read off straight lines; a dash is beyond the largest. "
-        "Nothing is chosen, and what is largest is the largest of these same "
+        "No setting is chosen on a development split: the largest effect is the largest on these "
         f"{sources.facts.unit}. Models: {counts}. Data: {sources.facts.data}. In brackets and as "
         f"bars 95 % bootstrap intervals over {sources.facts.unit}. {notes}"
     ).strip()

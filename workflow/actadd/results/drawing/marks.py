@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator
 from actadd.results.displays.labels import failed
 from actadd.results.drawing.style import LEVEL, series
 from actadd.results.drawing.texts import entry
+from actadd.results.intervals import column_names
 
 
 def unsteered_band(axis: Axes, rows: pd.DataFrame) -> None:
@@ -80,11 +81,10 @@ def say_failed(axis: Axes, line: float) -> None:
     )
 
 
-def whiskers(part: pd.DataFrame) -> np.ndarray:
-    """[2, rows]: how far the interval reaches below and above the mean; 0 where it has no bound."""
-    low = (part["mean"] - part["low"]).clip(lower=0).fillna(0)
-    high = (part["high"] - part["mean"]).clip(lower=0).fillna(0)
-    return np.array([low, high])
+def whiskers(part: pd.DataFrame, of: str = "mean") -> np.ndarray:
+    """[2, rows]: how far the interval reaches below and above a value; 0 where it has no bound."""
+    value, low, high = (part[name] for name in column_names(of))
+    return np.array([(value - low).clip(lower=0).fillna(0), (high - value).clip(lower=0).fillna(0)])
 
 
 def plain_ticks(axis: Axis) -> None:

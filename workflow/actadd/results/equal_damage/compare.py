@@ -17,6 +17,7 @@ from actadd.measure.additions import DEFAULT_OPERATION, DOSE
 from actadd.measure.methods import METHODS
 from actadd.results.equal_damage.curves import Curve, Reading, Resampling, Values
 from actadd.results.equal_damage.damages import DAMAGES
+from actadd.results.intervals import columns
 from actadd.results.prompt_values import prompt_values
 from actadd.results.summaries.controls import COORDINATES, controls
 
@@ -50,7 +51,7 @@ class Table:
 
 
 @dataclass
-class Entry:
+class Condition:
     """A condition of the comparison: its settings from the weakest to the strongest.
 
     settings: the cells of each, several where vectors were drawn. ended: why the curve ends before
@@ -93,12 +94,12 @@ def compare(
         for name, each in spec["damage"].items()
     }
     resampling = Resampling()
-    entries = [
-        _with_curve(entry, effect, damages, resampling)
-        for entry in _entries(effect.cells, spec["controls"])
+    conditions = [
+        _with_curve(condition, effect, damages, resampling)
+        for condition in _conditions(effect.cells, spec["controls"])
     ]
-    curves = [row for entry in entries for row in _curve_rows(entry, effect, damages)]
-    readings = [row for name in damages for row in _readings(spec, name, entries)]
+    curves = [row for condition in conditions for row in _curve_rows(condition, effect, damages)]
+    readings = [row for name in damages for row in _readings(spec, name, conditions)]
     metric = {"metric": spec["effect"]["metric"]}
     shared = {"model": effect.cells["model"].iloc[0], "comparison": spec["name"], **metric}
     return (
@@ -141,10 +142,10 @@ def _table(frame: pd.DataFrame, metric: str, dataset: str) -> Table:
     return Table(cells, values.to_numpy(np.float64), units)
 
 
-def _entries(cells: pd.DataFrame, control_names: Sequence[str]) -> Iterator[Entry]:
+def _conditions(cells: pd.DataFrame, control_names: Sequence[str]) -> Iterator[Condition]:
     """The conditions but unsteered, methods first, then points, then controls."""
     order = {"method": 0, "point": 1, "control": 2}
-    entries = []
+    conditions = []
     for name, part in cells.groupby("condition", sort=False):
         role = METHODS[part["method"].iloc[0]].role
         if role == "unsteered":
@@ -152,17 +153,17 @@ def _entries(cells: pd.DataFrame, control_names: Sequence[str]) -> Iterator[Entr
         settings = list(controls(part))
         additions = [json.loads(setting["additions"].iloc[0]) for setting in settings]
         strengths = _strengths(additions)
-        places = np.argsort(np.abs(strengths), kind="stable")
-        entries.append(
-            Entry(
+        ascending = np.argsort(np.abs(strengths), kind="stable")
+        conditions.append(
+            Condition(
                 str(name),
                 "control" if name in control_names else "method" if additions[0] else "point",
-                [settings[place] for place in places],
-                strengths[places],
+                [settings[number] for number in ascending],
+                strengths[ascending],
                 from_unsteered(additions[0]),
             )
         )
-    yield from sorted(entries, key=lambda entry: order[entry.role])
+    yield from sorted(conditions, key=lambda condition: order[condition.role])
 
 
 def _operation(addition: Mapping[str, Any]) -> Any:
@@ -173,15 +174,15 @@ def _strengths(settings: list[list[dict[str, Any]]]) -> np.ndarray:
     """The strength of each setting: that of the addition in which they differ, NaN without any."""
     if not settings[0]:
         return np.full(len(settings), np.nan)
-    columns = np.array(
+    strengths = np.array(
         [
             [each[DOSE] if DOSE in each else each[_operation(each).strength] for each in setting]
             for setting in settings
         ],
         dtype=np.float64,
     )
-    swept = int(np.ptp(columns, axis=0).argmax())
-    return np.asarray(columns[:, swept])
+    swept = int(np.ptp(strengths, axis=0).argmax())
+    return np.asarray(strengths[:, swept])
 
 
 def from_unsteered(additions: list[dict[str, Any]]) -> bool:
@@ -190,12 +191,12 @@ def from_unsteered(additions: list[dict[str, Any]]) -> bool:
 
 
 def _with_curve(
-    entry: Entry, effect: Table, damages: Mapping[str, Table], resampling: Resampling
-) -> Entry:
-    """The entry with its curve, up to the first setting that failed anywhere."""
+    condition: Condition, effect: Table, damages: Mapping[str, Table], resampling: Resampling
+) -> Condition:
+    """The condition with its curve, up to the first setting that failed anywhere."""
     effects, costs = [], dict[str, list[np.ndarray]]()
     plain = effect.unsteered
-    for number, setting in enumerate(entry.settings):
+    for number, setting in enumerate(condition.settings):
         reason = _failure([setting["failed"]])
         values, of_damages = effect.rows(setting) - plain, dict[str, np.ndarray]()
         for name, table in damages.items():
@@ -207,24 +208,24 @@ def _with_curve(
         missing = [name for name, each in {"effect": values, **of_damages}.items() if _empty(each)]
         reason = reason or (f"no prompt has a value of {missing[0]}" if missing else "")
         if reason:
-            entry.failed[number] = reason
-        if entry.failed:
+            condition.failed[number] = reason
+        if condition.failed:
             continue
         effects.append(values)
         for name, each in of_damages.items():
             costs.setdefault(name, []).append(each)
     if effects:
-        entry.curve = Curve(
-            entry.name,
+        condition.curve = Curve(
+            condition.name,
             _stacked(effects, effect.units),
             {name: _stacked(each, damages[name].units) for name, each in costs.items()},
-            entry.strengths[: len(effects)],
+            condition.strengths[: len(effects)],
             resampling,
-            from_unsteered=entry.from_unsteered,
+            from_unsteered=condition.from_unsteered,
         )
-    if entry.failed:
-        entry.ended = next(iter(entry.failed.values()))
-    return entry
+    if condition.failed:
+        condition.ended = next(iter(condition.failed.values()))
+    return condition
 
 
 def _failure(columns: "list[pd.Series[Any]]") -> str:
@@ -251,61 +252,57 @@ def _stacked(settings: list[np.ndarray], units: str) -> Values:
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def _columns(name: str, bounds: Bounds) -> Row:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), bounds, strict=True))
-
-
 MISSING: Bounds = (float("nan"),) * 3
 
 
-def _curve_rows(entry: Entry, effect: Table, damages: Mapping[str, Table]) -> Iterator[Row]:
-    for number, setting in enumerate(entry.settings):
+def _curve_rows(condition: Condition, effect: Table, damages: Mapping[str, Table]) -> Iterator[Row]:
+    for number, setting in enumerate(condition.settings):
         differences = (effect.rows(setting) - effect.unsteered).mean(axis=0)
         shared = {
             **{str(key): value for key, value in setting.iloc[0][COORDINATES].to_dict().items()},
-            "role": entry.role,
-            "strength": entry.strengths[number],
+            "role": condition.role,
+            "strength": condition.strengths[number],
             "draws": len(setting) if len(setting) > 1 else np.nan,
             "detectable": detectable(differences),
             "n_prompts": int((~np.isnan(differences)).sum()),
-            "failed": entry.failed.get(number),
+            "failed": condition.failed.get(number),
         }
-        curve = entry.curve if number < entry.measured else None
+        curve = condition.curve if number < condition.measured else None
         moved = curve.at("effect", number) if curve else MISSING
         for name in damages:
             cost = curve.at(name, number) if curve and name in curve.damages else MISSING
             cost = tuple(float(each) for each in DAMAGES[name].outside(np.array(cost)))
-            yield {**shared, "damage": name, **_columns("cost", cost), **_columns("effect", moved)}
+            yield {**shared, "damage": name, **columns("cost", cost), **columns("effect", moved)}
 
 
-def _readings(spec: Mapping[str, Any], damage: str, entries: list[Entry]) -> Iterator[Row]:
+def _readings(spec: Mapping[str, Any], damage: str, conditions: list[Condition]) -> Iterator[Row]:
     """The rows of one damage: at each stated value, then at that of each point."""
     kind = DAMAGES[damage]
-    curves = {e.name: e.curve for e in entries if e.curve and damage in e.curve.damages}
+    curves = {e.name: e.curve for e in conditions if e.curve and damage in e.curve.damages}
     size = 1 + Resampling().resamples
     targets = [
         (float(at), np.full(size, float(kind.inside(np.array(at)))), "")
         for at in spec["damage"][damage]["at"]
     ]
-    for entry in entries:
-        if entry.role == "point" and entry.name in curves:
-            costs = curves[entry.name].costs(damage)[:, 0]
-            targets.append((float(kind.outside(costs[:1])[0]), costs, entry.name))
+    for condition in conditions:
+        if condition.role == "point" and condition.name in curves:
+            costs = curves[condition.name].costs(damage)[:, 0]
+            targets.append((float(kind.outside(costs[:1])[0]), costs, condition.name))
     for at, target, point in targets:
         of_controls = {
-            entry.name: curves[entry.name].read(damage, target)
-            for entry in entries
-            if entry.role == "control" and entry.name in curves
+            condition.name: curves[condition.name].read(damage, target)
+            for condition in conditions
+            if condition.role == "control" and condition.name in curves
         }
         best = _best(of_controls, spec["effect"]["direction"])
-        for entry in entries:
-            row = {"condition": entry.name, "role": entry.role, "damage": damage, "at": at}
+        for condition in conditions:
+            row = {"condition": condition.name, "role": condition.role, "damage": damage, "at": at}
             row |= {"reference": point}
-            if entry.role != "point":
-                yield {**row, **_reading_row(entry, curves, damage, target, point, best)}
-            elif entry.name == point:
-                itself = Reading(curves[entry.name].effects[:, 0])
-                yield {**row, **_columns("effect", itself.interval), "reached": 1.0, "reason": ""}
+            if condition.role != "point":
+                yield {**row, **_reading_row(condition, curves, damage, target, point, best)}
+            elif condition.name == point:
+                itself = Reading(curves[condition.name].effects[:, 0])
+                yield {**row, **columns("effect", itself.interval), "reached": 1.0, "reason": ""}
 
 
 def _best(readings: Mapping[str, Reading], direction: str) -> tuple[str, Reading] | None:
@@ -319,7 +316,7 @@ def _best(readings: Mapping[str, Reading], direction: str) -> tuple[str, Reading
 
 
 def _reading_row(
-    entry: Entry,
+    condition: Condition,
     curves: Mapping[str, Curve],
     damage: str,
     target: np.ndarray,
@@ -330,25 +327,25 @@ def _reading_row(
 
     Columns: strength, effect with bounds, reached (share of resamples), reason (why there is no
     effect); of a damage that is a point's, minus_point with bounds; of a method, control, the name
-    of the best one there or "", and minus_control with bounds.
+    of the best one at that damage or "", and minus_control with bounds.
     """
-    curve = curves.get(entry.name)
-    row: Row = {"strength": np.nan, **_columns("effect", MISSING), "reached": 0.0}
-    row |= {**_columns("minus_point", MISSING), "control": ""}
-    row |= _columns("minus_control", MISSING)
+    curve = curves.get(condition.name)
+    row: Row = {"strength": np.nan, **columns("effect", MISSING), "reached": 0.0}
+    row |= {**columns("minus_point", MISSING), "control": ""}
+    row |= columns("minus_control", MISSING)
     if curve is None:
-        return {**row, "reason": entry.ended or "not measured"}
+        return {**row, "reason": condition.ended or "not measured"}
     reading = curve.read(damage, target)
-    row |= {"strength": reading.strength, **_columns("effect", reading.interval)}
+    row |= {"strength": reading.strength, **columns("effect", reading.interval)}
     row |= {"reached": reading.reached, "reason": ""}
     if np.isnan(reading.effects[0]):
         reason = curve.why_not(damage, float(target[0]))
         return {
             **row,
-            "reason": f"{reason}; it ends where {entry.ended}" if entry.ended else reason,
+            "reason": f"{reason}; it ends where {condition.ended}" if condition.ended else reason,
         }
     if point:
-        row |= _columns("minus_point", (reading - Reading(curves[point].effects[:, 0])).interval)
-    if best and entry.role == "method":
-        row |= {"control": best[0], **_columns("minus_control", (reading - best[1]).interval)}
+        row |= columns("minus_point", (reading - Reading(curves[point].effects[:, 0])).interval)
+    if best and condition.role == "method":
+        row |= {"control": best[0], **columns("minus_control", (reading - best[1]).interval)}
     return row

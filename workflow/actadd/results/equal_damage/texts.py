@@ -4,6 +4,7 @@ import pandas as pd
 
 from actadd.results.displays.kinds import Sources
 from actadd.results.equal_damage.damages import DAMAGES
+from actadd.results.intervals import span
 from actadd.results.markup import decimals, fixed
 
 LABELS = {
@@ -21,21 +22,19 @@ def at_text(damage: str, value: float) -> str:
 def samples_sentence(sources: Sources, curves: pd.DataFrame) -> str:
     """Model, data, n, what the intervals are, and the smallest effect that could have been seen."""
     models = ", ".join(sorted(curves["model"].unique()))
-    counts = sorted(set(curves["n_prompts"]))
-    prompts = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     draws = curves["draws"].dropna().unique()
     drawn = f"; controls are means over {draws[0]:g} draws, resampled too" if len(draws) else ""
-    seen = curves.loc[curves["role"] == "method", "detectable"].median()
-    places = decimals(pd.Series([seen]))
+    smallest = curves.loc[curves["role"] == "method", "detectable"].median()
     power = (
-        f" A true effect of {fixed(seen, places)} would have been seen with 80 % power (median "
-        "over settings)."
-        if pd.notna(seen)
+        f" A true effect of {fixed(smallest, decimals([smallest]))} would have been seen with "
+        "80 % power (median over settings)."
+        if pd.notna(smallest)
         else ""
     )
     return (
-        f"Model: {models}. Data: {sources.facts.data}; n = {prompts} prompts that no setting was "
-        f"chosen on; 95 % percentile bootstrap over prompts, of whole curves{drawn}.{power}"
+        f"Model: {models}. Data: {sources.facts.data}; n = {span(curves['n_prompts'])} prompts "
+        "that no setting was chosen on; 95 % percentile bootstrap over prompts, of whole "
+        f"curves{drawn}.{power}"
     )
 
 

@@ -12,6 +12,7 @@
 
 import numpy as np
 
+from actadd.results.intervals import interval_text
 from actadd.results.markup import decimals, fixed
 from actadd.results.reliability.card import Card, Estimate, Unmeasured, Versus
 
@@ -27,10 +28,12 @@ def number(value: float, signed: bool = True) -> str:
 def interval(estimate: Estimate, signed: bool = True) -> str:
     """ "+0.21 [+0.15, +0.27]", without bounds where there are none."""
     places = min(decimals(estimate, 2), 4)
-    texts = [fixed(value, places) for value in estimate]
-    if signed:
-        texts = [f"+{text}" if float(text) > 0 else text for text in texts]
-    return f"{texts[0]} [{texts[1]}, {texts[2]}]" if estimate.bounded else texts[0]
+
+    def text(value: float) -> str:
+        plain = fixed(value, places)
+        return f"+{plain}" if signed and float(plain) > 0 else plain
+
+    return interval_text(estimate, text) or "unknown"
 
 
 def percent(share: float) -> str:

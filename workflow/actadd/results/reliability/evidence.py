@@ -71,8 +71,8 @@ class Evidence:
 
     def same(self, additions: str) -> Setting | None:
         """The setting with these additions, as their column writes them."""
-        found = [each for each in self.settings if each.iloc[0]["additions"] == additions]
-        return found[0] if found else None
+        equal = (each for each in self.settings if each.iloc[0]["additions"] == additions)
+        return next(equal, None)
 
     def _cell(self, cell: "pd.Series[Any]", metric: str) -> pd.DataFrame:
         return self._values.get((metric, cell["condition"], cell["cell"]), NOTHING)

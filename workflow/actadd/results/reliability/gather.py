@@ -145,7 +145,7 @@ class Gathering:
         versus = effects.over_control(
             self.evidence, self.options.metric, changes, first, aim, related
         )
-        return _with(versus, remedies.control)
+        return _with_remedy(versus, remedies.control)
 
     def _tried(self, first: "pd.Series[Any]") -> int:
         """Settings of the vector, or, where something was chosen on others, of the condition."""
@@ -170,7 +170,7 @@ class Gathering:
         rises = WAYS[self.options.direction] * effects.sign_of(additions[0], strength=False)
         evidence = self.others.get("sweep", self.evidence)
         slope = effects.slope(evidence, self.options.metric, first, rises)
-        return _with(slope, remedies.slope)
+        return _with_remedy(slope, remedies.slope)
 
     def _disfluency(self, setting: Setting, remedies: Remedies) -> Estimate | Unmeasured:
         cost = self.options.cost
@@ -254,6 +254,6 @@ def _entry(entry: Mapping[str, Any]) -> str:
     return f"{kind} " + ", ".join(f"{key} {value}" for key, value in sorted(rest.items()))
 
 
-def _with(value: T | Unmeasured, remedy: Callable[[], str]) -> T | Unmeasured:
+def _with_remedy(value: T | Unmeasured, remedy: Callable[[], str]) -> T | Unmeasured:
     """A field, with its remedy if it was not measured."""
     return replace(value, remedy=remedy()) if isinstance(value, Unmeasured) else value

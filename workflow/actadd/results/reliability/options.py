@@ -19,14 +19,15 @@ EXPERIMENT = ("models", "prompts", "samples", "scorers")
 class ReliabilityOptions(ExperimentOptions):
     metric: str = option("scorer.metric of the effect.")
     direction: Way = option(
-        "Which way the metric should move at a positive strength; at a negative one, the other.",
+        "Which way the metric should move at a positive strength; the opposite at a negative one.",
         "max",
     )
     aims: dict[str, Way] = option(
-        "Condition -> max or min, where neither its choice nor its strength's sign says it.", {}
+        "Condition -> max or min, where its choice and the sign of its strength do not say which.",
+        {},
     )
     cost: str | None = option("scorer.metric of disfluency, as a ratio to unsteered.", None)
-    agreement: list[str] = option("scorer.metric of others that should see the same effect.", [])
+    agreement: list[str] = option("scorer.metric of other judges of the same effect.", [])
     sweep: str | None = option(
         "Experiment with several strengths of the same setting, whose slope is taken; the "
         "experiment itself if not given.",
@@ -37,7 +38,7 @@ class ReliabilityOptions(ExperimentOptions):
         "Experiment that measures divergence at the same settings.", None, section="experiments"
     )
     method_comparison: str | None = option(
-        "Comparison of methods in which this is read at the damage of prompting.",
+        "Comparison of methods from which the effect at prompting's damage is read.",
         None,
         section="method_comparisons",
     )
@@ -49,10 +50,8 @@ class ReliabilityOptions(ExperimentOptions):
 
     def check(self, experiment: Experiment) -> Iterator[str]:
         conditions = experiment.conditions
-        if not any(experiment.additions()):
-            yield f"experiment: no condition of {experiment.name} adds a vector; add some"
-        if not any(each["method"] == "unsteered" for each in conditions.values()):
-            yield f"experiment: {experiment.name} has no unsteered condition; add one"
+        yield from experiment.lacks_vectors()
+        yield from experiment.lacks_unsteered()
         for name in self.aims:
             steered = [each for each in conditions if any(experiment.additions(each))]
             if name not in steered:

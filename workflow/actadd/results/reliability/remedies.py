@@ -46,7 +46,7 @@ class Remedies:
         if self.more["compared"]:
             return _lines(self.option(divergence=name), self._damage(divergence={"at": [0.1]}))
         prompts = {"dataset": self.more["prompts"]["dataset"]}
-        return _lines(self.option(divergence=name), self._given(name, "divergence", prompts))
+        return _lines(self.option(divergence=name), self._on_texts(name, "divergence", prompts))
 
     def knowledge(self) -> str:
         name = f"{self.experiment}-knowledge"
@@ -54,7 +54,7 @@ class Remedies:
         if self.more["compared"]:
             damage = self._damage(knowledge={**texts, "at": [0.05]})
             return _lines(self.option(knowledge=name), damage)
-        return _lines(self.option(knowledge=name), self._given(name, "logprobs", texts))
+        return _lines(self.option(knowledge=name), self._on_texts(name, "logprobs", texts))
 
     def slope(self) -> str:
         """The experiment anew at parts of the strength: with 0, if that is unsteered, three."""
@@ -123,8 +123,8 @@ class Remedies:
         }
         return _lines(self.option(method_comparison=name), {"method_comparisons": {name: compared}})
 
-    def _given(self, name: str, measure: str, prompts: Mapping[str, Any]) -> dict[str, Any]:
-        """An experiment on given texts at the card's setting."""
+    def _on_texts(self, name: str, measure: str, prompts: Mapping[str, Any]) -> dict[str, Any]:
+        """An experiment on texts at the card's setting."""
         conditions = {
             "unsteered": {"method": "unsteered"},
             self.condition: {"method": "actadd", "additions": self.additions},

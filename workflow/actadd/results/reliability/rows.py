@@ -3,6 +3,7 @@
 import pandas as pd
 
 from actadd.results.displays.kinds import Sources
+from actadd.results.intervals import interval_text, span
 from actadd.results.reliability.card import Card, Estimate, Separation, Unmeasured
 from actadd.results.reliability.claims import claim, interval, number, percent
 from actadd.results.reliability.options import ReliabilityOptions
@@ -28,7 +29,7 @@ def _row(card: Card) -> dict[str, str]:
         "detectable": NOT
         if isinstance(card.detectable, Unmeasured)
         else number(card.detectable, signed=False),
-        "wrong way": NOT if isinstance(wrong, Unmeasured) else _share(wrong.share),
+        "wrong way": NOT if isinstance(wrong, Unmeasured) else interval_text(wrong.share, percent),
         "slope": _estimate(slope if isinstance(slope, Unmeasured) else slope.mean),
         "spread of slopes": NOT
         if isinstance(slope, Unmeasured)
@@ -66,11 +67,6 @@ def _estimate(value: Estimate | Unmeasured, signed: bool = True) -> str:
     return NOT if isinstance(value, Unmeasured) else interval(value, signed)
 
 
-def _share(share: Estimate) -> str:
-    bounds = f" [{percent(share.low)}, {percent(share.high)}]" if share.bounded else ""
-    return f"{percent(share.value)}{bounds}"
-
-
 def _separation(value: Separation | Unmeasured, name: str) -> str:
     return NOT if isinstance(value, Unmeasured) else f"{getattr(value, name):.2f}"
 
@@ -89,7 +85,7 @@ def caption(cards: list[Card], options: ReliabilityOptions, sources: Sources) ->
     models = ", ".join(dict.fromkeys(card.model for card in cards))
     by_rule = dict.fromkeys(f"{card.condition} {card.chosen}" for card in cards if card.chosen)
     chosen = "; ".join(by_rule) or "as the config writes them"
-    counts = sorted({card.prompts for card in cards} - {0}) or [0]
+    counts = {card.prompts for card in cards} - {0} or {0}
     lost = [
         f"{card.condition} ({card.setting}): {card.effect.why}"
         for card in cards
@@ -98,7 +94,7 @@ def caption(cards: list[Card], options: ReliabilityOptions, sources: Sources) ->
     seen = [card.detectable for card in cards if not isinstance(card.detectable, Unmeasured)]
     sentences = [
         f"Effect: {options.label(options.metric)}, paired difference from unsteered with the same "
-        f"sampling and noise. Model: {models}. Data: {sources.facts.data}; n = {_range(counts)} "
+        f"sampling and noise. Model: {models}. Data: {sources.facts.data}; n = {span(counts)} "
         f"prompts; 95 % percentile bootstrap intervals over prompts. Settings: {chosen}.",
         f"True effects below {_ends(seen)} would have been missed (80 % power at 5 %)."
         if seen
@@ -113,11 +109,6 @@ def lacking(cards: list[Card]) -> str:
     """Which fields some cards lack."""
     names = sorted({name.replace("_", " ") for card in cards for name in card.unmeasured})
     return f" Not measured for some: {', '.join(names)}; actadd card says how." if names else ""
-
-
-def _range(counts: list[int]) -> str:
-    low, high = counts[0], counts[-1]
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def _ends(values: list[float]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from actadd.results.displays.visible import visible
+from actadd.results.intervals import interval_text
 from actadd.results.reliability.card import Card, Estimate, Position, Unmeasured, Versus
 from actadd.results.reliability.claims import claim, interval, number, percent
 
@@ -83,11 +84,10 @@ def _wrong_way(card: Card) -> Iterator[tuple[str, str]]:
     if isinstance(value, Unmeasured):
         yield "moved the wrong way", f"not measured: {value.why}"
         return
-    bounds = f" [{percent(value.share.low)}, {percent(value.share.high)}]"
     unmoved = f", {value.unmoved} not moved" if value.unmoved else ""
     yield (
         "moved the wrong way",
-        f"{percent(value.share.value)}{bounds if value.share.bounded else ''} of prompts "
+        f"{interval_text(value.share, percent)} of prompts "
         f"({value.count} of {card.prompts}{unmoved})"
         + (
             f"; with {card.control.name} {percent(card.control.wrong_way)}"

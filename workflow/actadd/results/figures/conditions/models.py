@@ -15,20 +15,18 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[Figure, str]":
     import numpy as np
 
     from actadd.results.displays.models import gather
-    from actadd.results.drawing import LEVEL, legend, panels, series
+    from actadd.results.drawing import LEVEL, legend, panels, series, whiskers
 
     rows = gather(options, sources)
-    shown = {"gain": "steered", "control": options.control}
+    differences = {"gain": "steered", "control": options.control}
     if options.prompting:
-        shown["prompting"] = options.prompting
+        differences["prompting"] = options.prompting
     figure, axes = panels(2, max(1.2, 0.5 + 0.45 * len(rows)), narrow=0, sharey=True)
-    for axis, names in zip(axes, (shown, {"damage": "steered"}), strict=True):
+    for axis, names in zip(axes, (differences, {"damage": "steered"}), strict=True):
         for number, (name, text) in enumerate(names.items()):
             at = np.arange(len(rows)) + (number - (len(names) - 1) / 2) * 0.22
-            low, high = rows[f"{name}_low"], rows[f"{name}_high"]
-            bars = [(rows[name] - low).fillna(0), (high - rows[name]).fillna(0)]
-            style = {**series(number, len(shown)), "linestyle": "none"}
-            axis.errorbar(rows[name], at, xerr=bars, **style, label=text)
+            style = {**series(number, len(differences)), "linestyle": "none"}
+            axis.errorbar(rows[name], at, xerr=whiskers(rows, name), **style, label=text)
     settings = rows[["model", "layer", "blocks", "strength", "dose"]].itertuples(index=False)
     texts = [
         f"{model}\nlayer {layer} of {blocks}, {strength}"
@@ -51,8 +49,7 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[Figure, str]":
         "over prompts; bars: 95 % intervals over prompts, of several random vectors also over "
         "these. Layer and strength: chosen on the development split; dose: the norm of what is "
         "added over the residual stream's, at the position where it is largest. Smallest "
-        "difference between "
-        f"steered and {options.control} seen with 80 % power: {smallest}. Data: "
-        f"{sources.facts.data}. {' '.join(sources.facts.notes)}"
+        f"difference between steered and {options.control} that 80 % power detects: {smallest}. "
+        f"{sources.facts.sentences}"
     )
-    return figure, caption.strip()
+    return figure, caption

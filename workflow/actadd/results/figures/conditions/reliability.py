@@ -58,6 +58,7 @@ def _draw(axis: "Axes", card: "Card") -> None:
     import numpy as np
 
     from actadd.results.drawing import LEVEL, SMALL, series
+    from actadd.results.intervals import interval_text
     from actadd.results.reliability.card import Estimate, Unmeasured, Versus
     from actadd.results.reliability.claims import percent
 
@@ -69,8 +70,8 @@ def _draw(axis: "Axes", card: "Card") -> None:
     axis.axhline(0, **LEVEL)
     if isinstance(card.control, Versus) and card.control.changes is not None:
         other = np.sort(card.control.changes.to_numpy(float))
-        places = (np.arange(len(other)) + 0.5) / len(other)
-        axis.plot(places, other, "-", color="0.6", linewidth=0.8, marker=".", label="best control")
+        at = (np.arange(len(other)) + 0.5) / len(other)
+        axis.plot(at, other, "-", color="0.6", linewidth=0.8, marker=".", label="best control")
     style = {"linestyle": "none", "markersize": 3.5}
     axis.plot(
         *(shares[~against], values[~against]),
@@ -87,12 +88,10 @@ def _draw(axis: "Axes", card: "Card") -> None:
         axis.axhspan(card.effect.low, card.effect.high, color=steered, alpha=0.15, linewidth=0)
     axis.set(xlim=(0, 1), xticks=[])
     if not isinstance(card.wrong_way, Unmeasured):
-        share = card.wrong_way.share
-        bounds = f" [{percent(share.low)}, {percent(share.high)}]" if share.bounded else ""
         low = card.aim > 0
         axis.text(
             *(0.97 if low else 0.03, 0.04 if low else 0.96),
-            f"{percent(share.value)}{bounds}\nagainst the aim",
+            f"{interval_text(card.wrong_way.share, percent)}\nagainst the aim",
             transform=axis.transAxes,
             ha="right" if low else "left",
             va="bottom" if low else "top",

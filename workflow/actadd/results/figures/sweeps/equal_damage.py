@@ -1,7 +1,6 @@
 """Effect against damage."""
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actadd.results.displays.kinds import MethodsOptions, Sources, figure
@@ -12,13 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, kw_only=True)
-class EqualDamage(MethodsOptions):
-    pass
-
-
-@figure(EqualDamage, reads=("curves", "readings"))
-def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]":
+@figure(MethodsOptions, reads=("curves", "readings"))
+def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[Figure, str]":
     """Effect of each method against its damage, a panel for each damage, a row for each model.
 
     A method is a line over its strengths, from the star, which is unsteered, if strength 0 is that;
@@ -36,8 +30,8 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]"
     models = sorted(curves["model"].unique())
     figure, axes = panels(len(models) * len(damages), 2.7, columns=len(damages))
     names = [*dict.fromkeys(curves["condition"])]
-    places = [(model, damage) for model in models for damage in damages]
-    for axis, (model, damage) in zip(axes, places, strict=True):
+    pairs = [(model, damage) for model in models for damage in damages]
+    for axis, (model, damage) in zip(axes, pairs, strict=True):
         here = curves[(curves["model"] == model) & (curves["damage"] == damage)]
         start = float(DAMAGES[damage].outside(np.zeros(1))[0])
         _lines(axis, here, names, start)
@@ -82,10 +76,9 @@ def equal_damage(options: EqualDamage, sources: Sources) -> "tuple[Figure, str]"
 
 def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -> None:
     """The lines and points of one panel, with bars both ways. start: the damage of unsteered."""
-    import numpy as np
     from matplotlib.colors import to_rgb
 
-    from actadd.results.drawing import LINES, MARKERS, SMALL, series
+    from actadd.results.drawing import LINES, MARKERS, SMALL, series, whiskers
     from actadd.results.drawing.texts import entry
     from actadd.results.equal_damage.compare import from_unsteered
 
@@ -99,15 +92,6 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -
         if name in controls:
             number = controls.index(name)
             style = {"color": "0.55", "marker": MARKERS[number], "linestyle": LINES[number]}
-        bars = {
-            which: np.array(
-                [
-                    (part[which] - part[f"{which}_low"]).clip(lower=0).fillna(0),
-                    (part[f"{which}_high"] - part[which]).clip(lower=0).fillna(0),
-                ]
-            )
-            for which in ("cost", "effect")
-        }
         point = roles[name] == "point"
         if not point and from_unsteered(json.loads(part["additions"].iloc[0])):
             # Where such a method is read, its curve begins unsteered.
@@ -117,8 +101,8 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -
             part["cost"],
             part["effect"],
             # Those of controls would cover the methods.
-            xerr=None if name in controls else bars["cost"],
-            yerr=bars["effect"],
+            xerr=None if name in controls else whiskers(part, "cost"),
+            yerr=whiskers(part, "effect"),
             **{**style, "linestyle": "none" if point else style["linestyle"]},
             ecolor=(*to_rgb(style["color"]), 0.4),
             elinewidth=0.7,

@@ -10,14 +10,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# What is compared between wordings, by its column.
+NAMES = {"gain": "gain", "layer": "chosen layer"}
+
 
 @figure(ConceptOptions, reads=("tables", "scores"), measures=("completions",), others=OTHERS)
 def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
     """Gain and control of each concept in both wordings; gains and layers against each other."""
     import matplotlib.pyplot as plt
 
-    from actadd.results.displays.concepts import answers, gather, power, seen
+    from actadd.results.displays.concepts import answers, gather, sentences
     from actadd.results.drawing import PAGE, legend
+    from actadd.results.intervals import interval_text
 
     rows = gather(options, sources)
     models = list(dict.fromkeys(rows["model"]))
@@ -25,24 +29,17 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
     height = max(4.6, 0.8 + 0.19 * count)
     figure = plt.figure(figsize=(PAGE, height * len(models)), layout="constrained")
     grid = figure.add_gridspec(2 * len(models), 2, width_ratios=[1.3, 1])
-    sentences = []
     for number, model in enumerate(models):
         part = rows[rows["model"] == model]
         result = answers(part)
         first = figure.add_subplot(grid[2 * number : 2 * number + 2, 0])
         _gains(first, part)
         first.set_title(model)
-        for line, what in enumerate(("gain", "layer")):
+        for line, column in enumerate(NAMES):
             axis = figure.add_subplot(grid[2 * number + line, 1])
-            _against(axis, part, what)
-            key = (
-                "r of gain across wordings"
-                if what == "gain"
-                else "r of chosen layer across wordings"
-            )
-            r, low, high = result[key]
-            axis.set_title(f"r = {r:+.2f} [{low:+.2f}, {high:+.2f}]")
-        sentences.append(f"{model}: {seen(part)} {power(part)}")
+            _against(axis, part, column)
+            r = result[f"r of {NAMES[column]} across wordings"]
+            axis.set_title(f"r = {interval_text(r, '{:+.2f}'.format)}")
     legend(figure, figure.axes[:1])
     prompts = int(rows["prompts"].max())
     caption = (
@@ -51,27 +48,24 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
         "the same norm at the same layer. Right: both wordings against each other, a point for "
         "each concept, larger where several coincide; r: Pearson's, with 95 % bootstrap intervals "
         "over concepts. The layer is "
-        "that with the largest mean of the metric on the development split. Data: "
-        f"{sources.facts.data}. {' '.join(sentences)} {' '.join(sources.facts.notes)}"
+        "that with the largest mean of the metric on the development split. "
+        f"{sentences(rows)} {sources.facts.sentences}"
     )
-    return figure, caption.strip()
+    return figure, caption
 
 
 def _gains(axis: "Axes", rows: "pd.DataFrame") -> None:
     """Gains and controls, concept by concept, in the order of their mean gain."""
-    from actadd.results.drawing import LEVEL, series
+    from actadd.results.drawing import LEVEL, series, whiskers
 
     order = rows.groupby("concept")["gain"].mean().sort_values(ascending=False).index
-    places = {name: place for place, name in enumerate(order)}
+    rank = {name: number for number, name in enumerate(order)}
     wordings = list(dict.fromkeys(rows["wording"]))
     for number, wording in enumerate(wordings):
         part = rows[rows["wording"] == wording]
-        at = part["concept"].map(places) + (number - 0.5) * 0.3
+        at = part["concept"].map(rank) + (number - 0.5) * 0.3
         style = {**series(number, len(wordings)), "linestyle": "none"}
-        bars = [
-            (part["gain"] - part["gain_low"]).clip(lower=0).fillna(0),
-            (part["gain_high"] - part["gain"]).clip(lower=0).fillna(0),
-        ]
+        bars = whiskers(part, "gain")
         grey = {**style, "color": "0.6", "markersize": 2.5}
         axis.plot(part["control"], at, **grey, label=f"random, {wording}")
         axis.errorbar(part["gain"], at, xerr=bars, **style, elinewidth=0.8, label=wording)
@@ -82,11 +76,11 @@ def _gains(axis: "Axes", rows: "pd.DataFrame") -> None:
     axis.set_xlabel("gain")
 
 
-def _against(axis: "Axes", rows: "pd.DataFrame", what: str) -> None:
+def _against(axis: "Axes", rows: "pd.DataFrame", column: str) -> None:
     """The first wording on the horizontal axis, the second on the vertical one."""
     from actadd.results.drawing import LEVEL, series
 
-    wide = rows.pivot_table(index="concept", columns="wording", values=what, sort=False)
+    wide = rows.pivot_table(index="concept", columns="wording", values=column, sort=False)
     first, second = dict.fromkeys(rows["wording"])
     counts = wide.value_counts([first, second]).rename("count").reset_index()
     axis.scatter(
@@ -98,5 +92,4 @@ def _against(axis: "Axes", rows: "pd.DataFrame", what: str) -> None:
     )
     low, high = wide.to_numpy().min(), wide.to_numpy().max()
     axis.plot([low, high], [low, high], **LEVEL)
-    name = "gain" if what == "gain" else "chosen layer"
-    axis.set(xlabel=f"{name}, {first}", ylabel=f"{name}, {second}")
+    axis.set(xlabel=f"{NAMES[column]}, {first}", ylabel=f"{NAMES[column]}, {second}")

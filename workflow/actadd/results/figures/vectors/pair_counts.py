@@ -30,23 +30,18 @@ def pair_counts(options: PairCountOptions, sources: Sources) -> "tuple[Figure, s
     figure, axes = panels(len(measured) * len(models), 2.4, columns=len(measured), narrow=1)
     curves = list(dict.fromkeys(points["curve"]))
     for index, axis in enumerate(axes):
-        model, (column, level, label) = (
-            models[index // len(measured)],
-            measured[index % len(measured)],
-        )
+        model = models[index // len(measured)]
+        column, level, label = measured[index % len(measured)]
         here = points[points["model"] == model]
         for number, curve in enumerate(curves):
             part = here[here["curve"] == curve]
-            names = {column: "mean", f"{column}_low": "low", f"{column}_high": "high"}
-            part = part.drop(columns=[*{"mean", "low", "high"} & set(part)]).rename(columns=names)
             # Set a little apart, so that bars show.
             x = part["pairs"] * 1.05 ** (number - (len(curves) - 1) / 2)
             style = series(number, len(curves))
             if part["control"].all():
                 style["color"] = "0.5"
-            axis.errorbar(
-                x, part["mean"], yerr=whiskers(part), **style, elinewidth=0.7, label=curve
-            )
+            bars = whiskers(part, column)
+            axis.errorbar(x, part[column], yerr=bars, **style, elinewidth=0.7, label=curve)
             point = enough.get((model, curve))
             if column == "effect" and point is not None and point.pairs == point.pairs:
                 axis.axvline(point.pairs, color=style["color"], linewidth=0.6, linestyle=":")

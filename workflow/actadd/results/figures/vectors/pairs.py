@@ -17,8 +17,9 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
     import pandas as pd
 
     from actadd.results.displays.labels import failed
-    from actadd.results.displays.pair_quality import gather, predictors, smallest_correlation
+    from actadd.results.displays.pair_quality import gather, predictors
     from actadd.results.drawing import LEVEL, PAGE, SMALL, say_failed, series, wrapped
+    from actadd.results.intervals import detectable_correlation, interval_text
 
     table, correlations = gather(options, sources)
     names = predictors(options)
@@ -56,20 +57,19 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
             match = (correlations["model"] == model) & (correlations["predictor"] == predictor)
             row = correlations[match].iloc[0]
             of_model = f"{model}: " if several else ""
-            title.append(
-                f"{of_model}rho = {row['rho']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
-            )
+            rho = interval_text(row[["rho", "low", "high"]], "{:+.2f}".format)
+            title.append(f"{of_model}rho = {rho}")
         axis.set(xlabel=wrapped(name, 1.5), ylabel="effect")
         axis.set_title("\n".join(title), fontsize=SMALL, loc="right")
         axis.axhline(0, **LEVEL)
     lost = int(failed(table).sum())
     caption = (
         "Each pair's effect, paired with unsteered, with 95 % bootstrap intervals over prompts; "
-        "right: against what can be had without generating. rho: Spearman's rank correlation over "
+        "right: against predictors that need no sampling. rho: Spearman's rank correlation over "
         "pairs with a 95 % bootstrap interval over pairs, not corrected for the number of "
-        "predictors; the smallest that so many pairs would have seen with 80 % power is "
-        f"{smallest_correlation(int(correlations['n'].max())):.2f}. "
-        f"Models: {', '.join(models)}. Data: {sources.facts.data}. {' '.join(sources.facts.notes)}"
+        "predictors; the smallest that so many pairs detect with 80 % power is "
+        f"{detectable_correlation(int(correlations['n'].max())):.2f}. "
+        f"Models: {', '.join(models)}. {sources.facts.sentences}"
         + (f" {lost} of {len(table)} pairs failed and are in no correlation." if lost else "")
     )
     return figure, caption

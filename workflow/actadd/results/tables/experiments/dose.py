@@ -24,12 +24,12 @@ def dose(options: Doses, sources: Sources) -> "tuple[pd.DataFrame, str]":
 
     def several(name: str, half: "np.ndarray", collapse: "np.ndarray", unit: "np.ndarray") -> None:
         """Rows of several layers; half, collapse [R, L]; unit [L]."""
-        for what, values in (
+        for statistic, values in (
             ("median of layers", (median(half), median(collapse))),
             ("spread of layers, factor", (spread(half), spread(collapse))),
             ("spread in coefficients, factor", (spread(half * unit), spread(collapse * unit))),
         ):
-            index.append((name, what))
+            index.append((name, statistic))
             texts = (interval(*bounds(each)) for each in values)
             rows.append(dict(zip(("half-maximal dose", "collapse dose"), texts, strict=True)))
 
@@ -38,21 +38,21 @@ def dose(options: Doses, sources: Sources) -> "tuple[pd.DataFrame, str]":
         read, curves = model.readings, model.curves
         for at, layer in enumerate(curves.layers):
             peak = bounds(read.peak[:, at])
-            there = peak[1] > 0
+            works = peak[1] > 0
             best = curves.effect[at, np.flatnonzero(curves.doses == read.best[0, at])]
             set_in, collapsed = (bounds(each[:, at]) for each in (read.half, read.collapse))
             index.append((model.name, f"layer {layer}"))
             rows.append(
                 {
                     "largest effect": interval(*peak),
-                    "at dose": f"{read.best[0, at]:g}" if there else "",
-                    "half-maximal dose": interval(*set_in) if there else "no effect",
+                    "at dose": f"{read.best[0, at]:g}" if works else "",
+                    "half-maximal dose": interval(*set_in) if works else "no effect",
                     "collapse dose": interval(*collapsed),
                     "half-maximal coefficient": interval(set_in[0] * model.unit[at])
-                    if there
+                    if works
                     else "",
                     "collapse coefficient": interval(collapsed[0] * model.unit[at]),
-                    "detectable effect": interval(detectable(best[0])) if len(best) else "",
+                    "detectable": interval(detectable(best[0])) if len(best) else "",
                 }
             )
         several(model.name, read.half, read.collapse, model.unit)

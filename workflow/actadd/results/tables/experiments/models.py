@@ -27,12 +27,9 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[pd.DataFrame, str]
         "effect": interval_texts(rows, "gain"),
         "effect of the control": interval_texts(rows, "control"),
         "effect minus control": interval_texts(rows, "net"),
-        "smallest seen": two_digits(rows["detectable"]),
+        "detectable": two_digits(rows["detectable"]),
         "prompts moved the wrong way": [f"{value:.0%}" for value in rows["wrong"]],
-        "disfluency ratio": [
-            f"{mean:.2f} [{low:.2f}, {high:.2f}]"
-            for mean, low, high in rows[["damage", "damage_low", "damage_high"]].to_numpy()
-        ],
+        "disfluency ratio": interval_texts(rows, "damage", "{:.2f}"),
     }
     if options.prompting:
         columns["effect of prompting"] = interval_texts(rows, "prompting")
@@ -44,8 +41,8 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[pd.DataFrame, str]
         f"{int(rows['prompts'].max())} {sources.facts.unit}, with 95 % intervals, at the layer and "
         "strength chosen on the development split. Dose: the norm of what is added over the "
         "residual stream's, at the position where it is largest. Control: as much of the vector "
-        f"of {options.control}. Smallest seen: true effect minus control that these prompts see "
-        f"with 80 % power. Disfluency ratio: {options.label(options.damage)} over unsteered's, "
-        f"geometric mean over prompts. Data: {sources.facts.data}. {' '.join(sources.facts.notes)}"
+        f"of {options.control}. Detectable: the smallest true effect minus control that these "
+        f"prompts see with 80 % power. Disfluency ratio: {options.label(options.damage)} over "
+        f"unsteered's, geometric mean over prompts. {sources.facts.sentences}"
     )
-    return table, caption.strip()
+    return table, caption

@@ -37,16 +37,16 @@ def concept_wordings(options: WordingsOptions, sources: Sources) -> "tuple[pd.Da
     import pandas as pd
 
     from actadd.base.errors import UserError
-    from actadd.results.displays.concepts import answers, beside_published, gather, power, seen
+    from actadd.results.displays.concepts import answers, beside_published, gather, sentences
     from actadd.results.displays.estimates import estimates
 
     rows = gather(options, sources)
-    tables, sentences = [], []
+    tables = []
     for model, part in rows.groupby("model", sort=False):
         result = answers(part)
-        for what in ("gain", "layer"):
-            if name := getattr(options, f"published_{what}"):
-                result |= beside_published(part, what, pd.read_parquet(sources.texts[name]))
+        for column in ("gain", "layer"):
+            if name := getattr(options, f"published_{column}"):
+                result |= beside_published(part, column, pd.read_parquet(sources.texts[name]))
         if unknown := sorted(options.published.keys() - result.keys()):
             raise UserError(
                 f"{sources.key}.published: there is no row {unknown[0]!r}; write one of "
@@ -59,13 +59,11 @@ def concept_wordings(options: WordingsOptions, sources: Sources) -> "tuple[pd.Da
             columns["published"] = ["" if value is None else f"{value:g}" for value in quoted]
         index = pd.MultiIndex.from_product([[model], result], names=["model", "over all concepts"])
         tables.append(pd.DataFrame(columns, index))
-        sentences.append(f"{model}: {seen(part)} {power(part)}")
     caption = (
         f"Over {rows['concept'].nunique()} concepts, each at the layer chosen on the development "
         "split, on held-out prompts: mean or correlation (Pearson's r) with 95 % bootstrap "
         "intervals over concepts. Halves: gains from every other prompt, layers that every other "
         "development prompt would have chosen; two wordings cannot agree better than a wording "
-        f"does with itself. Data: {sources.facts.data}. {' '.join(sentences)} "
-        f"{' '.join(sources.facts.notes)}"
+        f"does with itself. {sentences(rows)} {sources.facts.sentences}"
     )
-    return pd.concat(tables), caption.strip()
+    return pd.concat(tables), caption

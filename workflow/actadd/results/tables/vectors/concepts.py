@@ -14,7 +14,7 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[pd.DataFrame, 
     """A row for each concept and wording: chosen layer, gain, control, gain minus control."""
     import pandas as pd
 
-    from actadd.results.displays.concepts import gather, power, seen
+    from actadd.results.displays.concepts import gather, sentences
     from actadd.results.displays.estimates import interval_texts, two_digits
 
     rows = gather(options, sources)
@@ -25,7 +25,7 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[pd.DataFrame, 
         "p": two_digits(rows["p"]),
         "gain of the control": interval_texts(rows, "control"),
         "gain minus control": interval_texts(rows, "net"),
-        "smallest seen": two_digits(rows["detectable"]),
+        "detectable": two_digits(rows["detectable"]),
         "disfluency ratio": [f"{value:.2f}" for value in rows["damage"]],
     }
     if rows["failed"].notna().any():
@@ -38,14 +38,13 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[pd.DataFrame, 
         .sort_values(["model", "gain", "concept"], kind="stable")
         .index
     ]
-    sentences = [f"{model}: {seen(part)} {power(part)}" for model, part in rows.groupby("model")]
     caption = (
         "Gain: paired difference from unsteered in the concept's own metric, with 95 % bootstrap "
         f"intervals over n = {int(rows['prompts'].max())} {sources.facts.unit}, at the layer with "
         "the largest mean on the development split; p: of a paired t-test, not corrected for the "
-        "number of concepts. Control: a random vector of the same norm at the same layer. Smallest "
-        "seen: true gain minus control that these prompts see with 80 % power. Disfluency ratio: "
-        f"{options.label(options.damage)} over unsteered's. Data: {sources.facts.data}. "
-        f"{' '.join(sentences)} {' '.join(sources.facts.notes)}"
+        "number of concepts. Control: a random vector of the same norm at the same layer. "
+        "Detectable: the smallest true gain minus control that these prompts see with 80 % power. "
+        f"Disfluency ratio: {options.label(options.damage)} over unsteered's. "
+        f"{sentences(rows)} {sources.facts.sentences}"
     )
-    return table, caption.strip()
+    return table, caption

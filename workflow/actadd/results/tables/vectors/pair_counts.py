@@ -29,7 +29,7 @@ def pair_counts(options: PairCountOptions, sources: Sources) -> "tuple[pd.DataFr
     }
     if options.cost:
         columns[f"{options.label(options.cost)}, over unsteered"] = estimates(points, "cost")
-    columns["smallest effect seen"] = [f"{value:.2g}" for value in points["detectable"]]
+    columns["detectable"] = [f"{value:.2g}" for value in points["detectable"]]
     columns["draws"] = points["draws"].tolist()
     table = pd.DataFrame(columns).set_index(
         pd.MultiIndex.from_frame(points[["model", "curve", "pairs"]])

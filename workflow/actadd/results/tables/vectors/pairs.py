@@ -16,8 +16,8 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[pd.DataFrame, str]"
     from actadd.results.displays.pair_quality import (
         correlation_texts,
         gather,
-        smallest_correlation,
     )
+    from actadd.results.intervals import detectable_correlation
 
     table, correlations = gather(options, sources)
     texts = " ".join(
@@ -26,10 +26,10 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[pd.DataFrame, str]"
     )
     caption = (
         f"Effect: paired difference of {options.label(options.metrics[0])} from unsteered. "
-        "Spearman's rank correlation of the effect with what can be had without generating, over "
+        "Spearman's rank correlation of the effect with predictors that need no sampling, over "
         f"{table['effect'].count()} pairs, with 95 % bootstrap intervals over pairs, not corrected "
-        f"for the number of predictors: {texts} The smallest that so many pairs would have seen "
-        f"with 80 % power is {smallest_correlation(int(correlations['n'].max())):.2f}. "
+        f"for the number of predictors: {texts} The smallest that so many pairs detect "
+        f"with 80 % power is {detectable_correlation(int(correlations['n'].max())):.2f}. "
         f"Data: {sources.facts.data}."
     )
     table = table if failed(table).any() else table.drop(columns="failed")
