@@ -1,5 +1,7 @@
 """Made-up values of the studies of concepts and of models, prompt by prompt."""
 
+import json
+
 import numpy as np
 
 from actadd.results.summaries.controls import COORDINATES
@@ -63,10 +65,13 @@ def worded() -> dict[str, list[Cell]]:
     return {"e": held_out, "s": sweep, "r": random}
 
 
-def on_a_model() -> list[Cell]:
-    """A gain of 0.3 at layer 2, and three draws of a control."""
+def on_a_model(**strength: float) -> list[Cell]:
+    """A gain of 0.3 at layer 2, and three draws of a control. strength: in place of a
+    coefficient of 4.
+    """
     noise = np.linspace(-0.02, 0.02, PROMPTS)
-    chosen = {"layer": 2, "coefficient": 4.0}
+    [(unit, value)] = (strength or {"coefficient": 4.0}).items()
+    chosen = {"layer": 2, "coefficient": value}
 
     def values(gain, perplexity):
         about = {"weddings": 0.1 + noise + gain}
@@ -79,12 +84,16 @@ def on_a_model() -> list[Cell]:
         )
         for draw, gain in enumerate((-0.1, 0.0, 0.2))
     ]
-    steered = cell("actadd", **chosen, vector="v")
+    addition = {"vector": "v", "layer": 2, "source_layer": 2, unit: value}
+    steered = cell("actadd", **chosen, vector="v", additions=json.dumps([addition]))
     return [(cell("unsteered"), values(0, 10.0)), (steered, values(0.3 + noise, 15.0)), *draws]
 
 
 def norms() -> list[dict]:
-    return [{"layer": layer, "ratio": ratio} for layer, ratio in ((1, 9.0), (2, 0.25), (2, 0.5))]
+    """At layer 2, BOS is zero, and the others have a quarter and half of the stream's norm."""
+    names = ("layer", "position", "token", "vector_norm", "residual_norm")
+    rows = [(1, 0, "a", 90, 10), (2, 0, "BOS", 0, 10), (2, 1, "a", 2.5, 10), (2, 2, "b", 5, 10)]
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def files(experiments: dict[str, list[Cell]]) -> dict[str, list[dict]]:

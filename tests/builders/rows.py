@@ -204,6 +204,8 @@ def curve_rows() -> list[dict]:
                 shown = dict.fromkeys(bounds, np.nan) if lost else bounds
                 about = {"strength": strength, "failed": "too large" if lost else None}
                 draws = {"draws": 5.0 if role == "control" else np.nan, "detectable": 0.05}
+                added = {"vector": name, "layer": 3, "coefficient": strength}
+                about |= {"additions": "[]" if role == "point" else json.dumps([added])}
                 rows.append(row(**shared, **about, **draws, **shown))
     return rows
 

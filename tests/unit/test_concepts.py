@@ -114,28 +114,86 @@ def test_what_an_experiment_lacks_is_named(keys, words):
     assert len(problems) == bool(words) and all(word in problems[0] for word in words)
 
 
-def test_a_model_has_one_row_with_the_setting_that_was_chosen(tmp_path):
+# Coefficient or dose of a setting -> its figure's label, and the largest dose at a position: the
+# rows have half and a quarter of the stream's norm, so that a dose of 1 is a coefficient of 8**0.5.
+STRENGTHS = [
+    ({"coefficient": 4.0}, "c = 4, dose 2", 2.0),
+    ({"dose": 1.0}, "dose 1, dose 1.4", 2**0.5),
+]
+
+
+@pytest.mark.parametrize(("strength", "label", "dose"), STRENGTHS)
+@pytest.mark.parametrize("aim", [1, -1])
+def test_a_model_has_one_row_with_the_setting_that_was_chosen(tmp_path, strength, label, dose, aim):
     """Three draws of the control are one control, whose interval counts them too."""
     [norms] = tiny.written({"norms.csv": made.norms()}, tmp_path)
     of_model = sources(
         tmp_path,
-        {"e": made.on_a_model()},
+        {"e": made.on_a_model(**strength)},
         norms={("m", "v"): norms},
-        facts={"more": {"layers": {"m": 6}}},
+        facts={"more": {"layers": {"m": 6}, "aim": aim}},
     )
     entry = {"title": "t", **made.MODELS}
     options = build(TABLES["models"].options, entry)
     [row] = models.gather(options, of_model).to_dict("records")
-    assert (row["layer"], row["blocks"], row["coefficient"], row["dose"]) == (2, 6, 4, 2)
+    assert (row["layer"], row["blocks"], row["dose"]) == (2, 6, pytest.approx(dose))
     assert row["gain"] == pytest.approx(0.3) and row["damage"] == pytest.approx(1.5)
     assert row["control"] == pytest.approx(0.1 / 3, abs=1e-3)
     assert row["control_high"] - row["control_low"] > 0.2
-    assert row["net"] == pytest.approx(row["gain"] - row["control"]) and row["wrong"] == 0
+    assert row["net"] == pytest.approx(row["gain"] - row["control"])
+    assert row["wrong"] == (aim < 0), "the metric rose with every prompt"
     table, caption = TABLES["models"](options, of_model)
     assert table.loc["m", "layer"] == "2 of 6" and "80 % power" in caption
     figure, _ = FIGURES["models"](build(FIGURES["models"].options, entry), of_model)
-    [label] = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert label == "m\nlayer 2 of 6, c = 4, dose 2"
+    [written] = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert written == f"m\nlayer 2 of 6, {label}"
+
+
+def test_a_row_of_models_and_a_concept_are_one_setting():
+    swept = {"vector": "v", "layer": [1, 2], "coefficient": 1}
+    conditions = {
+        "unsteered": {"method": "unsteered"},
+        "a": {"method": "actadd", "additions": [swept]},
+        "b": {"method": "actadd", "additions": [{**swept, "layer": [1], "draws": 3}]},
+        "c": {"method": "actadd", "seed": [0, 1], "additions": [{**swept, "layer": 1}]},
+    }
+    experiment = Experiment(name="e", entry={"conditions": conditions}, dataset={})
+    entry = {"title": "t", "experiment": "e", "metric": "a.b", "damage": "c.d"}
+
+    def problems(steered: str, control: str) -> list[str]:
+        options = {**entry, "steered": steered, "control": control}
+        return list(build(TABLES["models"].options, options).check(experiment))
+
+    assert not problems("b", "b")
+    [sweep] = problems("a", "b")
+    [seeds] = problems("b", "c")
+    assert sweep.startswith("steered: 'a' has several values of layer")
+    assert seeds.startswith("control: 'c' has several values of seed")
+    wordings = {
+        wording: {name: {"condition": "b", "metric": "x.y"} for name in ("one", "two")}
+        for wording in WORDINGS
+    }
+    wordings["word"]["one"] = {"condition": "a", "metric": "x.y"}
+    [problem] = build(TABLES["concepts"].options, spec(wordings=wordings)).check(experiment)
+    assert problem.startswith("wordings.word.one.condition: 'a' has several values of layer")
+
+
+def test_the_aim_of_a_row_of_models_is_that_of_its_choice():
+    sweep = {"experiment": "s", "condition": "a", "metric": "a.b"}
+    config = {"models": {"m": {"layers": 6}}, "experiments": {}}
+
+    def aim(direction: str, **addition) -> int:
+        config["experiments"]["e"] = {
+            "models": ["m"],
+            "choices": {"best": {**sweep, "direction": direction}},
+            "conditions": {"a": {"method": "actadd", "additions": [{"vector": "v", **addition}]}},
+        }
+        entry = {"title": "t", "experiment": "e", "metric": "a.b", "damage": "c.d"}
+        options = build(TABLES["models"].options, {**entry, "steered": "a", "control": "a"})
+        return options.facts(config)["aim"]
+
+    assert (aim("min", choice="best"), aim("max", choice="best")) == (-1, 1)
+    assert (aim("min", choice="best", factor=-1), aim("min", layer=1)) == (1, 1)
 
 
 def test_correlations_and_variance_shares_equal_plain_arithmetic():

@@ -35,6 +35,12 @@ def test_a_crossing_lies_on_the_line_between_two_doses():
     assert crossing(DOSES, np.array([[4.0, 8.0, 9.0]]), np.array([6.0]), 2.0).tolist() == [0.75]
 
 
+def test_an_effect_behind_a_setting_that_failed_is_read_at_its_dose():
+    effect = np.array([[np.nan, 1.0, 0.9]])[..., None] + np.zeros((1, 3, 4))
+    curves = Curves(np.array([0]), DOSES, effect, effect, np.isnan(effect[..., 0]), 0.0)
+    assert readings(curves, 9.0).half[0].tolist() == [1.0]
+
+
 def test_readings_of_all_prompts_and_of_resampled_ones():
     noise = np.random.default_rng(0).normal(0, 0.01, (2, 3, 40))
     # Layer 0 peaks at a dose of 1 and collapses at 1.5; layer 1 has no effect and never collapses.
@@ -156,6 +162,7 @@ def dosed(**addition) -> dict:
         ({"u": UNSTEERED, "actadd": {"method": "prompting"}}, {}, "one addition with a dose"),
         ({"u": UNSTEERED, "actadd": dosed(operation="clamp")}, {}, "does not add"),
         ({"u": UNSTEERED, "actadd": dosed(source_layer=0)}, {}, "source_layer"),
+        ({"u": UNSTEERED, "actadd": dosed(dose=[-1, 1])}, {}, "dose of -1"),
     ],
 )
 def test_what_the_experiment_lacks_is_said_before_anything_runs(conditions, changes, word):

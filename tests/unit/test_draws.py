@@ -1,6 +1,7 @@
 """Random vectors: which seed they have, and several draws as one control."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import t as student
 from scipy.stats import ttest_1samp
@@ -8,8 +9,12 @@ from scipy.stats import ttest_1samp
 from actadd import UserError
 from actadd.base.intervals import crossed, crossed_mean, mean_interval, signed_ranks
 from actadd.config.checks import checked
+from actadd.data import datasets
 from actadd.measure.conditions import expand, grid_size
+from actadd.measure.measurement import measure
+from actadd.results.prompt_values import prompt_values
 from actadd.vectors.kinds.random import Options, random
+from actadd.vectors.vector_files import write_vector
 from builders import tiny
 from builders.configs import DRAWS, drawn_config
 
@@ -150,3 +155,37 @@ def test_ratios_weigh_by_tokens_and_ranks_ignore_sizes():
         crossed(sums * same, counts * np.ones((4, 10)) / counts * counts).interval, rel=0.2
     )
     assert signed_ranks(np.array([[3.0, -1.0], [0.0, 900.0]])).tolist() == [[3, -2], [0, 4]]
+
+
+@pytest.mark.parametrize("kind", ["completions", "divergence", "logprobs"])
+def test_draws_that_came_out_alike_are_one(kind, prepared, tmp_path):
+    """As of few pairs, whose labels can be exchanged in few ways."""
+    texts = {"name": "t", "title": "t", "texts": ["The bride went home", "They sailed away"]}
+    datasets.prepare(texts, None, tmp_path / "t.parquet")
+    draws = np.ones((3, 1, 32), np.float32)
+    draws[1] = 2
+    write_vector(tmp_path / "vector.safetensors", {1: draws})
+    added = {"vector": "v", "layer": 1, "coefficient": 1, "position": 1, "draws": 3}
+    spec = {
+        **{"name": "e", "measure": kind, "model": "tiny", "prompts": {"split": "all"}},
+        **{"dtype": "float32", "compute": {"device": "cpu", "threads": 1}, "batch_rows": 2},
+        **{"samples": 1, "max_new_tokens": 2, "sampling": {"temperature": 1}, "seed": 0},
+        "conditions": {
+            "unsteered": {"method": "unsteered"},
+            "r": {"method": "actadd", "additions": [added]},
+        },
+    }
+    measure(
+        spec,
+        model_dir=prepared,
+        texts_file=tmp_path / "t.parquet",
+        vector_files={"v": tmp_path / "vector.safetensors"},
+        choice=None,
+        store=tmp_path / "store",
+        output=tmp_path / "cells.parquet",
+    )
+    table = pd.read_parquet(tmp_path / "cells.parquet")
+    assert table[table["condition"] == "r"]["draw"].unique().tolist() == [0, 1]
+    if kind != "completions":
+        values = prompt_values(tmp_path / "cells.parquet")
+        assert set(values[values["condition"] == "r"].groupby("metric").size()) == {2 * 2}

@@ -316,6 +316,14 @@ def test_a_failed_setting_ends_its_curve_and_says_so(compared):
     assert last["failed"].unique().tolist() == ["too large"] and last["cost"].isna().all()
 
 
+def test_a_damage_that_no_cell_has_says_so(compared):
+    """As of targets whose unsteered cell failed: no text has a precision."""
+    spec = {**SPEC, "damage": {**SPEC["damage"]}}
+    spec["damage"]["divergence"] = {**SPEC["damage"]["divergence"], "metric": "precision_at_1"}
+    _, readings = compared(spec=spec)
+    assert "no prompt has a value of divergence" in read(readings, "add", "disfluency", 3)["reason"]
+
+
 def test_what_was_not_measured_says_so(compared):
     settings = [
         (labels, effect, ratio, None) if labels["condition"] == "add" else rest

@@ -110,7 +110,7 @@ def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], d
                 **concepts.files({"e": concepts.on_a_model()}),
                 **{f"norms/m/{vector}.csv": concepts.norms() for vector in "vr"},
             },
-            {**concepts.MODELS, "about": {**ABOUT, "more": {"layers": {"m": 6}}}},
+            {**concepts.MODELS, "about": {**ABOUT, "more": {"layers": {"m": 6}, "aim": 1}}},
         ),
         "dose": (doses.sources(failing), doses.OPTIONS),
         "overhead": ({"small.parquet": overhead_rows("small", 1000, 1.5)}, {}),

@@ -8,7 +8,7 @@ import pytest
 from actadd.base.errors import UserError
 from builders import reliability
 from builders.figures import lines
-from builders.rows import row, unsteered
+from builders.rows import curve_rows, reading_rows, row, unsteered
 
 
 def test_a_sweep_has_one_line_for_each_setting(draw):
@@ -78,6 +78,21 @@ def test_reliability_has_a_mark_for_each_prompt_and_the_control_beside(draw):
     assert "15 % [" in weak.texts[0].get_text()
     assert "actadd (v (layer 3, c = 2)): the cell failed: too large" in caption
     assert "n = 20 prompts" in caption and "80 % power" in caption
+
+
+def test_only_what_is_unsteered_at_strength_0_begins_at_the_star(draw):
+    """A clamp changes the stream at any value, so nothing is read below its first one."""
+    curves = [row for row in curve_rows() if row["damage"] == "disfluency"]
+    clamp = {"vector": "v", "layer": 3, "operation": "clamp", "coefficient": 1.0}
+    for each in curves:
+        if each["condition"] == "random":
+            each |= {"condition": "clamp", "role": "method", "additions": json.dumps([clamp])}
+    sources = {"curves/c.parquet": curves, "readings/c.parquet": reading_rows()}
+    figure, _ = draw("equal_damage", sources)
+    [axis] = figure.axes
+    places = [line.get_xydata().tolist() for line in axis.lines]
+    begun = [place for place in places if len(place) == 2 and place[0] == [1, 0]]
+    assert len(begun) == 2, "of the method and of the other control"
 
 
 @pytest.mark.parametrize(("difference", "text"), [(1.0, "every prompt);"), (0.0, "no effect")])

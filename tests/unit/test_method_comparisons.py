@@ -86,6 +86,42 @@ def test_several_pairs_have_a_shuffled_control_read_at_the_same_token(check):
     assert any("first" in text for text in config["method_comparisons"]["c"]["lacks"])
 
 
+@pytest.mark.parametrize(
+    ("vector", "shuffled"),
+    [
+        ({"kind": "mean_difference", "pairs": {"dataset": "pairs"}}, {"like": "many"}),
+        ({"kind": "pca", "like": "lent", "count": 2}, {"like": "lent", "count": 2}),
+    ],
+)
+def test_pairs_of_a_dataset_are_shuffled_as_written_ones_are(check, vector, shuffled, tmp_path):
+    (tmp_path / "pairs.csv").write_text("text,target\nGood,Bad\nGlad,Sad\nKind,Rude\n")
+    config = methods.config()
+    config["datasets"]["pairs"] = {"title": "pairs", "file": "pairs.csv"}
+    config["vectors"] |= {
+        "many": vector,
+        "lent": {"kind": "mean_difference", "pairs": {"dataset": "pairs"}},
+    }
+    added = {"vector": "many", "layer": [1, 2], "position": "all", "coefficient": [1, 2]}
+    config["method_comparisons"]["c"]["methods"] = {
+        "many": {"method": "actadd", "additions": [added]}
+    }
+    made = check(config)["vectors"]["c-shuffled"]
+    assert {key: made[key] for key in ("like", "count") if key in made} == shuffled
+
+
+def test_a_vector_of_several_draws_is_compared_without_controls(check):
+    config = methods.config()
+    config["vectors"] |= {"many": {**PAIRS, "count": 2, "draws": 2}}
+    config["method_comparisons"]["c"]["methods"] = {
+        "many": {"method": "actadd", "additions": [{"vector": "many", "layer": 1, "dose": [1, 2]}]}
+    }
+    config["vectors"]["many"]["token"] = "last"
+    config["method_comparisons"]["c"]["methods"]["many"]["additions"][0]["position"] = "back"
+    config = check(config)
+    assert list(config["experiments"]["c"]["conditions"]) == ["unsteered", "many"]
+    assert any("2 draws" in text for text in config["method_comparisons"]["c"]["lacks"])
+
+
 def test_controls_are_left_out_by_name_alone(check):
     config = check(methods.config(controls=[]))
     assert not any("random-" in name for name in config["experiments"]["c"]["conditions"])
@@ -134,6 +170,12 @@ def addition(**values) -> dict:
     [
         ({"damage": {}}, [f"{C}.damage", "'disfluency'", "missing"]),
         ({"damage": {"disfluency": {**DISFLUENCY, "at": [0.9]}}}, [f"{C}.damage.disfluency.at"]),
+        ({"damage": {"disfluency": {**DISFLUENCY, "at": [2, 2]}}}, [f"{C}.damage.disfluency.at"]),
+        ({"damage": {"disfluency": DISFLUENCY, "divergence": {"at": [1, 1]}}}, ["divergence.at"]),
+        (
+            addition(gate={"vector": "love-hate", "layer": 1, "threshold": 0}),
+            [f"{ADD}.gate", "one layer"],
+        ),
         ({"damage": {"disfluency": {**DISFLUENCY, "at": []}}}, [f"{C}.damage.disfluency.at"]),
         ({"damage": {"disfluency": DISFLUENCY, "divergence": {"at": [0]}}}, ["divergence.at"]),
         (
@@ -162,6 +204,17 @@ def addition(**values) -> dict:
         (
             {"methods": {"plain": {"method": "unsteered"}, "add": STEERED}},
             [f"{C}.methods.plain", "remove it"],
+        ),
+        # Both are measured beside the methods, under these names.
+        ({"methods": {"unsteered": STEERED}}, [f"{C}.methods.unsteered", "rename"]),
+        ({"methods": {"random": STEERED}}, [f"{C}.methods.random", "rename"]),
+        (
+            {"damage": {"disfluency": DISFLUENCY, "divergence": {"at": [1], "limit": 2}}},
+            [f"{C}.damage.divergence.limit", "dataset"],
+        ),
+        (
+            {"damage": {"disfluency": DISFLUENCY, "divergence": {"at": [1], "split": "x"}}},
+            [f"{C}.damage.divergence.split", "dataset"],
         ),
         ({"methods": {"add": {**STEERED, "seed": 1}}}, [f"{C}.methods.add.seed", "remove it"]),
         ({"methods": {"add": {**STEERED, "method": "adding"}}}, [f"{C}.methods.add", "'adding'"]),
@@ -194,6 +247,21 @@ def test_several_additions_leave_nothing_to_choose(check):
     two["add"]["additions"][1]["coefficient"] = [1, 2]
     with pytest.raises(UserError, match=r"methods\.add\.additions: one strength"):
         check(methods.config(methods=two))
+
+
+def test_a_mistake_in_what_begins_with_its_name_is_where_it_stands(check):
+    config = methods.config()
+    config["vectors"]["c-own"] = {**PAIRS, "negative": ["I hate it"]}
+    with pytest.raises(UserError, match=r"vectors\.c-own: 3 positive and 1 negative"):
+        check(config)
+    del config["vectors"]["c-own"], config["method_comparisons"]["c"]["damage"]["knowledge"]
+    own = {"vector": "love-hate", "layer": 9, "coefficient": 1}
+    config["experiments"]["c-knowledge"] = {
+        **copy.deepcopy(config["experiments"]["sweep"]),
+        "conditions": {"a": {"method": "actadd", "additions": [own]}},
+    }
+    with pytest.raises(UserError, match=r"experiments\.c-knowledge\.conditions\.a\.additions"):
+        check(config)
 
 
 @pytest.mark.parametrize("name", ["c", "c-divergence"])

@@ -7,6 +7,7 @@ import pytest
 from actadd import UserError
 from actadd.base.files import read_json
 from actadd.cli import pair as command
+from actadd.config.checks import checked
 from actadd.engine.additions import Addition
 from actadd.engine.logprobs import token_logprobs
 from actadd.engine.tokens import Tokens
@@ -14,7 +15,9 @@ from actadd.models.loading import load
 from actadd.vectors.activations import contrast_ids, contrast_streams
 from actadd.vectors.logit_lens import readout
 from actadd.vectors.pair_check import OPENINGS, PREDICTORS, PairCheck, check_pairs
+from builders import tiny
 from builders.commands import actadd
+from builders.configs import changed
 
 LAYER, DOSE = 1, 2.0
 PAIR = {"kind": "pair", "positive": "the wedding", "negative": "a ship"}
@@ -107,6 +110,21 @@ def test_pairs_are_tabulated(prepared, tmp_path, check):
     found = check.examine(PAIR)
     assert row["vector"] == "v" and row["model"] == read_json(prepared / "model.json")["model"]
     assert {name: row[name] for name in PREDICTORS} == {name: found[name] for name in PREDICTORS}
+
+
+def test_a_display_shows_pairs_that_were_examined():
+    """The check has to have the vectors of the experiment, on its models."""
+    entry = {"kind": "pairs", "title": "t", "experiment": "topic", "pair_check": "few"}
+    config = changed("figures.f", {**entry, "metrics": ["wedding-words.any"]})
+    few = {"vectors": ["weddings"], "models": ["stories15m"], "layer": 2, "dose": 1}
+    config["pair_checks"] = {"few": few}
+    with pytest.raises(UserError, match=r"figures\.f\.pair_check: .*examine 'weddings-random'"):
+        checked(config, tiny.ROOT)
+    config["figures"]["f"]["relative_to"] = "weddings-random"
+    with pytest.raises(UserError, match=r"figures\.f\.pair_check: few is not made on smollm2-135m"):
+        checked(config, tiny.ROOT)
+    few["models"] = ["smollm2-135m"]
+    checked(config, tiny.ROOT)
 
 
 # --- the command line -----------------------------------------------------------------------------

@@ -42,6 +42,12 @@ def test_without_an_effect_of_the_most_pairs_none_are_enough():
     assert np.isnan(enough(effects({160: 1.0}, 0.1), 0.9).pairs), "one count is no curve"
 
 
+def test_all_pairs_are_drawn_in_one_way():
+    some = effects(COUNTS, 0.01)
+    some[160] = some[160][:1]
+    assert enough(some, 0.9).pairs == 40
+
+
 def tabulated(tmp_path, sources=None, **spec) -> tuple[pd.DataFrame, str]:
     entry = {"name": "t", "kind": "pair_counts", "title": "Title", **READS, **COUNTED, **spec}
     files = {name: tmp_path / f"t.{name}" for name in ("csv", "markdown", "latex")}
@@ -78,6 +84,35 @@ def test_conditions_with_several_settings_are_refused(tmp_path):
     cells += [{**row, "cell": "x"} for row in cells[24:48]]
     with pytest.raises(UserError, match=r"experiment: condition 'mean-1' has several settings"):
         tabulated(tmp_path, sources)
+
+
+def test_the_damage_is_of_the_same_conditions(tmp_path):
+    sources = counted()
+    for name in [each for each in sources if each.startswith(("tables/one/e", "scores/one/e"))]:
+        part = [row for row in sources[name] if row["condition"] != "mean-10"]
+        sources[name.replace("one/e", "one/judged")] = part
+    with pytest.raises(UserError, match=r"damage: judged has no condition 'mean-10'"):
+        tabulated(tmp_path, sources, damage="judged")
+
+
+def test_conditions_of_one_curve_and_count_are_refused(tmp_path, monkeypatch):
+    from builders import pairs
+
+    conditions = {**pairs.CONDITIONS, "other": {"curve": "nothing", "pairs": 160}}
+    monkeypatch.setattr(pairs, "CONDITIONS", conditions)
+    more = {"conditions": conditions}
+    with pytest.raises(UserError, match=r"experiment: 'nothing-160' and 'other' are both nothing"):
+        tabulated(tmp_path, counted(), about={**COUNTED["about"], "more": more})
+
+
+def test_a_curve_whose_cells_all_failed_is_left_out(tmp_path):
+    sources = counted()
+    for scorer in ("mood", "fluency"):
+        for row in sources[f"scores/one/e/{scorer}.parquet"]:
+            if row["condition"].startswith("nothing"):
+                row |= {"failed": "too large", "x" if scorer == "mood" else "y": None}
+    table, _ = tabulated(tmp_path, sources)
+    assert set(table["curve"]) == {"mean difference"}
 
 
 def test_the_config_says_of_how_many_pairs_a_direction_is(tmp_path):

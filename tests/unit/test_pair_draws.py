@@ -117,6 +117,10 @@ def test_a_draw_is_what_the_kind_makes_of_its_pairs(kind):
             {"m": MEAN, "v": {"kind": "pca", "like": "m", "count": 1}},
             ["vectors.v.count", "1 pair;", "at least 2", "mean_difference"],
         ),
+        (
+            {"v": {"kind": "mean_difference", "pairs": {"dataset": "feelings", "split": "x"}}},
+            ["vectors.v.pairs", "0 pairs", "split 'x'", "datasets.feelings"],
+        ),
         ({"v": {**MEAN, "draws": 3}}, ["vectors.v.draws", "all pairs", "count"]),
         ({"v": {**MEAN, "seed": 3}}, ["vectors.v.seed", "all pairs", "count"]),
         ({"v": {**MEAN, "positive": ["a"]}}, ["vectors.v.positive", "'feelings'", "remove"]),

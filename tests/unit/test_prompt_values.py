@@ -147,3 +147,14 @@ def test_a_failed_cell_of_texts_lacks_the_metrics_of_the_others(tmp_path):
     by_condition = values.groupby("condition")["metric"].unique().map(set)
     assert by_condition["random"] == by_condition["unsteered"]
     assert values[values["condition"] == "random"]["value"].isna().all()
+
+
+def test_without_an_unsteered_cell_no_text_has_a_value(tmp_path):
+    texts = [token(0, 1, -9.0, target=False), token(0, 2, -1.0)]
+    path = written(tmp_path, cells(texts, failed=("unsteered",)))
+    values = prompt_values(path)
+    assert values["value"].isna().all() and set(values["condition"]) == set(NAMES)
+    reasons = values[values["condition"] == "actadd"]["failed"].unique()
+    assert reasons.tolist() == ["the unsteered cell that it is compared with failed"]
+    summarise_logprobs({"ranks": [1]}, logprobs=path, **outputs(tmp_path))
+    assert set(pd.read_parquet(tmp_path / "s.parquet")["failed"][1:]) == set(reasons)

@@ -106,6 +106,24 @@ def test_the_slope_is_each_prompts_gain_for_1_of_strength(card):
     assert card.slope.against.value == pytest.approx(3 / PROMPTS)
 
 
+def test_slopes_and_controls_are_of_one_seed(gather):
+    """An experiment that sweeps its seed has each setting several times."""
+    sources = made_up.sources()
+    for name, table in sources.items():
+        if name.startswith(("tables/one/e", "scores")):
+            again = [{**each, "cell": f"{each['cell']}-again"} for each in table]
+            for each in again:
+                if "seed" in each:
+                    each["seed"] += 1
+                elif "any" in each and each["condition"] != "unsteered":
+                    each["any"] = each["prompt_id"] ** 2
+            sources[name] = [*table, *again]
+    first, *_ = found = [each for each in gather(sources) if each.setting.endswith("c = 1)")]
+    assert len(found) == 2
+    assert first.slope.mean == pytest.approx(difference_interval(GAINS))
+    assert first.control.other.value == pytest.approx(DRAWS.mean())
+
+
 def test_a_slope_takes_three_strengths_of_the_same_setting(gather):
     sources = made_up.sources()
     for cell in ("s-1.0", "s2.0"):
@@ -437,6 +455,9 @@ def test_a_claim_says_effect_cost_prompts_control_and_prompting(card):
     ("fields", "says"),
     [
         ({"effect": Estimate(-0.2, -0.3, -0.1)}, "moves words the wrong way, by -0.20"),
+        # 15 % moved against the aim, which is then the way of the mean.
+        ({"effect": Estimate(-0.2, -0.3, -0.1)}, "15 % of prompts move that way"),
+        ({"effect": Estimate(0.02, -0.1, 0.1)}, "15 % of prompts move against the aim"),
         ({"effect": Estimate(0.02, -0.1, 0.1)}, "no effect on words is shown: +0.02"),
         ({"effect": Estimate(0.02, -0.1, 0.1), "detectable": 0.14}, "less than 0.14 could not"),
         ({"disfluency": Unmeasured(why="")}, "at a disfluency that was not measured"),
@@ -464,6 +485,22 @@ def test_the_text_has_every_field_and_the_claim(card):
     ):
         assert part in text.replace("n = 20", "20 of"), part
     assert claim(card) in text and "nan" not in text
+
+
+@pytest.mark.parametrize(
+    ("addition", "strengths"),
+    [
+        ({"coefficient": 2.0}, [1.0, 2.0]),
+        # A clamp to 0 is not unsteered, so that 0 is no third strength.
+        ({"operation": "clamp", "coefficient": 2.0}, [0.5, 1.0, 2.0]),
+    ],
+)
+def test_the_remedy_of_a_slope_has_three_strengths(addition, strengths):
+    added = {"vector": "v", "layer": 3, "source_layer": 3, **addition}
+    more = {"models": ["one"], "prompts": {}, "samples": 1, "scorers": ["words"]}
+    remedy = yaml.safe_load(Remedies("tables.t", "e", "a", [added], more).slope())
+    [swept] = remedy["experiments"]["e-strengths"]["conditions"]["a"]["additions"]
+    assert strengths in swept.values()
 
 
 @pytest.fixture
@@ -565,6 +602,7 @@ def test_what_has_no_cards_is_named_with_what_has(config_with, arguments, words)
     with pytest.raises(UserError) as refused:
         chosen(config, *arguments)
     assert all(word in str(refused.value) for word in words)
+    assert len(str(refused.value)) < 300, "not every vector of the config"
 
 
 def test_without_an_entry_of_the_kind_its_lines_are_said(config_with):

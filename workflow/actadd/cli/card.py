@@ -48,17 +48,18 @@ def chosen(
     if experiment is not None:
         _known("--experiment", "experiment with cards", experiment, entries)
         entries = {experiment: entries[experiment]}
-    _known("VECTOR", "vector", vector, config["vectors"])
     controls = needs.controls(config)
     vectors = {name: needs.vectors_of(_entry(config, at), config) for name, at in entries.items()}
     having = {name: at for name, at in entries.items() if vector in vectors[name]}
+    every = {each for names in vectors.values() for each in names} - set(controls)
+    if vector not in config["vectors"]:
+        _known("VECTOR", "vector with cards", vector, every)
     if vector in controls:
         raise UserError(
             f"VECTOR: {quote(vector)} is a control; its numbers are in the cards of the vector "
             "that it is compared with; name that vector"
         )
     if not having:
-        every = {each for names in vectors.values() for each in names} - set(controls)
         raise UserError(
             f"VECTOR: no experiment with cards adds {quote(vector)}; those of "
             f"{', '.join(sorted(every))} have cards; write a table of kind reliability on an "

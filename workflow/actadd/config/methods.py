@@ -21,6 +21,7 @@ def written_out(config: dict[str, Any]) -> Iterator[Problem]:
     """Add the experiments and vectors of all entries to the config; problems if names are taken."""
     for name, entry in config["method_comparisons"].items():
         key = f"method_comparisons.{name}"
+        yield from _names(key, config, name, entry)
         for section, entries in (
             ("vectors", _vectors(config, name, entry)),
             ("experiments", _experiments(config, name, entry)),
@@ -31,6 +32,21 @@ def written_out(config: dict[str, Any]) -> Iterator[Problem]:
                 config[section][new] = each
 
 
+def _names(key: str, config: dict[str, Any], name: str, entry: dict[str, Any]) -> Iterator[Problem]:
+    """A method must not be called as a condition that is put beside all methods."""
+    made = {
+        condition
+        for each in control_names(config, name, entry).values()
+        for condition in each.values()
+    }
+    for method in sorted({"unsteered", *made} & entry["methods"].keys()):
+        what = "the baseline" if method == "unsteered" else "a control"
+        yield (
+            f"{key}.methods.{method}",
+            f"{what} that is measured beside it has that name; rename it",
+        )
+
+
 def source_of(key: str, config: dict[str, Any]) -> str:
     """The key that an entry of `method_comparisons` writes for a key of what it was written out to.
 
@@ -38,12 +54,13 @@ def source_of(key: str, config: dict[str, Any]) -> str:
     """
     section, _, rest = key.partition(".")
     name, _, inner = rest.partition(".")
-    for comparison in config.get("method_comparisons", {}):
-        if section == "experiments" and name in experiments_of(comparison):
+    for comparison, entry in config.get("method_comparisons", {}).items():
+        # The user's own may begin with the same name.
+        if section == "experiments" and name in _experiments(config, comparison, entry):
             part, _, last = inner.partition(".")
             below = {"conditions": "methods", "choices": "methods"}.get(part, part)
             return ".".join(filter(None, ["method_comparisons", comparison, below, last]))
-        if section == "vectors" and name.startswith(f"{comparison}-"):
+        if section == "vectors" and name in _vectors(config, comparison, entry):
             return f"method_comparisons.{comparison}.controls"
     return key
 
@@ -124,14 +141,14 @@ def _vectors(config: dict[str, Any], name: str, entry: dict[str, Any]) -> dict[s
         of_vector = config["vectors"][vector]
         for control, condition in conditions.items():
             like = of_vector.get("like", vector) if control == "shuffled" else vector
-            token = {"token": of_vector["token"]} if "token" in of_vector else {}
+            read = {key: of_vector[key] for key in ("token", "count") if key in of_vector}
             vectors[f"{name}-{condition}"] = {
                 "kind": control,
                 "like": like,
                 "draws": entry["draws"],
                 # Of one seed, orthogonal rows would be the random ones but for their part along.
                 "seed": config["seed"] + entry["controls"].index(control),
-                **(token if control == "shuffled" else {}),
+                **(read if control == "shuffled" else {}),
             }
     return vectors
 

@@ -106,7 +106,13 @@ def _labels(experiment: Experiment, keys: Sequence[str]) -> list[str]:
 
 
 def _frames(experiment: Experiment, cells: Cells, store: CellStore) -> Iterator[pd.DataFrame]:
+    written = set()
     for index, key in enumerate(cells.keys):
+        condition = experiment.conditions[index]
+        # Draws that came out alike are one: readers tell a condition's cells apart by their keys.
+        if condition.draw is not None and (condition.name, key) in written:
+            continue
+        written.add((condition.name, key))
         reason = store.failure(key)
         table = (cells.failed(index) if reason else store.require(key)).to_pandas()
         placed = cells.placed(index, experiment.spelled_out(index, key, table))

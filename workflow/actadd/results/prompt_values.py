@@ -95,6 +95,10 @@ def _of_logprobs(cells: Path, ranks: Sequence[int], mask: bool) -> Iterator[pd.D
             continue
         if cell["method"].iloc[0] == "unsteered":
             unsteered = pd.concat([unsteered, tokens[COMPARED]])
+        if unsteered.empty:
+            cell["failed"] = "the unsteered cell that it is compared with failed"
+            yield _rows(cell, dict.fromkeys(names, NOTHING), text)
+            continue
         targeted = not cell["target"].all()
         tokens = tokens.join(unsteered, rsuffix="_unsteered", validate="one_to_one")
         tokens = measured(tokens, targeted=targeted, mask=mask)

@@ -204,7 +204,7 @@ def _gate(
     if "gate" not in addition:
         return
     if "choice" in addition:
-        yield f"{key}.gate", "a layer that is chosen may be below the gate's; write layer"
+        yield f"{key}.gate", "a layer that is chosen may be below the gate's; write one layer"
     vector = addition["gate"]["vector"]
     if config["vectors"][vector].get("draws", 1) != 1:
         yield f"{key}.gate.vector", f"{vector!r} has several draws; take a vector with one"

@@ -18,7 +18,8 @@ from actadd.measure.methods import METHODS
 from actadd.vectors.kinds import VECTOR_KINDS
 
 Control = Literal["random", "orthogonal", "shuffled"]
-Positive = Annotated[list[Annotated[float, Rule(exclusive_minimum=0)]], Rule(min_length=1)]
+ONCE = Rule(min_length=1, unique=True)
+Positive = Annotated[list[Annotated[float, Rule(exclusive_minimum=0)]], ONCE]
 # Lists of these are choices to make; of a strength, a curve to draw.
 CHOSEN = ("layer", "depth", "source_layer", "source_depth", "position")
 
@@ -40,8 +41,8 @@ class Effect:
 @dataclass(frozen=True, kw_only=True)
 class Disfluency:
     metric: str = option("scorer.metric that steering should not raise, such as a perplexity.")
-    at: Annotated[list[Annotated[float, Rule(exclusive_minimum=1)]], Rule(min_length=1)] = option(
-        "Ratios to unsteered at which methods are read.", unique=True
+    at: Annotated[list[Annotated[float, Rule(exclusive_minimum=1)]], ONCE] = option(
+        "Ratios to unsteered at which methods are read."
     )
 
 
@@ -54,7 +55,7 @@ class Divergence:
     )
     split: str = option("Only its rows of this split.", "all")
     limit: int | None = option("Only the first so many rows.", None, minimum=1)
-    at: Positive = option("KL in nats at which methods are read.", unique=True)
+    at: Positive = option("KL in nats at which methods are read.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class Knowledge:
     metric: Literal["precision_at_1", "precision_at_10", "target_logprob"] = option(
         "What is lost.", "precision_at_1"
     )
-    at: Positive = option("Losses at which methods are read.", unique=True)
+    at: Positive = option("Losses at which methods are read.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +142,7 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
             yield from metric_problems(config, at, of_part["metric"], config["scorers"])
         if entry["effect"]["metric"] == disfluency["metric"]:
             yield f"{key}.damage.disfluency.metric", "it is the effect too; name another metric"
+        yield from _divergence(f"{key}.damage.divergence", entry["damage"].get("divergence", {}))
         for method, details in entry["methods"].items():
             yield from _method(f"{key}.methods.{method}", details)
         if not any(METHODS[each["method"]].role == "steered" for each in entry["methods"].values()):
@@ -148,6 +150,18 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
                 f"{key}.methods",
                 "none of them steers, so there is no curve; add one with method: actadd",
             )
+
+
+def _divergence(key: str, entry: dict[str, Any]) -> Iterator[Problem]:
+    """Without a dataset of its own the held-out prompts are read, all of them."""
+    if "dataset" not in entry:
+        for field in ("limit", *(["split"] if entry.get("split", "all") != "all" else [])):
+            if field in entry:
+                yield (
+                    f"{key}.{field}",
+                    "without a dataset the held-out prompts are read; write dataset too, or remove "
+                    "it",
+                )
 
 
 def _method(key: str, details: dict[str, Any]) -> Iterator[Problem]:
@@ -216,9 +230,14 @@ def lacking(config: dict[str, Any], vector: str) -> dict[str, str]:
     if kind.file:
         every = f"{vector} is read from a file, which may lack layers"
         return dict.fromkeys(("random", "orthogonal", "shuffled"), every)
-    pairs = config["vectors"][entry.get("like", vector)].get("positive") if kind.least_pairs else ""
-    if not isinstance(pairs, list):
+    if entry.get("draws", 1) > 1:
+        several = f"{vector} has {entry['draws']} draws, and a control is of one vector"
+        return dict.fromkeys(("random", "orthogonal", "shuffled"), several)
+    lender = config["vectors"][entry.get("like", vector)] if kind.least_pairs else {}
+    if not {"positive", "pairs"} & lender.keys():
         return {"shuffled": f"{vector} is not a direction of several pairs with labels to exchange"}
-    if len(pairs) < VECTOR_KINDS["shuffled"].least_pairs:
+    # Of a dataset's pairs the check of vectors says whether there are enough.
+    least = VECTOR_KINDS["shuffled"].least_pairs
+    if min(entry.get("count", least), len(lender.get("positive", [""] * least))) < least:
         return {"shuffled": f"{vector} is of one pair, whose labels cannot be exchanged"}
     return {}

@@ -66,10 +66,17 @@ def _pairs(
     count: int | None = entry.get("count", whole)
     if count is not None and count < kind.least_pairs:
         from_where = "like" if "like" in entry else "pairs" if "pairs" in entry else "positive"
+        rows = lender.get("pairs", {})
+        # Of a dataset without such rows another kind has no pairs either.
+        remedy = (
+            f"datasets.{rows['dataset']} has none in the split {rows['split']!r}; write another"
+            if not count and "count" not in entry and rows
+            else "write more pairs, or kind: mean_difference"
+        )
         yield (
             f"{key}.{'count' if 'count' in entry else from_where}",
             f"{count} pair{'s' * (count != 1)}; a {entry['kind']} vector needs at least "
-            f"{kind.least_pairs}: write more pairs, or kind: mean_difference",
+            f"{kind.least_pairs}: {remedy}",
         )
 
 

@@ -52,6 +52,12 @@ class ConceptOptions(ExperimentOptions):
                         f"{worded.condition!r} of {experiment.name} adds a vector; write the name "
                         "of one that does"
                     )
+                elif swept := experiment.swept(worded.condition):
+                    yield (
+                        f"wordings.{wording}.{concept}.condition: {worded.condition!r} has several "
+                        f"values of {swept[0]}, and a concept has one setting; name a condition "
+                        "with a choice"
+                    )
 
     def scored(self) -> Iterator[tuple[str, str]]:
         yield "damage", self.damage

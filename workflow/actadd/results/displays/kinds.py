@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from actadd.base.kinds import Kind, Kinds, declares, option
+from actadd.measure.additions import DEPTHS, swept_keys
 from actadd.measure.methods import METHODS
 
 if TYPE_CHECKING:
@@ -74,6 +75,14 @@ class Experiment:
         """The additions of one condition, or of each."""
         names = self.conditions if condition is None else [condition]
         return [self.conditions[name].get("additions", []) for name in names]
+
+    def swept(self, condition: str) -> list[str]:
+        """Keys of which a condition has several values, so that it has several settings."""
+        entry = self.conditions[condition]
+        values = [(key, entry.get(key)) for key in ("sampling", "seed")]
+        for addition in entry.get("additions", []):
+            values += [(key, addition.get(key)) for key in (*swept_keys(addition), *DEPTHS)]
+        return [key for key, value in values if isinstance(value, list) and len(value) > 1]
 
     def lacks_unsteered(self) -> Iterator[str]:
         """A sentence for `Options.check` if no condition is unsteered."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from actadd.base.kinds import option
 from actadd.results.displays.kinds import Experiment, ExperimentOptions
+from actadd.results.reliability.options import WAYS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +26,23 @@ class ModelOptions(ExperimentOptions):
                 yield f"{key}: {experiment.name} has no condition {name!r}; write another"
             elif name and key != "prompting" and len(conditions[name].get("additions", [])) != 1:
                 yield f"{key}: {name!r} needs one addition; name another condition"
+            elif name and (swept := experiment.swept(name)):
+                yield (
+                    f"{key}: {name!r} has several values of {swept[0]}, and a row is one setting; "
+                    "name another condition, such as one with a choice"
+                )
 
     def scored(self) -> Iterator[tuple[str, str]]:
         yield "metric", self.metric
         yield "damage", self.damage
 
     def facts(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """layers: model -> its number of blocks."""
-        models = config["experiments"][self.experiment]["models"]
-        return {"layers": {name: config["models"][name]["layers"] for name in models}}
+        """layers: model -> its number of blocks. aim: 1 if the metric should rise, else -1."""
+        entry = config["experiments"][self.experiment]
+        [addition] = entry["conditions"][self.steered]["additions"]
+        rule = entry.get("choices", {}).get(addition.get("choice"), {})
+        aim = WAYS[rule.get("direction", "max")] * (-1 if addition.get("factor", 1) < 0 else 1)
+        return {
+            "layers": {name: config["models"][name]["layers"] for name in entry["models"]},
+            "aim": aim,
+        }

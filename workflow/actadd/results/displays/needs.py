@@ -147,7 +147,8 @@ def problems(
             f"experiments.{name} measures {measure}; name another experiment"
         )
         return
-    for problem in (*options.check(experiment), *_of_others(kind, entry, config)):
+    others = (*_of_others(kind, entry, config), *_of_pair_check(entry, config))
+    for problem in (*options.check(experiment), *others):
         yield f"{key}.{problem}"
 
 
@@ -163,6 +164,20 @@ def _of_others(kind: Display, entry: Mapping[str, Any], config: Mapping[str, Any
             yield f"{option}: {named[option]} measures {other['measure']}; name one of {measure}"
         if missing := [model for model in models if model not in other["models"]]:
             yield f"{option}: {named[option]} is not run on {', '.join(missing)}; add it there"
+
+
+def _of_pair_check(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
+    """Which pairs of the experiment were not examined before sampling."""
+    if "pair_check" not in entry:
+        return
+    check = config["pair_checks"][entry["pair_check"]]
+    experiment = config["experiments"][entry["experiment"]]
+    for condition in experiment["conditions"].values():
+        vector = "+".join(addition["vector"] for addition in condition.get("additions", []))
+        if vector and vector != entry.get("relative_to") and vector not in check["vectors"]:
+            yield f"pair_check: {entry['pair_check']} does not examine {vector!r}; name another"
+    if missing := [name for name in experiment["models"] if name not in check["models"]]:
+        yield f"pair_check: {entry['pair_check']} is not made on {', '.join(missing)}; add it there"
 
 
 def facts(section: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

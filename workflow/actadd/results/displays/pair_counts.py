@@ -45,10 +45,18 @@ def gather(
         values = sources.values(model, options.experiment)
         judged = sources.values(model, options.damage) if options.damage else values
         for curve, part in about.sort_values("pairs", kind="stable").groupby("curve", sort=False):
-            effects = _effects(values, part["pairs"], options.metric, f"{sources.key}.experiment")
+            key = f"{sources.key}.experiment"
+            if (same := part.index[part["pairs"].duplicated(keep=False)]).size:
+                raise UserError(
+                    f"{key}: {same[0]!r} and {same[1]!r} are both {curve} of as many pairs; write "
+                    "one of them"
+                )
+            effects = _effects(values, part["pairs"], options.metric, key)
             for condition, pairs in part["pairs"].items():
                 if pairs in effects:
-                    point = _point(values, judged, str(condition), effects, pairs, options)
+                    point = _point(
+                        values, judged, str(condition), effects, pairs, options, sources.key
+                    )
                     control = point["vector"] in sources.facts.controls
                     rows.append({"model": model, "curve": curve, **point, "control": control})
             if effects:
@@ -65,6 +73,8 @@ def _effects(
         for condition, pairs in counts.items()
     }
     tables = {pairs: table for pairs, table in tables.items() if table.size}
+    if not tables:
+        return {}
     shared = functools.reduce(pd.Index.intersection, (table.index for table in tables.values()))
     return {pairs: table.loc[shared].to_numpy().T for pairs, table in tables.items()}
 
@@ -76,8 +86,9 @@ def _point(
     effects: dict[int, np.ndarray],
     pairs: int,
     options: PairCountOptions,
+    key: str,
 ) -> dict[str, Any]:
-    """The columns of one number of pairs."""
+    """The columns of one number of pairs. key: of the entry."""
     effect, most = effects[pairs], effects[max(effects)]
     same = len(effect) == len(most)
     below = most - effect if same else (most.mean(axis=0) - effect.mean(axis=0))[None]
@@ -85,6 +96,11 @@ def _point(
         below = below[:0]
     steered = values[values["condition"] == condition].iloc[0]
     cost = {}
+    if options.cost and condition not in set(judged["condition"]):
+        raise UserError(
+            f"{key}.damage: {options.damage} has no condition {condition!r}; write an experiment "
+            "with the same conditions"
+        )
     if options.cost:
         logarithms = judged.assign(value=np.log(judged["value"].where(judged["value"] > 0)))
         ratios = _differences(logarithms, condition, options.cost, "").to_numpy().T
@@ -130,14 +146,17 @@ def enough(effects: dict[int, np.ndarray], share: float) -> Enough:
     """The fewest pairs whose effect is at least a share of that of the most pairs.
 
     effects: pairs -> differences from unsteered, [draws, prompts]. Prompts are resampled for all
-    counts together, and so are draws, which are parts of each other.
+    counts together, and so are draws, which are parts of each other. Where counts differ in their
+    draws, as all pairs are drawn in one way, means over draws are taken.
     """
     counts = np.array(sorted(effects))
     matrices = [effects[count] for count in counts]
     whole = _columns("effect", matrices[-1])
     seen = whole["effect_low"] > 0 or whole["effect_high"] < 0
-    if not seen or len(counts) < 2 or len({matrix.shape for matrix in matrices}) > 1:
+    if not seen or len(counts) < 2:
         return Enough(*[float("nan")] * 3)
+    if len({matrix.shape for matrix in matrices}) > 1:
+        matrices = [matrix.mean(axis=0, keepdims=True) for matrix in matrices]
     stacked = np.stack(matrices) * np.sign(whole["effect"])
     generator = np.random.Generator(np.random.Philox(key=0))
     draws, prompts = stacked.shape[1:]

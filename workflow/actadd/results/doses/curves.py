@@ -94,7 +94,9 @@ def crossing(doses: np.ndarray, curves: np.ndarray, level: np.ndarray, start: fl
         np.take_along_axis(points, index[..., None], -1)[..., 0] for index in (before, first)
     )
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(np.isfinite(high) & (first > 0), (level - low) / (high - low), 1.0)
+        # Beside a value that is missing there is no line, so the dose itself counts.
+        line = np.isfinite(low) & np.isfinite(high) & (first > 0)
+        share = np.where(line, (level - low) / (high - low), 1.0)
     result: np.ndarray = at[before] + share * (at[first] - at[before])
     return np.where(reached.any(axis=-1), result, np.inf)
 

@@ -50,8 +50,17 @@ class Doses(ExperimentOptions):
             yield f"condition: {self.condition} needs one addition with a dose; name another"
         elif operation_of(additions[0]).dose != "vector":
             yield f"condition: {self.condition} does not add its vector; name another"
+        elif (least := min(_many(additions[0][DOSE]))) <= 0:
+            yield (
+                f"condition: {self.condition} has a dose of {least:g}, and curves begin at 0; "
+                "write doses above 0, or the vector with its prompts exchanged"
+            )
         elif keys := [name for name in OTHERWISE if name in additions[0]]:
             yield f"condition: {self.condition} has {keys[0]}; name one whose layer is swept alone"
+
+
+def _many(value: "float | list[float]") -> list[float]:
+    return value if isinstance(value, list) else [value]
 
 
 @dataclass(frozen=True, eq=False)

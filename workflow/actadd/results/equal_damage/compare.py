@@ -128,6 +128,9 @@ def _write(table: pd.DataFrame, how: str, path: Path, **options: Any) -> None:
 
 def _table(frame: pd.DataFrame, metric: str, dataset: str) -> Table:
     rows = frame[frame["metric"] == metric]
+    if rows.empty:
+        # Every cell failed, or the unsteered one with which all are compared.
+        rows = frame[frame["metric"] == frame["metric"].iloc[0]].assign(value=np.nan)
     # Draws of one control have one setting, and cells of equal bytes one name.
     keys = ["condition", "additions", "draw", "cell"]
     cells = rows.drop_duplicates(keys).reset_index(drop=True)
@@ -157,7 +160,7 @@ def _conditions(cells: pd.DataFrame, control_names: Sequence[str]) -> Iterator[C
                 "control" if name in control_names else "method" if additions[0] else "point",
                 [settings[number] for number in ascending],
                 strengths[ascending],
-                _from_unsteered(additions[0]),
+                from_unsteered(additions[0]),
             )
         )
     yield from sorted(conditions, key=lambda condition: order[condition.role])
@@ -182,7 +185,8 @@ def _strengths(settings: list[list[dict[str, Any]]]) -> np.ndarray:
     return np.asarray(strengths[:, swept])
 
 
-def _from_unsteered(additions: list[dict[str, Any]]) -> bool:
+def from_unsteered(additions: list[dict[str, Any]]) -> bool:
+    """Whether a method with these additions is unsteered at strength 0, where its curve begins."""
     return len(additions) == 1 and bool(_operation(additions[0]).nothing_at_zero)
 
 

@@ -4,7 +4,7 @@
 2. An effect is claimed if its interval excludes 0, and the wrong way is called that. Otherwise none
    is shown, and the smallest that could have been seen is said.
 3. What it cost in perplexity is said with it, or that nobody measured it; so are the prompts that
-   moved the other way.
+   moved against the aim.
 4. It is better than the best control, or than prompting at equal damage, if the interval of the
    difference lies above 0; worse if below; else not better.
 5. Of several settings that were tried on these prompts, how many is said.
@@ -52,7 +52,9 @@ def claim(card: Card) -> str:
         )
     parts = [_effect(card, card.effect) + _cost(card)]
     if not isinstance(card.wrong_way, Unmeasured):
-        parts.append(f"{percent(card.wrong_way.share.value)} of prompts move the other way")
+        # Of an effect the wrong way, they are those that move as the mean does.
+        way = {0: "against the aim", card.aim: "the other way"}.get(card.effect.side(), "that way")
+        parts.append(f"{percent(card.wrong_way.share.value)} of prompts move {way}")
     parts += [_versus(card.control, "control"), _versus(card.prompting, "prompting")]
     if card.decodable_not_steerable:
         parts.append("decodable, but not steerable")

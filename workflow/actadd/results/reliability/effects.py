@@ -14,6 +14,7 @@ from actadd.base.intervals import (
     mean_interval,
     rank_correlation,
 )
+from actadd.engine.decoding.sampling import SAMPLING
 from actadd.measure.additions import operation_of, strength_of
 from actadd.results.reliability.card import (
     Agreement,
@@ -89,7 +90,9 @@ def slope(
     """
     [addition] = json.loads(coordinates["additions"])
     columns: dict[float, pd.Series[float]] = {}
-    for setting in evidence.settings:
+    alike = [each for each in evidence.settings if drawn_alike(each.iloc[0], coordinates)]
+    # A sweep may be drawn in another way than the experiment.
+    for setting in alike or evidence.settings:
         first = setting.iloc[0]
         if without_strength(first["additions"]) != without_strength(coordinates["additions"]):
             continue
@@ -115,6 +118,14 @@ def slope(
         strengths=tuple(float(value) for value in table.columns),
         prompts=len(table),
     )
+
+
+def drawn_alike(one: "pd.Series[Any]", other: "pd.Series[Any]") -> bool:
+    """Whether two settings have the same sampling and seed."""
+    names = [*SAMPLING, "seed"]
+    # Where nothing is drawn both are NaN.
+    pairs = zip(one[names], other[names], strict=True)
+    return all(a == b or (a != a and b != b) for a, b in pairs)
 
 
 def without_strength(additions: str) -> Any:
@@ -152,6 +163,8 @@ def over_control(
     for setting in evidence.settings:
         first = setting.iloc[0]
         if first["vector"] not in controls or first["vector"] == coordinates["vector"]:
+            continue
+        if not drawn_alike(first, coordinates):
             continue
         if without_vector(first["additions"]) != without_vector(coordinates["additions"]):
             continue

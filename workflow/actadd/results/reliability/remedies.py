@@ -57,10 +57,11 @@ class Remedies:
         return _lines(self.option(knowledge=name), self._on_texts(name, "logprobs", texts))
 
     def slope(self) -> str:
-        """The experiment anew at half and at the whole strength."""
+        """The experiment anew at parts of the strength: with 0, if that is unsteered, three."""
         [addition] = self.additions
         strength = strength_of(addition)
-        swept = {**addition, strength: [addition[strength] / 2, addition[strength]]}
+        parts = (1 / 2, 1) if operation_of(addition).nothing_at_zero else (1 / 4, 1 / 2, 1)
+        swept = {**addition, strength: [part * addition[strength] for part in parts]}
         name = f"{self.experiment}-strengths"
         conditions = {
             "unsteered": {"method": "unsteered"},

@@ -27,10 +27,11 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[Figure, str]":
             at = np.arange(len(rows)) + (number - (len(names) - 1) / 2) * 0.22
             style = {**series(number, len(differences)), "linestyle": "none"}
             axis.errorbar(rows[name], at, xerr=whiskers(rows, name), **style, label=text)
-    settings = rows[["model", "layer", "blocks", "coefficient", "dose"]].itertuples(index=False)
+    settings = rows[["model", "layer", "blocks", "strength", "dose"]].itertuples(index=False)
     texts = [
-        f"{model}\nlayer {layer} of {blocks}, c = {coefficient:g}, dose {dose:.2g}"
-        for model, layer, blocks, coefficient, dose in settings
+        f"{model}\nlayer {layer} of {blocks}, {strength}"
+        + ("" if np.isnan(dose) else f", dose {dose:.2g}")
+        for model, layer, blocks, strength, dose in settings
     ]
     axes[0].set_yticks(range(len(rows)), texts)
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
@@ -46,9 +47,9 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[Figure, str]":
         "Left: paired difference from unsteered on held-out prompts, n = "
         f"{int(rows['prompts'].max())} {sources.facts.unit}; right: disfluency, geometric mean "
         "over prompts; bars: 95 % intervals over prompts, of several random vectors also over "
-        "these. Layer and coefficient: chosen on the development split; dose: the added vector's "
-        "largest norm at a position over the residual stream's. Smallest difference between "
-        f"steered and {options.control} that 80 % power detects: {smallest}. "
+        "these. Layer and strength: chosen on the development split; dose: the norm of what is "
+        "added over the residual stream's, at the position where it is largest. Smallest "
+        f"difference between steered and {options.control} that 80 % power detects: {smallest}. "
         f"{sources.facts.sentences}"
     )
     return figure, caption

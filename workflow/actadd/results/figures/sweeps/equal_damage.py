@@ -1,5 +1,6 @@
 """Effect against damage."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from actadd.results.displays.kinds import MethodsOptions, Sources, figure
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[Figure, str]":
     """Effect of each method against its damage, a panel for each damage, a row for each model.
 
-    A method is a line from unsteered, the star, over its strengths; controls are grey; a prompt is
-    a point. Vertical lines are the damages at which methods are read.
+    A method is a line over its strengths, from the star, which is unsteered, if strength 0 is that;
+    controls are grey; a prompt is a point. Vertical lines are the damages at which methods are
+    read.
     """
     import numpy as np
 
@@ -78,6 +80,7 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -
 
     from actadd.results.drawing import LINES, MARKERS, SMALL, series, whiskers
     from actadd.results.drawing.texts import entry
+    from actadd.results.equal_damage.compare import from_unsteered
 
     roles = here.drop_duplicates("condition").set_index("condition")["role"]
     controls = [name for name in names if roles.get(name) == "control"]
@@ -90,8 +93,8 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -
             number = controls.index(name)
             style = {"color": "0.55", "marker": MARKERS[number], "linestyle": LINES[number]}
         point = roles[name] == "point"
-        if not point:
-            # Where a method is read, its curve begins unsteered.
+        if not point and from_unsteered(json.loads(part["additions"].iloc[0])):
+            # Where such a method is read, its curve begins unsteered.
             first = {"color": style["color"], "linestyle": style["linestyle"]}
             axis.plot([start, part["cost"].iloc[0]], [0, part["effect"].iloc[0]], **first)
         axis.errorbar(

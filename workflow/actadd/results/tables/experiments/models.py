@@ -21,7 +21,7 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[pd.DataFrame, str]
     metric = options.label(options.metric)
     columns: dict[str, Any] = {
         "layer": [f"{at} of {of}" for at, of in rows[["layer", "blocks"]].to_numpy()],
-        "coefficient": [f"{value:g}" for value in rows["coefficient"]],
+        "strength": rows["strength"].tolist(),
         "dose": two_digits(rows["dose"]),
         f"{metric}, unsteered": [f"{value:.3f}" for value in rows["unsteered"]],
         "effect": interval_texts(rows, "gain"),
@@ -39,8 +39,8 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[pd.DataFrame, str]
     caption = (
         f"Effect: paired difference in {metric} from unsteered on held-out prompts, n = "
         f"{int(rows['prompts'].max())} {sources.facts.unit}, with 95 % intervals, at the layer and "
-        "coefficient chosen on the development split. Dose: the added vector's largest norm at a "
-        "position over the residual stream's at that layer. Control: as much of the vector "
+        "strength chosen on the development split. Dose: the norm of what is added over the "
+        "residual stream's, at the position where it is largest. Control: as much of the vector "
         f"of {options.control}. Detectable: the smallest true effect minus control that these "
         f"prompts see with 80 % power. Disfluency ratio: {options.label(options.damage)} over "
         f"unsteered's, geometric mean over prompts. {sources.facts.sentences}"
