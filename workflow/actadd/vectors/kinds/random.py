@@ -19,7 +19,11 @@ class Options(DrawOptions):
     )
 
 
-@vector_kind(Options, vectors=lambda options: [options.like], control=True)
+def vectors_of(options: Options) -> list[str]:
+    return [options.like]
+
+
+@vector_kind(Options, vectors=vectors_of, control=True)
 def random(vectors: "Mapping[str, np.ndarray]", options: Options) -> "np.ndarray":
     """Gaussian rows with a vector's norm at each position (paper, appendix: random vector)."""
     import numpy as np
