@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actadd.base.kinds import option
 
@@ -23,6 +23,11 @@ class DrawOptions:
         minimum=1,
         maximum=100,
     )
+
+
+def likened(options: Any) -> list[str]:
+    """The vectors that a kind with the option `like` is computed from."""
+    return [options.like]
 
 
 def drawn(

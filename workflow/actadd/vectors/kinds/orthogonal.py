@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actadd.base.kinds import option
-from actadd.vectors.draws import DrawOptions, drawn, gaussian
+from actadd.vectors.draws import DrawOptions, drawn, gaussian, likened
 from actadd.vectors.kinds import vector_kind
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Options(DrawOptions):
     )
 
 
-@vector_kind(Options, vectors=lambda options: [options.like], control=True)
+@vector_kind(Options, vectors=likened, control=True)
 def orthogonal(vectors: "Mapping[str, np.ndarray]", options: Options) -> "np.ndarray":
     """Gaussian rows without their part along a vector's, with its norm at each position."""
     import numpy as np

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actadd.base.kinds import option
-from actadd.vectors.draws import DrawOptions, drawn, gaussian
+from actadd.vectors.draws import DrawOptions, drawn, gaussian, likened
 from actadd.vectors.kinds import vector_kind
 
 if TYPE_CHECKING:
@@ -19,11 +19,7 @@ class Options(DrawOptions):
     )
 
 
-def vectors_of(options: Options) -> list[str]:
-    return [options.like]
-
-
-@vector_kind(Options, vectors=vectors_of, control=True)
+@vector_kind(Options, vectors=likened, control=True)
 def random(vectors: "Mapping[str, np.ndarray]", options: Options) -> "np.ndarray":
     """Gaussian rows with a vector's norm at each position (paper, appendix: random vector)."""
     import numpy as np
