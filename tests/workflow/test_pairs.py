@@ -34,12 +34,13 @@ def with_pairs() -> dict:
         "feelings": {"kind": "mean_difference", "pairs": {"dataset": "feelings"}},
         **{name: {**entry, "like": "feelings", "draws": 2} for name, entry in counts.items()},
     }
+    singles = {name: steering(name, layer=1, coefficient=1) for name in ("calm", "love-hate")}
     sweep = config["experiments"]["sweep"]
     sweep["conditions"] = {
         "unsteered": {"method": "unsteered"},
         "actadd": sweep["conditions"]["actadd"],
         **{name: steering(name, **PLACE) for name in counts},
-        **{name: steering(name, layer=1, coefficient=1) for name in ("calm", "love-hate")},
+        "love-hate": singles["love-hate"],
     }
     config["pair_checks"] = {"singles": {"vectors": ["calm", "love-hate"], "layer": 1}}
     config["pair_checks"]["singles"]["models"] = ["tiny"]
@@ -48,9 +49,7 @@ def with_pairs() -> dict:
     pairs = {**shown, "kind": "pairs", "pair_check": "singles", "metrics": ["distinct.distinct_1"]}
     config["experiments"]["single"] = {
         **copy.deepcopy(sweep),
-        "conditions": {
-            name: sweep["conditions"][name] for name in ("unsteered", "calm", "love-hate")
-        },
+        "conditions": {"unsteered": {"method": "unsteered"}, **singles},
     }
     config["figures"] |= {"counts": counted, "singles": {**pairs, "experiment": "single"}}
     config["tables"] = {"counts": counted, "singles": {**pairs, "experiment": "single"}}
