@@ -16,7 +16,7 @@ from actadd.base.files import read_json
 from actadd.base.kinds import Kind
 from actadd.store import syntax
 from actadd.store.digests import Code, changes_no_number, code_digest, module_file, reached
-from builders import tiny
+from builders import gates, methods, tiny
 
 pytestmark = pytest.mark.workflow
 
@@ -205,6 +205,26 @@ def with_every_program() -> dict:
         "overhead": {"kind": "overhead", "overhead": "time"},
         "comparison": {"kind": "comparison"},
     }
+    compared, gated = methods.config(), gates.gated_config()
+    for section in ("datasets", "vectors", "scorers"):
+        config[section] = {**compared[section], **gated[section], **config[section]}
+    config["method_comparisons"] = compared["method_comparisons"]
+    config["tables"]["damage"] = {"kind": "equal_damage", "method_comparison": "c"}
+    config["experiments"]["gated"] = gated["experiments"]["gated"]
+    config["dose"] = {"dataset": "prompts", "split": "development"}
+    [addition] = config["experiments"]["gated"]["conditions"]["gated"]["additions"]
+    addition["dose"] = addition.pop("coefficient")
+    single = {"method": "actadd", "additions": [{"vector": "calm", "layer": 1, "coefficient": 1}]}
+    config["experiments"]["single"] = {
+        **config["experiments"]["gated"],
+        "conditions": {"unsteered": {"method": "unsteered"}, "calm": single},
+        "scorers": ["words"],
+    }
+    config["pair_checks"] = {"singles": {"vectors": ["calm"], "layer": 1, "models": ["tiny"]}}
+    config["tables"]["pairs"] = {
+        **{"kind": "pairs", "experiment": "single", "pair_check": "singles"},
+        "metrics": ["words.any"],
+    }
     for name, table in config["tables"].items():
         table["title"] = f"Table {name}"
     return config
@@ -223,6 +243,8 @@ def test_digests_cover_all_code_that_a_job_runs(tmp_path, tiny_model, monkeypatc
     digest is that of its program and of the kinds that it uses.
     """
     space = tiny.Workspace.create(tmp_path / "space", tiny_model, with_every_program())
+    (space.folder / "questions.csv").write_text(methods.QUESTIONS)
+    (space.folder / "kinds.csv").write_text(gates.texts_csv())
     environment = {**space.environment(), "RECORD_CALLS": "1"}
     monkeypatch.setattr(space, "environment", lambda: environment)
     space.run("all", "explorer", "results/tables/scorer_card.csv")

@@ -107,7 +107,10 @@ class Vectors(Sources):
             "compute": self.compute(model),
         }
         names = {"model": model, "pair_check": pair_check}
-        modules = ("programs.pair_check", *self.operation_modules)
+        # A pair's agreement over contexts is that of their mean difference.
+        kinds = sorted({"mean_difference", *(entry["kind"] for entry in vectors)})
+        modules = ("programs.pair_check", *(VECTOR_KINDS[kind].module for kind in kinds))
+        modules += self.operation_modules
         return self._job("pair_check", names, modules, settings, self.model_files(model))
 
     # --- vectors of an experiment -----------------------------------------------------------------

@@ -28,6 +28,15 @@ def _log_ratio(steered: np.ndarray, unsteered: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(ratio), ratio, np.nan)
 
 
+def steered_alone(steered: np.ndarray, unsteered: np.ndarray) -> np.ndarray:
+    return steered
+
+
+def lost(steered: np.ndarray, unsteered: np.ndarray) -> np.ndarray:
+    result: np.ndarray = unsteered - steered
+    return result
+
+
 # By the names that they have in a config.
 DAMAGES = {
     "disfluency": Damage(
@@ -36,10 +45,6 @@ DAMAGES = {
         inside=np.log,
         outside=np.exp,
     ),
-    "divergence": Damage(
-        text="KL divergence from unsteered (nats)", measured=lambda steered, unsteered: steered
-    ),
-    "knowledge": Damage(
-        text="knowledge lost", measured=lambda steered, unsteered: unsteered - steered
-    ),
+    "divergence": Damage(text="KL divergence from unsteered (nats)", measured=steered_alone),
+    "knowledge": Damage(text="knowledge lost", measured=lost),
 }
