@@ -110,7 +110,8 @@ def choose_thresholds(
             for name, split in (("chosen_on", "split"), ("reported_on", "report"))
         }
         chosen.append({"gate": gate, "threshold": number, **rates})
-        print(f"{_name(gate)}: threshold {number:g}; {_text(rates['reported_on'])}", flush=True)
+        reported = _text(rates["reported_on"])
+        print(f"{_name(gate)}: threshold {number:g}; {reported}", flush=True)
     write_json(output, chosen)
     return {"thresholds": [item["threshold"] for item in chosen]}
 
