@@ -38,6 +38,11 @@ def quote(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def one_line(error: BaseException) -> str:
+    """An error's type and the first line of its message."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
 def print_anything(encoding: str | None = None) -> None:
     """Let stdout and stderr print any text, escaping characters that their encoding lacks.
 

@@ -88,9 +88,23 @@ def linear_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, fl
 def _correlation(
     first: np.ndarray, second: np.ndarray, statistic: Callable[..., np.ndarray]
 ) -> tuple[float, float, float]:
+    return _over_items(first, second, statistic, lambda pairs: np.ptp(pairs, axis=1))
+
+
+def _over_items(
+    first: np.ndarray,
+    second: np.ndarray,
+    statistic: Callable[..., np.ndarray],
+    ranges: Callable[[np.ndarray], np.ndarray],
+) -> tuple[float, float, float]:
+    """A statistic of two values per item with its bounds; items with a NaN are left out.
+
+    NaN for fewer than two items or if one of the `ranges` of [2, items] is 0; NaN bounds for fewer
+    than four items.
+    """
     pairs = np.array([first, second], dtype=np.float64)
     pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
-    if pairs.shape[1] < 2 or (np.ptp(pairs, axis=1) == 0).any():
+    if pairs.shape[1] < 2 or (ranges(pairs) == 0).any():
         return (float("nan"),) * 3
     estimate = float(statistic(*pairs))
     if pairs.shape[1] < 4:
@@ -117,14 +131,7 @@ def variance_share(first: np.ndarray, second: np.ndarray) -> tuple[float, float,
     Two values per item, one of each group; 95 % percentile bootstrap over items. Items with a NaN
     are left out. NaN for fewer than two items, NaN bounds for fewer than four.
     """
-    pairs = np.array([first, second], dtype=np.float64)
-    pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
-    if pairs.shape[1] < 2 or np.ptp(pairs) == 0:
-        return (float("nan"),) * 3
-    estimate = float(_eta_squared(*pairs))
-    if pairs.shape[1] < 4:
-        return estimate, float("nan"), float("nan")
-    return estimate, *_bootstrap(tuple(pairs), _eta_squared)
+    return _over_items(first, second, _eta_squared, np.ptp)
 
 
 def _eta_squared(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:

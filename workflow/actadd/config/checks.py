@@ -90,8 +90,7 @@ def _with_comparisons(config: dict[str, Any], lines: Lines) -> dict[str, Any]:
     for check in (_comparison_references, method_comparisons.problems, methods.written_out):
         for key, sentence in check(config):
             raise located(key, sentence, lines)
-    config = _of_the_form(config, lines)
-    return config
+    return _of_the_form(config, lines)
 
 
 def _without_nulls(value: Any) -> Any:
@@ -125,13 +124,13 @@ def _load_plugins(config: dict[str, Any], root: Path, lines: Lines) -> None:
 
 
 def _comparison_references(config: dict[str, Any]) -> Iterator[Problem]:
-    for key, sentence in _references(config):
-        if key.startswith("method_comparisons."):
-            yield key, sentence
+    yield from _references(config, section="method_comparisons")
 
 
-def _references(config: dict[str, Any], root: Path = Path()) -> Iterator[Problem]:
-    """Names of entries of other sections that are not there."""
+def _references(
+    config: dict[str, Any], root: Path = Path(), section: str | None = None
+) -> Iterator[Problem]:
+    """Names of entries of other sections that are not there. section: the only one to look at."""
 
     def walk(key: str, hint: Any, rule: Rule | None, value: Any) -> Iterator[Problem]:
         _, mark = bare(hint)
@@ -144,7 +143,9 @@ def _references(config: dict[str, Any], root: Path = Path()) -> Iterator[Problem
             inner = key if isinstance(name, int) and isinstance(each, str) else f"{key}.{name}"
             yield from walk(inner.removeprefix("."), item, item_rule, each)
 
-    yield from walk("", Config, None, config)
+    for name, hint, rule, value in inside(Config, config):
+        if section in (None, name):
+            yield from walk(str(name), hint, rule, value)
 
 
 def apply_overrides(config: dict[str, Any], root: Path) -> Iterator[Problem]:

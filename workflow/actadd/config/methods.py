@@ -34,16 +34,16 @@ def written_out(config: dict[str, Any]) -> Iterator[Problem]:
 
 def _names(key: str, config: dict[str, Any], name: str, entry: dict[str, Any]) -> Iterator[Problem]:
     """A method must not be called as a condition that is put beside all methods."""
-    made = {
+    beside = {
         condition
         for each in control_names(config, name, entry).values()
         for condition in each.values()
     }
-    for method in sorted({"unsteered", *made} & entry["methods"].keys()):
-        what = "the baseline" if method == "unsteered" else "a control"
+    for method in sorted({"unsteered", *beside} & entry["methods"].keys()):
+        role = "the baseline" if method == "unsteered" else "a control"
         yield (
             f"{key}.methods.{method}",
-            f"{what} that is measured beside it has that name; rename it",
+            f"{role} that is measured beside it has that name; rename it",
         )
 
 

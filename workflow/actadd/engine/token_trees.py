@@ -67,11 +67,11 @@ class TokenTree:
 
     def attention(self, width: int) -> Tensor:
         """Whether a token attends to another, bool [width, width]; padding to itself alone."""
-        seen = torch.eye(width, dtype=torch.bool)
+        allowed = torch.eye(width, dtype=torch.bool)
         for node, parent in enumerate(self.parents):
             if parent >= 0:
-                seen[node] |= seen[parent]
-        return seen
+                allowed[node] |= allowed[parent]
+        return allowed
 
 
 def continuation_logprobs(
@@ -170,9 +170,9 @@ def _of_batch(model: nn.Module, trees: Sequence[TokenTree]) -> Iterator[tuple[in
         for rows in ([tree.ids for tree in trees], [tree.positions for tree in trees])
     )
     whole: Any = language_model(model)
-    seen = torch.stack([tree.attention(width) for tree in trees])[:, None]
-    mask = torch.zeros(seen.shape, dtype=whole.dtype)
-    mask.masked_fill_(~seen, torch.finfo(whole.dtype).min)
+    allowed = torch.stack([tree.attention(width) for tree in trees])[:, None]
+    mask = torch.zeros(allowed.shape, dtype=whole.dtype)
+    mask.masked_fill_(~allowed, torch.finfo(whole.dtype).min)
     read = sorted(
         {
             row * width + node
@@ -181,7 +181,7 @@ def _of_batch(model: nn.Module, trees: Sequence[TokenTree]) -> Iterator[tuple[in
             for node in nodes
         }
     )
-    place = {column: number for number, column in enumerate(read)}
+    rows_of_logits = {column: number for number, column in enumerate(read)}
     head = whole.get_output_embeddings()
 
     def keep_read(_module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
@@ -203,6 +203,6 @@ def _of_batch(model: nn.Module, trees: Sequence[TokenTree]) -> Iterator[tuple[in
     normaliser = torch.cat([part.logsumexp(-1) for part in parts])
     for row, tree in enumerate(trees):
         for number, (nodes, tokens) in tree.reads.items():
-            places = [place[row * width + node] for node in nodes]
-            chosen = logits[places, tokens].float() - normaliser[places]
+            at = [rows_of_logits[row * width + node] for node in nodes]
+            chosen = logits[at, tokens].float() - normaliser[at]
             yield number, chosen.cpu()

@@ -213,11 +213,11 @@ def check_pairs(spec: dict[str, Any], *, model_dir: Path, output: Path) -> dict[
     check = PairCheck(model, tokens, spec["layer"], spec["dose"])
     rows = []
     for entry in spec["vectors"]:
-        found = check.examine(entry)
-        found["tokens"] = ", ".join(map(repr, found["tokens"]))
-        del found["warnings"]
+        known = check.examine(entry)
+        known["tokens"] = ", ".join(map(repr, known["tokens"]))
+        del known["warnings"]
         about = {"model": facts["model"], "vector": entry["name"]}
-        rows.append({**about, "layer": spec["layer"], "dose": spec["dose"], **found})
+        rows.append({**about, "layer": spec["layer"], "dose": spec["dose"], **known})
     table = pd.DataFrame(rows)
     write_with(output, partial(table.to_parquet, index=False))
     return {"pairs": len(table)}

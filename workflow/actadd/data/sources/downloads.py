@@ -6,7 +6,7 @@ from typing import Any
 
 from tenacity import Retrying
 
-from actadd.base.errors import UserError
+from actadd.base.errors import UserError, one_line
 from actadd.base.files import system_error
 from actadd.base.retries import TemporaryFailure, attempts
 from actadd.data.sources.archives import unpack
@@ -29,7 +29,7 @@ def temporary(error: Exception) -> Exception:
     """What to raise for a failed download; the error itself where waiting does not help."""
     if system_error(error):
         return error
-    return TemporaryFailure(f"{type(error).__name__}: {error}".splitlines()[0][:300])
+    return TemporaryFailure(one_line(error)[:300])
 
 
 def fetch_url(

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from actadd.engine.decoding.kernels import works
+
 try:
     import triton
     import triton.language as tl
@@ -74,8 +76,8 @@ if triton is not None:
             total = total * factor + tl.sum(weights, axis=0)
             mixed = mixed * factor + tl.sum(weights[:, None] * some_values.to(tl.float32), axis=0)
             highest = above
-        place = out + (row * heads + head) * value_width + v
-        tl.store(place, (mixed / total).to(out.dtype.element_ty), v < value_width)
+        at = out + (row * heads + head) * value_width + v
+        tl.store(at, (mixed / total).to(out.dtype.element_ty), v < value_width)
 
     @triton.jit
     def _attend_shared(
@@ -130,8 +132,8 @@ if triton is not None:
             total = total * factor + tl.sum(weights, axis=1)
             mixed = mixed * factor[:, None] + tl.dot(weights.to(kind), some_values)
             highest = above
-        place = out + (row * heads + head[:, None]) * value_width + v[None, :]
-        tl.store(place, (mixed / total[:, None]).to(kind), real & (v < value_width)[None, :])
+        at = out + (row * heads + head[:, None]) * value_width + v[None, :]
+        tl.store(at, (mixed / total[:, None]).to(kind), real & (v < value_width)[None, :])
 
 
 def attend(
@@ -247,10 +249,5 @@ def is_usable(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def _works(device: torch.device, dtype: torch.dtype, group: int) -> bool:
-    try:
-        works, reason = agrees(device, dtype, group), "its numbers differ"
-    except Exception as error:
-        works, reason = False, f"{type(error).__name__}: {error}".splitlines()[0]
-    if not works:
-        print(f"decode attention, {group} heads a key, not by our kernel: {reason}", flush=True)
-    return works
+    otherwise = f"decode attention, {group} heads a key, not by our kernel"
+    return works(lambda: agrees(device, dtype, group), otherwise)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from actadd.engine.decoding.kernels import works
+
 try:
     import triton
     import triton.language as tl
@@ -64,10 +66,4 @@ def is_usable(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether to take the kernel; says why not, if a GPU's compiler fails."""
     if triton is None or device.type != "cuda" or dtype not in DTYPES:
         return False
-    try:
-        usable, reason = agrees(device, dtype), "its numbers differ"
-    except Exception as error:
-        usable, reason = False, f"{type(error).__name__}: {error}".splitlines()[0]
-    if not usable:
-        print(f"gates by torch's kernels, not by ours: {reason}", flush=True)
-    return usable
+    return works(lambda: agrees(device, dtype), "gates by torch's kernels, not by ours")

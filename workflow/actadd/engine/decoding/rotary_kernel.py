@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actadd.engine.decoding.kernels import works
+
 try:
     import triton
     import triton.language as tl
@@ -111,10 +113,4 @@ def is_usable(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether to take the kernel; says why not, if a GPU's compiler fails."""
     if triton is None or device.type != "cuda" or dtype not in DTYPES:
         return False
-    try:
-        usable, reason = agrees(device, dtype), "its numbers differ"
-    except Exception as error:
-        usable, reason = False, f"{type(error).__name__}: {error}".splitlines()[0]
-    if not usable:
-        print(f"rotary embedding by torch's kernels, not by ours: {reason}", flush=True)
-    return usable
+    return works(lambda: agrees(device, dtype), "rotary embedding by torch's kernels, not by ours")

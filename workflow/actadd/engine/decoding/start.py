@@ -104,10 +104,10 @@ class Start:
         self.ids.copy_(prompts.ids)
         self.mask.copy_(prompts.mask)
         for (_, table), (_, stage) in zip(self.tables, prompts.sums, strict=True):
-            places = (stage.rows.to(table.device), stage.columns.to(table.device))
+            cells = (stage.rows.to(table.device), stage.columns.to(table.device))
             values = stage.distinct.to(table.device)[stage.index.to(table.device)]
             table.zero_()
-            table[places] = values
+            table[cells] = values
 
     def change(self, layer: int, hidden: Tensor) -> Tensor:
         """The stream [rows, width, d_model] that a block reads in place of `hidden`."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actadd.base.errors import one_line
 from actadd.engine.batching import RELEASES
 from actadd.engine.decoding import decoder as steps
 from actadd.engine.decoding.decoder import Batch, Decoder
@@ -117,7 +118,7 @@ def finished(model: nn.Module, decoder: Decoder, expected: Tensor | None = None)
         raise
     except Exception as error:
         known.decoders.clear()
-        known.obstacle = f"{type(error).__name__}: {error}".splitlines()[0]
+        known.obstacle = one_line(error)
         _report(model, known.obstacle)
         return None
     finally:
@@ -153,8 +154,8 @@ def started(model: nn.Module, prompts: Prompts) -> Tensor | None:
     except Exception as error:
         known.decoders.clear()
         known.starts = False
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        print(f"{type(model).__name__}: prompts are read uncaptured, since {reason}", flush=True)
+        name = type(model).__name__
+        print(f"{name}: prompts are read uncaptured, since {one_line(error)}", flush=True)
         return None
 
 

@@ -152,8 +152,8 @@ def enough(effects: dict[int, np.ndarray], share: float) -> Enough:
     counts = np.array(sorted(effects))
     matrices = [effects[count] for count in counts]
     whole = _columns("effect", matrices[-1])
-    seen = whole["effect_low"] > 0 or whole["effect_high"] < 0
-    if not seen or len(counts) < 2:
+    has_effect = whole["effect_low"] > 0 or whole["effect_high"] < 0
+    if not has_effect or len(counts) < 2:
         return Enough(*[float("nan")] * 3)
     if len({matrix.shape for matrix in matrices}) > 1:
         matrices = [matrix.mean(axis=0, keepdims=True) for matrix in matrices]

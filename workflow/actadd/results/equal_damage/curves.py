@@ -214,10 +214,10 @@ def crossing(costs: np.ndarray, targets: np.ndarray) -> np.ndarray:
 def interpolated(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Values, [curves, points], at positions of `crossing`, [curves]; NaN at NaN."""
     known = ~np.isnan(positions)
-    place = np.where(known, positions, 0)
+    positions = np.where(known, positions, 0)
     last = values.shape[1] - 1
-    below = np.clip(np.floor(place).astype(int), 0, max(last - 1, 0))
-    share = place - below
+    below = np.clip(np.floor(positions).astype(int), 0, max(last - 1, 0))
+    share = positions - below
     rows = np.arange(len(values))
     low, high = values[rows, below], values[rows, np.minimum(below + 1, last)]
     return np.where(known, low + share * (high - low), np.nan)

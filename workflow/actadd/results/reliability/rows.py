@@ -91,13 +91,13 @@ def caption(cards: list[Card], options: ReliabilityOptions, sources: Sources) ->
         for card in cards
         if isinstance(card.effect, Unmeasured)
     ]
-    seen = [card.detectable for card in cards if not isinstance(card.detectable, Unmeasured)]
+    detectable = [card.detectable for card in cards if not isinstance(card.detectable, Unmeasured)]
     sentences = [
         f"Effect: {options.label(options.metric)}, paired difference from unsteered with the same "
         f"sampling and noise. Model: {models}. Data: {sources.facts.data}; n = {span(counts)} "
         f"prompts; 95 % percentile bootstrap intervals over prompts. Settings: {chosen}.",
-        f"True effects below {_ends(seen)} would have been missed (80 % power at 5 %)."
-        if seen
+        f"True effects below {_ends(detectable)} would have been missed (80 % power at 5 %)."
+        if detectable
         else "",
         f"Without a number (×): {'; '.join(lost)}." if lost else "",
         *sources.facts.notes,

@@ -91,10 +91,10 @@ def _readings(axis: "Axes", model: Model) -> None:
     ):
         numbers = np.array([bounds(each) for each in values.T])
         # What is beyond the largest dose is not drawn; its bars end at the edge.
-        seen = np.isfinite(numbers[:, 0]) & ((effects > 0) | (index == 1))
-        at, low, high = np.minimum(numbers[seen], largest).T
+        in_range = np.isfinite(numbers[:, 0]) & ((effects > 0) | (index == 1))
+        at, low, high = np.minimum(numbers[in_range], largest).T
         axis.errorbar(
-            model.curves.layers[seen] + (0.15 if index else -0.15),
+            model.curves.layers[in_range] + (0.15 if index else -0.15),
             at,
             yerr=(at - low, high - at),
             **{**series(index, 2), "linestyle": "none"},
