@@ -18,6 +18,11 @@ MODELS = {
     "steered": "actadd",
     "control": "random",
 }
+EFFECTS = {
+    "experiment": "e",
+    "metrics": ["about.weddings", "fluency.perplexity"],
+    "control": "random",
+}
 
 
 def spec(**keys) -> dict:

@@ -144,6 +144,7 @@ def settings() -> dict:
         **dict.fromkeys(("sweep", "conditions", "dose_response", "topics"), "generated"),
         **dict.fromkeys(("methods", "qualitative", "pairs"), "generated"),
         **dict.fromkeys(("concepts", "concept_wordings", "models", "reliability"), "generated"),
+        "effects": "generated",
     }
     # One experiment is all three: nothing was chosen, and conditions are their own controls.
     worded = {
@@ -161,6 +162,7 @@ def settings() -> dict:
         **{kind: {"metrics": both} for kind in ("sweep", "conditions", "dose_response", "methods")},
         "topics": {"metrics": ["words.any"]},
         **dict.fromkeys(("concepts", "concept_wordings"), worded),
+        "effects": {"metrics": both, "control": "calm"},
         "models": {
             **{"metric": "words.any", "damage": "words.count"},
             **{"steered": "any", "control": "calm"},

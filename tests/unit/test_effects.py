@@ -1,0 +1,92 @@
+"""Effects beside a control: paired differences, and what an experiment lacks for them."""
+
+import pytest
+
+from actadd.base.kinds import build
+from actadd.results.displays.kinds import FIGURES, Experiment, Facts, Sources
+from actadd.results.figures.conditions.effects import _rows
+from builders import concepts as made
+from builders import tiny
+
+KIND = FIGURES["effects"]
+
+
+def options(**keys):
+    return build(KIND.options, {"title": "t", **made.EFFECTS, **keys})
+
+
+def written(rows, folder) -> Sources:
+    tables, scores = {}, {}
+    for path, name in zip(tiny.written(rows, folder), rows, strict=True):
+        need, *names = name.removesuffix(".parquet").split("/")
+        (tables if need == "tables" else scores)[tuple(names)] = path
+    facts = Facts(data="d", unit="prompts")
+    return Sources(key="figures.t", facts=facts, paths={}, tables=tables, scores=scores)
+
+
+@pytest.fixture
+def sources(tmp_path) -> Sources:
+    return written(made.files({"e": made.on_a_model()}), tmp_path)
+
+
+def test_differences_are_paired_and_draws_are_one_row(sources):
+    rows = {row["label"]: row for row in _rows(options(), sources, "about.weddings")}
+    assert list(rows) == ["actadd", "random", "actadd minus random"]
+    steered, random, net = rows.values()
+    assert steered["mean"] == pytest.approx(0.3) and not steered["net"]
+    # The three draws gain -0.1, 0 and 0.2.
+    assert random["mean"] == pytest.approx(0.1 / 3, abs=1e-3) and len(random["draws"]) == 3
+    assert net["mean"] == pytest.approx(0.3 - 0.1 / 3, abs=1e-3) and net["net"]
+    # Three draws that differ leave the difference open; one condition's prompts do not.
+    assert net["high"] - net["low"] > 4 * (steered["high"] - steered["low"])
+    assert net["style"] == steered["style"]
+
+
+def test_the_caption_claims_the_difference_from_the_control_alone(sources):
+    figure, caption = KIND(options(), sources)
+    assert "actadd minus random +0.267 [" in caption and "3 draws" in caption
+    assert [axis.get_xlabel() for axis in figure.axes] == [
+        "change of about.weddings",
+        "change of fluency.perplexity",
+    ]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
+        "actadd",
+        "random",
+        "actadd minus random",
+    ]
+
+
+def test_a_failed_control_leaves_the_effects_and_says_so(tmp_path):
+    rows = made.files({"e": made.on_a_model()})
+    for table in rows.values():
+        for row in table:
+            if row["condition"] == "random":
+                row["failed"] = "out of memory"
+    broken = written(rows, tmp_path)
+    steered, random, net = _rows(options(), broken, "about.weddings")
+    assert steered["failed"] is None and steered["mean"] == pytest.approx(0.3)
+    assert "out of memory" in random["failed"] and "out of memory" in net["failed"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({"control": "none"}, "control: e has no condition 'none'; write actadd, random"),
+        ({"control": "unsteered"}, "control: 'unsteered' adds no vector"),
+    ],
+)
+def test_a_control_that_is_none_is_refused(keys, problem):
+    steered = {"method": "actadd", "additions": [{"vector": "v", "layer": 1, "coefficient": 1}]}
+    conditions = {"unsteered": {"method": "unsteered"}, "actadd": steered, "random": steered}
+    experiment = Experiment(name="e", entry={"conditions": conditions}, dataset={})
+    assert [each for each in options(**keys).check(experiment) if each.startswith(problem)]
+
+
+def test_a_condition_of_several_settings_is_refused():
+    addition = {"vector": "v", "layer": [1, 2], "coefficient": 1}
+    conditions = {
+        "unsteered": {"method": "unsteered"},
+        "random": {"method": "actadd", "additions": [addition]},
+    }
+    experiment = Experiment(name="e", entry={"conditions": conditions}, dataset={})
+    assert any("several values of layer" in each for each in options().check(experiment))

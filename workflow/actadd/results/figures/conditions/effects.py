@@ -1,0 +1,187 @@
+"""What each condition changes, beside what a control changes: an estimation plot."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actadd.base.kinds import option
+from actadd.measure.methods import METHODS
+from actadd.results.displays.kinds import Experiment, MetricsOptions, Sources, figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from actadd.results.reliability.evidence import Evidence, Setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectsOptions(MetricsOptions):
+    control: str = option(
+        "Condition that adds a control in place of the vector; each other condition that adds "
+        "something is also compared with it."
+    )
+
+    def check(self, experiment: Experiment) -> Iterator[str]:
+        yield from experiment.lacks_unsteered()
+        conditions = experiment.conditions
+        if self.control not in conditions:
+            named = ", ".join(name for name, each in conditions.items() if each.get("additions"))
+            yield f"control: {experiment.name} has no condition {self.control!r}; write {named}"
+        elif not conditions[self.control].get("additions"):
+            yield f"control: {self.control!r} adds no vector; name another condition"
+        for name in conditions:
+            if swept := experiment.swept(name):
+                yield (
+                    f"experiment: {experiment.name}.{name} has several values of {swept[0]}, and a "
+                    "row is one setting; give it a choice, or draw a `sweep`"
+                )
+
+
+@figure(EffectsOptions, reads=("tables", "scores"), measures=("completions",))
+def effects(options: EffectsOptions, sources: Sources) -> "tuple[Figure, str]":
+    """Paired differences of each condition from unsteered and of steering from its control.
+
+    A panel for each metric, a row for each condition and model; several draws of a control are one
+    row, with a small mark for each draw.
+    """
+    import pandas as pd
+
+    from actadd.results.drawing import LEVEL, panels, wrapped
+
+    rows = pd.DataFrame(
+        [row for metric in options.metrics for row in _rows(options, sources, metric)]
+    )
+    labels = rows["label"].drop_duplicates().tolist()
+    figure, axes = panels(len(options.metrics), 0.55 + 0.23 * len(labels), columns=4, sharey=True)
+    for axis, metric in zip(axes, options.metrics, strict=True):
+        _draw(axis, rows[rows["metric"] == metric].reset_index(drop=True))
+        axis.axvline(0, **LEVEL)
+        axis.set(xlabel=wrapped(f"change of {options.label(metric)}", 1.6))
+        axis.locator_params(axis="x", nbins=5, min_n_ticks=4)
+    axes[0].set_yticks(range(len(labels)), labels)
+    axes[0].set_ylim(len(labels) - 0.5, -0.5)
+    return figure, _caption(options, sources, rows)
+
+
+def _rows(options: EffectsOptions, sources: Sources, metric: str) -> "Iterator[dict[str, Any]]":
+    """One row of a panel for each condition, then one for each that is compared with the control.
+
+    label, metric; style: number of the condition's colour and mark; mean, low, high; detectable:
+    the smallest difference that the prompts detect; prompts: how many; draws: means of each draw of
+    several; net: whether it is a difference from the control; failed: why there is no number.
+    """
+    from actadd.results.reliability.evidence import Evidence
+
+    several = len({model for model, _ in sources.tables}) > 1
+    for model, experiment in sources.tables:
+        evidence = Evidence(sources.values(model, experiment))
+        settings = {str(each.iloc[0]["condition"]): each for each in evidence.settings}
+        end = f", {model}" if several else ""
+        steered = {}
+        for number, (name, setting) in enumerate(settings.items()):
+            method = str(setting.iloc[0]["method"])
+            if METHODS[method].role == "unsteered":
+                continue
+            changes = evidence.changes(setting, metric)
+            failed = evidence.failed(setting, metric)
+            yield {
+                **_row(changes, failed),
+                "label": f"{name}{end}",
+                "metric": metric,
+                "style": number,
+            }
+            if setting.iloc[0]["additions"] != "[]" and name != options.control:
+                steered[name] = number
+        for name, number in steered.items():
+            net, failed = _net(evidence, settings[name], settings[options.control], metric)
+            label = f"{name} minus {options.control}{end}"
+            yield {
+                **_row(net, failed),
+                "label": label,
+                "metric": metric,
+                "style": number,
+                "net": True,
+            }
+
+
+def _net(
+    evidence: "Evidence", setting: "Setting", control: "Setting", metric: str
+) -> "tuple[pd.DataFrame, str | None]":
+    """A setting's differences from the control, float64 [prompts, draws], or why it has none."""
+    failed = evidence.failed(setting, metric) or evidence.failed(control, metric)
+    others = evidence.changes(control, metric)
+    changes = evidence.changes(setting, metric)
+    if changes.shape[1] > 1:
+        changes = changes.mean(axis=1).to_frame()
+    return others.rsub(changes[0].reindex(others.index), axis=0).dropna(), failed
+
+
+def _row(changes: "pd.DataFrame", failed: str | None) -> "dict[str, Any]":
+    import numpy as np
+
+    from actadd.base.intervals import detectable
+    from actadd.results.intervals import columns
+    from actadd.results.reliability.effects import mean_of
+
+    row: dict[str, Any] = {"failed": failed, "net": False, "prompts": len(changes), "draws": []}
+    if failed or changes.empty:
+        return {**row, **columns("mean", [np.nan] * 3), "detectable": np.nan}
+    if changes.shape[1] > 1:
+        row["draws"] = changes.mean().tolist()
+    row["detectable"] = detectable(changes.mean(axis=1).to_numpy())
+    return row | columns("mean", mean_of(changes))
+
+
+def _draw(axis: "Axes", rows: "pd.DataFrame") -> None:
+    from actadd.results.drawing import say_failed, series, whiskers
+
+    for index, row in rows.iterrows():
+        place = float(str(index))
+        if row["failed"] is not None:
+            say_failed(axis, place)
+            continue
+        style = {**series(row["style"], len(rows)), "linestyle": "none"}
+        if row["net"]:
+            # The comparison that carries the claim stands out from those with unsteered.
+            axis.axhspan(place - 0.5, place + 0.5, color="0.5", alpha=0.12, linewidth=0)
+        axis.plot(
+            row["draws"],
+            [place + 0.25] * len(row["draws"]),
+            **{**style, "marker": "|", "markersize": 3},
+        )
+        axis.errorbar(row["mean"], place, xerr=whiskers(rows.loc[[index]]), markersize=4.5, **style)
+
+
+def _caption(options: EffectsOptions, sources: Sources, rows: "pd.DataFrame") -> str:
+    from actadd.results.intervals import interval_text
+
+    draws = max(map(len, rows["draws"]))
+    parts = []
+    for metric in options.metrics:
+        net = rows[(rows["metric"] == metric) & rows["net"] & rows["failed"].isna()]
+        if len(net):
+            intervals = net[["mean", "low", "high"]].to_numpy()
+            texts = [
+                f"{label} {interval_text(interval, '{:+.3f}'.format)}"
+                for label, interval in zip(net["label"], intervals, strict=True)
+            ]
+            smallest = ", ".join(f"{value:.2g}" for value in net["detectable"])
+            parts.append(
+                f"{options.label(metric)}: {'; '.join(texts)} (80 % power detects {smallest})"
+            )
+    several = (
+        f" The {options.control} row is the mean of {draws} draws, each a small line, and its "
+        f"intervals cover {sources.facts.unit} and draws."
+        if draws
+        else ""
+    )
+    models = ", ".join(dict.fromkeys(model for model, _ in sources.tables))
+    return (
+        "Marks are mean differences from unsteered completions of the same prompts with the same "
+        f"noise; shaded rows are differences from {options.control} with the same norm at each "
+        f"position. Bars are 95 % intervals over {int(rows['prompts'].max())} "
+        f"{sources.facts.unit}.{several} {'. '.join(parts)}. Model: {models}. "
+        f"{sources.facts.sentences}"
+    )
