@@ -9,6 +9,8 @@ from builders import concepts as made
 from builders import tiny
 
 KIND = FIGURES["effects"]
+# Not in the order of the alphabet.
+CONDITIONS = ["unsteered", "random", "actadd"]
 
 
 def options(**keys):
@@ -20,7 +22,7 @@ def written(rows, folder) -> Sources:
     for path, name in zip(tiny.written(rows, folder), rows, strict=True):
         need, *names = name.removesuffix(".parquet").split("/")
         (tables if need == "tables" else scores)[tuple(names)] = path
-    facts = Facts(data="d", unit="prompts")
+    facts = Facts(data="d", unit="prompts", more={"conditions": CONDITIONS})
     return Sources(key="figures.t", facts=facts, paths={}, tables=tables, scores=scores)
 
 
@@ -31,8 +33,8 @@ def sources(tmp_path) -> Sources:
 
 def test_differences_are_paired_and_draws_are_one_row(sources):
     rows = {row["label"]: row for row in _rows(options(), sources, "about.weddings")}
-    assert list(rows) == ["actadd", "random", "actadd minus random"]
-    steered, random, net = rows.values()
+    assert list(rows) == ["random", "actadd", "actadd minus random"]
+    random, steered, net = rows.values()
     assert steered["mean"] == pytest.approx(0.3) and not steered["net"]
     # The three draws gain -0.1, 0 and 0.2.
     assert random["mean"] == pytest.approx(0.1 / 3, abs=1e-3) and len(random["draws"]) == 3
@@ -50,8 +52,8 @@ def test_the_caption_claims_the_difference_from_the_control_alone(sources):
         "change of fluency.perplexity",
     ]
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
-        "actadd",
         "random",
+        "actadd",
         "actadd minus random",
     ]
 
@@ -63,7 +65,7 @@ def test_a_failed_control_leaves_the_effects_and_says_so(tmp_path):
             if row["condition"] == "random":
                 row["failed"] = "out of memory"
     broken = written(rows, tmp_path)
-    steered, random, net = _rows(options(), broken, "about.weddings")
+    random, steered, net = _rows(options(), broken, "about.weddings")
     assert steered["failed"] is None and steered["mean"] == pytest.approx(0.3)
     assert "out of memory" in random["failed"] and "out of memory" in net["failed"]
 

@@ -112,7 +112,13 @@ def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], d
             },
             {**concepts.MODELS, "about": {**ABOUT, "more": {"layers": {"m": 6}, "aim": 1}}},
         ),
-        "effects": (concepts.files({"e": concepts.on_a_model()}), concepts.EFFECTS),
+        "effects": (
+            concepts.files({"e": concepts.on_a_model()}),
+            {
+                **concepts.EFFECTS,
+                "about": {**ABOUT, "more": {"conditions": ["unsteered", "actadd", "random"]}},
+            },
+        ),
         "dose": (doses.sources(failing), doses.OPTIONS),
         "overhead": ({"small.parquet": overhead_rows("small", 1000, 1.5)}, {}),
         "comparison": ({"comparison.parquet": comparison_rows()}, {}),

@@ -1,6 +1,6 @@
 """What each condition changes, beside what a control changes: an estimation plot."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,10 @@ class EffectsOptions(MetricsOptions):
                     f"experiment: {experiment.name}.{name} has several values of {swept[0]}, and a "
                     "row is one setting; give it a choice, or draw a `sweep`"
                 )
+
+    def facts(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """conditions: their names, in the config's order."""
+        return {"conditions": list(config["experiments"][self.experiment]["conditions"])}
 
 
 @figure(EffectsOptions, reads=("tables", "scores"), measures=("completions",))
@@ -77,7 +81,8 @@ def _rows(options: EffectsOptions, sources: Sources, metric: str) -> "Iterator[d
     several = len({model for model, _ in sources.tables}) > 1
     for model, experiment in sources.tables:
         evidence = Evidence(sources.values(model, experiment))
-        settings = {str(each.iloc[0]["condition"]): each for each in evidence.settings}
+        by_name = {str(each.iloc[0]["condition"]): each for each in evidence.settings}
+        settings = {name: by_name[name] for name in sources.facts.more["conditions"]}
         end = f", {model}" if several else ""
         steered = {}
         for number, (name, setting) in enumerate(settings.items()):
