@@ -48,10 +48,10 @@ def draw(
         compose(figure, body)
         for suffix, path in {"png": png, "svg": svg, "pdf": pdf}.items():
             with whole_file(path) as temporary:
-                figure.savefig(temporary, metadata=METADATA[suffix])
+                figure.savefig(temporary, format=suffix, metadata=METADATA[suffix])
         compose(figure, body, options.title, caption)
         with whole_file(captioned) as temporary:
-            figure.savefig(temporary, metadata=METADATA["png"])
+            figure.savefig(temporary, format="png", metadata=METADATA["png"])
     plt.close(figure)
     if missing:
         characters = ", ".join(map(escape, sorted(missing)))
