@@ -179,7 +179,8 @@ def _caption(options: EffectsOptions, sources: Sources, rows: "pd.DataFrame") ->
             ]
             smallest = ", ".join(f"{value:.2g}" for value in net["detectable"])
             parts.append(
-                f"{options.label(metric)}: {'; '.join(texts)} (80 % power detects {smallest})"
+                f"Difference in {options.label(metric)}: {'; '.join(texts)} (80 % power detects "
+                f"{smallest})"
             )
     several = (
         f" The {options.control} row is the mean of {draws} draws, each a small line, and its "
