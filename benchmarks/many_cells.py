@@ -20,17 +20,19 @@ MODELS = ("tiny", "tiny-2")
 FEW, MANY = 5, 25
 # The most seconds.
 DRY_RUN, PLAN = 10.0, 20.0
+RUNS = 3
 
 
 def many_cells(tiny, folder: Path) -> list[Result]:
     """200 experiments on two models, with 2,000 cells and with 10,000."""
     few, many = (measured(tiny, folder / f"cells-{each}", each) for each in (FEW, MANY))
     results = []
-    for what, (seconds, peak) in many.items():
+    for what, (seconds, of_processor, peak) in many.items():
         most = DRY_RUN if "snakemake" in what else PLAN
-        before = few[what][1]
+        before = few[what][2]
+        note = f"{of_processor:.1f} s of the processor's time"
         results += [
-            Result("scale", f"{what}: 10,000 cells", seconds, "s", most, "at most"),
+            Result("scale", f"{what}: 10,000 cells", seconds, "s", most, "at most", note),
             Result(
                 "scale",
                 f"{what}: peak memory for 10,000 cells over that for 2,000",
@@ -61,8 +63,8 @@ def config(tiny, cells: int) -> dict:
     return settings | {"figures": {}, "tables": {}}
 
 
-def measured(tiny, folder: Path, cells: int) -> dict[str, tuple[float, float]]:
-    """What was run -> its seconds, and its peak memory in megabytes."""
+def measured(tiny, folder: Path, cells: int) -> dict[str, tuple[float, ...]]:
+    """What was run -> what `watched` returns of it."""
     shutil.rmtree(folder, ignore_errors=True)
     settings = config(tiny, cells)
     space = tiny.Workspace.create(folder, folder.parent / "tiny-model", settings)
@@ -78,24 +80,25 @@ def measured(tiny, folder: Path, cells: int) -> dict[str, tuple[float, float]]:
     points["actadd plan, vectors made"] = watched(space, plan, f", {total} to compute")
     write_all_outputs(settings, space.folder)
     points["snakemake -n, all made"] = watched(space, dry_run, "othing to be done")
-    for what, (seconds, peak) in points.items():
-        print(f"  {total} cells, {what}: {seconds:.1f} s, {peak:.0f} MB", flush=True)
     return points
 
 
-def watched(space, command: list[str], expected: str) -> tuple[float, float]:
-    """Seconds and peak megabytes of a command that prints what is expected: medians of three."""
+def watched(space, command: list[str], expected: str) -> tuple[float, ...]:
+    """Seconds, seconds of the processor and peak megabytes of a command: medians of some runs.
+
+    expected: what it prints.
+    """
     environment = {**space.environment(), "PYTHONPATH": f"workflow:{ROOT}"}
     watch = [sys.executable, "-m", "benchmarks.watch", *command]
     runs = []
-    for _ in range(3):
+    for _ in range(RUNS):
         done = subprocess.run(
             watch, cwd=space.folder, env=environment, capture_output=True, text=True
         )
         assert not done.returncode and expected in done.stdout + done.stderr, done
         runs.append(json.loads(done.stdout.splitlines()[-1]))
-    seconds, peaks = zip(*runs, strict=True)
-    return statistics.median(seconds), statistics.median(peaks)
+        print(f"  {command[2]}: {runs[-1]}", flush=True)
+    return tuple(statistics.median(values) for values in zip(*runs, strict=True))
 
 
 def write_all_outputs(settings: dict, folder: Path) -> None:

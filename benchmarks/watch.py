@@ -1,4 +1,4 @@
-"""Runs a command, and prints its seconds and peak memory in megabytes as JSON in its last line.
+"""Runs a command; its last line is JSON: seconds, those of the processor, megabytes at the peak.
 
 As a program of its own, since a process's peak begins with that of the process that starts it.
 """
@@ -13,6 +13,6 @@ if __name__ == "__main__":
     start = time.perf_counter()
     code = subprocess.run(sys.argv[1:], check=False).returncode
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(json.dumps([seconds, peak]), flush=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(json.dumps([seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]), flush=True)
     sys.exit(code)
