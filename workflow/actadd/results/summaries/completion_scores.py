@@ -22,6 +22,7 @@ from actadd.results.summaries.estimates import (
     write_rows,
 )
 
+
 def summarise_completions(
     spec: dict[str, Any], *, completions: Path, scores: Mapping[str, Path], csv: Path, parquet: Path
 ) -> dict[str, Any]:
