@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -76,6 +76,7 @@ def _scorer_rows(
             values = _resampling_units(part)
             for metric in metrics:
                 scores = part.xs(metric, axis=1, level=1)
+                means = cast(pd.DataFrame, values.xs(metric, axis=1, level=1))
                 rows[metric].append(
                     {
                         **placed,
@@ -83,11 +84,8 @@ def _scorer_rows(
                         "metric": f"{scorer}.{metric}",
                         "n_prompts": scores.dropna().index.get_level_values(0).nunique(),
                         "n_completions": int(scores.notna().to_numpy().sum()),
-                        **mean_columns(values.xs(metric, axis=1, level=1), metric in shares),
-                        **difference_columns(
-                            values.xs(metric, axis=1, level=1),
-                            None if beside is None else beside[metric],
-                        ),
+                        **mean_columns(means, metric in shares),
+                        **difference_columns(means, None if beside is None else beside[metric]),
                         "failed": why,
                     }
                 )
