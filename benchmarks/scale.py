@@ -1,6 +1,5 @@
 """Time and memory by the number of cells, prompts and samples, on a tiny model."""
 
-import contextlib
 import json
 import re
 import shutil
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks.common import ROOT, Result, Setup
+from benchmarks.many_cells import many_cells
 
 ITEM = "scale"
 AXES = {
@@ -63,7 +63,7 @@ def run(setup: Setup) -> list[Result]:
                 + ", ".join(f"{point['work']:.0f}" for point in points),
             ),
         ]
-    return [*results, *no_op(tiny, folder), *many_jobs(tiny, folder)]
+    return [*results, *no_op(tiny, folder), *many_cells(tiny, folder)]
 
 
 def no_op(tiny, folder: Path) -> list[Result]:
@@ -93,63 +93,6 @@ def no_op(tiny, folder: Path) -> list[Result]:
             f"the run itself: {first:.0f} s",
         )
     ]
-
-
-def many_jobs(tiny, folder: Path) -> list[Result]:
-    """How long the workflow takes to find that 200 experiments on 2 models need nothing.
-
-    Their 1,200 jobs are not run: planning reads records and sums, which files of any content have.
-    """
-    from actadd.config.checks import checked
-    from actadd.pipeline.graph import Graph
-
-    settings = tiny.config()
-    sweep = settings["experiments"]["sweep"] | {"models": ["tiny", "tiny-2"]}
-    settings["models"]["tiny-2"] = settings["models"]["tiny"]
-    settings["experiments"] = {f"sweep-{number}": sweep for number in range(200)}
-    settings |= {"figures": {}, "tables": {}}
-    space = tiny.Workspace.create(folder / "jobs", folder / "tiny-model", settings)
-    with contextlib.chdir(space.folder):
-        jobs = Graph(checked(settings)).everything()
-        for job in jobs:
-            write_outputs(job)
-    return [
-        Result(
-            ITEM,
-            f"snakemake -n with {len(jobs)} finished jobs of 200 experiments on 2 models",
-            dry_run_seconds(space),
-            "s",
-            5.0,
-            "at most",
-            "",
-        )
-    ]
-
-
-def write_outputs(job) -> None:
-    """Files of a kilobyte in place of what a job makes, and its record."""
-    from actadd.pipeline import layout
-    from actadd.store import provenance, sums
-
-    folders = layout.STAGES[job.stage].folders
-    outputs = {
-        Path(path): Path(path, "file") if output in folders else Path(path)
-        for output, paths in job.outputs.items()
-        for path in paths
-        if output != layout.RECORD
-    }
-    for file in outputs.values():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(str(file) * 20)
-    read = [Path(file.path) for files in job.inputs.values() for file in files if file.job]
-    provenance.write(
-        Path(job.record),
-        stage=job.stage,
-        facts={},
-        outputs=outputs,
-        inputs={path: sums.sha256(path) for path in read if path.is_file()},
-        **job.asked(),
-    )
 
 
 def dry_run_seconds(space) -> float:

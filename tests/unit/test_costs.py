@@ -14,6 +14,8 @@ from actadd.pipeline import layout
 from actadd.pipeline.costs import Costs
 from actadd.pipeline.graph import Graph
 from actadd.pipeline.resources import START, Needs
+from actadd.pipeline.small_jobs import small_jobs
+from actadd.store import provenance
 from actadd.vectors.vector_files import write_vector
 from builders import tiny
 from builders.plugins import loaded
@@ -157,3 +159,23 @@ def test_notes_that_say_nothing_are_passed_over(costs, content):
     job = costs.graph.cells_shard("tiny", "chosen", "0", "2")
     costs.locate(layout.note(job.stage, **job.names)).write_text(content)
     assert costs.paces == {}
+
+
+def test_small_jobs_take_what_finished_ones_of_their_stage_took(costs):
+    jobs = costs.graph.target("all")
+    rough = small_jobs(costs, jobs)
+    vectors = [job for job in jobs if job.stage == "vectors"]
+    # No scorer of these experiments runs a model.
+    assert len(rough) == sum(job.stage not in ("cells", "cells_shard") for job in jobs)
+    assert len(vectors) > 1
+    made, *others = vectors
+    request = {key: value for key, value in made.request.items() if key != "inputs"}
+    provenance.write(
+        costs.locate(made.record), stage="vectors", facts={}, outputs=[], inputs={}, **request
+    )
+    benchmark = costs.locate(layout.benchmark(made.stage, **made.names))
+    benchmark.parent.mkdir(parents=True, exist_ok=True)
+    benchmark.write_text("s\th:m:s\n1000\t0:16:40\n")
+    learned = small_jobs(costs, jobs)
+    assert len(learned) == len(rough) - 1
+    assert learned.count(1000) == len(others)

@@ -4,12 +4,14 @@ import json
 import shutil
 import struct
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from actadd.base.errors import UserError
+from actadd.base.files import read_json, write_json
 from actadd.data.sources.fetch import fetch
 from actadd.engine.tokens import Tokens
 from actadd.models import llama2c, loading, preparation
@@ -220,3 +222,15 @@ def test_a_fetched_folder_becomes_a_model(tiny_model, tmp_path):
     fetch("m", {"type": "path", "path": str(tiny_model)}, tmp_path / "source", tmp_path / "lock")
     preparation.prepare(ENTRY, tmp_path / "source", tmp_path / "out")
     assert Tokens(tmp_path / "out").encode("a")[0] == 0
+
+
+def test_a_tokenizer_is_read_once_until_its_files_change(prepared, tmp_path):
+    folder = Path(shutil.copytree(prepared, tmp_path / "model"))
+    first, again = Tokens(folder), Tokens(folder)
+    assert again._reader is first._reader
+    file = folder / "tokenizer.json"
+    file.write_bytes(file.read_bytes())
+    assert Tokens(folder)._reader is not first._reader
+    facts = read_json(folder / "model.json")
+    write_json(folder / "model.json", {**facts, "pad_id": first.pad_id + 1})
+    assert Tokens(folder).pad_id == first.pad_id + 1

@@ -1,10 +1,12 @@
 """What jobs ask a cluster for, against models whose sizes are known."""
 
+import copy
+
 import pytest
 
 from actadd.config.checks import checked
 from actadd.measure.work import Work
-from actadd.pipeline.costs import DOCUMENT, PROMPT, TEXT, TEXTS, Costs
+from actadd.pipeline.costs import PROGRAM_SECONDS, Costs
 from actadd.pipeline.graph import Graph
 from actadd.pipeline.resources import (
     PROGRAM,
@@ -14,6 +16,7 @@ from actadd.pipeline.resources import (
     model_memory,
     preparing_need,
 )
+from actadd.pipeline.text_counts import DOCUMENT, PROMPT, TEXT, TEXTS
 from builders import tiny
 
 CPU = {"device": "cpu", "threads": 4, "batch_rows": 128}
@@ -91,18 +94,39 @@ def test_time_grows_with_tokens_and_parameters_and_shrinks_with_threads(needs):
     assert seconds(parameters=2 * parameters, computed=149 * 3600) == pytest.approx(2 * hour)
     assert seconds(GPU, computed=149 * 3600) < 180
     start = needs.costs.model_time(parameters, dtype, CPU).start
-    assert start == pytest.approx(2 * weights / 100e6, rel=0.01)
+    assert start == pytest.approx(PROGRAM_SECONDS + weights / 100e6, rel=0.01)
 
 
 def test_work_is_counted_from_the_config(needs):
     costs = needs.costs
+    # Four characters a token, and BOS.
+    lengths = [1 + len(text) / 4 for text in tiny.CONFIG["datasets"]["prompts"]["texts"]]
     # Five cells x two prompts x two samples x five tokens, in batches of four rows.
-    assert costs.work("tiny", "sweep") == Work(25, 100, 5 * 2 * PROMPT, 100, 20)
+    read = round(5 * 2 * sum(lengths) / 4)
+    assert costs.work("tiny", "sweep") == Work(30, 100, read, 120, 20)
     # Unsteered, a chosen one, a random one; two shards.
     assert costs.work("tiny", "chosen", shards=2).drawn == 2 * 2 * 2 * 5
-    # Three cells; the file has five lines, one of them its header. A text takes eight rows.
-    assert costs.work("tiny", "ratio") == Work(30, read=3 * 5 * TEXT)
+    # Three cells of the file's four texts. A text takes eight rows.
+    lengths = [1 + (len(line.strip()) - 2) / 4 for line in tiny.TEXTS.splitlines()[1:]]
+    assert costs.work("tiny", "ratio") == Work(24, read=round(3 * sum(lengths)))
     assert needs.cells("tiny", "ratio").memory > needs.cells("tiny", "sweep").memory
+
+
+def test_work_counts_the_texts_that_a_group_and_a_limit_leave(needs):
+    config = copy.deepcopy(needs.costs.config)
+    experiment = config["experiments"]["ratio"]
+
+    def texts(**prompts):
+        experiment["prompts"] = {"dataset": "texts", "split": "all", **prompts}
+        return Costs(Graph(config, needs.graph.root)).prompts("ratio")
+
+    assert (texts(), texts(group=["a"]), texts(limit=3)) == (4, 2, 3)
+    assert texts(limit=1, each_group=True) == 2
+    experiment["conditions"]["actadd"]["group"] = "a"
+    costs = Costs(Graph(config, needs.graph.root))
+    experiment["prompts"] = {"dataset": "texts", "split": "all"}
+    # Unsteered on four texts, two conditions on two.
+    assert costs.work("tiny", "ratio").passes == (4 + 2 * 2) * 8 / 4
 
 
 def test_texts_of_a_dataset(needs):

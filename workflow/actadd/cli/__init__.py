@@ -331,7 +331,8 @@ def show_plan(
     costs = Costs(Graph(configured(configs), Path.cwd()))
     part = "paper" if paper else "laboratory" if laboratory else ""
     runs = plan.runs(costs.graph, part)
-    plan.show([plan.forecast(costs, model, name) for model, name in runs])
+    forecasts = [plan.forecast(costs, model, name) for model, name in runs]
+    plan.show(forecasts, plan.others(costs, part))
 
 
 @app.command(

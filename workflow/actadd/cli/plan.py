@@ -1,5 +1,6 @@
 """`actadd plan`: the cells that a run would compute, those in the store, and the costs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from actadd.pipeline import layout
 from actadd.pipeline.costs import Costs
 from actadd.pipeline.graph import Graph
 from actadd.pipeline.job import Job
+from actadd.pipeline.small_jobs import small_jobs
 from actadd.scorers.kinds import reads
 from actadd.scorers.scores import keyed
 from actadd.store.cells import CellStore
@@ -190,8 +192,16 @@ def runs(graph: Graph, part: str = "") -> list[tuple[str, str]]:
     return [(model, name) for name in names for model in graph.experiment(name)["models"]]
 
 
-def show(forecasts: list[Forecast]) -> None:
-    """Print a line for each experiment and model, the total, and what is assumed or unknown."""
+def others(costs: Costs, part: str = "") -> list[float]:
+    """Seconds of each job of a part's target that is not in a forecast, such as a figure's."""
+    return small_jobs(costs, costs.graph.target(part or "all"))
+
+
+def show(forecasts: list[Forecast], others: Sequence[float] = ()) -> None:
+    """Print a line for each experiment and model, the total, and what is assumed or unknown.
+
+    others: seconds of the jobs that are in no forecast.
+    """
 
     def row(forecast: Forecast) -> tuple[str, ...]:
         work = forecast.work
@@ -212,7 +222,7 @@ def show(forecasts: list[Forecast]) -> None:
     columns = ("experiment", "model", "cells", "in store", "to compute")
     numbers = ("cells", "in store", "to compute", "passes", "tokens", "disk", "time")
     table((*columns, *numbers[3:]), [row(forecast) for forecast in forecasts], numbers)
-    typer.echo(total(forecasts))
+    typer.echo(total(forecasts, others))
     why: dict[str, list[str]] = {}
     for forecast in forecasts:
         run = f"{forecast.experiment} on {forecast.model}"
@@ -225,13 +235,14 @@ def show(forecasts: list[Forecast]) -> None:
         typer.echo(f"{reason}: {', '.join(names[: 2 if more else 3])}{more}")
 
 
-def total(forecasts: list[Forecast]) -> str:
+def total(forecasts: list[Forecast], others: Sequence[float] = ()) -> str:
     """All experiments together, in one line."""
     cells, missing = (sum(getattr(f, name) for f in forecasts) for name in ("cells", "missing"))
     limit = "at most " if any(forecast.unknown for forecast in forecasts) else ""
     about = "about " if any(forecast.rough for forecast in forecasts) else ""
-    time = readable(sum(forecast.seconds for forecast in forecasts))
-    return (
-        f"{cells} cells, {limit}{missing} to compute; {about}{time} of one job's time, figures and "
-        "small steps left out"
-    )
+    seconds = sum(forecast.seconds for forecast in forecasts)
+    time = f"{about}{readable(seconds)} of one job's time"
+    if others:
+        small = f"{len(others)} other jobs, such as vectors and figures"
+        time += f", and about {readable(sum(others))} for {small}"
+    return f"{cells} cells, {limit}{missing} to compute; {time}"

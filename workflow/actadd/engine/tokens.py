@@ -7,6 +7,7 @@ as transformers loads it.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import takewhile
 from numbers import Integral
 from pathlib import Path
@@ -40,16 +41,27 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
+@lru_cache(maxsize=4)
+def _read(tokenizer: Path, facts: Path, *states: Any) -> tuple[FileTokenizer, dict[str, Any]]:
+    """A tokenizer and what model.json says of it, read once for all experiments on a model.
+
+    states: of the files, so that changed ones are read anew.
+    """
+    from tokenizers import Tokenizer
+
+    about = read_json(facts)
+    return FileTokenizer(Tokenizer.from_file(str(tokenizer)), about), about
+
+
 class Tokens:
     """A prepared model's tokenizer; needs neither torch nor the weights."""
 
     def __init__(self, model_dir: Path | str, literal: bool = False):
         """literal: read the text of special tokens as any other text, instead of refusing it."""
-        from tokenizers import Tokenizer
-
-        facts = read_json(Path(model_dir) / "model.json")
-        tokenizer = Tokenizer.from_file(str(Path(model_dir) / "tokenizer.json"))
-        self._take(FileTokenizer(tokenizer, facts), facts, literal)
+        files = [Path(model_dir) / name for name in ("tokenizer.json", "model.json")]
+        states = [file.stat() for file in files if file.exists()]
+        reader, facts = _read(*files, *((s.st_ino, s.st_size, s.st_mtime_ns) for s in states))
+        self._take(reader, facts, literal)
 
     @classmethod
     def of(cls, tokenizer: Any, bos: str | None = None, pad: str | None = None) -> "Tokens":

@@ -56,10 +56,12 @@ def of_texts(
         return Work(batches and measure.readings * batches, read=read)
     completions = texts * spec["samples"]
     new = measure.new_tokens(spec)
-    rows = spec["batch_rows"]
-    passes = None if rows == "auto" else -(-contexts * completions // rows) * new
-    drawn = completions * new
-    return Work(passes, drawn, read, contexts * drawn, completions)
+    rows, drawn = spec["batch_rows"], completions * new
+    if rows == "auto":
+        return Work(None, drawn, read, contexts * drawn, completions)
+    # One more than are filled, as prompts of different lengths do not share a batch.
+    batches = -(-contexts * completions // rows) + 1
+    return Work(batches * new, drawn, read, batches * rows * new, completions)
 
 
 def of_cells(

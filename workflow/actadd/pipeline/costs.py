@@ -18,7 +18,6 @@ from typing import Any
 
 from actadd.base.errors import DamagedFile
 from actadd.base.files import canonical_json, read_json
-from actadd.config.files import path_of
 from actadd.measure.conditions import at_depth, grid_size
 from actadd.measure.measures import MEASURES
 from actadd.measure.work import Work, of_texts
@@ -26,21 +25,21 @@ from actadd.models.batch_rows import BYTES, ROWS_PER_TEXT
 from actadd.pipeline import layout
 from actadd.pipeline.graph import Graph
 from actadd.pipeline.job import Job
+from actadd.pipeline.text_counts import TextCounts
 from actadd.scorers.kinds import asks, reads
 
 # --- assumptions ----------------------------------------------------------------------------------
 # Bytes per second to read, hash or write weights.
 DISK = 100e6
+# Seconds to start a program that runs a model: Python, torch, tokenizer.
+PROGRAM_SECONDS = 5
 # Floating-point operations per second, two for each parameter and token: of one thread of a
 # server's CPU, of a GPU. Drawing is bound by memory, reading by arithmetic.
 DRAWING_SPEED = {"cpu": 50e9, "cuda": 10e12}
 READING_SPEED = {"cpu": 100e9, "cuda": 25e12}
-# Tokens of a prompt, of a given text, and of a whole document.
-PROMPT, TEXT, DOCUMENT = 64, 128, 1024
-# Texts of a dataset of unknown size.
-TEXTS = 1000
-# Parameters of an encoder that embeds or classifies: those of RoBERTa-large.
-ENCODER = 355_000_000
+# Parameters of an encoder that embeds or classifies: those of RoBERTa-large; those of MiniLM, since
+# registries of packages limit the size of files.
+ENCODER, PACKAGED_ENCODER = 355_000_000, 22_700_000
 
 # Keys of a measure's spec, or of a scorer's entry, that decide how fast a job computes.
 ALIKE = ("measure", "kind", "model", "source", "dtype", "compute", "batch_rows")
@@ -72,42 +71,15 @@ def benchmark_seconds(path: Path) -> float:
         return sum(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
 
 
-class Costs:
+class Costs(TextCounts):
     """Work and time of a config's jobs of cells and scores."""
 
     def __init__(self, graph: Graph, locate: Callable[[str], Path] = Path, slower: float = 1.0):
         """locate: a layout path -> its path on disk. slower: a factor on the rough times."""
-        self.graph, self.config = graph, graph.config
-        self.locate, self.slower = locate, slower
+        super().__init__(graph.config, graph.root)
+        self.graph, self.locate, self.slower = graph, locate, slower
 
     # --- work ------------------------------------------------------------------------------------
-
-    def texts(self, dataset: str, split: str = "all", limit: int | None = None) -> int:
-        """The most texts of a split of a dataset; `TEXTS` if unknown."""
-        entry = self.config["datasets"][dataset]
-        size = entry.get("splits", {}).get(split)
-        if "texts" in entry:
-            count = len(entry["texts"])
-        elif "file" in entry and "source" not in entry:
-            count = path_of(entry["file"], self.graph.root).read_bytes().count(b"\n")
-        else:
-            count = int(size) if size is not None and size >= 1 else TEXTS
-        return int(min(bound for bound in (count, size, limit) if bound and bound >= 1))
-
-    def prompts(self, experiment: str) -> int:
-        """Number of texts for each condition of an experiment."""
-        prompts = self.config["experiments"][experiment]["prompts"]
-        limit = None if prompts.get("each_group") else prompts.get("limit")
-        return self.texts(prompts["dataset"], prompts["split"], limit)
-
-    def tokens(self, experiment: str) -> int:
-        """Tokens of one of an experiment's texts."""
-        entry = self.config["experiments"][experiment]
-        if MEASURES[entry["measure"]].draws:
-            return PROMPT
-        dataset = self.config["datasets"][entry["prompts"]["dataset"]]
-        whole = dataset.get("format") == "documents" and not dataset["sentences"]
-        return int(entry["prompts"].get("first_tokens", DOCUMENT if whole else TEXT))
 
     def work(self, model: str, experiment: str, shards: int = 1) -> Work:
         """The work of an experiment's cells on a model, or of one of its shards.
@@ -116,13 +88,21 @@ class Costs:
         """
         entry = self.config["experiments"][experiment]
         layers = self.config["models"][model]["layers"]
-        cells = ceil(grid_size(at_depth(entry["conditions"], layers)) / shards)
-        texts, rows = cells * self.prompts(experiment), self.config["compute"]["batch_rows"]
+        conditions = at_depth(entry["conditions"], layers)
+        cells = {name: grid_size({name: each}) for name, each in conditions.items()}
+        texts = sum(
+            count * self.prompts(experiment, conditions[name].get("group"))
+            for name, count in cells.items()
+        )
+        all_cells = sum(cells.values())
+        # A shard computes whole cells.
+        texts = ceil(texts * ceil(all_cells / shards) / all_cells)
+        rows = self.config["compute"]["batch_rows"]
         return of_texts(
             MEASURES[entry["measure"]],
             {**entry, "batch_rows": rows},
             texts=texts,
-            tokens=texts * self.tokens(experiment),
+            tokens=round(texts * self.usual_tokens(experiment)),
             batches=None if rows == "auto" else ceil(texts * ROWS_PER_TEXT / rows),
             # PREADD reads and draws in two contexts.
             contexts=1 + any(c["method"] == "preadd" for c in entry["conditions"].values()),
@@ -138,21 +118,27 @@ class Costs:
         if "scorer" not in job.settings:
             computed, read = work.computed, work.read
             return self._model_time(job.names["model"], job.settings, computed=computed, read=read)
-        new = self.config["experiments"][job.names["experiment"]]["max_new_tokens"]
-        return self.judging(job.settings["scorer"], work.completions, PROMPT + new)
+        entry = self.config["experiments"][job.names["experiment"]]
+        # A judge reads what completions of a prompt have in common once.
+        prompt = self.usual_tokens(job.names["experiment"]) / entry["samples"]
+        return self.judging(
+            job.settings["scorer"], work.completions, prompt + entry["max_new_tokens"]
+        )
 
-    def judging(self, scorer: Mapping[str, Any], texts: int, tokens: int) -> Time:
+    def judging(self, scorer: Mapping[str, Any], texts: int, tokens: float) -> Time:
         """Rough time to score texts. tokens: of each text. scorer: its entry in a job's spec."""
         reading = reads(scorer["kind"])
         if reading == "model":
             return self._model_time(scorer["model"], scorer, read=texts * tokens)
         if reading == "source":
-            return self.model_time(ENCODER, "float32", scorer["compute"], read=texts * tokens)
+            source = self.config["sources"][scorer["source"]]
+            parameters = PACKAGED_ENCODER if source["type"] == "package" else ENCODER
+            return self.model_time(parameters, "float32", scorer["compute"], read=texts * tokens)
         if asks(scorer["kind"]):
             return Time(cells=texts / scorer.get("per_second", 1))
         return Time()
 
-    def _model_time(self, model: str, settings: Mapping[str, Any], **tokens: int) -> Time:
+    def _model_time(self, model: str, settings: Mapping[str, Any], **tokens: float) -> Time:
         parameters = self.config["models"][model]["parameters"]
         return self.model_time(parameters, settings["dtype"], settings["compute"], **tokens)
 
@@ -162,18 +148,15 @@ class Costs:
         dtype: str,
         compute: Mapping[str, Any],
         *,
-        computed: int = 0,
-        read: int = 0,
+        computed: float = 0,
+        read: float = 0,
     ) -> Time:
-        """Rough time of a job with a model. compute: device, threads. computed, read: tokens.
-
-        The weights count twice: once to read the file, once to load them.
-        """
+        """Rough time of a job with a model. compute: device, threads. computed, read: tokens."""
         device = compute["device"]
         threads = compute["threads"] if device == "cpu" else 1
         tokens = computed / DRAWING_SPEED[device] + read / READING_SPEED[device]
         seconds = self.slower * 2 * parameters / threads * tokens
-        return Time(2 * parameters * BYTES[dtype] / DISK, seconds)
+        return Time(PROGRAM_SECONDS + parameters * BYTES[dtype] / DISK, seconds)
 
     def measured(self, job: Job, work: Work) -> Time | None:
         """Time of a job by finished jobs with equal settings; None without any."""

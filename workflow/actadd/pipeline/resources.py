@@ -13,9 +13,10 @@ from typing import Any
 from actadd.measure.measures import MEASURES
 from actadd.measure.work import Work
 from actadd.models.batch_rows import BYTES, ENOUGH, ROWS_PER_TEXT, Size
-from actadd.pipeline.costs import DISK, ENCODER, PROMPT, TEXT, Costs
+from actadd.pipeline.costs import DISK, ENCODER, Costs
 from actadd.pipeline.graph import Graph
 from actadd.pipeline.job import Job
+from actadd.pipeline.text_counts import PROMPT, TEXT
 from actadd.scorers.kinds import reads
 
 # --- assumptions ----------------------------------------------------------------------------------

@@ -262,10 +262,13 @@ def _version(package: str) -> str | None:
     """
     with suppress(metadata.PackageNotFoundError):
         return metadata.version(DISTRIBUTIONS.get(package, package))
+    spec = find_spec(package)
+    if spec is None:
+        # To look through all distributions would take as long as everything else of a dry run.
+        return None
     for name in metadata.packages_distributions().get(package, ()):
         return metadata.version(name)
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
+    if spec.origin is None:
         return None
     origin = Path(spec.origin)
     files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]

@@ -85,7 +85,7 @@ class _Cell:
     ) -> None:
         self.experiment, self.condition = experiment, condition
         self.numbers = experiment.rows(condition, prompts)
-        self.texts = [prompts["text"].iloc[number] for number in self.numbers]
+        self.texts: list[str] = prompts["text"].iloc[self.numbers].tolist()
         self.encoded = [ids for ids, _ in experiment.encode(condition, self.texts)]
         self.contrast = experiment.contrast(condition, self.texts)
 

@@ -1,7 +1,7 @@
 """The graph: each job of a config, by stage, with the jobs above it."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from inspect import signature
 
 from actadd.base.errors import UserError
@@ -51,7 +51,7 @@ class Graph(Displays):
         """The jobs of figures and tables, and the last jobs of some experiments."""
         return [*(self.display(*each) for each in displays), *self.runs(experiments)]
 
-    @property
+    @cached_property
     def targets(self) -> dict[str, Callable[[], list[Job]]]:
         """Target -> a function that returns its last jobs, without those above them."""
 
@@ -83,8 +83,7 @@ class Graph(Displays):
     def everything(self) -> list[Job]:
         """Every job of the config, including entries that no target needs, those above first."""
         config = self.config
-        jobs = [job for target in self.targets for job in self.target(target)]
-        jobs += [self.complete(target) for target in self.targets]
+        jobs = [self.complete(target) for target in self.targets]
         jobs += [self.fetch(name) for name in config["sources"]]
         jobs += [self.dataset(name) for name in config["datasets"]]
         jobs += [self.vectors(m, v) for m in config["models"] for v in config["vectors"]]

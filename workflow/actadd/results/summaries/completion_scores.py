@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -21,8 +21,6 @@ from actadd.results.summaries.estimates import (
     mean_columns,
     write_rows,
 )
-
-Values = TypeVar("Values", pd.DataFrame, "pd.Series[Any]")
 
 
 def summarise_completions(
@@ -52,43 +50,49 @@ def summarise_completions(
 
 def _scorer_rows(
     scorer: str, path: Path, cells: pd.DataFrame, groups: "pd.Series[Any]", shares: list[str]
-) -> Iterator[Row]:
-    """The rows of one scorer's metrics.
+) -> list[Row]:
+    """The rows of one scorer's metrics, metric by metric.
 
     groups: each prompt's group, by prompt_id. shares: the metrics that are shares.
     """
     scored = pd.read_parquet(path)
-    failed = scored.groupby(["condition", "cell"], sort=False)["failed"].first()
-    labels = ["condition", "cell", "prompt_id", "sample", "failed"]
-    for metric in scored.columns.drop(labels):
-        by_cell = {
-            key: part.set_index(["prompt_id", "sample"])[metric]
-            for key, part in scored.groupby(["condition", "cell"], sort=False)
-        }
-        share = metric in shares
-        for control in controls(cells):
-            first = control.iloc[0]
-            keys = [(first["condition"], cell) for cell in control["cell"]]
-            baseline = _baseline(cells, first, by_cell)
-            draws = pd.concat([by_cell[key] for key in keys], axis=1)
-            for group, part in _by_group(draws, groups):
-                values = _resampling_units(part)
-                unsteered = (
-                    None if baseline is None else _resampling_units(baseline.reindex(part.index))
+    by_name = scored.groupby(["condition", "cell"], sort=False)
+    failed = by_name["failed"].first()
+    metrics = scored.columns.drop(["condition", "cell", "prompt_id", "sample", "failed"])
+    by_cell = {
+        key: part.set_index(["prompt_id", "sample"])[[*metrics]].astype("float64")
+        for key, part in by_name
+    }
+    rows: dict[str, list[Row]] = {metric: [] for metric in metrics}
+    # All metrics of a cell at once: a scorer may have dozens, one for each concept.
+    for control in controls(cells):
+        first = control.iloc[0]
+        keys = [(first["condition"], cell) for cell in control["cell"]]
+        placed, why = coordinates(first), failure([failed[key] for key in keys])
+        baseline = _baseline(cells, first, by_cell)
+        draws = pd.concat([by_cell[key] for key in keys], axis=1, keys=range(len(keys)))
+        for group, part in _by_group(draws, groups):
+            beside = None if baseline is None else _resampling_units(baseline.reindex(part.index))
+            values = _resampling_units(part)
+            for metric in metrics:
+                scores = part.xs(metric, axis=1, level=1)
+                means = cast(pd.DataFrame, values.xs(metric, axis=1, level=1))
+                rows[metric].append(
+                    {
+                        **placed,
+                        "group": group,
+                        "metric": f"{scorer}.{metric}",
+                        "n_prompts": scores.dropna().index.get_level_values(0).nunique(),
+                        "n_completions": int(scores.notna().to_numpy().sum()),
+                        **mean_columns(means, metric in shares),
+                        **difference_columns(means, None if beside is None else beside[metric]),
+                        "failed": why,
+                    }
                 )
-                yield {
-                    **coordinates(first),
-                    "group": group,
-                    "metric": f"{scorer}.{metric}",
-                    "n_prompts": part.dropna().index.get_level_values(0).nunique(),
-                    "n_completions": int(part.notna().to_numpy().sum()),
-                    **mean_columns(values, share),
-                    **difference_columns(values, unsteered),
-                    "failed": failure([failed[key] for key in keys]),
-                }
+    return [row for of_metric in rows.values() for row in of_metric]
 
 
-def _resampling_units(values: Values) -> Values:
+def _resampling_units(values: pd.DataFrame) -> pd.DataFrame:
     """Prompts with their samples averaged; the samples themselves if there is a single prompt."""
     prompts = values.index.get_level_values("prompt_id")
     return values.droplevel(0) if prompts.nunique() == 1 else values.groupby(level=0).mean()
@@ -104,8 +108,8 @@ def _by_group(values: pd.DataFrame, groups: "pd.Series[Any]") -> Iterator[tuple[
 
 
 def _baseline(
-    cells: pd.DataFrame, cell: "pd.Series[Any]", by_cell: Mapping[Any, "pd.Series[Any]"]
-) -> "pd.Series[Any] | None":
+    cells: pd.DataFrame, cell: "pd.Series[Any]", by_cell: Mapping[Any, pd.DataFrame]
+) -> pd.DataFrame | None:
     """The values of the unsteered cell that a cell is compared with."""
     unsteered = unsteered_beside(cells, cell)
     return None if unsteered is None else by_cell[unsteered["condition"], unsteered["cell"]]
