@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from actadd.base.errors import UserError
+from actadd.engine.structure import language_model
 
 # Rows of a product that oneDNN lays weights out for; other numbers of rows are as right.
 ROWS = 256
@@ -66,6 +67,14 @@ def mix(model: nn.Module) -> None:
         for name, child in list(module.named_children()):
             if type(child) in (nn.Linear, Conv1D):
                 setattr(module, name, MixedLinear(child))
+
+
+def precision(model: nn.Module) -> float:
+    """The rounding error of a model's products relative to their size, at least that of float32."""
+    if any(isinstance(module, MixedLinear) for module in model.modules()):
+        return torch.finfo(torch.bfloat16).eps
+    dtype = language_model(model).dtype
+    return max(torch.finfo(each).eps for each in (dtype, torch.float32))
 
 
 def packed(model: nn.Module) -> nn.Module:
