@@ -1,6 +1,7 @@
 """Matrix products over weights that lie in memory as the processor reads them."""
 
 import copy
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -65,7 +66,8 @@ def mix(model: nn.Module) -> None:
         raise UserError("dtype: mixed, but this processor has no AVX-512; write float32")
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if type(child) in (nn.Linear, Conv1D):
+            # Not their subclasses, which compute something else.
+            if type(child) is nn.Linear or type(child) is Conv1D:
                 setattr(module, name, MixedLinear(child))
 
 
@@ -73,8 +75,8 @@ def precision(model: nn.Module) -> float:
     """The rounding error of a model's products relative to their size, at least that of float32."""
     if any(isinstance(module, MixedLinear) for module in model.modules()):
         return torch.finfo(torch.bfloat16).eps
-    dtype = language_model(model).dtype
-    return max(torch.finfo(each).eps for each in (dtype, torch.float32))
+    base: Any = language_model(model)
+    return max(torch.finfo(each).eps for each in (base.dtype, torch.float32))
 
 
 def packed(model: nn.Module) -> nn.Module:
