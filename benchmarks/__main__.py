@@ -16,6 +16,7 @@ ITEMS = {
     "sweeps": "sweeps",
     "operations": "operations",
     "judge": "judge",
+    "dtype": "dtype",
 }
 
 
@@ -24,7 +25,9 @@ def main() -> None:
     parser.add_argument("--items", nargs="+", choices=ITEMS, default=list(ITEMS))
     parser.add_argument("--model", type=Path, default=Path("results/models/smollm2-135m"))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16", "mixed"), default="float32"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("results/benchmark"))
     parser.add_argument(

@@ -25,6 +25,7 @@ from actadd.engine.shared_layers import outputs_below, resumed_at
 from actadd.engine.structure import blocks, model_inputs
 from actadd.engine.tokens import Tokens
 from actadd.measure.measurement import measure
+from actadd.models.dtypes import instructions
 from actadd.models.loading import load
 from actadd.models.preparation import prepare
 from actadd.vectors.vector_files import write_vector
@@ -324,17 +325,20 @@ def completed(subject, tmp_path):
     return make
 
 
-def test_cells_made_together_have_the_bytes_of_cells_made_one_by_one(completed, tmp_path):
-    together = completed("together")
+@pytest.mark.parametrize("dtype", ["float32", "mixed", "bfloat16"])
+def test_cells_made_together_have_the_bytes_of_cells_made_one_by_one(completed, dtype, tmp_path):
+    if dtype != "float32" and instructions("cpu") is None:
+        pytest.skip("this processor has no instructions for bfloat16")
+    together = completed("together", dtype=dtype)
     assert len(together) == 16
     apart = {}
     for number in range(16):
-        apart |= completed(f"apart{number}", shard=(number, 16))
+        apart |= completed(f"apart{number}", shard=(number, 16), dtype=dtype)
     assert together == apart
     # And in the store as it was, one after another, the table is the same too.
     for number in reversed(range(16)):
-        completed("later", shard=(number, 16))
-    completed("later")
+        completed("later", shard=(number, 16), dtype=dtype)
+    completed("later", dtype=dtype)
     tables = [(tmp_path / name / "o.parquet").read_bytes() for name in ("together", "later")]
     assert tables[0] == tables[1]
 

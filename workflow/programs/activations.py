@@ -9,4 +9,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="model pairs?", outputs="layers*")
+    run(__doc__, work, inputs="model verified pairs?", outputs="layers*")

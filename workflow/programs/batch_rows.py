@@ -9,4 +9,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="model", outputs="rows")
+    run(__doc__, work, inputs="model verified", outputs="rows")

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 from actadd.measure import measurement
-from actadd.models.batch_rows import resolved
 from actadd.pipeline.program import run
 from actadd.store import failed_cells
 
 
 def work(spec, inputs, outputs, store, shard, failures, note):
     facts = measurement.measure(
-        resolved(spec, inputs["rows"]),
+        spec,
         model_dir=inputs["model"],
         texts_file=inputs["prompts"],
         vector_files=inputs["vectors"],
@@ -31,7 +30,7 @@ if __name__ == "__main__":
     run(
         __doc__,
         work,
-        inputs="model prompts vectors{vector} norms? thresholds? choice? rows? shards*",
+        inputs="model prompts vectors{vector} norms? thresholds? choice? verified? rows? shards*",
         outputs="table?",
         options="store shard? failures? note?",
     )

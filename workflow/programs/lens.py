@@ -15,4 +15,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="model vectors{vector}", outputs="table cosines")
+    run(__doc__, work, inputs="model verified vectors{vector}", outputs="table cosines")

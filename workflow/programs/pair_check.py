@@ -9,4 +9,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="model", outputs="table")
+    run(__doc__, work, inputs="model verified", outputs="table")

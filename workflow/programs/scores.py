@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from actadd.measure.measurement import shard_of
-from actadd.models.batch_rows import resolved
 from actadd.pipeline.program import run
 from actadd.scorers.scores import score_completions, with_answers
 from actadd.store import failed_cells
@@ -11,7 +10,7 @@ from actadd.store import failed_cells
 
 def work(spec, inputs, outputs, store, shard, failures, note, answers):
     facts = score_completions(
-        with_answers(resolved(spec, inputs["rows"]), answers),
+        with_answers(spec, answers),
         completions=inputs["completions"],
         inputs=inputs["needs"],
         store=Path(store),
@@ -28,7 +27,7 @@ if __name__ == "__main__":
     run(
         __doc__,
         work,
-        inputs="completions needs? rows? shards*",
+        inputs="completions needs? verified? rows? shards*",
         outputs="scores?",
         options="store shard? failures? note? answers?",
     )

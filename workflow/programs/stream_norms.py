@@ -9,4 +9,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="model texts", outputs="norms")
+    run(__doc__, work, inputs="model verified texts", outputs="norms")

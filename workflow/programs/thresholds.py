@@ -15,4 +15,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="model texts{dataset} vectors{vector}", outputs="thresholds")
+    run(__doc__, work, inputs="model verified texts{dataset} vectors{vector}", outputs="thresholds")

@@ -1,13 +1,12 @@
 """Compare a scorer with human labels."""
 
-from actadd.models.batch_rows import resolved
 from actadd.pipeline.program import run
 from actadd.scorers.scores import validate, with_answers
 
 
 def work(spec, inputs, outputs, answers):
     return validate(
-        with_answers(resolved(spec, inputs["rows"]), answers),
+        with_answers(spec, answers),
         texts_file=inputs["texts"],
         inputs=inputs["needs"],
         output=outputs["figures"],
@@ -15,4 +14,4 @@ def work(spec, inputs, outputs, answers):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs="texts needs? rows?", outputs="figures", options="answers?")
+    run(__doc__, work, inputs="texts needs? verified? rows?", outputs="figures", options="answers?")

@@ -30,5 +30,5 @@ for model in config["models"]:
         message:
             "Cache the residual stream of {wildcards.vector} at every layer"
         shell:
-            "python -m programs.activations --job {input.job} --model {input.model} --pairs {input.pairs} "
+            "python -m programs.activations --job {input.job} --model {input.model} --verified {input.verified} --pairs {input.pairs} "
             "--layers {output.layers} --provenance {output.provenance} > {log} 2>&1"

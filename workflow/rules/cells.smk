@@ -37,7 +37,7 @@ rule cells:
         "Measure {wildcards.measure} of {wildcards.experiment} on {wildcards.model}"
     shell:
         "python -m programs.cells --job {input.job} --shard {params.shard} "
-        "--model {input.model} --prompts {input.prompts} --vectors {input.vectors} "
+        "--model {input.model} --verified {input.verified} --prompts {input.prompts} --vectors {input.vectors} "
         "--norms {input.norms} --thresholds {input.thresholds} --choice {input.choice} --rows {input.rows} --shards {input.shards} "
         "--store {params.store} --failures {params.failures} --note {params.note} "
         "--table {output.table} --provenance {output.provenance} > {log} 2>&1"

@@ -48,6 +48,6 @@ rule thresholds:
     message:
         "Choose thresholds of gates for {wildcards.experiment} on {wildcards.model}"
     shell:
-        "python -m programs.thresholds --job {input.job} --model {input.model} --texts {input.texts} "
+        "python -m programs.thresholds --job {input.job} --model {input.model} --verified {input.verified} --texts {input.texts} "
         "--vectors {input.vectors} --thresholds {output.thresholds} "
         "--provenance {output.provenance} > {log} 2>&1"

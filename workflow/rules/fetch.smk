@@ -94,7 +94,7 @@ rule batch_rows:
     message:
         "Propose the rows of a batch for {wildcards.model}"
     shell:
-        "python -m programs.batch_rows --job {input.job} --model {input.model} --rows {output.rows} "
+        "python -m programs.batch_rows --job {input.job} --model {input.model} --verified {input.verified} --rows {output.rows} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 

@@ -25,7 +25,7 @@ rule lens:
     message:
         "Read the vectors of {wildcards.lens} through {wildcards.model}'s unembedding"
     shell:
-        "python -m programs.lens --job {input.job} --model {input.model} --vectors {input.vectors} "
+        "python -m programs.lens --job {input.job} --model {input.model} --verified {input.verified} --vectors {input.vectors} "
         "--table {output.tokens} --cosines {output.cosines} "
         "--provenance {output.provenance} > {log} 2>&1"
 
@@ -49,5 +49,5 @@ rule pair_check:
     message:
         "Examine the pairs of {wildcards.pair_check} on {wildcards.model}"
     shell:
-        "python -m programs.pair_check --job {input.job} --model {input.model} "
+        "python -m programs.pair_check --job {input.job} --model {input.model} --verified {input.verified} "
         "--table {output.table} --provenance {output.provenance} > {log} 2>&1"

@@ -23,5 +23,5 @@ rule stream_norms:
     message:
         "Measure the norms of {wildcards.model}'s residual stream"
     shell:
-        "python -m programs.stream_norms --job {input.job} --model {input.model} --texts {input.texts} "
+        "python -m programs.stream_norms --job {input.job} --model {input.model} --verified {input.verified} --texts {input.texts} "
         "--norms {output.norms} --provenance {output.provenance} > {log} 2>&1"

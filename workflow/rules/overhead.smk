@@ -24,5 +24,5 @@ rule overhead:
     message:
         "Time forward passes of {wildcards.subject}"
     shell:
-        "python -m programs.overhead --job {input.job} --model {input.model} --times {output.times} "
+        "python -m programs.overhead --job {input.job} --model {input.model} --verified {input.verified} --times {output.times} "
         "--provenance {output.provenance} > {log} 2>&1"

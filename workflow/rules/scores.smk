@@ -55,7 +55,7 @@ rule scores:
         "Score {wildcards.experiment} on {wildcards.model} with {wildcards.scorer}"
     shell:
         "python -m programs.scores --job {input.job} --shard {params.shard} "
-        "--completions {input.completions} --needs {input.needs} --rows {input.rows} "
+        "--completions {input.completions} --needs {input.needs} --verified {input.verified} --rows {input.rows} "
         "--shards {input.shards} --answers {params.answers} "
         "--store {params.store} --failures {params.failures} --note {params.note} "
         "--scores {output.scores} --provenance {output.provenance} > {log} 2>&1"
@@ -132,7 +132,7 @@ rule validation:
         "Compare {wildcards.scorer} with human labels"
     shell:
         "python -m programs.validation --job {input.job} --answers {params.answers} "
-        "--texts {input.texts} --needs {input.needs} --rows {input.rows} --figures {output.figures} "
+        "--texts {input.texts} --needs {input.needs} --verified {input.verified} --rows {input.rows} --figures {output.figures} "
         "--provenance {output.provenance} > {log} 2>&1"
 
 

@@ -113,7 +113,8 @@ def try_out(
     position: Annotated[Alignment, typer.Option(help="Where the vector is aligned.")] = "front",
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
     dtype: Annotated[
-        Literal["float32", "bfloat16", "float16"], typer.Option(help="What it runs in.")
+        Literal["float32", "bfloat16", "float16", "mixed", "auto"],
+        typer.Option(help="What it runs in."),
     ] = "float32",
     threads: Annotated[
         int,

@@ -14,9 +14,9 @@ from actadd.cli.terminal import size, table
 from actadd.measure.measurement import cells_of
 from actadd.measure.measures import MEASURES
 from actadd.measure.work import Work, of_cells
-from actadd.models.batch_rows import resolved
 from actadd.pipeline import layout
 from actadd.pipeline.costs import Costs
+from actadd.pipeline.decisions import resolved
 from actadd.pipeline.graph import Graph
 from actadd.pipeline.job import Job
 from actadd.pipeline.small_jobs import small_jobs
@@ -73,12 +73,13 @@ def inputs(graph: Graph, model: str, experiment: str, fresh: bool = True) -> dic
         for file, path in zip(job.inputs["vectors"], paths("vectors"), strict=True)
         if file.job
     }
-    norms, thresholds, choice, rows_file = (
-        next(iter(paths(name)), None) for name in ("norms", "thresholds", "choice", "rows")
+    norms, thresholds, choice, rows_file, verified = (
+        next(iter(paths(name)), None)
+        for name in ("norms", "thresholds", "choice", "rows", "verified")
     )
     files = {"model_dir": model_dir, "texts_file": texts_file, "vector_files": vectors}
     return {
-        "spec": resolved(job.slice, rows_file),
+        "spec": resolved(job.slice, rows_file, verified),
         **files,
         "norms": norms,
         "thresholds": thresholds,
@@ -111,10 +112,13 @@ def score_cells(completions: Path, entry: dict[str, Any]) -> list[tuple[str, int
     rows_file = None
     if entry.get("batch_rows") == "auto":
         rows_file = layout.output("batch_rows", "rows", model=entry["model"])
-    for path in filter(None, (folder, rows_file)):
+    verified = folder if "dtype" in entry else None
+    if verified and entry["compute"]["device"] == "cuda":
+        verified = layout.output("verification", "record", model=entry["model"])
+    for path in filter(None, (folder, rows_file, verified)):
         if not path.exists():
             raise UserError(f"{path} is not made yet")
-    spec = resolved({"scorer": entry}, rows_file)["scorer"]
+    spec = resolved({"scorer": entry}, rows_file, verified)["scorer"]
     return [(key, len(group)) for key, group in keyed(spec, completions, folder)]
 
 

@@ -227,11 +227,14 @@ def compare(
     from actadd.engine.hooks import record_activations
     from actadd.engine.structure import input_device
     from actadd.measure.measures import TOO_LARGE
+    from actadd.models.dtypes import AUTO, for_trial
     from actadd.models.loading import load
     from actadd.vectors.derivation import dwarfing, norms_beside
     from actadd.vectors.kinds import VECTOR_KINDS
 
     with redirect_stdout(sys.stderr):
+        if dtype == AUTO:
+            dtype = for_trial(model_dir, {"device": device, "threads": threads})
         model = load(model_dir, dtype=dtype, device=device, threads=threads)
     device_of_inputs = input_device(model)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from actadd.engine.batching import by_length, is_out_of_memory
 from actadd.engine.logprobs import token_logprobs
+from actadd.engine.packed_products import precision
 from actadd.engine.structure import input_device, language_model, takes, text_config
 
 # Token ids of a prompt with BOS, and of what follows it.
@@ -23,7 +24,7 @@ WIDTH = 192
 # Rows of logits that are normalised at once, so that they stay within a processor's cache.
 NORMALISED = 16
 # How far a tree's log-probabilities may be from those of plain rows, as a share of their standard
-# deviation: so many times the dtype's precision, and no more than the second number in any dtype.
+# deviation: so many times the precision of products, and no more than the second number in any.
 ROUNDING, FURTHEST = 1000, 0.05
 # In the tree that is compared with plain rows: tokens before it branches, and of its short branch.
 STEM, SHORT = 8, 8
@@ -127,9 +128,7 @@ def _equals_rows(model: nn.Module, width: int) -> bool:
         return False
     plain = dict(_of_rows(model, pairs, (0, 1), 2, width))
     distance = max(float((trees[n] - plain[n]).abs().mean()) for n in (0, 1))
-    whole: Any = language_model(model)
-    eps = max(torch.finfo(each).eps for each in (whole.dtype, torch.float32))
-    return bool(distance <= min(ROUNDING * eps, FURTHEST) * float(plain[0].std()))
+    return bool(distance <= min(ROUNDING * precision(model), FURTHEST) * float(plain[0].std()))
 
 
 def _of_rows(

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from actadd.base.errors import UserError
-from actadd.base.files import read_json, write_json
+from actadd.base.files import write_json
 
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+# Of a number; of auto, the most that it may take.
+BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "mixed": 4, "auto": 4}
+# Of a weight: mixed holds it in float32 and in bfloat16.
+WEIGHT_BYTES = {**BYTES, "mixed": 6, "auto": 6}
 QUANTIZED = {"8bit": 1}
 # More rows gain little speed, and a single cell should still fill a batch.
 ENOUGH = {"cpu": 128, "cuda": 512}
@@ -51,7 +54,7 @@ def size_of(
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return Size(
-        stored * (QUANTIZED[quantization] if quantization else BYTES[dtype]) // before,
+        stored * (QUANTIZED[quantization] if quantization else WEIGHT_BYTES[dtype]) // before,
         2 * config.num_hidden_layers * heads * head * BYTES[dtype],
         config.vocab_size * BYTES["float32"],
     )
@@ -109,13 +112,3 @@ def propose(spec: dict[str, Any], model_dir: Path, output: Path) -> dict[str, An
     }
     write_json(output, record)
     return record
-
-
-def resolved(spec: dict[str, Any], file: Path | None) -> dict[str, Any]:
-    """A job's spec with the proposed batch rows where it says auto."""
-    if file is None:
-        return spec
-    rows = read_json(file)["batch_rows"]
-    if "scorer" in spec:
-        return {**spec, "scorer": {**spec["scorer"], "batch_rows": rows}}
-    return {**spec, "batch_rows": rows}

@@ -9,6 +9,9 @@ from actadd.base.errors import UserError
 from actadd.base.files import canonical_json
 from actadd.models.weights import load_whole
 
+# Of dtypes: products in bfloat16, all else in float32.
+MIXED = "mixed"
+
 
 def load(
     model_dir: Path,
@@ -24,7 +27,8 @@ def load(
     """A prepared model, ready for inference, as a transformers causal language model.
 
     The last model is cached, so that the cells of a job load it once.
-    dtype: a torch dtype's name; device: "cpu" or "cuda"; threads: torch threads of this process.
+    dtype: a torch dtype's name, or mixed: float32 with products in bfloat16, see
+    `packed_products.mix`. device: "cpu" or "cuda"; threads: torch threads of this process.
     gpus: number of GPUs that the model needs. device_map: the device of each module, as
     transformers takes it; the default is all on one device, or "auto" with several GPUs.
     quantization: "8bit" stores the blocks' weight matrices in one byte a number (LLM.int8, Dettmers
@@ -68,7 +72,7 @@ def _load(
             AutoModelForCausalLM,
             model_dir,
             key,
-            dtype=getattr(torch, dtype),
+            dtype=torch.float32 if dtype == MIXED else getattr(torch, dtype),
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             **options,
@@ -81,6 +85,10 @@ def _load(
         why = f"{', '.join(settings)} does not work: {error.__cause__}"
         raise UserError(f"{key}: {why}") from error
     model = (model if options else model.to(device)).eval()
+    if dtype == MIXED:
+        from actadd.engine.packed_products import mix
+
+        mix(model)
     print(f"loaded {model_dir.name} in {quantization or dtype} on {device}", flush=True)
     return model
 

@@ -15,6 +15,7 @@ from actadd.base.errors import UserError, print_anything
 from actadd.base.files import REMEDIES, read_json, system_error
 from actadd.base.kinds import load_plugin
 from actadd.pipeline import devices
+from actadd.pipeline.decisions import decided, resolved
 from actadd.pipeline.job import compute_of
 from actadd.store import provenance
 
@@ -35,10 +36,10 @@ def run(
     """Parse arguments, check the inputs, call `work(spec, inputs, outputs)`, record provenance.
 
     inputs, outputs, options: names separated by spaces, each an argument `--name`; `name*` takes
-    any number of values, `name{a,b}` too, and `name?` may be missing. `work` gets inputs and
-    outputs as dictionaries of Path, list[Path] or None, and of `name{a,b}` a dictionary
-    (a, b) -> Path, by these names of the jobs that make the files; options as keyword arguments. It
-    returns facts for the record.
+    any number of values, `name{a,b}` too, and `name?` may be missing. `work` gets the spec, where
+    it says auto with what was decided, see `decisions`; inputs and outputs as dictionaries of Path,
+    list[Path] or None, and of `name{a,b}` a dictionary (a, b) -> Path, by these names of the jobs
+    that make the files; options as keyword arguments. It returns facts for the record.
 
     Without `network` the model hub is never contacted, which saves seconds with a connection, and
     minutes of timeouts on a compute node without one.
@@ -98,13 +99,14 @@ def run(
             for name, value in values(inputs).items()
         }
         sums: dict[Path, str] = {}
-        for path in read:
+        for path in dict.fromkeys(read):
             sums |= provenance.check_fresh(path, expected)
         # A job that gathers other jobs' cells needs no GPU.
         gathers = arguments.get("shard") == "none"
         gpus = compute.get("gpus", 1) if compute.get("device") == "cuda" and not gathers else 0
+        whole = resolved(spec, by_name.get("rows"), by_name.get("verified"))
         with devices.reserve(gpus, stage):
-            facts = work(spec, by_name, values(outputs), **values(options))
+            facts = work(whole, by_name, values(outputs), **values(options))
         provenance.write(
             arguments["provenance"],
             stage=stage,
@@ -112,7 +114,7 @@ def run(
             code=request["code"],
             packages=request.get("packages", {}),
             job=request["job"],
-            facts=provenance.weights(read) | (facts or {}),
+            facts=provenance.weights(read) | decided(spec, whole) | (facts or {}),
             outputs=written,
             inputs=sums,
         )

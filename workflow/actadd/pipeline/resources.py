@@ -12,7 +12,8 @@ from typing import Any
 
 from actadd.measure.measures import MEASURES
 from actadd.measure.work import Work
-from actadd.models.batch_rows import BYTES, ENOUGH, ROWS_PER_TEXT, Size
+from actadd.models.batch_rows import BYTES, ENOUGH, ROWS_PER_TEXT, WEIGHT_BYTES, Size
+from actadd.models.dtypes import AUTO
 from actadd.pipeline.costs import DISK, ENCODER, Costs
 from actadd.pipeline.graph import Graph
 from actadd.pipeline.job import Job
@@ -26,8 +27,8 @@ PROGRAM, START = 2_000_000_000, 15
 SLOWER, SLOWER_THAN_MEASURED = 5, 2
 # The vocabulary of a model of which only the number of parameters is known: that of LLaMA-3.
 VOCABULARY = 128_256
-# Tokens that are read to verify a model.
-VERIFIED = 500
+# Tokens that are read to verify a model, and to decide for a dtype where it is auto.
+VERIFIED, DECIDED = 500, 400
 # Texts that are read to check a contrast pair.
 CHECKED = 26
 # Bytes of a token's log-probability while the table of its cell is assembled.
@@ -61,7 +62,7 @@ def assumed_size(parameters: int, layers: int, dtype: str) -> Size:
     """
     width = sqrt(parameters / (12 * layers))
     return Size(
-        weights=parameters * BYTES[dtype],
+        weights=parameters * WEIGHT_BYTES[dtype],
         token=int(2 * layers * width * BYTES[dtype]),
         logits=VOCABULARY * BYTES["float32"],
     )
@@ -147,7 +148,8 @@ class Needs:
 
     def verification(self, model: str, **_: str) -> Need:
         # With one thread, in the rule that prepares a model.
-        return self._reading(model, VERIFIED, PROMPT, threads=1)
+        auto = self.config["models"][model]["dtype"] == AUTO
+        return self._reading(model, VERIFIED + auto * DECIDED, PROMPT, threads=1)
 
     def activations(self, model: str, **_: str) -> Need:
         return self._reading(model, 2 * TEXT)

@@ -74,8 +74,9 @@ def _verification(path: Path) -> str:
     bounded.pop("batching", None)
     name = max(bounded, key=lambda name: bounded[name]["difference"] / bounded[name]["bound"])
     closest = bounded[name]
+    auto = f" (dtype auto: {record['auto']['because']})" if "auto" in record else ""
     return (
-        f"{record['model']} in {record['dtype']} on {record['device']}, {len(properties)} "
+        f"{record['model']} in {record['dtype']}{auto} on {record['device']}, {len(properties)} "
         f"properties; closest to its bound: {name}, off by {closest['difference']:.2g} of "
         f"{closest['bound']:.2g}"
     )

@@ -35,8 +35,12 @@ class LanguageModel:
         "given.",
         None,
     )
-    dtype: Literal["float32", "bfloat16", "float16", "float64"] = option(
-        "Type of the numbers that the model computes with.", "float32"
+    dtype: Literal["float32", "bfloat16", "float16", "float64", "mixed", "auto"] = option(
+        "Type of the numbers that the model computes with; mixed is float32 with products in "
+        "bfloat16, on a CPU. auto takes mixed on a CPU and bfloat16 on a GPU where these have "
+        "instructions for bfloat16 and the model's log-probabilities stay near those of float32, "
+        "and float32 elsewhere; that is decided once, when the model is verified.",
+        "float32",
     )
     gpus: int = option(
         "GPUs that a job with this model takes, where compute.device is cuda.", 1, minimum=1
@@ -138,5 +142,10 @@ def _placement(key: str, entry: dict[str, Any], device: str) -> Iterator[Problem
                 f"{target} does not go with quantization; write "
                 f"{'a number of a GPU' if gpus else 'cpu'}",
             )
-    if entry.get("quantization") and entry["dtype"] == "float64":
-        yield f"{key}.dtype", "float64 cannot be had with quantization; write float16"
+    dtype = entry["dtype"]
+    if entry.get("quantization") and dtype in ("float64", "mixed", "auto"):
+        yield f"{key}.dtype", f"{dtype} cannot be had with quantization; write float16"
+    elif dtype == "mixed" and device == "cuda":
+        yield f"{key}.dtype", "mixed is for a CPU, but compute.device is cuda; write bfloat16"
+    elif dtype in ("mixed", "auto") and device == "cpu" and mapped:
+        yield f"{key}.dtype", f"{dtype} does not go with device_map on a CPU; write float32"

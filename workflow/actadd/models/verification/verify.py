@@ -47,11 +47,7 @@ def verify(model: nn.Module) -> dict[str, Any]:
     >>> verify(model)["properties"]["padding"]["passed"]
     True
     """
-    record = examine(model)
-    for name, check in record["properties"].items():
-        if not check["passed"]:
-            raise UserError(_sentence(record, name, check))
-    return record
+    return _whole(examine(model))
 
 
 def verified(
@@ -59,21 +55,40 @@ def verified(
 ) -> None:
     """Load a prepared model, verify it and write the record as JSON.
 
-    spec: dtype, and compute as `loading.load` takes it. otherwise_removed: a folder to remove if
-    the model is refused. Raises UserError that names the model's config key.
+    spec: dtype, and compute as `loading.load` takes it. Of dtype auto, the record says under
+    "auto" what was decided. otherwise_removed: a folder to remove if the model is refused. Raises
+    UserError that names the model's config key.
     """
-    from actadd.models.loading import load
-
     started = time.perf_counter()
     try:
-        model = load(model_dir, dtype=spec["dtype"], **{"threads": 1, **spec["compute"]})
-        with error_context(f"models.{model_dir.name}", "; take another model"):
-            write_json(output, verify(model))
+        write_json(output, _record(spec["dtype"], model_dir, {"threads": 1, **spec["compute"]}))
     except BaseException:
         if otherwise_removed:
             remove(otherwise_removed)
         raise
     print(f"verified in {time.perf_counter() - started:.1f} s", flush=True)
+
+
+def _record(dtype: str, model_dir: Path, compute: dict[str, Any]) -> dict[str, Any]:
+    """The record of a prepared model in a dtype, or in the one that auto takes."""
+    from actadd.models import dtypes
+    from actadd.models.loading import MIXED, load
+
+    decision = dtypes.decide(model_dir, compute) if dtype == dtypes.AUTO else None
+    taken = decision["dtype"] if decision else dtype
+    record = examine(load(model_dir, dtype=taken, **compute))
+    if decision:
+        if (broken := _broken(record)) and taken != dtypes.EXACT:
+            decision = dtypes.refused(decision, broken)
+            taken = dtypes.EXACT
+            record = examine(load(model_dir, dtype=taken, **compute))
+        print(f"dtype auto: {taken}, as {decision['because']}", flush=True)
+        record["auto"] = decision
+    if taken == MIXED:
+        # Its parameters are float32.
+        record["dtype"] = MIXED
+    with error_context(f"models.{model_dir.name}", "; take another model"):
+        return _whole(record)
 
 
 # Packages whose hooks belong to a model.
@@ -170,6 +185,19 @@ def examine(model: nn.Module) -> dict[str, Any]:
             record["noise"] = checks.noise
             if not properties[name]["passed"]:
                 break
+    return record
+
+
+def _broken(record: dict[str, Any]) -> str | None:
+    """The property that does not hold."""
+    checks = record["properties"].items()
+    return next((name for name, check in checks if not check["passed"]), None)
+
+
+def _whole(record: dict[str, Any]) -> dict[str, Any]:
+    """The record itself; raises UserError if a property does not hold."""
+    if broken := _broken(record):
+        raise UserError(_sentence(record, broken, record["properties"][broken]))
     return record
 
 

@@ -144,7 +144,7 @@ class Experiments(Vectors):
     def scorer_inputs(self, name: str) -> Inputs:
         """What a scorer reads besides texts: a fitted classifier, a model or a fetched source."""
         entry, kind = self.config["scorers"][name], self.scorer_kind(name)
-        inputs: dict[str, tuple[File, ...]] = {"needs": (), "rows": ()}
+        inputs: dict[str, tuple[File, ...]] = {"needs": (), "verified": (), "rows": ()}
         if kind == "classifier":
             inputs["needs"] = self.classifier(name).files("folder")
         if kind == "source":
@@ -323,7 +323,7 @@ class Experiments(Vectors):
             "dtype": "float32" if shape else self.config["models"][subject]["dtype"],
             "compute": self.compute(None if shape else subject),
         }
-        inputs = {"model": ()} if shape else self.model_files(subject)
+        inputs = {"model": (), "verified": ()} if shape else self.model_files(subject)
         names = {"overhead": overhead, "subject": subject}
         modules = ("programs.overhead", *self.operation_modules)
         return self._job("overhead", names, modules, settings, inputs)

@@ -101,10 +101,8 @@ class Sources(Base):
 
     def model_files(self, model: str) -> Inputs:
         """Inputs of a job that computes with a model: its folder, and its verification record."""
-        inputs = {"model": self.model(model).files("folder")}
-        if self.verifies_apart:
-            inputs["verified"] = self.verification(model).files("record")
-        return inputs
+        record = (self.verification_record(model),)
+        return {"model": self.model(model).files("folder"), "verified": record}
 
     @property
     def operation_modules(self) -> tuple[str, ...]:
@@ -154,8 +152,8 @@ class Sources(Base):
     def batch_rows(self, model: str) -> Job:
         """The job that proposes the rows of a batch; only if `proposes_rows`."""
         settings = {"dtype": self.config["models"][model]["dtype"], "compute": self.compute(model)}
-        inputs = {"model": self.model(model).files("folder")}
-        return self._job("batch_rows", {"model": model}, ("programs.batch_rows",), settings, inputs)
+        modules, inputs = ("programs.batch_rows",), self.model_files(model)
+        return self._job("batch_rows", {"model": model}, modules, settings, inputs)
 
     def batch_rows_file(self, model: str) -> tuple[File, ...]:
         """The proposed batch rows of a model; () if the config states them."""
