@@ -68,7 +68,7 @@ def measured(tiny, folder: Path, cells: int) -> dict[str, tuple[float, ...]]:
     shutil.rmtree(folder, ignore_errors=True)
     settings = config(tiny, cells)
     space = tiny.Workspace.create(folder, folder.parent / "tiny-model", settings)
-    dry_run = space.command("-n", "--quiet", "rules")
+    dry_run = space.command("-n")
     plan = [sys.executable, "-m", "actadd", "plan"]
     vectors = [f"results/vectors/{model}/love-hate/vector.safetensors" for model in MODELS]
     total = cells * len(MODELS) * EXPERIMENTS
