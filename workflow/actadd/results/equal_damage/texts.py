@@ -14,6 +14,9 @@ LABELS = {
 }
 
 
+SETTING = ["model", "condition", "strength"]
+
+
 def at_text(damage: str, value: float) -> str:
     """A damage in words: "1.25 times the disfluency"."""
     return f"{value:.3g} {LABELS[damage]}"
@@ -39,16 +42,18 @@ def samples_sentence(sources: Sources, curves: pd.DataFrame) -> str:
 
 
 def failures(curves: pd.DataFrame) -> str:
-    """Settings that failed, and why."""
-    lost = curves[curves["failed"].notna()].drop_duplicates(["model", "condition", "strength"])
+    """Settings that failed, and why; of which only some damages failed, these."""
+    lost, names = curves[curves["failed"].notna()], []
     if lost.empty:
         return ""
-    names = ", ".join(
-        str(row["condition"]) + ("" if pd.isna(row["strength"]) else f" {row['strength']:g}")
-        for _, row in lost.iterrows()
-    )
+    for (model, condition, strength), part in lost.groupby(SETTING, sort=False, dropna=False):
+        alike = curves[(curves["model"] == model) & (curves["condition"] == condition)]
+        damages = part["damage"].tolist()
+        name = condition if pd.isna(strength) else f"{condition} {strength:g}"
+        some = set(damages) != set(alike["damage"])
+        names.append(f"{name} ({', '.join(damages)})" if some else name)
     reasons = "; ".join(dict.fromkeys(lost["failed"]))
-    return f"Failed, so that curves end before: {names}. Reason: {reasons.rstrip('.')}."
+    return f"Failed, so that curves end before: {', '.join(names)}. Reason: {reasons.rstrip('.')}."
 
 
 def damages_of(table: pd.DataFrame) -> list[str]:
