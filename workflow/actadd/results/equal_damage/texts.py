@@ -14,9 +14,6 @@ LABELS = {
 }
 
 
-SETTING = ["model", "condition", "strength"]
-
-
 def at_text(damage: str, value: float) -> str:
     """A damage in words: "1.25 times the disfluency"."""
     return f"{value:.3g} {LABELS[damage]}"
@@ -46,12 +43,14 @@ def failures(curves: pd.DataFrame) -> str:
     lost, names = curves[curves["failed"].notna()], []
     if lost.empty:
         return ""
-    for (model, condition, strength), part in lost.groupby(SETTING, sort=False, dropna=False):
-        alike = curves[(curves["model"] == model) & (curves["condition"] == condition)]
-        damages = part["damage"].tolist()
-        name = condition if pd.isna(strength) else f"{condition} {strength:g}"
-        some = set(damages) != set(alike["damage"])
-        names.append(f"{name} ({', '.join(damages)})" if some else name)
+    for _, part in lost.groupby(["model", "condition", "strength"], sort=False, dropna=False):
+        row = part.iloc[0]
+        alike = (curves["model"] == row["model"]) & (curves["condition"] == row["condition"])
+        failed = list(part["damage"])
+        name = str(row["condition"])
+        name += "" if pd.isna(row["strength"]) else f" {row['strength']:g}"
+        some = set(failed) != set(curves.loc[alike, "damage"])
+        names.append(f"{name} ({', '.join(failed)})" if some else name)
     reasons = "; ".join(dict.fromkeys(lost["failed"]))
     return f"Failed, so that curves end before: {', '.join(names)}. Reason: {reasons.rstrip('.')}."
 
