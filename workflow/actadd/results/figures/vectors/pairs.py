@@ -17,7 +17,7 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
     import pandas as pd
 
     from actadd.results.displays.labels import failed
-    from actadd.results.displays.pair_quality import gather, predictors
+    from actadd.results.displays.pair_quality import best_sentences, gather, predictors
     from actadd.results.drawing import LEVEL, PAGE, SMALL, say_failed, series, wrapped
     from actadd.results.intervals import detectable_correlation, interval_text
 
@@ -69,6 +69,7 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
         "pairs with a 95 % bootstrap interval over pairs, not corrected for the number of "
         "predictors; the smallest that so many pairs detect with 80 % power is "
         f"{detectable_correlation(int(correlations['n'].max())):.2f}. "
+        f"{best_sentences(table, names)}"
         f"Models: {', '.join(models)}. {sources.facts.sentences}"
         + (f" {lost} of {len(table)} pairs failed and are in no correlation." if lost else "")
     )

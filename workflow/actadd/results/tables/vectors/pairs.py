@@ -14,8 +14,10 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[pd.DataFrame, str]"
     """Contrast pairs for one property: their effect, and what might predict it."""
     from actadd.results.displays.labels import failed
     from actadd.results.displays.pair_quality import (
+        best_sentences,
         correlation_texts,
         gather,
+        predictors,
     )
     from actadd.results.intervals import detectable_correlation
 
@@ -30,6 +32,7 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[pd.DataFrame, str]"
         f"{table['effect'].count()} pairs, with 95 % bootstrap intervals over pairs, not corrected "
         f"for the number of predictors: {texts} The smallest that so many pairs detect "
         f"with 80 % power is {detectable_correlation(int(correlations['n'].max())):.2f}. "
+        f"{best_sentences(table, predictors(options))}"
         f"Data: {sources.facts.data}."
     )
     table = table if failed(table).any() else table.drop(columns="failed")
