@@ -25,6 +25,7 @@ from actadd.engine.batching import left_pad
 from actadd.engine.structure import blocks
 from actadd.engine.tokens import Tokens
 from actadd.vectors.activations import contrast_ids
+from actadd.vectors.kinds import VECTOR_KINDS
 from builders.families import LAYERS, VOCABULARY, block_list, tiny
 from builders.tiny import ROOT
 
@@ -281,6 +282,38 @@ def test_half_precision_is_subtracted_in_single(gpt2, tokenizer):
     assert steering_vector(half, tokenizer, "Love", "Hate").dtype == torch.float32
 
 
+def test_without_a_kind_one_pair_is_its_difference_and_many_their_mean(gpt2, tokenizer):
+    one, many = ("Love", "Hate"), (["good", "happy day"], ["bad", "sad"])
+    for prompts, kind in ((one, "pair"), (many, "mean_difference")):
+        vector = steering_vector(gpt2, tokenizer, *prompts)
+        assert torch.equal(vector, steering_vector(gpt2, tokenizer, *prompts, kind=kind))
+    # A list of one pair is a list: the row at the last tokens.
+    last = steering_vector(gpt2, tokenizer, ["Love"], ["Hate"])
+    assert torch.equal(last, steering_vector(gpt2, tokenizer, *one, kind="mean_difference"))
+
+
+@pytest.mark.parametrize("kind", ["pca", "lda", "logistic", "shuffled"])
+def test_other_directions_are_those_of_the_pipeline(gpt2, tokenizer, kind):
+    sides = {"positive": ["good", "happy day", "joy"], "negative": ["bad", "sad", "grief"]}
+    tokens, options = Tokens.of(tokenizer), {"token": "mean"}
+    streams = {
+        f"{number}.{side}": record_activations(gpt2, torch.tensor([tokens.encode(text)]))[1, 0]
+        for side, texts in sides.items()
+        for number, text in enumerate(texts)
+    }
+    of_kind = VECTOR_KINDS[kind]
+    seed = {"seed": 0} if kind == "shuffled" else {}
+    expected = of_kind(
+        {name: stream.numpy() for name, stream in streams.items()},
+        of_kind.options(**sides, **options, **seed),
+    )
+    vector = steering_vector(gpt2, tokenizer, **sides, kind=kind, layer=1, **options)
+    assert vector.numpy() == pytest.approx(expected) and vector.shape == (1, 32)
+
+
+MANY = {"positive": ["good", "happy"], "negative": ["bad", "sad"]}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -293,6 +326,25 @@ def test_half_precision_is_subtracted_in_single(gpt2, tokenizer):
         ({"positive": "a", "negative": "<|endoftext|>"}, "special token"),
         ({"positive": "a", "negative": "b", "pad": "xyzzy"}, "pad: 'xyzzy' is [2-9] tokens"),
         ({"positive": "a", "negative": "b", "bos": "xyzzy"}, "bos: 'xyzzy' is [2-9] tokens"),
+        ({"positive": "a", "negative": "a"}, "prompts: positive and negative are both 'a'"),
+        ({"positive": "a", "negative": "b", "kind": "pac"}, "kind: .*'pac'.*write one of lda"),
+        ({"positive": "a", "negative": "b", "kind": "random"}, "kind: .*'random'.*write one of"),
+        ({"positive": "a", "negative": "b", "token": "mean"}, "token: pair has no such option"),
+        ({**MANY, "kind": "pair"}, "kind: pair is of one prompt each; .*mean_difference"),
+        ({**MANY, "kind": "pca", "centre": False}, "centre: pca has no such option.*center"),
+        ({**MANY, "kind": "pca", "like": "v"}, "like: pca has no such option"),
+        ({**MANY, "token": "first"}, "token: 'first'.*write last, mean"),
+        ({**MANY, "token": 0}, "token: 0 is BOS.*write a position from 1 on"),
+        ({**MANY, "token": 9}, "token: 9 is beyond the prompt.*write a position"),
+        (
+            {"positive": "a", "negative": "b", "kind": "pca"},
+            "positive: 1 pair; .*at least 2: write",
+        ),
+        ({**MANY, "kind": "lda"}, "positive: 2 pairs; a lda vector needs at least 3: write"),
+        (
+            {"positive": ["a", "b"], "negative": ["b", "a"], "kind": "logistic"},
+            "same prompts; write",
+        ),
     ],
 )
 def test_what_gives_no_vector_is_refused(gpt2, tokenizer, arguments, message):
