@@ -122,8 +122,8 @@ def test_links_and_pictures_exist():
 @pytest.mark.parametrize(
     ("folder", "names"),
     [
-        # The difference of two prompts is the paper's method, which has its own page.
-        ("directions", {*VECTOR_KINDS} - {"pair", "file"}),
+        # What is of one or two prompts is the method of the paper, which has its own page.
+        ("directions", {*VECTOR_KINDS} - {"pair", "single", "file"}),
         ("operations", {*OPERATIONS}),
     ],
 )
