@@ -13,6 +13,7 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 import actadd
 from actadd import (
     Addition,
+    Gate,
     Sampling,
     UserError,
     generate,
@@ -206,6 +207,53 @@ def test_hooks_are_removed_however_the_context_ends(model):
         steer(model, [addition(model, rows=8)], mask).__enter__()
     assert hooks(model) == before
     assert continued(model, ids, mask) == plain
+
+
+ONES = torch.ones(1, 32)
+CLAMPED = Addition(ONES, 1, 2.0, operation="clamp")
+
+
+@pytest.mark.parametrize(
+    ("additions", "message"),
+    [
+        *(
+            ([Addition(0 * ONES, 1, 1.0, operation=name)], f"operation: {name} needs a direction")
+            for name in ("rotate", "ablate", "clamp", "add_preserving_norm")
+        ),
+        ([CLAMPED, Addition(ONES, 1, 1.0, operation="clamp")], "clamp contradict.*remove one"),
+        ([CLAMPED, Addition(ONES, 1, 1.0, operation="ablate")], "clamp and ablate contradict"),
+        ([[], [CLAMPED, Addition(ONES, 1, 1.0, "all", operation="clamp")]], None),
+        ([CLAMPED, Addition(ONES, 1, 1.0, operation="clamp", phase="decode")], None),
+        ([CLAMPED, Addition(ONES, 2, 1.0, operation="clamp")], None),
+        ([CLAMPED, Addition(ONES * torch.arange(32), 1, 1.0, operation="clamp")], None),
+        ([Addition(0 * ONES, 1, 1.0), Addition(ONES, 1, 1.0)], None),
+        ([Addition(ONES, 1, float("nan"))], "coefficient: nan; write a finite number"),
+        ([Addition(ONES, 7, 1.0)], "layer 7 does not exist: the model has 0 to 2"),
+        (
+            [Addition(ONES, 1, 1.0, gate=Gate(torch.zeros(32), 0, 1.0))],
+            "gate: its vector is zero; take another",
+        ),
+        (
+            [Addition(ONES, 1, 1.0, gate=Gate(ONES[0], 0, float("nan")))],
+            "gate: its threshold is nan; write a number",
+        ),
+    ],
+)
+def test_what_a_config_refuses_is_refused_of_additions(gpt2, additions, message):
+    ids, mask = left_pad(PROMPTS[:2], pad_id=1)
+    if message is None:
+        with steer(gpt2, additions, mask):
+            gpt2(ids, attention_mask=mask)
+        return
+    with pytest.raises(UserError, match=message):
+        generate(gpt2, ids, mask, additions=additions, max_new_tokens=1)
+    with pytest.raises(UserError, match=message), steer(gpt2, additions, mask):
+        gpt2(ids, attention_mask=mask)
+
+
+def test_a_gate_needs_a_threshold():
+    with pytest.raises(TypeError, match="threshold"):
+        Gate(torch.ones(32), 0)
 
 
 def test_additions_for_another_number_of_rows_are_refused(model):
