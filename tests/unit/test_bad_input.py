@@ -16,6 +16,7 @@ from builders.configs import BOMB, DELETE, changed
 ADDITION = "experiments.topic-sweep.conditions.actadd.additions.0"
 SOURCE = "sources.new"
 PAIR = {"kind": "pair", "positive": "a", "negative": "b"}
+ADDED = {"vector": "weddings"}
 RATIO = "experiments.perplexity-ratio.conditions.actadd.additions.0"
 TOPIC = "experiments.topic"
 ACTADD = f"{TOPIC}.conditions.actadd"
@@ -533,6 +534,13 @@ MISTAKES = [
     (f"{ADDITION}.position", "start", [f"{ADDITION}.position", "'start'", "a position from 0 on"]),
     (f"{ADDITION}.position", True, [f"{ADDITION}.position", "True", "front, middle, back"]),
     (f"{ADDITION}.layers", [1, 2], [ADDITION, "layer and layers", "keep one"]),
+    (RATIO, {**ADDED, "layers": [4, 40], "coefficient": 1}, [f"{RATIO}.layers", "40", "0 to 29"]),
+    (RATIO, {**ADDED, "layers": [], "coefficient": 1}, [f"{RATIO}.layers", "empty"]),
+    (
+        RATIO,
+        {**ADDED, "layer": 6, "coefficient": 1, "gate": {**ADDED, "layer": 99, "threshold": 1}},
+        [f"{RATIO}.gate.layer", "99", "up to 6"],
+    ),
     (f"{ADDITION}.degrees", 30, [ADDITION, "'degrees'", "unknown key"]),
     (f"{ADDITION}.operation", "turn", [f"{ADDITION}.operation", "'turn'", "rotate"]),
     *[

@@ -13,9 +13,12 @@ import yaml
 
 from actadd.config.checks import checked
 from actadd.config.files import load
+from actadd.engine.operations import OPERATIONS
+from actadd.vectors.kinds import VECTOR_KINDS
 from builders import plugins
 from builders.tiny import ROOT
 
+DOCS = ROOT / "docs"
 PAGES = sorted(
     path
     for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md"))
@@ -114,6 +117,23 @@ def test_links_and_pictures_exist():
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
             if not re.match(r"[a-z]+:", target):
                 assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
+@pytest.mark.parametrize(
+    ("folder", "names"),
+    [
+        # What is of one or two prompts is the method of the paper, which has its own page.
+        ("directions", {*VECTOR_KINDS} - {"pair", "single", "file"}),
+        ("operations", {*OPERATIONS}),
+    ],
+)
+def test_every_direction_and_operation_has_a_page(folder, names):
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in (DOCS / folder).glob("*.md")}
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert {*pages} == names
+    for name, text in pages.items():
+        assert re.findall("^## (.*)$", text, re.MULTILINE) == ["Formula", "Source", "Pitfalls"]
+        assert f"{folder}/{name}.md" in menu and "`" + name + "`" in text
 
 
 def fragments() -> list[tuple[str, dict]]:

@@ -17,6 +17,7 @@ from actadd.results.equal_damage.curves import (
     interval_of,
 )
 from actadd.results.equal_damage.damages import DAMAGES
+from actadd.results.equal_damage.texts import failures
 from builders import rows
 
 NONE = float("nan")
@@ -215,25 +216,35 @@ SETTINGS = [
 def compared(tmp_path):
     """Compares made-up tables; noise moves prompts, and no mean."""
 
-    def run(settings=SETTINGS, spec=SPEC, failed: dict | None = None) -> tuple:
+    def run(settings=SETTINGS, spec=SPEC, failed=(), unread=(), gaps=(), without=None) -> tuple:
+        """failed: (condition, strength) -> why; unread: likewise, of given texts alone. gaps:
+        (condition, scorer, prompt) without a score, or (condition, strength, scorer, prompt).
+        without: a prompt that no table has.
+        """
+        failed, unread = dict(failed), dict(unread)
         rng = np.random.default_rng(0)
         noise = rng.normal(0, 0.1, PROMPTS)
         noise -= noise.mean()
         cells, texts, scores = [], [], {"mood": [], "judge": []}
         for number, (labels, effect, ratio, kl) in enumerate(settings):
-            reason = (failed or {}).get((labels["condition"], labels["coefficient"]))
+            at = (labels["condition"], labels["coefficient"])
+            reason, of_texts = failed.get(at), failed.get(at) or unread.get(at)
             cell = {**labels, "cell": f"cell{number}", "failed": reason}
-            for prompt in range(PROMPTS):
+            for prompt in sorted({*range(PROMPTS)} - {without}):
                 shared = {"prompt_id": prompt, "sample": 0}
                 cells.append({**cell, **shared})
-                at = {name: cell[name] for name in ("condition", "cell", "failed")} | shared
+                of_cell = {name: cell[name] for name in ("condition", "cell", "failed")} | shared
                 own = 0.0 if labels is UNSTEERED else noise[prompt]
-                lost = {True: np.nan, False: 1.0}[reason is not None]
-                scores["mood"].append({**at, "score": lost * (0.3 + effect + own)})
-                perplexity = lost * (20 + prompt) * ratio * np.exp(own)
-                scores["judge"].append({**at, "perplexity": perplexity})
+                lost = dict.fromkeys(scores, np.nan if reason else 1.0)
+                for condition, *strength, scorer, without_score in gaps:
+                    if (condition, without_score) == (at[0], prompt) and strength in ([], [at[1]]):
+                        lost[scorer] = np.nan
+                scores["mood"].append({**of_cell, "score": lost["mood"] * (0.3 + effect + own)})
+                perplexity = lost["judge"] * (20 + prompt) * ratio * np.exp(own)
+                scores["judge"].append({**of_cell, "perplexity": perplexity})
                 if kl is not None:
-                    text = {"text_id": prompt, "entropy": 1.0, "kl": lost * kl, "modified": False}
+                    text = {"text_id": prompt, "entropy": 1.0, "kl": kl, "modified": False}
+                    text |= {"failed": of_texts, "kl": np.nan if of_texts else kl}
                     texts.append({**cell, **text, "token_ids": None, "tokens": None})
         files = {"c": cells, "c-divergence": texts, **scores}
         types = {"failed": "string", "group": "string"}
@@ -314,14 +325,61 @@ def test_a_failed_setting_ends_its_curve_and_says_so(compared):
     assert read(readings, "add", "disfluency", 1.5)["effect"] < 0
     last = curves[(curves["condition"] == "add") & (curves["strength"] == -4)]
     assert last["failed"].unique().tolist() == ["too large"] and last["cost"].isna().all()
+    assert "before: add -4. Reason: too large." in failures(curves)
+
+
+def test_a_damage_that_failed_ends_the_curve_of_that_damage_alone(compared):
+    whole, (curves, readings) = compared()[1], compared(unread={("add", -2): "too large"})
+    row = read(readings, "add", "divergence", 0.2)
+    assert np.isnan(row["effect"]) and "it ends where too large" in row["reason"]
+    same = readings["damage"] == "disfluency"
+    pd.testing.assert_frame_equal(readings[same], whole[same])
+    others = (readings["damage"] == "divergence") & (readings["condition"] != "add")
+    pd.testing.assert_frame_equal(readings[others], whole[others])
+    add = curves[(curves["condition"] == "add") & (curves["damage"] == "divergence")]
+    assert add["failed"].fillna("").tolist() == ["", "too large", ""]
+    assert add["cost"].isna().tolist() == [False, True, True] and add["effect"].notna().all()
+    assert "before: add -2 (divergence). Reason: too large." in failures(curves)
 
 
 def test_a_damage_that_no_cell_has_says_so(compared):
     """As of targets whose unsteered cell failed: no text has a precision."""
     spec = {**SPEC, "damage": {**SPEC["damage"]}}
     spec["damage"]["divergence"] = {**SPEC["damage"]["divergence"], "metric": "precision_at_1"}
-    _, readings = compared(spec=spec)
-    assert "no prompt has a value of divergence" in read(readings, "add", "disfluency", 3)["reason"]
+    curves, readings = compared(spec=spec)
+    for condition in ("add", "random"):
+        reason = read(readings, condition, "divergence", 0.2)["reason"]
+        assert reason == "no prompt has a value of divergence"
+    assert read(readings, "add", "disfluency", 1.5)["effect"] < 0
+    assert "prompting (divergence)" in failures(curves)
+
+
+@pytest.mark.parametrize(
+    "gap", [("prompting", "mood"), ("prompting", "judge"), ("add", "judge"), ("random", "mood")]
+)
+def test_differences_are_over_prompts_that_both_have(compared, gap):
+    """As if no table had the prompt; a mean over other prompts is never subtracted."""
+    missing, without, whole = (
+        compared(**changes)[1] for changes in ({"gaps": {(*gap, 3)}}, {"without": 3}, {})
+    )
+    same = {"minus_point": {"prompting", "add"}, "minus_control": {"random", "add"}}
+    for name, both in same.items():
+        point = "prompting" if name == "minus_point" else ""
+        rows = [
+            read(each, "add", "disfluency", None if point else 1.5, point=point)
+            for each in (missing, without, whole)
+        ]
+        of_missing, of_without, of_whole = (row[name] for row in rows)
+        expected = of_without if gap[0] in both else of_whole
+        assert of_missing == pytest.approx(expected, rel=1e-12)
+        assert rows[0][f"{name}_low"] <= of_missing + 1e-12 <= rows[0][f"{name}_high"] + 2e-12
+
+
+def test_a_setting_that_a_reading_does_not_need_takes_no_prompt_from_it(compared):
+    """At 1.5 times the perplexity, the strongest addition plays no part."""
+    missing, whole = compared(gaps={("add", -4, "judge", 3)})[1], compared()[1]
+    rows = [read(each, "add", "disfluency", point="prompting") for each in (missing, whole)]
+    assert rows[0] == rows[1] and not np.isnan(rows[0]["minus_point_low"])
 
 
 def test_what_was_not_measured_says_so(compared):

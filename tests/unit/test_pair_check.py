@@ -151,6 +151,23 @@ def test_the_verdict_is_of_the_best_predictor_and_its_interval(tmp_path):
     said = command.verdict(found, study)
     assert "first_token" in said and "100%" in said and f"{rho:+.2f} [{low:+.2f}" in said
     assert "not on this model" in command.verdict({**found, "model": "other"}, study)
+    # Its being the best of all is accounted for: what is left on other pairs, and by chance.
+    best = study.best()
+    assert (best.name, best.of) == ("first_token", len(PREDICTORS))
+    assert f"{best.left_out[0]:+.2f} on the pairs left out" in said and "p = 0.0005" in said
+
+
+def test_the_best_of_many_that_foretell_nothing_is_not_believed(tmp_path):
+    """One of them has an interval without 0, as one of many does."""
+    path = measured(tmp_path)
+    table = pd.read_csv(path)
+    table["effect"] = np.random.default_rng(4).permutation(table["effect"])
+    table.to_csv(path, index=False)
+    study = command.study(tmp_path, "tiny")
+    best = study.best()
+    assert abs(best.apparent[0]) > 0.2 and best.p > 0.05
+    found = dict.fromkeys(PREDICTORS, 0.0) | {"model": "tiny"}
+    assert "Only sampling tells" in command.verdict(found, study)
 
 
 def test_where_nothing_foretells_the_verdict_says_so(tmp_path):

@@ -13,6 +13,7 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 import actadd
 from actadd import (
     Addition,
+    Gate,
     Sampling,
     UserError,
     generate,
@@ -25,6 +26,7 @@ from actadd.engine.batching import left_pad
 from actadd.engine.structure import blocks
 from actadd.engine.tokens import Tokens
 from actadd.vectors.activations import contrast_ids
+from actadd.vectors.kinds import VECTOR_KINDS
 from builders.families import LAYERS, VOCABULARY, block_list, tiny
 from builders.tiny import ROOT
 
@@ -207,6 +209,53 @@ def test_hooks_are_removed_however_the_context_ends(model):
     assert continued(model, ids, mask) == plain
 
 
+ONES = torch.ones(1, 32)
+CLAMPED = Addition(ONES, 1, 2.0, operation="clamp")
+
+
+@pytest.mark.parametrize(
+    ("additions", "message"),
+    [
+        *(
+            ([Addition(0 * ONES, 1, 1.0, operation=name)], f"operation: {name} needs a direction")
+            for name in ("rotate", "ablate", "clamp", "add_preserving_norm")
+        ),
+        ([CLAMPED, Addition(ONES, 1, 1.0, operation="clamp")], "clamp contradict.*remove one"),
+        ([CLAMPED, Addition(ONES, 1, 1.0, operation="ablate")], "clamp and ablate contradict"),
+        ([[], [CLAMPED, Addition(ONES, 1, 1.0, "all", operation="clamp")]], None),
+        ([CLAMPED, Addition(ONES, 1, 1.0, operation="clamp", phase="decode")], None),
+        ([CLAMPED, Addition(ONES, 2, 1.0, operation="clamp")], None),
+        ([CLAMPED, Addition(ONES * torch.arange(32), 1, 1.0, operation="clamp")], None),
+        ([Addition(0 * ONES, 1, 1.0), Addition(ONES, 1, 1.0)], None),
+        ([Addition(ONES, 1, float("nan"))], "coefficient: nan; write a finite number"),
+        ([Addition(ONES, 7, 1.0)], "layer 7 does not exist: the model has 0 to 2"),
+        (
+            [Addition(ONES, 1, 1.0, gate=Gate(torch.zeros(32), 0, 1.0))],
+            "gate: its vector is zero; take another",
+        ),
+        (
+            [Addition(ONES, 1, 1.0, gate=Gate(ONES[0], 0, float("nan")))],
+            "gate: its threshold is nan; write a number",
+        ),
+    ],
+)
+def test_what_a_config_refuses_is_refused_of_additions(gpt2, additions, message):
+    ids, mask = left_pad(PROMPTS[:2], pad_id=1)
+    if message is None:
+        with steer(gpt2, additions, mask):
+            gpt2(ids, attention_mask=mask)
+        return
+    with pytest.raises(UserError, match=message):
+        generate(gpt2, ids, mask, additions=additions, max_new_tokens=1)
+    with pytest.raises(UserError, match=message), steer(gpt2, additions, mask):
+        gpt2(ids, attention_mask=mask)
+
+
+def test_a_gate_needs_a_threshold():
+    with pytest.raises(TypeError, match="threshold"):
+        Gate(torch.ones(32), 0)
+
+
 def test_additions_for_another_number_of_rows_are_refused(model):
     _, mask = left_pad(PROMPTS, pad_id=1)
     with pytest.raises(ValueError, match="1 rows of additions for a batch of 3"):
@@ -281,6 +330,38 @@ def test_half_precision_is_subtracted_in_single(gpt2, tokenizer):
     assert steering_vector(half, tokenizer, "Love", "Hate").dtype == torch.float32
 
 
+def test_without_a_kind_one_pair_is_its_difference_and_many_their_mean(gpt2, tokenizer):
+    one, many = ("Love", "Hate"), (["good", "happy day"], ["bad", "sad"])
+    for prompts, kind in ((one, "pair"), (many, "mean_difference")):
+        vector = steering_vector(gpt2, tokenizer, *prompts)
+        assert torch.equal(vector, steering_vector(gpt2, tokenizer, *prompts, kind=kind))
+    # A list of one pair is a list: the row at the last tokens.
+    last = steering_vector(gpt2, tokenizer, ["Love"], ["Hate"])
+    assert torch.equal(last, steering_vector(gpt2, tokenizer, *one, kind="mean_difference"))
+
+
+@pytest.mark.parametrize("kind", ["pca", "lda", "logistic", "shuffled"])
+def test_other_directions_are_those_of_the_pipeline(gpt2, tokenizer, kind):
+    sides = {"positive": ["good", "happy day", "joy"], "negative": ["bad", "sad", "grief"]}
+    tokens, options = Tokens.of(tokenizer), {"token": "mean"}
+    streams = {
+        f"{number}.{side}": record_activations(gpt2, torch.tensor([tokens.encode(text)]))[1, 0]
+        for side, texts in sides.items()
+        for number, text in enumerate(texts)
+    }
+    of_kind = VECTOR_KINDS[kind]
+    seed = {"seed": 0} if kind == "shuffled" else {}
+    expected = of_kind(
+        {name: stream.numpy() for name, stream in streams.items()},
+        of_kind.options(**sides, **options, **seed),
+    )
+    vector = steering_vector(gpt2, tokenizer, **sides, kind=kind, layer=1, **options)
+    assert vector.numpy() == pytest.approx(expected) and vector.shape == (1, 32)
+
+
+MANY = {"positive": ["good", "happy"], "negative": ["bad", "sad"]}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -293,6 +374,25 @@ def test_half_precision_is_subtracted_in_single(gpt2, tokenizer):
         ({"positive": "a", "negative": "<|endoftext|>"}, "special token"),
         ({"positive": "a", "negative": "b", "pad": "xyzzy"}, "pad: 'xyzzy' is [2-9] tokens"),
         ({"positive": "a", "negative": "b", "bos": "xyzzy"}, "bos: 'xyzzy' is [2-9] tokens"),
+        ({"positive": "a", "negative": "a"}, "prompts: positive and negative are both 'a'"),
+        ({"positive": "a", "negative": "b", "kind": "pac"}, "kind: .*'pac'.*write one of lda"),
+        ({"positive": "a", "negative": "b", "kind": "random"}, "kind: .*'random'.*write one of"),
+        ({"positive": "a", "negative": "b", "token": "mean"}, "token: pair has no such option"),
+        ({**MANY, "kind": "pair"}, "kind: pair is of one prompt each; .*mean_difference"),
+        ({**MANY, "kind": "pca", "centre": False}, "centre: pca has no such option.*center"),
+        ({**MANY, "kind": "pca", "like": "v"}, "like: pca has no such option"),
+        ({**MANY, "token": "first"}, "token: 'first'.*write last, mean"),
+        ({**MANY, "token": 0}, "token: 0 is BOS.*write a position from 1 on"),
+        ({**MANY, "token": 9}, "token: 9 is beyond the prompt.*write a position"),
+        (
+            {"positive": "a", "negative": "b", "kind": "pca"},
+            "positive: 1 pair; .*at least 2: write",
+        ),
+        ({**MANY, "kind": "lda"}, "positive: 2 pairs; a lda vector needs at least 3: write"),
+        (
+            {"positive": ["a", "b"], "negative": ["b", "a"], "kind": "logistic"},
+            "same prompts; write",
+        ),
     ],
 )
 def test_what_gives_no_vector_is_refused(gpt2, tokenizer, arguments, message):

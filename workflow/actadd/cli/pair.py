@@ -18,9 +18,13 @@ from actadd.pipeline import layout
 if TYPE_CHECKING:
     import pandas as pd
 
+    from actadd.base.predictors import Best
+
 # The table of the study whose pairs are compared with, and the copy that is shipped.
 STUDY = "is-my-pair-good"
 SHIPPED = CHECKOUT / "workflow/data/pairs_measured.csv"
+# A predictor that tells nothing is the best by chance with less than this probability.
+SIGNIFICANT = 0.05
 # Share of the blocks at which a pair is examined on a model that the study has not, as in it.
 DEPTH = 1 / 3
 
@@ -44,6 +48,14 @@ class Study:
         return rank_correlation(
             self.pairs[predictor].to_numpy(float), self.pairs["effect"].to_numpy(float)
         )
+
+    def best(self) -> "Best | None":
+        """The predictor with the largest correlation, and what is left of it on other pairs."""
+        from actadd.base.predictors import best_predictor
+        from actadd.vectors.pair_check import PREDICTORS
+
+        values = {name: self.pairs[name].to_numpy(float) for name in PREDICTORS}
+        return best_predictor(values, self.pairs["effect"].to_numpy(float))
 
 
 def study(results: Path, model: str) -> Study:
@@ -114,34 +126,29 @@ def examine(
 
 def verdict(check: dict[str, Any], measured: Study) -> str:
     """Where the pair stands by the best predictor, and how far that is to be trusted."""
+    from actadd.results.displays.pair_quality import corrected
     from actadd.results.intervals import interval_text
-    from actadd.vectors.pair_check import PREDICTORS
 
-    correlations = {name: measured.foretells(name) for name in PREDICTORS}
-    best = max(correlations, key=lambda name: abs(correlations[name][0]))
-    rho, low, high = correlations[best]
-    text = interval_text(correlations[best], "{:+.2f}".format)
-    pairs, value = measured.pairs, check[best]
-    about = (
-        f"rho {text} with the effect of {len(pairs)} pairs on {measured.model} "
-        f"({measured.file.name})"
-    )
+    best, pairs = measured.best(), measured.pairs
     other = "" if check["model"] == measured.model else ", not on this model"
-    if not low * high > 0:
-        return (
-            f"None of these foretold what a pair does: the best, {best}, has {about}{other}. Only "
-            "sampling tells."
-        )
+    about = f"{len(pairs)} pairs on {measured.model} ({measured.file.name}){other}"
+    if best is None or not best.p < SIGNIFICANT:
+        chance = "" if best is None else f": the best, {best.name}, has {corrected(best)}"
+        return f"None of these foretold what {about} do{chance}. Only sampling tells."
+    value = check[best.name]
     if value != value:
-        return f"The best predictor, {best}, has no value for this pair."
-    share = float((pairs[best] < value).mean())
+        return f"The best predictor, {best.name}, has no value for this pair."
+    rho = best.apparent[0]
+    share = float((pairs[best.name] < value).mean())
     rank = share if rho > 0 else 1 - share
-    third = pairs[pairs[best].rank(pct=True, ascending=rho > 0).sub(rank).abs() <= 1 / 6]
+    third = pairs[pairs[best.name].rank(pct=True, ascending=rho > 0).sub(rank).abs() <= 1 / 6]
     return (
-        f"By the best predictor, {best}, it promises more than {rank:.0%} of the pairs that were "
-        f"measured; those near it had effects of {third['effect'].quantile(0.1):+.2g} to "
+        f"By the best predictor, {best.name}, it promises more than {rank:.0%} of the pairs that "
+        f"were measured; those near it had effects of {third['effect'].quantile(0.1):+.2g} to "
         f"{third['effect'].quantile(0.9):+.2g}, of all {pairs['effect'].quantile(0.1):+.2g} to "
-        f"{pairs['effect'].quantile(0.9):+.2g}. That predictor has {about}{other}."
+        f"{pairs['effect'].quantile(0.9):+.2g}. That predictor has rho "
+        f"{interval_text(best.apparent, '{:+.2f}'.format)} with the effect of {about}. It was "
+        f"chosen as the best on these pairs: {corrected(best)}."
     )
 
 
@@ -166,7 +173,7 @@ def show(check: dict[str, Any], measured: Study) -> None:
                 meaning,
             )
         )
-    columns = ("predictor", "value", "pairs below it", "rho with the effect", "what it is")
+    columns = ("predictor", "value", "pairs below it", "rho, not corrected", "what it is")
     typer.echo(f"{check['model']}, layer {check['layer']}, dose {check['dose']:g}")
     table(columns, rows, numbers=("value", "pairs below it"))
     typer.echo(f"points to: {', '.join(map(repr, check['tokens']))}")

@@ -1,13 +1,16 @@
 """The engine for other programs, which verifies a model at its first use."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 
+from actadd.base.errors import UserError
 from actadd.engine import hooks, steering
-from actadd.engine.additions import TraceEntry
+from actadd.engine.additions import Addition, TraceEntry
 from actadd.engine.decoding import generation
 from actadd.engine.decoding.generation import GREEDY
 from actadd.engine.decoding.sampling import Sampling
@@ -67,9 +70,10 @@ def steer(
     The hooks are removed when the context ends, however it ends. Works around the model's own
     `generate` as well as `generation.generate`, with any cache and without one. Compiled modules
     run uncompiled inside it.
-    Raises UserError if a vector is longer than its prompt, a layer does not exist, the model does
-    not pass its verification or nothing was added in the end, and ValueError if the rows of
-    additions do not fit the batch.
+    Raises UserError if a vector is longer than its prompt, a layer does not exist, an operation has
+    no direction at any position, two operations contradict each other, the model does not pass its
+    verification or nothing was added in the end, and ValueError if the rows of additions do not fit
+    the batch.
 
     >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
     >>> love = Addition(vector, layer=1, coefficient=5)
@@ -81,6 +85,7 @@ def steer(
     >>> both.shape == first_alone.shape
     True
     """
+    _check(additions)
     if verify:
         ensure(model)
     with steering.steer(model, additions, attention_mask, trace, prompt_lengths):
@@ -132,6 +137,7 @@ def generate(
     >>> len(texts)
     6
     """
+    _check(additions or [])
     if verify and additions:
         ensure(model)
     return generation.generate(
@@ -149,3 +155,44 @@ def generate(
         use_cache=use_cache,
         trace=trace,
     )
+
+
+def _check(additions: Additions) -> None:
+    """Raises UserError for what a config would refuse in additions, before the model is run."""
+    rows = [each for each in additions if not isinstance(each, Addition)]
+    for row in rows or [[each for each in additions if isinstance(each, Addition)]]:
+        for addition in row:
+            if addition.coefficient is not None and not math.isfinite(addition.coefficient):
+                raise UserError(f"coefficient: {addition.coefficient}; write a finite number")
+            if addition.kind.reads_stream and not addition.rows().any():
+                raise UserError(
+                    f"operation: {addition.kind.name} needs a direction, and the vector for layer "
+                    f"{addition.layer} is zero at every position; take another layer or vector"
+                )
+            if addition.gate and math.isnan(addition.gate.threshold):
+                raise UserError("gate: its threshold is nan; write a number")
+            if addition.gate and not addition.gate.vector.any():
+                raise UserError("gate: its vector is zero; take another layer or vector")
+        setting = [each for each in row if each.kind.sets_projection]
+        for one, other in combinations(setting, 2):
+            if _meet(one, other):
+                names = " and ".join(dict.fromkeys((one.kind.name, other.kind.name)))
+                raise UserError(
+                    f"operation: {names} contradict each other: two additions set the projection "
+                    f"on one vector at layer {one.layer} and the same tokens; remove one"
+                )
+
+
+def _meet(one: Addition, other: Addition) -> bool:
+    """Whether two additions may act with one vector on the same token at one layer."""
+    rows = [each.rows().cpu() for each in (one, other)]
+    if one.layer != other.layer or not (
+        rows[0].shape == rows[1].shape and torch.equal(rows[0], rows[1])
+    ):
+        return False
+    phases = {one.phase, other.phase}
+    if "prefill" not in phases:
+        return True
+    starts = {0 if each.position == "front" else each.position for each in (one, other)}
+    # "all" is every position but BOS.
+    return "decode" not in phases and (len(starts) == 1 or ("all" in starts and 0 not in starts))

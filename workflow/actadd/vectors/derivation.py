@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from actadd.base.files import write_with
 from actadd.base.kinds import build
 from actadd.vectors.activations import late
 from actadd.vectors.kinds import VECTOR_KINDS, parts_of
-from actadd.vectors.pairs import check_tokens, subsets
+from actadd.vectors.pairs import ROWS, SIDES, check_tokens, subsets
 from actadd.vectors.prompts import Reader
 from actadd.vectors.separation import separation
 from actadd.vectors.vector_files import read_vector, write_vector
@@ -41,27 +41,38 @@ def steering_vector(
     layer: int | None = None,
     bos: str | None = None,
     pad: str = " ",
+    kind: str | None = None,
+    **options: Any,
 ) -> "Tensor":
-    """The steering vector of a contrast pair (paper, Algorithm 1, steps 1 and 2).
+    """The steering vector of a contrast pair (paper, Algorithm 1, steps 1 and 2), or of many pairs.
 
     model: any Hugging Face causal language model. tokenizer: the model's, as `transformers.
     AutoTokenizer` loads it. positive, negative: one prompt each; "" is BOS alone. A prompt is a
     text, or the messages of a chat, or token ids, as for `prompt_batch`. BOS is put in
     front of both, and the shorter is filled on the right with the token `pad` until both have as
-    many. Two equally long lists of prompts instead give one row, the mean difference at their last
-    tokens, to be added with position "back" or "all".
+    many. Two equally long lists of prompts instead give one row, to be added with position "back"
+    or "all".
     bos: the text of the token to put in front, if it is not the tokenizer's own BOS.
+    kind: what is made of the activations: "pair", the default for one prompt each, is their
+    difference at every position; "mean_difference", the default for lists, the mean over pairs at
+    their last tokens; "pca", "lda", "logistic" and "shuffled" are other directions of pairs, with
+    the norm of the mean difference. options: those of the kind, such as token="mean" or
+    center=False; `docs/directions/` has a page for each kind.
 
     Returns float [layers, positions, d_model] on the CPU, or [positions, d_model] of one layer, in
     float32, or in float64 for a model in float64. Row 0 of a pair's vector is BOS and exactly zero.
     Raises UserError if the tokenizer has no BOS, `pad` is not one token, a prompt holds a special
-    token's text, the lists differ in length, both prompts are the same tokens, a token is none of
-    the model's, or the layer does not exist. Warns if both prompts go on alike after BOS.
+    token's text, the lists differ in length, there are fewer pairs than the kind needs, both sides
+    are the same, a token is none of the model's, or the kind, an option or the layer does not
+    exist. Warns if both prompts go on alike after BOS.
 
     >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
     >>> vector.shape[1] == model.config.hidden_size, bool(vector[0].any())
     (True, False)
     >>> steering_vector(model, tokenizer, ["good", "happy"], ["bad", "sad"], layer=1).shape[0]
+    1
+    >>> direction = {"kind": "pca", "center": False, "layer": 1}
+    >>> steering_vector(model, tokenizer, ["good", "happy"], ["bad", "sad"], **direction).shape[0]
     1
     """
     import torch
@@ -77,10 +88,10 @@ def steering_vector(
         )
     if not positive and not negative:
         raise UserError("positive and negative are both empty; write the texts to be contrasted")
-    kind = VECTOR_KINDS["pair" if one else "mean_difference"]
-    options = kind.options(positive=positive, negative=negative)
+    chosen = kind or ("pair" if one else "mean_difference")
+    derived, values = _chosen(chosen, one, positive, negative, options)
     tokens = Tokens.of(tokenizer, bos, pad)
-    prompts = kind.prompts(options, Reader(tokens)) if kind.prompts else {}
+    prompts = derived.prompts(values, Reader(tokens)) if derived.prompts else {}
     rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
     beyond = [i for ids in prompts.values() for i in ids if rows and i >= rows]
     if beyond:
@@ -100,10 +111,51 @@ def steering_vector(
         for name, stream in streams.items()
     }
     vectors = [
-        torch.from_numpy(kind({name: stream[at] for name, stream in single.items()}, options))
+        torch.from_numpy(derived({name: stream[at] for name, stream in single.items()}, values))
         for at in (range(depth) if layer is None else [layer])
     ]
     return torch.stack(vectors) if layer is None else vectors[0]
+
+
+# Options of kinds that need a config: other vectors, datasets and draws.
+OF_CONFIGS = {*SIDES, "pairs", "like", "count", "draws"}
+
+
+def _chosen(
+    name: str, one: bool, positive: Any, negative: Any, options: dict[str, Any]
+) -> "tuple[VectorKind, Any]":
+    """A kind with its options for prompts that a program gives. one: a prompt each, not lists."""
+    of_pairs = [each for each, kind in VECTOR_KINDS.items() if each == "pair" or kind.least_pairs]
+    if name not in of_pairs:
+        raise UserError(
+            f"kind: there is no {name!r} of prompts; write one of {', '.join(of_pairs)}"
+        )
+    kind = VECTOR_KINDS[name]
+    if kind.least_pairs and one:
+        positive, negative = [positive], [negative]
+    elif not kind.least_pairs and not one:
+        raise UserError(f"kind: {name} is of one prompt each; write kind='mean_difference'")
+    allowed = [each.name for each in fields(kind.options) if each.name not in OF_CONFIGS]
+    if unknown := sorted(options.keys() - set(allowed)):
+        raise UserError(f"{unknown[0]}: {name} has no such option; it has {', '.join(allowed)}")
+    token = options.get("token", "last")
+    if token not in ROWS and (not isinstance(token, int) or isinstance(token, bool)):
+        raise UserError(f"token: {token!r} is no place in a prompt; write last, mean, all or 3")
+    if kind.least_pairs and len(positive) < kind.least_pairs:
+        raise UserError(
+            f"positive: {len(positive)} pair{'s' * (len(positive) > 1)}; a {name} vector needs at "
+            f"least {kind.least_pairs}: write more pairs, or kind='mean_difference'"
+        )
+    if kind.least_pairs and sorted(map(repr, positive)) == sorted(map(repr, negative)):
+        raise UserError(
+            "positive and negative are the same prompts; write others on one side, since there is "
+            "nothing to tell apart"
+        )
+    seed = {"seed": 0} if "seed" in allowed else {}
+    built = kind.options(positive=positive, negative=negative, **{**seed, **options})
+    for key, sentence in built.problems("prompts"):
+        raise UserError(f"{key.removeprefix('prompts.')}: {sentence}")
+    return kind, built
 
 
 def derive_all_layers(

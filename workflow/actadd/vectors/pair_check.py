@@ -51,7 +51,7 @@ PREDICTORS = {
     "d_prime": "separation (d') of held-out contexts",
     "sharpness": "logit lens: largest logit, in standard deviations",
     "lens": "logit lens: logit of the positive prompt, in standard deviations",
-    "divergence": "KL of the first token, steered from unsteered",
+    "divergence": "KL of the first token, steered from unsteered: sum of p_s log(p_s / p_u)",
     "first_token": "log-probability that the positive prompt gains as first token",
 }
 
@@ -59,7 +59,8 @@ PREDICTORS = {
 class PairCheck:
     """Examines contrast pairs on a model at a layer.
 
-    dose: the vector's strength for the first token, a share of the stream's median norm.
+    dose: the vector's strength for the first token, a share of the stream's median norm over the
+    sentence `activations.REFERENCE`, so that a pair is examined without any file of texts.
     Raises UserError if the model has no such layer.
     """
 
@@ -154,6 +155,7 @@ class PairCheck:
             return {"divergence": float("nan"), "first_token": float("nan")}
         addition = Addition(torch.from_numpy(vector), self.layer, coefficient, "front")
         steered = self._next(self.openings, [addition])
+        # The other way round than the damage of methods, which is unsteered from steered.
         divergence = (steered.exp() * (steered - self.unsteered)).sum(dim=1).mean()
         gain = (steered - self.unsteered)[:, token].mean()
         return {"divergence": float(divergence), "first_token": float(gain)}

@@ -31,7 +31,8 @@ def gather(options: ConceptOptions, sources: Sources) -> pd.DataFrame:
     minus control; all paired over prompts, with low and high, and detectable of net. p: of gain.
     damage: geometric mean over prompts of `options.damage` over unsteered's. gain_even and
     gain_odd: from every other prompt; layer_even and layer_odd: what every other development
-    prompt would have chosen.
+    prompt would have chosen by its mean alone: a cap of the choice is on a mean over all prompts,
+    and does not hold for halves.
     failed: why there are no numbers.
     """
     models = dict.fromkeys(model for model, _ in sources.tables)

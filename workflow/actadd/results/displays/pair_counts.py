@@ -196,17 +196,17 @@ def caption(
         for layer, strength in settings[["layer", "strength"]].itertuples(index=False)
     )
     sentences = [
-        f"Paired difference in {options.label(options.metric)} from unsteered, at the same "
-        f"strength for each ({at}), by the number of contrast pairs; a point is the mean over "
+        f"Each point is the paired difference in {options.label(options.metric)} from unsteered, "
+        f"at the same strength for each ({at}), by the number of contrast pairs, and the mean over "
         f"{span(points['draws'])} random draws of pairs (a larger draw holds the smaller ones).",
-        f"Enough pairs, the fewest with {100 * options.share:g} % of the effect of the most "
+        f"Enough pairs are the fewest with {100 * options.share:g} % of the effect of the most "
         "(dotted lines; in brackets 95 % of resamples of prompts and draws): "
         f"{', '.join(fewest) or 'of no curve'}."
         + (f" Without an effect of the most pairs: {', '.join(unseen)}." if unseen else ""),
         f"Models: {', '.join(sorted(set(points['model'])))}. Data: {sources.facts.data}; n = "
-        f"{span(points['prompts'])} prompts; bars: 95 % intervals by Student's t that take draws "
-        "and prompts for crossed random effects. Detectable effects (the smallest true ones "
-        f"that a paired t-test sees with 80 % power): {points['detectable'].min():.2g} to "
+        f"{span(points['prompts'])} prompts. Bars are 95 % intervals by Student's t that take "
+        "draws and prompts for crossed random effects. Detectable effects, the smallest true ones "
+        f"that a paired t-test sees with 80 % power, are {points['detectable'].min():.2g} to "
         f"{points['detectable'].max():.2g}.",
         *sources.facts.notes,
     ]

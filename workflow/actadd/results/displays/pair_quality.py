@@ -1,11 +1,13 @@
 """Contrast pairs: how much they do, and whether anything cheap foretells it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from actadd.base.intervals import rank_correlation
+from actadd.base.predictors import Best, best_predictor
 from actadd.results.displays.kinds import Sources
 from actadd.results.displays.labels import metric_rows, row_labels, unsteered
 from actadd.results.displays.pair_options import PairsOptions
@@ -80,6 +82,37 @@ def correlation_texts(correlations: pd.DataFrame) -> str:
         f"{name} {interval_text(interval, '{:+.2f}'.format)}"
         for name, *interval in columns.itertuples(index=False)
     )
+
+
+def corrected(best: Best) -> str:
+    """What is left of the best predictor's correlation once its choice is accounted for."""
+    mean, low, high = best.left_out
+    left_out = (
+        ""
+        if np.isnan(mean)
+        else f"where each resample of the pairs chooses among the {best.of} anew, it has rho "
+        f"{mean:+.2f} on the pairs left out (95 % of resamples: {low:+.2f} to {high:+.2f}), and "
+    )
+    return (
+        f"{left_out}the best of {best.of} that foretell nothing would have as much with "
+        f"p = {best.p:.2g} (permutations, each with its largest correlation)"
+    )
+
+
+def best_sentences(pairs: pd.DataFrame, names: Iterable[str]) -> str:
+    """Of each model, which predictor is best and what is left of it, with a space at the end.
+
+    pairs: of `gather`.
+    """
+    sentences = []
+    for model, part in pairs.groupby("model", sort=True):
+        values = {name: part[name].to_numpy(float) for name in names}
+        if best := best_predictor(values, part["effect"].to_numpy(float)):
+            sentences.append(
+                f"The largest on {model}, of {best.name}, was chosen on these pairs: "
+                f"{corrected(best)}. "
+            )
+    return "".join(sentences)
 
 
 def _correlation(part: pd.DataFrame, name: str) -> tuple[float, float, float, int]:

@@ -29,11 +29,12 @@ def caption(options: Doses, sources: Sources, models: list[Model]) -> str:
     if lost := sum(int(model.curves.failed.sum()) for model in models):
         notes = f"Settings that failed ({lost}) count as collapsed. {notes}"
     return (
-        f"A dose is a share of the residual stream's median norm at the layer. Effect: {effect}, "
-        "the paired difference from unsteered; half-maximal is the first dose at which its mean "
-        f"is half of its largest. Collapse: the first dose at which the mean {damage} is {rule}. "
-        "Between doses, from 0 on, both are read off straight lines; a dash is beyond the largest. "
-        "No setting is chosen on a development split: the largest effect is the largest on these "
-        f"{sources.facts.unit}. Models: {counts}. Data: {sources.facts.data}. In brackets and as "
-        f"bars 95 % bootstrap intervals over {sources.facts.unit}. {notes}"
+        f"A dose is a share of the residual stream's median norm at the layer. The effect is "
+        f"the paired difference in {effect} from unsteered; half-maximal is the first dose at "
+        "which its mean is half of its largest. Collapse is the first dose at which the mean "
+        f"{damage} is {rule}. Between doses, from 0 on, both are read off straight lines; a dash "
+        "is beyond the largest. No setting is chosen on a development split: the largest effect is "
+        f"the largest on these {sources.facts.unit}. The models are {counts}. Data: "
+        f"{sources.facts.data}. Brackets and bars are 95 % bootstrap intervals over "
+        f"{sources.facts.unit}. {notes}"
     ).strip()

@@ -15,7 +15,7 @@ from actadd.base.intervals import detectable
 from actadd.engine.operations import OPERATIONS
 from actadd.measure.additions import DEFAULT_OPERATION, DOSE
 from actadd.measure.methods import METHODS
-from actadd.results.equal_damage.curves import Curve, Reading, Resampling, Values
+from actadd.results.equal_damage.curves import Curve, Reading, Resampling, Values, difference
 from actadd.results.equal_damage.damages import DAMAGES
 from actadd.results.intervals import columns
 from actadd.results.prompt_values import prompt_values
@@ -25,6 +25,8 @@ Row = dict[str, Any]
 Bounds = tuple[float, ...]
 # Each setting has one; sampling and the experiment's name differ between measures.
 SETTING = ["condition", "additions"]
+# What a curve has beside damages, by its name among them.
+EFFECT = "effect"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +56,9 @@ class Table:
 class Condition:
     """A condition of the comparison: its settings from the weakest to the strongest.
 
-    settings: the cells of each, several where vectors were drawn. ended: why the curve ends before
-    the next setting, if that failed.
+    settings: the cells of each, several where vectors were drawn. failed: the effect or a damage ->
+    setting -> why it has no value there. A damage that fails ends the curve of that damage, an
+    effect that fails all of them.
     """
 
     name: str
@@ -64,13 +67,23 @@ class Condition:
     strengths: np.ndarray
     from_unsteered: bool
     curve: Curve | None = None
-    ended: str = ""
-    failed: dict[int, str] = field(default_factory=dict)
+    failed: dict[str, dict[int, str]] = field(default_factory=dict)
 
-    @property
-    def measured(self) -> int:
-        """How many settings the curve holds."""
-        return len(self.curve.effect.means) if self.curve else 0
+    def measured(self, name: str) -> int:
+        """How many settings the curve holds of the effect or of a damage."""
+        if self.curve is None:
+            return 0
+        values = self.curve.effect if name == EFFECT else self.curve.damages.get(name)
+        return values.values.shape[1] if values else 0
+
+    def failures(self, damage: str) -> dict[int, str]:
+        """Setting -> why nothing can be read there at a damage."""
+        reasons = self.failed.get(damage, {}) | self.failed.get(EFFECT, {})
+        return {number: reasons[number] for number in sorted(reasons)}
+
+    def ended(self, damage: str) -> str:
+        """Why the curve of a damage ends before its last setting, "" if it does not."""
+        return next(iter(self.failures(damage).values()), "")
 
 
 def compare(
@@ -193,43 +206,35 @@ def from_unsteered(additions: list[dict[str, Any]]) -> bool:
 def _with_curve(
     condition: Condition, effect: Table, damages: Mapping[str, Table], resampling: Resampling
 ) -> Condition:
-    """The condition with its curve, up to the first setting that failed anywhere."""
-    effects, costs = [], dict[str, list[np.ndarray]]()
-    plain = effect.unsteered
+    """The condition with its curve; of what failed somewhere, up to the setting before."""
+    known = dict[str, list[np.ndarray]]()
     for number, setting in enumerate(condition.settings):
-        reason = _failure([setting["failed"]])
-        values, of_damages = effect.rows(setting) - plain, dict[str, np.ndarray]()
+        measured = {EFFECT: (setting["failed"], effect.rows(setting) - effect.unsteered)}
         for name, table in damages.items():
             same = _same(table.cells, setting)
             if len(same):
-                reason = reason or _failure([same["failed"]])
-                measured = DAMAGES[name].measured
-                of_damages[name] = measured(table.rows(same), table.unsteered)
-        missing = [name for name, each in {"effect": values, **of_damages}.items() if _empty(each)]
-        reason = reason or (f"no prompt has a value of {missing[0]}" if missing else "")
-        if reason:
-            condition.failed[number] = reason
-        if condition.failed:
-            continue
-        effects.append(values)
-        for name, each in of_damages.items():
-            costs.setdefault(name, []).append(each)
-    if effects:
+                values = DAMAGES[name].measured(table.rows(same), table.unsteered)
+                measured[name] = same["failed"], values
+        for name, (reasons, values) in measured.items():
+            reason = _failure(reasons) or (f"no prompt has a value of {name}" * _empty(values))
+            if reason:
+                condition.failed.setdefault(name, {})[number] = reason
+            if not {EFFECT, name} & condition.failed.keys():
+                known.setdefault(name, []).append(values)
+    if effects := known.pop(EFFECT, None):
         condition.curve = Curve(
             condition.name,
             _stacked(effects, effect.units),
-            {name: _stacked(each, damages[name].units) for name, each in costs.items()},
+            {name: _stacked(each, damages[name].units) for name, each in known.items()},
             condition.strengths[: len(effects)],
             resampling,
             from_unsteered=condition.from_unsteered,
         )
-    if condition.failed:
-        condition.ended = next(iter(condition.failed.values()))
     return condition
 
 
-def _failure(columns: "list[pd.Series[Any]]") -> str:
-    reasons = pd.concat(columns).dropna()
+def _failure(reasons: "pd.Series[Any]") -> str:
+    reasons = reasons.dropna()
     return "" if reasons.empty else str(reasons.iloc[0])
 
 
@@ -265,14 +270,19 @@ def _curve_rows(condition: Condition, effect: Table, damages: Mapping[str, Table
             "draws": len(setting) if len(setting) > 1 else np.nan,
             "detectable": detectable(differences),
             "n_prompts": int((~np.isnan(differences)).sum()),
-            "failed": condition.failed.get(number),
         }
-        curve = condition.curve if number < condition.measured else None
-        moved = curve.at("effect", number) if curve else MISSING
+        values = {name: _at(condition, name, number) for name in (EFFECT, *damages)}
         for name in damages:
-            cost = curve.at(name, number) if curve and name in curve.damages else MISSING
-            cost = tuple(float(each) for each in DAMAGES[name].outside(np.array(cost)))
-            yield {**shared, "damage": name, **columns("cost", cost), **columns("effect", moved)}
+            cost = tuple(float(each) for each in DAMAGES[name].outside(np.array(values[name])))
+            failed = {"failed": condition.failures(name).get(number), "damage": name}
+            yield {**shared, **failed, **columns("cost", cost), **columns("effect", values[EFFECT])}
+
+
+def _at(condition: Condition, name: str, setting: int) -> Bounds:
+    """The effect, or a damage, with its bounds, under a setting."""
+    if condition.curve is None or setting >= condition.measured(name):
+        return MISSING
+    return condition.curve.at(name, setting)
 
 
 def _readings(spec: Mapping[str, Any], damage: str, conditions: list[Condition]) -> Iterator[Row]:
@@ -305,14 +315,11 @@ def _readings(spec: Mapping[str, Any], damage: str, conditions: list[Condition])
                 yield {**row, **columns("effect", itself.interval), "reached": 1.0, "reason": ""}
 
 
-def _best(readings: Mapping[str, Reading], direction: str) -> tuple[str, Reading] | None:
-    """The control that does most in the wanted direction where it reaches the damage."""
+def _best(readings: Mapping[str, Reading], direction: str) -> str:
+    """The control that does most in the wanted direction where it reaches the damage, or ""."""
     sign = -1 if direction == "min" else 1
     known = {name: each for name, each in readings.items() if not np.isnan(each.effects[0])}
-    if not known:
-        return None
-    name = max(known, key=lambda name: sign * known[name].effects[0])
-    return name, known[name]
+    return max(known, key=lambda name: sign * known[name].effects[0], default="")
 
 
 def _reading_row(
@@ -321,31 +328,30 @@ def _reading_row(
     damage: str,
     target: np.ndarray,
     point: str,
-    best: tuple[str, Reading] | None,
+    control: str,
 ) -> Row:
     """What a method or a control comes to at one damage.
 
     Columns: strength, effect with bounds, reached (share of resamples), reason (why there is no
     effect); of a damage that is a point's, minus_point with bounds; of a method, control, the name
-    of the best one at that damage or "", and minus_control with bounds.
+    of the best one at that damage or "", and minus_control with bounds. Differences are over the
+    prompts that both have, see `curves.difference`.
     """
-    curve = curves.get(condition.name)
+    curve, ended = curves.get(condition.name), condition.ended(damage)
     row: Row = {"strength": np.nan, **columns("effect", MISSING), "reached": 0.0}
     row |= {**columns("minus_point", MISSING), "control": ""}
     row |= columns("minus_control", MISSING)
     if curve is None:
-        return {**row, "reason": condition.ended or "not measured"}
+        return {**row, "reason": ended or "not measured"}
     reading = curve.read(damage, target)
     row |= {"strength": reading.strength, **columns("effect", reading.interval)}
     row |= {"reached": reading.reached, "reason": ""}
     if np.isnan(reading.effects[0]):
         reason = curve.why_not(damage, float(target[0]))
-        return {
-            **row,
-            "reason": f"{reason}; it ends where {condition.ended}" if condition.ended else reason,
-        }
+        return {**row, "reason": f"{reason}; it ends where {ended}" if ended else reason}
     if point:
-        row |= columns("minus_point", (reading - Reading(curves[point].effects[:, 0])).interval)
-    if best and condition.role == "method":
-        row |= {"control": best[0], **columns("minus_control", (reading - best[1]).interval)}
+        row |= columns("minus_point", difference(curve, curves[point], damage).interval)
+    if control and condition.role == "method":
+        minus = difference(curve, curves[control], damage, target)
+        row |= {"control": control, **columns("minus_control", minus.interval)}
     return row

@@ -72,8 +72,20 @@ class Values:
     @cached_property
     def means(self) -> np.ndarray:
         """[settings]: over units and draws."""
-        means: np.ndarray = np.nanmean(self.values, axis=2).mean(axis=0)
+        present = ~np.isnan(self.values)
+        with np.errstate(invalid="ignore"):
+            of_draws = np.where(present, self.values, 0).sum(axis=2) / present.sum(axis=2)
+        means: np.ndarray = of_draws.mean(axis=0)
         return means
+
+    def known(self, settings: int) -> np.ndarray:
+        """[units]: which have a value in all draws under the first settings."""
+        known: np.ndarray = ~np.isnan(self.values[:, :settings]).any(axis=(0, 1))
+        return known
+
+    def among(self, known: Mapping[str, np.ndarray]) -> "Values":
+        """The same without the units that are not known, by the name of the units."""
+        return Values(np.where(known[self.units], self.values, np.nan), self.units)
 
     def resampled(self, resampling: Resampling, draws: np.ndarray) -> np.ndarray:
         """[resamples, settings]. draws: weights of the draws, [resamples, draws]."""
@@ -91,8 +103,8 @@ class Curve:
     """What a method does under its settings, from the weakest to the strongest.
 
     name: for its draws, which are resampled together. effect: differences from unsteered. damages:
-    by name. strengths: [settings]. from_unsteered: whether strength 0 is the unsteered model, which
-    is then the first point of the curve.
+    by name, of as many settings or fewer. strengths: [settings]. from_unsteered: whether strength 0
+    is the unsteered model, which is then the first point of the curve.
     """
 
     def __init__(
@@ -105,8 +117,9 @@ class Curve:
         *,
         from_unsteered: bool = True,
     ) -> None:
-        self.effect, self.damages, self.resampling = effect, damages, resampling
+        self.name, self.effect, self.damages, self.resampling = name, effect, damages, resampling
         self.from_unsteered = from_unsteered
+        self._settings = strengths
         self._weights = resampling.draw_weights(name, len(effect.values))
         self.strengths = np.concatenate([[0.0], strengths]) if from_unsteered else strengths
 
@@ -144,6 +157,27 @@ class Curve:
         positions = crossing(self.costs(damage), targets)
         return Reading(interpolated(self.effects, positions), self._strength(positions[0]))
 
+    def known(self, damage: str, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """Units -> which have values up to the setting that a reading at a damage needs."""
+        [position] = crossing(self.costs(damage)[:1], targets[:1])
+        last = self.costs(damage).shape[1] - 1 if np.isnan(position) else int(np.ceil(position))
+        settings, result = last + 1 - self.from_unsteered, dict[str, np.ndarray]()
+        for values in (self.effect, self.damages[damage]):
+            known = values.known(settings)
+            result[values.units] = known & result.get(values.units, known)
+        return result
+
+    def among(self, damage: str, known: Mapping[str, np.ndarray]) -> "Curve":
+        """The curve of one damage over some prompts and texts alone."""
+        return Curve(
+            self.name,
+            self.effect.among(known),
+            {damage: self.damages[damage].among(known)},
+            self._settings,
+            self.resampling,
+            from_unsteered=self.from_unsteered,
+        )
+
     def _strength(self, position: float) -> float:
         return float(interpolated(self.strengths[None], np.array([position]))[0])
 
@@ -174,6 +208,25 @@ class Reading:
     def interval(self) -> tuple[float, float, float]:
         """(effect, low, high): 95 % percentile bootstrap, see `interval_of`."""
         return interval_of(self.effects)
+
+
+def difference(
+    curve: Curve, other: Curve, damage: str, targets: np.ndarray | None = None
+) -> Reading:
+    """A curve's effect at a damage minus another's, over the prompts and texts that both have.
+
+    A prompt or text counts if it has a value in both curves, in all draws, under every setting up
+    to the one that the reading needs; without it, a mean over other prompts would be subtracted.
+    targets: as for `Curve.read`; the damage of the other's first setting, if not given.
+    """
+    at = other.costs(damage)[:, 0] if targets is None else targets
+    known = curve.known(damage, at)
+    for units, each in other.known(damage, at).items():
+        known[units] = known[units] & each
+    if not all(each.all() for each in known.values()):
+        curve, other = curve.among(damage, known), other.among(damage, known)
+        at = other.costs(damage)[:, 0] if targets is None else targets
+    return curve.read(damage, at) - other.read(damage, at)
 
 
 def interval_of(values: np.ndarray) -> tuple[float, float, float]:

@@ -39,16 +39,20 @@ def samples_sentence(sources: Sources, curves: pd.DataFrame) -> str:
 
 
 def failures(curves: pd.DataFrame) -> str:
-    """Settings that failed, and why."""
-    lost = curves[curves["failed"].notna()].drop_duplicates(["model", "condition", "strength"])
+    """Settings that failed, and why; of which only some damages failed, these."""
+    lost, names = curves[curves["failed"].notna()], []
     if lost.empty:
         return ""
-    names = ", ".join(
-        str(row["condition"]) + ("" if pd.isna(row["strength"]) else f" {row['strength']:g}")
-        for _, row in lost.iterrows()
-    )
+    for _, part in lost.groupby(["model", "condition", "strength"], sort=False, dropna=False):
+        row = part.iloc[0]
+        alike = (curves["model"] == row["model"]) & (curves["condition"] == row["condition"])
+        failed = list(part["damage"])
+        name = str(row["condition"])
+        name += "" if pd.isna(row["strength"]) else f" {row['strength']:g}"
+        some = set(failed) != set(curves.loc[alike, "damage"])
+        names.append(f"{name} ({', '.join(failed)})" if some else name)
     reasons = "; ".join(dict.fromkeys(lost["failed"]))
-    return f"Failed, so that curves end before: {names}. Reason: {reasons.rstrip('.')}."
+    return f"Failed, so that curves end before: {', '.join(names)}. Reason: {reasons.rstrip('.')}."
 
 
 def damages_of(table: pd.DataFrame) -> list[str]:

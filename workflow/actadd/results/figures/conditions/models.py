@@ -44,12 +44,13 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[Figure, str]":
         f"{model} {value:.2g}" for model, value in rows[["model", "detectable"]].to_numpy()
     )
     caption = (
-        "Left: paired difference from unsteered on held-out prompts, n = "
-        f"{int(rows['prompts'].max())} {sources.facts.unit}; right: disfluency, geometric mean "
-        "over prompts; bars: 95 % intervals over prompts, of several random vectors also over "
-        "these. Layer and strength: chosen on the development split; dose: the norm of what is "
-        "added over the residual stream's, at the position where it is largest. Smallest "
-        f"difference between steered and {options.control} that 80 % power detects: {smallest}. "
+        "The left panel shows the paired difference from unsteered on held-out prompts, n = "
+        f"{int(rows['prompts'].max())} {sources.facts.unit}, the right one disfluency as a "
+        "geometric mean over prompts. Bars are 95 % intervals over prompts, and over random "
+        "vectors where there are several. Layer and strength were chosen on the development "
+        "split. The dose is the norm of what is added over the residual stream's, at the position "
+        f"where it is largest. The smallest difference between steered and {options.control} that "
+        f"80 % power detects is {smallest}. "
         f"{sources.facts.sentences}"
     )
     return figure, caption

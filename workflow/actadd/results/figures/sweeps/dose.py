@@ -47,8 +47,8 @@ def dose(options: Doses, sources: Sources) -> "tuple[Figure, str]":
     # One model's layers, spread over its depth, are enough to read the colours by.
     legend(figure, axes)
     text = (
-        "Top and middle: a line for each layer, darker for earlier ones; grey points: controls. "
-        "Bottom: the doses that are read off the lines. "
+        "The top and middle panels have a line for each layer, darker for earlier ones, and "
+        "controls as grey points. The bottom panels show the doses that are read off the lines. "
     )
     return figure, text + caption(options, sources, models)
 

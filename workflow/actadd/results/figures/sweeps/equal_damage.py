@@ -59,12 +59,12 @@ def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[Figure, st
         filter(
             None,
             [
-                "Paired difference from unsteered against damage, from the weakest strength to the "
-                "strongest (small numbers), with 95 % intervals; layers were chosen on the "
-                "development split. A method is better where its line is farther from 0 at the "
-                "same damage; dotted lines are the damages at which methods are read. "
-                "Disfluency is the geometric mean over prompts of the perplexity's ratio to "
-                "unsteered.",
+                "Each line is the paired difference from unsteered against damage, from the "
+                "weakest strength to the strongest (small numbers), with 95 % intervals; layers "
+                "were chosen on the development split. A method is better where its line is "
+                "farther from 0 at the same damage; dotted lines are the damages at which methods "
+                "are read. Disfluency is the geometric mean over prompts of the perplexity's ratio "
+                "to unsteered.",
                 samples_sentence(sources, curves),
                 *sources.facts.notes,
                 failures(curves),

@@ -43,11 +43,12 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
     legend(figure, figure.axes[:1])
     prompts = int(rows["prompts"].max())
     caption = (
-        "Left: gain, the paired difference from unsteered in the concept's own metric, with 95 % "
-        f"bootstrap intervals over n = {prompts} {sources.facts.unit}; grey: of random vectors of "
-        "the same norm at the same layer. Right: both wordings against each other, a point for "
-        "each concept, larger where several coincide; r: Pearson's, with 95 % bootstrap intervals "
-        "over concepts. The layer is "
+        "The left panel shows the gain, which is the paired difference from unsteered in the "
+        f"concept's own metric, with 95 % bootstrap intervals over n = {prompts} "
+        f"{sources.facts.unit}; grey points are random vectors of the same norm at the same layer. "
+        "The right panels set both wordings against each other, with a point for each concept, "
+        "larger where several coincide; r is Pearson's, with 95 % bootstrap intervals over "
+        "concepts. The layer is "
         "that with the largest mean of the metric on the development split. "
         f"{sentences(rows)} {sources.facts.sentences}"
     )

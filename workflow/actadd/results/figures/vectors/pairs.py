@@ -17,7 +17,7 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
     import pandas as pd
 
     from actadd.results.displays.labels import failed
-    from actadd.results.displays.pair_quality import gather, predictors
+    from actadd.results.displays.pair_quality import best_sentences, gather, predictors
     from actadd.results.drawing import LEVEL, PAGE, SMALL, say_failed, series, wrapped
     from actadd.results.intervals import detectable_correlation, interval_text
 
@@ -64,12 +64,13 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
         axis.axhline(0, **LEVEL)
     lost = int(failed(table).sum())
     caption = (
-        "Each pair's effect, paired with unsteered, with 95 % bootstrap intervals over prompts; "
-        "right: against predictors that need no sampling. rho: Spearman's rank correlation over "
-        "pairs with a 95 % bootstrap interval over pairs, not corrected for the number of "
-        "predictors; the smallest that so many pairs detect with 80 % power is "
-        f"{detectable_correlation(int(correlations['n'].max())):.2f}. "
-        f"Models: {', '.join(models)}. {sources.facts.sentences}"
+        "The left panel shows each pair's effect, paired with unsteered, with 95 % bootstrap "
+        "intervals over prompts; the others set it against predictors that need no sampling. rho "
+        "is Spearman's rank correlation over pairs with a 95 % bootstrap interval over pairs, not "
+        "corrected for the number of predictors; the smallest that so many pairs detect with 80 % "
+        f"power is {detectable_correlation(int(correlations['n'].max())):.2f}. "
+        f"{best_sentences(table, names)}"
+        f"The models are {', '.join(models)}. {sources.facts.sentences}"
         + (f" {lost} of {len(table)} pairs failed and are in no correlation." if lost else "")
     )
     return figure, caption

@@ -65,9 +65,9 @@ def dose(options: Doses, sources: Sources) -> "tuple[pd.DataFrame, str]":
     names = pd.MultiIndex.from_tuples(index, names=["model", "layer"])
     result = pd.DataFrame(rows, index=names).fillna("")
     more = (
-        "Coefficients: the dose times the stream's norm over the vector's. Spread: how far layers "
-        "lie apart, exp of the standard deviation of logarithms; 1 is no spread. Largest effects "
-        "whose interval holds 0 count as none. Detectable: the smallest true effect at that dose "
-        "that a paired t-test at 5 % sees with 80 % power."
+        "Coefficients are the dose times the stream's norm over the vector's. Spread is how far "
+        "layers lie apart, exp of the standard deviation of logarithms; 1 is no spread. Largest "
+        "effects whose interval holds 0 count as none. Detectable is the smallest true effect at "
+        "that dose that a paired t-test at 5 % sees with 80 % power."
     )
     return result, f"{caption(options, sources, models)} {more}"

@@ -53,13 +53,14 @@ def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[pd.DataFra
         filter(
             None,
             [
-                f"Effect: paired difference in {options.label(readings['metric'].iloc[0])} from "
-                "unsteered, read off each method's curve where it first reaches the damage, at the "
-                "strength in the table; layers were chosen on the development split. Nothing is "
-                "extrapolated: a curve that does not reach a damage has no effect there, and one "
-                "that fewer than 90 % of the resamples reach has no interval. At a prompt's "
-                "own damage, its effect is subtracted; best control: the one with most effect at "
-                "that damage.",
+                f"The effect is the paired difference in "
+                f"{options.label(readings['metric'].iloc[0])} from unsteered, read off each "
+                "method's curve where it first reaches the damage, at the strength in the table; "
+                "layers were chosen on the development split. Nothing is extrapolated: a curve "
+                "that does not reach a damage has no effect there, and one that fewer than 90 % of "
+                "the resamples reach has no interval. At a prompt's own damage, its effect is "
+                "subtracted; the best control is the one with most effect at that damage. Both "
+                "differences are over the prompts that both have.",
                 samples_sentence(sources, curves),
                 *sources.facts.notes,
                 failures(curves),

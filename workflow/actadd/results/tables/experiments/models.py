@@ -37,12 +37,13 @@ def models(options: ModelOptions, sources: Sources) -> "tuple[pd.DataFrame, str]
         columns["failed"] = rows["failed"].fillna("")
     table = pd.DataFrame(columns).set_index(pd.Index(rows["model"], name="model"))
     caption = (
-        f"Effect: paired difference in {metric} from unsteered on held-out prompts, n = "
+        f"The effect is the paired difference in {metric} from unsteered on held-out prompts, n = "
         f"{int(rows['prompts'].max())} {sources.facts.unit}, with 95 % intervals, at the layer and "
-        "strength chosen on the development split. Dose: the norm of what is added over the "
-        "residual stream's, at the position where it is largest. Control: as much of the vector "
-        f"of {options.control}. Detectable: the smallest true effect minus control that these "
-        f"prompts see with 80 % power. Disfluency ratio: {options.label(options.damage)} over "
-        f"unsteered's, geometric mean over prompts. {sources.facts.sentences}"
+        "strength chosen on the development split. The dose is the norm of what is added over the "
+        "residual stream's, at the position where it is largest. The control is as much of the "
+        f"vector of {options.control}. Detectable is the smallest true effect minus control that "
+        "these prompts see with 80 % power. The disfluency ratio is "
+        f"{options.label(options.damage)} over unsteered's, as a geometric mean over prompts. "
+        f"{sources.facts.sentences}"
     )
     return table, caption

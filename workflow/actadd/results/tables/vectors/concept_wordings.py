@@ -60,10 +60,11 @@ def concept_wordings(options: WordingsOptions, sources: Sources) -> "tuple[pd.Da
         index = pd.MultiIndex.from_product([[model], result], names=["model", "over all concepts"])
         tables.append(pd.DataFrame(columns, index))
     caption = (
-        f"Over {rows['concept'].nunique()} concepts, each at the layer chosen on the development "
-        "split, on held-out prompts: mean or correlation (Pearson's r) with 95 % bootstrap "
-        "intervals over concepts. Halves: gains from every other prompt, layers that every other "
-        "development prompt would have chosen; two wordings cannot agree better than a wording "
+        f"Each row is a mean or a correlation (Pearson's r) over {rows['concept'].nunique()} "
+        "concepts, each at the layer chosen on the development split, on held-out prompts, with "
+        "95 % bootstrap intervals over concepts. Halves are gains from every other prompt, and "
+        "layers that every other development prompt would have chosen by its mean, whatever cap "
+        "the choice has; two wordings cannot agree better than a wording "
         f"does with itself. {sentences(rows)} {sources.facts.sentences}"
     )
     return pd.concat(tables), caption

@@ -39,12 +39,12 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[pd.DataFrame, 
         .index
     ]
     caption = (
-        "Gain: paired difference from unsteered in the concept's own metric, with 95 % bootstrap "
-        f"intervals over n = {int(rows['prompts'].max())} {sources.facts.unit}, at the layer with "
-        "the largest mean on the development split; p: of a paired t-test, not corrected for the "
-        "number of concepts. Control: a random vector of the same norm at the same layer. "
-        "Detectable: the smallest true gain minus control that these prompts see with 80 % power. "
-        f"Disfluency ratio: {options.label(options.damage)} over unsteered's. "
-        f"{sentences(rows)} {sources.facts.sentences}"
+        "The gain is the paired difference from unsteered in the concept's own metric, with 95 % "
+        f"bootstrap intervals over n = {int(rows['prompts'].max())} {sources.facts.unit}, at the "
+        "layer with the largest mean on the development split; p is that of a paired t-test, not "
+        "corrected for the number of concepts. The control is a random vector of the same norm at "
+        "the same layer. Detectable is the smallest true gain minus control that these prompts see "
+        f"with 80 % power. The disfluency ratio is {options.label(options.damage)} over "
+        f"unsteered's. {sentences(rows)} {sources.facts.sentences}"
     )
     return table, caption

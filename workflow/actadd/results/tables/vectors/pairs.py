@@ -14,8 +14,10 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[pd.DataFrame, str]"
     """Contrast pairs for one property: their effect, and what might predict it."""
     from actadd.results.displays.labels import failed
     from actadd.results.displays.pair_quality import (
+        best_sentences,
         correlation_texts,
         gather,
+        predictors,
     )
     from actadd.results.intervals import detectable_correlation
 
@@ -25,12 +27,13 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[pd.DataFrame, str]"
         for model, part in correlations.groupby("model", sort=True)
     )
     caption = (
-        f"Effect: paired difference of {options.label(options.metrics[0])} from unsteered. "
-        "Spearman's rank correlation of the effect with predictors that need no sampling, over "
-        f"{table['effect'].count()} pairs, with 95 % bootstrap intervals over pairs, not corrected "
-        f"for the number of predictors: {texts} The smallest that so many pairs detect "
-        f"with 80 % power is {detectable_correlation(int(correlations['n'].max())):.2f}. "
-        f"Data: {sources.facts.data}."
+        f"The effect is the paired difference of {options.label(options.metrics[0])} from "
+        "unsteered. Spearman's rank correlations of the effect with predictors that need no "
+        f"sampling, over {table['effect'].count()} pairs, with 95 % bootstrap intervals over "
+        f"pairs, not corrected for the number of predictors, are: {texts} The smallest that so "
+        "many pairs detect with 80 % power is "
+        f"{detectable_correlation(int(correlations['n'].max())):.2f}. "
+        f"{best_sentences(table, predictors(options))}Data: {sources.facts.data}."
     )
     table = table if failed(table).any() else table.drop(columns="failed")
     return table.set_index(["model", "pair"]), caption
