@@ -16,6 +16,7 @@ ITEMS = {
     "sweeps": "sweeps",
     "operations": "operations",
     "judge": "judge",
+    "engines": "engines",
 }
 
 
