@@ -1,7 +1,7 @@
 """llama.cpp's server with continuous batching, of a native build or of the wheel xllamacpp.
 
 A request is a prompt with all its samples, whose prefill the server computes once. Its frequency
-penalty counts a window of tokens, which here holds the whole row, prompt included.
+penalty counts a window of tokens, which holds the whole row here, as in ours.
 """
 
 import atexit

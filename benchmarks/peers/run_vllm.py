@@ -1,6 +1,6 @@
 """vLLM's build for CPUs, offline and in one process, with continuous batching of all rows.
 
-Its sampling is the one that is asked for; its frequency penalty counts what is drawn only.
+Its frequency penalty counts what is drawn, without the prompt.
 """
 
 import os
