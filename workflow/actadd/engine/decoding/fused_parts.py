@@ -23,6 +23,8 @@ ROTARY = "apply_rotary_pos_emb"
 PARTS = (ROTARY, "rotate_half")
 # Wider dtypes keep transformers' own, which computes norms in float32 whatever the dtype.
 HALF = (torch.bfloat16, torch.float16)
+# Numbers of half precision in the 16 bytes that a tensor core's product reads and writes at once.
+ALIGNED = 8
 
 
 def _gelu(stream: Tensor) -> Tensor:
@@ -40,6 +42,23 @@ def _feed_forward(module: Any, stream: Tensor) -> Tensor:
     )
     down: Tensor = module.down_proj(opened)
     return down
+
+
+def _unaligned(module: nn.Module) -> bool:
+    """Whether a layer's products have an odd width, as the head of GPT-2 with 50,257 tokens."""
+    # Not a subclass, whose weights may be quantized.
+    return type(module) is nn.Linear and module.bias is None and module.out_features % ALIGNED > 0
+
+
+def _linear(module: Any, stream: Tensor) -> Tensor:
+    """A product of odd width: all but the last columns by the kernel for aligned ones."""
+    width = module.out_features
+    even = width - width % ALIGNED
+    rows = stream.reshape(-1, stream.shape[-1])
+    product = rows.new_empty(len(rows), even + ALIGNED)
+    torch.mm(rows, module.weight[:even].t(), out=product[:, :even])
+    torch.mm(rows, module.weight[even:].t(), out=product[:, even:width])
+    return product[:, :width].unflatten(0, stream.shape[:-1])
 
 
 def _rotate(
@@ -78,6 +97,8 @@ def _replacement(module: nn.Module, half: bool) -> Callable[..., Tensor] | None:
         return _gelu
     if half and _feeds_like_llama(module):
         return partial(_feed_forward, module)
+    if half and _unaligned(module):
+        return partial(_linear, module)
     weight = getattr(module, "weight", None)
     if isinstance(weight, Tensor) and weight.dtype in HALF and "Norm" in type(module).__name__:
         return partial(_rms_norm, module) if _norms_like_llama(module) else None
@@ -98,7 +119,7 @@ def _like_llama(space: dict[str, Any], name: str) -> bool:
 
 @contextmanager
 def fused_parts(model: nn.Module) -> Iterator[None]:
-    """Let a model use torch's own tanh GELU and root-mean-square norm, and our kernels."""
+    """Let a model use torch's own tanh GELU and norms, our kernels, and aligned products."""
     with ExitStack() as stack:
         half = next(model.parameters()).dtype in HALF
         for space in _rotary_modules(model) if half else ():

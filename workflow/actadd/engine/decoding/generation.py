@@ -30,7 +30,7 @@ from actadd.engine.structure import input_device
 
 GREEDY = Sampling(temperature=0)
 # Whether decode steps are static by default, by kind of device.
-STATIC = {"cpu": False, "cuda": False}
+STATIC = {"cpu": False, "cuda": True}
 
 
 @torch.inference_mode()
