@@ -27,8 +27,6 @@ class Engine:
         self.task = {
             "model": str(setup.model.absolute()),
             "prompts": [setup.tokens().encode(prompt) for prompt in PROMPTS],
-            "samples": 16,
-            "tokens": 40,
             "sampling": SAMPLING,
             "threads": setup.threads,
             **task,

@@ -16,6 +16,7 @@ from benchmarks.engine_process import Engine, NotRun
 
 ITEM = "engines"
 SAMPLES, STEPS, ROUNDS = 16, 40, 2
+WORK = {"samples": SAMPLES, "tokens": STEPS}
 SLOTS = (32, 64)
 GOALS = {"float32": 2.0, "bfloat16": 3.0}
 LLAMA = "llama.cpp, Q4_1"
@@ -119,14 +120,20 @@ def _llama(setup: Setup, python: Path | Exception, name: str, **task: Any) -> En
     if not files:
         raise NotRun(f"no file *Q4_1.gguf in {folder}")
     server = llama_cpp.built(setup.scratch)
-    task = {"control": None, **task, "gguf": str(files[0]), "server": server and str(server)}
+    task = {
+        **WORK,
+        "control": None,
+        **task,
+        "gguf": str(files[0]),
+        "server": server and str(server),
+    }
     return Engine(setup, name, SCRIPTS / "run_llama_cpp.py", python, **task)
 
 
 def _vllm(setup: Setup, python: Path | Exception, dtype: str) -> Engine:
     if isinstance(python, Exception):
         raise python
-    return Engine(setup, f"vllm-{dtype}", SCRIPTS / "run_vllm.py", python, dtype=dtype)
+    return Engine(setup, f"vllm-{dtype}", SCRIPTS / "run_vllm.py", python, dtype=dtype, **WORK)
 
 
 def _grid(setup: Setup, installed: dict) -> list[Result]:
