@@ -53,7 +53,7 @@ def _throughput(setup: Setup, installed: dict[str, Path | Exception]) -> list[Re
             try:
                 engine = stack.enter_context(start())
             except (NotRun, subprocess.SubprocessError, OSError) as error:
-                results.append(_missing(name, error))
+                results.append(_missing(f"{name}: tokens per second", "tokens/s", error))
             else:
                 build = engine.about.get("build")
                 others[f"{name}, {build}" if build else name] = engine.draw
@@ -166,7 +166,7 @@ def _grid(setup: Setup, installed: dict) -> list[Result]:
             print(f"  llama.cpp, layer {layer}, coefficient {coefficient}: {seconds:.2f} s")
             theirs += seconds
     except (NotRun, subprocess.SubprocessError, OSError) as error:
-        return [_missing(what, error)]
+        return [_missing(what, "times", error)]
     mine = (before + timed(ours, setup.device)) / 2
     note = f"{theirs:.1f} s against {mine:.1f} s; {build}, {'' if steered else 'un'}steered"
     return [Result(ITEM, what, theirs / mine, "times", note=note)]
@@ -182,12 +182,10 @@ def control_vector(setup: Setup, layer: int) -> Path:
     return path.absolute()
 
 
-def _missing(name: str, error: Exception) -> Result:
+def _missing(what: str, unit: str, error: Exception) -> Result:
     reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-    print(f"  {name}: " + "\n".join(reason[-10:]), flush=True)
-    return Result(
-        ITEM, name, float("nan"), "tokens/s", note="could not be run: " + reason[-1][:200]
-    )
+    print(f"  {what}: " + "\n".join(reason[-10:]), flush=True)
+    return Result(ITEM, what, float("nan"), unit, note=f"could not be run: {reason[-1][:200]}")
 
 
 @contextmanager
