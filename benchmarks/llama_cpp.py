@@ -31,7 +31,7 @@ def built(scratch: Path) -> Path | None:
     done = folder / "installed"
     if done.exists() and done.read_text() == REQUIREMENT.read_text():
         return server
-    print("  building llama.cpp, about half an hour of one core", flush=True)
+    print("  compiling llama.cpp, which takes minutes, once", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     package = REQUIREMENT.read_text().strip()
     download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
