@@ -17,6 +17,7 @@ ITEMS = {
     "operations": "operations",
     "judge": "judge",
     "dtype": "dtype",
+    "engines": "engines",
 }
 
 

@@ -177,6 +177,8 @@ def environment(script: str, scratch: Path) -> Path:
         print(f"  making the environment of {script}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
         install = [python, "-m", "pip", "install", "--quiet", "--requirement", requirements]
+        # A whole list of pins, without what its engine asks for and does not use.
+        install += ["--no-deps"] if "--no-deps" in requirements.read_text() else []
         subprocess.run(install, check=True, capture_output=True, text=True)
         done.write_text(requirements.read_text())
     return python.absolute()

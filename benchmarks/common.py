@@ -77,11 +77,21 @@ class Setup:
 
         return Addition(torch.from_numpy(self.vectors()[layer]), layer, coefficient)
 
-    def draw(self, prompts: list[list[int]], samples: int, steps: int, width: int | None = None):
-        """Steered samples of each prompt, by ours; token ids [rows, steps]."""
+    def draw(
+        self,
+        prompts: list[list[int]],
+        samples: int,
+        steps: int,
+        width: int | None = None,
+        model: Any = None,
+    ):
+        """Steered samples of each prompt, by ours; token ids [rows, steps].
+
+        model: by default the one that was loaded last.
+        """
         ids, mask = left_pad(prompts, width=width)
         return generate(
-            self.load(),
+            model or self.load(),
             ids,
             mask,
             additions=[[self.addition(6, 5.0)]] * len(prompts),
