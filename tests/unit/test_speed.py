@@ -325,7 +325,7 @@ def completed(subject, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "mixed"])
 def test_cells_made_together_have_the_bytes_of_cells_made_one_by_one(completed, dtype, tmp_path):
     if dtype != "float32" and instructions("cpu") is None:
         pytest.skip("this processor has no instructions for bfloat16")
