@@ -40,11 +40,11 @@ def instructions(device: str) -> str | None:
     if device == "cuda":
         usable = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.cuda.get_device_name() if usable else None
-    found = {
+    features = {
         "amx_bf16": torch.cpu._is_amx_tile_supported(),
         "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
     }
-    return next((name for name, present in found.items() if present), None)
+    return next((name for name, present in features.items() if present), None)
 
 
 def decide(model_dir: Path, compute: dict[str, Any]) -> dict[str, Any]:
@@ -54,15 +54,15 @@ def decide(model_dir: Path, compute: dict[str, Any]) -> dict[str, Any]:
     difference of the log-probabilities of TEXTS in nats (None if it was not measured), its bound,
     and "because", the reason in words. Raises UserError if float32 does not fit in memory.
     """
-    found = instructions(compute["device"])
+    processor = instructions(compute["device"])
     decision = {
         "dtype": EXACT,
-        "instructions": found,
+        "instructions": processor,
         "difference": None,
         "bound": BOUND,
         "because": f"the {compute['device']} has no instructions for bfloat16",
     }
-    if found is None:
+    if processor is None:
         return decision
     faster = FASTER[compute["device"]]
     difference = _difference(faster, model_dir, compute)
@@ -71,7 +71,7 @@ def decide(model_dir: Path, compute: dict[str, Any]) -> dict[str, Any]:
     # NaN is not within the bound.
     if not difference <= BOUND:
         return {**decision, "because": f"in {faster} {measured}, allowed {BOUND}"}
-    return {**decision, "dtype": faster, "because": f"{found}; {measured}, allowed {BOUND}"}
+    return {**decision, "dtype": faster, "because": f"{processor}; {measured}, allowed {BOUND}"}
 
 
 def refused(decision: dict[str, Any], broken: str) -> dict[str, Any]:
