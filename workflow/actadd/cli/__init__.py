@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
 
 from actadd.base.errors import UserError, print_anything
-from actadd.base.files import REMEDIES, system_error
 from actadd.cli.arguments import Configs, Results, Which, checked_text, finite, optional_text
+from actadd.cli.commands import Commands, print_version
 from actadd.engine.placement import Alignment
 from actadd.pipeline import layout
 
@@ -22,34 +21,26 @@ from actadd.pipeline import layout
 LOCAL = Path("workflow/actadd/__main__.py")
 
 
-class Commands(TyperGroup):
-    """Prints errors that a user can put right as one message, with exit code 1."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            message = str(error)
-        except OSError as error:
-            # A reader such as `head` may close the pipe early.
-            if error.errno is None or isinstance(error, BrokenPipeError):
-                raise
-            number = system_error(error)
-            remedy = REMEDIES[number] if number else "check that path, or name another"
-            message = f"{error.filename2 or error.filename}: {error.strerror}; {remedy}"
-        typer.echo(f"error: {message}", err=True)
-        raise typer.Exit(1)
-
-
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Steer a language model by adding a vector to its residual stream, and look after the "
     "workflow that measures what that does.",
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=print_version, is_eager=True, help="Print the version, and end."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
@@ -70,7 +61,7 @@ def main() -> None:
     "try",
     epilog="Examples:\n\n"
     'actadd try --positive Love --negative Hate --layer 6 --coefficient 5 "I hate you because"\n\n'
-    'actadd try --model ~/models/gpt2 --positive " weddings" --negative " " --layer 8 '
+    'actadd try --positive " weddings" --negative " things" --layer 12 --coefficient 2 '
     '"I went up to my friend and said"',
 )
 def try_out(
@@ -249,7 +240,7 @@ Format = Annotated[
     "export",
     epilog="Examples:\n\n"
     "actadd export love-hate --model smollm2-135m --layer 6 -o love-hate.safetensors\n\n"
-    "actadd export calm --model smollm2-135m --layer 6 --coefficient 5 -o calm.gguf",
+    "actadd export weddings --model smollm2-135m --layer 12 --coefficient 2 -o weddings.gguf",
 )
 def export_vector(
     vector: Annotated[str, typer.Argument(help="A vector of the config that has been made.")],
@@ -273,8 +264,8 @@ def export_vector(
 
 @app.command(
     "import",
-    epilog="Examples:\n\nactadd import their.gguf\n\n"
-    "actadd import their.json -o vectors/theirs.safetensors",
+    epilog="Examples:\n\nactadd import weddings.gguf\n\n"
+    "actadd import weddings.gguf -o weddings.safetensors",
 )
 def import_vector(
     file: Annotated[Path, typer.Argument(help="A file of safetensors, GGUF or vllm-lens.")],
@@ -304,8 +295,7 @@ def check(configs: Configs = None) -> None:
 
 @app.command(
     "plan",
-    epilog="Examples:\n\nactadd plan\n\nactadd plan --paper config/models_offline.yaml\n\n"
-    "actadd plan --laboratory",
+    epilog="Examples:\n\nactadd plan\n\nactadd plan --paper\n\nactadd plan --laboratory",
 )
 def show_plan(
     configs: Configs = None,
@@ -337,7 +327,7 @@ def show_plan(
 @app.command(
     "store",
     epilog="Examples:\n\nactadd store\n\nactadd store --prune --dry-run\n\n"
-    "actadd store --prune config/models_offline.yaml\n\nactadd store --forget topics",
+    "actadd store --prune config/models_offline.yaml\n\nactadd store --forget topic",
 )
 def show_store(
     configs: Configs = None,
