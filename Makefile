@@ -44,7 +44,7 @@ test-docs: env ## what the documents say, command by command: an hour
 test-nightly: env ## the tests that take many minutes
 	$(ACTIVATE) pytest -n 0 -m nightly
 
-test-slurm: env ## the workflow on a Slurm cluster that is started for it (as root)
+test-slurm: env ## the workflow on a Slurm cluster, started for it (as root)
 	$(ACTIVATE) pytest -n 0 -m slurm
 
 bench: env ## speed against other libraries; ITEMS='judge warm': some of them

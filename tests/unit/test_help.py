@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,11 @@ def test_a_shell_completes_commands():
     assert done.stdout.split() == ["export"], done.stderr
 
 
+@cache
+def default() -> dict:
+    return configured()
+
+
 def examples() -> list[str]:
     """The commands that the help of every command shows."""
     return [
@@ -69,7 +75,7 @@ def test_every_command_has_an_example():
 def test_an_example_fits_the_default_config(line, monkeypatch):
     """Its options are known, and its names are entries of the config."""
     monkeypatch.chdir(ROOT)
-    config = configured()
+    config = default()
     name, *arguments = shlex.split(line)[1:]
     given = COMMANDS[name].make_context(name, arguments).params
     if isinstance(given.get("vector"), str):
@@ -89,7 +95,7 @@ def test_the_vectors_that_examples_export_are_made_by_the_default_run(monkeypatc
     from actadd.pipeline.graph import Graph
 
     monkeypatch.chdir(ROOT)
-    needed = Graph(configured(), ROOT).complete("all").inputs
+    needed = Graph(default(), ROOT).complete("all").inputs
     jobs = [file.job for files in needed.values() for file in files if file.job]
     made = {(job.names["model"], job.names["vector"]) for job in jobs if job.stage == "vectors"}
     for line in examples():
