@@ -7,7 +7,7 @@ it runs, so that `--help` and `check` load neither torch nor pandas.
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -61,20 +61,23 @@ def main() -> None:
     "try",
     epilog="Examples:\n\n"
     'actadd try --positive Love --negative Hate --layer 6 --coefficient 5 "I hate you because"\n\n'
-    'actadd try --positive " weddings" --negative " things" --layer 12 --coefficient 2 '
-    '"I went up to my friend and said"',
+    "actadd try --vector love-hate --model stories15m --layer 1 --coefficient -4 "
+    '"Tom walked to school and on the way he"',
 )
 def try_out(
     prompt: Annotated[
         str, typer.Argument(callback=checked_text, help="The text that is continued.")
     ],
-    positive: Annotated[
-        str, typer.Option(callback=checked_text, help="Contrast prompt that is added.")
-    ],
-    negative: Annotated[
-        str, typer.Option(callback=checked_text, help="Contrast prompt that is subtracted.")
-    ],
     layer: Annotated[int, typer.Option(min=0, help="Block whose input is changed, from 0.")],
+    positive: Annotated[
+        str | None, typer.Option(callback=optional_text, help="Contrast prompt that is added.")
+    ] = None,
+    negative: Annotated[
+        str | None, typer.Option(callback=optional_text, help="Contrast prompt that is subtracted.")
+    ] = None,
+    vector: Annotated[
+        str | None, typer.Option(help="A vector of the config, instead of a contrast pair.")
+    ] = None,
     coefficient: Annotated[
         float, typer.Option(callback=finite, help="Factor of the vector.")
     ] = 5.0,
@@ -102,6 +105,9 @@ def try_out(
         typer.Option(callback=optional_text, help="BOS of a folder that names none."),
     ] = None,
     position: Annotated[Alignment, typer.Option(help="Where the vector is aligned.")] = "front",
+    control: Annotated[
+        bool, typer.Option(help="Show a random vector of the same norms beside it.")
+    ] = True,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option(help="What it runs in.")
@@ -112,18 +118,30 @@ def try_out(
     ] = 1,
     results: Results = Path(layout.RESULTS),
 ) -> None:
-    """Show completions of one prompt, steered and not, drawn with the same noise."""
-    from actadd.cli.try_out import as_entry, compare, model_folder, show
+    """Show completions of one prompt, steered and not, drawn with the same noise.
 
+    Scorers of the config that need no model score them. In a pipe, each completion is a record:
+    condition, number and scores, a tab, the text, of which every further line begins with a tab.
+    """
+    from actadd.cli.trial import show
+    from actadd.cli.try_out import as_entry, compare, model_folder, named_vector
+
+    given = [positive, negative]
+    if None in given if vector is None else given != [None, None]:
+        raise typer.BadParameter("write --positive and --negative, or --vector with a name")
     if chat and token_ids and (chat == token_ids or "both" in (chat, token_ids)):
         raise UserError("--chat and --token-ids: a prompt is one of them; name different prompts")
     of_prompt, of_contrast = (
         {"chat": chat in (which, "both"), "token_ids": token_ids in (which, "both")}
         for which in ("prompt", "contrast")
     )
-    sides = {"positive": positive, "negative": negative}
-    pair: dict[str, Any] = {"name": "pair", "kind": "pair"}
-    pair |= {side: as_entry(text, **of_contrast) for side, text in sides.items()}
+    file = None
+    if vector is not None:
+        entry, file = named_vector(vector, model, results)
+    else:
+        entry = {"name": "pair", "kind": "pair"}
+        sides = {"positive": positive, "negative": negative}
+        entry |= {side: as_entry(text or "", **of_contrast) for side, text in sides.items()}
     sampling = {
         "temperature": temperature,
         "top_p": top_p,
@@ -132,10 +150,12 @@ def try_out(
     with model_folder(model, results, bos) as folder:
         trial = compare(
             folder,
-            pair,
+            entry,
             as_entry(prompt, **of_prompt),
+            file=file,
             layer=layer,
             coefficient=coefficient,
+            control=control,
             position=position,
             samples=samples,
             tokens=tokens,
