@@ -49,7 +49,7 @@ def by_need(kind: str, sources: dict[str, list[dict]], folder: Path) -> dict:
 
 @contextmanager
 def drawing(folder: Path, monkeypatch) -> Iterator[Callable]:
-    """(kind, sources, **keys of the config) -> (figure, caption); writes f.png, f.svg and f.pdf.
+    """(kind, sources, **keys of the config) -> (figure with title and caption, caption).
 
     sources: relative path -> rows, or the rows of one summary.
     """
@@ -61,6 +61,7 @@ def drawing(folder: Path, monkeypatch) -> Iterator[Callable]:
             sources = {"t.parquet": sources}
         entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **READS, **spec}
         files = {suffix: folder / f"f.{suffix}" for suffix in ("png", "svg", "pdf")}
+        files["captioned"] = folder / "f.captioned.png"
         sources = by_need(kind, sources, folder)
         caption = figures.draw(entry, sources=sources, **files)["caption"]
         assert files["png"].stat().st_size > 5000

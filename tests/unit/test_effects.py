@@ -33,7 +33,7 @@ def sources(tmp_path) -> Sources:
 
 def test_differences_are_paired_and_draws_are_one_row(sources):
     rows = {row["label"]: row for row in _rows(options(), sources, "about.weddings")}
-    assert list(rows) == ["random", "actadd", "actadd minus random"]
+    assert list(rows) == ["random", "actadd", "actadd\nminus random"]
     random, steered, net = rows.values()
     assert steered["mean"] == pytest.approx(0.3) and not steered["net"]
     # The three draws gain -0.1, 0 and 0.2.
@@ -54,7 +54,7 @@ def test_the_caption_claims_the_difference_from_the_control_alone(sources):
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
         "random",
         "actadd",
-        "actadd minus random",
+        "actadd\nminus random",
     ]
 
 

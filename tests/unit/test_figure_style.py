@@ -83,6 +83,8 @@ SUMMARIES = {
     "accuracy": (swept, ["precision_at_1", "precision_at_10"], {}),
 }
 
+FORMATS = ("png", "svg", "pdf", "captioned.png")
+
 
 def material(kind: str, failing: bool = False) -> tuple[dict[str, list[dict]], dict]:
     """(sources, what the config adds) of each kind of figure."""
@@ -141,7 +143,7 @@ def draw_kind(draw, tmp_path):
         return (
             figure,
             caption,
-            {n: (tmp_path / f"f.{n}").read_bytes() for n in ("png", "svg", "pdf")},
+            {n: (tmp_path / f"f.{n}").read_bytes() for n in FORMATS},
         )
 
     return run
@@ -168,9 +170,15 @@ def test_every_kind_can_be_printed(draw_kind, kind, tmp_path):
     figure, caption, files = draw_kind(kind)
     width, height = figure.get_size_inches()
     assert width in (drawing.COLUMN, drawing.PAGE)
-    with Image.open(tmp_path / "f.png") as image:
+    with Image.open(tmp_path / "f.captioned.png") as image:
         assert image.width == pytest.approx(width * 300, abs=1)
         assert image.height == pytest.approx(height * 300, abs=1)
+    # A paper sets title and caption itself.
+    with Image.open(tmp_path / "f.png") as image:
+        assert image.width == pytest.approx(width * 300, abs=1)
+        assert image.height < (height - 0.3) * 300
+    text = (tmp_path / "f.svg").read_text()
+    assert "A title" not in text and caption[:20] not in text
     texts = visible_texts(figure)
     assert min(text.get_fontsize() for text in texts) >= 6.5
     # A text is no formula, and no tick is written as one.

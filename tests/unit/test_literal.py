@@ -92,6 +92,7 @@ def drawing(tmp_path, monkeypatch, capsys):
 
     def run(kind: str, rows: list[dict], about=ABOUT, **entry):
         files = {name: tmp_path / f"f.{name}" for name in ("png", "svg", "pdf")}
+        files["captioned"] = tmp_path / "f.captioned.png"
         entry = {
             "name": "f",
             "kind": kind,
@@ -146,7 +147,7 @@ def test_titles_captions_labels_and_notes_are_literal(drawing):
 def pixels(drawing, tmp_path, title: str) -> np.ndarray:
     rows = [unsteered(metric="w.a"), row(metric="w.a")]
     drawing("conditions", rows, metrics=["w.a"], title=title)
-    with Image.open(tmp_path / "f.png") as image:
+    with Image.open(tmp_path / "f.captioned.png") as image:
         return np.asarray(image.convert("L"))
 
 

@@ -143,6 +143,9 @@ def test_a_control_of_texts_is_the_mean_over_draws(drawn):
     assert row["low"].item() < expected < row["high"].item()
 
 
+FORMATS = ("png", "svg", "pdf", "captioned")
+
+
 @pytest.mark.workflow
 def test_figures_and_tables_mention_draws(drawn, tmp_path):
     plan = Graph(checked(workflow_config(), drawn.folder), drawn.folder)
@@ -154,12 +157,10 @@ def test_figures_and_tables_mention_draws(drawn, tmp_path):
         return make(plan.display(section, name).slice, sources=sources, **files)["caption"]
 
     for name in ("sweep", "bars", "ratio"):
-        caption = caption_of("figures", name, figures.draw, "png", "svg", "pdf")
+        caption = caption_of("figures", name, figures.draw, *FORMATS)
         assert "random is the mean over 3 random vectors" in caption, name
         assert "crossed random effects" in caption
-    assert "averaged over 3 of them" in caption_of(
-        "figures", "moved", figures.draw, "png", "svg", "pdf"
-    )
+    assert "averaged over 3 of them" in caption_of("figures", "moved", figures.draw, *FORMATS)
     for name in ("methods", "texts"):
         caption_of("tables", name, tables.tabulate, "csv", "markdown", "latex")
     methods = pd.read_csv(tmp_path / "methods.csv")

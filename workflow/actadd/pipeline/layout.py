@@ -121,7 +121,14 @@ STAGES = {
         "overhead/{overhead}/{subject}", "times", "overhead/{overhead}/{subject}.parquet"
     ),
     "figure": _formats(
-        "figure/{display}", "figures/{display}", png="png", svg="svg", pdf="pdf", caption="rst"
+        "figure/{display}",
+        "figures/{display}",
+        png="png",
+        svg="svg",
+        pdf="pdf",
+        captioned="captioned.png",
+        markdown="md",
+        caption="rst",
     ),
     "table": _formats("table/{display}", "tables/{display}", **TABLE, caption="rst"),
     "comparison": _formats(

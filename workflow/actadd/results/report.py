@@ -45,6 +45,11 @@ def write_caption(path: Path, title: str, caption: str) -> None:
     write_text(path, f"**{rst(title)}**\n\n{rst(caption)}\n")
 
 
+def write_markdown(path: Path, title: str, caption: str) -> None:
+    """Write the title and caption as they are pasted into a document or an issue."""
+    write_text(path, f"**{visible(title)}.** {visible(' '.join(caption.split()))}\n")
+
+
 def write_table_page(path: Path, *, title: str, csv: Path, caption: str) -> None:
     """Write a CSV file as an HTML page."""
     table = pd.read_csv(csv, dtype=str, keep_default_na=False).map(visible).rename(columns=visible)

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 from actadd.results.drawing.style import COLUMN, GAP, PAGE
@@ -64,27 +63,31 @@ def legend_columns(labels: Collection[str], inches: float) -> int:
     return max(1, min(int(72 * inches / (0.56 * SMALL * longest + 36)), len(labels)))
 
 
-def compose(figure: Figure, title: str, caption: str) -> None:
+def compose(figure: Figure, body: float, title: str = "", caption: str = "") -> None:
     """Sets the title above the panels, the legend and the caption below, and makes room for them.
 
-    The figure keeps its width; it was as high as its panels and becomes higher.
+    body: height of the panels, inches. The figure keeps its width. A figure that has neither title
+    nor caption can be composed again with both.
     """
-    width, body = figure.get_size_inches()
-    head = _paragraph(figure, title, size=LARGE, weight="bold", color="black")
-    foot = _paragraph(figure, caption, size=SMALL, color="0.2")
+    width = figure.get_figwidth()
+    head = _paragraph(figure, title, size=LARGE, weight="bold", color="black") if title else None
+    foot = _paragraph(figure, caption, size=SMALL, color="0.2") if caption else None
     legends = figure.legends
-    inner = [_height(figure, legends[0]) + GAP] if legends else [0.0]
-    above, below = _height(figure, head) + GAP, _height(figure, foot) + 2 * GAP
-    height = above + body + sum(inner) + below + GAP
+    inner = _height(figure, legends[0]) + GAP if legends else 0.0
+    above = _height(figure, head) + GAP if head else 0.0
+    below = (_height(figure, foot) + GAP if foot else 0.0) + GAP
+    height = above + body + inner + below + GAP
     figure.set_size_inches(width, height)
-    head.set_position((GAP / width, 1 - GAP / height))
-    foot.set_position((GAP / width, (below - GAP) / height))
+    if head:
+        head.set_position((GAP / width, 1 - GAP / height))
+    if foot:
+        foot.set_position((GAP / width, (below - GAP) / height))
     if legends:
         legends[0].set_bbox_to_anchor((0.5, below / height))
-    bottom = (below + sum(inner)) / height
-    engine = figure.get_layout_engine()
-    assert isinstance(engine, ConstrainedLayoutEngine), "see `panels`"
-    engine.set(rect=(0, bottom, 1, body / height), w_pad=GAP / 2, h_pad=0.03)
+    rect = (0, (below + inner) / height, 1, body / height)
+    figure.set_layout_engine("constrained", rect=rect, w_pad=GAP / 2, h_pad=0.03)
+    for axis in figure.axes:
+        axis.set_in_layout(True)
     _settle(figure)
 
 

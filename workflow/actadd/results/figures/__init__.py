@@ -19,12 +19,19 @@ METADATA: dict[str, dict[str, None]] = {
 
 
 def draw(
-    spec: Mapping[str, Any], *, sources: Mapping[str, Any], png: Path, svg: Path, pdf: Path
+    spec: Mapping[str, Any],
+    *,
+    sources: Mapping[str, Any],
+    png: Path,
+    svg: Path,
+    pdf: Path,
+    captioned: Path,
 ) -> dict[str, Any]:
     """Draw one figure of the config, as wide as a paper's column or page; returns its caption.
 
     spec: the figure's entry with its name, and `about`: facts of the experiment for the caption.
-    sources: the files that its kind reads, see `sources_of`.
+    sources: the files that its kind reads, see `sources_of`. png, svg, pdf: without title and
+    caption, which a paper sets itself. captioned: a PNG with both.
     """
     import matplotlib.pyplot as plt
 
@@ -37,10 +44,14 @@ def draw(
         figure, caption = kind(options, sources_of("figures", spec, sources))
         if options.note:
             caption = f"{caption} {options.note}"
-        compose(figure, options.title, caption)
+        body = figure.get_figheight()
+        compose(figure, body)
         for suffix, path in {"png": png, "svg": svg, "pdf": pdf}.items():
             with whole_file(path) as temporary:
-                figure.savefig(temporary, metadata=METADATA[suffix])
+                figure.savefig(temporary, format=suffix, metadata=METADATA[suffix])
+        compose(figure, body, options.title, caption)
+        with whole_file(captioned) as temporary:
+            figure.savefig(temporary, format="png", metadata=METADATA["png"])
     plt.close(figure)
     if missing:
         characters = ", ".join(map(escape, sorted(missing)))

@@ -58,14 +58,17 @@ def effects(options: EffectsOptions, sources: Sources) -> "tuple[Figure, str]":
         [row for metric in options.metrics for row in _rows(options, sources, metric)]
     )
     labels = rows["label"].drop_duplicates().tolist()
-    figure, axes = panels(len(options.metrics), 0.55 + 0.23 * len(labels), columns=4, sharey=True)
+    count = len(options.metrics)
+    height = 0.55 + 0.13 * sum(1.4 + label.count("\n") for label in labels)
+    # In a column of a paper, so that it also reads on a phone.
+    figure, axes = panels(count, height, columns=1, narrow=count)
     for axis, metric in zip(axes, options.metrics, strict=True):
         _draw(axis, rows[rows["metric"] == metric].reset_index(drop=True))
         axis.axvline(0, **LEVEL)
-        axis.set(xlabel=wrapped(f"change of {options.label(metric)}", 1.6))
-        axis.locator_params(axis="x", nbins=5, min_n_ticks=4)
-    axes[0].set_yticks(range(len(labels)), labels)
-    axes[0].set_ylim(len(labels) - 0.5, -0.5)
+        axis.set(xlabel=wrapped(f"change of {options.label(metric)}", 2))
+        axis.locator_params(axis="x", nbins=6, min_n_ticks=4)
+        axis.set_yticks(range(len(labels)), labels)
+        axis.set_ylim(len(labels) - 0.5, -0.5)
     return figure, _caption(options, sources, rows)
 
 
@@ -101,7 +104,7 @@ def _rows(options: EffectsOptions, sources: Sources, metric: str) -> "Iterator[d
                 steered[name] = number
         for name, number in steered.items():
             net, failed = _net(evidence, settings[name], settings[options.control], metric)
-            label = f"{name} minus {options.control}{end}"
+            label = f"{name}\nminus {options.control}{end}"
             yield {
                 **_row(net, failed),
                 "label": label,
@@ -170,11 +173,14 @@ def _caption(options: EffectsOptions, sources: Sources, rows: "pd.DataFrame") ->
             intervals = net[["mean", "low", "high"]].to_numpy()
             texts = [
                 f"{label} {interval_text(interval, '{:+.3f}'.format)}"
-                for label, interval in zip(net["label"], intervals, strict=True)
+                for label, interval in zip(
+                    net["label"].str.replace("\n", " "), intervals, strict=True
+                )
             ]
             smallest = ", ".join(f"{value:.2g}" for value in net["detectable"])
             parts.append(
-                f"{options.label(metric)}: {'; '.join(texts)} (80 % power detects {smallest})"
+                f"Difference in {options.label(metric)}: {'; '.join(texts)} (80 % power detects "
+                f"{smallest})"
             )
     several = (
         f" The {options.control} row is the mean of {draws} draws, each a small line, and its "
