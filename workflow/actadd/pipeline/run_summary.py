@@ -7,6 +7,7 @@ from typing import Any
 
 from actadd.base.files import read_json
 from actadd.base.progress import readable
+from actadd.pipeline import layout
 from actadd.pipeline.costs import benchmark_seconds
 from actadd.pipeline.run_results import results_in_words
 
@@ -46,11 +47,12 @@ def summary(results: Path, started: float, config: Mapping[str, Any] | None = No
     ]
     if times:
         lines.append(f"time of jobs, added up by stage: {', '.join(times)}")
-    for section, kind in (("figures", "*.png"), ("tables", "*.csv")):
-        new = written_since((results / section).glob(kind), started)
-        if new:
-            lines.append(f"{section}: {len(new)} in {results / section}/")
-        if new and config and section == "figures":
-            found = results_in_words(config, results, {path.stem for path in new})
+    # A figure is drawn as PNG more than once, with and without its caption.
+    for stage, kind in (("figure", "pdf"), ("table", "csv")):
+        files = {path: name for (name,), path in layout.on_disk(stage, kind, results).items()}
+        if new := written_since(files, started):
+            lines.append(f"{stage}s: {len(new)} in {new[0].parent}/")
+        if new and config and stage == "figure":
+            found = results_in_words(config, results, {files[path] for path in new})
             lines += [*found, NEXT] if found else []
     return "\n".join(lines)
