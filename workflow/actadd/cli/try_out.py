@@ -268,7 +268,8 @@ def compare(
     norms = norms_beside(rows, reference, layer)
     vectors = {"steered": rows}
     if control:
-        generator = np.random.Generator(np.random.Philox(key=seed % 2**64))
+        # Of a key that no vector of kind random has, whose seed is its key.
+        generator = np.random.Generator(np.random.Philox(key=seed % 2**64 + 2**64))
         lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
         vectors["random"] = gaussian(generator, lengths, rows.shape[1]).astype(np.float32)
     additions = [
