@@ -1,11 +1,4 @@
-# make run      the default experiments, with figures      make resume   go on after a crash
-# make test     all tests and style checks                 make clean    remove what was computed
-# make bench    speed against other libraries         make plan     what a run would compute
-# make bench ITEMS='judge warm'    some items only
-# make report   run, then results/report.html and results/explorer.html; paper-report: of the paper
-# make docs     the documentation as a site, results/docs      make lock     requirements.lock anew
-# make test-nightly    the tests that take many minutes     make test-docs    what the documents say, for real
-# make test-slurm      the workflow on a Slurm cluster of one node, started for it (as root)
+# `make` lists the targets: the lines below that hold `##`, in their order.
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -14,46 +7,51 @@ ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 REPORT = $(ACTIVATE) snakemake --report-stylesheet workflow/report/report.css --report
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES)
 
-.PHONY: run resume plan report paper-report test test-docs test-nightly test-slurm bench docs env lock clean format
+.PHONY: help run resume plan report paper-report test test-docs test-nightly test-slurm bench docs env lock clean format
 
-run: env
+help:
+	@echo "usage: make TARGET"
+	@sed -nE 's/^([a-z-]+):[^#]*## (.+)/\1|\2/p' Makefile | while IFS='|' read -r target what; do \
+		printf '  %-13s %s\n' "$$target" "$$what"; done
+
+run: env ## the default experiments, with figures
 	$(SNAKEMAKE)
 
 # A killed run leaves a lock; finished cells are in the store and are not computed again. Unlocking
 # is refused as long as a run is alive.
-resume: env
+resume: env ## go on after a crash
 	$(ACTIVATE) snakemake --unlock
 	$(SNAKEMAKE)
 
-plan: env
+plan: env ## what a run would compute, and how long that takes
 	@$(ACTIVATE) actadd plan
 
-report: env
+report: env ## run, then results/report.html and results/explorer.html
 	$(SNAKEMAKE) all explorer
 	$(REPORT) results/report.html all explorer
 
-paper-report: env
+paper-report: env ## the same for the experiments of the paper
 	$(SNAKEMAKE) paper_small paper_explorer
 	$(REPORT) results/paper_report.html paper_small paper_explorer
 
-test: env
+test: env ## all tests and style checks
 	$(ACTIVATE) pytest -n 2
 
 # Tutorial and README, command by command, with the real model: an hour.
-test-docs: env
+test-docs: env ## what the documents say, command by command: an hour
 	$(ACTIVATE) pytest -n 0 -m docs
 
-test-nightly: env
+test-nightly: env ## the tests that take many minutes
 	$(ACTIVATE) pytest -n 0 -m nightly
 
-test-slurm: env
+test-slurm: env ## the workflow on a Slurm cluster, started for it (as root)
 	$(ACTIVATE) pytest -n 0 -m slurm
 
-bench: env
+bench: env ## speed against other libraries; ITEMS='judge warm': some of them
 	$(SNAKEMAKE) results/models/smollm2-135m
 	$(ACTIVATE) PYTHONPATH=workflow python -m benchmarks $(if $(ITEMS),--items $(ITEMS))
 
-env: $(VENV)/.installed $(VENV)/bin/actadd
+env: $(VENV)/.installed $(VENV)/bin/actadd ## the Python environment .venv, with the command .venv/bin/actadd
 
 # The lock's versions without its sums: those are of another build of torch on some machines.
 $(VENV)/.installed: requirements.txt requirements.lock
@@ -71,7 +69,7 @@ $(VENV)/bin/actadd: $(VENV)/.installed
 
 # Every package of the tree, for every platform, with the sums of its files; torch is the package
 # index's build, which brings CUDA on Linux. `pip install -r requirements.lock` checks the sums.
-lock:
+lock: ## requirements.lock, from requirements.txt
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/pip install --quiet uv==0.13.8
 	$(VENV)/lock/bin/uv pip compile --quiet requirements.txt --universal --python-version 3.11 \
@@ -79,18 +77,18 @@ lock:
 	rm -r $(VENV)/lock
 
 # The documentation as a site, results/docs; its graph of rules is drawn anew where Graphviz is.
-docs: env
+docs: env ## the documentation as a site, results/docs
 	if command -v dot > /dev/null; then $(VENV)/bin/python docs/rulegraph.py; fi
 	$(ACTIVATE) NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
 
-format: env
+format: env ## Python and rules in the style of the project
 	$(ACTIVATE) ruff check --fix --quiet . && $(ACTIVATE) ruff format --quiet .
 	$(ACTIVATE) snakefmt Snakefile workflow
 
 # Fetched models and data stay, since getting them again takes a network.
 MADE = find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name sources
 
-clean:
+clean: ## remove what was computed
 	@echo "removing, of what was computed (results/sources stays):"
 	@$(MADE) -exec du -sh {} + ; if [ -d .snakemake ]; then du -sh .snakemake; fi
 	@$(MADE) -exec rm -rf {} + ; rm -rf .snakemake

@@ -13,6 +13,7 @@ min_version("9.20")
 WORKFLOW = Path(workflow.current_basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 
+import run_console
 import snakemake_internals as internals
 from actadd.base.errors import UserError, print_anything
 from actadd.config.checks import checked
@@ -76,6 +77,7 @@ onstart:
         run_lock.begin(RUNNING, locate(layout.RESULTS))
     except UserError as error:
         raise WorkflowError(str(error)) from None
+    begin_console(log)
 
 
 onerror:
@@ -94,6 +96,7 @@ include: "workflow/rules/common.smk"
 
 
 logger.addHandler(Reasons())
+CONSOLE = run_console.install(workflow)
 # As a module of another workflow, the rule has another name.
 MODEL = internals.rule_name(workflow, "model")
 

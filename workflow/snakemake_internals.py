@@ -81,6 +81,28 @@ def storage_folder(workflow) -> Path | None:
     return None
 
 
+# The name of the handler that prints on the terminal.
+STREAM_HANDLER = "DefaultStreamHandler"
+
+
+def prints_as_by_default(workflow) -> bool:
+    """Whether this is a run of this workflow, and no option asks for more or less output."""
+    settings = workflow.output_settings
+    asked = (
+        settings.dryrun,
+        settings.verbose,
+        settings.printshellcmds,
+        settings.debug_dag,
+        settings.quiet,
+    )
+    return workflow.is_main_process and not is_module(workflow) and not any(asked)
+
+
+def job_files(workflow) -> dict[int, str]:
+    """The jobs that a run will start, by their number, and their job files; "" for none."""
+    return {workflow.dag.jobid(job): str(job.input.get("job", "")) for job in jobs_to_run(workflow)}
+
+
 def jobs_to_run(workflow) -> Iterator:
     """The jobs that a run will start."""
     return workflow.dag.needrun_jobs()

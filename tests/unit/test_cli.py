@@ -15,9 +15,11 @@ from typer.testing import CliRunner
 
 from actadd import SteeringVectors, save_vectors
 from actadd.cli import app, project, terminal
+from actadd.cli import trial as trial_text
 from actadd.config.files import load
 from actadd.engine.tokens import Tokens
 from actadd.pipeline.costs import PROGRAM_SECONDS
+from actadd.vectors import vector_files
 from builders import tiny
 from builders.commands import TRIAL, actadd, plan_rows
 
@@ -152,12 +154,17 @@ def test_outside_a_workflow_it_is_reported(tmp_path, monkeypatch):
 
 def trial(model, *arguments: str) -> dict[str, list[str]]:
     """unsteered and steered texts, in the order of their samples."""
-    printed = actadd("try", "--model", str(model), *TRIAL, *arguments, PROMPT)
-    result: dict[str, list[str]] = {"unsteered": [], "steered": []}
-    for line in printed.splitlines():
+    printed = actadd("try", "--model", str(model), *TRIAL, "--no-control", *arguments, PROMPT)
+    return records(printed)
+
+
+def records(printed: str) -> dict[str, list[str]]:
+    """Condition -> its texts. A line that begins with a tab goes on with the record above it."""
+    result: dict[str, list[str]] = {}
+    for line in printed.replace("\n\t", "\0").split("\n"):
         name, _, text = line.partition("\t")
         if text:
-            result[name.split()[0]].append(text)
+            result.setdefault(name.split()[0], []).append(text.replace("\0", "\n"))
     return result
 
 
@@ -172,10 +179,54 @@ def test_coefficient_0_changes_nothing_and_another_does(prepared):
 
 
 def test_on_a_terminal_completions_are_side_by_side(prepared, monkeypatch):
-    monkeypatch.setattr("actadd.cli.try_out.on_terminal", lambda: True)
+    monkeypatch.setattr("actadd.cli.trial.on_terminal", lambda: True)
     printed = actadd("try", "--model", str(prepared), *TRIAL, "--tokens", "4", PROMPT)
-    assert any("unsteered" in line and " steered" in line for line in printed.splitlines())
+    heads = ("unsteered", " steered", "random")
+    assert any(all(head in line for head in heads) for line in printed.splitlines())
     assert "in norms of the residual stream" in printed
+
+
+def test_a_vector_of_the_config_is_its_pair(configs, prepared):
+    shutil.copytree(prepared, configs / "results/models/tiny")
+    common = ("--layer", "1", "--coefficient", "4", "--tokens", "8", "--samples", "2")
+    by_name = ("try", "--model", "tiny", "--vector", "love-hate", *common, PROMPT)
+    by_hand = records(actadd("try", "--model", "tiny", *TRIAL, *common, PROMPT))
+    assert records(actadd(*by_name)) == by_hand
+    assert len({tuple(texts) for texts in by_hand.values()}) == 3, "random is a third condition"
+    output = actadd("try", "--model", "tiny", "--vector", "random", *common, PROMPT, code=1)
+    assert "snakemake --cores all results/vectors/tiny/random/" in output
+    output = actadd("try", "--vector", "nope", *common, PROMPT, code=1)
+    assert "--vector" in output and "calm, love-hate, random" in output
+    both = ("--positive", "Love", "--vector", "love-hate")
+    assert "--vector" in actadd("try", *both, *common, PROMPT, code=2)
+
+
+def test_a_vector_file_of_another_kind_is_added(configs, prepared):
+    shutil.copytree(prepared, configs / "results/models/tiny")
+    rows = np.random.default_rng(0).normal(size=(2, 3, 32)).astype(np.float32)
+    file = configs / "results/vectors/tiny/random/vector.safetensors"
+    file.parent.mkdir(parents=True)
+    vector_files.write_vector(file, {1: rows})
+    printed = actadd(
+        "try", "--model", "tiny", "--vector", "random", "--layer", "1", "--tokens", "8", PROMPT
+    )
+    texts = records(printed)
+    assert texts["steered"] != texts["unsteered"] and "(row 2)" in printed
+
+
+def test_scorers_without_a_model_score_a_trial(configs, prepared):
+    printed = actadd("try", "--model", str(prepared), *TRIAL, "--tokens", "8", PROMPT)
+    assert re.search(r"^steered 2 .*distinct\.distinct_1=[01]\.\d\d", printed, re.MULTILINE)
+    assert re.search(r"^mean distinct\.distinct_1: unsteered .*, steered .*, random", printed, re.M)
+    assert "fluency" not in printed and "mood" not in printed
+
+
+def test_line_breaks_stay_in_the_record_of_their_completion(capsys):
+    texts = {"unsteered": ["one\ntwo"], "steered": ["three\n\nfour"]}
+    trial_text.show(trial_text.Trial("Say:", 1, texts, [], []))
+    printed = capsys.readouterr().out
+    assert printed == "unsteered 1\tSay:one\n\ttwo\nsteered 1\tSay:three\n\t\n\tfour\n"
+    assert records(printed) == {name: [f"Say:{text}"] for name, [text] in texts.items()}
 
 
 def test_a_hugging_face_folder_needs_no_preparing(tiny_model, prepared):
@@ -300,9 +351,10 @@ def test_chats_and_token_ids_can_be_tried(tiny_model, prepared, tmp_path):
     asked = ("--tokens", "6", "--coefficient", "3", "--samples", "2", "--layer", "1")
 
     def tried(model, prompt, positive, negative, *more):
-        arguments = ("--positive", positive, "--negative", negative, *asked, *more)
+        contrast = ("--positive", positive, "--negative", negative, "--no-control")
+        arguments = (*contrast, *asked, *more)
         printed = actadd("try", "--model", str(model), *arguments, prompt)
-        return [line.partition("\t")[2] for line in printed.splitlines() if "\t" in line]
+        return [text for texts in records(printed).values() for text in texts]
 
     tokens = Tokens(prepared)
     wrapped = {text: f"U: {text}|A:" for text in (PROMPT, "Love", "Hate")}

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 import pytest
 import yaml
 
+import actadd
 from builders import tiny
 from builders.tiny import ROOT
 
@@ -33,7 +34,7 @@ def test_the_catalog_file_says_how_to_deploy():
 def test_the_citation_is_of_this_version():
     citation = parsed("CITATION.cff")
     assert {"cff-version", "message", "title", "authors"} <= set(citation)
-    assert citation["version"] == PROJECT["version"]
+    assert citation["version"] == actadd.__version__
     assert citation["license"] == PROJECT["license"]
 
 

@@ -4,10 +4,12 @@ import inspect
 
 import pytest
 import snakemake.cli  # noqa: F401, before its modules, which import each other
-from snakemake import modules, path_modifier, workflow
+from snakemake import logging, modules, path_modifier, workflow
 from snakemake.scheduling import job_scheduler
 from snakemake.settings import types
 from snakemake.shell import shell
+
+import snakemake_internals
 
 
 def test_settings_and_prefix():
@@ -38,3 +40,11 @@ def test_attributes_that_are_set_when_a_run_begins():
     assert "skip_configfile" in inspect.getsource(modules.WorkflowModifier)
     source = inspect.getsource(job_scheduler)
     assert "job_rate_limiter" in source and "_executor" in source
+
+
+def test_the_output_of_a_run_can_be_replaced():
+    fields = set(types.OutputSettings.__dataclass_fields__)
+    assert {"dryrun", "verbose", "printshellcmds", "debug_dag", "quiet"} <= fields
+    handler = logging.LoggerManager._default_streamhandler
+    assert f'"{snakemake_internals.STREAM_HANDLER}"' in inspect.getsource(handler)
+    assert {"decorate", "format", "filter", "emit"} <= set(dir(logging.ColorizingTextHandler))

@@ -117,8 +117,10 @@ def test_a_summary_counts_what_this_run_did(tmp_path):
         os.utime(path, (0, 0))
     (tmp_path / "figures").mkdir()
     for name, at in (("old", 0), ("new", time.time())):
-        (tmp_path / f"figures/{name}.png").touch()
-        os.utime(tmp_path / f"figures/{name}.png", (at, at))
+        (tmp_path / f"figures/{name}.pdf").touch()
+        os.utime(tmp_path / f"figures/{name}.pdf", (at, at))
+    for name in ("new.png", "new.captioned.png"):
+        (tmp_path / f"figures/{name}").touch()
     assert summary(tmp_path, time.time() - 60).splitlines() == [
         "cells: 5 computed, 5 reused, 1 failed",
         "time of jobs, added up by stage: completions 30 s (2 jobs), logprobs 3 s, scorer_card 1 s",

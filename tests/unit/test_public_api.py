@@ -186,6 +186,13 @@ def test_returned_sequences_are_steered_as_their_prompt(model):
     assert written[:, ids.shape[1] :].tolist() == [row for row in once for _ in range(2)]
 
 
+@pytest.mark.parametrize("arguments", [("tokenizer", "hello"), ("hello", None), ([[1]], None)])
+def test_texts_in_place_of_tokens_are_told_what_is_wanted(arguments):
+    for function in (generate, record_activations):
+        with pytest.raises(TypeError, match=r"prompt_batch\(tokenizer"):
+            function(None, *arguments)
+
+
 def test_the_library_generates_what_the_model_itself_does(model):
     ids, mask = left_pad(PROMPTS, pad_id=1)
     result = generate(model, ids, mask, additions=[addition(model)], max_new_tokens=STEPS)

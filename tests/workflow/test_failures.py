@@ -46,6 +46,9 @@ def test_the_reason_is_on_the_screen_at_once(tmp_path, tiny_model, monkeypatch):
     assert "line 40" in lines and "line 20\n" not in lines
     assert "make env" in lines.splitlines()[-1]
     assert "latency" not in printed and "Traceback" not in printed
+    assert (
+        printed.count("Error in rule dataset:") == 3 and "output: results/sources/tiny" in printed
+    )
     # The program was killed before it wrote anything.
     assert "of another day" not in printed
 

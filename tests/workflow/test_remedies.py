@@ -37,7 +37,7 @@ def test_terms_of_a_model_are_asked_for_whatever_asks_for_it(tmp_path, tiny_mode
     command = output.split("this makes it ready: ")[1].strip()
     assert command.endswith(option) and "https://example.org/x" in output
     typed(space, command.replace("--cores all", "--cores 1"))
-    assert "steered 1\t" in actadd(space, "try", "--model", "gated", *TRIAL, "I went home")
+    assert "steered 1" in actadd(space, "try", "--model", "gated", *TRIAL, "I went home")
 
 
 def test_cells_are_computed_anew_in_the_way_that_the_run_names(space):

@@ -21,6 +21,8 @@ when it is first asked for, since most of what reads this package needs no torch
 from importlib import import_module
 from typing import Any
 
+__version__ = "0.1.0"
+
 # Name -> the module that holds it.
 _PUBLIC = {
     "Addition": "engine.additions",

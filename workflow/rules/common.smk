@@ -6,8 +6,10 @@ import threading
 
 from actadd.config import licences
 from actadd.pipeline import layout, reasons
+from actadd.pipeline.costs import Costs
 from actadd.pipeline.freshness import Freshness
 from actadd.pipeline.resources import Needs
+from actadd.pipeline.run_progress import expected_seconds
 from actadd.pipeline.run_summary import summary
 from actadd.results.displays import needs
 from actadd.store import failed_cells
@@ -230,21 +232,40 @@ def failed_cells_message(since: float) -> str:
     return failed_cells.message(locate(layout.FAILURES), since=since)
 
 
+def begin_console(logs: list[str]):
+    """Start the short output of a run on this machine; on a cluster, Snakemake's own is printed."""
+    if CONSOLE is None:
+        return
+    if not workflow.local_exec:
+        CONSOLE.give_back()
+        return
+    costs, jobs = Costs(GRAPH, locate), {job.file: job for job in WRITTEN}
+    expected = {
+        number: expected_seconds(costs, jobs.get(file))
+        for number, file in internals.job_files(workflow).items()
+    }
+    CONSOLE.begin(expected, workflow.cores, logs)
+
+
 def log_summary(since: float):
     """Log the summary of the run, in the main process only, not in those of its jobs."""
-    if workflow.is_main_process and (text := summary(locate(layout.RESULTS), since)):
-        logger.info(text)
+    if CONSOLE is not None:
+        CONSOLE.end()
+    if workflow.is_main_process and (text := summary(locate(layout.RESULTS), since, config)):
+        logger.info(CONSOLE.folded(text) if CONSOLE is not None else text)
 
 
 class Reasons(logging.Handler):
     """Logs why a job failed as soon as it fails, from its log and its exit code.
 
-    Snakemake only names the log, or prints all of it.
+    Snakemake only names the log, or prints all of it. Warnings in the log of a finished job are
+    logged too.
     """
 
     def __init__(self):
         super().__init__()
         self.thread = threading.local()
+        self.logs = {}
 
     def emit(self, record):
         event = getattr(record, "event", None)
@@ -255,6 +276,11 @@ class Reasons(logging.Handler):
             ended, self.thread.ended = getattr(self.thread, "ended", ""), ""
             if text := reasons.reason(record.rule_name, record.log, ended, STARTED):
                 logger.error(text)
+        if event == LogEvent.JOB_INFO:
+            self.logs[record.jobid] = record.log
+        if event == LogEvent.JOB_FINISHED:
+            for line in reasons.warnings(self.logs.pop(record.job_id, [])):
+                logger.warning(line)
 
 
 def refuse_without_keys():

@@ -29,8 +29,8 @@ rule fetch:
     message:
         "Fetch source {wildcards.source}"
     shell:
-        "set -o pipefail; python -m programs.fetch --job {input.job} --folder {output.folder} "
-        "--provenance {output.provenance} 2>&1 | tee {log}"
+        "python -m programs.fetch --job {input.job} --folder {output.folder} "
+        "--provenance {output.provenance} > {log} 2>&1"
 
 
 rule model:

@@ -27,7 +27,7 @@ for model in config["models"]:
         message:
             "Make vector {wildcards.vector}"
         shell:
-            "set -o pipefail; python -m programs.vectors --job {input.job} "
+            "python -m programs.vectors --job {input.job} "
             "--activations {input.activations} --file {input.file:q} --vectors {input.vectors} "
             "--vector {output.vector} --norms {output.norms} "
-            "--provenance {output.provenance} 2>&1 | tee {log}"
+            "--provenance {output.provenance} > {log} 2>&1"

@@ -7,14 +7,13 @@ it runs, so that `--help` and `check` load neither torch nor pandas.
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperGroup
 
 from actadd.base.errors import UserError, print_anything
-from actadd.base.files import REMEDIES, system_error
 from actadd.cli.arguments import Configs, Results, Which, checked_text, finite, optional_text
+from actadd.cli.commands import Commands, print_version
 from actadd.engine.placement import Alignment
 from actadd.pipeline import layout
 
@@ -22,34 +21,26 @@ from actadd.pipeline import layout
 LOCAL = Path("workflow/actadd/__main__.py")
 
 
-class Commands(TyperGroup):
-    """Prints errors that a user can put right as one message, with exit code 1."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            message = str(error)
-        except OSError as error:
-            # A reader such as `head` may close the pipe early.
-            if error.errno is None or isinstance(error, BrokenPipeError):
-                raise
-            number = system_error(error)
-            remedy = REMEDIES[number] if number else "check that path, or name another"
-            message = f"{error.filename2 or error.filename}: {error.strerror}; {remedy}"
-        typer.echo(f"error: {message}", err=True)
-        raise typer.Exit(1)
-
-
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Steer a language model by adding a vector to its residual stream, and look after the "
     "workflow that measures what that does.",
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=print_version, is_eager=True, help="Print the version, and end."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
@@ -70,20 +61,23 @@ def main() -> None:
     "try",
     epilog="Examples:\n\n"
     'actadd try --positive Love --negative Hate --layer 6 --coefficient 5 "I hate you because"\n\n'
-    'actadd try --model ~/models/gpt2 --positive " weddings" --negative " " --layer 8 '
-    '"I went up to my friend and said"',
+    "actadd try --vector love-hate --model stories15m --layer 1 --coefficient -4 "
+    '"Tom walked to school and on the way he"',
 )
 def try_out(
     prompt: Annotated[
         str, typer.Argument(callback=checked_text, help="The text that is continued.")
     ],
-    positive: Annotated[
-        str, typer.Option(callback=checked_text, help="Contrast prompt that is added.")
-    ],
-    negative: Annotated[
-        str, typer.Option(callback=checked_text, help="Contrast prompt that is subtracted.")
-    ],
     layer: Annotated[int, typer.Option(min=0, help="Block whose input is changed, from 0.")],
+    positive: Annotated[
+        str | None, typer.Option(callback=optional_text, help="Contrast prompt that is added.")
+    ] = None,
+    negative: Annotated[
+        str | None, typer.Option(callback=optional_text, help="Contrast prompt that is subtracted.")
+    ] = None,
+    vector: Annotated[
+        str | None, typer.Option(help="A vector of the config, instead of a contrast pair.")
+    ] = None,
     coefficient: Annotated[
         float, typer.Option(callback=finite, help="Factor of the vector.")
     ] = 5.0,
@@ -111,6 +105,9 @@ def try_out(
         typer.Option(callback=optional_text, help="BOS of a folder that names none."),
     ] = None,
     position: Annotated[Alignment, typer.Option(help="Where the vector is aligned.")] = "front",
+    control: Annotated[
+        bool, typer.Option(help="Show a random vector of the same norms beside it.")
+    ] = True,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16", "mixed", "auto"],
@@ -122,18 +119,30 @@ def try_out(
     ] = 1,
     results: Results = Path(layout.RESULTS),
 ) -> None:
-    """Show completions of one prompt, steered and not, drawn with the same noise."""
-    from actadd.cli.try_out import as_entry, compare, model_folder, show
+    """Show completions of one prompt, steered and not, drawn with the same noise.
 
+    Scorers of the config that need no model score them. In a pipe, each completion is a record:
+    condition, number and scores, a tab, the text, of which every further line begins with a tab.
+    """
+    from actadd.cli.trial import show
+    from actadd.cli.try_out import as_entry, compare, model_folder, named_vector
+
+    given = [positive, negative]
+    if None in given if vector is None else given != [None, None]:
+        raise typer.BadParameter("write --positive and --negative, or --vector with a name")
     if chat and token_ids and (chat == token_ids or "both" in (chat, token_ids)):
         raise UserError("--chat and --token-ids: a prompt is one of them; name different prompts")
     of_prompt, of_contrast = (
         {"chat": chat in (which, "both"), "token_ids": token_ids in (which, "both")}
         for which in ("prompt", "contrast")
     )
-    sides = {"positive": positive, "negative": negative}
-    pair: dict[str, Any] = {"name": "pair", "kind": "pair"}
-    pair |= {side: as_entry(text, **of_contrast) for side, text in sides.items()}
+    file = None
+    if vector is not None:
+        entry, file = named_vector(vector, model, results)
+    else:
+        entry = {"name": "pair", "kind": "pair"}
+        sides = {"positive": positive, "negative": negative}
+        entry |= {side: as_entry(text or "", **of_contrast) for side, text in sides.items()}
     sampling = {
         "temperature": temperature,
         "top_p": top_p,
@@ -142,10 +151,12 @@ def try_out(
     with model_folder(model, results, bos) as folder:
         trial = compare(
             folder,
-            pair,
+            entry,
             as_entry(prompt, **of_prompt),
+            file=file,
             layer=layer,
             coefficient=coefficient,
+            control=control,
             position=position,
             samples=samples,
             tokens=tokens,
@@ -250,7 +261,7 @@ Format = Annotated[
     "export",
     epilog="Examples:\n\n"
     "actadd export love-hate --model smollm2-135m --layer 6 -o love-hate.safetensors\n\n"
-    "actadd export calm --model smollm2-135m --layer 6 --coefficient 5 -o calm.gguf",
+    "actadd export weddings --model smollm2-135m --layer 12 --coefficient 2 -o weddings.gguf",
 )
 def export_vector(
     vector: Annotated[str, typer.Argument(help="A vector of the config that has been made.")],
@@ -274,8 +285,8 @@ def export_vector(
 
 @app.command(
     "import",
-    epilog="Examples:\n\nactadd import their.gguf\n\n"
-    "actadd import their.json -o vectors/theirs.safetensors",
+    epilog="Examples:\n\nactadd import weddings.gguf\n\n"
+    "actadd import weddings.gguf -o weddings.safetensors",
 )
 def import_vector(
     file: Annotated[Path, typer.Argument(help="A file of safetensors, GGUF or vllm-lens.")],
@@ -305,8 +316,7 @@ def check(configs: Configs = None) -> None:
 
 @app.command(
     "plan",
-    epilog="Examples:\n\nactadd plan\n\nactadd plan --paper config/models_offline.yaml\n\n"
-    "actadd plan --laboratory",
+    epilog="Examples:\n\nactadd plan\n\nactadd plan --paper\n\nactadd plan --laboratory",
 )
 def show_plan(
     configs: Configs = None,
@@ -339,7 +349,7 @@ def show_plan(
 @app.command(
     "store",
     epilog="Examples:\n\nactadd store\n\nactadd store --prune --dry-run\n\n"
-    "actadd store --prune config/models_offline.yaml\n\nactadd store --forget topics",
+    "actadd store --prune config/models_offline.yaml\n\nactadd store --forget topic",
 )
 def show_store(
     configs: Configs = None,

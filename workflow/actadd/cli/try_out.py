@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import typer
 from actadd.base.errors import UserError, quote
 from actadd.base.files import read_json
 from actadd.cli.project import configured
-from actadd.cli.terminal import on_terminal
+from actadd.cli.trial import Trial, configured_scorers, scores
 from actadd.config.licences import accepting, unaccepted
 from actadd.engine.placement import Alignment, aligned
 from actadd.engine.tokens import Tokens
@@ -23,22 +22,6 @@ from actadd.models import tokenizer_export
 from actadd.pipeline import layout
 from actadd.vectors.activations import REFERENCE, contrast_ids, late
 from actadd.vectors.prompts import as_prompt
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Completions of a prompt, sample by sample, and the size of the addition.
-
-    ratios: for each position of the contrast, (its tokens, norm of coefficient times vector over
-    the residual stream's reference norm at the layer).
-    """
-
-    prompt: str
-    layer: int
-    unsteered: list[str]
-    steered: list[str]
-    ratios: list[tuple[str, float]]
-    warnings: list[str]
 
 
 @contextmanager
@@ -164,13 +147,37 @@ def as_entry(text: str, chat: bool, token_ids: bool) -> str | dict[str, Any]:
     return {"token_ids": ids}
 
 
+def named_vector(name: str, model: str, results: Path) -> tuple[dict[str, Any], Path]:
+    """A vector's config entry, and its file in the folder of results, which may not exist.
+
+    Raises UserError if the config has no such vector, or if it is not of kind pair and has no file.
+    """
+    config = configured()
+    if name not in config["vectors"]:
+        raise UserError(
+            f"--vector: there is no vector {quote(name)}; the config has "
+            f"{', '.join(config['vectors'])}"
+        )
+    entry = {"name": name, **config["vectors"][name]}
+    file = layout.output("vectors", "vector", results, model=model, vector=name)
+    if entry["kind"] != "pair" and not file.is_file():
+        target = layout.output("vectors", "vector", model=model, vector=name)
+        raise UserError(
+            f"--vector: {file} does not exist, and only a vector of kind pair is made here; this "
+            f"makes it: snakemake --cores all {target}"
+        )
+    return entry, file
+
+
 def compare(
     model_dir: Path,
-    pair: dict[str, Any],
+    vector: dict[str, Any],
     prompt: str | dict[str, Any],
     *,
+    file: Path | None = None,
     layer: int,
     coefficient: float,
+    control: bool = True,
     position: Alignment = "front",
     samples: int = 3,
     tokens: int = 40,
@@ -180,10 +187,12 @@ def compare(
     dtype: str = "float32",
     threads: int = 1,
 ) -> Trial:
-    """Continue a prompt with and without a contrast pair's vector, with the same noise.
+    """Continue a prompt with and without a vector, with the same noise.
 
-    pair: a vector's config entry of kind pair. prompt: a text, wrapped in the chat template of a
-    model whose config asks for that; or a prompt in one of the other forms of a vector's entry.
+    vector: its config entry. file: its vector file, for a kind other than pair; of several draws
+    the first is taken. prompt: a text, wrapped in the chat template of a model whose config asks
+    for that; or a prompt in one of the other forms of a vector's entry. control: whether a random
+    vector with the same norm at each position is added too, in completions of its own.
     Sample i has the noise of the workflow's sample i of the same prompt and seed.
     Raises UserError, before the weights are loaded, if the vector is longer than the prompt, the
     model has no such layer, or the text exceeds its context.
@@ -195,19 +204,32 @@ def compare(
     else:
         ids = tokenizer.prompt(as_prompt(prompt))
         text, noise_key = tokenizer.decode(ids), str(prompt.get("chat", ids))
-    contrast = contrast_ids(pair, tokenizer)
-    rows = len(contrast["0.positive"])
-    try:
-        aligned(position, rows, len(ids))
-    except UserError as error:
-        if position == "all":
-            raise UserError(f"--position: {error}") from error
-        raise UserError(f"{error}; write a longer prompt or shorter contrast prompts") from error
     if layer >= facts["layers"]:
         raise UserError(
             f"--layer: {layer} is beyond {facts['model']}, whose layers are 0 to "
             f"{facts['layers'] - 1}"
         )
+    contrast, rows, names, late_words = {}, None, [], []
+    if vector["kind"] == "pair":
+        contrast = contrast_ids(vector, tokenizer)
+        positive, negative = contrast["0.positive"], contrast["0.negative"]
+        names = [
+            " / ".join(repr(tokenizer.token(i)) for i in side)
+            for side in zip(positive, negative, strict=True)
+        ]
+        late_words = late(contrast, [tokenizer.token(i) for i in positive])
+    elif file is not None:
+        from actadd.vectors.vector_files import read_vector
+
+        rows = read_vector(file, [layer])[layer]
+        rows = rows[0] if rows.ndim == 3 else rows
+        names = [f"row {number}" for number in range(len(rows))]
+    try:
+        aligned(position, len(names), len(ids))
+    except UserError as error:
+        if position == "all":
+            raise UserError(f"--position: {error}") from error
+        raise UserError(f"{error}; write a longer prompt or shorter contrast prompts") from error
     if facts["context"] and len(ids) + tokens > facts["context"]:
         raise UserError(
             f"--tokens: {len(ids)} tokens of the prompt and {tokens} more are beyond the "
@@ -230,6 +252,7 @@ def compare(
     from actadd.models.dtypes import AUTO, for_trial
     from actadd.models.loading import load
     from actadd.vectors.derivation import dwarfing, norms_beside
+    from actadd.vectors.draws import gaussian
     from actadd.vectors.kinds import VECTOR_KINDS
 
     with redirect_stdout(sys.stderr):
@@ -242,17 +265,28 @@ def compare(
         activations = record_activations(model, torch.tensor([row], device=device_of_inputs))
         return activations[layer, 0].float().cpu().numpy()
 
-    vector = VECTOR_KINDS["pair"]({name: stream(row) for name, row in contrast.items()}, None)
+    if rows is None:
+        rows = VECTOR_KINDS["pair"]({name: stream(row) for name, row in contrast.items()}, None)
     reference = stream([tokenizer.bos_id, *tokenizer.pieces(REFERENCE)])
-    norms = norms_beside(vector, reference, layer)
-    addition = Addition(torch.from_numpy(vector), layer, coefficient, position)
-    noise = np.stack([draws(seed, noise_key, sample, tokens) for sample in range(samples)] * 2)
+    norms = norms_beside(rows, reference, layer)
+    vectors = {"steered": rows}
+    if control:
+        # Of a key that no vector of kind random has, whose seed is its key.
+        generator = np.random.Generator(np.random.Philox(key=seed % 2**64 + 2**64))
+        lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        vectors["random"] = gaussian(generator, lengths, rows.shape[1]).astype(np.float32)
+    additions = [
+        [Addition(torch.from_numpy(each), layer, coefficient, position)]
+        for each in vectors.values()
+    ]
+    arms = ["unsteered", *vectors]
+    noise = np.stack([draws(seed, noise_key, sample, tokens) for sample in range(samples)])
     drawn = generate(
         model,
-        *left_pad([ids, ids], width=padded_width(len(ids))),
-        additions=[[], [addition]],
+        *left_pad([ids] * len(arms), width=padded_width(len(ids))),
+        additions=[[], *additions],
         sampling=Sampling(**(sampling or {})),
-        uniforms=torch.from_numpy(noise),
+        uniforms=torch.from_numpy(np.concatenate([noise] * len(arms))),
         max_new_tokens=tokens,
         stop_ids=tokenizer.stop_ids,
         samples=samples,
@@ -262,42 +296,13 @@ def compare(
     texts = [
         tokenizer.continuation(ids, [token for token in row if token != FINISHED]) for row in drawn
     ]
-    sides = zip(contrast["0.positive"], contrast["0.negative"], strict=True)
-    names = [" / ".join(repr(tokenizer.token(i)) for i in side) for side in sides]
+    by_arm = {arm: texts[n * samples : (n + 1) * samples] for n, arm in enumerate(arms)}
     sizes = (abs(coefficient) * norms["ratio"]).tolist()
     return Trial(
         text,
         layer,
-        texts[:samples],
-        texts[samples:],
+        by_arm,
         list(zip(names, sizes, strict=True)),
-        [
-            *late(contrast, [tokenizer.token(i) for i in contrast["0.positive"]]),
-            *dwarfing(norms),
-        ],
+        [*late_words, *dwarfing(norms)],
+        scores(text, by_arm, configured_scorers()),
     )
-
-
-def show(trial: Trial) -> None:
-    """Print a trial: side by side on a terminal, elsewhere one line for each completion."""
-    for line in trial.warnings:
-        typer.echo(f"warning: {line}", err=True)
-    sizes = ", ".join(f"{ratio:.2g} ({tokens})" for tokens, ratio in trial.ratios)
-    summary = f"added at layer {trial.layer}, in norms of the residual stream: {sizes}"
-    pairs = list(zip(trial.unsteered, trial.steered, strict=True))
-    if not on_terminal():
-        for number, texts in enumerate(pairs, start=1):
-            for name, text in zip(("unsteered", "steered"), texts, strict=True):
-                line = f"{trial.prompt}{text}".replace("\n", "\\n")
-                typer.echo(f"{name} {number}\t{line}")
-        typer.echo(summary, err=True)
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    side_by_side = Table("unsteered", "steered", header_style="bold", show_lines=True, expand=True)
-    for texts in pairs:
-        side_by_side.add_row(*(Text.assemble((trial.prompt, "dim"), text) for text in texts))
-    Console().print(side_by_side)
-    Console(stderr=True).print(Text(summary, style="dim"))

@@ -38,6 +38,7 @@ def record_activations(
     >>> stream.shape == (model.config.num_hidden_layers, *ids.shape, model.config.hidden_size)
     True
     """
+    _check_tensors("record_activations", input_ids, attention_mask)
     if verify:
         ensure(model)
     return hooks.record_activations(model, input_ids, attention_mask)
@@ -122,10 +123,11 @@ def generate(
     succession; with contrast, of the first half's contexts. seed: without uniforms, the seed of
     noise that depends only on a context's tokens and the sample index. stop_ids: tokens that end a
     row. verify: as for `steer`, if there are additions.
+    Raises TypeError if the contexts are not tensors, such as texts, which `prompt_batch` encodes.
 
     Returns int64 [drawn rows, <= max_new_tokens]; after a stop token a row holds `FINISHED`, and
     from the step where its logits are no longer finite, which very large additions can cause,
-    `BROKEN`; both are negative. Raises the errors of `steer`.
+    `BROKEN`; both are negative. Raises the errors of `steer` too.
 
     >>> vector = steering_vector(model, tokenizer, "Love", "Hate", layer=1)
     >>> ids, mask = prompt_batch(tokenizer, ["I hate you because", "The weather was"])
@@ -137,6 +139,7 @@ def generate(
     >>> len(texts)
     6
     """
+    _check_tensors("generate", input_ids, attention_mask)
     _check(additions or [])
     if verify and additions:
         ensure(model)
@@ -196,3 +199,17 @@ def _meet(one: Addition, other: Addition) -> bool:
     starts = {0 if each.position == "front" else each.position for each in (one, other)}
     # "all" is every position but BOS.
     return "decode" not in phases and (len(starts) == 1 or ("all" in starts and 0 not in starts))
+
+
+def _check_tensors(function: str, input_ids: object, attention_mask: object) -> None:
+    """Raises TypeError, with the call that is meant, for anything but tensors of tokens.
+
+    attention_mask may be None.
+    """
+    for name, value in (("input_ids", input_ids), ("attention_mask", attention_mask)):
+        if not isinstance(value, Tensor) and not (name == "attention_mask" and value is None):
+            raise TypeError(
+                f"{function}: {name} is of type {type(value).__name__}, not a tensor; encode texts "
+                f'first: ids, mask = prompt_batch(tokenizer, ["..."]), then '
+                f"{function}(model, ids, mask)"
+            )

@@ -1,8 +1,9 @@
-"""Why a job failed, from its log, its exit code and the messages of the batch system."""
+"""Why a job failed, from its log, its exit code and the messages of the batch system; warnings."""
 
 import re
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 # Lines of a log that are printed when its job fails, and their maximum length.
@@ -99,6 +100,16 @@ def tail(log: Path, since: float) -> list[str]:
     if lines and ENDED.fullmatch(lines[-1]):
         return []
     return [line if len(line) <= WIDTH else f"{line[:WIDTH]}..." for line in lines[-LINES:]]
+
+
+def warnings(logs: Iterable[str]) -> list[str]:
+    """The warnings of this project's programs in a job's logs."""
+    lines: list[str] = []
+    for log in logs:
+        with suppress(OSError):
+            text = Path(log).read_text(encoding="utf-8", errors="replace")
+            lines += [line for line in text.splitlines() if line.startswith("warning: ")]
+    return lines
 
 
 def reason(rule: str, logs: Iterable[str], ended: str, since: float) -> str:

@@ -1,12 +1,17 @@
 """What a run of the workflow did, read from the benchmarks and notes of its jobs."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from actadd.base.files import read_json
 from actadd.base.progress import readable
+from actadd.pipeline import layout
 from actadd.pipeline.costs import benchmark_seconds
+from actadd.pipeline.run_results import results_in_words
+
+NEXT = "next: make report, for results/report.html and results/explorer.html with all completions"
 
 
 def written_since(paths: Iterable[Path], started: float) -> list[Path]:
@@ -15,11 +20,12 @@ def written_since(paths: Iterable[Path], started: float) -> list[Path]:
     return sorted(path for path in paths if path.stat().st_mtime >= started - 0.1)
 
 
-def summary(results: Path, started: float) -> str:
+def summary(results: Path, started: float, config: Mapping[str, Any] | None = None) -> str:
     """A few lines: cells computed, reused and failed, time of each stage, where figures are.
 
     results: the folder of results; started: when the run began (`time.time`). Times are those that
-    Snakemake measures of each job, added up; jobs that failed have none.
+    Snakemake measures of each job, added up; jobs that failed have none. With a config, what the
+    new figures show follows, and the next command.
     """
     cells: Counter[str] = Counter()
     stages: dict[str, list[float]] = defaultdict(list)
@@ -41,8 +47,12 @@ def summary(results: Path, started: float) -> str:
     ]
     if times:
         lines.append(f"time of jobs, added up by stage: {', '.join(times)}")
-    for section, kind in (("figures", "*.png"), ("tables", "*.csv")):
-        new = written_since((results / section).glob(kind), started)
-        if new:
-            lines.append(f"{section}: {len(new)} in {results / section}/")
+    # A figure is drawn as PNG more than once, with and without its caption.
+    for stage, kind in (("figure", "pdf"), ("table", "csv")):
+        files = {path: name for (name,), path in layout.on_disk(stage, kind, results).items()}
+        if new := written_since(files, started):
+            lines.append(f"{stage}s: {len(new)} in {new[0].parent}/")
+        if new and config and stage == "figure":
+            found = results_in_words(config, results, {files[path] for path in new})
+            lines += [*found, NEXT] if found else []
     return "\n".join(lines)
