@@ -1,5 +1,7 @@
 """Effects beside a control: paired differences, and what an experiment lacks for them."""
 
+import json
+
 import pytest
 
 from actadd.base.kinds import build
@@ -84,7 +86,7 @@ def test_a_control_that_is_none_is_refused(keys, problem):
     assert [each for each in options(**keys).check(experiment) if each.startswith(problem)]
 
 
-def test_a_condition_of_several_settings_is_refused():
+def test_a_control_of_several_settings_is_refused():
     addition = {"vector": "v", "layer": [1, 2], "coefficient": 1}
     conditions = {
         "unsteered": {"method": "unsteered"},
@@ -92,3 +94,15 @@ def test_a_condition_of_several_settings_is_refused():
     }
     experiment = Experiment(name="e", entry={"conditions": conditions}, dataset={})
     assert any("several values of layer" in each for each in options().check(experiment))
+
+
+def test_settings_of_one_condition_are_rows(tmp_path):
+    cells = made.on_a_model()
+    addition = {"vector": "v", "layer": 3, "source_layer": 3, "coefficient": 8.0}
+    about = {"layer": 3, "coefficient": 8.0, "vector": "v", "additions": json.dumps([addition])}
+    cells.append((made.cell("actadd", 1, **about), cells[1][1]))
+    rows = list(_rows(options(), written(made.files({"e": cells}), tmp_path), "about.weddings"))
+    first, second = "actadd\n(layer 2, c = 4)", "actadd\n(layer 3, c = 8)"
+    labels = ["random", first, second, f"{first}\nminus random", f"{second}\nminus random"]
+    assert [row["label"] for row in rows] == labels
+    assert rows[2]["mean"] == pytest.approx(0.3) and rows[4]["style"] == rows[2]["style"]

@@ -615,11 +615,14 @@ def test_without_an_entry_of_the_kind_its_lines_are_said(config_with):
 
 
 def test_a_choice_says_which_way_its_metric_should_move(config_with):
-    config = config_with(experiment="sentiment", metric="sentiment.probability")
+    config = config_with(experiment="sentiment", metric="vader.compound")
     facts = needs.facts("tables", config["tables"]["t"], config)["more"]
-    assert facts["aims"] == {"towards-love": 1, "towards-hate": -1, "random": 1}
-    assert facts["roots"] == {"love-hate": "love-hate", "love-hate-random": "love-hate"}
-    assert "min sentiment.probability" in facts["chosen"]["towards-hate"]
+    assert facts["aims"] == {"towards-hate": -1, "random": -1}
+    assert facts["roots"] == {"love-hate": "love-hate", "love-hate-draws": "love-hate"}
+    assert "min vader.compound" in facts["chosen"]["towards-hate"]
+    config = config_with(experiment="topic", metric="wedding-words.any")
+    facts = needs.facts("tables", config["tables"]["t"], config)["more"]
+    assert facts["aims"] == {"actadd": 1, "random": 1}
 
 
 def test_the_config_states_an_aim_where_nothing_else_does(config_with):

@@ -31,12 +31,11 @@ class EffectsOptions(MetricsOptions):
             yield f"control: {experiment.name} has no condition {self.control!r}; write {named}"
         elif not conditions[self.control].get("additions"):
             yield f"control: {self.control!r} adds no vector; name another condition"
-        for name in conditions:
-            if swept := experiment.swept(name):
-                yield (
-                    f"experiment: {experiment.name}.{name} has several values of {swept[0]}, and a "
-                    "row is one setting; give it a choice, or draw a `sweep`"
-                )
+        elif swept := experiment.swept(self.control):
+            yield (
+                f"control: {self.control!r} has several values of {swept[0]}, and conditions are "
+                "compared with one setting; name another condition, such as one with a choice"
+            )
 
     def facts(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """conditions: their names, in the config's order."""
@@ -82,36 +81,47 @@ def _rows(options: EffectsOptions, sources: Sources, metric: str) -> "Iterator[d
     from actadd.results.reliability.evidence import Evidence
 
     several = len({model for model, _ in sources.tables}) > 1
+    order = sources.facts.more["conditions"]
     for model, experiment in sources.tables:
         evidence = Evidence(sources.values(model, experiment))
-        by_name = {str(each.iloc[0]["condition"]): each for each in evidence.settings}
-        settings = {name: by_name[name] for name in sources.facts.more["conditions"]}
-        end = f", {model}" if several else ""
-        steered = {}
-        for number, (name, setting) in enumerate(settings.items()):
-            method = str(setting.iloc[0]["method"])
-            if METHODS[method].role == "unsteered":
-                continue
-            changes = evidence.changes(setting, metric)
-            failed = evidence.failed(setting, metric)
-            yield {
-                **_row(changes, failed),
-                "label": f"{name}{end}",
-                "metric": metric,
-                "style": number,
-            }
-            if setting.iloc[0]["additions"] != "[]" and name != options.control:
-                steered[name] = number
-        for name, number in steered.items():
-            net, failed = _net(evidence, settings[name], settings[options.control], metric)
-            label = f"{name}\nminus {options.control}{end}"
-            yield {
-                **_row(net, failed),
+        settings = [each for each in evidence.settings if not _is_unsteered(each)]
+        settings.sort(key=lambda each: order.index(each.iloc[0]["condition"]))
+        [control] = [each for each in settings if each.iloc[0]["condition"] == options.control]
+        labels = _labels(settings)
+        rows = [
+            {
+                **_row(evidence.changes(setting, metric), evidence.failed(setting, metric)),
                 "label": label,
-                "metric": metric,
-                "style": number,
-                "net": True,
             }
+            for setting, label in zip(settings, labels, strict=True)
+        ]
+        for setting, label in zip(settings, labels, strict=True):
+            if setting is not control and setting.iloc[0]["additions"] != "[]":
+                net, failed = _net(evidence, setting, control, metric)
+                about = {"label": f"{label}\nminus {options.control}", "net": True}
+                rows.append({**_row(net, failed), **about})
+        for row in rows:
+            row["style"] = 1 + labels.index(row["label"].removesuffix(f"\nminus {options.control}"))
+            row["metric"] = metric
+            row["label"] += f", {model}" if several else ""
+        yield from rows
+
+
+def _is_unsteered(setting: "Setting") -> bool:
+    return METHODS[setting.iloc[0]["method"]].role == "unsteered"
+
+
+def _labels(settings: "list[Setting]") -> list[str]:
+    """A name for each setting: its condition, and its layer and strength where that has several."""
+    import pandas as pd
+
+    from actadd.results.displays.labels import row_labels
+
+    firsts = pd.DataFrame([each.iloc[0] for each in settings])
+    single = ~firsts["condition"].duplicated(keep=False)
+    whole = row_labels(firsts.assign(draws=float("nan")))
+    names = zip(firsts["condition"], whole, single, strict=True)
+    return [str(name) if one else label for name, label, one in names]
 
 
 def _net(

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# Methods of which every strength is named; of more, the strongest alone.
+NAMED = 3
+# A panel ends at so many times the largest stated disfluency: what lies beyond is past all use.
+BEYOND = 2
+
 
 @figure(MethodsOptions, reads=("curves", "readings"))
 def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[Figure, str]":
@@ -49,7 +54,10 @@ def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[Figure, st
         if damage == "disfluency":
             axis.set_xscale("log")
             plain_ticks(axis.xaxis)
-            most = max(here["cost"].max(), *stated_at)
+            end = BEYOND * max(1, *stated_at)
+            most = min(end, max(here["cost"].max(), *stated_at))
+            if here["cost"].max() > end:
+                axis.set_xlim(right=end)
             ticks = [start, *stated_at, *(2.0**n for n in range(1, 20) if 2**n <= most)]
             axis.set_xticks(sorted({tick for tick in ticks if np.isfinite(tick)}))
         if len(models) > 1:
@@ -60,8 +68,9 @@ def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[Figure, st
             None,
             [
                 "Each line is the paired difference from unsteered against damage, from the "
-                "weakest strength to the strongest (small numbers), with 95 % intervals; layers "
-                "were chosen on the development split. A method is better where its line is "
+                "weakest strength to the strongest (small numbers), with 95 % intervals; a panel "
+                "of disfluency ends at twice the largest stated one. Layers were chosen on the "
+                "development split. A method is better where its line is "
                 "farther from 0 at the same damage; dotted lines are the damages at which methods "
                 "are read. Disfluency is the geometric mean over prompts of the perplexity's ratio "
                 "to unsteered.",
@@ -109,7 +118,9 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -
             zorder=3 if name not in controls else 2,
             label=entry(name),
         )
-        for row in part[part["strength"].notna()].itertuples():
+        strengths = part[part["strength"].notna()]
+        named = strengths if len(names) - len(controls) <= NAMED else strengths.tail(1)
+        for row in named.itertuples():
             if name not in controls:
                 axis.annotate(
                     f"{row.strength:g}",
