@@ -85,7 +85,11 @@ MISTAKES = [
     ("experiments.topic.conditions.prompting", {"method": "prompting"}, ["prompting", "prefix"]),
     ("experiments.topic.conditions.actadd.method", "caa", ["actadd.method", "'caa'"]),
     ("experiments.topic.prompts.dataset", "poems", ["prompts.dataset", "'poems'"]),
-    ("experiments.toxicity.prompts.split", "test", ["prompts.split", "'test'", "held-out"]),
+    (
+        "experiments.topic.prompts",
+        {"dataset": "review-openings", "split": "test"},
+        ["prompts.split", "'test'", "held-out"],
+    ),
     ("experiments.topic.scorers", ["joy"], ["experiments.topic.scorers", "'joy'"]),
     ("experiments.topic.samples", 0, ["experiments.topic.samples", "0"]),
     ("experiments.topic.sampling", {"top_p": 1.5}, ["sampling.top_p", "1.5"]),
