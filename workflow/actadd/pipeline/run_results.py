@@ -41,8 +41,7 @@ def _line(
         return
     label = figure.get("labels", {}).get(metrics[0], metrics[0])
     differences = [
-        f"{name} {_signed(row['difference'])} "
-        f"[{_signed(row['difference_low'])}, {_signed(row['difference_high'])}]"
+        f"{name} {_difference(row)}"
         for name in conditions
         if (row := by_condition.get(name)) and row["difference"]
     ]
@@ -53,5 +52,8 @@ def _line(
     )
 
 
-def _signed(number: str) -> str:
-    return f"{float(number):+.2g}"
+def _difference(row: Mapping[str, str]) -> str:
+    """ "+0.12 [+0.08, +0.17]"; without bounds where every prompt differs by as much."""
+    numbers = [row[name] for name in ("difference", "difference_low", "difference_high")]
+    value, *bounds = [f"{float(number):+.2g}" for number in numbers if number]
+    return f"{value} [{', '.join(bounds)}]" if bounds else value

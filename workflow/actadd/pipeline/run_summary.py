@@ -53,6 +53,6 @@ def summary(results: Path, started: float, config: Mapping[str, Any] | None = No
         if new := written_since(files, started):
             lines.append(f"{stage}s: {len(new)} in {new[0].parent}/")
         if new and config and stage == "figure":
-            found = results_in_words(config, results, {files[path] for path in new})
-            lines += [*found, NEXT] if found else []
+            words = results_in_words(config, results, {files[path] for path in new})
+            lines += [*words, NEXT] if words else []
     return "\n".join(lines)
