@@ -35,13 +35,13 @@ def run(setup: Setup) -> list[Result]:
 def _installed(setup: Setup) -> dict[str, Path | Exception]:
     """Each engine's environment, or why there is none; before the cores are limited."""
     llama_cpp.built(setup.scratch)
-    found: dict[str, Path | Exception] = {}
+    environments: dict[str, Path | Exception] = {}
     for script in ("llama_cpp", "vllm"):
         try:
-            found[script] = against_peers.environment(script, setup.scratch)
+            environments[script] = against_peers.environment(script, setup.scratch)
         except (subprocess.SubprocessError, OSError) as error:
-            found[script] = error
-    return found
+            environments[script] = error
+    return environments
 
 
 def _throughput(setup: Setup, installed: dict[str, Path | Exception]) -> list[Result]:
