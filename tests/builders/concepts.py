@@ -1,10 +1,13 @@
 """Made-up values of the studies of concepts and of models, prompt by prompt."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 
+from actadd.results.displays.kinds import Facts, Sources
 from actadd.results.summaries.controls import COORDINATES
+from builders import tiny
 
 CONCEPTS = ["bread", "cats", "rain", "war", "winter"]
 WORDINGS = ("word", "sentence")
@@ -123,3 +126,16 @@ def files(experiments: dict[str, list[Cell]]) -> dict[str, list[dict]]:
                 for key, value in zip(keys, values, strict=True)
             ]
     return result
+
+
+def sources(rows: dict[str, list[dict]], folder: Path, **fields) -> Sources:
+    """Rows by relative path, see `files`, as the tables and scores of a figure or table.
+
+    fields: of Sources, but facts: of Facts.
+    """
+    tables, scores = {}, {}
+    for path, name in zip(tiny.written(rows, folder), rows, strict=True):
+        need, *names = name.removesuffix(".parquet").split("/")
+        (tables if need == "tables" else scores)[tuple(names)] = path
+    facts = Facts(data="d", unit="prompts", **fields.pop("facts", {}))
+    return Sources(key="tables.t", facts=facts, paths={}, tables=tables, scores=scores, **fields)

@@ -13,7 +13,7 @@ from actadd.base.kinds import build
 from actadd.config.checks import checked
 from actadd.config.files import load
 from actadd.results.displays import concepts, models
-from actadd.results.displays.kinds import FIGURES, TABLES, Experiment, Facts, Sources
+from actadd.results.displays.kinds import FIGURES, TABLES, Experiment, Sources
 from builders import concepts as made
 from builders import tiny
 from builders.concepts import CONCEPTS, WORDINGS
@@ -24,14 +24,7 @@ def spec(**keys) -> dict:
 
 
 def sources(folder, experiments, **fields) -> Sources:
-    """The tables and scores of experiments as files, see `made.files`."""
-    tables, scores = {}, {}
-    rows = made.files(experiments)
-    for path, name in zip(tiny.written(rows, folder), rows, strict=True):
-        need, *names = name.removesuffix(".parquet").split("/")
-        (tables if need == "tables" else scores)[tuple(names)] = path
-    facts = Facts(data="d", unit="prompts", **fields.pop("facts", {}))
-    return Sources(key="tables.t", facts=facts, paths={}, tables=tables, scores=scores, **fields)
+    return made.sources(made.files(experiments), folder, **fields)
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ import json
 import pytest
 
 from actadd.base.kinds import build
-from actadd.results.displays.kinds import FIGURES, Experiment, Facts, Sources
+from actadd.results.displays.kinds import FIGURES, Experiment, Sources
 from actadd.results.figures.conditions.effects import _rows
 from builders import concepts as made
-from builders import tiny
 
 KIND = FIGURES["effects"]
 # Not in the order of the alphabet.
@@ -20,12 +19,11 @@ def options(**keys):
 
 
 def written(rows, folder) -> Sources:
-    tables, scores = {}, {}
-    for path, name in zip(tiny.written(rows, folder), rows, strict=True):
-        need, *names = name.removesuffix(".parquet").split("/")
-        (tables if need == "tables" else scores)[tuple(names)] = path
-    facts = Facts(data="d", unit="prompts", more={"conditions": CONDITIONS})
-    return Sources(key="figures.t", facts=facts, paths={}, tables=tables, scores=scores)
+    return made.sources(rows, folder, facts={"more": {"conditions": CONDITIONS}})
+
+
+def rows_of(sources, metric="about.weddings") -> list[dict]:
+    return [row for row in _rows(options(), sources) if row["metric"] == metric]
 
 
 @pytest.fixture
@@ -34,7 +32,7 @@ def sources(tmp_path) -> Sources:
 
 
 def test_differences_are_paired_and_draws_are_one_row(sources):
-    rows = {row["label"]: row for row in _rows(options(), sources, "about.weddings")}
+    rows = {row["label"]: row for row in rows_of(sources)}
     assert list(rows) == ["random", "actadd", "actadd\nminus random"]
     random, steered, net = rows.values()
     assert steered["mean"] == pytest.approx(0.3) and not steered["net"]
@@ -67,7 +65,7 @@ def test_a_failed_control_leaves_the_effects_and_says_so(tmp_path):
             if row["condition"] == "random":
                 row["failed"] = "out of memory"
     broken = written(rows, tmp_path)
-    random, steered, net = _rows(options(), broken, "about.weddings")
+    random, steered, net = rows_of(broken)
     assert steered["failed"] is None and steered["mean"] == pytest.approx(0.3)
     assert "out of memory" in random["failed"] and "out of memory" in net["failed"]
 
@@ -101,7 +99,7 @@ def test_settings_of_one_condition_are_rows(tmp_path):
     addition = {"vector": "v", "layer": 3, "source_layer": 3, "coefficient": 8.0}
     about = {"layer": 3, "coefficient": 8.0, "vector": "v", "additions": json.dumps([addition])}
     cells.append((made.cell("actadd", 1, **about), cells[1][1]))
-    rows = list(_rows(options(), written(made.files({"e": cells}), tmp_path), "about.weddings"))
+    rows = rows_of(written(made.files({"e": cells}), tmp_path))
     first, second = "actadd\n(layer 2, c = 4)", "actadd\n(layer 3, c = 8)"
     labels = ["random", first, second, f"{first}\nminus random", f"{second}\nminus random"]
     assert [row["label"] for row in rows] == labels

@@ -1,8 +1,6 @@
 """How far a long step is, and what a run did in the end."""
 
 import os
-import pty
-import subprocess
 import sys
 import time
 
@@ -11,6 +9,7 @@ import pytest
 from actadd.base.progress import EVERY, begin, count_tokens, progress, readable
 from actadd.pipeline.run_summary import summary
 from actadd.store.cells import Fill
+from builders.terminals import printed_on_terminal
 from builders.tiny import ROOT
 
 
@@ -78,21 +77,8 @@ def test_a_bar_on_a_terminal_with_the_same_lines():
         "    count_tokens(7)\n"
         "    bar.finish('[love] - [hate]', 'done')\n"
     )
-    ours, theirs = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "TERM": "xterm"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=theirs, stderr=theirs, env=environment
-    )
-    os.close(theirs)
-    printed = b""
-    # Linux says that the other end is closed by an error.
-    try:
-        while more := os.read(ours, 4096):
-            printed += more
-    except OSError:
-        pass
-    assert process.wait(60) == 0
-    text = printed.decode()
+    text = printed_on_terminal([sys.executable, "-c", code], env=environment)
     assert "cell 1 of 2: [love] - [hate]: done" in text and "1 of 2 cells" in text
 
 

@@ -1,13 +1,11 @@
 """What a run prints: a line for each job, a bar on a terminal, and all of it on request."""
 
-import os
-import pty
 import re
-import subprocess
 
 import pytest
 
 from builders import tiny
+from builders.terminals import printed_on_terminal
 
 pytestmark = pytest.mark.workflow
 TARGET = "results/datasets/texts.parquet"
@@ -38,22 +36,9 @@ def test_what_snakemake_prints_is_there_on_request(fresh):
 
 
 def test_a_terminal_has_a_bar_and_no_longer_line(fresh):
-    ours, theirs = pty.openpty()
     environment = {**fresh.environment(), "COLUMNS": "70", "TERM": "xterm"}
-    process = subprocess.Popen(
-        fresh.command(TARGET), cwd=fresh.folder, env=environment, stdout=theirs, stderr=theirs
-    )
-    os.close(theirs)
-    printed = b""
-    # Linux reports the end of a terminal as an error.
-    try:
-        while part := os.read(ours, 4096):
-            printed += part
-    except OSError:
-        pass
-    os.close(ours)
-    assert process.wait() == 0
-    text = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", printed.decode())
+    printed = printed_on_terminal(fresh.command(TARGET), cwd=fresh.folder, env=environment)
+    text = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", printed)
     assert re.search(r"\d% 0 of 1 jobs, about \d s left", text), text
     of_the_run = text[text.index("1 job, about") :].split("Complete log")[0]
     assert max(map(len, re.split(r"[\r\n]+", of_the_run))) <= 70

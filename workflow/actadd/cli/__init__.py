@@ -127,8 +127,8 @@ def try_out(
     from actadd.cli.trial import show
     from actadd.cli.try_out import as_entry, compare, model_folder, named_vector
 
-    given = [positive, negative]
-    if None in given if vector is None else given != [None, None]:
+    pair = [positive, negative]
+    if None in pair if vector is None else pair != [None, None]:
         raise typer.BadParameter("write --positive and --negative, or --vector with a name")
     if chat and token_ids and (chat == token_ids or "both" in (chat, token_ids)):
         raise UserError("--chat and --token-ids: a prompt is one of them; name different prompts")

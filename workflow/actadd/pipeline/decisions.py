@@ -18,14 +18,14 @@ def resolved(spec: dict[str, Any], rows: Path | None, verified: Path | None) -> 
     verification. None if the job reads no such file; it then computes with neither.
     """
     settings = spec.get("scorer", spec)
-    found: dict[str, Any] = {}
+    decisions: dict[str, Any] = {}
     if rows is not None:
-        found["batch_rows"] = read_json(rows)["batch_rows"]
+        decisions["batch_rows"] = read_json(rows)["batch_rows"]
     if verified is not None and settings.get("dtype") == AUTO:
-        found["dtype"] = taken(verified)
+        decisions["dtype"] = taken(verified)
     if "scorer" in spec:
-        return {**spec, "scorer": {**settings, **found}}
-    return {**spec, **found}
+        return {**spec, "scorer": {**settings, **decisions}}
+    return {**spec, **decisions}
 
 
 def decided(spec: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:

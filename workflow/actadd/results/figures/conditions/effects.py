@@ -53,9 +53,7 @@ def effects(options: EffectsOptions, sources: Sources) -> "tuple[Figure, str]":
 
     from actadd.results.drawing import LEVEL, panels, wrapped
 
-    rows = pd.DataFrame(
-        [row for metric in options.metrics for row in _rows(options, sources, metric)]
-    )
+    rows = pd.DataFrame(_rows(options, sources))
     labels = rows["label"].drop_duplicates().tolist()
     count = len(options.metrics)
     height = 0.55 + 0.13 * sum(1.4 + label.count("\n") for label in labels)
@@ -71,11 +69,11 @@ def effects(options: EffectsOptions, sources: Sources) -> "tuple[Figure, str]":
     return figure, _caption(options, sources, rows)
 
 
-def _rows(options: EffectsOptions, sources: Sources, metric: str) -> "Iterator[dict[str, Any]]":
-    """One row of a panel for each condition, then one for each that is compared with the control.
+def _rows(options: EffectsOptions, sources: Sources) -> "Iterator[dict[str, Any]]":
+    """One row of a panel for each setting, then one for each that is compared with the control.
 
-    label, metric; style: number of the condition's colour and mark; mean, low, high; detectable:
-    the smallest difference that the prompts detect; prompts: how many; draws: means of each draw of
+    label, metric; style: number of the setting's colour and mark; mean, low, high; detectable: the
+    smallest difference that the prompts detect; prompts: how many; draws: means of each draw of
     several; net: whether it is a difference from the control; failed: why there is no number.
     """
     from actadd.results.reliability.evidence import Evidence
@@ -83,28 +81,22 @@ def _rows(options: EffectsOptions, sources: Sources, metric: str) -> "Iterator[d
     several = len({model for model, _ in sources.tables}) > 1
     order = sources.facts.more["conditions"]
     for model, experiment in sources.tables:
+        end = f", {model}" if several else ""
         evidence = Evidence(sources.values(model, experiment))
         settings = [each for each in evidence.settings if not _is_unsteered(each)]
         settings.sort(key=lambda each: order.index(each.iloc[0]["condition"]))
         [control] = [each for each in settings if each.iloc[0]["condition"] == options.control]
-        labels = _labels(settings)
-        rows = [
-            {
-                **_row(evidence.changes(setting, metric), evidence.failed(setting, metric)),
-                "label": label,
-            }
-            for setting, label in zip(settings, labels, strict=True)
-        ]
-        for setting, label in zip(settings, labels, strict=True):
-            if setting is not control and setting.iloc[0]["additions"] != "[]":
-                net, failed = _net(evidence, setting, control, metric)
-                about = {"label": f"{label}\nminus {options.control}", "net": True}
-                rows.append({**_row(net, failed), **about})
-        for row in rows:
-            row["style"] = 1 + labels.index(row["label"].removesuffix(f"\nminus {options.control}"))
-            row["metric"] = metric
-            row["label"] += f", {model}" if several else ""
-        yield from rows
+        named = list(enumerate(zip(_labels(settings), settings, strict=True), start=1))
+        for metric in options.metrics:
+            for style, (label, setting) in named:
+                row = _row(evidence.changes(setting, metric), evidence.failed(setting, metric))
+                yield {**row, "label": label + end, "metric": metric, "style": style}
+            for style, (label, setting) in named:
+                if setting is control or setting.iloc[0]["additions"] == "[]":
+                    continue
+                row = _row(*_net(evidence, setting, control, metric))
+                label = f"{label}\nminus {options.control}{end}"
+                yield {**row, "label": label, "metric": metric, "style": style, "net": True}
 
 
 def _is_unsteered(setting: "Setting") -> bool:
@@ -156,20 +148,20 @@ def _draw(axis: "Axes", rows: "pd.DataFrame") -> None:
     from actadd.results.drawing import say_failed, series, whiskers
 
     for index, row in rows.iterrows():
-        place = float(str(index))
+        line = float(str(index))
         if row["failed"] is not None:
-            say_failed(axis, place)
+            say_failed(axis, line)
             continue
         style = {**series(row["style"], len(rows)), "linestyle": "none"}
         if row["net"]:
             # The comparison that carries the claim stands out from those with unsteered.
-            axis.axhspan(place - 0.5, place + 0.5, color="0.5", alpha=0.12, linewidth=0)
+            axis.axhspan(line - 0.5, line + 0.5, color="0.5", alpha=0.12, linewidth=0)
         axis.plot(
             row["draws"],
-            [place + 0.25] * len(row["draws"]),
+            [line + 0.25] * len(row["draws"]),
             **{**style, "marker": "|", "markersize": 3},
         )
-        axis.errorbar(row["mean"], place, xerr=whiskers(rows.loc[[index]]), markersize=4.5, **style)
+        axis.errorbar(row["mean"], line, xerr=whiskers(rows.loc[[index]]), markersize=4.5, **style)
 
 
 def _caption(options: EffectsOptions, sources: Sources, rows: "pd.DataFrame") -> str:
