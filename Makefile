@@ -52,15 +52,15 @@ test-slurm: env ## the workflow on a Slurm cluster, started for it (as root)
 # this is the package index's build of torch.
 ENDS ?= lowest highest
 LIBRARY = $(addprefix tests/unit/test_,$(addsuffix .py,directions draws exchange exchange_types gates \
-	given_vectors golden invariants lens library literal operations operation_references public_api \
+	given_vectors golden invariants lens library operations operation_references public_api \
 	sampling static_decode token_trees verification))
 
-test-ranges: ## the library with the oldest and the newest packages that pyproject.toml allows
+test-ranges: ## the library with the oldest and newest packages it allows
 	for end in $(ENDS); do \
 		$(PYTHON) -m venv --clear $(VENV)/$$end && $(VENV)/$$end/bin/pip install --quiet $(UV) && \
 		$(VENV)/$$end/bin/uv pip install --quiet --python $(VENV)/$$end/bin/python \
 			--resolution $$(echo $$end | sed 's/lowest/lowest-direct/') . && \
-		grep -E '^(pytest|hypothesis)' requirements.txt | xargs $(VENV)/$$end/bin/pip install --quiet && \
+		grep -E '^(pytest|hypothesis|scikit-learn)' requirements.txt | xargs $(VENV)/$$end/bin/pip install --quiet && \
 		$(VENV)/$$end/bin/python -m pytest -n 2 $(LIBRARY) || exit 1; \
 	done
 

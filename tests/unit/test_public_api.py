@@ -1,10 +1,12 @@
 """What other programs import: lazily, on any causal language model, beside its own `generate`."""
 
+import ast
 import copy
 import doctest
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -87,6 +89,17 @@ def test_every_public_name_exists_and_is_documented():
         assert name in dir(actadd)
     with pytest.raises(AttributeError, match="no attribute 'steeer'"):
         actadd.steeer  # noqa: B018
+
+
+def test_type_checkers_see_the_names_that_are_imported_late():
+    imports = [
+        line
+        for line in ast.walk(ast.parse(Path(actadd.__file__).read_text()))
+        if isinstance(line, ast.ImportFrom) and line.module.startswith("actadd.")
+    ]
+    seen = {alias.asname: line.module for line in imports for alias in line.names}
+    assert seen == {name: f"actadd.{module}" for name, module in actadd._PUBLIC.items()}
+    assert Path(actadd.__file__).with_name("py.typed").is_file()
 
 
 def test_importing_the_package_imports_no_torch():
