@@ -304,3 +304,9 @@ def test_every_file_in_results_is_an_output_of_a_job(space, monkeypatch):
     for path in space.outputs():
         parents = {str(parent) for parent in Path(path).parents}
         assert path in named or named & parents or "/complete/" in path, path
+
+
+@pytest.mark.workflow
+def test_no_table_of_results_holds_json(space):
+    for path in (space.folder / "results").rglob("*.csv"):
+        assert not re.search(r'"[\[{]', path.read_text(encoding="utf-8")), path

@@ -338,7 +338,7 @@ def show_plan(
     from actadd.pipeline.graph import Graph
 
     if paper and laboratory:
-        raise UserError("--laboratory: --paper stands there too; plan one of them at a time")
+        raise UserError("--laboratory and --paper exclude each other; write one of them")
     costs = Costs(Graph(configured(configs), Path.cwd()))
     part = "paper" if paper else "laboratory" if laboratory else ""
     runs = plan.runs(costs.graph, part)
@@ -379,7 +379,7 @@ def show_store(
         raise UserError("--dry-run: it says what --prune would remove; write both")
     if forget is not None:
         removed = store.forget(Graph(configured(configs), Path.cwd()), folder, forget)
-        typer.echo(f"{forget}: {len(removed)} files removed; the next run computes its cells anew")
+        typer.echo(f"{forget}: {len(removed)} files removed; the next run computes its cells again")
     if prune:
         plan = Graph(configured(configs), Path.cwd())
         store.show_pruned(store.prune(plan, folder, dry_run), dry_run)
