@@ -23,7 +23,6 @@ def try_out(
     prompt: Annotated[
         str, typer.Argument(callback=checked_text, help="The text that is continued.")
     ],
-    layer: Annotated[int, typer.Option(min=0, help="Block whose input is changed, from 0.")],
     positive: Annotated[
         str | None, typer.Option(callback=optional_text, help="Contrast prompt that is added.")
     ] = None,
@@ -32,6 +31,10 @@ def try_out(
     ] = None,
     vector: Annotated[
         str | None, typer.Option(help="A vector of the config, instead of a contrast pair.")
+    ] = None,
+    layer: Annotated[
+        int | None,
+        typer.Option(min=0, help="Block whose input is changed, from 0; a third of the depth."),
     ] = None,
     coefficient: Annotated[
         float, typer.Option(callback=finite, help="Factor of the vector.")
@@ -79,6 +82,8 @@ def try_out(
     Scorers of the config that need no model score them. In a pipe, each completion is a record:
     condition, number and scores, a tab, the text, of which every further line begins with a tab.
     """
+    from actadd.base.files import read_json
+    from actadd.cli.pair import DEPTH
     from actadd.cli.trial import show
     from actadd.cli.try_out import as_entry, compare, model_folder, named_vector
 
@@ -104,6 +109,8 @@ def try_out(
         "frequency_penalty": frequency_penalty,
     }
     with model_folder(model, results, bos) as folder:
+        if layer is None:
+            layer = round(DEPTH * read_json(folder / "model.json")["layers"])
         trial = compare(
             folder,
             entry,
@@ -128,7 +135,7 @@ def try_out(
     "pair",
     epilog="Examples:\n\n"
     "actadd pair Love Hate\n\n"
-    'actadd pair " weddings" " things" --model smollm2-135m --layer 9',
+    'actadd pair " pirates" " people" --model smollm2-135m --layer 9',
 )
 def examine_pair(
     positive: Annotated[str, typer.Argument(callback=checked_text, help="Contrast prompt to add.")],
