@@ -154,11 +154,11 @@ def test_the_reason_is_a_few_words(space, monkeypatch):
     settings["figures"]["ratio"]["title"] = "Other"
     space.configure(settings)
     assert states(space.folder, monkeypatch) == {
-        "activations/tiny/calm": "contrast.positive",
-        "vectors/tiny/calm": "vector.positive, above: activations",
+        "activations/tiny/calm": 'contrast.positive "Calm" -> "Quiet"',
+        "vectors/tiny/calm": 'vector.positive "Calm" -> "Quiet", above: activations',
         "logprobs/tiny/ratio": "above: vectors",
         "summary/tiny/ratio": "above: logprobs",
-        "figure/ratio": "title, above: summary",
+        "figure/ratio": 'title "Ratio" -> "Other", above: summary',
     }
 
 

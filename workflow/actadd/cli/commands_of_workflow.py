@@ -1,4 +1,4 @@
-"""Commands about the workflow of this folder: `check`, `plan`, `store` and `verify`."""
+"""Commands about the workflow of this folder: `check`, `plan`, `why`, `store` and `verify`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -49,6 +49,32 @@ def show_plan(
     runs = plan.runs(costs.graph, part)
     forecasts = [plan.forecast(costs, model, name) for model, name in runs]
     plan.show(forecasts, plan.others(costs, part))
+
+
+@app.command(
+    "why",
+    epilog="Examples:\n\nactadd why all\n\nactadd why fig_topic\n\n"
+    "actadd why results/summaries/smollm2-135m/topic.csv",
+)
+def show_why(
+    target: Annotated[
+        str, typer.Argument(help="A target of snakemake, a path of results, or a job's name.")
+    ],
+    configs: Configs = None,
+) -> None:
+    """Show what made a target outdated, and what a run would compute of it.
+
+    For each outdated job: the config keys and packages that changed, with their old and new values,
+    the files of its code that changed since the commit that made its outputs, and the stages above
+    that differ. The run itself says the same of each job.
+    """
+    from actadd.cli import why
+    from actadd.cli.project import configured
+    from actadd.pipeline.costs import Costs
+    from actadd.pipeline.graph import Graph
+
+    costs = Costs(Graph(configured(configs), Path.cwd()))
+    why.show(target, why.outdated(costs, target))
 
 
 @app.command(

@@ -29,7 +29,9 @@ def flat(table: pd.DataFrame) -> pd.DataFrame:
         return table
     at = table.columns.get_loc(ADDITIONS)
     plain = table.drop(columns=ADDITIONS)
-    coordinates = [_coordinates(json.loads(text), set(plain)) for text in table[ADDITIONS]]
+    coordinates = [
+        _coordinates(json.loads(text), set(map(str, plain))) for text in table[ADDITIONS]
+    ]
     named = dict.fromkeys(key for row in coordinates for key, value in row.items() if _told(value))
     spread = pd.DataFrame(
         [{key: row.get(key) for key in named} for row in coordinates], plain.index
