@@ -5,7 +5,7 @@ import os
 import threading
 
 from actadd.config import licences
-from actadd.pipeline import layout, reasons
+from actadd.pipeline import layout, reasons, targets
 from actadd.pipeline.costs import Costs
 from actadd.pipeline.freshness import Freshness
 from actadd.pipeline.resources import Needs
@@ -272,12 +272,19 @@ class Reasons(logging.Handler):
         if event == LogEvent.ERROR:
             # It belongs to the job whose error the same thread reports next.
             self.thread.ended = reasons.ended_by(record.getMessage())
+            missing = internals.missing_target(record)
+            if missing and (
+                text := targets.problem(missing, config, internals.target_rules(workflow))
+            ):
+                logger.error(text)
         if event == LogEvent.JOB_ERROR:
             ended, self.thread.ended = getattr(self.thread, "ended", ""), ""
             if text := reasons.reason(record.rule_name, record.log, ended, STARTED):
                 logger.error(text)
         if event == LogEvent.JOB_INFO:
             self.logs[record.jobid] = record.log
+            if workflow.dryrun and record.rule_name == MODEL:
+                warn_unaccepted(record.wildcards["model"])
         if event == LogEvent.JOB_FINISHED:
             for line in reasons.warnings(self.logs.pop(record.job_id, [])):
                 logger.warning(line)
@@ -295,6 +302,12 @@ def refuse_without_keys():
                 "to the key of your account (to any text, if all answers are kept), or take this "
                 "scorer out of the experiments"
             )
+
+
+def warn_unaccepted(model: str):
+    """Say in a dry run what `refuse_unaccepted` says in a run, which a dry run does not reach."""
+    if licences.unaccepted(config, [model]):
+        logger.warning(f"licences_accepted: not accepted yet: {licences.terms(config, [model])}")
 
 
 def refuse_unaccepted():

@@ -137,6 +137,7 @@ rule validation:
 
 
 rule scorer_card:
+    """What each scorer is, and how well it agrees with people: results/tables/scorer_card.md."""
     input:
         unpack(reads("scorer_card")),
     output:
