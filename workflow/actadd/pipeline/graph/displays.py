@@ -9,6 +9,8 @@ from actadd.pipeline.graph.experiments import Experiments, joined
 from actadd.pipeline.graph.sources import once
 from actadd.pipeline.job import File, Inputs, Job
 from actadd.results.displays import needs
+from actadd.results.displays.metric_names import metric_names
+from actadd.results.explorer.marks import LEXICONS
 
 Display = tuple[str, str]
 # Key of a figure or table -> the target that it belongs to in place of the default one.
@@ -164,14 +166,16 @@ class Displays(Experiments):
     # --- explorer --------------------------------------------------------------------------------
 
     def explorer_inputs(self, experiments: list[str]) -> Inputs:
-        """Completions, scores, summaries and verification records of experiments, in order."""
-        kinds = ("completions", "scores", "summaries", "verifications")
+        """Completions or tokens, scores, summaries and verification records, in order."""
+        kinds = ("completions", "tokens", "scores", "summaries", "verifications")
         files: dict[str, dict[File, None]] = {kind: {} for kind in kinds}
         for name in experiments:
             entry = self.experiment(name)
             for model in entry["models"]:
                 files["summaries"] |= dict.fromkeys(self.summary(model, name).files("parquet"))
                 files["verifications"][self.verification_record(model)] = None
+                if entry["measure"] == "logprobs":
+                    files["tokens"] |= dict.fromkeys(self.cells(model, name).files("table"))
                 if not MEASURES[entry["measure"]].draws:
                     continue
                 files["completions"] |= dict.fromkeys(self.cells(model, name).files("table"))
@@ -187,13 +191,18 @@ class Displays(Experiments):
 
     def explorer(self, experiments: list[str], part: str = "") -> Job:
         """The explorer of some experiments, and the first page of the report about them."""
-        # Experiments with completions come first.
-        order = sorted(experiments, key=lambda n: not MEASURES[self.experiment(n)["measure"]].draws)
-        entries = [self._explored(name) for name in order]
+        # Experiments with completions come first, then in the config's order.
+        listed = list(self.config["experiments"])
+        order = sorted(
+            experiments,
+            key=lambda n: (not MEASURES[self.experiment(n)["measure"]].draws, listed.index(n)),
+        )
+        entries = [self._explored(name, order) for name in order]
         models = sorted({model for entry in entries for model in entry["models"]})
         settings = {
             "title": "Steering explorer",
             "experiments": entries,
+            "controls": needs.controls(self.config),
             "models": {name: self.config["models"][name]["source"] for name in models},
             "seed": self.config["seed"],
             "device": self.config["compute"]["device"],
@@ -201,13 +210,21 @@ class Displays(Experiments):
         inputs = self.explorer_inputs(experiments)
         return self._job("explorer_page", {"part": part}, ("programs.explorer",), settings, inputs)
 
-    def _explored(self, name: str) -> dict[str, Any]:
+    def _explored(self, name: str, beside: list[str]) -> dict[str, Any]:
+        """What the page says of an experiment; beside: the experiments of the page."""
         entry = self.experiment(name)
         scorers = {scorer: self.config["scorers"][scorer] for scorer in entry.get("scorers", [])}
-        labels: dict[str, str] = {}
-        for display in (*self.config["figures"].values(), *self.config["tables"].values()):
-            if display.get("experiment") == name:
-                labels |= display.get("labels", {})
+        labels = metric_names(scorers)
+        first: list[str] = []
+        for section in ("figures", "tables"):
+            for display in self.config[section].values():
+                options = needs.options_of(section, display)
+                if options.main_experiment == name:
+                    labels |= display.get("labels", {})
+                    first += options.metrics_of(self.config)[:1]
+        rule = next(iter(entry.get("choices", {}).values()), None)
+        if rule and not first:
+            first.append(rule["metric"])
         return {
             "name": name,
             "title": entry["title"],
@@ -216,7 +233,15 @@ class Displays(Experiments):
             "data": needs.data_title(name, self.config),
             "notes": {name: scorer["note"] for name, scorer in scorers.items() if "note" in scorer},
             "labels": labels,
-            "controls": needs.controls(self.config),
+            "marked": {
+                scorer: {key: each[key] for key in ("kind", "words") if key in each}
+                for scorer, each in scorers.items()
+                if each["kind"] in LEXICONS
+            },
+            "metric": first[0] if first else None,
+            "direction": {rule["metric"]: rule["direction"]} if rule else {},
+            "held_out": rule is not None,
+            "chosen_in": [each for each in beside if name in self.choice_sources(each)],
         }
 
     # --- which experiments and displays belong together ------------------------------------------
