@@ -18,7 +18,7 @@ if __name__ == "__main__":
     run(
         __doc__,
         work,
-        inputs="completions{model,experiment} tokens{model,experiment} scores{model,experiment,scorer} "
-        "summaries{model,experiment} verifications{model}",
+        inputs="completions{model,experiment} tokens{model,experiment} "
+        "scores{model,experiment,scorer} summaries{model,experiment} verifications{model}",
         outputs="page about",
     )

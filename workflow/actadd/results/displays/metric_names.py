@@ -48,7 +48,9 @@ def metric_names(scorers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     for scorer, entry in scorers.items():
         words = scorer.replace("-", " ").replace("_", " ")
         for metric in metrics(entry):
-            name = SCORES.get(entry["kind"], {}).get(metric, "{scorer}: " + metric.replace("_", " "))
+            name = SCORES.get(entry["kind"], {}).get(
+                metric, "{scorer}: " + metric.replace("_", " ")
+            )
             text = name.format(scorer=words)
             names[f"{scorer}.{metric}"] = f"{text} ({words})" if text in names.values() else text
     return names

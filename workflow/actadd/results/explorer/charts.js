@@ -135,7 +135,7 @@ function drawGrid(cellIds, byCell) {
     }),
   );
   const chosen = cellIds.some((cellId) => run().cells[cellId].chosen)
-    ? " ★: the setting that was chosen here."
+    ? " ★: the chosen setting."
     : "";
   const caption = `${displayName()} by layer and coefficient. Choose a cell to read its completions.${chosen}`;
   show(
@@ -283,7 +283,7 @@ function drawNumbers(byCell) {
       interval(state.metric, values.low, values.high),
       score(state.metric, values.difference, true),
       interval(state.metric, values.difference_low, values.difference_high, true),
-      number(values.p_value),
+      probability(values.p_value),
       number(values.n_prompts),
       number(values.n_completions),
     ];

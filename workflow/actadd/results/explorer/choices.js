@@ -72,6 +72,7 @@ function openRun() {
   state.cell = start;
   if (!metrics.includes(state.metric))
     state.metric = metrics.includes(experiment().metric) ? experiment().metric : metrics[0];
-  state.group = groups[0];
+  // Texts that a vector is about have its name.
+  state.group = groups.includes(cell().vector) ? cell().vector : groups[0];
   Object.assign(state, { prompt: "all", find: "", keep: "all", limit: PAGE });
 }

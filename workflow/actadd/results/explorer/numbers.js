@@ -1,4 +1,4 @@
-// A coordinate, a count or a p-value: as many digits as it needs.
+// A coordinate or a count: as many digits as it needs.
 function number(value, signed = false) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
@@ -37,3 +37,6 @@ function interval(metric, low, high, signed = false) {
   if (low === null || high === null) return "";
   return `[${score(metric, low, signed)}, ${score(metric, high, signed)}]`;
 }
+
+const probability = (value) =>
+  value === null ? "–" : value < 0.001 ? "< 0.001" : value.toFixed(3);

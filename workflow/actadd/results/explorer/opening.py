@@ -13,8 +13,9 @@ def opening(experiments: list[dict[str, Any]]) -> list[int]:
     their setting was chosen elsewhere. chosen_in: names of experiments whose setting was chosen on
     this one; the cells of that setting get `chosen`.
 
-    An experiment at a chosen setting opens at the cell with the largest effect, a sweep at the
-    cell that was chosen, any other run at its first steered cell. The effect: the difference from
+    An experiment at a chosen setting opens at the cell with the largest effect; a sweep at the
+    cell that was chosen on it, or for the same vector elsewhere; any other run at its first steered
+    cell. The effect: the difference from
     unsteered minus that of the control of the same strength (of several, the largest), over half
     the width of the difference's interval. Cells without an interval do not compete.
     """
@@ -28,7 +29,10 @@ def opening(experiments: list[dict[str, Any]]) -> list[int]:
                 for cell in chosen:
                     run["cells"][cell]["chosen"] = True
                 run["start"] = chosen[0]
-            elif entry.get("held_out") and effects:
+            elif not entry.get("held_out"):
+                elsewhere = _chosen(run, [each for each in experiments if each.get("held_out")])
+                run["start"] = next(iter(elsewhere), run["start"])
+            elif effects:
                 run["start"] = max(effects, key=lambda cell: effects[cell])
                 if effects[run["start"]] > best and "part" in run["cells"][run["start"]]:
                     best, start = effects[run["start"]], [index, number]
@@ -70,7 +74,10 @@ def _effects(run: dict[str, Any], metric: str | None) -> dict[int, float]:
     differences = {}
     whole = run["groups"].index("all") if "all" in run["groups"] else -1
     for row, cell in enumerate(summary["cell"]):
-        if summary["metric"][row] == run["metrics"].index(metric) and summary["group"][row] == whole:
+        if (
+            summary["metric"][row] == run["metrics"].index(metric)
+            and summary["group"][row] == whole
+        ):
             columns = ("difference", "difference_low", "difference_high")
             differences[cell] = tuple(summary[name][row] for name in columns)
 

@@ -8,7 +8,7 @@ function settingWords() {
     const from =
       current.source_layer === undefined ? "" : `, taken from layer ${current.source_layer}`;
     words.push(
-      `Vector ${current.vector} at layer ${number(current.layer)}${from}, coefficient ${number(current.coefficient)}${current.chosen ? ", the setting that was chosen here" : ""}. `,
+      `Vector ${current.vector} at layer ${number(current.layer)}${from}, coefficient ${number(current.coefficient)}${current.chosen ? ", the chosen setting" : ""}. `,
     );
   } else words.push(`${current.condition} (method ${current.method}). `);
   if (current.prefix)
