@@ -1,5 +1,6 @@
 """Stages of figures, tables and pages, and the targets that ask for them."""
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -28,6 +29,10 @@ def listed(numbers: set[int]) -> str:
             runs.append([number, number])
     words = (f"{a}" if a == b else f"{a}, {b}" if b == a + 1 else f"{a}–{b}" for a, b in runs)
     return ", ".join(words)
+
+
+def _none(model: str, experiment: str) -> set[int]:
+    return set()
 
 
 class Displays(Experiments):
@@ -91,8 +96,13 @@ class Displays(Experiments):
     def table(self, display: str) -> Job:
         return self.display("tables", display)
 
-    def display_labels(self, section: str, name: str) -> dict[str, str]:
-        """A figure's or table's labels in the report: experiment, model, vector, layer."""
+    def display_labels(
+        self, section: str, name: str, chosen: Callable[[str, str], set[int]] | None = None
+    ) -> dict[str, str]:
+        """A figure's or table's labels in the report: its name, model, vector and layer.
+
+        chosen(model, experiment): the layers that its choices picked, as far as that is known.
+        """
         entry = self.config[section][name]
         experiment = needs.options_of(section, entry).main_experiment
         models: list[str] = []
@@ -102,7 +112,8 @@ class Displays(Experiments):
             added = {pair for model in models for pair in self.vectors_of(model, experiment)}
             vectors, layers = {vector for vector, _ in added}, listed({layer for _, layer in added})
             if self.experiment(experiment).get("choices"):
-                layers = f"chosen of {layers}"
+                picked = {each for model in models for each in (chosen or _none)(model, experiment)}
+                layers = listed(picked) if picked else f"chosen of {layers}"
         elif "lens" in entry or "vectors" in entry:
             models = self.config["lenses"].get(entry.get("lens"), entry)["models"]
             vectors, layers = set(needs.vectors_of(entry, self.config)), "all"
@@ -111,12 +122,16 @@ class Displays(Experiments):
         several = f"{len(vectors)} vectors" if len(vectors) > 3 else ", ".join(sorted(vectors))
         labels = {
             section.removesuffix("s"): name,
-            "experiment": experiment or "",
             "model": ", ".join(models),
             "vector": several,
             "layer": layers,
         }
         return {key: value or "–" for key, value in labels.items()}
+
+    @once
+    def scorer_card(self, part: str) -> Job:
+        """The card of the default target (part "") or of another one (its name and "_")."""
+        return self.card(self.experiments_in(part.removesuffix("_")), part)
 
     # --- published numbers beside ours -----------------------------------------------------------
 
