@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 
+from actadd.base.files import read_json
 from actadd.config import licences
 from actadd.pipeline import layout, reasons, targets
 from actadd.pipeline.costs import Costs
@@ -200,11 +201,19 @@ def note(stage: str) -> str:
 # --- report ---------------------------------------------------------------------------------------
 
 
+def chosen_layers(model: str, experiment: str) -> set[int]:
+    """The layers at which an experiment adds its vectors, once they have been chosen."""
+    file = locate(str(layout.output("choice", "choice", model=model, experiment=experiment)))
+    if not file.is_file():
+        return set()
+    return {rule["layer"] for rule in read_json(file).values() if rule.get("layer") is not None}
+
+
 def display_labels(section: str):
     """A label function: the labels of a figure or a table in the report."""
 
     def labels(wildcards) -> dict[str, str]:
-        texts = GRAPH.display_labels(section, wildcards.display)
+        texts = GRAPH.display_labels(section, wildcards.display, chosen_layers)
         # Snakemake 9.27 treats a label with two values as a toggle between two versions of each
         # result, which breaks its page. Invisible spaces make every value unique.
         unique = "\u200b" * list(config[section]).index(wildcards.display)
