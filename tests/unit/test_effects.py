@@ -6,7 +6,7 @@ import pytest
 
 from actadd.base.kinds import build
 from actadd.results.displays.kinds import FIGURES, Experiment, Sources
-from actadd.results.figures.conditions.effects import _rows
+from actadd.results.displays.effects import effect_rows
 from builders import concepts as made
 
 KIND = FIGURES["effects"]
@@ -23,7 +23,7 @@ def written(rows, folder) -> Sources:
 
 
 def rows_of(sources, metric="about.weddings") -> list[dict]:
-    return [row for row in _rows(options(), sources) if row["metric"] == metric]
+    return [row for row in effect_rows(options(), sources) if row["metric"] == metric]
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ def test_differences_are_paired_and_draws_are_one_row(sources):
     assert net["mean"] == pytest.approx(0.3 - 0.1 / 3, abs=1e-3) and net["net"]
     # Three draws that differ leave the difference open; one condition's prompts do not.
     assert net["high"] - net["low"] > 4 * (steered["high"] - steered["low"])
-    assert net["style"] == steered["style"]
+    assert net["condition"] == steered["condition"] == "actadd"
 
 
 def test_the_caption_claims_the_difference_from_the_control_alone(sources):
     figure, caption = KIND(options(), sources)
-    assert "actadd minus random +0.267 [" in caption and "3 draws" in caption
+    assert "actadd minus random is +0.267 [" in caption and "3 draws" in caption
     assert [axis.get_xlabel() for axis in figure.axes] == [
         "change of about.weddings",
         "change of fluency.perplexity",
@@ -103,4 +103,4 @@ def test_settings_of_one_condition_are_rows(tmp_path):
     first, second = "actadd\n(layer 2, c = 4)", "actadd\n(layer 3, c = 8)"
     labels = ["random", first, second, f"{first}\nminus random", f"{second}\nminus random"]
     assert [row["label"] for row in rows] == labels
-    assert rows[2]["mean"] == pytest.approx(0.3) and rows[4]["style"] == rows[2]["style"]
+    assert rows[2]["mean"] == pytest.approx(0.3) and rows[4]["layer"] == rows[2]["layer"] == 3

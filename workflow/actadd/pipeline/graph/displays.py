@@ -79,7 +79,12 @@ class Displays(Experiments):
         modules: tuple[str, ...] = (f"programs.{STAGE[section]}",)
         # The program imports it by name, so that its digest does not include it.
         modules += (needs.kind_of(section, entry).module,)
-        settings = {**entry, "name": name, "about": needs.facts(section, entry, self.config)}
+        settings = {
+            **entry,
+            "name": name,
+            "labels": self.config["labels"] | entry.get("labels", {}),
+            "about": needs.facts(section, entry, self.config),
+        }
         inputs = self.display_files(section, name)
         return self._job(STAGE[section], {"display": name}, modules, settings, inputs)
 
@@ -204,7 +209,7 @@ class Displays(Experiments):
     def _explored(self, name: str) -> dict[str, Any]:
         entry = self.experiment(name)
         scorers = {scorer: self.config["scorers"][scorer] for scorer in entry.get("scorers", [])}
-        labels: dict[str, str] = {}
+        labels: dict[str, str] = dict(self.config["labels"])
         for display in (*self.config["figures"].values(), *self.config["tables"].values()):
             if display.get("experiment") == name:
                 labels |= display.get("labels", {})

@@ -83,9 +83,9 @@ def cosines(options: Cosines, sources: Sources) -> "tuple[Figure, str]":
         row[-1].tick_params(axis="x", rotation=90)
     colour_bar(figure, figure.axes, "cosine")
     caption = (
-        f"Model: {', '.join(models)}. Cosine of each vector, all its positions but BOS taken as "
-        "one long vector, between every two layers; in a model's last panel, between vectors at "
-        "one layer."
+        "The figure shows the cosine of each vector, all its positions but BOS taken as one long "
+        "vector, between every two layers; a model's last panel compares the vectors at one layer. "
+        f"The model is {options.listed(models)}."
     )
     if (pd.concat(compared)["compared"] == "mean").any():
         caption += " Vectors of different lengths are compared by their mean over positions."

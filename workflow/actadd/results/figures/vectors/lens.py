@@ -96,11 +96,13 @@ def lens(options: Lens, sources: Sources) -> "tuple[Figure, str]":
     drawn_axes = list(axes.flat[: len(panels)])
     colour_bar(figure, drawn_axes, "logit")
     caption = (
-        f"Model: {', '.join(models)}. The {SHOWN} tokens whose logits each vector raises most, "
-        "when its row is read through the final norm and the unembedding without biases (logit "
-        "lens). A difference is normalised as a stream would be: logits tell its direction, not "
-        "its size. Position: the one whose row is longest, by its median norm over layers. "
-        f"␣ is a space; tokens longer than {CELL} characters are cut."
+        f"The figure shows the {SHOWN} tokens whose logits each vector raises most, when its row "
+        "is "
+        "read through the final norm and the unembedding without biases (logit lens). A difference "
+        "is normalised as a stream would be: logits tell its direction, not its size. The position "
+        "is the one whose row is longest, by its median norm over layers. "
+        f"␣ is a space; tokens longer than {CELL} characters are cut. The model is "
+        f"{options.listed(models)}."
     )
     return figure, caption
 
