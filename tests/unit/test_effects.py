@@ -2,11 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from actadd.base.kinds import build
-from actadd.results.displays.kinds import FIGURES, Experiment, Sources
 from actadd.results.displays.effects import effect_rows
+from actadd.results.displays.kinds import FIGURES, TABLES, Experiment, Sources
 from builders import concepts as made
 
 KIND = FIGURES["effects"]
@@ -56,6 +57,43 @@ def test_the_caption_claims_the_difference_from_the_control_alone(sources):
         "actadd",
         "actadd\nminus random",
     ]
+
+
+def test_the_table_has_the_rows_of_the_figure(sources):
+    wide, caption = TABLES["effects"](options(), sources)
+    assert list(wide.index) == ["random", "actadd", "actadd minus random"]
+    assert list(wide.columns) == made.EFFECTS["metrics"]
+    assert wide.loc["actadd minus random", "about.weddings"].startswith("+0.267 [")
+    assert caption == KIND(options(), sources)[1]
+
+
+def test_a_share_that_no_prompt_changes_has_an_exact_bound(tmp_path):
+    rows = made.files({"e": made.on_a_model()})
+    for table in rows.values():
+        for row in table:
+            if row["condition"] in ("random", "unsteered") and "weddings" in row:
+                row["weddings"] = 0.0
+    facts = {"more": {"conditions": CONDITIONS}}
+    facts["scales"] = {"about.weddings": {"share": True, "span": 0.2}}
+    never = made.sources(rows, tmp_path, facts=facts)
+    random, _, net = rows_of(never)
+    # Of n prompts, none: 1 - 0.025 ** (1 / n).
+    assert random["mean"] == 0 and random["bound"] == pytest.approx(1 - 0.025 ** (1 / made.PROMPTS))
+    assert np.isnan(net["bound"])
+    figure, caption = KIND(options(), never)
+    ends = [line.get_xdata()[-1] for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert ends == [random["bound"], -random["bound"]]
+    assert "open triangles are the exact binomial bound over prompts, ±0.37" in caption
+
+
+def test_an_effect_that_the_control_shares_is_not_claimed(tmp_path):
+    rows = made.files({"e": made.on_a_model()})
+    for table in rows.values():
+        for row in table:
+            if row["condition"] == "actadd" and "weddings" in row:
+                row["weddings"] -= 0.2
+    _, caption = KIND(options(), written(rows, tmp_path))
+    assert "so no effect is claimed" in caption.partition("In fluency.perplexity")[0]
 
 
 def test_a_failed_control_leaves_the_effects_and_says_so(tmp_path):

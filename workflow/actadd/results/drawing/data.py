@@ -13,7 +13,7 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedFormatter, FixedLocator
+from matplotlib.ticker import FixedLocator
 
 from actadd.results.drawing.layout import panels_of
 from actadd.results.drawing.marks import BOUND
@@ -147,11 +147,10 @@ def _label(axis: Axes, side: str) -> str:
 
 def _names(side: Axis) -> dict[float, str]:
     """Place -> what stands there, of an axis whose ticks are texts and not their numbers."""
-    locator, formatter = side.get_major_locator(), side.get_major_formatter()
-    if not (isinstance(locator, FixedLocator) and isinstance(formatter, FixedFormatter)):
+    if not isinstance(locator := side.get_major_locator(), FixedLocator):
         return {}
-    places = map(float, locator.tick_values(0, 0))
-    names = dict(zip(places, formatter.seq, strict=False))
+    places = [float(place) for place in locator.tick_values(0, 0)]
+    names = dict(zip(places, side.get_major_formatter().format_ticks(places), strict=True))
     return {} if all(text == f"{place:g}" for place, text in names.items()) else names
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from actadd.results.figures.sweeps.chosen import Chosen
+    from actadd.results.displays.chosen import Chosen
 
 # Models of which a heatmap each has room beside the lines.
 SQUARES = 2
@@ -45,13 +45,13 @@ def sweep(options: Sweep, sources: Sources) -> "tuple[Figure, str]":
     """
     import pandas as pd
 
+    from actadd.results.displays.chosen import picks
     from actadd.results.displays.labels import in_order, metric_rows
     from actadd.results.drawing import legend, panels
-    from actadd.results.figures.sweeps.chosen import picks
-    from actadd.results.figures.sweeps.heatmaps import crossed, heatmap
+    from actadd.results.drawing.heatmaps import crossed, heatmap
 
     table, x = sources.read("summary"), options.x
-    chosen = picks(options, sources, table) if x == "coefficient" else []
+    chosen = picks(sources, table, options.condition) if x == "coefficient" else []
     first = options.steered(metric_rows(sources, table, options.metrics[0]), sources)
     models = in_order(first["model"])
     beside = (
@@ -143,8 +143,8 @@ def _caption(
     squares: bool,
 ) -> str:
     from actadd.results.displays.captions import data_sentence
+    from actadd.results.displays.chosen import sentences
     from actadd.results.displays.labels import in_order
-    from actadd.results.figures.sweeps.chosen import sentences
 
     steered = options.steered(rows, sources)
     swept = steered[steered[options.x].notna()]

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from actadd.base.errors import UserError
 from actadd.measure.choice import pick
 from actadd.results.displays.captions import rule_text
-from actadd.results.displays.kinds import Sources
+from actadd.results.displays.kinds import Options, Sources
 from actadd.results.displays.labels import failed, in_order, unsteered
-from actadd.results.figures.sweeps.options import SweptOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,13 +44,16 @@ class Chosen:
             axis.axhline(self.caps[metric], **line, label=f"cap: {cap:g} times unsteered")
 
 
-def picks(options: SweptOptions, sources: Sources, table: "pd.DataFrame") -> list[Chosen]:
-    """What each rule on this sweep picks on each model; nothing where it can pick nothing."""
+def picks(sources: Sources, table: "pd.DataFrame", condition: str | None = None) -> list[Chosen]:
+    """What each rule on this sweep picks on each model; nothing where it can pick nothing.
+
+    condition: the only one that is drawn.
+    """
     table = table[table["group"] == "all"]
     result = []
     for choice in sources.facts.more.get("choices", []):
         rule = choice["rule"]
-        if options.condition not in (None, rule["condition"]):
+        if condition not in (None, rule["condition"]):
             continue
         for model in in_order(table["model"]):
             here = table[table["model"] == model]
@@ -83,7 +85,7 @@ def _caps(table: "pd.DataFrame", rule: dict[str, Any]) -> dict[str, float]:
     return {cap["metric"]: cap["factor"] * float(level["mean"].iloc[0])} if len(level) else {}
 
 
-def sentences(options: SweptOptions, chosen: list[Chosen]) -> Iterator[str]:
+def sentences(options: Options, chosen: list[Chosen]) -> Iterator[str]:
     """What rings and dotted lines mark."""
     for each in chosen:
         on = f" on {options.label(each.model)}" if len({one.model for one in chosen}) > 1 else ""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from actadd.results.figures.sweeps.chosen import Chosen
+    from actadd.results.displays.chosen import Chosen
 
 # Cells of a side in which a number has room.
 NUMBERED = 8
@@ -36,10 +36,12 @@ def heatmap(
     import numpy as np
     from matplotlib.patches import Rectangle
 
-    from actadd.results.drawing import SMALL, wrapped
+    from actadd.results.drawing.texts import SMALL, wrapped
 
     square = rows.pivot_table(index="layer", columns="coefficient", values="mean", dropna=False)
-    layers, coefficients = (np.asarray(each, float).tolist() for each in (square.index, square))
+    layers, coefficients = (
+        np.asarray(each, float).tolist() for each in (square.index, square.columns)
+    )
     values = square.to_numpy(float)
     image = axis.imshow(values, cmap="viridis", aspect="auto", origin="lower")
     axis.set_xticks(range(len(coefficients)), [f"{each:g}" for each in coefficients])
