@@ -1,6 +1,6 @@
 """How figures are drawn: style, texts, marks and layout that their kinds share."""
 
-from actadd.results.drawing.data import SHADE, marks
+from actadd.results.drawing.data import SHADE, mark_table
 from actadd.results.drawing.layout import compose, finish, legend, legend_columns, panels
 from actadd.results.drawing.marks import (
     apart,
@@ -58,7 +58,7 @@ __all__ = [
     "literal_texts",
     "look",
     "mark_failed",
-    "marks",
+    "mark_table",
     "open_bounds",
     "panels",
     "plain_ticks",

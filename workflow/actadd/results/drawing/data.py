@@ -29,7 +29,7 @@ SHADE = "_shade"
 Mark = dict[str, Any]
 
 
-def marks(figure: Figure) -> pd.DataFrame:
+def mark_table(figure: Figure) -> pd.DataFrame:
     """A row for each mark of each panel, columns `COLUMNS`; numbers are those of the axes.
 
     mark: point, line (a corner of one), level, bound, band, bar, cell, failed or text. x_name and
@@ -90,9 +90,10 @@ def _points(container: ErrorbarContainer) -> Iterator[Mark]:
         mark: Mark = {"mark": "point", "series": _series(container), "x": x, "y": y}
         for column, name in enumerate("xy"):
             if name in ends:
-                low, high = np.asarray(ends[name].get_segments()[index])[:, column]
-                if low != high:
-                    mark |= {f"{name}_low": low, f"{name}_high": high}
+                # A bar without numbers has no points.
+                bar = np.asarray(ends[name].get_segments()[index])
+                if len(bar) and bar[0, column] != bar[1, column]:
+                    mark |= {f"{name}_low": bar[0, column], f"{name}_high": bar[1, column]}
         yield mark
 
 
@@ -150,7 +151,8 @@ def _names(side: Axis) -> dict[float, str]:
     if not isinstance(locator := side.get_major_locator(), FixedLocator):
         return {}
     places = [float(place) for place in locator.tick_values(0, 0)]
-    names = dict(zip(places, side.get_major_formatter().format_ticks(places), strict=True))
+    texts = map(str, side.get_major_formatter().format_ticks(places))
+    names = dict(zip(places, texts, strict=True))
     return {} if all(text == f"{place:g}" for place, text in names.items()) else names
 
 

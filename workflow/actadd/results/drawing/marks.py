@@ -99,9 +99,12 @@ def series_apart(axis: Axes, x: Any, y: Any, moved: Transform, **style: Any) -> 
     bars = axis.errorbar(x, y, **style, transform=moved)
     # Of what is moved, matplotlib does not see where it is.
     points = [np.column_stack([x, y])]
-    points += [np.concatenate(each.get_segments()) for each in bars.lines[2]]
-    known = np.concatenate(points).astype(float)
-    axis.update_datalim(known[np.isfinite(known).all(axis=1)])
+    # A bar without numbers has no points.
+    segments = [np.asarray(bar) for each in bars.lines[2] for bar in each.get_segments()]
+    points += [bar for bar in segments if len(bar)]
+    places = np.concatenate(points).astype(float)
+    for column, sides in enumerate(({"updatey": False}, {"updatex": False})):
+        axis.update_datalim(np.nan_to_num(places[np.isfinite(places[:, column])]), **sides)
     axis.autoscale_view()
 
 

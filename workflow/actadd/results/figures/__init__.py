@@ -37,7 +37,7 @@ def draw(
     """
     import matplotlib.pyplot as plt
 
-    from actadd.results.drawing import compose, finish, literal_texts, marks, set_style
+    from actadd.results.drawing import compose, finish, literal_texts, mark_table, set_style
 
     kind = FIGURES[spec["kind"]]
     options = build(kind.options, spec)
@@ -55,7 +55,7 @@ def draw(
         compose(figure, body, options.title, caption)
         with whole_file(captioned) as temporary:
             figure.savefig(temporary, format="png", metadata=METADATA["png"])
-        table = marks(figure)
+        table = mark_table(figure)
         write_with(csv, lambda path: table.to_csv(path, index=False, float_format="%.6g"))
     plt.close(figure)
     if missing:

@@ -70,14 +70,14 @@ def cosines(options: Cosines, sources: Sources) -> "tuple[Figure, str]":
             few = np.arange(0, len(square), max(1, round(len(square) / 6)))
             axis.set_xticks(few + 0.5, square.columns[few], rotation=0)
             axis.set_yticks(len(square) - few - 0.5, square.index[few])
-            axis.set_title(wrapped(f"{model}: {name}", 2))
+            axis.set_title(wrapped(f"{options.label(model)}: {options.label(name)}", 2))
             axis.set_xlabel("layer")
             axis.set_ylabel("layer" if number % columns == 0 else "")
         square = here.pivot(index="vector", columns="other", values="cosine")
         numbers = {"annot": True, "fmt": ".2f", "annot_kws": {"size": SMALL}}
         numbers = numbers if len(names) <= 5 else {}
         _heat(row[-1], square.loc[names, names], **numbers)
-        row[-1].set_title(wrapped(f"{model}: layer {layer}", 2))
+        row[-1].set_title(wrapped(f"{options.label(model)}: layer {layer}", 2))
         row[-1].set_xlabel("")
         row[-1].set_ylabel("")
         row[-1].tick_params(axis="x", rotation=90)

@@ -54,7 +54,9 @@ def lens(options: Lens, sources: Sources) -> "tuple[Figure, str]":
                 )
             position = _longest(rows)
             rows = rows[rows["position"] == position]
-            panels.append((f"{model}: {name}, position {position}", rows))
+            panels.append(
+                (f"{options.label(model)}: {options.label(name)}, position {position}", rows)
+            )
     drawn = pd.concat([rows for _, rows in panels])
     limits = drawn["logit"].min(), drawn["logit"].max()
     columns = min(COLUMNS, len(panels))
