@@ -27,9 +27,10 @@ def started():
 
 @contextmanager
 def opening(browser, expected: str = ""):
-    """A function that opens files; at the end, no page asked for anything or complained.
+    """A function that opens files, or addresses; at the end, no page asked for anything else or
+    complained.
 
-    expected: the beginning of what pages may say.
+    expected: the beginning of what pages may say or ask for.
     """
     tabs, output = [], []
 
@@ -39,7 +40,8 @@ def opening(browser, expected: str = ""):
         tab.on("console", lambda message: output.append(message.text))
         tab.on("pageerror", lambda error: output.append(str(error)))
         tab.on("request", lambda asked: output.append(asked.url[:200]))
-        tab.goto(f"file://{path}{fragment}")
+        address = path if str(path).startswith("http:") else f"file://{path}"
+        tab.goto(f"{address}{fragment}")
         tabs.append(tab)
         return tab
 

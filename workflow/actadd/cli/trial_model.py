@@ -133,6 +133,7 @@ class TrialModel:
             if dtype == AUTO:
                 dtype = for_trial(self.folder, {"device": device, "threads": threads})
             self.model = load(self.folder, dtype=dtype, device=device, threads=threads)
+        self.dtype = dtype
 
     def vector(self, plan: Plan) -> "np.ndarray":
         """The vector at the layer of a plan, float32 [positions, d_model].
@@ -203,7 +204,6 @@ class TrialModel:
         from actadd.engine.decoding.generation import generate
         from actadd.engine.decoding.sampling import BROKEN, FINISHED, draws
         from actadd.measure.measures import TOO_LARGE
-        from actadd.vectors.derivation import dwarfing
 
         settings, rows = plan.settings, self.vector(plan)
         norms = self.norms(plan, rows)
@@ -242,7 +242,7 @@ class TrialModel:
             settings.layer,
             by_condition,
             self.sizes(plan, norms, strengths["steered"]),
-            [*plan.warnings, *dwarfing(norms)],
+            self.warnings(plan, norms),
             scores(plan.text, by_condition, scorers),
             {name: written[part] for name, part in parts.items()},
         )
@@ -253,6 +253,12 @@ class TrialModel:
         """For each position, its tokens and the norm that is added there over the stream's."""
         ratios = (abs(coefficient) * norms["ratio"]).tolist()
         return list(zip(plan.names, ratios, strict=True))
+
+    def warnings(self, plan: Plan, norms: "pd.DataFrame") -> list[str]:
+        """Sentences about what often goes wrong with a vector."""
+        from actadd.vectors.derivation import dwarfing
+
+        return [*plan.warnings, *dwarfing(norms)]
 
     def _stream(self, ids: Sequence[int]) -> "np.ndarray":
         """The residual stream of a text, float32 [layers, tokens, d_model]."""
