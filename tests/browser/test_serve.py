@@ -11,6 +11,7 @@ from builders import tiny
 from builders.browser import needs_chromium, opening
 from builders.live import KEY, running, slow_model
 
+REFUSED = "Failed to load resource: the server responded with a status of 400"
 PHONE = {"width": 390, "height": 844}
 pytestmark = needs_chromium
 
@@ -27,8 +28,8 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def page(chromium, server):
-    """Opens the page; it asks nobody but its server, and the browser complains of nothing."""
-    with opening(chromium, server.address) as show:
+    """Opens the page; it asks nobody but its server, and the browser complains of mistakes alone."""
+    with opening(chromium, server.address, REFUSED) as show:
 
         def opened(**options):
             tab = show(server.address, f"/#{KEY}", **options)

@@ -26,11 +26,11 @@ def started():
 
 
 @contextmanager
-def opening(browser, expected: str = ""):
+def opening(browser, *expected: str):
     """A function that opens files, or addresses; at the end, no page asked for anything else or
     complained.
 
-    expected: the beginning of what pages may say or ask for.
+    expected: beginnings of what pages may say or ask for.
     """
     tabs, output = [], []
 
@@ -48,5 +48,4 @@ def opening(browser, expected: str = ""):
     yield show
     for tab in tabs:
         tab.close()
-    allowed = (*OWN, expected) if expected else OWN
-    assert [text for text in output if not text.startswith(allowed)] == []
+    assert [text for text in output if not text.startswith((*OWN, *expected))] == []

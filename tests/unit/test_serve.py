@@ -191,6 +191,16 @@ def test_mistakes_are_named(served, wrong, expected):
         assert answer.json()["message"] == message
 
 
+def test_a_dose_of_no_texts_and_a_vector_of_no_config_are_refused(prepared):
+    asked = {**ASKED, "dosed": True}
+    with running(prepared, {"vectors": {}}) as server:
+        assert "write a section dose" in server.refused(asked)
+    with running(prepared) as server:
+        assert server.refused({**ASKED, "vector": "calm"}).startswith("vector: there is no config")
+        assert server.post("about", {}).json()["vectors"] == []
+        assert server.events(ASKED)[-1][1]["scores"]["steered"] == {}
+
+
 def test_a_direction_of_zeros_is_refused(prepared, settings, tmp_path):
     """As of pairs that do not differ where the stream is read."""
     rows = np.random.default_rng(0).normal(size=(1, 32)).astype(np.float32)

@@ -128,7 +128,7 @@ class Session:
         """
         if not asked.dosed:
             return []
-        if self.config is not None and "dose" not in self.config:
+        if self.config is not None and not self.config.get("dose"):
             raise UserError(
                 "dose: no texts say what it is a share of; write a section dose: { dataset: NAME } "
                 "into the config, or a coefficient"
