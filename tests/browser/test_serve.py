@@ -28,8 +28,8 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def page(chromium, server):
-    """Opens the page; it asks nobody but its server, and the browser complains of mistakes alone."""
-    with opening(chromium, server.address, REFUSED) as show:
+    """Opens the page, which asks its server alone; the browser complains of mistakes only."""
+    with opening(chromium, REFUSED, (server.address, "data:")) as show:
 
         def opened(**options):
             tab = show(server.address, f"/#{KEY}", **options)

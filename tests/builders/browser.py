@@ -26,11 +26,10 @@ def started():
 
 
 @contextmanager
-def opening(browser, *expected: str):
-    """A function that opens files, or addresses; at the end, no page asked for anything else or
-    complained.
+def opening(browser, expected: str = "", own: tuple[str, ...] = OWN):
+    """A function that opens files or addresses; at the end, no page asked for more or complained.
 
-    expected: beginnings of what pages may say or ask for.
+    expected: the beginning of what pages may say. own: beginnings of what they may ask for.
     """
     tabs, output = [], []
 
@@ -48,4 +47,5 @@ def opening(browser, *expected: str):
     yield show
     for tab in tabs:
         tab.close()
-    assert [text for text in output if not text.startswith((*OWN, *expected))] == []
+    allowed = (*own, expected) if expected else own
+    assert [text for text in output if not text.startswith(allowed)] == []

@@ -291,13 +291,18 @@ def _rows(file: Path, layer: int) -> "np.ndarray":
     return rows[0] if rows.ndim == 3 else rows
 
 
+def control_seed(seed: int) -> int:
+    """The seed of a trial's random vector, which is none of a config's own random vectors."""
+    return seed % 2**64 + 2**64
+
+
 def random_like(rows: "np.ndarray", seed: int) -> "np.ndarray":
-    """The workflow's vector of kind random, like these rows and with this seed."""
+    """The workflow's vector of kind random, like these rows, with the seed `control_seed`."""
     from actadd.base.kinds import build
     from actadd.vectors.kinds import VECTOR_KINDS
 
     kind = VECTOR_KINDS["random"]
-    options: Any = build(kind.options, {"like": "vector", "seed": seed % 2**64})
+    options: Any = build(kind.options, {"like": "vector", "seed": control_seed(seed)})
     vector: np.ndarray = kind({"vector": rows}, options)
     return vector
 

@@ -42,7 +42,7 @@ HEADERS = {
 ASSETS = Path(__file__).parent
 FILES = {
     "/": ASSETS / "page.html",
-    "/look.css": explorer.ASSETS / "page.css",
+    "/look.css": Path(explorer.__file__).parent / "page.css",
     "/page.css": ASSETS / "page.css",
     "/page.js": ASSETS / "page.js",
     "/fields.js": ASSETS / "fields.js",

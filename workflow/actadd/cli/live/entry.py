@@ -6,6 +6,7 @@ from typing import Any, get_args
 import yaml
 
 from actadd.cli.live.request import Asked
+from actadd.cli.trial_model import control_seed
 from actadd.config.sections.rules import ShortText
 from actadd.pipeline import layout
 from actadd.scorers.kinds import SCORERS
@@ -31,7 +32,7 @@ def config_files(
     vectors: dict[str, Any] = {} if asked.vector else {name: asked.pair}
     added = {"steered": vector}
     if asked.control and not several:
-        vectors[control] = {"kind": "random", "like": vector, "seed": asked.seed}
+        vectors[control] = {"kind": "random", "like": vector, "seed": control_seed(asked.seed)}
         added["random"] = control
     entries: dict[str, Any] = {}
     if above["models"].get(model, {}).get("dtype", dtype) != dtype:

@@ -31,8 +31,7 @@ export function openStreams(asked) {
         scores,
       );
     });
-    const three = asked.control ? " three" : "";
-    return element("div", { className: `pair${three} running` }, ...sides);
+    return element("div", { className: `pair of-${sides.length} running` }, ...sides);
   });
   byId("pairs").replaceChildren(...pairs);
   byId("means").hidden = true;
