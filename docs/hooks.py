@@ -238,7 +238,9 @@ def models() -> str:
     lines = [f"| steered towards | model, setting | metric | {' | '.join(shown)} | prompts |"]
     lines.append("|---" * (len(shown) + 4) + "|")
     for row in read("models.csv"):
-        setting = f"{row['model']}<br>{row['vector']}, layer {row['layer']}, c = {row['coefficient']}"
+        setting = (
+            f"{row['model']}<br>{row['vector']}, layer {row['layer']}, c = {row['coefficient']}"
+        )
         cells = [row["steered towards"], setting, f"`{row['metric']}`"]
         cells += [row[name].replace("-", "−") or "not measured" for name in shown]
         lines.append("| " + " | ".join([*cells, row["prompts"]]) + " |")
@@ -271,7 +273,9 @@ def citation() -> str:
 
     entry = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     authors = " and ".join(
-        "{" + each["name"] + "}" if "name" in each else f"{each['family-names']}, {each['given-names']}"
+        "{" + each["name"] + "}"
+        if "name" in each
+        else f"{each['family-names']}, {each['given-names']}"
         for each in entry["authors"]
     )
     fields = {

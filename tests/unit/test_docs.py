@@ -58,10 +58,17 @@ def commands() -> list[tuple[str, str]]:
 TUTORIAL = next(text for page, _, text in blocks("yaml") if page.endswith("tutorial.md"))
 
 
-def snakemake(words: list[str], folder: Path) -> None:
-    """A dry run of the command."""
-    (folder / "mine.yaml").write_text(TUTORIAL)
-    words = [str(folder / word) if word == "mine.yaml" else word for word in words]
+def written(page: str) -> str:
+    """The config that a page asks to be saved, its first whole one."""
+    return next(text for name, _, text in blocks("yaml") if name == page and "experiments" in text)
+
+
+def snakemake(words: list[str], page: str, folder: Path) -> None:
+    """A dry run of the command; a config that is not ours is the page's."""
+    for index, word in enumerate(words):
+        if word.endswith(".yaml") and not (ROOT / word).exists():
+            words[index] = str(folder / word)
+            (folder / word).write_text(written(page))
     command = [sys.executable, "-m", "snakemake", *words[1:]]
     if not {"--list", "--unlock", "--lint", "--help"} & set(words):
         command.append("--dry-run")
@@ -94,7 +101,7 @@ def test_what_is_to_be_typed_is_understood(page, command, tmp_path):
     elif name == "snakemake":
         if "config/paper.yaml" in words:
             pytest.skip("a dry run of the whole paper is a test of its own")
-        snakemake(words, tmp_path)
+        snakemake(words, page, tmp_path)
     elif words[:3] == [words[0], "-m", "actadd"] and name.startswith("python"):
         actadd(words[3:])
     elif name == "actadd":
@@ -417,6 +424,26 @@ def test_the_tutorial_from_top_to_bottom(clone):
     typed("docs/tutorial.md", clone)
     log = (clone / "results/logs/completions/smollm2-135m/calm.log").read_text()
     assert "cells: 2 computed, 5 reused" in log
+
+
+@pytest.mark.docs
+def test_the_held_out_example_from_top_to_bottom(clone):
+    (clone / "sad.yaml").write_text(written("docs/held-out.md"))
+    assert "ok:" in typed("docs/held-out.md", clone, leave_out="explorer")
+    for file in ("figures/sad.png", "choices/stories15m/sad.json", "summaries/stories15m/sad.csv"):
+        assert (clone / "results" / file).exists(), file
+
+
+@pytest.mark.docs
+def test_the_librarys_example_prints_what_the_page_says(clone):
+    command = ["snakemake", "--cores", "all", "results/models/stories15m"]
+    subprocess.run(command, cwd=clone, check=True)
+    page = (DOCS / "exchange.md").read_text(encoding="utf-8")
+    [(example, printed)] = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
+    environment = {**os.environ, "PYTHONPATH": str(clone / "workflow")}
+    command = [sys.executable, "-c", example]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
+    assert done.stdout == printed, done.stderr
 
 
 @pytest.mark.docs
