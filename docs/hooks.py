@@ -15,11 +15,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "docs")]
 
+from measured import FIGURES, MEASURED, read  # noqa: E402
+
 from actadd.base.kinds import Rule  # noqa: E402
 from actadd.config.declaration import Config  # noqa: E402
 from actadd.config.kinds import Family, Option, bare, is_union, options  # noqa: E402
 from actadd.engine.operations import OPERATIONS  # noqa: E402
-from measured import FIGURES, MEASURED, read  # noqa: E402
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -235,13 +236,13 @@ def _minutes(seconds: float) -> str:
 def models() -> str:
     """The table of models, from docs/measured/models.csv."""
     shown = ("steered minus random", "steered", "random", "prompting", "unsteered")
-    lines = [f"| steered towards | model, setting | metric | {' | '.join(shown)} | prompts |"]
-    lines.append("|---" * (len(shown) + 4) + "|")
+    lines = [f"| steered towards | model and setting | {' | '.join(shown)} | prompts |"]
+    lines.append("|---" * (len(shown) + 3) + "|")
     for row in read("models.csv"):
-        setting = (
-            f"{row['model']}<br>{row['vector']}, layer {row['layer']}, c = {row['coefficient']}"
-        )
-        cells = [row["steered towards"], setting, f"`{row['metric']}`"]
+        metric = _code(row["metric"])
+        strength = f"layer {row['layer']}, c = {row['coefficient'].replace('-', '−')}"
+        setting = [row["model"].replace("-", "‑"), row["vector"].replace("-", "‑"), strength]
+        cells = [f"{row['steered towards']}<br>{metric}", "<br>".join(setting)]
         cells += [row[name].replace("-", "−") or "not measured" for name in shown]
         lines.append("| " + " | ".join([*cells, row["prompts"]]) + " |")
     made = ", ".join(sorted({f"`{row['made with']}`" for row in read("models.csv")}))
