@@ -173,7 +173,7 @@ def try_out(
     "pair",
     epilog="Examples:\n\n"
     "actadd pair Love Hate\n\n"
-    'actadd pair " weddings" " things" --model smollm2-135m --layer 9',
+    'actadd pair " pirates" " people" --model smollm2-135m --layer 9',
 )
 def examine_pair(
     positive: Annotated[str, typer.Argument(callback=checked_text, help="Contrast prompt to add.")],
@@ -228,7 +228,7 @@ def list_vectors(results: Results = Path(layout.RESULTS)) -> None:
 @app.command(
     "card",
     epilog="Examples:\n\nactadd card love-hate\n\n"
-    "actadd card love-hate --model smollm2-135m --experiment sentiment",
+    "actadd card love-hate --model stories15m --experiment sentiment",
 )
 def show_cards(
     vector: Annotated[str, typer.Argument(help="A vector of the config.")],
@@ -260,8 +260,8 @@ Format = Annotated[
 @app.command(
     "export",
     epilog="Examples:\n\n"
-    "actadd export love-hate --model smollm2-135m --layer 6 -o love-hate.safetensors\n\n"
-    "actadd export weddings --model smollm2-135m --layer 12 --coefficient 2 -o weddings.gguf",
+    "actadd export love-hate --model stories15m --layer 1 -o love-hate.safetensors\n\n"
+    "actadd export pirates --model smollm2-135m --layer 15 --coefficient 2 -o pirates.gguf",
 )
 def export_vector(
     vector: Annotated[str, typer.Argument(help="A vector of the config that has been made.")],
@@ -285,8 +285,8 @@ def export_vector(
 
 @app.command(
     "import",
-    epilog="Examples:\n\nactadd import weddings.gguf\n\n"
-    "actadd import weddings.gguf -o weddings.safetensors",
+    epilog="Examples:\n\nactadd import pirates.gguf\n\n"
+    "actadd import pirates.gguf -o pirates.safetensors",
 )
 def import_vector(
     file: Annotated[Path, typer.Argument(help="A file of safetensors, GGUF or vllm-lens.")],
