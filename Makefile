@@ -3,11 +3,12 @@
 VENV ?= .venv
 PYTHON ?= python3
 CORES ?= all
+UV = uv==0.13.8
 ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 REPORT = $(ACTIVATE) snakemake --report-stylesheet workflow/report/report.css --report
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES)
 
-.PHONY: help run resume plan report paper-report test test-docs test-nightly test-slurm bench docs env lock clean format
+.PHONY: help run resume plan report paper-report test test-docs test-nightly test-slurm test-ranges bench docs env lock clean format
 
 help:
 	@echo "usage: make TARGET"
@@ -47,6 +48,22 @@ test-nightly: env ## the tests that take many minutes
 test-slurm: env ## the workflow on a Slurm cluster, started for it (as root)
 	$(ACTIVATE) pytest -n 0 -m slurm
 
+# The library's tests in an environment of its own; ENDS=highest: the newest releases. Gigabytes, as
+# this is the package index's build of torch.
+ENDS ?= lowest highest
+LIBRARY = $(addprefix tests/unit/test_,$(addsuffix .py,directions draws exchange exchange_types gates \
+	given_vectors golden invariants lens library operations operation_references public_api \
+	sampling static_decode token_trees verification))
+
+test-ranges: ## the library with the oldest and newest packages it allows
+	for end in $(ENDS); do \
+		$(PYTHON) -m venv --clear $(VENV)/$$end && $(VENV)/$$end/bin/pip install --quiet $(UV) && \
+		$(VENV)/$$end/bin/uv pip install --quiet --python $(VENV)/$$end/bin/python \
+			--resolution $$(echo $$end | sed 's/lowest/lowest-direct/') . && \
+		grep -E '^(pytest|hypothesis|scikit-learn)' requirements.txt | xargs $(VENV)/$$end/bin/pip install --quiet && \
+		$(VENV)/$$end/bin/python -m pytest -n 2 $(LIBRARY) || exit 1; \
+	done
+
 bench: env ## speed against other libraries; ITEMS='judge warm': some of them
 	$(SNAKEMAKE) results/models/smollm2-135m
 	$(ACTIVATE) PYTHONPATH=workflow python -m benchmarks $(if $(ITEMS),--items $(ITEMS))
@@ -71,7 +88,7 @@ $(VENV)/bin/actadd: $(VENV)/.installed
 # index's build, which brings CUDA on Linux. `pip install -r requirements.lock` checks the sums.
 lock: ## requirements.lock, from requirements.txt
 	$(PYTHON) -m venv $(VENV)/lock
-	$(VENV)/lock/bin/pip install --quiet uv==0.13.8
+	$(VENV)/lock/bin/pip install --quiet $(UV)
 	$(VENV)/lock/bin/uv pip compile --quiet requirements.txt --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --custom-compile-command "make lock" -o requirements.lock
 	rm -r $(VENV)/lock

@@ -51,7 +51,7 @@ try:
             f"{Path(DEFAULT).absolute()} does not exist; write it, or --configfile FILE"
         )
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    internals.refuse(str(error))
 
 # Snakemake's lock remains after a killed run; this file is locked only while the run is alive.
 RUNNING = Path(".snakemake/running")
@@ -61,7 +61,7 @@ try:
         run_lock.refuse_if_running(RUNNING)
     config = checked(written, Path.cwd())
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    internals.refuse(str(error))
 
 GRAPH = Graph(config, Path.cwd())
 

@@ -24,10 +24,10 @@ GALLERY = ROOT / "docs" / "images" / "gallery"
 FIGURES = {
     "sentiment": "Steering, random vectors and a prompt, minus unsteered, on held-out openings.",
     "sentiment-sweep": "The development split, on which the setting of the last figure was chosen.",
-    "topic": "The share of completions with a wedding word, and what the vector costs.",
-    "topic-sweep": "Layers and coefficients of the wedding vector on the development split.",
+    "topic": "The share of completions with a word of the sea, and what the vector costs.",
+    "topic-sweep": "Layers and coefficients of the pirate vector on the development split.",
     "perplexity-ratio": "Text about weddings becomes more likely, text about shipping less.",
-    "knowledge": "General knowledge with and without the wedding vector.",
+    "knowledge": "General knowledge with and without the pirate vector.",
     "methods-at-equal-damage": "Steering and a prompt, read at the same damage.",
     "reliability": "The effect on every single prompt, beside the best control.",
     "norms": "The norm of each row of the vectors, relative to the residual stream.",
@@ -41,12 +41,12 @@ FIGURES = {
 
 # The rows of the table of models: what is steered towards, model, experiment, metric, and the
 # conditions that are steered, the control at the same strength, and the prompt.
-WORDS, COSINE = "wedding-words.any", "about-weddings.weddings"
+WORDS, COSINE = "pirate-words.any", "about-weddings.weddings"
 PROBABILITY = "sentiment.probability"
 ALL = ("actadd", "random", "prompting")
 ROWS = (
     ("sadder stories", "stories15m", "sentiment", "vader.compound", "towards-hate", *ALL[1:]),
-    ("a wedding word", "smollm2-135m", "topic", WORDS, *ALL),
+    ("words of the sea", "smollm2-135m", "topic", WORDS, *ALL),
     ("about weddings", "stories15m", "models", COSINE, *ALL),
     ("about weddings", "smollm2-135m", "models", COSINE, *ALL),
     # Of the default run until stories took the place of reviews; in reviews.yaml of docs/models.md.

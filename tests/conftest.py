@@ -75,6 +75,20 @@ def opened(chromium):
 
 
 @pytest.fixture
+def reading(opened):
+    """Opens pages as `opened` does, and waits until their completions are there."""
+
+    from builders import explorer
+
+    def show(page, fragment: str = "", **options):
+        tab = opened(page, fragment, **options)
+        tab.locator(explorer.READY).wait_for(state="attached")
+        return tab
+
+    return show
+
+
+@pytest.fixture
 def draw(tmp_path, monkeypatch):
     """Draws figures of made-up rows, see builders.figures.drawing."""
     from builders import figures

@@ -3,10 +3,14 @@
 None of them is stable: tests/unit/test_internals.py finds those that an update removed.
 """
 
+import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
+from snakemake.logging import logger
 from snakemake.settings.types import RerunTrigger
 
 
@@ -36,6 +40,30 @@ def rerun_by_time_only(workflow) -> None:
     """
     if not is_module(workflow):
         workflow.dag_settings.rerun_triggers = frozenset([RerunTrigger.MTIME])
+
+
+def refuse(message: str) -> NoReturn:
+    """End Snakemake with a message about a user's mistake.
+
+    In front of an exception's message, Snakemake 9.27 names the line of the Snakefile that raises
+    it, which is not where the mistake is.
+    """
+    logger.error(message)
+    sys.exit(1)
+
+
+def target_rules(workflow) -> set[str]:
+    """The rules that `snakemake RULE` runs: those without wildcards."""
+    return {rule.name for rule in workflow.rules if not rule.has_wildcards()}
+
+
+def missing_target(record) -> str:
+    """The target that no rule makes, of a record of the log; "" of any other record."""
+    exception = "MissingRuleException"
+    if getattr(record, "exception", None) != exception:
+        return ""
+    match = re.search(r"No rule to produce (\S+)", record.getMessage())
+    return match[1] if match else ""
 
 
 def is_forced(workflow) -> bool:

@@ -297,7 +297,7 @@ MISTAKES = [
     ("models.smollm2-135m.chat_template", 3, ["chat_template", "3", "name of one"]),
     ("models.smollm2-135m.chat_date", "26.7.2024", ["chat_date", "'26.7.2024'", "2024-07-26"]),
     ("models.smollm2-135m.chat_date", "2024-13-01", ["chat_date", "'2024-13-01'"]),
-    ("models.smollm2-135m.chat_date", "2024-02-31", ["chat_date", "'2024-02-31'", "a day that"]),
+    ("models.smollm2-135m.chat_date", "2024-02-31", ["chat_date", "'2024-02-31'", "a day of"]),
     ("models.smollm2-135m.chat_variables", [1], ["chat_variables", "[1]"]),
     ("models.smollm2-135m.stop", "</s>", ["stop", "'</s>'", "[</s>]"]),
     ("models.smollm2-135m.stop", [""], ["stop.0", "empty"]),
@@ -345,7 +345,7 @@ MISTAKES = [
     ("datasets.openings.file", "-rf.csv", ["datasets.openings.file", "relative"]),
     ("datasets.openings.file", "a.csv\n", ["datasets.openings.file", r"'a.csv\n'"]),
     ("datasets.openings.file", "a" * 300, ["datasets.openings.file", "300 characters"]),
-    ("data_dir", "~nobody-of-this-name/x", ["data_dir", "no such home"]),
+    ("data_dir", "~nobody-of-this-name/x", ["data_dir", "home folder"]),
     ("data_dir", "a" * 300, ["data_dir", "not a folder"]),
     ("data_dir", "/dev/null", ["data_dir", "not a folder"]),
     ("data_dir", "", ["data_dir", "empty"]),
@@ -353,7 +353,7 @@ MISTAKES = [
     (SOURCE, {"type": "path", "path": "/"}, [f"{SOURCE}.path", "'/'", "results"]),
     (SOURCE, {"type": "path", "path": "results/models"}, [f"{SOURCE}.path", "results"]),
     (SOURCE, {"type": "path", "path": "workflow/../results"}, [f"{SOURCE}.path", "results"]),
-    (SOURCE, {"type": "path", "path": "~nobody-of-this-name"}, [f"{SOURCE}.path", "no such home"]),
+    (SOURCE, {"type": "path", "path": "~nobody-of-this-name"}, [f"{SOURCE}.path", "home folder"]),
     (SOURCE, {"type": "path", "path": "a\0b"}, [f"{SOURCE}.path", "U+0000"]),
     (SOURCE, url("ftp://host/x"), [f"{SOURCE}.url", "https://"]),
     (SOURCE, url("https://host/a b"), [f"{SOURCE}.url", "spaces"]),
@@ -703,7 +703,7 @@ SEED_LINE = TEXT[: TEXT.index("\nseed:")].count("\n") + 2
 
 # What is in the file, what the message must name beside the file.
 WRITTEN = [
-    (TEXT + "\nseed: 1\n", ["seed", f"line {SEED_LINE}", "remove one"]),
+    (TEXT + "\nseed: 1\n", ["seed", f"line {SEED_LINE}", "remove or rename"]),
     ("a:\n  b: 1\n  c: 2\n  'b': 1\n", ["line 4", "a.b", "line 2"]),
     ('{"seed": 1,\n "seed": 2}', ["line 2", "seed", "line 1"]),
     ("figures: {}\ntables: {}\nfigures: {}\n", ["line 3", "figures", "line 1"]),
@@ -715,9 +715,9 @@ WRITTEN = [
     ("title: 'it's\n", ["not valid YAML", "quotes"]),
     ("a: *b\n", ["line 1", "undefined alias"]),
     ("seed: 1\n---\nseed: 2\n", ["line 2", "another document"]),
-    ("just a sentence\n", ["line 1", "keys at its top"]),
-    ("", ["line 1", "keys at its top"]),
-    ("- seed: 1\n", ["line 1", "keys at its top"]),
+    ("just a sentence\n", ["line 1", "write keys"]),
+    ("", ["line 1", "write keys"]),
+    ("- seed: 1\n", ["line 1", "write keys"]),
     ("a: !!python/object/apply:os.system [exit]\n", ["line 1", "a", "python/object", "plain"]),
     ("a: !!python/name:os.system\n", ["line 1", "a", "python/name", "plain"]),
     ("a: !!binary aGk=\n", ["line 1", "a", "!!binary"]),
@@ -725,10 +725,10 @@ WRITTEN = [
     ("a: !other b\n", ["line 1", "a", "!other"]),
     ("__use_yte__: true\nseed: ?1 + 1\n", ["line 1", "__use_yte__", "run code"]),
     (BOMB, ["aliases", "200,000"]),
-    ("a: &a [*a]\n", ["line 1", "a.0", "holds itself"]),
-    ("a: &a {b: *a}\n", ["line 1", "a.b", "holds itself"]),
-    ("a: " + "[" * 100_000, ["line 1", "flatter"]),
-    ("a: " + "[" * 60 + "]" * 60, ["line 1", "flatter"]),
+    ("a: &a [*a]\n", ["line 1", "a.0", "contain"]),
+    ("a: &a {b: *a}\n", ["line 1", "a.b", "contain"]),
+    ("a: " + "[" * 100_000, ["line 1", "fewer levels"]),
+    ("a: " + "[" * 60 + "]" * 60, ["line 1", "fewer levels"]),
     ("on: 1\n", ["line 1", "key on", "quotes"]),
     ("datasets:\n  1: {}\n", ["line 2", "datasets", "key 1", "quotes"]),
     ("? [a]\n: b\n", ["line 1", "[...]", "quotes"]),
@@ -808,7 +808,7 @@ def test_values_that_came_past_the_files_are_named(value, words):
 def test_values_that_hold_themselves_are_refused():
     value: dict = {"a": []}
     value["a"].append(value)
-    with pytest.raises(UserError, match="holds itself"):
+    with pytest.raises(UserError, match="contain"):
         checked(value, tiny.ROOT)
 
 

@@ -100,6 +100,17 @@ def test_check_counts_what_a_config_holds(configs):
     assert output.startswith("ok: 3 experiments on 1 model with 11 cells, 4 scorers, 2 figures")
 
 
+def test_check_counts_what_a_config_builds_on_apart(configs):
+    base = {section: tiny.CONFIG[section] for section in ("experiments", "figures")}
+    (configs / "base.yaml").write_text(yaml.safe_dump(base))
+    own = {key: value for key, value in tiny.config().items() if key not in base}
+    own["experiments"] = {"mine": tiny.CONFIG["experiments"]["ratio"]}
+    (configs / "config.yaml").write_text(yaml.safe_dump({**own, "builds_on": "base.yaml"}))
+    first, second = actadd("check").splitlines()
+    assert first == "ok: 1 experiment on 1 model with 3 cells, 4 scorers, 0 figures, 0 tables"
+    assert "which it builds on: 3 experiments on 1 model with 11 cells, 0 scorers" in second
+
+
 def test_config_files_are_read_in_the_workflows_order(configs):
     (configs / "base.yaml").write_text("seed: 1\ncompute: {threads: 3}\n")
     (configs / "config.yaml").write_text(
@@ -188,7 +199,8 @@ def test_on_a_terminal_completions_are_side_by_side(prepared, monkeypatch):
 
 def test_a_vector_of_the_config_is_its_pair(configs, prepared):
     shutil.copytree(prepared, configs / "results/models/tiny")
-    common = ("--layer", "1", "--coefficient", "4", "--tokens", "8", "--samples", "2")
+    # A third of the tiny model's three blocks, as TRIAL says it.
+    common = ("--coefficient", "4", "--tokens", "8", "--samples", "2")
     by_name = ("try", "--model", "tiny", "--vector", "love-hate", *common, PROMPT)
     by_hand = records(actadd("try", "--model", "tiny", *TRIAL, *common, PROMPT))
     assert records(actadd(*by_name)) == by_hand
@@ -257,7 +269,8 @@ def test_a_missing_model_is_named_with_the_command_that_prepares_it(configs):
     output = actadd("try", "--model", "tiny", *TRIAL, PROMPT, code=1)
     assert output.endswith("this makes tiny ready: snakemake --cores all results/models/tiny\n")
     output = actadd("try", "--model", "nope", *TRIAL, PROMPT, code=1)
-    assert output.endswith("models of the config: tiny\n") and "snakemake" not in output
+    assert "models of the config: tiny; docs/how-to/model.md" in output
+    assert "snakemake" not in output
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_a_setting_that_failed_counts_as_collapsed(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"effect": "vader.compound"}, ["no metric 'vader.compound'", "write one of"]),
+        ({"effect": "vader.compound"}, ["no metric 'vader.compound'", "there are"]),
         ({"limit": None, "factor": 2}, ["factor", "write limit"]),
     ],
 )
@@ -157,7 +157,7 @@ def dosed(**addition) -> dict:
     [
         ({"u": UNSTEERED, "actadd": dosed()}, {"factor": 2}, "limit or factor"),
         ({"u": UNSTEERED, "actadd": dosed()}, {"limit": None}, "limit or factor"),
-        ({"u": UNSTEERED, "other": dosed()}, {}, "write one of other, u"),
+        ({"u": UNSTEERED, "other": dosed()}, {}, "there are: other, u"),
         ({"actadd": dosed()}, {}, "no unsteered"),
         ({"u": UNSTEERED, "actadd": {"method": "prompting"}}, {}, "one addition with a dose"),
         ({"u": UNSTEERED, "actadd": dosed(operation="clamp")}, {}, "does not add"),

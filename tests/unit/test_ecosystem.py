@@ -7,7 +7,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
+from email.parser import Parser
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import yaml
@@ -74,21 +77,47 @@ def test_containers_copy_what_exists():
     assert f"From: {image}\n" in definition
 
 
-@pytest.mark.skipif(find_spec("setuptools") is None, reason="pip has no setuptools to build with")
-def test_the_installed_library_is_complete(tmp_path):
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
     """Built from a copy, since building writes into its folder."""
-    source, site, folder = tmp_path / "source", tmp_path / "site", tmp_path / "folder"
+    if find_spec("setuptools") is None:
+        pytest.skip("pip has no setuptools to build with")
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
     shutil.copytree(
         ROOT / "workflow", source / "workflow", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site))
-    pip = [sys.executable, "-m", "pip", "install", *options, str(source)]
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir")
+    pip = [sys.executable, "-m", "pip", "wheel", *options, str(folder), str(source)]
     subprocess.run(pip, check=True, timeout=600)
-    ours = source / "workflow" / "actadd"
-    files = {path.relative_to(ours) for path in ours.rglob("*") if path.is_file()}
-    assert files <= {path.relative_to(site / "actadd") for path in (site / "actadd").rglob("*")}
+    [path] = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_is_the_library_and_says_what_it_is(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        [record] = [name for name in names if name.endswith("METADATA")]
+        metadata = Parser().parsestr(archive.read(record).decode())
+    ours = ROOT / "workflow"
+    files = {str(path.relative_to(ours)) for path in (ours / "actadd").rglob("*.*")}
+    assert {name for name in files if "__pycache__" not in name} <= set(names)
+    assert metadata["Version"] == actadd.__version__
+    assert metadata["License-Expression"] == PROJECT["license"]
+    assert metadata["Author"] == PROJECT["authors"][0]["name"]
+    assert set(metadata.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
+    core = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
+    assert len(core) == len(PROJECT["dependencies"]) and not any("==" in line for line in core)
+
+
+def test_the_wheel_works_in_an_environment_of_its_own(wheel, tmp_path):
+    """Its dependencies are those of the tests' environment."""
+    site, folder = tmp_path / "site", tmp_path / "folder"
+    options = ("--quiet", "--no-deps", "--no-index", "--target", str(site))
+    pip = [sys.executable, "-m", "pip", "install", *options, str(wheel)]
+    subprocess.run(pip, check=True, timeout=600)
 
     folder.mkdir()
     tiny.write_data(folder)

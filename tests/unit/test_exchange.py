@@ -276,7 +276,7 @@ def test_export_and_import(command):
         *("export", "love", "--model", "tiny", "--layer", 2, "--coefficient", 5, "-o", "love.gguf")
     )
     assert done.exit_code == 0, done.output
-    assert "love.gguf: made on tiny, coefficient 5.0, position front" in done.output
+    assert "love.gguf: model tiny, coefficient 5.0, position front" in done.output
     result = load_vectors("love.gguf")
     assert result.rows[2].tobytes() == NOISE[2, :1].tobytes() and result.coefficient == 5
 

@@ -41,9 +41,17 @@ def make(job: Job, **facts) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ({"threads": 1}, {"threads": 2}, "threads"),
+        ({"threads": 1}, {"threads": 2}, "threads 1 -> 2"),
+        ({"a": {"b": {"c": "x"}}}, {"a": {"b": {}}}, 'a.b.c "x" -> none'),
+        ({"at": [1, 2]}, {"at": [1, 2, 3]}, "at [1,2] -> [1,2,3]"),
+        ({"at": [1, {"k": 2}]}, {"at": [1, {"k": 3}]}, "at.1.k 2 -> 3"),
+        ({"sha256": "a" * 64}, {"sha256": "b" * 64}, "sha256 aaaaaaaa -> bbbbbbbb"),
         # A condition may have any name.
-        ({"conditions": {"upstream": 1}}, {"conditions": {"upstream": 2}}, "conditions.upstream"),
+        (
+            {"conditions": {"upstream": 1}},
+            {"conditions": {"upstream": 2}},
+            "conditions.upstream 1 -> 2",
+        ),
         ({"chat_variables": {"thinking": 1}}, {"chat_variables": {"thinking": True}}, "config"),
     ],
 )
@@ -75,7 +83,7 @@ def test_a_record_of_an_earlier_version_counts(tmp_path, monkeypatch):
     del content["packages"]
     record.write_text(provenance.record_text(content))
     assert state(job()) == ""
-    assert state(job(threads=2)) == "threads"
+    assert state(job(threads=2)) == "threads none -> 2"
     del content["spec"]
     record.write_text(provenance.record_text(content))
     assert state(job()) == "not made yet"

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import snakemake.cli  # noqa: F401, before its modules, which import each other
-from snakemake import logging, modules, path_modifier, workflow
+from snakemake import exceptions, logging, modules, path_modifier, workflow
 from snakemake.scheduling import job_scheduler
 from snakemake.settings import types
 from snakemake.shell import shell
@@ -40,6 +40,14 @@ def test_attributes_that_are_set_when_a_run_begins():
     assert "skip_configfile" in inspect.getsource(modules.WorkflowModifier)
     source = inspect.getsource(job_scheduler)
     assert "job_rate_limiter" in source and "_executor" in source
+
+
+def test_a_missing_target_is_named_in_the_log():
+    message = str(exceptions.MissingRuleException("results/x"))
+    record = logging.logging.LogRecord("snakemake", 40, "", 0, message, (), None)
+    assert snakemake_internals.missing_target(record) == ""
+    record.exception = "MissingRuleException"
+    assert snakemake_internals.missing_target(record) == "results/x"
 
 
 def test_the_output_of_a_run_can_be_replaced():

@@ -1,11 +1,15 @@
 """What other programs import: lazily, on any causal language model, beside its own `generate`."""
 
+import ast
 import copy
 import doctest
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
@@ -15,6 +19,7 @@ from actadd import (
     Addition,
     Gate,
     Sampling,
+    SteeringVectors,
     UserError,
     generate,
     prompt_batch,
@@ -87,6 +92,17 @@ def test_every_public_name_exists_and_is_documented():
         assert name in dir(actadd)
     with pytest.raises(AttributeError, match="no attribute 'steeer'"):
         actadd.steeer  # noqa: B018
+
+
+def test_type_checkers_see_the_names_that_are_imported_late():
+    imports = [
+        line
+        for line in ast.walk(ast.parse(Path(actadd.__file__).read_text()))
+        if isinstance(line, ast.ImportFrom) and line.module.startswith("actadd.")
+    ]
+    seen = {alias.asname: line.module for line in imports for alias in line.names}
+    assert seen == {name: f"actadd.{module}" for name, module in actadd._PUBLIC.items()}
+    assert Path(actadd.__file__).with_name("py.typed").is_file()
 
 
 def test_importing_the_package_imports_no_torch():
@@ -187,10 +203,73 @@ def test_returned_sequences_are_steered_as_their_prompt(model):
 
 
 @pytest.mark.parametrize("arguments", [("tokenizer", "hello"), ("hello", None), ([[1]], None)])
-def test_texts_in_place_of_tokens_are_told_what_is_wanted(arguments):
+def test_texts_in_place_of_tokens_are_told_what_is_wanted(gpt2, arguments):
     for function in (generate, record_activations):
         with pytest.raises(TypeError, match=r"prompt_batch\(tokenizer"):
-            function(None, *arguments)
+            function(gpt2, *arguments)
+
+
+WRONG_TYPES = {
+    "a model's name": ({"model": "gpt2"}, "model is a str.*from_pretrained"),
+    "no list": (lambda one: {"additions": one}, r"one Addition; write a list: \[addition\]"),
+    "a text": ({"additions": "Love"}, r"additions is a str; write a list of Addition"),
+    "an array": ({"additions": [np.ones((2, 8))]}, "holds a ndarray; write a list of Addition"),
+    "a config's entry": ({"additions": [{"vector": "love"}]}, "holds a dict; write a list of"),
+    "a list in a list": ({"additions": [[3]]}, "holds a int; write a list of"),
+    "a temperature": ({"sampling": 0.7}, r"sampling is a float; write Sampling\("),
+    "a stop text": ({"stop_ids": "."}, "stop_ids is a str; write a list of ids"),
+    "one stop id": ({"stop_ids": 3}, "stop_ids is a int; write a list of ids"),
+    "a length in words": ({"max_new_tokens": "5"}, "max_new_tokens is a str; write a whole"),
+    "half a sample": ({"samples": 0.5}, "samples is a float; write a whole"),
+    "noise of numpy": ({"uniforms": np.zeros((1, 4))}, "uniforms is a ndarray; write a float64"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG_TYPES.values(), ids=WRONG_TYPES)
+def test_an_argument_of_another_type_is_told_what_to_write(gpt2, changes, message):
+    changes = changes(addition(gpt2)) if callable(changes) else changes
+    ids, mask = left_pad(PROMPTS, pad_id=1)
+    arguments = {"model": gpt2, "input_ids": ids, "attention_mask": mask, **changes}
+    with pytest.raises(TypeError, match=message):
+        generate(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_new_tokens": 0}, "max_new_tokens is 0; write a whole number from 1"),
+        ({"samples": -1}, "samples is -1"),
+        ({"sampling": Sampling(top_p=3)}, "top_p is 3; write a number from 0 to 1"),
+        ({"sampling": Sampling(temperature=-1)}, "temperature is -1; write a number from 0 on"),
+        ({"sampling": Sampling(temperature="hot")}, "temperature is 'hot'"),
+    ],
+)
+def test_a_value_out_of_range_is_told_what_to_write(gpt2, changes, message):
+    with pytest.raises(UserError, match=message):
+        generate(gpt2, *left_pad(PROMPTS, pad_id=1), **changes)
+
+
+def test_other_functions_tell_it_too(gpt2, tokenizer):
+    one, (_, mask) = addition(gpt2), left_pad(PROMPTS, pad_id=1)
+    for model, additions, wrong in ((gpt2, one, mask), (gpt2, [one], "x"), ("gpt2", [one], mask)):
+        with pytest.raises(TypeError, match="write "), steer(model, additions, wrong):
+            pass
+    for arguments in (("gpt2", tokenizer, "a", "b"), (gpt2, tokenizer, "a", "b", "x")):
+        with pytest.raises(TypeError, match="write a"):
+            steering_vector(*arguments[:4], layer=arguments[4] if arguments[4:] else 1)
+    for rows in ([np.ones((2, 8))], {"6": np.ones((2, 8))}):
+        with pytest.raises(TypeError, match=r"rows: write \{layer: array\}"):
+            SteeringVectors(rows)
+
+
+def test_numbers_of_numpy_are_numbers(gpt2):
+    one = replace(addition(gpt2), layer=np.int64(1), coefficient=np.float32(2))
+    ids, mask = left_pad(PROMPTS, pad_id=1)
+    steered = [
+        generate(gpt2, ids, mask, additions=[each], max_new_tokens=np.int64(3)).tolist()
+        for each in (one, replace(one, layer=1, coefficient=2.0))
+    ]
+    assert steered[0] == steered[1]
 
 
 def test_the_library_generates_what_the_model_itself_does(model):

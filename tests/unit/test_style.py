@@ -149,7 +149,12 @@ def test_the_lock_is_closed_and_is_what_is_installed():
     assert all(name.startswith(("nvidia-", "cuda-", "triton")) for name in missing), missing
 
 
-def test_pyproject_takes_its_dependencies_from_the_one_list():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    dynamic = project["tool"]["setuptools"]["dynamic"]["dependencies"]["file"]
-    assert dynamic == ["requirements.txt"]
+def test_every_pin_is_of_one_range_of_the_package():
+    """So that the exact versions and what `pip install` asks for speak of the same packages."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    ranges = [Requirement(line) for group in groups for line in group]
+    required = pins((ROOT / "requirements.txt").read_text().splitlines())
+    assert sorted(each.name for each in ranges) == sorted(required)
+    for each in ranges:
+        assert each.specifier.contains(required[each.name]), each

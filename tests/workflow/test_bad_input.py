@@ -16,8 +16,8 @@ def tiny_with(path: str, value) -> str:
     ("text", "words"),
     [
         ("seed: [1\n", "config.yaml, line 2, column 1: not valid YAML"),
-        ("just a sentence\n", "config.yaml, line 1: a config has keys at its top"),
-        (yaml.safe_dump(tiny.CONFIG) + "seed: 1\n", "seed: this key stands already on line"),
+        ("just a sentence\n", "config.yaml, line 1: a config is a mapping"),
+        (yaml.safe_dump(tiny.CONFIG) + "seed: 1\n", "seed: the key is also on line"),
         ("a: !!python/object/apply:os.system ['touch made']\n", "a: !!python/object/apply"),
         ("__use_yte__: true\na: ?__import__('os').system('touch made')\n", "__use_yte__ would run"),
         (BOMB, "its aliases (*name)"),
@@ -35,6 +35,7 @@ def test_snakemake_says_it_in_a_few_lines(folder, text, words):
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     printed = folder.run("-n", fails=True)
     assert words in printed and "Traceback" not in printed
+    assert "Snakefile" not in printed, "the mistake is in the config"
     assert len([line for line in printed.splitlines() if line.strip()]) <= 9
     assert not (folder.folder / "made").exists() and not (folder.folder / "results").exists()
 
@@ -44,7 +45,7 @@ def test_a_config_file_of_the_command_line_is_refused_too(folder):
     folder.configure(tiny.config())
     (folder.folder / "over.yaml").write_text("seed: 1\nseed: 2\n")
     printed = folder.run("-n", "--configfile", "over.yaml", fails=True)
-    assert "over.yaml, line 2: seed: this key stands already on line 1" in printed
+    assert "over.yaml, line 2: seed: the key is also on line 1" in printed
     printed = folder.run("-n", "--config", "seed=2024-01-01", fails=True)
     assert "seed: '2024-01-01'" in printed and "Traceback" not in printed
 

@@ -176,12 +176,13 @@ def test_figures_and_tables_mention_draws(drawn, tmp_path):
 @pytest.mark.workflow
 def test_the_page_tells_draws_apart(drawn):
     results = drawn.folder / "results"
-    run = explorer._run(
+    run = explorer.run_of(
         results / "completions/tiny/sweep.parquet",
         {"distinct": results / "scores/tiny/sweep/distinct.parquet"},
         results / "summaries/tiny/sweep.parquet",
     )
-    assert len(run["cells"]) == 5 and set(run["completions"]["draw"]) == {None, 0, 1, 2}
+    drawn_of = [set(part.get("draw", [None])) for part in run["parts"].values()]
+    assert len(run["cells"]) == 5 and set.union(*drawn_of) == {None, 0, 1, 2}
 
 
 @pytest.mark.workflow

@@ -154,11 +154,11 @@ def test_the_reason_is_a_few_words(space, monkeypatch):
     settings["figures"]["ratio"]["title"] = "Other"
     space.configure(settings)
     assert states(space.folder, monkeypatch) == {
-        "activations/tiny/calm": "contrast.positive",
-        "vectors/tiny/calm": "vector.positive, above: activations",
+        "activations/tiny/calm": 'contrast.positive "Calm" -> "Quiet"',
+        "vectors/tiny/calm": 'vector.positive "Calm" -> "Quiet", above: activations',
         "logprobs/tiny/ratio": "above: vectors",
         "summary/tiny/ratio": "above: logprobs",
-        "figure/ratio": "title, above: summary",
+        "figure/ratio": 'title "Ratio" -> "Other", above: summary',
     }
 
 
@@ -304,3 +304,9 @@ def test_every_file_in_results_is_an_output_of_a_job(space, monkeypatch):
     for path in space.outputs():
         parents = {str(parent) for parent in Path(path).parents}
         assert path in named or named & parents or "/complete/" in path, path
+
+
+@pytest.mark.workflow
+def test_no_table_of_results_holds_json(space):
+    for path in (space.folder / "results").rglob("*.csv"):
+        assert not re.search(r'"[\[{]', path.read_text(encoding="utf-8")), path

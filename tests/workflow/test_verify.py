@@ -157,7 +157,7 @@ def test_what_it_names_is_made_anew_by_the_command_that_it_names(space):
     for command in re.findall(r"^  ((?:snakemake|rm) .*)$", printed, re.MULTILINE):
         typed(space, command.replace("--cores all", "--cores 2"))
     space.run()
-    assert "0 not as they were made" in actadd(space, "verify")
+    assert "0 with a fault" in actadd(space, "verify")
     assert space.outputs() == before
 
 
@@ -167,7 +167,7 @@ def test_a_folder_without_a_record_is_made_anew_as_a_whole(space):
     [command] = re.findall(r"^  (snakemake .*)$", printed, re.MULTILINE)
     assert command.endswith("--force results/sources/tiny")
     typed(space, command.replace("--cores all", "--cores 2"))
-    assert "0 not as they were made" in actadd(space, "verify")
+    assert "0 with a fault" in actadd(space, "verify")
 
 
 def test_no_command_is_offered_for_files_of_no_job(space):
@@ -175,10 +175,10 @@ def test_no_command_is_offered_for_files_of_no_job(space):
     for name in names:
         (space.folder / "results" / name).write_text("the user's own")
     printed = actadd(space, "verify", code=1)
-    assert "--force" not in printed and f"{len(names)} not as they were made" in printed
+    assert "--force" not in printed and f"{len(names)} with a fault" in printed
     for command in re.findall(r"^  (rm .*)$", printed, re.MULTILINE):
         typed(space, command)
-    assert "0 not as they were made" in actadd(space, "verify")
+    assert "0 with a fault" in actadd(space, "verify")
 
 
 def test_what_another_config_made_is_not_promised(space):

@@ -19,7 +19,23 @@ when it is first asked for, since most of what reads this package needs no torch
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # For type checkers and editors, which do not run `__getattr__`.
+    from actadd.base.errors import UserError as UserError
+    from actadd.engine.additions import Addition as Addition
+    from actadd.engine.additions import Gate as Gate
+    from actadd.engine.additions import TraceEntry as TraceEntry
+    from actadd.engine.batching import prompt_batch as prompt_batch
+    from actadd.engine.decoding.sampling import Sampling as Sampling
+    from actadd.models.verified import generate as generate
+    from actadd.models.verified import record_activations as record_activations
+    from actadd.models.verified import steer as steer
+    from actadd.vectors.derivation import steering_vector as steering_vector
+    from actadd.vectors.file_formats import load_vectors as load_vectors
+    from actadd.vectors.file_formats import save_vectors as save_vectors
+    from actadd.vectors.steering_vectors import SteeringVectors as SteeringVectors
 
 __version__ = "0.1.0"
 

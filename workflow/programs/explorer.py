@@ -10,7 +10,8 @@ def work(spec, inputs, outputs):
     verifications = inputs.pop("verifications")
     files = [path for paths in inputs.values() for path in paths.values()]
     records = [record for file in files if (record := record_beside(file))]
-    describe(spec, records=records, verifications=verifications, output=outputs["about"])
+    about = {"verifications": verifications, "summaries": inputs["summaries"]}
+    describe(spec, records=records, **about, output=outputs["about"])
     return build(spec, **inputs, output=outputs["page"])
 
 
@@ -18,7 +19,7 @@ if __name__ == "__main__":
     run(
         __doc__,
         work,
-        inputs="completions{model,experiment} scores{model,experiment,scorer} "
-        "summaries{model,experiment} verifications{model}",
+        inputs="completions{model,experiment} tokens{model,experiment} "
+        "scores{model,experiment,scorer} summaries{model,experiment} verifications{model}",
         outputs="page about",
     )

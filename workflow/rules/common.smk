@@ -4,8 +4,9 @@ import logging
 import os
 import threading
 
+from actadd.base.files import read_json
 from actadd.config import licences
-from actadd.pipeline import layout, reasons
+from actadd.pipeline import layout, reasons, targets
 from actadd.pipeline.costs import Costs
 from actadd.pipeline.freshness import Freshness
 from actadd.pipeline.resources import Needs
@@ -200,11 +201,19 @@ def note(stage: str) -> str:
 # --- report ---------------------------------------------------------------------------------------
 
 
+def chosen_layers(model: str, experiment: str) -> set[int]:
+    """The layers at which an experiment adds its vectors, once they have been chosen."""
+    file = locate(str(layout.output("choice", "choice", model=model, experiment=experiment)))
+    if not file.is_file():
+        return set()
+    return {rule["layer"] for rule in read_json(file).values() if rule.get("layer") is not None}
+
+
 def display_labels(section: str):
     """A label function: the labels of a figure or a table in the report."""
 
     def labels(wildcards) -> dict[str, str]:
-        texts = GRAPH.display_labels(section, wildcards.display)
+        texts = GRAPH.display_labels(section, wildcards.display, chosen_layers)
         # Snakemake 9.27 treats a label with two values as a toggle between two versions of each
         # result, which breaks its page. Invisible spaces make every value unique.
         unique = "\u200b" * list(config[section]).index(wildcards.display)
@@ -272,12 +281,19 @@ class Reasons(logging.Handler):
         if event == LogEvent.ERROR:
             # It belongs to the job whose error the same thread reports next.
             self.thread.ended = reasons.ended_by(record.getMessage())
+            missing = internals.missing_target(record)
+            if missing and (
+                text := targets.problem(missing, config, internals.target_rules(workflow))
+            ):
+                logger.error(text)
         if event == LogEvent.JOB_ERROR:
             ended, self.thread.ended = getattr(self.thread, "ended", ""), ""
             if text := reasons.reason(record.rule_name, record.log, ended, STARTED):
                 logger.error(text)
         if event == LogEvent.JOB_INFO:
             self.logs[record.jobid] = record.log
+            if workflow.dryrun and record.rule_name == MODEL:
+                warn_unaccepted(record.wildcards["model"])
         if event == LogEvent.JOB_FINISHED:
             for line in reasons.warnings(self.logs.pop(record.job_id, [])):
                 logger.warning(line)
@@ -295,6 +311,12 @@ def refuse_without_keys():
                 "to the key of your account (to any text, if all answers are kept), or take this "
                 "scorer out of the experiments"
             )
+
+
+def warn_unaccepted(model: str):
+    """Say in a dry run what `refuse_unaccepted` says in a run, which a dry run does not reach."""
+    if licences.unaccepted(config, [model]):
+        logger.warning(f"licences_accepted: not accepted yet: {licences.terms(config, [model])}")
 
 
 def refuse_unaccepted():

@@ -67,6 +67,7 @@ rule table:
 
 
 rule comparison:
+    """The published numbers and ours, row by row: results/comparison.csv."""
     input:
         unpack(reads("comparison")),
     output:

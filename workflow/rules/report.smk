@@ -1,6 +1,6 @@
 # The explorer, a page to read completions, and the first page of Snakemake's report.
 #
-# in   results/completions/, results/scores/, results/summaries/
+# in   results/completions/, results/logprobs/, results/scores/, results/summaries/
 # out  results/explorer.html and results/about.rst; for the paper's experiments
 #      results/paper_explorer.html and results/paper_about.rst, for the studies laboratory_
 
@@ -29,7 +29,7 @@ rule explorer_page:
         "Make the page to read completions by"
     shell:
         "python -m programs.explorer --job {input.job} "
-        "--completions {input.completions} --scores {input.scores} --summaries {input.summaries} "
+        "--completions {input.completions} --tokens {input.tokens} --scores {input.scores} --summaries {input.summaries} "
         "--verifications {input.verifications} "
         "--page {output.page} --about {output.about} "
         "--provenance {output.provenance} > {log} 2>&1"

@@ -1,7 +1,8 @@
 # Scores of completions, one file for each scorer, and the scorers' agreement with people.
 #
 # in   results/completions/{model}/{experiment}.parquet, and the scorer's model or source
-# out  results/scores/{model}/{experiment}/{scorer}.parquet, results/tables/scorer_card.csv, .md, .tex
+# out  results/scores/{model}/{experiment}/{scorer}.parquet, results/tables/scorer_card.csv, .md, .tex;
+#      of the paper's experiments paper_scorer_card, of the studies laboratory_scorer_card
 
 
 # Only scorers that run a model use the shards of an experiment.
@@ -137,6 +138,7 @@ rule validation:
 
 
 rule scorer_card:
+    """What each scorer is, and how well it agrees with people: results/tables/scorer_card.md."""
     input:
         unpack(reads("scorer_card")),
     output:
@@ -151,6 +153,8 @@ rule scorer_card:
         layout.log("scorer_card"),
     benchmark:
         layout.benchmark("scorer_card")
+    wildcard_constraints:
+        part="|paper_|laboratory_",
     conda:
         CONDA
     resources:

@@ -6,8 +6,8 @@ from typing import Any
 
 from actadd.base.errors import UserError, quote
 from actadd.base.kinds import build
+from actadd.base.names import some, unknown
 from actadd.cli.plan import made_by
-from actadd.config.messages import nearest
 from actadd.pipeline.graph import Graph, target_of
 from actadd.results.displays import needs
 from actadd.results.reliability.card import Card
@@ -61,9 +61,8 @@ def chosen(
         )
     if not having:
         raise UserError(
-            f"VECTOR: no experiment with cards adds {quote(vector)}; those of "
-            f"{', '.join(sorted(every))} have cards; write a table of kind reliability on an "
-            "experiment that adds it"
+            f"VECTOR: no experiment with cards adds {quote(vector)}; write a table of kind "
+            f"reliability on an experiment that adds it. Vectors with cards: {some(every)}"
         )
     models = {
         each for at in having.values() for each in needs.models_of(_entry(config, at), config)
@@ -89,10 +88,7 @@ def _entry(config: Mapping[str, Any], at: Entry) -> Mapping[str, Any]:
 
 def _known(key: str, noun: str, name: str, names: Any) -> None:
     if name not in names:
-        raise UserError(
-            f"{key}: no {noun} {quote(name)}{nearest(name, names)}; write one of "
-            f"{', '.join(sorted(names))}"
-        )
+        raise UserError(f"{key}: {unknown(noun, name, names)}")
 
 
 def _cards(graph: Graph, at: Entry) -> list[Card]:

@@ -1,6 +1,6 @@
 """The group of all commands, which turns errors of a user into messages, and its options."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -34,3 +34,25 @@ def print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"actadd {actadd.__version__}")
         raise typer.Exit
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Steer a language model by adding a vector to its residual stream, and look after the "
+    "workflow that measures what that does.",
+)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=print_version, is_eager=True, help="Print the version, and end."
+        ),
+    ] = False,
+) -> None:
+    pass

@@ -29,9 +29,10 @@ def export(
     """
     folder = layout.output("vectors", "vector", results, model=model, vector=vector).parent
     if not folder.is_dir():
+        target = layout.output("vectors", "vector", model=model, vector=vector)
         raise UserError(
-            f"{folder} does not exist; actadd vectors lists those that do, and snakemake makes the "
-            "others"
+            f"{folder} does not exist; `actadd vectors` lists the vectors on disk, and this "
+            f"derives it: snakemake --cores all {target}"
         )
     vectors = replace(load_vectors(folder), model=model, coefficient=coefficient)
     exported = vectors.only(layers) if layers else vectors
@@ -47,7 +48,7 @@ def show(vectors: SteeringVectors, path: Path) -> None:
     ]
     table(("layer", "positions", "norms"), rows, numbers=("layer", "positions"))
     hints = {
-        "made on": vectors.model,
+        "model": vectors.model,
         "coefficient": vectors.coefficient,
         "position": vectors.position,
     }

@@ -78,7 +78,7 @@ def study(results: Path, model: str) -> Study:
         name = model if model in models else models[0]
     except (ValueError, KeyError, IndexError) as error:
         raise UserError(
-            f"{file} is no table of measured pairs; make it anew with snakemake --cores all "
+            f"{file} is not a table of measured pairs; compute it again with snakemake --cores all "
             f"table_{STUDY.replace('-', '_')}"
         ) from error
     return Study(pairs[pairs["model"] == name], name, file)

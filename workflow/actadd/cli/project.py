@@ -5,7 +5,9 @@ from typing import Any
 
 from actadd.base.errors import UserError
 from actadd.config.checks import checked
-from actadd.config.files import load
+from actadd.config.files import Loaded, load
+from actadd.config.lists import spelled_out
+from actadd.config.methods import source_of
 from actadd.measure.conditions import Condition, at_depth, expand
 
 DEFAULT = Path("config.yaml")
@@ -13,12 +15,17 @@ DEFAULT = Path("config.yaml")
 
 def configured(files: list[Path] | None = None) -> dict[str, Any]:
     """The checked config of the workflow in this folder; files: config files on top of it."""
+    return checked(written(files), Path.cwd())
+
+
+def written(files: list[Path] | None = None) -> Loaded:
+    """The config of the workflow in this folder as its files write it; see `configured`."""
     if not DEFAULT.is_file():
         raise UserError(
             f"{DEFAULT} does not exist here; run the command in the workflow's folder, where "
             "the Snakefile is"
         )
-    return checked(load([DEFAULT, *(files or ())]), Path.cwd())
+    return load([DEFAULT, *(files or ())])
 
 
 # Settings before the choice is made, so that an experiment with choices counts its conditions once.
@@ -38,13 +45,38 @@ def conditions(
     return expand(declared, settings, entry.get("sampling"), config["seed"])
 
 
-def counts(config: dict[str, Any]) -> str:
-    """One line with the number of a valid config's entries and cells."""
-    runs = [(m, name) for name, entry in config["experiments"].items() for m in entry["models"]]
-    cells = sum(len(conditions(config, model, name)) for model, name in runs)
-    models = len({model for model, _ in runs})
-    return (
-        f"ok: {len(config['experiments'])} experiments on {models} model{'s' * (models != 1)} "
-        f"with {cells} cells, {len(config['scorers'])} scorers, {len(config['figures'])} figures, "
-        f"{len(config['tables'])} tables"
+def counts(files: list[Path] | None = None) -> str:
+    """The numbers of a valid config's entries and cells: of its own, then of what it builds on."""
+    config_files = written(files)
+    config = checked(config_files, Path.cwd())
+    lines = spelled_out(config_files, Path.cwd(), config_files.lines)[1]
+
+    def origin(section: str, name: str) -> str:
+        """The file that an entry is from; "" for those that were named, and the command line."""
+        file, _ = lines.get(source_of(f"{section}.{name}", config), ("", 0))
+        return "" if file in config_files.own else file
+
+    def described(own: bool) -> str:
+        entries = {
+            section: [name for name in config[section] if (not origin(section, name)) == own]
+            for section in ("experiments", "scorers", "figures", "tables")
+        }
+        experiments = entries.pop("experiments")
+        runs = [(m, name) for name in experiments for m in config["experiments"][name]["models"]]
+        cells = sum(len(conditions(config, model, name)) for model, name in runs)
+        models = len({model for model, _ in runs})
+        others = (f"{len(names)} {section}" for section, names in entries.items())
+        return (
+            f"{len(experiments)} experiment{'s' * (len(experiments) != 1)} on {models} "
+            f"model{'s' * (models != 1)} with {cells} cells, {', '.join(others)}"
+        )
+
+    bases = dict.fromkeys(
+        filter(None, (origin("experiments", name) for name in config["experiments"]))
     )
+    text = f"ok: {described(own=True)}"
+    if not bases:
+        return text
+    folders = ", ".join(dict.fromkeys(str(Path(base).parent) for base in bases))
+    below = f"and from {len(bases)} files in {folders}, which it builds on"
+    return f"{text}\n{below}: {described(own=False)}"

@@ -10,6 +10,7 @@ import typer
 
 from actadd.base.errors import DamagedFile, UserError
 from actadd.base.files import remove
+from actadd.base.names import unknown
 from actadd.cli.plan import cell_keys, score_cells
 from actadd.cli.terminal import size
 from actadd.measure.measures import MEASURES
@@ -57,7 +58,7 @@ def needed(graph: Graph) -> Needed:
     for path in layout.on_disk("scores", "scores").values():
         if (record := record_beside(path)) is None:
             # The job was killed before it wrote the record; the next run repeats it.
-            needs.unknown.append(f"{path}: no record says what it was made from")
+            needs.unknown.append(f"{path}: it has no record of its inputs")
             continue
         content = recorded(record)
         [completions] = (name for name in content["inputs"] if name.endswith(".parquet"))
@@ -139,9 +140,7 @@ def forget(graph: Graph, store: Path, experiment: str) -> list[Path]:
     """
     config = graph.config["experiments"]
     if experiment not in config:
-        raise UserError(
-            f"--forget: there is no experiment {experiment!r}; there are: {', '.join(config)}"
-        )
+        raise UserError(f"--forget: {unknown('experiment', experiment, config)}")
     _refuse_if_locked()
     cells, outputs = Needed(), []
     for model in config[experiment]["models"]:

@@ -13,9 +13,11 @@ import typer
 
 from actadd.base.errors import UserError, quote
 from actadd.base.files import read_json
+from actadd.base.names import nearest, some, unknown
 from actadd.cli.project import configured
 from actadd.cli.trial import Trial, configured_scorers, scores
 from actadd.config.licences import accepting, unaccepted
+from actadd.config.sections.rules import HOW_TO
 from actadd.engine.placement import Alignment, aligned
 from actadd.engine.tokens import Tokens
 from actadd.models import tokenizer_export
@@ -59,7 +61,8 @@ def _unknown(model: str, results: Path) -> str:
     names = [name for (name,), folder in folders.items() if (folder / "model.json").exists()]
     parent = layout.output("model", "folder", results).parent
     lines = [
-        f"--model: {model!r} is neither a prepared model nor a Hugging Face folder.",
+        f"--model: {quote(model)} is neither a prepared model nor a Hugging Face folder"
+        f"{nearest(model, names)}.",
         f"prepared in {parent}: {', '.join(names) or 'none'}",
     ]
     try:
@@ -68,12 +71,14 @@ def _unknown(model: str, results: Path) -> str:
         # Not in a workflow's folder, or its config has a mistake, so its models are unknown.
         return "\n".join([*lines, "models of a config are made ready in the workflow's folder"])
     if model not in config["models"]:
-        return "\n".join([*lines, f"models of the config: {', '.join(config['models'])}"])
+        models = f"models of the config: {some(config['models'])}"
+        models = f"{models}; {HOW_TO['model']} says how to add one"
+        return "\n".join([*lines, models])
     command = f"snakemake --cores all {layout.output('model', 'folder', model=model)}"
     if missing := unaccepted(config, [model]):
         command += f" --config 'licences_accepted=[{accepting(config, missing)}]'"
         entry = config["models"][model]
-        lines.append(f"its terms ({entry['licence']}) stand at {entry['licence_terms']}")
+        lines.append(f"its terms ({entry['licence']}) are at {entry['licence_terms']}")
         return "\n".join([*lines, f"if you accept them, this makes it ready: {command}"])
     return "\n".join([*lines, f"this makes {model} ready: {command}"])
 
@@ -123,8 +128,8 @@ def _bos(folder: Path, tokenizer: Any, config: Any) -> str:
             f"write --bos with the token to put in front of every text"
         )
     typer.echo(
-        f"{folder} names no BOS token: {tokens[0]!r}, which ends a text, stands in front of every "
-        "text; --bos names another",
+        f"{folder} names no BOS token, so {tokens[0]!r}, which ends a text, is put in front of "
+        "every text; --bos names another",
         err=True,
     )
     return tokens[0]
@@ -154,17 +159,14 @@ def named_vector(name: str, model: str, results: Path) -> tuple[dict[str, Any], 
     """
     config = configured()
     if name not in config["vectors"]:
-        raise UserError(
-            f"--vector: there is no vector {quote(name)}; the config has "
-            f"{', '.join(config['vectors'])}"
-        )
+        raise UserError(f"--vector: {unknown('vector', name, config['vectors'])}")
     entry = {"name": name, **config["vectors"][name]}
     file = layout.output("vectors", "vector", results, model=model, vector=name)
     if entry["kind"] != "pair" and not file.is_file():
         target = layout.output("vectors", "vector", model=model, vector=name)
         raise UserError(
-            f"--vector: {file} does not exist, and only a vector of kind pair is made here; this "
-            f"makes it: snakemake --cores all {target}"
+            f"--vector: {file} does not exist, and `try` derives vectors of kind pair only; "
+            f"derive it with: snakemake --cores all {target}"
         )
     return entry, file
 

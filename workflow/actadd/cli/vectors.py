@@ -42,7 +42,7 @@ def derived(results: Path) -> list[DerivedVector]:
         vectors.append(DerivedVector(model, name, entry, positions, ratios))
     if not vectors:
         raise UserError(
-            f"there are no vectors in {results}; make those of the config with "
+            f"there are no vectors in {results}; derive those of the config with "
             "snakemake --cores all, or try one with actadd try"
         )
     return vectors

@@ -62,7 +62,7 @@ def check(results: Path) -> Checked:
     recorded = {_output(path, results) for path in listed}
     for path in _unlisted(results, listed, {fault.target for fault in faults}):
         stray = record_beside(path) is not None or _output(path, results) in recorded
-        what = "is in no record" if stray else "no record says what it was made from"
+        what = "is in no record" if stray else "has no record of its inputs"
         faults.append(Fault(path, what, _output(path, results), stray=stray))
     cells = [path for path in files(results / "store") if is_cell(path)]
     faults += [
@@ -128,7 +128,7 @@ def show(checked: Checked, graph: Graph, configs: list[Path]) -> None:
         typer.echo(f"{fault.path}: {fault.what}")
     if len(checked.faults) > MAX_LINES:
         typer.echo(f"and {len(checked.faults) - MAX_LINES} more")
-    typer.echo(f"{checked.count} files, {len(checked.faults)} not as they were made")
+    typer.echo(f"{checked.count} files, {len(checked.faults)} with a fault")
     stray = dict.fromkeys(fault.path for fault in checked.faults if fault.stray)
     faults = [fault for fault in checked.faults if fault.target and not fault.stray]
     outputs = {
@@ -154,5 +154,5 @@ def show(checked: Checked, graph: Graph, configs: list[Path]) -> None:
         typer.echo("not of this config; name its file (actadd verify CONFIG), or delete them:")
         typer.echo(f"  rm -r {shlex.join(map(str, others))}")
     if stray:
-        typer.echo("made by no job; move them to a place outside, or delete them:")
+        typer.echo("not written by any job; move them out of the results or delete them:")
         typer.echo(f"  rm {shlex.join(map(str, stray))}")

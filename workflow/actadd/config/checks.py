@@ -5,7 +5,9 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -56,6 +58,7 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
     remedy, and the file and line of a config that was loaded.
     """
     lines: Lines = getattr(config, "lines", {})
+    own: set[str] = getattr(config, "own", set())
     for key, sentence in _unplain(config):
         raise located(key, sentence, lines)
     config, lines = spelled_out(_without_nulls(canonical(config)), root, lines)
@@ -68,7 +71,8 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
         raise located(files.BUILDS_ON, sentence, lines)
     if config["method_comparisons"]:
         config = _with_comparisons(config, lines)
-    for check in (_references, apply_overrides, _problems):
+    references = partial(_references, lines={key: at for key, at in lines.items() if at[0] in own})
+    for check in (references, apply_overrides, _problems):
         for key, sentence in check(config, root):
             raise located(methods.source_of(key, config), sentence, lines)
     for name, entry in config["method_comparisons"].items():
@@ -128,16 +132,25 @@ def _comparison_references(config: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _references(
-    config: dict[str, Any], root: Path = Path(), section: str | None = None
+    config: dict[str, Any],
+    root: Path = Path(),
+    section: str | None = None,
+    lines: Lines = MappingProxyType({}),
 ) -> Iterator[Problem]:
-    """Names of entries of other sections that are not there. section: the only one to look at."""
+    """Names of entries of other sections that do not exist.
+
+    section: the only one to look at. lines: of the keys of the user's own files.
+    """
 
     def walk(key: str, hint: Any, rule: Rule | None, value: Any) -> Iterator[Problem]:
         _, mark = bare(hint)
         mark = mark if isinstance(mark, Rule) else rule
         if mark and mark.section:
             noun = NOUNS.get(mark.section, mark.section.removesuffix("s"))
-            yield from known(key, value, config[mark.section], noun)
+            names = config[mark.section]
+            if value not in names:
+                own = [name for name in names if f"{mark.section}.{name}" in lines]
+                yield from known(key, value, names, noun, own)
         for name, item, item_rule, each in inside(hint, value):
             # A name in a list has the key of the list.
             inner = key if isinstance(name, int) and isinstance(each, str) else f"{key}.{name}"
@@ -193,7 +206,10 @@ def _local_copies(config: dict[str, Any], root: Path) -> Iterator[Problem]:
     if "data_dir" in config:
         folder = expanded(config["data_dir"])
         if folder is None:
-            yield "data_dir", f"{config['data_dir']!r}: there is no such home; write the whole path"
+            yield (
+                "data_dir",
+                f"{config['data_dir']!r}: this home folder does not exist; write an absolute path",
+            )
         elif not files.holds(root / folder, Path.is_dir):
             yield "data_dir", f"{quote(config['data_dir'])} is not a folder; name one, or remove it"
     for entry in config["sources"].values():
@@ -252,11 +268,11 @@ def _unplain(config: Any) -> Iterator[Problem]:
         if isinstance(value, str):
             yield from _odd_text(value, key)
         elif isinstance(value, float) and not math.isfinite(value):
-            yield key, f"{value} is not a number to calculate with; write a finite one"
+            yield key, f"{value} is not finite; write a finite number"
         elif isinstance(value, (int, float)):
             if abs(value) > LARGEST:
                 near = float(max(min(value, 1e300), -1e300))
-                yield key, f"{near:g} is too large; at most {LARGEST} fits"
+                yield key, f"{near:g} is too large; the maximum is {LARGEST}"
         elif not isinstance(value, (dict, list, tuple, type(None))):
             kind = type(value).__name__
             yield key, f"{quote(str(value))} is read as a {kind}; put it in quotes"
@@ -266,7 +282,7 @@ def _unplain(config: Any) -> Iterator[Problem]:
     def inner_problems(value: Any, key: str) -> Iterator[Problem]:
         if id(value) in counted:
             if not counted[id(value)]:
-                yield key, "it holds itself; write it out"
+                yield key, "it contains itself; write it without the alias"
             return
         counted[id(value)] = 0
         size = 1
@@ -281,13 +297,15 @@ def _unplain(config: Any) -> Iterator[Problem]:
     yield from value_problems(config, "")
     if counted.get(id(config), 0) > files.MOST_VALUES:
         size = counted[id(config)]
-        yield "the config", f"{size:.3g} values are more than can be meant; shorten it"
+        yield (
+            "the config",
+            f"it has {size:.3g} values, and at most {files.MOST_VALUES:,} are allowed; shorten it",
+        )
 
 
 def _odd_text(text: str, key: str) -> Iterator[Problem]:
     if odd := ODD.search(text):
         yield (
             ODD.sub("?", key),
-            f"the character U+{ord(odd[0]):04X} in {quote(text)} can be neither written nor shown; "
-            "take it out",
+            f"the character U+{ord(odd[0]):04X} in {quote(text)} cannot be displayed; remove it",
         )

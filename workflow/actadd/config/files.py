@@ -29,11 +29,16 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Loaded(dict[str, Any]):
-    """A config from files. lines: path of a key, with dots -> file and line that write it last."""
+    """A config from files.
+
+    lines: path of a key, with dots -> file and line that write it last. own: the files that were
+    named, without those that they build on.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: dict[str, tuple[str, int]] = {}
+        self.own: set[str] = set()
 
 
 def holds(path: Path, test: Callable[[Path], bool]) -> bool:
@@ -62,6 +67,7 @@ def load(files: Iterable[Path | str], above: Mapping[str, Any] | None = None) ->
     merged: set[Path] = set()
     for file in files:
         _load(Path(file), config, merged, ())
+        config.own.add(str(Path(file)))
     values = {**(above or {})}
     for base in _bases(values.pop(BUILDS_ON, None), Path(), str(BUILDS_ON)):
         _load(base, config, merged, ())
@@ -153,8 +159,8 @@ def _shallow(text: str, file: Path | str) -> None:
         if depth > MOST_DEEP:
             line = event.start_mark.line + 1 if event.start_mark else 0
             raise UserError(
-                f"{file}, line {line}: more than {MOST_DEEP} lists and mappings in one another; "
-                "write it flatter"
+                f"{file}, line {line}: lists and mappings are nested more than {MOST_DEEP} deep; "
+                "use fewer levels"
             )
 
 
@@ -175,7 +181,7 @@ def _text(file: Path) -> str:
             raise OSError("not a file")
         if file.stat().st_size > MOST_BYTES:
             raise UserError(
-                f"{file}: it is larger than {MOST_BYTES:,} bytes; texts belong in a file that a "
+                f"{file}: a config has at most {MOST_BYTES:,} bytes; put texts into a file that a "
                 "dataset names"
             )
         data = file.read_bytes()
@@ -196,7 +202,7 @@ def _message(file: Path | str, text: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     place = f"{file}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(file)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "is wrong"
-    remedy = "check indentation, brackets and quotes there and just above"
+    remedy = "check indentation, brackets and quotes at this line and just above"
     lines = text.split("\n")
     found = lines[mark.line][mark.column :][:1] if mark and mark.line < len(lines) else ""
     if found == "\t":
@@ -212,18 +218,18 @@ def _message(file: Path | str, text: str, error: yaml.YAMLError) -> str:
 def _problems(top: yaml.Node | None) -> Iterator[tuple[int, str]]:
     """(line, sentence) for what YAML allows and a config must not hold, in the file's order."""
     if not isinstance(top, yaml.MappingNode):
-        yield 1, "a config has keys at its top, such as seed: 0, and this has none; write them"
+        yield 1, "a config is a mapping of keys, and this file is not; write keys, such as seed: 0"
         return
     for key, _ in top.value:
         if key.value == TEMPLATE:
-            yield _line(key), f"{TEMPLATE} would run code; take it out and write plain values"
+            yield _line(key), f"{TEMPLATE} would run code; remove it and write plain values"
     sizes: dict[int, int] = {}
     yield from _looked_at(top, (), sizes)
     if sizes[id(top)] > MOST_VALUES:
         yield (
             1,
-            f"its aliases (*name) make it {sizes[id(top)]:.3g} values, more than {MOST_VALUES:,}; "
-            "write what you mean without them",
+            f"its aliases (*name) expand to {sizes[id(top)]:.3g} values, and at most "
+            f"{MOST_VALUES:,} are allowed; use fewer aliases",
         )
 
 
@@ -238,7 +244,10 @@ def _looked_at(
     being looked at. A node that aliases share is looked at once."""
     if id(node) in sizes:
         if not sizes[id(node)]:
-            yield _line(node), f"{_key(path)}: it holds itself, by an alias; write it out"
+            yield (
+                _line(node),
+                f"{_key(path)}: an alias makes it contain itself; write it without the alias",
+            )
         return
     sizes[id(node)] = 0
     if node.tag not in PLAIN:
@@ -265,8 +274,8 @@ def _looked_at(
             if name in seen:
                 yield (
                     _line(key),
-                    f"{_key(inner)}: this key stands already on line {seen[name]}, and only one "
-                    "of the two would count; remove one or rename it",
+                    f"{_key(inner)}: the key is also on line {seen[name]}, and YAML keeps only the "
+                    "last; remove or rename one of them",
                 )
             seen[name] = _line(key)
             yield from _looked_at(item, inner, sizes)
@@ -281,9 +290,9 @@ def _key(path: tuple[str, ...]) -> str:
 def _untagged(node: yaml.Node) -> str:
     name = node.tag.removeprefix(PREFIX)
     if name in ("timestamp", "value"):
-        return f"{node.value} is read as a {name}, which no key takes; put it in quotes"
+        return f"{node.value} is a {name} in YAML, which no key takes; put it in quotes"
     tag = f"!!{name}" if node.tag.startswith(PREFIX) else node.tag
-    return f"{tag[:80]} asks for another thing than a plain value; write text, numbers or lists"
+    return f"{tag[:80]} is not a plain value; write a text, a number, a list or keys with values"
 
 
 def _number(node: yaml.ScalarNode) -> Iterator[str]:
@@ -292,8 +301,8 @@ def _number(node: yaml.ScalarNode) -> Iterator[str]:
         return
     digits = node.value.lstrip("+-")
     if len(digits) > 30:
-        yield f"{digits[:20]}... has {len(digits)} digits; write a number that can be meant"
+        yield f"{digits[:20]}... has {len(digits)} digits; write a smaller number"
     if ":" in digits:
-        yield f"{node.value} is read as a number to base 60; put a text in quotes"
+        yield f"{node.value} is a number in base 60 in YAML; put it in quotes"
     if len(digits) > 1 and digits[0] == "0" and digits[1] not in "xob":
-        yield f"{node.value} is read as an octal number; write it without the first 0, or in quotes"
+        yield f"{node.value} is an octal number in YAML; remove the first 0, or put it in quotes"

@@ -199,7 +199,7 @@ class _Writer:
             name, column = match[1], match[2] or NAME
             if name not in bound:
                 raise _ProblemError(
-                    key, f"{match[0]} stands for no item here; put {{{name}}} into a key above it"
+                    key, f"{match[0]} has no item here; put {{{name}}} into a key above it"
                 )
             if column not in bound[name]:
                 has = ", ".join(f"{{{name}.{each}}}" for each in bound[name] if each)

@@ -1,9 +1,8 @@
 """Messages about a config: the key, its value, what to write instead, and where it stands."""
 
 import dataclasses
-import difflib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from actadd.base.errors import UserError, quote
 from actadd.base.files import canonical
 from actadd.base.kinds import Rule
+from actadd.base.names import nearest
 from actadd.config.kinds import (
     BRANCH,
     Family,
@@ -50,12 +50,6 @@ LIMITS = {
     "greater_than": ("gt", "at or below the minimum"),
     "less_than_equal": ("le", "above the maximum"),
 }
-
-
-def nearest(name: object, names: Iterable[str]) -> str:
-    """ "; did you mean NAME?" with the nearest of some names; empty if none is near."""
-    near = difflib.get_close_matches(str(name), [str(each) for each in names], n=1, cutoff=0.7)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def located(key: str, sentence: str, lines: Lines) -> UserError:
@@ -236,7 +230,7 @@ def _alternatives(hint: Any) -> str:
 def _shown(value: Any, mark: Mark | None, ascii_only: bool) -> str:
     if isinstance(mark, Rule) and mark.secret:
         # A secret may have been written there.
-        return "what is written there"
+        return "its value"
     if isinstance(value, dict):
         return f"having {', '.join(map(str, value)) or 'no key'}"[:200]
     if ascii_only and not str(value).isascii():
@@ -249,7 +243,7 @@ def _typed(value: Any, expected: str) -> str:
     """What to write for a value of another type than `expected`."""
     words = TYPES[expected]
     if expected == "string" and isinstance(value, bool):
-        return f"{words}: yes, no, on and off stand for true and false unless they are in quotes"
+        return f"{words}: YAML reads yes, no, on and off as true or false; put them in quotes"
     if expected == "string" and isinstance(value, (int, float)):
         return f"{words}: put it in quotes"
     if expected in ("integer", "number") and isinstance(value, str):

@@ -28,7 +28,10 @@ def written_out(config: dict[str, Any]) -> Iterator[Problem]:
         ):
             for new, each in entries.items():
                 if new in config[section]:
-                    yield key, f"it makes {section}.{new}, which is there already; rename one"
+                    yield (
+                        key,
+                        f"it defines {section}.{new}, which exists already; rename one of them",
+                    )
                 config[section][new] = each
 
 

@@ -1,20 +1,18 @@
 """The engine for other programs, which verifies a model at its first use."""
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 
-from actadd.base.errors import UserError
 from actadd.engine import hooks, steering
-from actadd.engine.additions import Addition, TraceEntry
+from actadd.engine.additions import TraceEntry
 from actadd.engine.decoding import generation
 from actadd.engine.decoding.generation import GREEDY
 from actadd.engine.decoding.sampling import Sampling
 from actadd.engine.steering import Additions
+from actadd.models.arguments import check_additions, check_drawing, check_model, check_tokens
 from actadd.models.verification.verify import ensure
 
 
@@ -38,7 +36,9 @@ def record_activations(
     >>> stream.shape == (model.config.num_hidden_layers, *ids.shape, model.config.hidden_size)
     True
     """
-    _check_tensors("record_activations", input_ids, attention_mask)
+    check_model(model)
+    mask = input_ids if attention_mask is None else attention_mask
+    check_tokens("record_activations", input_ids, mask)
     if verify:
         ensure(model)
     return hooks.record_activations(model, input_ids, attention_mask)
@@ -86,7 +86,11 @@ def steer(
     >>> both.shape == first_alone.shape
     True
     """
-    _check(additions)
+    check_model(model)
+    check_additions(additions)
+    if not isinstance(attention_mask, Tensor):
+        kind = type(attention_mask).__name__
+        raise TypeError(f"steer: attention_mask is a {kind}; write that of prompt_batch")
     if verify:
         ensure(model)
     with steering.steer(model, additions, attention_mask, trace, prompt_lengths):
@@ -123,7 +127,8 @@ def generate(
     succession; with contrast, of the first half's contexts. seed: without uniforms, the seed of
     noise that depends only on a context's tokens and the sample index. stop_ids: tokens that end a
     row. verify: as for `steer`, if there are additions.
-    Raises TypeError if the contexts are not tensors, such as texts, which `prompt_batch` encodes.
+    Raises TypeError if the contexts are not tensors, such as texts, which `prompt_batch` encodes,
+    or another argument is not of its type.
 
     Returns int64 [drawn rows, <= max_new_tokens]; after a stop token a row holds `FINISHED`, and
     from the step where its logits are no longer finite, which very large additions can cause,
@@ -139,8 +144,10 @@ def generate(
     >>> len(texts)
     6
     """
-    _check_tensors("generate", input_ids, attention_mask)
-    _check(additions or [])
+    check_model(model)
+    check_tokens("generate", input_ids, attention_mask)
+    check_additions([] if additions is None else additions)
+    check_drawing(sampling, uniforms, stop_ids, max_new_tokens=max_new_tokens, samples=samples)
     if verify and additions:
         ensure(model)
     return generation.generate(
@@ -158,58 +165,3 @@ def generate(
         use_cache=use_cache,
         trace=trace,
     )
-
-
-def _check(additions: Additions) -> None:
-    """Raises UserError for what a config would refuse in additions, before the model is run."""
-    rows = [each for each in additions if not isinstance(each, Addition)]
-    for row in rows or [[each for each in additions if isinstance(each, Addition)]]:
-        for addition in row:
-            if addition.coefficient is not None and not math.isfinite(addition.coefficient):
-                raise UserError(f"coefficient: {addition.coefficient}; write a finite number")
-            if addition.kind.reads_stream and not addition.rows().any():
-                raise UserError(
-                    f"operation: {addition.kind.name} needs a direction, and the vector for layer "
-                    f"{addition.layer} is zero at every position; take another layer or vector"
-                )
-            if addition.gate and math.isnan(addition.gate.threshold):
-                raise UserError("gate: its threshold is nan; write a number")
-            if addition.gate and not addition.gate.vector.any():
-                raise UserError("gate: its vector is zero; take another layer or vector")
-        setting = [each for each in row if each.kind.sets_projection]
-        for one, other in combinations(setting, 2):
-            if _meet(one, other):
-                names = " and ".join(dict.fromkeys((one.kind.name, other.kind.name)))
-                raise UserError(
-                    f"operation: {names} contradict each other: two additions set the projection "
-                    f"on one vector at layer {one.layer} and the same tokens; remove one"
-                )
-
-
-def _meet(one: Addition, other: Addition) -> bool:
-    """Whether two additions may act with one vector on the same token at one layer."""
-    rows = [each.rows().cpu() for each in (one, other)]
-    if one.layer != other.layer or not (
-        rows[0].shape == rows[1].shape and torch.equal(rows[0], rows[1])
-    ):
-        return False
-    phases = {one.phase, other.phase}
-    if "prefill" not in phases:
-        return True
-    starts = {0 if each.position == "front" else each.position for each in (one, other)}
-    # "all" is every position but BOS.
-    return "decode" not in phases and (len(starts) == 1 or ("all" in starts and 0 not in starts))
-
-
-def _check_tensors(function: str, input_ids: object, attention_mask: object) -> None:
-    """Raises TypeError, with the call that is meant, for anything but tensors of tokens.
-
-    attention_mask may be None.
-    """
-    for name, value in (("input_ids", input_ids), ("attention_mask", attention_mask)):
-        if not isinstance(value, Tensor) and not (name == "attention_mask" and value is None):
-            raise TypeError(
-                f"{function}: {name} is of type {type(value).__name__}, not a tensor; encode texts "
-                f'first: ids, mask = prompt_batch(tokenizer, ["..."]), then '
-                f"{function}(model, ids, mask)"
-            )

@@ -17,6 +17,7 @@ from typing import Any
 from actadd.base.errors import DamagedFile, UserError
 from actadd.base.files import json_text, read_json, write_text
 from actadd.pipeline import layout
+from actadd.pipeline.differences import difference
 from actadd.pipeline.job import Job, walk
 from actadd.store import failed_cells, provenance, sums
 
@@ -210,45 +211,3 @@ def _beside(record: str, name: str) -> str:
 def _read(path: Path) -> dict[str, Any]:
     content = read_json(path)
     return content if isinstance(content, dict) else {}
-
-
-def difference(record: dict[str, Any], job: Job) -> str:
-    """How a job differs from the one that made the existing outputs, in a few words."""
-    old, new = record["spec"], job.spec
-    above = {name.split("/")[0] for name in _differing(old.get("upstream", {}), new["upstream"])}
-    parts = [
-        *_paths(_without_upstream(old), _without_upstream(new), 2),
-        *(["code"] if record["code"] != job.code else []),
-        *_packages(record.get("packages", {}), job.packages),
-        *(f"above: {stage}" for stage in sorted(above)),
-    ]
-    # For example if 1 became true. An empty reason would mean that the job is up to date.
-    return ", ".join(dict.fromkeys(parts)) or "config"
-
-
-def _without_upstream(spec: dict[str, Any]) -> dict[str, Any]:
-    """A spec without the digests of the jobs above."""
-    return {key: value for key, value in spec.items() if key != "upstream"}
-
-
-def _packages(old: dict[str, str], new: dict[str, str]) -> list[str]:
-    return [
-        f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}"
-        for name in _differing(old, new)
-    ]
-
-
-def _differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    return sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
-
-
-def _paths(old: dict[str, Any], new: dict[str, Any], depth: int) -> list[str]:
-    """Keys that differ; for a key that is a dictionary in both, the keys inside it."""
-    paths = []
-    for key in _differing(old, new):
-        a, b = old.get(key), new.get(key)
-        if depth > 1 and isinstance(a, dict) and isinstance(b, dict):
-            paths += [f"{key}.{inner}" for inner in _paths(a, b, depth - 1)]
-        else:
-            paths.append(key)
-    return paths

@@ -89,7 +89,7 @@ STAGES = {
     ),
     "classifier": _folder("classifier/{scorer}", "scorers/{scorer}"),
     "validation": _file("validation/{scorer}", "figures", "validation/{scorer}.json"),
-    "scorer_card": _formats("scorer_card", "tables/scorer_card", **TABLE),
+    "scorer_card": _formats("{part}scorer_card", "tables/{part}scorer_card", **TABLE),
     "summary": _formats(
         "summary/{model}/{experiment}",
         "summaries/{model}/{experiment}",

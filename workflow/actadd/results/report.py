@@ -12,6 +12,7 @@ import pandas as pd
 
 from actadd.base.files import read_json, write_text
 from actadd.results.displays.visible import visible
+from actadd.results.headlines import headlines
 from actadd.store import provenance
 
 TABLE = Template("""<!doctype html>
@@ -20,13 +21,19 @@ TABLE = Template("""<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>$title</title>
 <style>
-body { margin: 1.5rem; background: #fff; color: #22252b; font: 0.9375rem/1.5 system-ui; }
+:root { --paper: #fff; --ink: #22252b; --quiet: #5a606b; --line: #dcd8cf; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #15171b; --ink: #e6e4df; --quiet: #a3a8b2; --line: #343941; }
+}
+@media (max-width: 46rem) { table { width: 60rem; } }
+html { color-scheme: light dark; }
+body { margin: 1.5rem; background: var(--paper); color: var(--ink); font: 0.9375rem/1.5 system-ui; }
 h1 { margin: 0 0 1rem; font: 600 1.3rem/1.3 Charter, Georgia, serif; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.35rem 0.8rem; border-bottom: 1px solid #dcd8cf; vertical-align: top; }
-th { position: sticky; top: 0; background: #fff; color: #5a606b; font-weight: 600; }
-td { white-space: pre-wrap; max-width: 32rem; overflow-wrap: anywhere; }
-p { max-width: 50rem; color: #5a606b; }
+th, td { padding: 0.35rem 0.8rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { position: sticky; top: 0; background: var(--paper); color: var(--quiet); font-weight: 600; }
+td { white-space: pre-wrap; min-width: min-content; max-width: 32rem; overflow-wrap: break-word; }
+p { max-width: 50rem; color: var(--quiet); }
 </style>
 <h1>$title</h1>
 $table
@@ -82,13 +89,35 @@ def _verification(path: Path) -> str:
     )
 
 
-def describe(
-    spec: dict[str, Any], *, records: list[Path], verifications: Mapping[str, Path], output: Path
-) -> dict[str, Any]:
-    """Write the origin of the results for the report's first page, as reStructuredText.
+def _table(table: pd.DataFrame) -> list[str]:
+    """A table of texts in reStructuredText, under a heading; nothing if it is empty."""
+    if table.empty:
+        return []
+    rows = [list(table.columns), *table.to_numpy().tolist()]
+    cells = [[rst(text) for text in row] for row in rows]
+    items = [
+        f"   {'* -' if not column else '  -'} {text}".rstrip()
+        for row in cells
+        for column, text in enumerate(row)
+    ]
+    options = ["   :header-rows: 1", "   :class: results", ""]
+    note = "Means and paired differences with 95 % intervals."
+    return ["**Results**", "", ".. list-table::", *options, *items, "", note, ""]
 
-    spec: experiments, models {name: source}, seed, device. records: the results' provenance.
-    verifications: by model, its folder or the record beside it.
+
+def describe(
+    spec: dict[str, Any],
+    *,
+    records: list[Path],
+    verifications: Mapping[str, Path],
+    summaries: Mapping[tuple[str, str], Path],
+    output: Path,
+) -> dict[str, Any]:
+    """Write results in numbers and their origin for the report's first page, as reStructuredText.
+
+    spec: experiments as `headlines` reads them, models {name: source}, seed, device. records: the results' provenance.
+    verifications: by model, its folder or the record beside it. summaries: by
+    (model, experiment).
     """
     contents = [record for path in records if (record := provenance.read(path))]
     commits = Counter(
@@ -112,6 +141,9 @@ def describe(
     ]
     verified = ((name, _verification(path)) for name, path in verifications.items())
     lines = [
+        *_table(headlines(spec["experiments"], summaries)),
+        # The report shows figures here.
+        *(".. figures", ""),
         *("**Experiments**", ""),
         *(f"- {line}" for line in experiments),
         *("", "**Made from**", ""),

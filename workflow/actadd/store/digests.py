@@ -191,12 +191,6 @@ class _Search:
         if attribute and attribute in source.bindings and attribute not in source.definitions:
             self.pending.append(_absolute(module, source.bindings[attribute]))
             return
-        if module == "actadd" and attribute:
-            from actadd import _PUBLIC
-
-            if attribute in _PUBLIC:
-                self.pending.append(f"actadd.{_PUBLIC[attribute]}.{attribute}")
-                return
         # An attribute that the module creates dynamically: all of the module counts.
         names = [attribute] if attribute in source.definitions else list(source.definitions)
         for each in names:
@@ -223,7 +217,7 @@ def _assets(folder: Path) -> dict[str, str]:
     return {
         str(file.relative_to(ROOT)): sha256_file(file)
         for file in sorted(files)
-        if file.suffix not in (".py", ".pyc") and file.name[0] != "." and file.is_file()
+        if file.suffix not in (".py", ".pyc", ".typed") and file.name[0] != "." and file.is_file()
     }
 
 

@@ -78,9 +78,13 @@ def steering_vector(
     import torch
 
     from actadd.engine.tokens import Tokens, is_prompt
+    from actadd.models.arguments import check_model, check_whole
     from actadd.models.verification.verify import ensure
     from actadd.vectors.activations import contrast_streams
 
+    check_model(model)
+    if layer is not None:
+        layer = check_whole("layer", layer)
     one = is_prompt(positive)
     if one != is_prompt(negative) or (not one and len(positive) != len(negative)):
         raise UserError(

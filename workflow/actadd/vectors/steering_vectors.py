@@ -1,7 +1,7 @@
 """Steering vectors that travel between programs, with what one has to know to add them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -49,6 +49,8 @@ class SteeringVectors:
     rounded: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.rows, Mapping) or any(isinstance(key, str) for key in self.rows):
+            raise TypeError("rows: write {layer: array}, with a whole number for each layer")
         rows = {}
         for layer, array in sorted(self.rows.items()):
             values = np.asarray(array)

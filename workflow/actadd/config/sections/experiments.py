@@ -6,6 +6,7 @@ from dataclasses import MISSING, dataclass
 from typing import Annotated, Any, Literal
 
 from actadd.base.kinds import Rule, option
+from actadd.base.names import unknown
 from actadd.config.kinds import Family, declared, keys
 from actadd.config.sections import conditions, datasets
 from actadd.config.sections.conditions import AnyCondition
@@ -189,7 +190,7 @@ def _choice(
     yield from known(f"{key}.condition", rule["condition"], sweep["conditions"], "condition")
     if not set(entry["models"]) <= set(sweep["models"]):
         missing = ", ".join(sorted(set(entry["models"]) - set(sweep["models"])))
-        yield f"{key}.experiment", f"{other} is not run on {missing}; add it there"
+        yield f"{key}.experiment", f"{other} is not run on {missing}; add it to its models"
     additions = sweep["conditions"][rule["condition"]].get("additions", [])
     if len(additions) != 1:
         yield (
@@ -226,10 +227,9 @@ def metric_problems(
     if scorer not in used:
         yield (
             key,
-            f"{metric!r} is not scored there; write scorer.metric with one of "
+            f"{metric!r} is not scored by that experiment; write scorer.metric with one of "
             f"{', '.join(used) or 'none'}, or add the scorer",
         )
     columns = metrics(config["scorers"][scorer])
     if column not in columns:
-        names = ", ".join(f"{scorer}.{name}" for name in columns)
-        yield key, f"there is no metric {metric!r}; write one of {names}"
+        yield key, unknown("metric", metric, [f"{scorer}.{name}" for name in columns])

@@ -105,7 +105,7 @@ def problems(config: dict[str, Any]) -> Iterator[Problem]:
             except ValueError as error:
                 yield (
                     f"{key}.chat_date",
-                    f"{entry['chat_date']!r}: {error}; write a day that there is",
+                    f"{entry['chat_date']!r}: {error}; write a day of the calendar",
                 )
     if missing := unaccepted(config, _used(config)):
         yield "licences_accepted", f"not accepted yet: {terms(config, missing)}"

@@ -1,9 +1,10 @@
 """Rules of values that stand in several sections."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any
 
 from actadd.base.kinds import FILE, NAME, Rule
+from actadd.base.names import unknown
 
 # (key, what is wrong and what to write instead)
 Problem = tuple[str, str]
@@ -28,6 +29,13 @@ Natural = Annotated[int, Rule(minimum=0)]
 ModelName = Annotated[str, Rule(section="models")]
 VectorName = Annotated[str, Rule(section="vectors")]
 
+# What tells how to add an entry of a section.
+HOW_TO = {
+    "model": "docs/how-to/model.md",
+    "dataset": "docs/how-to/data.md",
+    "scorer": "docs/how-to/scorer.md",
+    "vector": "docs/how-to/vector.md",
+}
 # Models of an experiment, lens or figure.
 MODELS = "Models that it is run on; those of run_on if not given."
 
@@ -37,13 +45,10 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def known(key: str, value: str, names: Any, noun: str) -> Iterator[Problem]:
-    """A problem if a name is not among `names`."""
+def known(
+    key: str, value: str, names: Any, noun: str, first: Collection[str] = ()
+) -> Iterator[Problem]:
+    """A problem if a name is not among `names`. first: those that the message lists."""
     if value not in names:
-        from actadd.config.messages import nearest
-
-        yield (
-            key,
-            f"there is no {noun} {value!r}{nearest(value, names)}; there are: "
-            f"{', '.join(sorted(names)) or 'none'}",
-        )
+        how = f"; {HOW_TO[noun]} says how to add one" if noun in HOW_TO else ""
+        yield key, f"{unknown(noun, value, names, first)}{how}"

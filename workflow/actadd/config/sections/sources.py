@@ -151,12 +151,12 @@ def problems(config: dict[str, Any], root: Path) -> Iterator[Problem]:
             if target is None:
                 yield (
                     f"{key}.path",
-                    f"{entry['path']!r}: there is no such home; write the whole path",
+                    f"{entry['path']!r}: this home folder does not exist; write an absolute path",
                 )
             if path in (results, *results.parents) or results in path.parents:
                 yield (
                     f"{key}.path",
-                    f"{entry['path']!r} and the results would lie in one another; name a folder "
+                    f"{entry['path']!r} and the results would contain each other; name a folder "
                     "with nothing but the source",
                 )
         if "members" in entry:

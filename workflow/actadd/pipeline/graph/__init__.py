@@ -57,7 +57,7 @@ class Graph(Displays):
 
         def whole(part: str = "") -> list[Job]:
             results = self.results(self.displays(part), self.experiments_in(part))
-            return [*results, self.scorer_card()]
+            return [*results, self.scorer_card(f"{part}_" if part else "")]
 
         def explorer(part: str) -> list[Job]:
             page = self.explorer_page(part)

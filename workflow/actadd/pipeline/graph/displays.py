@@ -1,5 +1,6 @@
 """Stages of figures, tables and pages, and the targets that ask for them."""
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -9,6 +10,8 @@ from actadd.pipeline.graph.experiments import Experiments, joined
 from actadd.pipeline.graph.sources import once
 from actadd.pipeline.job import File, Inputs, Job
 from actadd.results.displays import needs
+from actadd.results.displays.metric_names import metric_names
+from actadd.results.explorer.marks import LEXICONS
 
 Display = tuple[str, str]
 # Key of a figure or table -> the target that it belongs to in place of the default one.
@@ -26,6 +29,10 @@ def listed(numbers: set[int]) -> str:
             runs.append([number, number])
     words = (f"{a}" if a == b else f"{a}, {b}" if b == a + 1 else f"{a}–{b}" for a, b in runs)
     return ", ".join(words)
+
+
+def _none(model: str, experiment: str) -> set[int]:
+    return set()
 
 
 class Displays(Experiments):
@@ -89,8 +96,13 @@ class Displays(Experiments):
     def table(self, display: str) -> Job:
         return self.display("tables", display)
 
-    def display_labels(self, section: str, name: str) -> dict[str, str]:
-        """A figure's or table's labels in the report: experiment, model, vector, layer."""
+    def display_labels(
+        self, section: str, name: str, chosen: Callable[[str, str], set[int]] | None = None
+    ) -> dict[str, str]:
+        """A figure's or table's labels in the report: its name, model, vector and layer.
+
+        chosen(model, experiment): the layers that its choices picked, as far as that is known.
+        """
         entry = self.config[section][name]
         experiment = needs.options_of(section, entry).main_experiment
         models: list[str] = []
@@ -100,7 +112,8 @@ class Displays(Experiments):
             added = {pair for model in models for pair in self.vectors_of(model, experiment)}
             vectors, layers = {vector for vector, _ in added}, listed({layer for _, layer in added})
             if self.experiment(experiment).get("choices"):
-                layers = f"chosen of {layers}"
+                picked = {each for model in models for each in (chosen or _none)(model, experiment)}
+                layers = listed(picked) if picked else f"chosen of {layers}"
         elif "lens" in entry or "vectors" in entry:
             models = self.config["lenses"].get(entry.get("lens"), entry)["models"]
             vectors, layers = set(needs.vectors_of(entry, self.config)), "all"
@@ -109,12 +122,16 @@ class Displays(Experiments):
         several = f"{len(vectors)} vectors" if len(vectors) > 3 else ", ".join(sorted(vectors))
         labels = {
             section.removesuffix("s"): name,
-            "experiment": experiment or "",
             "model": ", ".join(models),
             "vector": several,
             "layer": layers,
         }
         return {key: value or "–" for key, value in labels.items()}
+
+    @once
+    def scorer_card(self, part: str) -> Job:
+        """The card of the default target (part "") or of another one (its name and "_")."""
+        return self.card(self.experiments_in(part.removesuffix("_")), part)
 
     # --- published numbers beside ours -----------------------------------------------------------
 
@@ -164,14 +181,16 @@ class Displays(Experiments):
     # --- explorer --------------------------------------------------------------------------------
 
     def explorer_inputs(self, experiments: list[str]) -> Inputs:
-        """Completions, scores, summaries and verification records of experiments, in order."""
-        kinds = ("completions", "scores", "summaries", "verifications")
+        """Completions or tokens, scores, summaries and verification records, in order."""
+        kinds = ("completions", "tokens", "scores", "summaries", "verifications")
         files: dict[str, dict[File, None]] = {kind: {} for kind in kinds}
         for name in experiments:
             entry = self.experiment(name)
             for model in entry["models"]:
                 files["summaries"] |= dict.fromkeys(self.summary(model, name).files("parquet"))
                 files["verifications"][self.verification_record(model)] = None
+                if entry["measure"] == "logprobs":
+                    files["tokens"] |= dict.fromkeys(self.cells(model, name).files("table"))
                 if not MEASURES[entry["measure"]].draws:
                     continue
                 files["completions"] |= dict.fromkeys(self.cells(model, name).files("table"))
@@ -187,13 +206,18 @@ class Displays(Experiments):
 
     def explorer(self, experiments: list[str], part: str = "") -> Job:
         """The explorer of some experiments, and the first page of the report about them."""
-        # Experiments with completions come first.
-        order = sorted(experiments, key=lambda n: not MEASURES[self.experiment(n)["measure"]].draws)
-        entries = [self._explored(name) for name in order]
+        # Experiments with completions come first, then in the config's order.
+        listed = list(self.config["experiments"])
+        order = sorted(
+            experiments,
+            key=lambda n: (not MEASURES[self.experiment(n)["measure"]].draws, listed.index(n)),
+        )
+        entries = [self._explored(name, order) for name in order]
         models = sorted({model for entry in entries for model in entry["models"]})
         settings = {
             "title": "Steering explorer",
             "experiments": entries,
+            "controls": needs.controls(self.config),
             "models": {name: self.config["models"][name]["source"] for name in models},
             "seed": self.config["seed"],
             "device": self.config["compute"]["device"],
@@ -201,13 +225,21 @@ class Displays(Experiments):
         inputs = self.explorer_inputs(experiments)
         return self._job("explorer_page", {"part": part}, ("programs.explorer",), settings, inputs)
 
-    def _explored(self, name: str) -> dict[str, Any]:
+    def _explored(self, name: str, beside: list[str]) -> dict[str, Any]:
+        """What the page says of an experiment; beside: the experiments of the page."""
         entry = self.experiment(name)
         scorers = {scorer: self.config["scorers"][scorer] for scorer in entry.get("scorers", [])}
-        labels: dict[str, str] = {}
-        for display in (*self.config["figures"].values(), *self.config["tables"].values()):
-            if display.get("experiment") == name:
-                labels |= display.get("labels", {})
+        labels = metric_names(scorers)
+        first: list[str] = []
+        for section in ("figures", "tables"):
+            for display in self.config[section].values():
+                options = needs.options_of(section, display)
+                if options.main_experiment == name:
+                    labels |= display.get("labels", {})
+                    first += options.metrics_of(self.config)[:1]
+        rule = next(iter(entry.get("choices", {}).values()), None)
+        if rule and not first:
+            first.append(rule["metric"])
         return {
             "name": name,
             "title": entry["title"],
@@ -216,7 +248,15 @@ class Displays(Experiments):
             "data": needs.data_title(name, self.config),
             "notes": {name: scorer["note"] for name, scorer in scorers.items() if "note" in scorer},
             "labels": labels,
-            "controls": needs.controls(self.config),
+            "marked": {
+                scorer: {key: each[key] for key in ("kind", "words") if key in each}
+                for scorer, each in scorers.items()
+                if each["kind"] in LEXICONS
+            },
+            "metric": first[0] if first else None,
+            "direction": {rule["metric"]: rule["direction"]} if rule else {},
+            "held_out": rule is not None,
+            "chosen_in": [each for each in beside if name in self.choice_sources(each)],
         }
 
     # --- which experiments and displays belong together ------------------------------------------

@@ -238,21 +238,22 @@ class Experiments(Vectors):
         modules = self._scorer_modules(scorer, "programs.validation")
         return self._job("validation", {"scorer": scorer}, modules, {"scorer": entry}, inputs)
 
-    def validated_scorers(self) -> list[str]:
-        return [name for name, entry in self.config["scorers"].items() if "validate" in entry]
-
-    @once
-    def scorer_card(self) -> Job:
+    def card(self, experiments: list[str], part: str = "") -> Job:
+        """The card of the scorers of some experiments."""
         labels = ("kind", "note", "validate")
+        scorers = {
+            each for name in experiments for each in self.experiment(name).get("scorers", [])
+        }
         entries = [
             {"name": name, **{key: entry[key] for key in labels if key in entry}}
             for name, entry in sorted(self.config["scorers"].items())
+            if name in scorers
         ]
-        validated = self.validated_scorers()
+        validated = [entry["name"] for entry in entries if "validate" in entry]
         files = [self.validation(name).files("figures") for name in validated]
         return self._job(
             "scorer_card",
-            {},
+            {"part": part},
             ("programs.scorer_card",),
             {"scorers": entries},
             {"validations": joined(files)},

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from actadd.base.errors import UserError
+from actadd.base.names import unknown
 from actadd.engine.placement import layers_text
 from actadd.results.displays.kinds import Options, Sources
 from actadd.results.intervals import span
@@ -65,15 +66,14 @@ def metric_rows(sources: Sources, table: pd.DataFrame, metric: str) -> pd.DataFr
     name, _, group = metric.partition("@")
     rows = table[table["metric"] == name]
     if rows.empty:
-        metrics = sorted(set(table["metric"]))
-        raise UserError(f"{sources.key}: no metric {name!r}; there are {metrics}")
+        raise UserError(f"{sources.key}: {unknown('metric', name, table['metric'])}")
     of_group = rows[rows["group"] == (group or "all")]
     if len(of_group):
         return of_group
     # Where every condition failed, nobody knows the groups.
     if group and not failed(rows).any():
-        groups = ", ".join(sorted(set(rows["group"]) - {"all"})) or "none"
-        raise UserError(f"{sources.key}: {metric}: no such group; there are: {groups}")
+        groups = set(rows["group"]) - {"all"}
+        raise UserError(f"{sources.key}: {metric}: {unknown('group', group, groups)}")
     return rows[failed(rows)] if group else rows
 
 

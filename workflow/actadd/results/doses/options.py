@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from actadd.base.errors import UserError
 from actadd.base.kinds import option
+from actadd.base.names import unknown
 from actadd.measure.additions import DOSE, operation_of
 from actadd.results.displays.kinds import Experiment, ExperimentOptions, Need, Sources
 
@@ -41,8 +42,8 @@ class Doses(ExperimentOptions):
             yield "limit: write either limit or factor, which say when a model has collapsed"
         conditions = experiment.conditions
         if self.condition not in conditions:
-            names = ", ".join(sorted(conditions))
-            yield f"condition: {self.condition!r} is not in {experiment.name}; write one of {names}"
+            sentence = unknown("condition", self.condition, conditions)
+            yield f"condition: {sentence} in experiments.{experiment.name}"
             return
         yield from experiment.lacks_unsteered()
         additions = conditions[self.condition].get("additions", [])
@@ -94,8 +95,8 @@ def measured(options: Doses, sources: Sources) -> list[Model]:
         values = sources.values(model, experiment)
         for name in (options.effect, options.damage):
             if name not in set(values["metric"]):
-                metrics = ", ".join(sorted(values["metric"].unique()))
-                raise UserError(f"{sources.key}: no metric {name!r}; write one of {metrics}")
+                metrics = values["metric"].unique()
+                raise UserError(f"{sources.key}: {unknown('metric', name, metrics)}")
         of_control = values["vector"].isin(sources.facts.controls)
         swept = values["condition"] == options.condition
         [vector] = values[swept]["vector"].unique()

@@ -17,6 +17,7 @@ from actadd.measure.additions import DEFAULT_OPERATION, DOSE
 from actadd.measure.methods import METHODS
 from actadd.results.equal_damage.curves import Curve, Reading, Resampling, Values, difference
 from actadd.results.equal_damage.damages import DAMAGES
+from actadd.results.flat_tables import write_csv
 from actadd.results.intervals import columns
 from actadd.results.prompt_values import prompt_values
 from actadd.results.summaries.controls import COORDINATES, controls
@@ -130,13 +131,9 @@ def write_comparison(
     """`compare`, written as Parquet and CSV. outputs: curves, readings, and both with _csv."""
     tables = dict(zip(("curves", "readings"), compare(spec, cells, scores), strict=True))
     for name, table in tables.items():
-        write_with(outputs[name], partial(_write, table, "to_parquet"))
-        write_with(outputs[f"{name}_csv"], partial(_write, table, "to_csv", float_format="%.6g"))
+        write_with(outputs[name], partial(table.to_parquet, index=False))
+        write_with(outputs[f"{name}_csv"], partial(write_csv, table))
     return {name: len(table) for name, table in tables.items()}
-
-
-def _write(table: pd.DataFrame, how: str, path: Path, **options: Any) -> None:
-    getattr(table, how)(path, index=False, **options)
 
 
 def _table(frame: pd.DataFrame, metric: str, dataset: str) -> Table:

@@ -1,39 +1,8 @@
 function drawChartSettings() {
-  fill(
-    "chart-settings",
-    "metric",
-    "Metric",
-    run().metrics.map((name) => [name, label(name)]),
-    state.metric,
-    (value) => {
-      state.metric = value;
-    },
-    { size: "wide" },
-  );
-  fill(
-    "chart-settings",
-    "group",
-    "Prompts",
-    run().groups.map((name) => [name, name]),
-    state.group,
-    (value) => {
-      state.group = value;
-    },
-  );
-  reveal("group", run().groups.length > 1);
-  fill(
-    "chart-settings",
-    "show",
-    "Show",
-    [
-      ["mean", "mean"],
-      ["difference", "difference from unsteered"],
-    ],
-    state.show,
-    (value) => {
-      state.show = value;
-    },
-  );
+  fillState("chart-settings", "show", "Show", [
+    ["mean", "mean"],
+    ["difference", "difference from unsteered"],
+  ]);
 }
 
 function drawDose(cellIds, byCell) {
@@ -115,46 +84,19 @@ function drawGrid(cellIds, byCell) {
     ),
   );
   const numbers = layers.length * coefficients.length <= MAX_GRID_VALUES;
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const sequential = dark
-    ? [
-        [0, "#20262c"],
-        [0.5, "#2f7f78"],
-        [1, "#d9f5d6"],
-      ]
-    : [
-        [0, "#f4f1e6"],
-        [0.5, "#5aa9a0"],
-        [1, "#0b3c4c"],
-      ];
-  const diverging = dark
-    ? [
-        [0, "#e8956b"],
-        [0.5, "#22262c"],
-        [1, "#63c3d8"],
-      ]
-    : [
-        [0, "#a8481a"],
-        [0.5, "#f7f5ef"],
-        [1, "#12647d"],
-      ];
+  const scale = colourScale();
+  const known = values.flat().filter((value) => value !== null);
+  const bound = Math.max(...known.map(Math.abs));
+  const extent =
+    state.show === "mean"
+      ? { zmin: Math.min(...known), zmax: Math.max(...known) }
+      : { zmin: -bound, zmax: bound };
   const trace = {
     type: "heatmap",
     z: values,
     x: coefficients.map((value) => number(value)),
     y: layers.map(String),
     customdata: grid.map((row) => row.map((cellId) => cellId ?? null)),
-    text: grid.map((row) =>
-      row.map((cellId) =>
-        cellId === undefined
-          ? ""
-          : failure(cellId, byCell)
-            ? "failed"
-            : numbers
-              ? number(displayValue(byCell.get(cellId))[0], state.show === "difference")
-              : "",
-      ),
-    ),
     hovertext: grid.map((row) =>
       row.map((cellId) =>
         cellId === undefined
@@ -164,20 +106,38 @@ function drawGrid(cellIds, byCell) {
             : "",
       ),
     ),
-    texttemplate: "%{text}",
     hovertemplate: "%{hovertext}<extra></extra>",
     hoverongaps: true,
-    colorscale: state.show === "mean" ? sequential : diverging,
-    ...(state.show === "mean" ? {} : { zmid: 0 }),
+    colorscale: scale,
+    ...extent,
     xgap: 2,
     ygap: 2,
     colorbar: { thickness: 10, outlinewidth: 0, tickfont: { size: 11 } },
   };
   const [x, y] = [coefficients.indexOf(cell().coefficient), layers.indexOf(cell().layer)];
-  const failed = grid
-    .flatMap((row, r) => row.map((cellId, c) => [cellId, r, c]))
-    .filter(([cellId]) => cellId !== undefined && failure(cellId, byCell));
-  const caption = `${displayName()} by layer and coefficient. Choose a cell to read its completions.`;
+  // Numbers are annotations, since their colours have to stand out from the cell's.
+  const annotations = grid.flatMap((row, r) =>
+    row.flatMap((cellId, c) => {
+      if (cellId === undefined) return [];
+      const share = (values[r][c] - extent.zmin) / (extent.zmax - extent.zmin || 1);
+      const failed = failure(cellId, byCell);
+      const star = run().cells[cellId].chosen ? " ★" : "";
+      const text = score(state.metric, values[r][c], state.show === "difference") + star;
+      return [
+        {
+          x: c,
+          y: r,
+          text: failed ? "failed" : numbers && values[r][c] !== null ? text : star,
+          showarrow: false,
+          font: { color: failed ? css("--warn") : inkOn(colourAt(scale, share)), size: 12 },
+        },
+      ];
+    }),
+  );
+  const chosen = cellIds.some((cellId) => run().cells[cellId].chosen)
+    ? " ★: the chosen setting."
+    : "";
+  const caption = `${displayName()} by layer and coefficient. Choose a cell to read its completions.${chosen}`;
   show(
     "grid",
     caption,
@@ -199,14 +159,7 @@ function drawGrid(cellIds, byCell) {
                 line: { color: css("--ink"), width: 2.5 },
               },
             ],
-      // A heatmap has no text where it has no number.
-      annotations: failed.map(([, r, c]) => ({
-        x: c,
-        y: r,
-        text: "failed",
-        showarrow: false,
-        font: { color: css("--warn"), size: 12 },
-      })),
+      annotations,
     }),
     (point) => (Array.isArray(point.customdata) ? point.customdata[0] : point.customdata),
   );
@@ -286,12 +239,14 @@ function drawComparison(byCell) {
 }
 
 function drawCharts() {
+  if (!byId("charts").open) return;
   const byCell = estimates(state.metric, state.group);
-  byId("charts").hidden = !state.metric;
-  if (!state.metric) return;
+  drawChartSettings();
   drawNumbers(byCell);
-  // The library is last in the file, so that texts can be read before it has loaded.
-  if (typeof Plotly === "undefined") return;
+  if (typeof Plotly === "undefined") {
+    if (document.readyState !== "loading") loadPlotly().then(drawCharts);
+    return;
+  }
   const cellIds = sweep().filter((cellId) => run().cells[cellId].coefficient !== undefined);
   const several = ["layer", "coefficient"].filter(
     (facet) => unique(cellIds.map((cellId) => run().cells[cellId][facet])).length > 1,
@@ -314,35 +269,24 @@ function drawNumbers(byCell) {
     "Prompts",
     "Completions",
   ];
-  const rows = run().cells.map((entry, cellId) => {
+  const cells = run()
+    .cells.map((_, cellId) => cellId)
+    .filter((cellId) => byCell.has(cellId) || failure(cellId, byCell));
+  const rows = cells.map((cellId) => {
     const values = byCell.get(cellId);
     const reason = failure(cellId, byCell);
-    if (!values && !reason) return undefined;
-    const columns = reason
-      ? [`failed: ${reason}`, "", "", "", "", "", ""]
-      : [
-          number(values.mean),
-          interval(values.low, values.high),
-          number(values.difference, true),
-          interval(values.difference_low, values.difference_high, true),
-          number(values.p_value),
-          number(values.n_prompts),
-          number(values.n_completions),
-        ];
-    return element(
-      "tr",
-      { className: cellId === state.cell ? "chosen" : "" },
-      element("td", {}, cellName(entry)),
-      ...columns.map((text) => element("td", {}, text)),
-    );
+    const name = cellName(run().cells[cellId]);
+    if (reason) return [name, `failed: ${reason}`, "", "", "", "", "", ""];
+    return [
+      name,
+      score(state.metric, values.mean),
+      interval(state.metric, values.low, values.high),
+      score(state.metric, values.difference, true),
+      interval(state.metric, values.difference_low, values.difference_high, true),
+      probability(values.p_value),
+      number(values.n_prompts),
+      number(values.n_completions),
+    ];
   });
-  byId("numbers").replaceChildren(
-    element("caption", { className: "empty" }, label(state.metric)),
-    element(
-      "thead",
-      {},
-      element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text))),
-    ),
-    element("tbody", {}, ...rows.filter(Boolean)),
-  );
+  fillTable("numbers", label(state.metric), head, rows, cells.indexOf(state.cell));
 }

@@ -1,140 +1,143 @@
-const WORD = /[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu;
-
-function markedText(text, baseline) {
-  const before = new Set((baseline.match(WORD) || []).map((word) => word.toLowerCase()));
-  const parts = [];
-  let end = 0;
-  for (const match of text.matchAll(WORD)) {
-    if (before.has(match[0].toLowerCase())) continue;
-    parts.push(text.slice(end, match.index), element("mark", {}, match[0]));
-    end = match.index + match[0].length;
+// Whether a metric counts, or says yes or no: its single scores are whole numbers.
+function isWhole(metric) {
+  const part = partOf(state.cell);
+  part.whole ??= new Map();
+  if (!part.whole.has(metric)) {
+    const known = (part.scores[metric] ?? []).filter((value) => value !== null);
+    part.whole.set(metric, known.every(Number.isInteger));
   }
-  return [...parts, text.slice(end)];
+  return part.whole.get(metric);
 }
 
-function scoresOf(row, baseline) {
-  const items = Object.entries(run().scores).map(([metric, values]) => {
-    const value = values[row] ?? null;
-    const change =
-      baseline === undefined || value === null || values[baseline] === null
-        ? null
-        : value - values[baseline];
-    const text = value === null ? "not scored" : number(value);
+function scoreItem(metric, cellId, row, baseline) {
+  const values = partOf(cellId).scores[metric];
+  const value = values?.[row] ?? null;
+  const before =
+    baseline === undefined ? null : partOf(cell().unsteered).scores[metric]?.[baseline];
+  const difference = value === null || (before ?? null) === null ? 0 : value - before;
+  const one = isWhole(metric) ? number : (value, signed) => score(metric, value, signed);
+  return element(
+    "li",
+    {},
+    `${label(metric)} `,
+    element("b", {}, value === null ? "not scored" : one(value)),
+    difference ? ` (${one(difference, true)})` : "",
+  );
+}
+
+function scoreList(cellId, row, baseline) {
+  const all = run().scored;
+  const shown = state.scores === "all" ? all : all.filter((metric) => metric === state.metric);
+  if (!shown.length) return [];
+  const items = shown.map((metric) => scoreItem(metric, cellId, row, baseline));
+  return [element("ul", { className: "scores", "aria-label": "Scores" }, ...items)];
+}
+
+function sideContent(cellId, row, baseline) {
+  if (row === undefined) return [element("p", { className: "empty" }, "no such completion")];
+  const { reasons, text } = partOf(cellId);
+  if (reasons.has(row))
+    return [element("p", { className: "notice" }, `Failed: ${reasons.get(row)}`)];
+  // A completion continues the prompt, usually with a space.
+  const content = text[row]
+    ? markedText(text[row].replace(/^ /, ""))
+    : [element("span", { className: "empty" }, "nothing: it ended at once")];
+  return [
+    element("p", { className: "text", dir: "auto" }, ...content),
+    ...scoreList(cellId, row, baseline),
+  ];
+}
+
+// The columns of the page: [class, name, cell].
+function columns() {
+  const unsteered = cell().method === "unsteered";
+  const list = [];
+  if (!unsteered && cell().unsteered !== undefined)
+    list.push(["plain", "Unsteered", cell().unsteered]);
+  const steered = cell().vector ? `Steered (${cell().condition})` : cell().condition;
+  list.push([unsteered ? "plain" : "steered", unsteered ? "Unsteered" : steered, state.cell]);
+  const third = besideCell();
+  if (third !== undefined) list.push(["beside", besideName(), third]);
+  return list;
+}
+
+function pair(row) {
+  const { sample } = partOf(state.cell);
+  const sides = columns().map(([className, name, cellId]) => {
+    const here = cellId === state.cell ? row : rowBeside(cellId, row);
+    const drawOf = partOf(cellId).draw?.[here] ?? null;
+    const draw = drawOf === null ? "" : `, draw ${drawOf}`;
+    const unsteered = rowBeside(cell().unsteered, row);
     return element(
-      "li",
-      {},
-      `${label(metric)} `,
-      element("b", {}, text),
-      change ? ` (${number(change, true)})` : "",
+      "div",
+      { className: `side ${className}` },
+      element("h3", {}, `${name}, sample ${sample[row]}${draw}`),
+      ...sideContent(cellId, here, className === "plain" ? undefined : unsteered),
     );
   });
-  return items.length
-    ? [element("ul", { className: "scores", "aria-label": "Scores" }, ...items)]
-    : [];
+  return element("article", { className: `pair of-${sides.length}`, tabIndex: -1 }, ...sides);
 }
 
-function side(name, className, row, baseline) {
-  const title = element("h3", {}, name);
-  if (row === undefined)
-    return element(
-      "div",
-      { className: `side ${className}` },
-      title,
-      element("p", { className: "empty" }, "no such completion"),
-    );
-  const reason = run().reasons.get(row);
-  if (reason !== undefined)
-    return element(
-      "div",
-      { className: `side ${className}` },
-      title,
-      element("p", { className: "notice" }, `Failed: ${reason}`),
-    );
-  const text = run().completions.text[row];
-  const other = baseline === undefined ? null : run().completions.text[baseline];
-  // A completion continues the prompt, usually with a space.
-  const content = !text
-    ? [element("span", { className: "empty" }, "nothing: it ended at once")]
-    : other === null
-      ? [text.replace(/^ /, "")]
-      : markedText(text.replace(/^ /, ""), other);
-  return element(
-    "div",
-    { className: `side ${className}` },
-    title,
-    element("p", { className: "text", dir: "auto" }, ...content),
-    ...scoresOf(row, baseline),
-  );
+function promptLine(index) {
+  const entry = run().prompts[index];
+  const group = entry.group ? [element("span", { className: "group" }, entry.group)] : [];
+  return element("p", { className: "prompt", dir: "auto" }, entry.text, ...group);
 }
 
-function chosenRows() {
-  const { prompt, text } = run().completions;
-  const query = state.find.trim().toLowerCase();
-  let rows = rowsOf(state.cell);
-  if (state.prompt !== "all") rows = rows.filter((row) => prompt[row] === Number(state.prompt));
-  if (query) {
-    const holds = (row) => row !== undefined && (text[row] || "").toLowerCase().includes(query);
-    rows = rows.filter((row) => holds(row) || holds(unsteeredRow(row)));
-  }
-  const values = run().scores[state.metric];
-  if (state.order !== "drawn" && values) {
-    const sign = state.order === "rise" ? -1 : 1;
-    const change = (row) => {
-      const baseline = unsteeredRow(row);
-      if (values[row] === null || (baseline !== undefined && values[baseline] === null))
-        return Infinity;
-      return sign * (values[row] - (baseline === undefined ? 0 : values[baseline]));
-    };
-    rows = rows
-      .map((row) => [change(row), row])
-      .sort(([a], [b]) => (a === b ? 0 : a - b))
-      .map(([, row]) => row);
-  }
-  return rows;
-}
-
-function drawCompletionSettings() {
-  const prompts = run().prompts;
-  const present = new Set(rowsOf(state.cell).map((row) => run().completions.prompt[row]));
-  const options = prompts
-    .map((entry, index) => [String(index), cut(entry.text.trim() || "(empty prompt)", 70)])
-    .filter(([index]) => present.has(Number(index)));
-  if (state.prompt !== "all" && !present.has(Number(state.prompt)))
-    state.prompt = options.length ? options[0][0] : "all";
-  const select = fill(
+function drawPrompts() {
+  const options = run()
+    .prompts.map((entry, index) => [
+      String(index),
+      cut(entry.text.trim() || "(empty prompt)", 70),
+      entry.group,
+    ])
+    .filter(([, , group]) => ["all", undefined, group].includes(state.group) || !group);
+  if (!options.some(([index]) => index === state.prompt)) state.prompt = "all";
+  const one = isRead() ? "text" : "prompt";
+  const all = options.length ? `all ${plural(options.length, one)}` : "none";
+  const select = fillState(
     "completion-settings",
     "prompt",
-    "Prompt",
-    [["all", options.length ? `all ${plural(options.length, "prompt")}` : "none"], ...options],
-    state.prompt,
-    (value) => {
-      state.prompt = value;
-      state.limit = PAGE;
-    },
-    { size: "wide" },
+    isRead() ? "Text" : "Prompt",
+    [["all", all], ...options.map(([index, text]) => [index, text])],
+    { size: "middle", always: true },
   );
+  // aria-disabled, since a disabled button would lose the focus.
+  if (!fields.has("previous")) drawSteps();
+  for (const [name, end] of [
+    ["previous", 0],
+    ["next", options.length],
+  ])
+    fields.get(name).setAttribute("aria-disabled", String(select.selectedIndex === end));
+}
 
+function step(by) {
+  const select = fields.get("prompt");
+  const next = select.selectedIndex + by;
+  if (next < 0 || next >= select.options.length) return;
+  select.selectedIndex = next;
+  select.onchange();
+}
+
+function drawSteps() {
+  const steps = element("div", { className: "steps" });
+  for (const [name, text, by] of [
+    ["previous", "←", -1],
+    ["next", "→", 1],
+  ]) {
+    const button = element("button", { type: "button", "aria-label": `${name} prompt` }, text);
+    button.onclick = () => step(by);
+    fields.set(name, button);
+    steps.append(button);
+  }
+  byId("completion-settings").append(steps);
+}
+
+function drawFind() {
+  const form = "completion-settings";
   if (!fields.has("find")) {
-    const steps = element("div", { className: "steps" });
-    for (const [name, text, step] of [
-      ["previous", "←", -1],
-      ["next", "→", 1],
-    ]) {
-      const button = element("button", { type: "button", "aria-label": `${name} prompt` }, text);
-      button.onclick = () => {
-        const select = fields.get("prompt");
-        const next = select.selectedIndex + step;
-        if (next < 0 || next >= select.options.length) return;
-        select.selectedIndex = next;
-        select.onchange();
-      };
-      fields.set(name, button);
-      steps.append(button);
-    }
-    byId("completion-settings").append(steps);
-    const find = field("completion-settings", "find", "Find in completions", {
-      control: element("input", { type: "search", autocomplete: "off" }),
-    });
+    const control = element("input", { type: "search", autocomplete: "off" });
+    const find = field(form, "find", "Find in completions", { control });
     let waiting;
     find.oninput = () => {
       clearTimeout(waiting);
@@ -145,78 +148,71 @@ function drawCompletionSettings() {
       }, 150);
     };
   }
-  if (fields.get("find").value !== state.find) fields.get("find").value = state.find;
-  // aria-disabled, since a disabled button would lose the focus.
-  for (const [name, end] of [
-    ["previous", 0],
-    ["next", options.length],
-  ])
-    fields.get(name).setAttribute("aria-disabled", String(select.selectedIndex === end));
-  fill(
-    "completion-settings",
-    "order",
-    "Order",
-    [
-      ["drawn", "by prompt and sample"],
-      ["rise", `largest rise of ${label(state.metric)}`],
-      ["fall", `largest fall of ${label(state.metric)}`],
-    ],
-    state.metric in run().scores ? state.order : "drawn",
-    (value) => {
-      state.order = value;
-      state.limit = PAGE;
-    },
-    { size: "wide" },
-  );
-  fields.get("order").disabled = !(state.metric in run().scores);
+  const find = fields.get("find");
+  find.parentElement.hidden = isRead();
+  if (find.value !== state.find) find.value = state.find;
+}
+
+function drawCompletionSettings() {
+  const form = "completion-settings";
+  byId("filters").hidden = isMeasured() && !isRead();
+  drawPrompts();
+  drawFind();
+  const others = besides().map(([name, text]) => [name, text]);
+  const third = [[NONE, "nothing"], ...others];
+  const choose = (value) => {
+    state.beside = value;
+  };
+  fill(form, "beside", "Compare with", third, besideName(), choose, { size: "middle" });
+  const scored = run().scored.includes(state.metric);
+  fillState(form, "order", "Order", scored ? ORDERS : ORDERS.slice(0, 1), { size: "middle" });
+  fillState(form, "keep", "Only where", scored ? KEEPS : KEEPS.slice(0, 1));
+  const all = run().scored.length > 1 ? [["all", "all scores"]] : [];
+  fillState(form, "scores", "Below each", [["one", "this score"], ...all]);
+  if (!fields.has("copy-markdown")) drawCopyButtons();
+  for (const name of ["copy-markdown", "copy-csv"]) fields.get(name).hidden = isMeasured();
+}
+
+function countText(rows) {
+  if (isRead()) return "";
+  if (isMeasured()) return "This experiment keeps no texts, so there are none to read.";
+  if (cell().failed && !rows.length) return `Failed: ${cell().failed}`;
+  const one = cell().method === "unsteered" ? "completion" : "pair";
+  const shown = rows.length > state.limit ? `, of which ${state.limit} are shown` : "";
+  return `${plural(rows.length, one)}${shown}.`;
 }
 
 function drawPairs() {
-  const { prompt, sample, draw } = run().completions;
+  const needed = [state.cell, cell().unsteered, besideCell()].filter((id) => id !== undefined);
+  const ready = needed.every(partOf);
+  byId("pairs").setAttribute("aria-busy", String(!ready));
+  save();
+  if (!ready) {
+    load(needed).then(drawPairs);
+    return;
+  }
+  drawLegend();
+  if (isRead()) {
+    drawTexts();
+    return;
+  }
+  const { prompt } = partOf(state.cell);
   const rows = chosenRows();
-  const unsteered = cell().method === "unsteered";
   const list = [];
   let last;
   for (const row of rows.slice(0, state.limit)) {
-    if (prompt[row] !== last) {
-      const entry = run().prompts[prompt[row]];
-      list.push(
-        element(
-          "p",
-          { className: "prompt", dir: "auto" },
-          entry.text,
-          ...(entry.group ? [element("span", { className: "group" }, entry.group)] : []),
-        ),
-      );
-      last = prompt[row];
-    }
-    // The draw is the index of a random vector.
-    const name = `sample ${sample[row]}${draw && draw[row] !== null ? `, draw ${draw[row]}` : ""}`;
-    const baseline = unsteeredRow(row);
-    const single = unsteered || cell().unsteered === undefined;
-    const sides = single ? [] : [side(`Unsteered, ${name}`, "plain", baseline)];
-    const steered = unsteered ? "Unsteered" : cell().vector ? "Steered" : cell().condition;
-    sides.push(
-      side(
-        `${steered}, ${name}`,
-        unsteered ? "plain" : "steered",
-        row,
-        single || run().reasons.has(baseline) ? undefined : baseline,
-      ),
-    );
-    list.push(element("article", { className: single ? "pair single" : "pair" }, ...sides));
+    if (prompt[row] !== last) list.push(promptLine(prompt[row]));
+    last = prompt[row];
+    list.push(pair(row));
   }
   byId("pairs").replaceChildren(...list);
-  const left = rows.length - state.limit;
+  drawMore(rows.length);
+  byId("count").textContent = countText(rows);
+}
+
+function drawMore(count) {
+  const left = count - state.limit;
   byId("more").hidden = left <= 0;
   byId("more").textContent =
     `Show ${Math.min(left, PAGE)} more (${left.toLocaleString("en")} left)`;
-  const measured = experiment().measure && experiment().measure !== "completions";
-  byId("count").textContent = measured
-    ? "This experiment reads given texts, so there are no completions."
-    : cell().failed && !rows.length
-      ? `Failed: ${cell().failed}`
-      : `${plural(rows.length, unsteered ? "completion" : "pair")}${rows.length > state.limit ? `, of which ${state.limit} are shown` : ""}.`;
-  byId("completion-settings").hidden = Boolean(measured);
-  save();
 }

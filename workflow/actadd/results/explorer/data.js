@@ -2,36 +2,15 @@ const experiment = () => EXPERIMENTS[state.experiment];
 const run = () => experiment().runs[state.run];
 const cell = () => run().cells[state.cell];
 const label = (metric) => experiment().labels?.[metric] || metric;
-
-// Rows of a run by cell, collected when the run is first opened.
-function rowsOf(cellId) {
-  const current = run();
-  if (!current.rows) {
-    const { cell: cells, prompt, sample, failed } = current.completions;
-    current.rows = current.cells.map(() => []);
-    current.rowOfKey = new Map();
-    current.reasons = new Map(failed);
-    cells.forEach((number, row) => {
-      current.rows[number].push(row);
-      current.rowOfKey.set(`${number} ${prompt[row]} ${sample[row]}`, row);
-    });
-  }
-  return current.rows[cellId];
-}
-
-function unsteeredRow(row) {
-  const { prompt, sample } = run().completions;
-  const baseline = cell().unsteered;
-  return baseline === undefined
-    ? undefined
-    : run().rowOfKey.get(`${baseline} ${prompt[row]} ${sample[row]}`);
-}
+const isRead = () => experiment().measure === "logprobs";
+const isMeasured = () => Boolean(experiment().measure) && experiment().measure !== "completions";
 
 // The estimates of one metric and group, by cell.
 function estimates(metric, group) {
   const { summary, metrics, groups } = run();
   const m = metrics.indexOf(metric);
   const byCell = new Map();
+  const reasons = new Map(summary.failed);
   let g = groups.indexOf(group);
   if (!summary.metric.some((value, row) => value === m && summary.group[row] === g)) g = -1;
   summary.metric.forEach((value, row) => {
@@ -40,7 +19,7 @@ function estimates(metric, group) {
     const values = {};
     for (const [name, column] of Object.entries(summary))
       if (name !== "failed") values[name] = column[row];
-    values.failed = new Map(summary.failed).get(row);
+    values.failed = reasons.get(row);
     byCell.set(summary.cell[row], values);
   });
   return byCell;
@@ -55,10 +34,6 @@ function displayValue(values) {
 
 // Why a cell has no number: the cell failed, or a scorer failed on it.
 const failure = (cellId, byCell) => run().cells[cellId].failed || byCell?.get(cellId)?.failed;
-
-function interval(low, high, signed = false) {
-  return low === null || high === null ? "" : `[${number(low, signed)}, ${number(high, signed)}]`;
-}
 
 function conditionName(entry) {
   if (entry.method === "unsteered") return "none (unsteered)";

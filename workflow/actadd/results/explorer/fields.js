@@ -16,23 +16,29 @@ function field(form, name, text, { size = "", control = element("select") } = {}
   return fields.get(name);
 }
 
-function fill(form, name, text, options, chosen, change, layout) {
+// A field with one option is hidden unless it is `always` visible.
+function fill(form, name, text, options, chosen, change, { always = false, ...layout } = {}) {
   const select = field(form, name, text, layout);
   select.replaceChildren(
     ...options.map(([value, name]) => element("option", { value: String(value) }, name)),
   );
   select.value = String(chosen);
+  select.parentElement.hidden = options.length < 2 && !always;
   select.disabled = options.length < 2;
   select.onchange = () => {
     change(options[select.selectedIndex][0]);
+    state.limit = PAGE;
     draw();
   };
   return select;
 }
 
-const reveal = (name, visible) => {
-  fields.get(name).parentElement.hidden = !visible;
-};
+function fillState(form, name, text, options, layout) {
+  const change = (value) => {
+    state[name] = value;
+  };
+  return fill(form, name, text, options, state[name], change, layout);
+}
 
 function drawSettings() {
   fill(
@@ -42,11 +48,10 @@ function drawSettings() {
     EXPERIMENTS.map((entry, index) => [index, entry.title]),
     state.experiment,
     (value) => {
-      state.experiment = value;
-      state.run = 0;
+      Object.assign(state, { experiment: value, run: 0, metric: undefined, beside: undefined });
       openRun();
     },
-    { size: "wide" },
+    { size: "wide", always: true },
   );
   fill(
     "settings",
@@ -77,10 +82,12 @@ function drawSettings() {
       facetValue(cell(), facet),
       (value) => {
         state.cell = nearest(facet, value);
-        state.limit = PAGE;
       },
-      { size: facet === "condition" ? "wide" : "" },
+      { size: facet === "condition" ? "middle" : "" },
     );
-    reveal(facet, ALWAYS.has(facet) || options.length > 1);
   }
+  const metrics = run().metrics.map((name) => [name, label(name)]);
+  fillState("settings", "metric", "Score", metrics, { size: "middle" });
+  const groups = run().groups.map((name) => [name, name === "all" ? "all" : name]);
+  fillState("settings", "group", isRead() ? "Texts" : "Prompts", groups);
 }

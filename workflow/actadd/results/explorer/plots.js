@@ -1,7 +1,6 @@
 // From low to high contrast, so that deeper layers are darker on white and brighter on black.
 function layerColour(share) {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const stops = dark
+  const stops = isDark()
     ? [
         [176, 140, 220],
         [92, 150, 230],
@@ -20,6 +19,45 @@ function layerColour(share) {
     Math.round(value + (position - low) * (stops[low + 1][channel] - value)),
   );
   return `rgb(${mixed.join(",")})`;
+}
+
+// Colours of a heatmap, for means or for differences.
+function colourScale() {
+  const [low, middle, high] =
+    state.show === "mean"
+      ? isDark()
+        ? ["#20262c", "#2f7f78", "#d9f5d6"]
+        : ["#f4f1e6", "#5aa9a0", "#0b3c4c"]
+      : isDark()
+        ? ["#e8956b", "#22262c", "#63c3d8"]
+        : ["#a8481a", "#f7f5ef", "#12647d"];
+  return [
+    [0, low],
+    [0.5, middle],
+    [1, high],
+  ];
+}
+
+// The colour of a scale at a share, red, green and blue from 0 to 255.
+function colourAt(scale, share) {
+  const channels = scale.map(([, colour]) =>
+    [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16)),
+  );
+  const position = Math.min(1, Math.max(0, share || 0)) * 2;
+  const below = Math.min(1, Math.floor(position));
+  return channels[below].map(
+    (value, channel) => value + (position - below) * (channels[below + 1][channel] - value),
+  );
+}
+
+// Black or white, whichever has more contrast (by WCAG's relative luminance).
+function inkOn(colour) {
+  const [r, g, b] = colour.map((value) => {
+    const share = value / 255;
+    return share <= 0.03928 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  const luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  return luminance > 0.179 ? "#000000" : "#ffffff";
 }
 
 function layout(x, y, more = {}) {
@@ -61,7 +99,7 @@ function hover(cellId, byCell) {
   const [mean, low, high] = displayValue(values);
   const n = values.n_completions || values.n_prompts;
   return (
-    `${plain(cellName(entry))}<br><b>${number(mean, state.show === "difference")}</b> ${interval(low, high)}` +
+    `${plain(cellName(entry))}<br><b>${score(state.metric, mean, state.show === "difference")}</b> ${interval(state.metric, low, high)}` +
     (n ? `<br>n = ${number(n)}` : "")
   );
 }

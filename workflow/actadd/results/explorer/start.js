@@ -1,55 +1,58 @@
+const SAVED = ["metric", "group", "show", "prompt", "order", "keep", "scores"];
+
 function save() {
   const settings = { experiment: experiment().name, model: run().model };
   for (const [facet] of FACETS) if (cell()[facet] !== undefined) settings[facet] = cell()[facet];
-  Object.assign(settings, {
-    metric: state.metric,
-    group: state.group,
-    show: state.show,
-    prompt: state.prompt,
-    order: state.order,
-  });
+  for (const name of SAVED) if (state[name] !== undefined) settings[name] = state[name];
+  if (state.beside) settings.beside = state.beside;
   if (state.find) settings.find = state.find;
-  history.replaceState(null, "", `#${new URLSearchParams(settings)}`);
+  if (byId("charts").open) settings.charts = "open";
+  const fragment = `#${new URLSearchParams(settings)}`;
+  if (fragment !== location.hash) history.replaceState(null, "", fragment);
 }
 
 function restore() {
   const settings = new URLSearchParams(location.hash.slice(1));
-  const indexIn = (list, name, key) =>
-    Math.max(
-      0,
-      list.findIndex((entry) => entry[name] === settings.get(key)),
-    );
-  state.experiment = indexIn(EXPERIMENTS, "name", "experiment");
-  state.run = indexIn(experiment().runs, "model", "model");
+  const indexIn = (list, name, key, otherwise) => {
+    const index = list.findIndex((entry) => entry[name] === settings.get(key));
+    return index < 0 ? otherwise : index;
+  };
+  const [first, firstRun] = DATA.start;
+  state.experiment = indexIn(EXPERIMENTS, "name", "experiment", first);
+  const otherwise = state.experiment === first ? firstRun : 0;
+  state.run = indexIn(experiment().runs, "model", "model", otherwise);
   openRun();
   if (!settings.has("experiment")) return;
   const agrees = (entry) =>
     FACETS.every(([facet]) => String(entry[facet] ?? "") === (settings.get(facet) ?? ""));
   const cellId = run().cells.findIndex(agrees);
   if (cellId >= 0) state.cell = cellId;
-  if (run().metrics.includes(settings.get("metric"))) state.metric = settings.get("metric");
-  if (run().groups.includes(settings.get("group"))) state.group = settings.get("group");
-  if (settings.get("show") === "difference") state.show = "difference";
-  if (["rise", "fall"].includes(settings.get("order"))) state.order = settings.get("order");
-  if (
-    settings.get("prompt") === "all" ||
-    (settings.has("prompt") && run().prompts[Number(settings.get("prompt"))])
-  )
-    state.prompt = settings.get("prompt");
+  const allowed = {
+    metric: run().metrics,
+    group: run().groups,
+    show: ["mean", "difference"],
+    prompt: ["all", ...run().prompts.keys()].map(String),
+    order: ORDERS.map(([name]) => name),
+    keep: KEEPS.map(([name]) => name),
+    scores: ["one", "all"],
+    beside: [NONE, ...run().cells.map((entry) => entry.condition)],
+  };
+  for (const [name, values] of Object.entries(allowed))
+    if (values.includes(settings.get(name))) state[name] = settings.get(name);
   state.find = settings.get("find") || "";
+  byId("charts").open = settings.get("charts") === "open";
 }
 
 function draw() {
   drawSettings();
   drawSetting();
-  drawChartSettings();
   drawCharts();
   drawCompletionSettings();
   drawPairs();
 }
 
 for (const form of document.forms)
-  form.addEventListener("submit", (event) => event.preventDefault());
+  if (form.method !== "dialog") form.addEventListener("submit", (event) => event.preventDefault());
 
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
@@ -61,13 +64,19 @@ byId("more").addEventListener("click", () => {
   const first = byId("pairs").querySelectorAll("article").length;
   state.limit += PAGE;
   drawPairs();
-  const next = byId("pairs").querySelectorAll("article")[first];
-  next.tabIndex = -1;
-  next.focus({ preventScroll: true });
+  byId("pairs").querySelectorAll("article")[first]?.focus({ preventScroll: true });
 });
 
+// On a phone, completions come before what filters them.
+byId("filters").open = matchMedia("(min-width: 46.01rem)").matches;
+byId("charts").addEventListener("toggle", () => {
+  drawCharts();
+  save();
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
 
 restore();
 draw();
+drawKeys();
+// The charts' library is last in the file, so that texts can be read before it is there.
 addEventListener("DOMContentLoaded", drawCharts);

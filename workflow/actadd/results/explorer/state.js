@@ -8,7 +8,7 @@ const PAGE = 20;
 const MAX_GRID_VALUES = 80;
 const MAX_COMPARED_ROWS = 40;
 
-// The coordinates of a cell, in the order of selection; those in ALWAYS are always visible.
+// The coordinates of a cell, in the order of selection.
 const FACETS = [
   ["condition", "Vector"],
   ["layer", "Layer"],
@@ -22,15 +22,18 @@ const FACETS = [
   ["frequency_penalty", "Frequency penalty"],
   ["seed", "Seed"],
 ];
+// Those that a cell's name always has.
 const ALWAYS = new Set(["condition", "layer", "coefficient"]);
 const NONE = "none";
 
 const state = {
-  experiment: 0,
-  run: 0,
+  experiment: DATA.start[0],
+  run: DATA.start[1],
   show: "mean",
   order: "drawn",
-  prompt: "0",
+  keep: "all",
+  scores: "one",
+  prompt: "all",
   find: "",
   limit: PAGE,
 };
@@ -47,17 +50,8 @@ function element(tag, attributes = {}, ...children) {
   return node;
 }
 
-function number(value, signed = false) {
-  if (value === null || value === undefined) return "–";
-  const size = Math.abs(value);
-  const short =
-    size !== 0 && (size >= 1e6 || size < 1e-4)
-      ? value.toExponential(2)
-      : String(Number(value.toPrecision(size >= 1000 ? 4 : 3)));
-  return (signed && value > 0 ? "+" : "") + short.replace("-", "−");
-}
-
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 const unique = (values) => [...new Set(values)];
 const ascending = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : 0);
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);

@@ -1,6 +1,7 @@
 """Columns of a summary row: means and differences with their bounds, and rows of failed cells."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from actadd.base.intervals import (
     paired_p_value,
     signed_ranks,
 )
+from actadd.results.flat_tables import write_csv
 from actadd.results.summaries.controls import coordinates
 
 MISSING = (np.nan,) * 3
@@ -88,9 +90,9 @@ def failed_rows(
 
 
 def write_rows(rows: list[Row], csv: Path, parquet: Path) -> dict[str, Any]:
-    """Write a summary in both formats; returns its number of rows."""
+    """Write a summary in both formats, the CSV without JSON; returns its number of rows."""
     table = pd.DataFrame(rows)
     table["failed"] = table.get("failed", pd.Series(index=table.index)).astype("string")
     write_with(parquet, lambda path: table.to_parquet(path, index=False))
-    write_with(csv, lambda path: table.to_csv(path, index=False, float_format="%.6g"))
+    write_with(csv, partial(write_csv, table))
     return {"rows": len(table)}

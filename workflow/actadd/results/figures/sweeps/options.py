@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from actadd.base.errors import UserError
 from actadd.base.kinds import option
+from actadd.base.names import unknown
 from actadd.results.displays.kinds import Experiment, ExperimentOptions, Sources
 
 if TYPE_CHECKING:
@@ -51,11 +52,8 @@ class SweptOptions(ExperimentOptions):
     def check(self, experiment: Experiment) -> Iterator[str]:
         if self.condition is not None:
             if self.condition not in experiment.conditions:
-                names = ", ".join(sorted(experiment.conditions))
-                yield (
-                    f"condition: there is no condition {self.condition!r} in experiments."
-                    f"{experiment.name}; there are: {names}"
-                )
+                sentence = unknown("condition", self.condition, experiment.conditions)
+                yield f"condition: {sentence} in experiments.{experiment.name}"
                 return
             if not any(experiment.additions(self.condition)):
                 yield (
