@@ -110,8 +110,8 @@ def describe(
 ) -> dict[str, Any]:
     """Write results in numbers, and their origin, as reStructuredText for the report's first page.
 
-    spec: experiments as `headlines` reads them, models {name: source}, seed, device. records: the results' provenance.
-    verifications: by model, its folder or the record beside it. summaries: by
+    spec: experiments as `headlines` reads them, models {name: source}, seed, device. records: the
+    results' provenance. verifications: by model, its folder or the record beside it. summaries: by
     (model, experiment).
     """
     contents = [record for path in records if (record := provenance.read(path))]
