@@ -237,7 +237,7 @@ def test_the_report_shows_categories_labels_and_captions(report_folder, chromium
         assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
         tab.locator("nav tbody tr").nth(2).locator("a").nth(1).click()
         caption = tab.locator("nav").first.inner_text()
-        assert "Model: tiny. Data: test prompts (development split); n = 2 prompts" in caption
+        assert "The data are test prompts (development split), with n = 2 prompts" in caption
         assert "95 % percentile bootstrap intervals over prompts" in caption
         assert "results/figures/sweep.svg" in caption
 
