@@ -1,7 +1,7 @@
 """What the page holds of one experiment on one model: cells, estimates, and rows cell by cell."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -182,7 +182,9 @@ def _joined(tokens: "pd.Series[Any]") -> str:
 def _tokens(read: pd.DataFrame) -> dict[int, dict[str, Any]]:
     """Tokens and their log-probabilities, a list for each text, by cell."""
     parts = {}
-    for number, rows in read.dropna(subset=["text_id"]).groupby("number", sort=False):
+    read = read.dropna(subset=["text_id"])
+    cells: Iterator[tuple[Any, pd.DataFrame]] = iter(read.groupby("number", sort=False))
+    for number, rows in cells:
         # Of several draws of a random vector, the first.
         rows = rows[rows["cell"] == rows["cell"].iloc[0]]
         texts = [text for _, text in rows.groupby("text_id", sort=False)]
