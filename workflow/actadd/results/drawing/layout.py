@@ -91,7 +91,7 @@ def finish(figure: Figure) -> None:
             axis.set_title(letter, loc="left", x=-GAP / width, **style)
         for side, room in ((axis.xaxis, width / TICK), (axis.yaxis, 2 * height / TICK)):
             if type(side.get_major_locator()) in (AutoLocator, MaxNLocator):
-                least = 4 if room > 3 else 3
+                least = 4 if room > 4 else 3
                 steps = [1, 2, 2.5, 5, 10]
                 bins = int(min(6, max(least, room)))
                 side.set_major_locator(MaxNLocator(bins, min_n_ticks=least, steps=steps))
