@@ -6,13 +6,16 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow"))
+sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "docs")]
+
+from measured import FIGURES, MEASURED, read  # noqa: E402
 
 from actadd.base.kinds import Rule  # noqa: E402
 from actadd.config.declaration import Config  # noqa: E402
@@ -156,19 +159,135 @@ def rule_files() -> str:
 
 
 def command_line() -> str:
-    """`--help` of every command."""
-    from typer.testing import CliRunner
+    """Every command: what it does, how it is called, its options and examples."""
+    from typer.main import get_command
 
     from actadd.cli import app
 
-    def help_of(*command: str) -> str:
-        plain = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}
-        result = CliRunner().invoke(app, [*command, "--help"], prog_name="actadd", env=plain)
-        lines = [line.rstrip() for line in result.output.strip().splitlines()]
-        return "\n".join(["```text", *lines, "```"])
+    group = get_command(app)
+    commands = typing.cast(dict[str, Any], group.commands)  # type: ignore[attr-defined]
+    listed = [f"| [`{name}`](#{name}) | {_first(each.help)} |" for name, each in commands.items()]
+    return "\n".join(
+        ["| command | what it does |", "|---|---|", *listed, *map(_command, commands.values())]
+    )
 
-    names = [each.name or each.callback.__name__ for each in app.registered_commands]
-    return "\n\n".join([help_of(), *(f"## `{name}`\n\n{help_of(name)}" for name in names)])
+
+def _first(text: str) -> str:
+    """The first sentence of a help text."""
+    return text.split("\n\n")[0].replace("\n", " ")
+
+
+def _command(command: Any) -> str:
+    """The section of one command."""
+    from typer import Context
+
+    context = Context(command, info_name=f"actadd {command.name}")
+    pieces = command.collect_usage_pieces(context)
+    usage = re.sub(r"{(\w+)}", lambda match: match[1].upper(), " ".join(pieces))
+    paragraphs = [" ".join(part.split()) for part in command.help.split("\n\n")]
+    rows = ["| argument or option | what it is | default |", "|---|---|---|"]
+    for each in command.params:
+        if each.name == "help":
+            continue
+        option = each.param_type_name == "option"
+        names = ", ".join(f"`{name}`" for name in [*each.opts, *each.secondary_opts])
+        names = names if option else f"`{each.name.upper()}`"
+        hint = each.type_descriptor.annotation
+        hints = typing.get_args(hint) if is_union(hint) else (hint,)
+        literal = next((part for part in hints if typing.get_origin(part) is typing.Literal), None)
+        choices = typing.get_args(literal)
+        values = "one of " + ", ".join(f"`{value}`" for value in choices) if choices else ""
+        text = " ".join(filter(None, [each.help, f"({values})" * bool(values)]))
+        plain = each.default is None or each.default is False or callable(each.default)
+        default = "required" if each.required else "" if plain else f"`{each.default}`"
+        rows.append("| " + " | ".join(c.replace("|", "\\|") for c in (names, text, default)) + " |")
+    parts = [f"## {command.name}", *paragraphs, f"```text\nactadd {command.name} {usage}\n```"]
+    parts += ["\n".join(rows)] if len(rows) > 2 else []
+    if command.epilog:
+        heading, *examples = command.epilog.split("\n\n")
+        parts += [heading, "\n".join(["```sh", *examples, "```"])]
+    return "\n" + "\n\n".join(parts) + "\n"
+
+
+def gallery() -> str:
+    """The pictures, commands and times of docs/measured/figures.csv."""
+    parts, last = [], ""
+    for row in read("figures.csv"):
+        if row["part"] != last:
+            last = row["part"]
+            parts.append(f"## {'The default run' if last == 'default run' else 'The laboratory'}")
+        name, target = row["figure"], "fig_" + row["figure"].replace("-", "_").replace(".", "_")
+        parts += [
+            f"### {row['title']}",
+            FIGURES[name],
+            f"![{row['title']}](images/gallery/{name}.png)",
+            f"```sh\nsnakemake --cores all {target}\n```",
+            f"{_minutes(float(row['seconds']))} on one core, in a fresh clone.",
+        ]
+    return "\n\n".join(parts)
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes"
+
+
+def models() -> str:
+    """The table of models, from docs/measured/models.csv."""
+    shown = ("steered minus random", "steered", "random", "prompting", "unsteered")
+    lines = [f"| steered towards | model and setting | {' | '.join(shown)} | prompts |"]
+    lines.append("|---" * (len(shown) + 3) + "|")
+    for row in read("models.csv"):
+        metric = _code(row["metric"])
+        strength = f"layer {row['layer']}, c = {row['coefficient'].replace('-', '−')}"
+        setting = [row["model"].replace("-", "‑"), row["vector"].replace("-", "‑"), strength]
+        cells = [f"{row['steered towards']}<br>{metric}", "<br>".join(setting)]
+        cells += [row[name].replace("-", "−") or "not measured" for name in shown]
+        lines.append("| " + " | ".join([*cells, row["prompts"]]) + " |")
+    made = ", ".join(sorted({f"`{row['made with']}`" for row in read("models.csv")}))
+    return "\n".join(lines) + f"\n\nMade with the commits {made} of this repository."
+
+
+def run() -> str:
+    """The end of a default run."""
+    return _printed((MEASURED / "run.txt").read_text(encoding="utf-8").splitlines())
+
+
+def trial() -> str:
+    """The completions of the quick start's `actadd try`, in short."""
+    kept = re.compile(r"(unsteered|steered|random) 1 |mean vader")
+    lines = (MEASURED / "try.txt").read_text(encoding="utf-8").splitlines()
+    shown = [re.sub(r" distinct\S+", "", line) for line in lines if kept.match(line)]
+    return _printed(line.replace("\t", "  ") for line in shown)
+
+
+def _printed(lines: Iterable[str]) -> str:
+    """What a command prints, in lines of a page's width."""
+    wrapped = (textwrap.fill(line, 88, subsequent_indent="    ") for line in lines)
+    return "\n".join(["```text", *wrapped, "```"])
+
+
+def citation() -> str:
+    """CITATION.cff as BibTeX."""
+    import yaml
+
+    entry = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    authors = " and ".join(
+        "{" + each["name"] + "}"
+        if "name" in each
+        else f"{each['family-names']}, {each['given-names']}"
+        for each in entry["authors"]
+    )
+    fields = {
+        "title": "{" + entry["title"] + "}",
+        "author": authors,
+        "year": str(entry["date-released"])[:4],
+        "version": entry["version"],
+        "license": entry["license"],
+    }
+    lines = [f"  {name:<7} = {{{value}}}," for name, value in fields.items()]
+    return "\n".join(["```bibtex", "@software{actadd_pipeline,", *lines, "}", "```"])
 
 
 GENERATED: dict[str, Callable[[], str]] = {
@@ -177,4 +296,9 @@ GENERATED: dict[str, Callable[[], str]] = {
     "rules": rules,
     "rule_files": rule_files,
     "command_line": command_line,
+    "gallery": gallery,
+    "models": models,
+    "run": run,
+    "trial": trial,
+    "citation": citation,
 }

@@ -1,5 +1,6 @@
 """What the documents say to type, to write and to look at."""
 
+import ast
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ import yaml
 from actadd.config.checks import checked
 from actadd.config.files import load
 from actadd.engine.operations import OPERATIONS
+from actadd.pipeline.graph import target_of
 from actadd.vectors.kinds import VECTOR_KINDS
 from builders import plugins
 from builders.tiny import ROOT
@@ -56,10 +58,17 @@ def commands() -> list[tuple[str, str]]:
 TUTORIAL = next(text for page, _, text in blocks("yaml") if page.endswith("tutorial.md"))
 
 
-def snakemake(words: list[str], folder: Path) -> None:
-    """A dry run of the command."""
-    (folder / "mine.yaml").write_text(TUTORIAL)
-    words = [str(folder / word) if word == "mine.yaml" else word for word in words]
+def written(page: str) -> str:
+    """The config that a page asks to be saved, its first whole one."""
+    return next(text for name, _, text in blocks("yaml") if name == page and "experiments" in text)
+
+
+def snakemake(words: list[str], page: str, folder: Path) -> None:
+    """A dry run of the command; a config that is not ours is the page's."""
+    for index, word in enumerate(words):
+        if word.endswith(".yaml") and not (ROOT / word).exists():
+            words[index] = str(folder / word)
+            (folder / word).write_text(written(page))
     command = [sys.executable, "-m", "snakemake", *words[1:]]
     if not {"--list", "--unlock", "--lint", "--help"} & set(words):
         command.append("--dry-run")
@@ -92,7 +101,7 @@ def test_what_is_to_be_typed_is_understood(page, command, tmp_path):
     elif name == "snakemake":
         if "config/paper.yaml" in words:
             pytest.skip("a dry run of the whole paper is a test of its own")
-        snakemake(words, tmp_path)
+        snakemake(words, page, tmp_path)
     elif words[:3] == [words[0], "-m", "actadd"] and name.startswith("python"):
         actadd(words[3:])
     elif name == "actadd":
@@ -169,6 +178,127 @@ def test_a_piece_of_config_fits_the_default_one(page, part, tmp_path):
     (tmp_path / "part.yaml").write_text(yaml.safe_dump(part))
     with plugins.loaded():
         checked(load([*files, tmp_path / "part.yaml"]), tmp_path)
+
+
+def messages() -> list[str]:
+    """Every text in our code that may be a message, what it fills in written as "…"."""
+    result = []
+    for path in (*ROOT.glob("workflow/**/*.py"), *ROOT.glob("workflow/rules/*.smk")):
+        source = path.read_text(encoding="utf-8")
+        if path.suffix == ".smk":
+            result.append(re.sub(r'"\s+f?"', "", re.sub(r"{[^}]*}", "…", source)))
+            continue
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.JoinedStr):
+                parts = [getattr(part, "value", None) for part in node.values]
+                result.append("".join(p if isinstance(p, str) else "…" for p in parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                result.append(node.value)
+    return [*result, (ROOT / "Makefile").read_text(encoding="utf-8")]
+
+
+def test_every_message_in_troubleshooting_is_one_that_is_printed():
+    page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    ours = messages()
+    quoted = re.findall(r"^### `(.+)`\n\n(<!-- of snakemake -->)?", page, re.MULTILINE)
+    assert len(quoted) > 25
+    for message, theirs in quoted:
+        if theirs:
+            continue
+        parts = [part.strip() for part in message.split("…") if part.strip()]
+        # In order, with anything in place of what is filled in.
+        pattern = re.compile(".*".join(map(re.escape, parts)), re.DOTALL)
+        assert any(pattern.search(text) for text in ours), message
+
+
+def test_snakemakes_own_messages_are_snakemakes():
+    import snakemake
+
+    page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    files = [path.read_text() for path in Path(snakemake.__file__).parent.rglob("*.py")]
+    quoted = re.findall(r"^### `(.+)`\n\n<!-- of snakemake -->", page, re.MULTILINE)
+    assert len(quoted) == 2
+    for message in quoted:
+        assert any(message in text for text in files), message
+
+
+def test_the_gallery_has_figures_that_the_config_makes():
+    sys.path.insert(0, str(ROOT / "docs"))
+    from hooks import gallery
+    from measured import FIGURES, GALLERY, read
+
+    config = checked(load([ROOT / "config.yaml"]), ROOT)
+    rows = list(read("figures.csv"))
+    assert [row["figure"] for row in rows] == list(FIGURES)
+    assert {path.stem for path in GALLERY.glob("*.png")} == {*FIGURES}
+    assert sum(path.stat().st_size for path in GALLERY.glob("*.png")) < 1_500_000
+    targets = {target_of("figures", name) for name in config["figures"]}
+    commands = re.findall(r"snakemake --cores all (\S+)", gallery())
+    assert len(commands) == len(FIGURES) and {*commands} <= targets
+    for row in rows:
+        entry = config["figures"][row["figure"]]
+        assert row["part"] == ("laboratory" if "study" in entry else "default run")
+        assert row["title"] == entry["title"], "run docs/measured.py again"
+
+
+def test_the_table_of_models_has_its_rows_and_their_origin():
+    sys.path.insert(0, str(ROOT / "docs"))
+    from hooks import models
+    from measured import ROWS, read
+
+    rows = list(read("models.csv"))
+    assert [row["steered towards"] for row in rows] == [row[0] for row in ROWS]
+    for row in rows:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d [0-9a-f]{7,}", row["made with"])
+        value, low, high = map(float, re.findall(r"[+-][\d.]+", row["steered"]))
+        assert low < value < high
+    assert models().count("\n| ") == len(rows)
+
+
+def test_the_citation_is_of_this_version():
+    sys.path.insert(0, str(ROOT / "docs"))
+    from hooks import citation
+
+    import actadd
+
+    assert f"version = {{{actadd.__version__}}}" in citation()
+
+
+def test_the_command_line_page_names_every_option():
+    from typer.main import get_command
+
+    from actadd.cli import app
+
+    sys.path.insert(0, str(ROOT / "docs"))
+    from hooks import command_line
+
+    page = command_line()
+    for name, command in get_command(app).commands.items():
+        section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        options = [option for each in command.params for option in each.opts]
+        assert options and all(option.upper() in section.upper() for option in options), name
+    assert not re.search("[─│╭╰]", page)
+
+
+def test_every_page_is_in_the_menu():
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+    assert pages and {page for page in pages if not re.search(rf"[ :]{page}$", menu, re.M)} == set()
+
+
+def test_the_walk_through_of_slurm_fits_profile_and_plugin(tmp_path):
+    from snakemake_executor_plugin_slurm.partitions import read_partition_file
+
+    page = (DOCS / "how-to/cluster.md").read_text(encoding="utf-8")
+    blocks_ = re.findall(r"<!-- profile: ([^\n]+) -->\n```text\n(.*?)```", page, re.DOTALL)
+    [(_, resources), (_, partitions)] = blocks_
+    profile = (ROOT / "profiles/slurm/profile.yaml").read_text(encoding="utf-8")
+    profile = profile.replace("  # slurm_", "  slurm_")
+    entry = yaml.safe_load(resources)["default-resources"]
+    assert yaml.safe_load(profile)["default-resources"] == entry
+    (tmp_path / "partitions.yaml").write_text(partitions)
+    read = read_partition_file(tmp_path / "partitions.yaml")
+    assert [each.name for each in read] == ["main", "gpu"]
 
 
 def test_examples_in_python_are_python():
@@ -294,6 +424,26 @@ def test_the_tutorial_from_top_to_bottom(clone):
     typed("docs/tutorial.md", clone)
     log = (clone / "results/logs/completions/smollm2-135m/calm.log").read_text()
     assert "cells: 2 computed, 5 reused" in log
+
+
+@pytest.mark.docs
+def test_the_held_out_example_from_top_to_bottom(clone):
+    (clone / "sad.yaml").write_text(written("docs/held-out.md"))
+    assert "ok:" in typed("docs/held-out.md", clone, leave_out="explorer")
+    for file in ("figures/sad.png", "choices/stories15m/sad.json", "summaries/stories15m/sad.csv"):
+        assert (clone / "results" / file).exists(), file
+
+
+@pytest.mark.docs
+def test_the_librarys_example_prints_what_the_page_says(clone):
+    command = ["snakemake", "--cores", "all", "results/models/stories15m"]
+    subprocess.run(command, cwd=clone, check=True)
+    page = (DOCS / "exchange.md").read_text(encoding="utf-8")
+    [(example, printed)] = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
+    environment = {**os.environ, "PYTHONPATH": str(clone / "workflow")}
+    command = [sys.executable, "-c", example]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
+    assert done.stdout == printed, done.stderr
 
 
 @pytest.mark.docs
