@@ -1,5 +1,7 @@
 """Summaries of made-up tables: what is resampled, compared and tested, against plain arithmetic."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +22,8 @@ from builders import tiny
 
 EMPTY = dict.fromkeys(COORDINATES)
 DRAWN = {"temperature": 1.0, "top_p": 0.3, "frequency_penalty": 1.0, "seed": 0}
-STEERED = {"vector": "v", "source_layer": 1, "layer": 1, "coefficient": 2.0, "additions": "[1]"}
+ADDITION = {"vector": "v", "source_layer": 1, "layer": 1, "coefficient": 2.0}
+STEERED = {**ADDITION, "additions": json.dumps([ADDITION])}
 
 
 def cell(condition: str, **values) -> dict:
