@@ -8,7 +8,10 @@ ACTIVATE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 REPORT = $(ACTIVATE) snakemake --report-stylesheet workflow/report/report.css --report
 SNAKEMAKE = $(ACTIVATE) snakemake --cores $(CORES)
 
-.PHONY: help run resume plan report paper-report test test-docs test-nightly test-slurm test-ranges bench docs env lock clean format
+# A model of 15 million parameters, which is fetched by npm.
+DEMO = --vector love-hate --model stories15m --layer 1 --coefficient -4
+
+.PHONY: help run demo resume plan report paper-report test test-docs test-nightly test-slurm test-ranges bench docs env lock clean format
 
 help:
 	@echo "usage: make TARGET"
@@ -17,6 +20,10 @@ help:
 
 run: env ## the default experiments, with figures
 	$(SNAKEMAKE)
+
+demo: env ## one figure and three pairs of completions, in a minute
+	@$(SNAKEMAKE) --configfile config/demo.yaml -- results/figures/demo.png
+	@$(ACTIVATE) actadd try $(DEMO) "Tom walked to school and on the way he"
 
 # A killed run leaves a lock; finished cells are in the store and are not computed again. Unlocking
 # is refused as long as a run is alive.

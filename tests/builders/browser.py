@@ -26,10 +26,10 @@ def started():
 
 
 @contextmanager
-def opening(browser, expected: str = ""):
-    """A function that opens files; at the end, no page asked for anything or complained.
+def opening(browser, expected: str = "", own: tuple[str, ...] = OWN):
+    """A function that opens files or addresses; at the end, no page asked for more or complained.
 
-    expected: the beginning of what pages may say.
+    expected: the beginning of what pages may say. own: beginnings of what they may ask for.
     """
     tabs, output = [], []
 
@@ -39,12 +39,13 @@ def opening(browser, expected: str = ""):
         tab.on("console", lambda message: output.append(message.text))
         tab.on("pageerror", lambda error: output.append(str(error)))
         tab.on("request", lambda asked: output.append(asked.url[:200]))
-        tab.goto(f"file://{path}{fragment}")
+        address = path if str(path).startswith("http:") else f"file://{path}"
+        tab.goto(f"{address}{fragment}")
         tabs.append(tab)
         return tab
 
     yield show
     for tab in tabs:
         tab.close()
-    allowed = (*OWN, expected) if expected else OWN
+    allowed = (*own, expected) if expected else own
     assert [text for text in output if not text.startswith(allowed)] == []

@@ -60,7 +60,7 @@ def drawing(folder: Path, monkeypatch) -> Iterator[Callable]:
         if isinstance(sources, list):
             sources = {"t.parquet": sources}
         entry = {"name": "f", "kind": kind, "title": "Title", "about": ABOUT, **READS, **spec}
-        files = {suffix: folder / f"f.{suffix}" for suffix in ("png", "svg", "pdf")}
+        files = {suffix: folder / f"f.{suffix}" for suffix in ("png", "svg", "pdf", "csv")}
         files["captioned"] = folder / "f.captioned.png"
         sources = by_need(kind, sources, folder)
         caption = figures.draw(entry, sources=sources, **files)["caption"]

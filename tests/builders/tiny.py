@@ -162,8 +162,11 @@ def config(**changes) -> dict:
     return {**copy.deepcopy(CONFIG), **changes}
 
 
-def make_model(folder: Path) -> Path:
-    """A random three-layer GPT-2 with a byte-level tokenizer trained on a few sentences."""
+def make_model(folder: Path, positions: int = 128) -> Path:
+    """A random three-layer GPT-2 with a byte-level tokenizer trained on a few sentences.
+
+    positions: tokens of a text that it reads.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -187,7 +190,7 @@ def make_model(folder: Path) -> Path:
             n_embd=32,
             n_layer=LAYERS,
             n_head=4,
-            n_positions=128,
+            n_positions=positions,
             bos_token_id=0,
             eos_token_id=0,
             initializer_range=0.3,

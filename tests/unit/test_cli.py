@@ -92,6 +92,27 @@ def test_sizes_are_readable(value, text):
     assert terminal.size(value) == text
 
 
+# --- why ---
+
+
+def test_before_anything_is_made_every_job_says_so(configs):
+    lines = actadd("why", "fig_ratio").splitlines()
+    assert lines[0].split("\t") == ["job", "why", "computes", "about"]
+    rows = {
+        name: (why, cells) for name, why, cells, _ in (line.split("\t") for line in lines[1:-1])
+    }
+    assert rows["figure/ratio"] == ("not made yet", "")
+    assert rows["logprobs/tiny/ratio"] == ("not made yet", "at most 3 of 3 cells")
+    assert lines[-1].startswith(f"{len(rows)} jobs, about ")
+    for target in ("results/figures/ratio.png", "figure/ratio"):
+        assert "figure/ratio\tnot made yet" in actadd("why", target)
+
+
+def test_what_is_no_target_has_no_reason(configs):
+    assert "did you mean 'fig_ratio'?" in actadd("why", "fig_ratios", code=1)
+    assert "no figure 'nope'" in actadd("why", "results/figures/nope.png", code=1)
+
+
 # --- check ---
 
 

@@ -2,11 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from actadd.base.kinds import build
-from actadd.results.displays.kinds import FIGURES, Experiment, Sources
-from actadd.results.figures.conditions.effects import _rows
+from actadd.results.displays.effects import effect_rows
+from actadd.results.displays.kinds import FIGURES, TABLES, Experiment, Sources
 from builders import concepts as made
 
 KIND = FIGURES["effects"]
@@ -23,7 +24,7 @@ def written(rows, folder) -> Sources:
 
 
 def rows_of(sources, metric="about.weddings") -> list[dict]:
-    return [row for row in _rows(options(), sources) if row["metric"] == metric]
+    return [row for row in effect_rows(options(), sources) if row["metric"] == metric]
 
 
 @pytest.fixture
@@ -41,12 +42,12 @@ def test_differences_are_paired_and_draws_are_one_row(sources):
     assert net["mean"] == pytest.approx(0.3 - 0.1 / 3, abs=1e-3) and net["net"]
     # Three draws that differ leave the difference open; one condition's prompts do not.
     assert net["high"] - net["low"] > 4 * (steered["high"] - steered["low"])
-    assert net["style"] == steered["style"]
+    assert net["condition"] == steered["condition"] == "actadd"
 
 
 def test_the_caption_claims_the_difference_from_the_control_alone(sources):
     figure, caption = KIND(options(), sources)
-    assert "actadd minus random +0.267 [" in caption and "3 draws" in caption
+    assert "actadd minus random is +0.267 [" in caption and "3 draws" in caption
     assert [axis.get_xlabel() for axis in figure.axes] == [
         "change of about.weddings",
         "change of fluency.perplexity",
@@ -56,6 +57,43 @@ def test_the_caption_claims_the_difference_from_the_control_alone(sources):
         "actadd",
         "actadd\nminus random",
     ]
+
+
+def test_the_table_has_the_rows_of_the_figure(sources):
+    wide, caption = TABLES["effects"](options(), sources)
+    assert list(wide.index) == ["random", "actadd", "actadd minus random"]
+    assert list(wide.columns) == made.EFFECTS["metrics"]
+    assert wide.loc["actadd minus random", "about.weddings"].startswith("+0.267 [")
+    assert caption == KIND(options(), sources)[1]
+
+
+def test_a_share_that_no_prompt_changes_has_an_exact_bound(tmp_path):
+    rows = made.files({"e": made.on_a_model()})
+    for table in rows.values():
+        for row in table:
+            if row["condition"] in ("random", "unsteered") and "weddings" in row:
+                row["weddings"] = 0.0
+    facts = {"more": {"conditions": CONDITIONS}}
+    facts["scales"] = {"about.weddings": {"share": True, "span": 0.2}}
+    never = made.sources(rows, tmp_path, facts=facts)
+    random, _, net = rows_of(never)
+    # Of n prompts, none: 1 - 0.025 ** (1 / n).
+    assert random["mean"] == 0 and random["bound"] == pytest.approx(1 - 0.025 ** (1 / made.PROMPTS))
+    assert np.isnan(net["bound"])
+    figure, caption = KIND(options(), never)
+    ends = [line.get_xdata()[-1] for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert ends == [random["bound"], -random["bound"]]
+    assert "open triangles are the exact binomial bound over prompts, ±0.37" in caption
+
+
+def test_an_effect_that_the_control_shares_is_not_claimed(tmp_path):
+    rows = made.files({"e": made.on_a_model()})
+    for table in rows.values():
+        for row in table:
+            if row["condition"] == "actadd" and "weddings" in row:
+                row["weddings"] -= 0.2
+    _, caption = KIND(options(), written(rows, tmp_path))
+    assert "so no effect is claimed" in caption.partition("In fluency.perplexity")[0]
 
 
 def test_a_failed_control_leaves_the_effects_and_says_so(tmp_path):
@@ -103,4 +141,4 @@ def test_settings_of_one_condition_are_rows(tmp_path):
     first, second = "actadd\n(layer 2, c = 4)", "actadd\n(layer 3, c = 8)"
     labels = ["random", first, second, f"{first}\nminus random", f"{second}\nminus random"]
     assert [row["label"] for row in rows] == labels
-    assert rows[2]["mean"] == pytest.approx(0.3) and rows[4]["style"] == rows[2]["style"]
+    assert rows[2]["mean"] == pytest.approx(0.3) and rows[4]["layer"] == rows[2]["layer"] == 3

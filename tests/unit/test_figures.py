@@ -67,7 +67,7 @@ def test_reliability_has_a_mark_for_each_prompt_and_the_control_beside(draw):
     ]
     figure, caption = draw("reliability", sources, **reliability.OPTIONS, **about)
     negative, weak = figure.axes
-    marks = [line for line in weak.lines if line.get_marker() in ("o", "v")]
+    marks = [line for line in weak.lines if line.get_marker() in ("o", "x")]
     assert [len(line.get_xdata()) for line in marks] == [17, 3]
     assert sorted(y for line in marks for y in line.get_ydata()) == pytest.approx(
         sorted(reliability.GAINS)

@@ -45,6 +45,11 @@ def make(job: Job, **facts) -> Path:
         ({"a": {"b": {"c": "x"}}}, {"a": {"b": {}}}, 'a.b.c "x" -> none'),
         ({"at": [1, 2]}, {"at": [1, 2, 3]}, "at [1,2] -> [1,2,3]"),
         ({"at": [1, {"k": 2}]}, {"at": [1, {"k": 3}]}, "at.1.k 2 -> 3"),
+        (
+            {"at": [*"abcdefghijklm"]},
+            {"at": [*"bcdefghijklmno"]},
+            'at without ["a"], with ["n","o"]',
+        ),
         ({"sha256": "a" * 64}, {"sha256": "b" * 64}, "sha256 aaaaaaaa -> bbbbbbbb"),
         # A condition may have any name.
         (

@@ -13,6 +13,8 @@ from typer.main import get_command
 import actadd as library
 from actadd.cli import app
 from actadd.cli.project import configured
+from actadd.cli.why import jobs_of
+from actadd.pipeline.graph import Graph
 from builders.commands import actadd
 from builders.tiny import ROOT
 
@@ -93,11 +95,11 @@ def test_an_example_fits_the_default_config(line, monkeypatch):
         assert layer is None or layer < config["models"][model]["layers"]
     for path in given.get("configs") or []:
         assert Path(path).is_file()
+    if name == "why":
+        assert jobs_of(Graph(config, ROOT), given["target"])
 
 
 def test_the_vectors_that_examples_export_are_made_by_the_default_run(monkeypatch):
-    from actadd.pipeline.graph import Graph
-
     monkeypatch.chdir(ROOT)
     needed = Graph(default(), ROOT).complete("all").inputs
     jobs = [file.job for files in needed.values() for file in files if file.job]

@@ -91,7 +91,7 @@ def drawing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(plt, "close", kept.append)
 
     def run(kind: str, rows: list[dict], about=ABOUT, **entry):
-        files = {name: tmp_path / f"f.{name}" for name in ("png", "svg", "pdf")}
+        files = {name: tmp_path / f"f.{name}" for name in ("png", "svg", "pdf", "csv")}
         files["captioned"] = tmp_path / "f.captioned.png"
         entry = {
             "name": "f",

@@ -102,7 +102,7 @@ def test_methods_has_each_metric_of_each_condition(tabulate):
     assert table["words: difference"].tolist() == ["", "1.00 [0.50, 1.50]", "2.00 [1.50, 2.50]"] * 2
     assert table["words: p"].tolist() == ["", "0.01", "0.02"] * 2
     assert table["condition"].str.contains("c = 2").tolist() == [False, False, True] * 2
-    assert "n = 7 prompts" in caption and "Model: one, two." in caption
+    assert "n = 7 prompts" in caption and "The model is one, two." in caption
 
 
 def test_methods_of_one_group_of_prompts(tabulate):

@@ -95,6 +95,23 @@ def test_a_plan_tells_the_cells_that_a_change_asks_for(here):
     assert "results/choices/tiny/chosen.json will be made again: chosen on" in actadd("plan")
 
 
+def test_why_names_keys_with_values_cells_and_time(here):
+    assert actadd("why", "fig_ratio") == "fig_ratio is up to date\n"
+    settings = tiny.config()
+    added = settings["experiments"]["ratio"]["conditions"]["actadd"]["additions"][0]
+    added["coefficient"] = [1, 2, 3]
+    here.configure(settings)
+    lines = actadd("why", "fig_ratio").splitlines()
+    rows = {
+        name: (why, cells) for name, why, cells, _ in (line.split("\t") for line in lines[1:-1])
+    }
+    key = "conditions.actadd.additions.0.coefficient"
+    assert rows["logprobs/tiny/ratio"] == (f"{key} [1,2] -> [1,2,3]", "1 of 4 cells")
+    assert rows["figure/ratio"][0].endswith("above: summary")
+    # The run says the same sentence.
+    assert f"logprobs/tiny/ratio is outdated: {key} [1,2] -> [1,2,3]" in here.run("-n", "fig_ratio")
+
+
 def costs() -> Costs:
     """Of the workspace that we are in."""
     return Costs(Graph(configured([]), Path.cwd()))

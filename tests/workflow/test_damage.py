@@ -141,14 +141,16 @@ def test_figures_and_tables_refuse_what_another_job_made(run_program, space, dis
     record.write_text(record_text({**content, "job": "0" * 16}))
     if display == "table":
         # The tiny config has no table; what is refused, and when, is the same.
-        swapped = {"--png": "--csv", "--svg": "--page", "--pdf": "--latex"}
+        swapped = {"--png": "--page", "--svg": "--latex"}
         for path in (space.folder / "imports").glob("*.json"):
             call = read_json(path)
             if call["program"] == "programs.figure":
                 call["program"] = "programs.table"
                 arguments = [swapped.get(each, each) for each in call["arguments"]]
-                at = arguments.index("--captioned")
-                call["arguments"] = arguments[:at] + arguments[at + 2 :]
+                for format in ("--captioned", "--pdf"):
+                    at = arguments.index(format)
+                    arguments = arguments[:at] + arguments[at + 2 :]
+                call["arguments"] = arguments
                 write_json(path, call)
     output = run_program(display, "/sweep.")
     assert "made from another config or code (job 0000000000000000); delete it" in output

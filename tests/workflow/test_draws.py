@@ -143,7 +143,7 @@ def test_a_control_of_texts_is_the_mean_over_draws(drawn):
     assert row["low"].item() < expected < row["high"].item()
 
 
-FORMATS = ("png", "svg", "pdf", "captioned")
+FORMATS = ("png", "svg", "pdf", "captioned", "csv")
 
 
 @pytest.mark.workflow

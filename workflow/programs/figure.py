@@ -15,4 +15,4 @@ def work(spec, inputs, outputs):
 
 
 if __name__ == "__main__":
-    run(__doc__, work, inputs=ARGUMENTS, outputs="png svg pdf captioned markdown caption")
+    run(__doc__, work, inputs=ARGUMENTS, outputs="png svg pdf captioned csv markdown caption")

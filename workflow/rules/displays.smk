@@ -1,8 +1,8 @@
 # One figure for each entry of the config's `figures`, one table for each of its `tables`.
 #
 # in   what the kind reads, see actadd/results/displays/kinds.py
-# out  results/figures/{display}.png, .svg and .pdf, without title and caption; .captioned.png with both;
-#      results/tables/{display}.csv, .md, .tex and .html; captions as .md, and for the report as .rst
+# out  results/figures/{display}.png, .svg and .pdf, without title and caption; .captioned.png with both; .csv with
+#      what is drawn; results/tables/{display}.csv, .md, .tex and .html; captions as .md, and for the report as .rst
 
 
 rule figure:
@@ -32,7 +32,7 @@ rule figure:
     shell:
         "python -m programs.figure --job {input.job} {params.needs} "
         "--png {output.png} --svg {output.svg} --pdf {output.pdf} --captioned {output.captioned} "
-        "--markdown {output.markdown} --caption {output.caption} --provenance {output.provenance} > {log} 2>&1"
+        "--csv {output.csv} --markdown {output.markdown} --caption {output.caption} --provenance {output.provenance} > {log} 2>&1"
 
 
 rule table:

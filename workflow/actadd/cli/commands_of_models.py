@@ -1,4 +1,4 @@
-"""Commands that run a model: `try` and `pair`."""
+"""Commands that run a model: `try`, `serve` and `pair`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from actadd.base.errors import UserError
-from actadd.cli.arguments import Results, Which, checked_text, finite, optional_text
+from actadd.cli.arguments import Configs, Results, Which, checked_text, finite, optional_text
 from actadd.cli.commands import app
 from actadd.engine.placement import Alignment
 from actadd.pipeline import layout
@@ -129,6 +129,59 @@ def try_out(
             threads=threads,
         )
     show(trial)
+
+
+@app.command(
+    "serve",
+    epilog="Examples:\n\nactadd serve --model stories15m --vector love-hate\n\n"
+    "actadd serve --model smollm2-135m --port 9000 --no-browser",
+)
+def serve_page(
+    configs: Configs = None,
+    model: Annotated[
+        str, typer.Option(help="A prepared model's name, or a Hugging Face folder.")
+    ] = "stories15m",
+    vector: Annotated[
+        str | None, typer.Option(help="The vector of the config that the page begins with.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 takes any that is free.")
+    ] = 8501,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    bos: Annotated[
+        str | None,
+        typer.Option(callback=optional_text, help="BOS of a folder that names none."),
+    ] = None,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16", "mixed", "auto"],
+        typer.Option(help="What it runs in."),
+    ] = "float32",
+    threads: Annotated[
+        int,
+        typer.Option(min=1, max=1024, help="More are faster for a large model on idle cores."),
+    ] = 1,
+    results: Results = Path(layout.RESULTS),
+) -> None:
+    """Steer a model live, on a page that this machine alone can open.
+
+    Completions with and without a vector, and with a random one, appear token by token side by
+    side, drawn as the workflow draws them. The page prints the config that reproduces them.
+    """
+    from actadd.cli.serve import serve
+
+    serve(
+        configs=configs,
+        model=model,
+        vector=vector,
+        port=port,
+        browser=browser,
+        bos=bos,
+        device=device,
+        dtype=dtype,
+        threads=threads,
+        results=results,
+    )
 
 
 @app.command(

@@ -21,7 +21,7 @@ class Trial:
     texts: condition -> its completions: unsteered, steered, and random if a random vector was added
     too. ratios: for each position of the vector, (its tokens, norm of coefficient times vector over
     the residual stream's reference norm at the layer). scores: condition -> metric -> the values of
-    its completions.
+    its completions. token_ids: condition -> those of its completions.
     """
 
     prompt: str
@@ -30,6 +30,7 @@ class Trial:
     ratios: list[tuple[str, float]]
     warnings: list[str]
     scores: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    token_ids: dict[str, list[list[int]]] = field(default_factory=dict)
 
     @property
     def samples(self) -> Iterator[int]:

@@ -1,6 +1,5 @@
 """`actadd try`: completions of one prompt with and without a vector."""
 
-import os
 import re
 import sys
 import tempfile
@@ -12,18 +11,16 @@ from typing import Any
 import typer
 
 from actadd.base.errors import UserError, quote
-from actadd.base.files import read_json
 from actadd.base.names import nearest, some, unknown
 from actadd.cli.project import configured
-from actadd.cli.trial import Trial, configured_scorers, scores
+from actadd.cli.trial import Trial, configured_scorers
+from actadd.cli.trial_model import Settings, TrialModel
 from actadd.config.licences import accepting, unaccepted
 from actadd.config.sections.rules import HOW_TO
-from actadd.engine.placement import Alignment, aligned
-from actadd.engine.tokens import Tokens
+from actadd.engine.decoding.sampling import Sampling
+from actadd.engine.placement import Alignment
 from actadd.models import tokenizer_export
 from actadd.pipeline import layout
-from actadd.vectors.activations import REFERENCE, contrast_ids, late
-from actadd.vectors.prompts import as_prompt
 
 
 @contextmanager
@@ -152,12 +149,15 @@ def as_entry(text: str, chat: bool, token_ids: bool) -> str | dict[str, Any]:
     return {"token_ids": ids}
 
 
-def named_vector(name: str, model: str, results: Path) -> tuple[dict[str, Any], Path]:
+def named_vector(
+    name: str, model: str, results: Path, config: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], Path]:
     """A vector's config entry, and its file in the folder of results, which may not exist.
 
-    Raises UserError if the config has no such vector, or if it is not of kind pair and has no file.
+    config: that of this folder if not given. Raises UserError if the config has no such vector, or
+    if it is not of kind pair and has no file.
     """
-    config = configured()
+    config = configured() if config is None else config
     if name not in config["vectors"]:
         raise UserError(f"--vector: {unknown('vector', name, config['vectors'])}")
     entry = {"name": name, **config["vectors"][name]}
@@ -165,7 +165,7 @@ def named_vector(name: str, model: str, results: Path) -> tuple[dict[str, Any], 
     if entry["kind"] != "pair" and not file.is_file():
         target = layout.output("vectors", "vector", model=model, vector=name)
         raise UserError(
-            f"--vector: {file} does not exist, and `try` derives vectors of kind pair only; "
+            f"--vector: {file} does not exist, and only a vector of kind pair is derived here; "
             f"derive it with: snakemake --cores all {target}"
         )
     return entry, file
@@ -199,112 +199,17 @@ def compare(
     Raises UserError, before the weights are loaded, if the vector is longer than the prompt, the
     model has no such layer, or the text exceeds its context.
     """
-    facts = read_json(model_dir / "model.json")
-    tokenizer = Tokens(model_dir)
-    if isinstance(prompt, str):
-        ids, text, noise_key = tokenizer.encode(prompt), prompt, prompt
-    else:
-        ids = tokenizer.prompt(as_prompt(prompt))
-        text, noise_key = tokenizer.decode(ids), str(prompt.get("chat", ids))
-    if layer >= facts["layers"]:
-        raise UserError(
-            f"--layer: {layer} is beyond {facts['model']}, whose layers are 0 to "
-            f"{facts['layers'] - 1}"
-        )
-    contrast, rows, names, late_words = {}, None, [], []
-    if vector["kind"] == "pair":
-        contrast = contrast_ids(vector, tokenizer)
-        positive, negative = contrast["0.positive"], contrast["0.negative"]
-        names = [
-            " / ".join(repr(tokenizer.token(i)) for i in side)
-            for side in zip(positive, negative, strict=True)
-        ]
-        late_words = late(contrast, [tokenizer.token(i) for i in positive])
-    elif file is not None:
-        from actadd.vectors.vector_files import read_vector
-
-        rows = read_vector(file, [layer])[layer]
-        rows = rows[0] if rows.ndim == 3 else rows
-        names = [f"row {number}" for number in range(len(rows))]
-    try:
-        aligned(position, len(names), len(ids))
-    except UserError as error:
-        if position == "all":
-            raise UserError(f"--position: {error}") from error
-        raise UserError(f"{error}; write a longer prompt or shorter contrast prompts") from error
-    if facts["context"] and len(ids) + tokens > facts["context"]:
-        raise UserError(
-            f"--tokens: {len(ids)} tokens of the prompt and {tokens} more are beyond the "
-            f"{facts['context']} that {facts['model']} reads; write a smaller number"
-        )
-    # Torch then asks for large pages, as in the workflow's programs.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-    import numpy as np
-    import torch
-
-    from actadd.engine.additions import Addition
-    from actadd.engine.batching import left_pad, padded_width
-    from actadd.engine.decoding.generation import generate
-    from actadd.engine.decoding.sampling import BROKEN, FINISHED, Sampling, draws
-    from actadd.engine.hooks import record_activations
-    from actadd.engine.structure import input_device
-    from actadd.measure.measures import TOO_LARGE
-    from actadd.models.dtypes import AUTO, for_trial
-    from actadd.models.loading import load
-    from actadd.vectors.derivation import dwarfing, norms_beside
-    from actadd.vectors.draws import gaussian
-    from actadd.vectors.kinds import VECTOR_KINDS
-
-    with redirect_stdout(sys.stderr):
-        if dtype == AUTO:
-            dtype = for_trial(model_dir, {"device": device, "threads": threads})
-        model = load(model_dir, dtype=dtype, device=device, threads=threads)
-    device_of_inputs = input_device(model)
-
-    def stream(row: list[int]) -> np.ndarray:
-        activations = record_activations(model, torch.tensor([row], device=device_of_inputs))
-        return activations[layer, 0].float().cpu().numpy()
-
-    if rows is None:
-        rows = VECTOR_KINDS["pair"]({name: stream(row) for name, row in contrast.items()}, None)
-    reference = stream([tokenizer.bos_id, *tokenizer.pieces(REFERENCE)])
-    norms = norms_beside(rows, reference, layer)
-    vectors = {"steered": rows}
-    if control:
-        # Of a key that no vector of kind random has, whose seed is its key.
-        generator = np.random.Generator(np.random.Philox(key=seed % 2**64 + 2**64))
-        lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-        vectors["random"] = gaussian(generator, lengths, rows.shape[1]).astype(np.float32)
-    additions = [
-        [Addition(torch.from_numpy(each), layer, coefficient, position)]
-        for each in vectors.values()
-    ]
-    arms = ["unsteered", *vectors]
-    noise = np.stack([draws(seed, noise_key, sample, tokens) for sample in range(samples)])
-    drawn = generate(
-        model,
-        *left_pad([ids] * len(arms), width=padded_width(len(ids))),
-        additions=[[], *additions],
-        sampling=Sampling(**(sampling or {})),
-        uniforms=torch.from_numpy(np.concatenate([noise] * len(arms))),
-        max_new_tokens=tokens,
-        stop_ids=tokenizer.stop_ids,
+    model = TrialModel(model_dir)
+    settings = Settings(
+        layer=layer,
+        strength=coefficient,
+        position=position,
+        control=control,
         samples=samples,
-    ).tolist()
-    if any(BROKEN in row for row in drawn):
-        raise UserError(TOO_LARGE)
-    texts = [
-        tokenizer.continuation(ids, [token for token in row if token != FINISHED]) for row in drawn
-    ]
-    by_arm = {arm: texts[n * samples : (n + 1) * samples] for n, arm in enumerate(arms)}
-    sizes = (abs(coefficient) * norms["ratio"]).tolist()
-    return Trial(
-        text,
-        layer,
-        by_arm,
-        list(zip(names, sizes, strict=True)),
-        [*late_words, *dwarfing(norms)],
-        scores(text, by_arm, configured_scorers()),
+        tokens=tokens,
+        seed=seed,
+        sampling=Sampling(**(sampling or {})),
     )
+    plan = model.plan(vector, prompt, settings, file)
+    model.load(device=device, dtype=dtype, threads=threads)
+    return model.run(plan, configured_scorers())

@@ -51,20 +51,21 @@ def jobs_of(graph: Graph, target: str) -> list[Job]:
 
 def _computes(costs: Costs, job: Job) -> tuple[str, float]:
     """What an outdated job computes, and its seconds; cells that are in the store are not."""
-    names = job.names
+    names, shards = job.names, int(job.names.get("shards", 1))
     if job.stage in ("cells", "cells_shard"):
         cells = forecast(costs, names["model"], names["experiment"])
-        shards = int(names.get("shards", 1))
         time = costs.measured(job, cells.work) or costs.rough(job, cells.work)
         most = "at most " if cells.unknown else ""
         return f"{most}{cells.missing} of {cells.cells} cells", time.seconds / shards
     if job.stage in ("scores", "scores_shard") and costs.rough(job, Work(completions=1)).cells:
         model, experiment = names["model"], names["experiment"]
-        whole = costs.work(model, experiment, int(names.get("shards", 1)))
-        count = to_score(job, forecast(costs, model, experiment), whole)
-        work = Work(completions=count)
+        table_job = costs.graph.scores(model, experiment, names["scorer"])
+        whole = costs.work(model, experiment)
+        work = Work(
+            completions=to_score(table_job, forecast(costs, model, experiment), whole) // shards
+        )
         time = costs.measured(job, work) or costs.rough(job, work)
-        return f"at most {count} scores", time.seconds
+        return f"at most {work.completions} scores", time.seconds
     return "", sum(small_jobs(costs, [job]))
 
 

@@ -93,6 +93,11 @@ class Config(Lists):
     method_comparisons: dict[Name, MethodComparison] = option(
         "Ways of steering, compared at equal damage on held-out prompts.", {}
     )
+    labels: dict[str, str] = option(
+        "Name of a metric, condition, model or vector, or @ and the name of a group of prompts -> "
+        "what figures and tables call it.",
+        {},
+    )
     figures: dict[Name, Figure] = option("What is drawn from the experiments' tables.")
     tables: dict[Name, Table] = option("What is tabulated, to be read, from the experiments.", {})
     lenses: dict[Name, Lens] = option(

@@ -48,8 +48,15 @@ def _settings(old: Any, new: Any, key: str = "") -> Iterator[str]:
         for index, (one, other) in enumerate(zip(old, new, strict=True)):
             if one != other:
                 yield from _settings(one, other, f"{key}.{index}")
+    elif isinstance(old, list) and isinstance(new, list) and max(map(_length, (old, new))) > VALUE:
+        gone, added = ([each for each in a if each not in b] for a, b in ((old, new), (new, old)))
+        yield f"{key} without {_value(gone)}, with {_value(added)}"
     else:
         yield f"{key} {_value(old)} -> {_value(new)}"
+
+
+def _length(value: Any) -> int:
+    return len(canonical_json(value))
 
 
 def _value(value: Any) -> str:

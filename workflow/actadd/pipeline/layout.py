@@ -127,6 +127,7 @@ STAGES = {
         svg="svg",
         pdf="pdf",
         captioned="captioned.png",
+        csv="csv",
         markdown="md",
         caption="rst",
     ),

@@ -25,12 +25,17 @@ def results_in_words(config: Mapping[str, Any], results: Path, figures: set[str]
             path = layout.output("summary", "csv", results, **names)
             if path.is_file():
                 about = f"{entry['experiment']} on {model}"
-                lines += _line(about, entry, list(experiment["conditions"]), path)
+                labels = config["labels"] | entry.get("labels", {})
+                lines += _line(about, entry, labels, list(experiment["conditions"]), path)
     return list(dict.fromkeys(lines))
 
 
 def _line(
-    about: str, figure: Mapping[str, Any], conditions: list[str], path: Path
+    about: str,
+    figure: Mapping[str, Any],
+    labels: Mapping[str, str],
+    conditions: list[str],
+    path: Path,
 ) -> Iterator[str]:
     with path.open(encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["group"] == "all"]
@@ -39,9 +44,9 @@ def _line(
     by_condition = {row["condition"]: row for row in cells}
     if len(by_condition) < max(2, len(cells)) or BASELINE not in by_condition:
         return
-    label = figure.get("labels", {}).get(metrics[0], metrics[0])
+    label = labels.get(metrics[0], metrics[0])
     differences = [
-        f"{name} {_difference(row)}"
+        f"{labels.get(name, name)} {_difference(row)}"
         for name in conditions
         if (row := by_condition.get(name)) and row["difference"]
     ]

@@ -3,7 +3,7 @@
 import html
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -89,20 +89,15 @@ def _verification(path: Path) -> str:
     )
 
 
-def _table(table: pd.DataFrame) -> list[str]:
-    """A table of texts in reStructuredText, under a heading; nothing if it is empty."""
-    if table.empty:
-        return []
-    rows = [list(table.columns), *table.to_numpy().tolist()]
-    cells = [[rst(text) for text in row] for row in rows]
-    items = [
-        f"   {'* -' if not column else '  -'} {text}".rstrip()
-        for row in cells
-        for column, text in enumerate(row)
-    ]
-    options = ["   :header-rows: 1", "   :class: results", ""]
-    note = "Means and paired differences with 95 % intervals."
-    return ["**Results**", "", ".. list-table::", *options, *items, "", note, ""]
+def _results(tables: Iterable[tuple[str, pd.DataFrame]]) -> Iterator[str]:
+    """Lines of tables of texts in reStructuredText, each below its heading."""
+    for heading, table in tables:
+        yield from (f"**{rst(heading)}**", "", ".. list-table::")
+        yield from ("   :header-rows: 1", "   :class: results", "")
+        for row in [list(table.columns), *table.to_numpy().tolist()]:
+            for column, text in enumerate(row):
+                yield f"   {'  -' if column else '* -'} {rst(text)}".rstrip()
+        yield ""
 
 
 def describe(
@@ -113,10 +108,10 @@ def describe(
     summaries: Mapping[tuple[str, str], Path],
     output: Path,
 ) -> dict[str, Any]:
-    """Write results in numbers and their origin for the report's first page, as reStructuredText.
+    """Write results in numbers, and their origin, as reStructuredText for the report's first page.
 
-    spec: experiments as `headlines` reads them, models {name: source}, seed, device. records: the results' provenance.
-    verifications: by model, its folder or the record beside it. summaries: by
+    spec: experiments as `headlines` reads them, models {name: source}, seed, device. records: the
+    results' provenance. verifications: by model, its folder or the record beside it. summaries: by
     (model, experiment).
     """
     contents = [record for path in records if (record := provenance.read(path))]
@@ -141,7 +136,7 @@ def describe(
     ]
     verified = ((name, _verification(path)) for name, path in verifications.items())
     lines = [
-        *_table(headlines(spec["experiments"], summaries)),
+        *_results(headlines(spec["experiments"], summaries)),
         # The report shows figures here.
         *(".. figures", ""),
         *("**Experiments**", ""),

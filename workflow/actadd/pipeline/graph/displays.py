@@ -86,7 +86,12 @@ class Displays(Experiments):
         modules: tuple[str, ...] = (f"programs.{STAGE[section]}",)
         # The program imports it by name, so that its digest does not include it.
         modules += (needs.kind_of(section, entry).module,)
-        settings = {**entry, "name": name, "about": needs.facts(section, entry, self.config)}
+        settings = {
+            **entry,
+            "name": name,
+            "labels": self.config["labels"] | entry.get("labels", {}),
+            "about": needs.facts(section, entry, self.config),
+        }
         inputs = self.display_files(section, name)
         return self._job(STAGE[section], {"display": name}, modules, settings, inputs)
 
@@ -229,7 +234,7 @@ class Displays(Experiments):
         """What the page says of an experiment; beside: the experiments of the page."""
         entry = self.experiment(name)
         scorers = {scorer: self.config["scorers"][scorer] for scorer in entry.get("scorers", [])}
-        labels = metric_names(scorers)
+        labels = metric_names(scorers) | self.config["labels"]
         first: list[str] = []
         for section in ("figures", "tables"):
             for display in self.config[section].values():

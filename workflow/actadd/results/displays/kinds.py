@@ -4,12 +4,12 @@ Reading declarations is cheap: neither this module nor a kind's file imports pan
 seaborn outside a function.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from actadd.base.kinds import Kind, Kinds, declares, option
+from actadd.base.kinds import Kind, Kinds, Rule, declares, option
 from actadd.measure.additions import DEPTHS, swept_keys
 from actadd.measure.methods import METHODS
 
@@ -110,10 +110,31 @@ class Options:
         min_length=1,
     )
     note: str | None = option("What the caption adds.", None)
-    labels: dict[str, str] = option("Metric -> what it is called.", {})
+    labels: dict[str, str] = option(
+        "Name of a metric, condition, model or vector, or @ and the name of a group -> what it is "
+        "called; on top of the config's own labels.",
+        {},
+    )
 
-    def label(self, metric: str) -> str:
-        return self.labels.get(metric, metric)
+    width: Literal["column", "page"] | Annotated[float, Rule(minimum=2, maximum=20)] | None = (
+        option(
+            "Width of a figure: a column (3.3 inches) or a page (6.8) of a two-column paper, or "
+            "inches; by the number of its panels if not given.",
+            None,
+            title="column, page, or a number of inches from 2 to 20",
+        )
+    )
+
+    def label(self, name: str) -> str:
+        return self.labels.get(name, name)
+
+    def group(self, name: str) -> str:
+        """What a group of prompts or texts is called."""
+        return self.labels.get(f"@{name}", name)
+
+    def listed(self, names: Iterable[str]) -> str:
+        """What several are called, with commas between."""
+        return ", ".join(map(self.label, names))
 
     def check(self, experiment: Experiment) -> Iterator[str]:
         """What the experiment lacks for it: sentences that begin with the key to change."""
@@ -202,20 +223,25 @@ class MethodsOptions(Options):
 class Facts:
     """What a caption says of the data and the scorers behind a figure or table.
 
-    unit: what intervals are over. controls: names of the config's random vectors. more: see
-    `Options.facts`.
+    unit: what intervals are over. controls: names of the config's random vectors. looks: condition
+    -> (role, number) of its colour and mark, see `needs.looks`. scales: metric -> fields of
+    `metrics.Scale`. choices: condition -> the rule that chose its setting, and on which data. more:
+    see `Options.facts`.
     """
 
     data: str = ""
     unit: str = "texts"
     notes: list[str] = field(default_factory=list)
     controls: list[str] = field(default_factory=list)
+    looks: dict[str, tuple[str, int]] = field(default_factory=dict)
+    scales: dict[str, dict[str, Any]] = field(default_factory=dict)
+    choices: dict[str, dict[str, Any]] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
 
     @property
     def sentences(self) -> str:
         """Data and notes, the end of a caption."""
-        return " ".join([f"Data: {self.data}.", *self.notes])
+        return " ".join([f"The data are {self.data}.", *self.notes])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,20 +1,16 @@
 """How figures and tables speak of rows: what they are called, on which model and data."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from actadd.base.errors import UserError
 from actadd.base.names import unknown
 from actadd.engine.placement import layers_text
-from actadd.results.displays.kinds import Options, Sources
-from actadd.results.intervals import span
-
-INTERVAL = "95 % percentile bootstrap intervals over prompts"
+from actadd.results.displays.kinds import Sources
 
 # Failed conditions that a caption names.
 NAMED = 3
@@ -37,6 +33,11 @@ COORDINATES = {
     "seed": "seed {:g}",
     "draws": "{:g} draws",
 }
+
+# Coordinates that are names of the config, which may have labels.
+NAMED_COORDINATES = ("model", "condition", "vector")
+# A name of the config -> what it is called.
+Label = Callable[[str], str]
 
 # How the strength of an operation is written, where its name and number are not good enough.
 STRENGTHS = {"coefficient": "c = {}", "degrees": "{}°"}
@@ -84,14 +85,14 @@ def failed(rows: pd.DataFrame) -> "pd.Series[bool]":
     return rows["failed"].notna()
 
 
-def failures(rows: pd.DataFrame) -> str:
+def failures(rows: pd.DataFrame, label: Label = str) -> str:
     """How many conditions failed, which, and why; nothing if none did."""
     keys = [name for name in (*COORDINATES, "additions") if name in rows]
     conditions = rows.drop_duplicates(keys)
     lost = conditions[failed(conditions)]
     if lost.empty:
         return ""
-    texts = [text.replace("\n", " ") for text in row_labels(conditions)]
+    texts = [text.replace("\n", " ") for text in row_labels(conditions, label)]
     texts = [text for text, gone in zip(texts, failed(conditions), strict=True) if gone]
     more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
     reasons = "; ".join(dict.fromkeys(lost["failed"]))
@@ -102,63 +103,23 @@ def failures(rows: pd.DataFrame) -> str:
     )
 
 
-def data_sentence(options: Options, sources: Sources, table: pd.DataFrame) -> str:
-    """The shared part of captions: which model and data, how many prompts, what the bars are."""
-    models = ", ".join(sorted(table["model"].unique()))
-    lost = failures(table)
-    table = table[~failed(table)]
-    counts = sorted(set(table["n_prompts"])) or [0]
-    facts = sources.facts
-    one = counts == [1] and "n_completions" in table
-    interval = INTERVAL.replace("prompts", "its completions" if one else facts.unit)
-    if table["mean"].isin([0, 1]).any():
-        interval += " (exact binomial where all agree on 0 or 1)"
-    interval += _draws(options, sources, table)
-    sizes = "n = 1 prompt" if one else f"n = {span(counts)} {facts.unit}"
-    if "n_completions" in table and table["n_completions"].notna().any():
-        completions = int(table["n_completions"].max())
-        sizes += f", up to {completions} completions per condition"
-    notes = " ".join(filter(None, [*facts.notes, lost]))
-    return f"Model: {models}. Data: {facts.data}; {sizes}; {interval}. {notes}".strip()
-
-
-def _draws(options: Options, sources: Sources, rows: pd.DataFrame) -> str:
-    """A clause for each control with several draws, about its interval."""
-    if "draws" not in rows:
-        return ""
-    clauses = []
-    for name, part in rows[rows["draws"].notna()].groupby("condition", sort=False):
-        several = ", ".join(f"{count:g}" for count in sorted(part["draws"].unique()))
-        random = set(part["vector"]) <= set(sources.facts.controls)
-        spread = (
-            ""
-            if part["metric"].duplicated().any()
-            else ", ".join(
-                f"{options.label(metric)} {value:.2g}"
-                for metric, value in zip(part["metric"], part["spread"], strict=True)
-            )
-        )
-        clauses.append(
-            f"; {name} is the mean over {several} {'random' if random else 'drawn'} vectors, with "
-            "an interval by Student's t "
-            f"that takes vectors and {sources.facts.unit} for crossed random effects"
-            + (f" (standard deviation of the vectors' means: {spread})" if spread else "")
-        )
-    return "".join(clauses)
-
-
-def coordinate_text(name: str, value: Any) -> str:
+def coordinate_text(name: str, value: Any, label: Label = str) -> str:
     """A coordinate in words."""
-    return COORDINATES[name].format(value)
+    return label(str(value)) if name in NAMED_COORDINATES else COORDINATES[name].format(value)
+
+
+def in_order(values: "pd.Series[Any]") -> list[str]:
+    """Names as they stand in a table, each once: tables have the config's order."""
+    return [str(value) for value in values.dropna().drop_duplicates()]
 
 
 def settings(
-    rows: pd.DataFrame, x: str = "coefficient", always: tuple[str, ...] = ()
+    rows: pd.DataFrame, x: str = "coefficient", always: tuple[str, ...] = (), label: Label = str
 ) -> list[tuple[str, pd.DataFrame]]:
     """(label, rows) of every combination of coordinates but x.
 
     A label names the coordinates that vary, and those in `always`; a source layer only where it is
-    not the injection layer.
+    not the injection layer. Names are in the order of the rows, and numbers ascend.
     """
     rows = rows.assign(operation=_operations(rows))
     columns = [name for name in COORDINATES if name != x and name in rows]
@@ -176,9 +137,15 @@ def settings(
     else:
         varying.add("source_layer")
     parts = []
-    for values, part in rows.groupby(columns, dropna=False, sort=True):
+    names = [name for name in NAMED_COORDINATES if name in columns]
+    ordered = {name: pd.Categorical(rows[name], in_order(rows[name])) for name in names}
+    grouped = rows.assign(**ordered).groupby(columns, dropna=False, sort=True, observed=True)
+    for values, part in grouped:
+        part = part.astype(dict.fromkeys(names, object))
         texts = [
-            _strength(part.iloc[0]) if name == "coefficient" else coordinate_text(name, value)
+            _strength(part.iloc[0])
+            if name == "coefficient"
+            else coordinate_text(name, value, label)
             for name, value in zip(columns, pd.Series(values, dtype=object), strict=True)
             if name in varying and name in columns and pd.notna(value)
         ]
@@ -256,7 +223,7 @@ def addition_details(addition: Mapping[str, Any], *more: str) -> str:
     return f"{addition.get('vector', '')} ({', '.join(filter(None, details))})".strip()
 
 
-def row_labels(rows: pd.DataFrame) -> list[str]:
+def row_labels(rows: pd.DataFrame, label: Label = str) -> list[str]:
     """A name for each row: its condition, layer and coefficient, and what else tells rows apart."""
     columns = [
         name for name in COORDINATES if name not in ("condition", "vector", "layer", "coefficient")
@@ -272,8 +239,8 @@ def row_labels(rows: pd.DataFrame) -> list[str]:
     texts = []
     for _, row in rows.iterrows():
         one = _one(row)
-        more = [coordinate_text(name, row[name]) for name in varying if pd.notna(row[name])]
-        text = ", ".join([str(row["condition"]), *more])
+        more = [coordinate_text(name, row[name], label) for name in varying if pd.notna(row[name])]
+        text = ", ".join([label(str(row["condition"])), *more])
         if {"operation", "layers", "gate"} & one.keys():
             text += f"\n({addition_text(one)})"
         elif pd.notna(row["layer"]) and pd.notna(row["coefficient"]):
@@ -285,21 +252,3 @@ def row_labels(rows: pd.DataFrame) -> list[str]:
             text += f"\n({' + '.join(map(addition_text, additions))})"
         texts.append(text)
     return texts
-
-
-def differences(rows: pd.DataFrame, text: str) -> str:
-    """Paired differences from unsteered in words, and plainly whether they show an effect."""
-    sentences = []
-    compared = rows["difference"].notna().to_numpy()
-    labels = [name for name, use in zip(row_labels(rows), compared, strict=True) if use]
-    for name, (_, row) in zip(labels, rows[compared].iterrows(), strict=True):
-        low, high = row["difference_low"], row["difference_high"]
-        if np.isnan(low):
-            interval, excludes_none = "(the same for every prompt)", row["difference"] != 0
-        else:
-            interval, excludes_none = f"[{low:+.3f}, {high:+.3f}]", low > 0 or high < 0
-        effect = "" if excludes_none else ", no effect shown"
-        sentences.append(f"{name.splitlines()[0]} {row['difference']:+.3f} {interval}{effect}")
-    if not sentences:
-        return ""
-    return f"Paired difference in {text} from unsteered: {'; '.join(sentences)}."

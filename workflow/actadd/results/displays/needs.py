@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from actadd.base.kinds import build
 from actadd.measure.measures import MEASURES
+from actadd.measure.methods import METHODS
 from actadd.results.displays.kinds import (
     NAMED_BY,
     SECTIONS,
@@ -16,6 +17,7 @@ from actadd.results.displays.kinds import (
     Options,
     Sources,
 )
+from actadd.results.displays.metrics import scale
 from actadd.vectors.kinds import VECTOR_KINDS
 
 NEEDS: tuple[Need, ...] = get_args(Need)
@@ -128,6 +130,35 @@ def controls(config: Mapping[str, Any]) -> list[str]:
     return sorted(name for name, entry in vectors if VECTOR_KINDS[entry["kind"]].control)
 
 
+def looks(config: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
+    """Condition -> (role, number) of its colour and mark, the same in every figure of the config.
+
+    role: steered, control or unsteered. Numbers are given in the config's order, to each the
+    smallest that no condition of the same role has in an experiment that both are in.
+    """
+    random = set(controls(config))
+    beside: dict[tuple[str, str], set[str]] = {}
+    for experiment in config["experiments"].values():
+        roles = {name: _role(each, random) for name, each in experiment["conditions"].items()}
+        for name, role in roles.items():
+            others = {other for other in roles if roles[other] == role} - {name}
+            beside.setdefault((role, name), set()).update(others)
+    result: dict[str, tuple[str, int]] = {}
+    for (role, name), others in beside.items():
+        taken = {result[other][1] for other in others if result.get(other, ("",))[0] == role}
+        number = next(number for number in range(len(others) + 1) if number not in taken)
+        # One name may steer in one experiment and be a control in another: the first counts.
+        result.setdefault(name, (role, number))
+    return result
+
+
+def _role(condition: Mapping[str, Any], random: set[str]) -> str:
+    if METHODS[condition["method"]].role == "unsteered":
+        return "unsteered"
+    vectors = {addition["vector"] for addition in condition.get("additions", [])}
+    return "control" if vectors and vectors <= random else "steered"
+
+
 def problems(
     section: str, key: str, entry: Mapping[str, Any], config: Mapping[str, Any]
 ) -> Iterator[str]:
@@ -195,8 +226,38 @@ def facts(section: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> 
     ]
     about: dict[str, Any] = {"data": data_title(name, config), "unit": unit}
     about |= {"notes": notes + options.remarks(config), "controls": controls(config)}
+    every = looks(config)
+    about["looks"] = {each: every[each] for each in experiment["conditions"]}
+    about["scales"] = {each: scale(each, config["scorers"]) for each in options.metrics_of(config)}
+    about["choices"] = choices(experiment, config)
     more = options.facts(config)
     return {**about, "more": more} if more else about
+
+
+def choices(experiment: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Condition -> the rule that chose its setting, and the data on which it did."""
+    rules = experiment.get("choices") or {}
+    return {
+        name: {**rule, "data": data_title(rule["experiment"], config)}
+        for name, condition in experiment["conditions"].items()
+        for addition in condition.get("additions", [])
+        if (rule := rules.get(addition.get("choice")))
+    }
+
+
+def choices_on(sweep: str, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rules that choose a setting of an experiment, each with the experiments that take it."""
+    rules: list[dict[str, Any]] = []
+    for name, experiment in config["experiments"].items():
+        for rule in (experiment.get("choices") or {}).values():
+            if rule["experiment"] != sweep:
+                continue
+            same = next((each for each in rules if each["rule"] == rule), None)
+            if same is None:
+                rules.append({"rule": rule, "experiments": [name]})
+            elif name not in same["experiments"]:
+                same["experiments"].append(name)
+    return rules
 
 
 def data_title(experiment: str, config: Mapping[str, Any]) -> str:

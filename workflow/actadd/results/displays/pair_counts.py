@@ -10,6 +10,7 @@ import pandas as pd
 from actadd.base.errors import UserError
 from actadd.base.intervals import LEVEL, RESAMPLES, crossed_mean, detectable, difference_interval
 from actadd.results.displays.kinds import Sources
+from actadd.results.displays.labels import in_order
 from actadd.results.displays.pair_count_options import PairCountOptions
 from actadd.results.intervals import columns, interval_text, span
 
@@ -203,8 +204,9 @@ def caption(
         "(dotted lines; in brackets 95 % of resamples of prompts and draws): "
         f"{', '.join(fewest) or 'of no curve'}."
         + (f" Without an effect of the most pairs: {', '.join(unseen)}." if unseen else ""),
-        f"Models: {', '.join(sorted(set(points['model'])))}. Data: {sources.facts.data}; n = "
-        f"{span(points['prompts'])} prompts. Bars are 95 % intervals by Student's t that take "
+        f"The model is {options.listed(in_order(points['model']))}. The data are "
+        f"{sources.facts.data}, with n = {span(points['prompts'])} prompts. Bars are 95 % "
+        "intervals by Student's t that take "
         "draws and prompts for crossed random effects. Detectable effects, the smallest true ones "
         f"that a paired t-test sees with 80 % power, are {points['detectable'].min():.2g} to "
         f"{points['detectable'].max():.2g}.",

@@ -17,7 +17,8 @@ def interval(value: float, low: float = math.nan, high: float = math.nan) -> str
 def caption(options: Doses, sources: Sources, models: list[Model]) -> str:
     """What is shown, on what, by which rules, with which intervals."""
     counts = " and ".join(
-        f"{model.name} ({len(model.curves.layers)} layers, n = {model.curves.effect.shape[-1]} "
+        f"{options.label(model.name)} ({len(model.curves.layers)} layers, n = "
+        f"{model.curves.effect.shape[-1]} "
         f"{sources.facts.unit})"
         for model in models
     )
@@ -34,7 +35,7 @@ def caption(options: Doses, sources: Sources, models: list[Model]) -> str:
         "which its mean is half of its largest. Collapse is the first dose at which the mean "
         f"{damage} is {rule}. Between doses, from 0 on, both are read off straight lines; a dash "
         "is beyond the largest. No setting is chosen on a development split: the largest effect is "
-        f"the largest on these {sources.facts.unit}. The models are {counts}. Data: "
-        f"{sources.facts.data}. Brackets and bars are 95 % bootstrap intervals over "
+        f"the largest on these {sources.facts.unit}. The models are {counts}. The data "
+        f"are {sources.facts.data}. Brackets and bars are 95 % bootstrap intervals over "
         f"{sources.facts.unit}. {notes}"
     ).strip()

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Collection, Iterable
+from string import ascii_lowercase
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,9 +11,15 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import AutoLocator, MaxNLocator
 
-from actadd.results.drawing.style import COLUMN, GAP, PAGE
+from actadd.results.drawing.style import COLUMN, GAP, PAGE, width_of
 from actadd.results.drawing.texts import LARGE, SMALL, UNHIDDEN, entry, text_width, wrapped
+
+# Inches that a panel needs beside others.
+LEAST = 2.2
+# Inches of a tick's label.
+TICK = 0.42
 
 
 def panels(
@@ -20,14 +27,19 @@ def panels(
 ) -> tuple[Figure, list[Axes]]:
     """Axes in rows of at most `columns`; height of a row in inches.
 
-    So many panels as `narrow` fit into a paper's column; more take a page's width.
+    So many panels as `narrow` fit into a paper's column; more take a page's width. Where another
+    width is asked for, see `set_style`, so many are in a row as fit.
     """
+    usual = COLUMN if count <= narrow else PAGE
+    width = width_of(usual)
     columns = min(columns, count)
+    if width != usual:
+        columns = max(1, min(columns, round(width / LEAST)))
     rows = -(-count // columns)
     figure, axes = plt.subplots(
         rows,
         columns,
-        figsize=(COLUMN if count <= narrow else PAGE, rows * height),
+        figsize=(width, rows * height),
         sharey=sharey,
         squeeze=False,
         layout="constrained",
@@ -61,6 +73,28 @@ def legend_columns(labels: Collection[str], inches: float) -> int:
     """How many labels of a legend fit beside each other."""
     longest = max(text_width(line) for text in labels for line in text.split("\n"))
     return max(1, min(int(72 * inches / (0.56 * SMALL * longest + 36)), len(labels)))
+
+
+def finish(figure: Figure) -> None:
+    """What every figure has: a letter for each of several panels, and four ticks or more."""
+    axes = panels_of(figure)
+    for letter, axis in zip(ascii_lowercase, axes if len(axes) > 1 else [], strict=False):
+        axis.set_title(letter, loc="left", fontweight="bold", fontsize=LARGE)
+    for axis in axes:
+        box = axis.get_position()
+        width, height = figure.get_size_inches() * (box.width, box.height)
+        for side, room in ((axis.xaxis, width / TICK), (axis.yaxis, height / (TICK / 2))):
+            if type(side.get_major_locator()) in (AutoLocator, MaxNLocator):
+                bins = int(min(6, max(4, room)))
+                steps = [1, 2, 2.5, 5, 10]
+                side.set_major_locator(MaxNLocator(bins, min_n_ticks=4, steps=steps))
+
+
+def panels_of(figure: Figure) -> list[Axes]:
+    """The axes that show something of their own: no colour bars, no hidden ones."""
+    return [
+        axis for axis in figure.axes if axis.get_label() != "<colorbar>" and axis.axison is True
+    ]
 
 
 def compose(figure: Figure, body: float, title: str = "", caption: str = "") -> None:

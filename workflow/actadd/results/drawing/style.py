@@ -1,56 +1,56 @@
 """The one style of all figures: sizes of a paper's columns, and series that differ in grey too."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 
 matplotlib.use("agg")
 
+import matplotlib.pyplot as plt
 import seaborn as sns
 
-from actadd.results.drawing.texts import NORMAL, SMALL, families
+from actadd.results.drawing.texts import families
 
 # Inches: a column and a page of a two-column paper.
 COLUMN, PAGE = 3.3, 6.8
+WIDTHS = {"column": COLUMN, "page": PAGE}
 
 # Inches between the parts of a figure and at its edge.
 GAP = 0.07
 
-# Without the pink and the yellow, which can hardly be seen on white.
-PALETTE = [sns.color_palette("colorblind")[index] for index in (0, 1, 2, 3, 4, 5, 7, 9)]
+# For users too, see docs/how-to/figure.md.
+SHEET = Path(__file__).with_name("actadd.mplstyle")
+PALETTE = [each["color"] for each in matplotlib.rc_params_from_file(SHEET)["axes.prop_cycle"]]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 LINES: list[Any] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 
 # Of levels that are compared with.
 LEVEL: dict[str, Any] = {"color": "0.35", "linestyle": (0, (4, 2)), "linewidth": 0.8}
-STYLE = {
-    "font.size": NORMAL,
-    "axes.titlesize": NORMAL,
-    "axes.labelsize": NORMAL,
-    "xtick.labelsize": SMALL,
-    "ytick.labelsize": SMALL,
-    "legend.fontsize": SMALL,
-    "legend.title_fontsize": SMALL,
-    "legend.handlelength": 3,
-    "axes.linewidth": 0.6,
-    "grid.linewidth": 0.4,
-    "lines.linewidth": 1.1,
-    "lines.markersize": 3.5,
-    "errorbar.capsize": 1.5,
-    "figure.dpi": 300,
-    # Text of a PDF can be selected and edited; the ids of an SVG are the same each time.
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "actadd",
-    # Prices and shell variables are not formulas.
-    "text.parse_math": False,
-}
+# Of what is unsteered, and of controls: grey, so that colours are for what steers.
+UNSTEERED: dict[str, Any] = {"color": "0.2", "marker": "*", "linestyle": (0, (4, 2))}
+CONTROL = "0.55"
 
 
-def set_style() -> None:
+class _Width:
+    """The width that the figure being drawn should have, inches; None if its panels decide it."""
+
+    asked: float | None = None
+
+
+def set_style(width: float | str | None = None) -> None:
+    """width: of the next figures, "column", "page" or inches; by their panels if not given."""
     matplotlib.rcdefaults()
     matplotlib.use("agg")
-    style = {**STYLE, "font.family": families()}
-    sns.set_theme(context="paper", style="whitegrid", palette=PALETTE, rc=style)
+    plt.style.use(SHEET)
+    matplotlib.rcParams["font.family"] = families()
+    _Width.asked = WIDTHS.get(width) if isinstance(width, str) else width
+
+
+def width_of(usual: float) -> float:
+    """The width that is asked for, or else the usual one."""
+    return _Width.asked or usual
 
 
 def series(index: int, count: int, ordered: bool = False) -> dict[str, Any]:
@@ -65,3 +65,18 @@ def series(index: int, count: int, ordered: bool = False) -> dict[str, Any]:
         "marker": MARKERS[index % len(MARKERS)],
         "linestyle": LINES[index % len(LINES)],
     }
+
+
+def look(looks: Mapping[str, tuple[str, int]], condition: str, index: int = 0) -> dict[str, Any]:
+    """Colour, marker and line of a condition, the same in all figures of a config.
+
+    looks: see `Facts`. index: of a series, for a condition that is not among them.
+    """
+    role, number = looks.get(condition, ("steered", index))
+    if role == "unsteered":
+        return dict(UNSTEERED)
+    style = series(number, number + 1)
+    if role == "control":
+        # Open marks, since a control may stand beside anything.
+        return {**style, "color": CONTROL, "markerfacecolor": "white"}
+    return style

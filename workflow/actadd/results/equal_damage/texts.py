@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from actadd.results.displays.kinds import Sources
+from actadd.results.displays.kinds import Options, Sources
+from actadd.results.displays.labels import in_order
 from actadd.results.equal_damage.damages import DAMAGES
 from actadd.results.intervals import span
 from actadd.results.markup import decimals, fixed
@@ -19,9 +20,9 @@ def at_text(damage: str, value: float) -> str:
     return f"{value:.3g} {LABELS[damage]}"
 
 
-def samples_sentence(sources: Sources, curves: pd.DataFrame) -> str:
+def samples_sentence(options: Options, sources: Sources, curves: pd.DataFrame) -> str:
     """Model, data, n, what the intervals are, and the smallest effect that could have been seen."""
-    models = ", ".join(sorted(curves["model"].unique()))
+    models = options.listed(in_order(curves["model"]))
     draws = curves["draws"].dropna().unique()
     drawn = f"; controls are means over {draws[0]:g} draws, resampled too" if len(draws) else ""
     smallest = curves.loc[curves["role"] == "method", "detectable"].median()
@@ -32,9 +33,9 @@ def samples_sentence(sources: Sources, curves: pd.DataFrame) -> str:
         else ""
     )
     return (
-        f"Model: {models}. Data: {sources.facts.data}; n = {span(curves['n_prompts'])} prompts "
-        "that no setting was chosen on; 95 % percentile bootstrap over prompts, of whole "
-        f"curves{drawn}.{power}"
+        f"The model is {models}. The data are {sources.facts.data}, with n = "
+        f"{span(curves['n_prompts'])} prompts that no setting was chosen on. Intervals are 95 % "
+        f"percentile bootstraps over prompts, of whole curves{drawn}.{power}"
     )
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -132,7 +132,7 @@ def _completions(
     order = {name: position for position, name in enumerate(prompts)}
     parts = {}
     for number, rows in drawn.groupby("number", sort=False):
-        parts[int(number)] = {
+        parts[int(cast(int, number))] = {
             "prompt": [order[name] for name in rows["prompt_id"]],
             "sample": [int(sample) for sample in rows["sample"]],
             "text": rows["completion"].tolist(),
@@ -186,7 +186,7 @@ def _tokens(read: pd.DataFrame) -> dict[int, dict[str, Any]]:
         # Of several draws of a random vector, the first.
         rows = rows[rows["cell"] == rows["cell"].iloc[0]]
         texts = [text for _, text in rows.groupby("text_id", sort=False)]
-        parts[int(number)] = {
+        parts[int(cast(int, number))] = {
             "tokens": [text["token"].tolist() for text in texts],
             "logprobs": [_numbers(text["logprob"]) for text in texts],
         }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from actadd.base.files import whole_file
+from actadd.base.files import whole_file, write_with
 from actadd.base.kinds import build
 from actadd.results.displays.kinds import FIGURES
 from actadd.results.displays.needs import sources_of
@@ -26,24 +26,27 @@ def draw(
     svg: Path,
     pdf: Path,
     captioned: Path,
+    csv: Path,
 ) -> dict[str, Any]:
     """Draw one figure of the config, as wide as a paper's column or page; returns its caption.
 
     spec: the figure's entry with its name, and `about`: facts of the experiment for the caption.
     sources: the files that its kind reads, see `sources_of`. png, svg, pdf: without title and
-    caption, which a paper sets itself. captioned: a PNG with both.
+    caption, which a paper sets itself. captioned: a PNG with both. csv: what is drawn, a row for
+    each mark.
     """
     import matplotlib.pyplot as plt
 
-    from actadd.results.drawing import compose, literal_texts, set_style
+    from actadd.results.drawing import compose, finish, literal_texts, mark_table, set_style
 
-    set_style()
     kind = FIGURES[spec["kind"]]
     options = build(kind.options, spec)
+    set_style(options.width)
     with literal_texts() as missing:
         figure, caption = kind(options, sources_of("figures", spec, sources))
         if options.note:
             caption = f"{caption} {options.note}"
+        finish(figure)
         body = figure.get_figheight()
         compose(figure, body)
         for suffix, path in {"png": png, "svg": svg, "pdf": pdf}.items():
@@ -52,6 +55,8 @@ def draw(
         compose(figure, body, options.title, caption)
         with whole_file(captioned) as temporary:
             figure.savefig(temporary, format="png", metadata=METADATA["png"])
+        table = mark_table(figure)
+        write_with(csv, lambda path: table.to_csv(path, index=False, float_format="%.6g"))
     plt.close(figure)
     if missing:
         characters = ", ".join(map(escape, sorted(missing)))

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from actadd.results.displays.captions import few, rule_text
 from actadd.results.displays.kinds import Sources
 from actadd.results.intervals import interval_text, span
 from actadd.results.reliability.card import Card, Estimate, Separation, Unmeasured
@@ -82,9 +83,13 @@ COLUMNS = (
 
 def caption(cards: list[Card], options: ReliabilityOptions, sources: Sources) -> str:
     """What is shown, on what, chosen how, how many, what the intervals are, what was missed."""
-    models = ", ".join(dict.fromkeys(card.model for card in cards))
-    by_rule = dict.fromkeys(f"{card.condition} {card.chosen}" for card in cards if card.chosen)
-    chosen = "; ".join(by_rule) or "as the config writes them"
+    models = options.listed(dict.fromkeys(card.model for card in cards))
+    by_rule = {
+        f"the setting of {options.label(condition)} was chosen {rule_text(options, rule)}": None
+        for condition, rule in sources.facts.choices.items()
+        if condition in {card.condition for card in cards}
+    }
+    chosen = "; ".join(by_rule) or "Settings are those that the config writes"
     counts = {card.prompts for card in cards} - {0} or {0}
     lost = [
         f"{card.condition} ({card.setting}): {card.effect.why}"
@@ -93,9 +98,11 @@ def caption(cards: list[Card], options: ReliabilityOptions, sources: Sources) ->
     ]
     detectable = [card.detectable for card in cards if not isinstance(card.detectable, Unmeasured)]
     sentences = [
-        f"Effect: {options.label(options.metric)}, paired difference from unsteered with the same "
-        f"sampling and noise. Model: {models}. Data: {sources.facts.data}; n = {span(counts)} "
-        f"prompts; 95 % percentile bootstrap intervals over prompts. Settings: {chosen}.",
+        f"The effect is the paired difference in {options.label(options.metric)} from unsteered, "
+        f"with the same sampling and noise. The model is {models}. The data are "
+        f"{sources.facts.data}, with n = {span(counts)} prompts. Intervals are 95 % percentile "
+        f"bootstraps over prompts. {chosen[0].upper() + chosen[1:]}.",
+        few(max(counts), "prompts"),
         f"True effects below {_ends(detectable)} would have been missed (80 % power at 5 %)."
         if detectable
         else "",

@@ -1,8 +1,8 @@
 """Next-token accuracy of each condition."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from actadd.base.kinds import Rule, option
 from actadd.results.displays.kinds import Experiment, ExperimentOptions, Sources, figure
@@ -24,6 +24,9 @@ class Accuracy(ExperimentOptions):
         unique=True,
     )
 
+    def metrics_of(self, config: Mapping[str, Any]) -> list[str]:
+        return [f"precision_at_{k}" for k in self.ranks]
+
     def check(self, experiment: Experiment) -> Iterator[str]:
         yield from lacks_targets(experiment)
         ranks = experiment.entry["ranks"]
@@ -39,10 +42,13 @@ class Accuracy(ExperimentOptions):
 def accuracy(options: Accuracy, sources: Sources) -> "tuple[Figure, str]":
     """Next-token accuracy at some ranks for each condition: what steering costs off target."""
     metrics = {f"precision_at_{k}": f"top-{k} accuracy" for k in options.ranks}
-    options = replace(options, labels=metrics)
+    options = replace(options, labels=options.labels | metrics)
     figure, caption = side_by_side(options, sources, sources.read("summary"), metrics)
     shares = [_share(k) for k in options.ranks]
-    caption = f"Share of cloze items whose right answer is {', or '.join(shares)}. {caption}"
+    caption = (
+        "The figure shows the share of cloze items whose right answer is "
+        f"{', or '.join(shares)}. {caption}"
+    )
     return figure, caption
 
 

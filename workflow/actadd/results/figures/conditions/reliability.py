@@ -1,6 +1,6 @@
 """Reliability cards of an experiment, prompt by prompt."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actadd.base.errors import UserError
 from actadd.results.displays.kinds import Sources, figure
@@ -24,7 +24,7 @@ def reliability(options: ReliabilityOptions, sources: Sources) -> "tuple[Figure,
 
     A panel for each vector, setting and model. Raises UserError if every cell failed.
     """
-    from actadd.results.drawing import legend, panels, wrapped
+    from actadd.results.drawing import legend, look, panels, wrapped
     from actadd.results.reliability.card import Estimate
     from actadd.results.reliability.gather import cards
     from actadd.results.reliability.rows import caption
@@ -40,30 +40,35 @@ def reliability(options: ReliabilityOptions, sources: Sources) -> "tuple[Figure,
     room = figure.get_figwidth() / min(3, len(gathered))
     several = len({card.model for card in gathered}) > 1
     for axis, card in zip(axes, gathered, strict=True):
-        title = f"{card.condition}: {card.setting}"
-        axis.set_title(wrapped(f"{title}, {card.model}" if several else title, 0.85 * room))
-        _draw(axis, card)
+        title = f"{options.label(card.condition)}: {card.setting}".replace(
+            card.vector, options.label(card.vector)
+        )
+        if several:
+            title = f"{title}, {options.label(card.model)}"
+        axis.set_title(wrapped(title, 0.85 * room))
+        _draw(axis, card, look(sources.facts.looks, card.condition))
         axis.set_xlabel("prompts, in order of their change")
     axes[0].set_ylabel(f"change of {options.label(options.metric)}")
     legend(figure, axes)
     text = (
-        "Each mark is a prompt: steered minus unsteered, in order; triangles moved against the "
-        "aim. The line is the mean with its interval, grey marks the best control at the same "
-        f"setting, its prompts in an order of their own. {caption(every, options, sources)}"
+        "Each mark is a prompt's difference, steered minus unsteered, in ascending order; crosses "
+        "moved against the aim. The line is the mean with its 95 % interval. Grey points are the "
+        "best control at the same setting, with its prompts in their own ascending order. "
+        f"{caption(every, options, sources)}"
     )
     return figure, text
 
 
-def _draw(axis: "Axes", card: "Card") -> None:
+def _draw(axis: "Axes", card: "Card", style: "dict[str, Any]") -> None:
     import numpy as np
 
-    from actadd.results.drawing import LEVEL, SMALL, series
+    from actadd.results.drawing import CONTROL, LEVEL, SMALL
     from actadd.results.intervals import interval_text
     from actadd.results.reliability.card import Estimate, Unmeasured, Versus
     from actadd.results.reliability.claims import percent
 
     assert isinstance(card.effect, Estimate)
-    steered, wrong = series(0, 2)["color"], series(1, 2)["color"]
+    steered, mark = style["color"], style["marker"]
     values = np.sort(card.changes.to_numpy(float))
     shares = (np.arange(len(values)) + 0.5) / len(values)
     against = card.aim * values < 0
@@ -71,17 +76,15 @@ def _draw(axis: "Axes", card: "Card") -> None:
     if isinstance(card.control, Versus) and card.control.changes is not None:
         other = np.sort(card.control.changes.to_numpy(float))
         at = (np.arange(len(other)) + 0.5) / len(other)
-        axis.plot(at, other, "-", color="0.6", linewidth=0.8, marker=".", label="best control")
-    style = {"linestyle": "none", "markersize": 3.5}
+        axis.plot(at, other, "-", color=CONTROL, linewidth=0.8, marker=".", label="best control")
+    each = {"linestyle": "none", "markersize": 3.5, "color": steered}
     axis.plot(
         *(shares[~against], values[~against]),
-        **{**style, "marker": "o", "markerfacecolor": "none", "color": steered},
-        label="moved with the aim, or not",
+        **{**each, "marker": mark, "label": "moved with the aim, or not"},
     )
     axis.plot(
         *(shares[against], values[against]),
-        **{**style, "marker": "v", "color": wrong},
-        label="moved against the aim",
+        **{**each, "marker": "x", "markeredgewidth": 1.2, "label": "moved against the aim"},
     )
     axis.axhline(card.effect.value, color=steered, linewidth=0.9, label="mean")
     if card.effect.bounded:

@@ -14,24 +14,28 @@ def side_by_side(
 ) -> "tuple[Figure, str]":
     """Each condition's mean with its interval. metrics: metric -> label of its panel."""
     import pandas as pd
-    from matplotlib.ticker import MaxNLocator
 
-    from actadd.results.displays.labels import (
-        data_sentence,
-        differences,
-        failed,
-        metric_rows,
-        row_labels,
-        unsteered,
+    from actadd.results.displays.captions import data_sentence, differences
+    from actadd.results.displays.labels import failed, metric_rows, row_labels, unsteered
+    from actadd.results.drawing import (
+        LEVEL,
+        SMALL,
+        better,
+        least_span,
+        look,
+        open_bounds,
+        panels,
+        say_failed,
+        whiskers,
+        wrapped,
     )
-    from actadd.results.drawing import LEVEL, SMALL, panels, say_failed, series, whiskers, wrapped
 
     # Every metric has the same rows in the same order.
     first, label = next(iter(metrics.items()))
     order = metric_rows(sources, table, first)
     texts = [
         "\n".join(wrapped(line, 1.5, SMALL) for line in text.split("\n"))
-        for text in row_labels(order)
+        for text in row_labels(order, options.label)
     ]
     # An inch of ten lines of labels.
     height = 0.45 + 0.1 * len(texts) * max(1.5 + text.count("\n") for text in texts)
@@ -48,17 +52,20 @@ def side_by_side(
             if lost:
                 say_failed(axis, index)
                 continue
+            style = look(sources.facts.looks, str(rows["condition"][index]), index)
+            here = rows.loc[[index]]
             axis.errorbar(
-                rows["mean"][index],
-                index,
-                xerr=whiskers(rows.loc[[index]]),
-                **{**series(index, len(rows)), "linestyle": "none"},
-                markersize=4.5,
+                *(rows["mean"][index], index),
+                **{**style, "xerr": whiskers(here), "linestyle": "none", "markersize": 4.5},
             )
-        axis.set(xlabel=wrapped(text, 1.6))
-        axis.xaxis.set_major_locator(MaxNLocator(4))
+            open_bounds(axis, here, [index], style, across=True)
+        scale = sources.facts.scales.get(metric, {})
+        axis.set(xlabel=better(wrapped(text, 1.6), scale))
+        least_span(axis.xaxis, scale)
     axes[0].set_yticks(range(len(texts)), texts)
     axes[0].set_ylim(len(texts) - 0.4, -0.6)
-    compared = differences(parts[0], label)
-    dashed = "Dashed: unsteered. " if order[unsteered(order)]["model"].is_unique else ""
-    return figure, f"{dashed}{compared} {data_sentence(options, sources, pd.concat(parts))}"
+    compared = differences(parts[0], label, options.label)
+    several = not order[unsteered(order)]["model"].is_unique
+    dashed = "" if several else " The dashed line is the unsteered mean."
+    caption = f"Marks are the means of each condition.{dashed} {compared}"
+    return figure, f"{caption} {data_sentence(options, sources, pd.concat(parts))}"

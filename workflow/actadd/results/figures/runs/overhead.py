@@ -16,7 +16,7 @@ def overhead(options: OverheadOptions, sources: Sources) -> "tuple[Figure, str]"
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     from actadd.measure.overhead import UNSTEERED, summarise
-    from actadd.results.drawing import LEVEL, legend, panels, series
+    from actadd.results.drawing import LEVEL, apart, legend, panels, series, series_apart
 
     summary = summarise(sources.paths["overhead"])
     figure, [axis] = panels(1, 2.2)
@@ -25,12 +25,10 @@ def overhead(options: OverheadOptions, sources: Sources) -> "tuple[Figure, str]"
     arms = list(dict.fromkeys(steered["arm"]))
     for index, arm in enumerate(arms):
         part = steered[steered["arm"] == arm].sort_values("parameters")
-        # A little to the left and right of the model's size, so that bars do not hide each other.
-        sizes_apart = part["parameters"] * 1.03 ** (index - (len(arms) - 1) / 2)
         below, above = part["premium"] - part["low"], part["high"] - part["premium"]
-        axis.errorbar(
-            sizes_apart,
-            100 * part["premium"],
+        # A little apart, so that bars do not hide each other.
+        series_apart(
+            *(axis, part["parameters"], 100 * part["premium"], apart(axis, index, len(arms))),
             yerr=[100 * below.fillna(0), 100 * above.fillna(0)],
             **series(index, len(arms)),
             label=arm,
@@ -77,11 +75,14 @@ def _caption(summary: "pd.DataFrame", unsteered: str) -> str:
         return ", ".join(str(value) for value in dict.fromkeys(base[column]))
 
     return (
-        f"Models, by size: {models}.{drawn} A forward pass over {values('rows')} rows of "
-        f"{values('tokens')} random tokens; {values('n')} timed repeats after warm-up, the arms' "
-        f"order drawn at random in each repeat, the device waited for; {values('dtype')} on "
-        f"{values('device')}, threads: {values('threads')}. Premium: median over repeats of the "
+        f"The figure shows how much longer a forward pass takes. The models, by size, are {models}."
+        f"{drawn} A pass is over {values('rows')} rows of "
+        f"{values('tokens')} random tokens, with {values('n')} timed repeats after warm-up, the "
+        "arms' "
+        f"order drawn at random in each repeat and the device waited for, in {values('dtype')} on "
+        f"{values('device')}, threads: {values('threads')}. The premium is the median over "
+        "repeats of the "
         "time over the same repeat's unsteered time, minus 1; bars are 95 % percentile bootstrap "
-        "intervals over repeats. With its vector's passes: the contrast pair's own forward pass "
-        "is timed too."
+        "intervals over repeats. With its vector's passes, the contrast pair's own forward pass is "
+        "timed too."
     )

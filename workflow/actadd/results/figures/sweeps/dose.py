@@ -21,9 +21,9 @@ def dose(options: Doses, sources: Sources) -> "tuple[Figure, str]":
     figure, axes = panels(3 * len(models), 1.9, columns=len(models), narrow=3)
     for index, model in enumerate(models):
         effect, damage, read = axes[index :: len(models)]
-        effect.set_title(model.name)
+        effect.set_title(options.label(model.name))
         for axis, name in ((effect, "effect"), (damage, "damage")):
-            _curves(axis, model, name)
+            _curves(axis, model, name, options)
             axis.set(xlabel="dose", xscale="log")
             axis.set_xticks(model.curves.doses, [f"{dose:g}" for dose in model.curves.doses])
             axis.minorticks_off()
@@ -47,18 +47,21 @@ def dose(options: Doses, sources: Sources) -> "tuple[Figure, str]":
     # One model's layers, spread over its depth, are enough to read the colours by.
     legend(figure, axes)
     text = (
-        "The top and middle panels have a line for each layer, darker for earlier ones, and "
-        "controls as grey points. The bottom panels show the doses that are read off the lines. "
+        "The top panels show the effect and the middle ones the damage, with a line for each "
+        "layer, "
+        "darker for earlier ones, and controls as grey points. The bottom panels show the doses "
+        "that are read off the lines. "
     )
     return figure, text + caption(options, sources, models)
 
 
-def _curves(axis: "Axes", model: Model, name: str) -> None:
+def _curves(axis: "Axes", model: Model, name: str, options: Doses) -> None:
     """The means by dose of each layer, and of the controls."""
     import numpy as np
     import seaborn as sns
 
     from actadd.results.doses.curves import means
+    from actadd.results.drawing import CONTROL
 
     def line(curves: object, at: int) -> "np.ndarray":
         values = getattr(curves, name)
@@ -67,13 +70,13 @@ def _curves(axis: "Axes", model: Model, name: str) -> None:
 
     for control, curves in model.controls.items():
         for at in range(len(curves.layers)):
-            label = control if at == 0 else None
-            axis.plot(curves.doses, line(curves, at), ".", color="0.6", ms=2.5, label=label)
+            label = options.label(control) if at == 0 else None
+            axis.plot(curves.doses, line(curves, at), ".", color=CONTROL, ms=2.5, label=label)
     # The lightest of viridis cannot be seen on white.
     colours = sns.color_palette("viridis", len(model.curves.layers) + 1)
     labelled = {0, len(model.curves.layers) // 2, len(model.curves.layers) - 1}
     for at, layer in enumerate(model.curves.layers):
-        label = f"{model.name}, layer {layer}" if at in labelled else None
+        label = f"{options.label(model.name)}, layer {layer}" if at in labelled else None
         axis.plot(model.curves.doses, line(model.curves, at), color=colours[at], label=label)
 
 

@@ -30,16 +30,19 @@ def dose_response(options: DoseResponse, sources: Sources) -> "tuple[Figure, str
     import pandas as pd
     from matplotlib.colors import to_rgb
 
-    from actadd.results.displays.labels import data_sentence, failed, metric_rows, unsteered
+    from actadd.results.displays.captions import data_sentence
+    from actadd.results.displays.labels import failed, in_order, metric_rows, unsteered
     from actadd.results.drawing import (
         LEVEL,
         LINES,
         MARKERS,
         SMALL,
+        UNSTEERED,
+        better,
         legend,
+        look,
         panels,
         plain_ticks,
-        series,
         whiskers,
         wrapped,
     )
@@ -52,7 +55,7 @@ def dose_response(options: DoseResponse, sources: Sources) -> "tuple[Figure, str
     both = effects[~failed(effects)][columns].merge(
         costs[~failed(costs)][columns], on=keys, suffixes=("", "_cost")
     )
-    models = sorted(effects["model"].unique())
+    models = in_order(effects["model"])
     points = both[both["mean"].notna() & both["mean_cost"].notna()]
     if missing := [model for model in models if model not in set(points["model"])]:
         raise UserError(
@@ -65,24 +68,29 @@ def dose_response(options: DoseResponse, sources: Sources) -> "tuple[Figure, str
     # What has no layer, as prompting, is one line.
     both["layer"] = both["layer"].fillna(-1)
     steered = both[~unsteered(both)]
-    methods = sorted(set(steered["condition"]))
-    lines = sorted(set(zip(steered["condition"], steered["layer"], strict=True)))
+    methods = in_order(steered["condition"])
+    pairs = set(zip(steered["condition"], steered["layer"], strict=True))
+    lines = sorted(pairs, key=lambda pair: (methods.index(pair[0]), pair[1]))
     # Several lines cross, and every point has a number: they need a page's width.
     figure, axes = panels(len(models), 2.8, columns=2, narrow=int(len(lines) <= 3))
     for axis, model in zip(axes, models, strict=True):
         here = both[both["model"] == model]
         for _, row in here[unsteered(here)].iterrows():
-            star: dict[str, Any] = {"color": "0.2", "markersize": 8, "label": "unsteered"}
-            axis.plot(row["mean_cost"], row["mean"], "*", **star)
+            star: dict[str, Any] = {**UNSTEERED, "linestyle": "none", "markersize": 8}
+            axis.plot(row["mean_cost"], row["mean"], **star, label="unsteered")
             axis.axhline(row["mean"], **LEVEL)
-        for line, part in steered[steered["model"] == model].groupby(["condition", "layer"]):
+        on_model = steered[steered["model"] == model]
+        for line in lines:
             name, layer = line
+            part = on_model[(on_model["condition"] == name) & (on_model["layer"] == layer)]
+            if part.empty:
+                continue
             of_method = [each for each in lines if each[0] == name]
             several = len(of_method) > 1
             # A colour for each method, a mark for each line.
-            style = series(methods.index(name), len(methods))
-            style["marker"] = MARKERS[lines.index(line) % len(MARKERS)]
+            style = look(sources.facts.looks, name, methods.index(name))
             if several:
+                style["marker"] = MARKERS[of_method.index(line) % len(MARKERS)]
                 style["linestyle"] = LINES[of_method.index(line) % len(LINES)]
             part = part.assign(size=part["coefficient"].abs()).sort_values("size")
             across = part.rename(columns={"mean": "_", "mean_cost": "mean"})
@@ -95,7 +103,7 @@ def dose_response(options: DoseResponse, sources: Sources) -> "tuple[Figure, str
                 **style,
                 ecolor=(*to_rgb(style["color"]), 0.4),
                 elinewidth=0.7,
-                label=f"{name}, layer {layer:g}" if several else name,
+                label=options.label(name) + (f", layer {layer:g}" if several else ""),
             )
             for _, row in part[part["coefficient"].notna()].iterrows():
                 axis.annotate(
@@ -106,23 +114,29 @@ def dose_response(options: DoseResponse, sources: Sources) -> "tuple[Figure, str
                     fontsize=SMALL,
                     color=style["color"],
                 )
-        axis.set(xlabel=options.label(cost), ylabel=options.label(effect), xscale=scale)
+        scales = sources.facts.scales
+        axis.set(
+            xlabel=better(options.label(cost), scales.get(cost, {})),
+            ylabel=better(options.label(effect), scales.get(effect, {}), across=False),
+            xscale=scale,
+        )
         if scale == "log":
             plain_ticks(axis.xaxis)
         lost = effects[failed(effects) & (effects["model"] == model)]
         if len(lost):
             names = ", ".join(
-                name if pd.isna(coefficient) else f"{name} {coefficient:g}"
+                options.label(name) + ("" if pd.isna(coefficient) else f" {coefficient:g}")
                 for name, coefficient in zip(lost["condition"], lost["coefficient"], strict=True)
             )
             text = wrapped(f"× failed: {names}", 2, SMALL)
             axis.text(0.02, 0.97, text, transform=axis.transAxes, va="top", fontsize=SMALL)
         if len(models) > 1:
-            axis.set_title(model)
+            axis.set_title(options.label(model))
     legend(figure, axes)
     caption = (
-        f"Up is more effect, right is more cost{' (logarithmic)' if scale == 'log' else ''}; small "
-        "numbers are coefficients. A method is better where its line lies higher at the same cost. "
+        f"The figure shows {options.label(effect)} against {options.label(cost)}"
+        f"{' (logarithmic)' if scale == 'log' else ''}; small numbers are coefficients. A method "
+        "is better where its line lies higher at the same cost. "
         f"{data_sentence(options, sources, effects)}"
     )
     return figure, caption

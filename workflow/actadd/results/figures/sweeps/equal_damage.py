@@ -26,22 +26,23 @@ def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[Figure, st
     """
     import numpy as np
 
-    from actadd.results.drawing import LEVEL, legend, panels, plain_ticks
+    from actadd.results.displays.labels import in_order
+    from actadd.results.drawing import LEVEL, UNSTEERED, legend, panels, plain_ticks
     from actadd.results.equal_damage.damages import DAMAGES
     from actadd.results.equal_damage.texts import damages_of, failures, samples_sentence
 
     curves, readings = sources.read("curves"), sources.read("readings")
     damages = damages_of(curves)
-    models = sorted(curves["model"].unique())
+    models = in_order(curves["model"])
     figure, axes = panels(len(models) * len(damages), 2.7, columns=len(damages))
     names = [*dict.fromkeys(curves["condition"])]
     pairs = [(model, damage) for model in models for damage in damages]
     for axis, (model, damage) in zip(axes, pairs, strict=True):
         here = curves[(curves["model"] == model) & (curves["damage"] == damage)]
         start = float(DAMAGES[damage].outside(np.zeros(1))[0])
-        _lines(axis, here, names, start)
-        star: dict[str, Any] = {"color": "0.2", "markersize": 8, "zorder": 4}
-        axis.plot(start, 0, "*", **star, label="unsteered")
+        _lines(axis, here, names, start, options, sources)
+        star: dict[str, Any] = {**UNSTEERED, "markersize": 8, "zorder": 4, "linestyle": "none"}
+        axis.plot(start, 0, **star, label="unsteered")
         axis.axhline(0, **LEVEL)
         stated = readings[(readings["damage"] == damage) & (readings["reference"] == "")]
         stated_at = sorted(set(stated["at"]))
@@ -61,20 +62,21 @@ def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[Figure, st
             ticks = [start, *stated_at, *(2.0**n for n in range(1, 20) if 2**n <= most)]
             axis.set_xticks(sorted({tick for tick in ticks if np.isfinite(tick)}))
         if len(models) > 1:
-            axis.set_title(model)
+            axis.set_title(options.label(model))
     legend(figure, axes)
     caption = " ".join(
         filter(
             None,
             [
-                "Each line is the paired difference from unsteered against damage, from the "
-                "weakest strength to the strongest (small numbers), with 95 % intervals; a panel "
+                "Each line is a method's paired difference from unsteered against its damage, from "
+                "the weakest strength to the strongest (small numbers); bars are 95 % intervals. "
+                "Grey lines with open marks are controls, which steer nowhere on purpose. A panel "
                 "of disfluency ends at twice the largest stated one. Layers were chosen on the "
                 "development split. A method is better where its line is "
                 "farther from 0 at the same damage; dotted lines are the damages at which methods "
                 "are read. Disfluency is the geometric mean over prompts of the perplexity's ratio "
                 "to unsteered.",
-                samples_sentence(sources, curves),
+                samples_sentence(options, sources, curves),
                 *sources.facts.notes,
                 failures(curves),
             ],
@@ -83,11 +85,18 @@ def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[Figure, st
     return figure, caption
 
 
-def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -> None:
+def _lines(
+    axis: "Axes",
+    here: "pd.DataFrame",
+    names: list[str],
+    start: float,
+    options: MethodsOptions,
+    sources: Sources,
+) -> None:
     """The lines and points of one panel, with bars both ways. start: the damage of unsteered."""
     from matplotlib.colors import to_rgb
 
-    from actadd.results.drawing import LINES, MARKERS, SMALL, series, whiskers
+    from actadd.results.drawing import SMALL, look, whiskers
     from actadd.results.drawing.texts import entry
     from actadd.results.equal_damage.compare import from_unsteered
 
@@ -97,10 +106,7 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -
         part = here[(here["condition"] == name) & here["cost"].notna()]
         if part.empty:
             continue
-        style = series(names.index(name), len(names))
-        if name in controls:
-            number = controls.index(name)
-            style = {"color": "0.55", "marker": MARKERS[number], "linestyle": LINES[number]}
+        style = look(sources.facts.looks, name, names.index(name))
         point = roles[name] == "point"
         if not point and from_unsteered(json.loads(part["additions"].iloc[0])):
             # Where such a method is read, its curve begins unsteered.
@@ -116,7 +122,7 @@ def _lines(axis: "Axes", here: "pd.DataFrame", names: list[str], start: float) -
             ecolor=(*to_rgb(style["color"]), 0.4),
             elinewidth=0.7,
             zorder=3 if name not in controls else 2,
-            label=entry(name),
+            label=entry(options.label(name)),
         )
         strengths = part[part["strength"].notna()]
         named = strengths if len(names) - len(controls) <= NAMED else strengths.tail(1)

@@ -29,9 +29,10 @@ def frequency(options: Frequency, sources: Sources) -> "tuple[Figure, str]":
     """Perplexity ratio against how often the topic's words stand in a document (paper, Fig. 2)."""
     import pandas as pd
 
+    from actadd.results.displays.captions import data_sentence
     from actadd.results.displays.labels import (
-        data_sentence,
         failed,
+        in_order,
         metric_rows,
         settings,
         unsteered,
@@ -51,8 +52,13 @@ def frequency(options: Frequency, sources: Sources) -> "tuple[Figure, str]":
     rows = rows.assign(percent=shares)
     figure, [axis] = panels(1, 2.2)
     axis.axhline(100, **LEVEL)
-    lines = settings(rows, "percent")
-    error_lines(axis, [(text, in_percent(part)) for text, part in lines], "percent")
+    lines = settings(rows, "percent", label=options.label)
+    error_lines(
+        axis,
+        [(text, in_percent(part)) for text, part in lines],
+        "percent",
+        looks=sources.facts.looks,
+    )
     axis.set(xlabel="topic words among the document's words (%)", ylabel="perplexity ratio (%)")
     if len(lines) > 1:
         legend(figure, [axis])
@@ -60,11 +66,12 @@ def frequency(options: Frequency, sources: Sources) -> "tuple[Figure, str]":
         f"{share:g} %: {number}"
         for share, number in rows[~failed(rows)][["percent", "n_prompts"]].itertuples(index=False)
     )
-    vectors = ", ".join(sorted(set(rows["vector"].dropna())))
+    vectors = options.listed(in_order(rows["vector"]))
     caption = (
-        f"Perplexity under the vector {vectors} over perplexity without, token-weighted in bins of "
-        f"the documents' share of topic words; below 100 %, steering made the text more likely. "
-        f"Documents per bin: {sizes}. {data_sentence(options, sources, rows)} Documents are "
+        f"The figure shows perplexity under the vector {vectors} over perplexity without it, "
+        "token-weighted in bins of the documents' share of topic words: below 100 % (dashed), "
+        f"steering made the text more likely. The documents per bin are {sizes}. "
+        f"{data_sentence(options, sources, rows)} Documents are "
         "resampled whole."
     )
     return figure, caption

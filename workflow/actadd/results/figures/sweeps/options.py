@@ -1,5 +1,6 @@
 """What the kinds that draw a measure against an addition's coordinate share."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from actadd.base.errors import UserError
 from actadd.base.kinds import option
 from actadd.base.names import unknown
+from actadd.measure.additions import operation_of
 from actadd.results.displays.kinds import Experiment, ExperimentOptions, Sources
 
 if TYPE_CHECKING:
@@ -66,3 +68,37 @@ class SweptOptions(ExperimentOptions):
         if not any(self.x != "dimensions" or self.x in addition for addition in alone):
             with_it = " with dimensions" if self.x == "dimensions" else ""
             yield f"x: no condition has one addition{with_it} to sweep; add one"
+
+
+def from_zero(
+    part: "pd.DataFrame", rows: "pd.DataFrame", level: float | None = None
+) -> "pd.DataFrame":
+    """The rows of a line over the coefficient, and at 0 what is unsteered, which is known.
+
+    rows: among which the unsteered ones are; level: its value, where it is no row. The point has no
+    interval, since the unsteered band has it. Without a point where 0 does not leave the stream as
+    it is, was measured, or has several unsteered rows.
+    """
+    import pandas as pd
+
+    from actadd.results.displays.labels import unsteered
+
+    if part.empty or "additions" not in part:
+        return part
+    first = part.iloc[0]
+    additions = json.loads(first["additions"])
+    if len(additions) != 1 or not operation_of(additions[0]).nothing_at_zero:
+        return part
+    if (part["coefficient"] == 0).any():
+        return part
+    if level is None:
+        same = rows[unsteered(rows) & (rows["model"] == first["model"])]
+        if "group" in part:
+            same = same[same["group"] == first["group"]]
+        if len(same) != 1 or same["mean"].isna().any():
+            return part
+        level = float(same["mean"].iloc[0])
+    nothing = {"coefficient": 0.0, "mean": level, "low": float("nan"), "high": float("nan")}
+    # What failed elsewhere did not fail here.
+    zero = part.iloc[[0]].assign(**nothing, **({"failed": None} if "failed" in part else {}))
+    return pd.concat([part, zero]).sort_values("coefficient")

@@ -23,8 +23,17 @@ def precision(options: Precision, sources: Sources) -> "tuple[Figure, str]":
     """Precision at K of each condition (paper, ConceptNet)."""
     import pandas as pd
 
-    from actadd.results.displays.labels import data_sentence, failed, settings, unsteered
-    from actadd.results.drawing import legend, mark_failed, panels, series, whiskers
+    from actadd.results.displays.captions import data_sentence
+    from actadd.results.displays.labels import failed, settings, unsteered
+    from actadd.results.drawing import (
+        apart,
+        legend,
+        mark_failed,
+        panels,
+        series_apart,
+        styles,
+        whiskers,
+    )
 
     table = sources.read("summary")
     rows = table[table["metric"].str.startswith("precision_at_") & (table["group"] == "all")]
@@ -35,13 +44,14 @@ def precision(options: Precision, sources: Sources) -> "tuple[Figure, str]":
         )
     rows = rows.assign(k=rows["metric"].str.rpartition("_")[2].astype(int))
     figure, [axis] = panels(1, 2.3)
-    lines = settings(rows, "k", always=("condition",))
+    lines = settings(rows, "k", always=("condition",), label=options.label)
     for index, (text, part) in enumerate(lines):
         part = part.sort_values("k")
+        values, style = part["k"], styles(lines, looks=sources.facts.looks)[index]
         # A little apart, so that bars do not hide each other.
-        values = part["k"] * 1.02 ** (index - (len(lines) - 1) / 2)
-        style, bars = series(index, len(lines)), whiskers(part)
-        axis.errorbar(values, part["mean"], yerr=bars, **style, elinewidth=0.7, label=text)
+        bars = {"yerr": whiskers(part), "elinewidth": 0.7, "label": text}
+        moved = apart(axis, index, len(lines))
+        series_apart(axis, values, part["mean"], moved, **{**style, **bars})
         mark_failed(axis, values[failed(part)], style["color"])
     axis.set_xscale("log")
     ticks = [k for k in (1, 2, 3, 5, 10, 20, 50, 100, 1000) if k <= rows["k"].max()]
@@ -52,14 +62,15 @@ def precision(options: Precision, sources: Sources) -> "tuple[Figure, str]":
     ranks = table[(table["metric"] == "rank") & (table["group"] == "all")]
     ranks = ranks[~unsteered(ranks)]
     tests = "; ".join(
-        f"{condition} ({model}) p = {p_value:.2g}"
+        f"{options.label(condition)} ({options.label(model)}) p = {p_value:.2g}"
         for condition, model, p_value in ranks[["condition", "model", "p_value"]].itertuples(
             index=False
         )
         if pd.notna(p_value)
     )
     caption = (
-        "Share of items whose right next token is among the K likeliest. Wilcoxon signed-rank test "
-        f"on the paired ranks against unsteered: {tests}. {data_sentence(options, sources, rows)}"
+        "The figure shows the share of items whose right next token is among the K likeliest. By "
+        f"Wilcoxon's signed-rank test of the paired ranks against unsteered, {tests}. "
+        f"{data_sentence(options, sources, rows)}"
     )
     return figure, caption

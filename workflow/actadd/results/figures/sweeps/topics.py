@@ -36,7 +36,8 @@ def topics(options: Topics, sources: Sources) -> "tuple[Figure, str]":
     import numpy as np
     import pandas as pd
 
-    from actadd.results.displays.labels import data_sentence, metric_rows, unsteered
+    from actadd.results.displays.captions import data_sentence
+    from actadd.results.displays.labels import in_order, metric_rows, unsteered
     from actadd.results.drawing import LEVEL, error_lines, in_percent, legend, levels, panels, split
 
     table = sources.read("summary")
@@ -52,21 +53,27 @@ def topics(options: Topics, sources: Sources) -> "tuple[Figure, str]":
         change = {"mean": "difference", "low": "difference_low", "high": "difference_high"}
         parts.append(rows.assign(topic=topic, **{to: rows[name] for to, name in change.items()}))
     changes = pd.concat(parts)
-    several = changes["model"].nunique() > 1
+    models = in_order(changes["model"])
     lines = []
-    for key, part in changes.groupby(["topic", "condition", "model"], sort=True):
-        name, condition, model = map(str, key)
-        names = [name, condition if condition != name else "", model if several else ""]
-        lines.append((", ".join(filter(None, names)), in_percent(part)))
+    for topic in sorted(named):
+        here = changes[changes["topic"] == topic]
+        for condition in in_order(here["condition"]):
+            for model in models:
+                part = here[(here["condition"] == condition) & (here["model"] == model)]
+                names = [topic, condition if condition != topic else ""]
+                names += [model] if len(models) > 1 else []
+                text = ", ".join(options.label(name) for name in names if name)
+                lines += [(text, in_percent(part))] if len(part) else []
     swept, unswept = split(lines, "coefficient")
-    error_lines(axis, swept)
-    levels(axis, unswept, len(swept))
+    error_lines(axis, swept, looks=sources.facts.looks)
+    levels(axis, unswept, len(swept), sources.facts.looks)
     axis.set(xlabel="coefficient", ylabel="change in share (points)")
     legend(figure, [axis])
     layers = ", ".join(f"{layer:g}" for layer in np.unique(changes["layer"].dropna()))
     caption = (
-        "Completions that the judge puts to the topic, steered minus unsteered, in percentage "
-        f"points, at layer {layers}; a topic's vector is its word against a neutral one. "
+        "The figure shows the share of completions that the judge puts to the topic, steered minus "
+        f"unsteered, in percentage points, at layer {layers}; a topic's vector is its word "
+        "against a neutral one. "
         f"{data_sentence(options, sources, changes)}"
     )
     return figure, caption

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from actadd.results.displays.labels import Label
+
 # What a control shares with the steering that it is compared with.
 SHARED = ["source_layer", "layer", "coefficient", "position", "dimensions", "phase"]
 
@@ -29,11 +31,11 @@ def divergence(options: Divergence, sources: Sources) -> "tuple[Figure, str]":
     coefficient, all are drawn against the text's entropy instead. Raises UserError if no steering
     has a number.
     """
-    from actadd.results.displays.labels import failed, failures, unsteered
+    from actadd.results.displays.labels import failed, failures, in_order, unsteered
     from actadd.results.drawing import legend, panels, wrapped
 
     table = sources.read("cells")
-    lost = failures(table)
+    lost = failures(table, options.label)
     table = table[~failed(table)]
     table = table[~table["modified"].astype(bool) & ~unsteered(table)]
     if table["kl"].isna().all():
@@ -42,7 +44,7 @@ def divergence(options: Divergence, sources: Sources) -> "tuple[Figure, str]":
             f"take smaller coefficients. {lost}".rstrip()
         )
     texts = _texts(table, sources.facts.controls)
-    models = sorted(texts["model"].unique())
+    models = in_order(texts["model"])
     compared = (
         all(len(control) for model in models for _, _, control in _matched(texts, model))
         and not texts["control"].all()
@@ -51,21 +53,23 @@ def divergence(options: Divergence, sources: Sources) -> "tuple[Figure, str]":
     sentences = []
     for axis, model in zip(axes, models, strict=True):
         draw = _against_control if compared else _against_entropy
-        sentences += [f"{model}{each}" for each in draw(axis, texts, model)]
-        axis.set(title=wrapped(model, 2) if len(models) > 1 else "")
+        sentences += [
+            f"{options.label(model)}{each}" for each in draw(axis, texts, model, options, sources)
+        ]
+        axis.set(title=wrapped(options.label(model), 2) if len(models) > 1 else "")
     legend(figure, axes)
     several = f", averaged over {table['draw'].nunique()} of them" if "draw" in table else ""
     caption = (
-        "KL(unsteered || steered) over the unsteered entropy, averaged over each text's positions "
-        "that were not changed directly; a point is a text"
+        "Each point is a text's KL(unsteered || steered) over the unsteered entropy, averaged over "
+        "its positions that were not changed directly"
     )
     caption += (
-        ", the dashed line is equality. The random vector has the steering vector's norm at each "
+        "; the dashed line is equality. The random vector has the steering vector's norm at each "
         f"position{several}. "
         if compared
         else ", placed by its entropy. "
     )
-    caption += f"{'; '.join(sentences)}. Data: {sources.facts.data}. {lost}"
+    caption += f"{'; '.join(sentences)}. The data are {sources.facts.data}. {lost}"
     return figure, caption.rstrip()
 
 
@@ -85,14 +89,14 @@ def _texts(table: "pd.DataFrame", controls: list[str]) -> "pd.DataFrame":
 
 
 def _matched(
-    texts: "pd.DataFrame", model: str
+    texts: "pd.DataFrame", model: str, label: "Label" = str
 ) -> "Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]":
     """(label, its texts, those of the controls with the same coordinates) of each steering."""
     from actadd.results.displays.labels import settings
 
     of_model = texts[texts["model"] == model]
     steered, controls = of_model[~of_model["control"]], of_model[of_model["control"]]
-    for text, part in settings(steered, "text_id", ("coefficient",)) if len(steered) else []:
+    for text, part in settings(steered, "text_id", ("coefficient",), label) if len(steered) else []:
         first, same = part.iloc[0], controls
         for name in SHARED:
             missing = same[name].isna() & (first[name] is None or first[name] != first[name])
@@ -100,17 +104,20 @@ def _matched(
         yield text, part, same
 
 
-def _against_control(axis: "Axes", texts: "pd.DataFrame", model: str) -> Iterator[str]:
+def _against_control(
+    axis: "Axes", texts: "pd.DataFrame", model: str, options: Divergence, sources: Sources
+) -> Iterator[str]:
     """Draws each steering's texts against its control's; yields what the caption says of each."""
-    from actadd.results.drawing import LEVEL, series
+    from actadd.results.drawing import LEVEL, styles
 
-    matched = list(_matched(texts, model))
+    matched = list(_matched(texts, model, options.label))
+    looks = styles([(text, part) for text, part, _ in matched], looks=sources.facts.looks)
     largest = 0.0
     for index, (text, part, control) in enumerate(matched):
         random = control.groupby("text_id")["share"].mean().rename("random")
         both = part.set_index("text_id")[["share"]].join(random, how="inner").sort_index()
         both = both.dropna()
-        style = {**series(index, len(matched)), "linestyle": "none"}
+        style = {**looks[index], "linestyle": "none"}
         axis.plot(both["random"], both["share"], **style, alpha=0.8, label=text)
         largest = max(largest, both.to_numpy().max(initial=0))
         below = float((both["share"] < both["random"]).mean())
@@ -123,14 +130,18 @@ def _against_control(axis: "Axes", texts: "pd.DataFrame", model: str) -> Iterato
     axis.set(xlabel="random vector: KL / entropy", ylabel="steering vector: KL / entropy")
 
 
-def _against_entropy(axis: "Axes", texts: "pd.DataFrame", model: str) -> Iterator[str]:
+def _against_entropy(
+    axis: "Axes", texts: "pd.DataFrame", model: str, options: Divergence, sources: Sources
+) -> Iterator[str]:
     """Draws all texts by their entropy; yields what the caption says of each setting."""
     from actadd.results.displays.labels import settings
-    from actadd.results.drawing import series
+    from actadd.results.drawing import styles
 
-    lines = settings(texts[texts["model"] == model], "text_id", ("condition", "coefficient"))
+    always = ("condition", "coefficient")
+    lines = settings(texts[texts["model"] == model], "text_id", always, options.label)
+    looks = styles(lines, looks=sources.facts.looks)
     for index, (text, part) in enumerate(lines):
-        style = {**series(index, len(lines)), "linestyle": "none"}
+        style = {**looks[index], "linestyle": "none"}
         axis.plot(part["entropy"], part["share"], **style, alpha=0.8, label=text)
         yield f", {text}: {part['share'].mean():.3f} on average over {len(part)} texts"
     axis.set(xlabel="unsteered entropy (nats)", ylabel="KL / entropy")

@@ -55,9 +55,11 @@ def token_shift(options: TokenShift, sources: Sources) -> "tuple[Figure, str]":
         bars.grid(visible=False, axis="y")
         bars.set(xlabel="mean shift (nats)")
     caption = (
-        "Mean change of a token's log-probability under steering, over its instances in the text; "
-        f"tokens with at least {options.at_least} instances: {', '.join(counts)}. Left: against "
-        "normal quantiles (a heavy right tail means that a few tokens rise much more than chance "
-        f"would have it); right: the ten most raised and lowered. Data: {sources.facts.data}."
+        "The figure shows the mean change of a token's log-probability under steering, over its "
+        f"instances in the text, of tokens with at least {options.at_least} instances: "
+        f"{', '.join(counts)}. Panels on the left set it against normal quantiles (a heavy right "
+        "tail means that a few tokens rise much more than chance would have it); those on the "
+        "right show the ten most raised and lowered tokens. "
+        f"The data are {sources.facts.data}."
     )
     return figure, caption

@@ -34,7 +34,7 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
         result = answers(part)
         first = figure.add_subplot(grid[2 * number : 2 * number + 2, 0])
         _gains(first, part)
-        first.set_title(model)
+        first.set_title(options.label(model))
         for line, column in enumerate(NAMES):
             axis = figure.add_subplot(grid[2 * number + line, 1])
             _against(axis, part, column)
@@ -43,10 +43,10 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
     legend(figure, figure.axes[:1])
     prompts = int(rows["prompts"].max())
     caption = (
-        "The left panel shows the gain, which is the paired difference from unsteered in the "
+        "Panel a shows the gain, which is the paired difference from unsteered in the "
         f"concept's own metric, with 95 % bootstrap intervals over n = {prompts} "
         f"{sources.facts.unit}; grey points are random vectors of the same norm at the same layer. "
-        "The right panels set both wordings against each other, with a point for each concept, "
+        "The other panels set both wordings against each other, with a point for each concept, "
         "larger where several coincide; r is Pearson's, with 95 % bootstrap intervals over "
         "concepts. The layer is "
         "that with the largest mean of the metric on the development split. "
@@ -57,7 +57,7 @@ def concepts(options: ConceptOptions, sources: Sources) -> "tuple[Figure, str]":
 
 def _gains(axis: "Axes", rows: "pd.DataFrame") -> None:
     """Gains and controls, concept by concept, in the order of their mean gain."""
-    from actadd.results.drawing import LEVEL, series, whiskers
+    from actadd.results.drawing import CONTROL, LEVEL, series, whiskers
 
     order = rows.groupby("concept")["gain"].mean().sort_values(ascending=False).index
     rank = {name: number for number, name in enumerate(order)}
@@ -67,7 +67,7 @@ def _gains(axis: "Axes", rows: "pd.DataFrame") -> None:
         at = part["concept"].map(rank) + (number - 0.5) * 0.3
         style = {**series(number, len(wordings)), "linestyle": "none"}
         bars = whiskers(part, "gain")
-        grey = {**style, "color": "0.6", "markersize": 2.5}
+        grey = {**style, "color": CONTROL, "markerfacecolor": "white", "markersize": 2.5}
         axis.plot(part["control"], at, **grey, label=f"random, {wording}")
         axis.errorbar(part["gain"], at, xerr=bars, **style, elinewidth=0.8, label=wording)
     axis.axvline(0, **LEVEL)

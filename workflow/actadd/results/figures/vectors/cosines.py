@@ -70,22 +70,22 @@ def cosines(options: Cosines, sources: Sources) -> "tuple[Figure, str]":
             few = np.arange(0, len(square), max(1, round(len(square) / 6)))
             axis.set_xticks(few + 0.5, square.columns[few], rotation=0)
             axis.set_yticks(len(square) - few - 0.5, square.index[few])
-            axis.set_title(wrapped(f"{model}: {name}", 2))
+            axis.set_title(wrapped(f"{options.label(model)}: {options.label(name)}", 2))
             axis.set_xlabel("layer")
             axis.set_ylabel("layer" if number % columns == 0 else "")
         square = here.pivot(index="vector", columns="other", values="cosine")
         numbers = {"annot": True, "fmt": ".2f", "annot_kws": {"size": SMALL}}
         numbers = numbers if len(names) <= 5 else {}
         _heat(row[-1], square.loc[names, names], **numbers)
-        row[-1].set_title(wrapped(f"{model}: layer {layer}", 2))
+        row[-1].set_title(wrapped(f"{options.label(model)}: layer {layer}", 2))
         row[-1].set_xlabel("")
         row[-1].set_ylabel("")
         row[-1].tick_params(axis="x", rotation=90)
     colour_bar(figure, figure.axes, "cosine")
     caption = (
-        f"Model: {', '.join(models)}. Cosine of each vector, all its positions but BOS taken as "
-        "one long vector, between every two layers; in a model's last panel, between vectors at "
-        "one layer."
+        "The figure shows the cosine of each vector, all its positions but BOS taken as one long "
+        "vector, between every two layers; a model's last panel compares the vectors at one layer. "
+        f"The model is {options.listed(models)}."
     )
     if (pd.concat(compared)["compared"] == "mean").any():
         caption += " Vectors of different lengths are compared by their mean over positions."

@@ -54,7 +54,9 @@ def lens(options: Lens, sources: Sources) -> "tuple[Figure, str]":
                 )
             position = _longest(rows)
             rows = rows[rows["position"] == position]
-            panels.append((f"{model}: {name}, position {position}", rows))
+            panels.append(
+                (f"{options.label(model)}: {options.label(name)}, position {position}", rows)
+            )
     drawn = pd.concat([rows for _, rows in panels])
     limits = drawn["logit"].min(), drawn["logit"].max()
     columns = min(COLUMNS, len(panels))
@@ -96,11 +98,13 @@ def lens(options: Lens, sources: Sources) -> "tuple[Figure, str]":
     drawn_axes = list(axes.flat[: len(panels)])
     colour_bar(figure, drawn_axes, "logit")
     caption = (
-        f"Model: {', '.join(models)}. The {SHOWN} tokens whose logits each vector raises most, "
-        "when its row is read through the final norm and the unembedding without biases (logit "
-        "lens). A difference is normalised as a stream would be: logits tell its direction, not "
-        "its size. Position: the one whose row is longest, by its median norm over layers. "
-        f"␣ is a space; tokens longer than {CELL} characters are cut."
+        f"The figure shows the {SHOWN} tokens whose logits each vector raises most, when its row "
+        "is "
+        "read through the final norm and the unembedding without biases (logit lens). A difference "
+        "is normalised as a stream would be: logits tell its direction, not its size. The position "
+        "is the one whose row is longest, by its median norm over layers. "
+        f"␣ is a space; tokens longer than {CELL} characters are cut. The model is "
+        f"{options.listed(models)}."
     )
     return figure, caption
 

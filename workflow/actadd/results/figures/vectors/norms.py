@@ -36,11 +36,13 @@ def norms(options: Norms, sources: Sources) -> "tuple[Figure, str]":
     """
     from matplotlib.transforms import ScaledTranslation
 
+    from actadd.results.displays.labels import in_order
     from actadd.results.drawing import LEVEL, legend_columns, panels, series, shortened, wrapped
 
     table = sources.read("norms")
     reference = options.relative_to
-    pairs = [(model, v) for model in sorted(set(table["model"])) for v in options.vectors]
+    models = in_order(table["model"])
+    pairs = [(model, v) for model in models for v in options.vectors]
     # Below each panel its legend, at worst with a line for each position.
     figure, axes = panels(len(pairs), 2.0 + 0.12 * table["position"].nunique(), sharey=True)
     room = figure.get_figwidth() / min(3, len(pairs))
@@ -52,7 +54,13 @@ def norms(options: Norms, sources: Sources) -> "tuple[Figure, str]":
             )
         positions = sorted(rows["position"].unique())
         axis.axhline(1, **LEVEL)
+        # Where both prompts have the same tokens so far, the vector is zero; such lines would hide
+        # each other.
+        largest = rows.groupby("position")["ratio"].max()
+        zero = [position for position in positions if largest[position] == 0]
         for index, position in enumerate(positions):
+            if position in zero:
+                continue
             part = rows[rows["position"] == position].sort_values("layer")
             axis.plot(
                 part["layer"],
@@ -61,7 +69,12 @@ def norms(options: Norms, sources: Sources) -> "tuple[Figure, str]":
                 markersize=2.5,
                 label=shortened(f"{position}: {part['token'].iloc[0]}", 38),
             )
-        title = vector if table["model"].nunique() == 1 else f"{vector}, {model}"
+        if zero:
+            places = ", ".join(map(str, zero))
+            style: dict[str, Any] = {"color": "0.35", "linestyle": "-", "linewidth": 1.1}
+            axis.axhline(0, **style, label=f"{places}: zero, the same token in both")
+        title = options.label(vector)
+        title += f", {options.label(model)}" if len(models) > 1 else ""
         axis.set(title=wrapped(title, 2), xlabel="layer (block input)")
         # One legend for each panel, since the token at a position depends on the pair.
         below = axis.transAxes + ScaledTranslation(0, -0.38, figure.dpi_scale_trans)
@@ -70,16 +83,17 @@ def norms(options: Norms, sources: Sources) -> "tuple[Figure, str]":
         ncols = legend_columns(labels, room)
         axis.legend(loc="upper center", **anchor, borderaxespad=0, ncols=ncols)
     axes[0].set_ylabel("vector norm /\nresidual stream norm")
-    models = ", ".join(sorted(table["model"].unique()))
     usual = (
         f"the norm, at the same position, of the stream of the prompt {reference!r}"
         if reference
         else "the median norm of the residual stream over an ordinary sentence (BOS left out)"
     )
+    named = options.listed(models)
     caption = (
-        f"Norm of each steering vector (coefficient 1) at each position, relative to {usual}. The "
-        "legend names what stands at a position of the contrast pair, positive / negative. "
-        f"Model: {models}."
+        "The figure shows the norm of each steering vector (coefficient 1) at each position, over "
+        f"{usual}, by layer. On the dashed line, at 1, the two are equally large. The legend names "
+        "what stands at a position of the contrast pair, positive / negative; where both are "
+        f"the same from the first token on, the vector is zero. The model is {named}."
     )
     return figure, caption
 

@@ -16,7 +16,7 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
     import numpy as np
     import pandas as pd
 
-    from actadd.results.displays.labels import failed
+    from actadd.results.displays.labels import failed, in_order
     from actadd.results.displays.pair_quality import best_sentences, gather, predictors
     from actadd.results.drawing import LEVEL, PAGE, SMALL, say_failed, series, wrapped
     from actadd.results.intervals import detectable_correlation, interval_text
@@ -24,7 +24,7 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
     table, correlations = gather(options, sources)
     names = predictors(options)
     effect = options.label(options.metrics[0])
-    models = sorted(set(table["model"]))
+    models = in_order(table["model"])
     styles = {
         model: {**series(index, len(models)), "linestyle": "none"}
         for index, model in enumerate(models)
@@ -44,19 +44,21 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
             continue
         axis.errorbar(row["effect"], index, xerr=np.nan_to_num(bars), **styles[row["model"]])
     several = len(models) > 1
-    texts = table["pair"] + (", " + table["model"] if several else "")
+    pair_names = table["pair"].map(options.label)
+    texts = pair_names + (", " + table["model"].map(options.label) if several else "")
     axis.set_yticks(range(len(table)), texts)
     axis.set_ylim(len(table) - 0.4, -0.6)
     axis.axvline(0, **LEVEL)
     axis.set(xlabel=f"effect: difference in {effect}")
     for index, (predictor, name) in enumerate(names.items()):
-        axis = figure.add_subplot(grid[index % lines, 1 + index // lines])
+        axis = figure.add_subplot(grid[index // columns, 1 + index % columns])
         title = []
-        for model, part in table.groupby("model", sort=True):
+        for model in models:
+            part = table[table["model"] == model]
             axis.plot(part[predictor], part["effect"], **styles[model])
             match = (correlations["model"] == model) & (correlations["predictor"] == predictor)
             row = correlations[match].iloc[0]
-            of_model = f"{model}: " if several else ""
+            of_model = f"{options.label(model)}: " if several else ""
             rho = interval_text(row[["rho", "low", "high"]], "{:+.2f}".format)
             title.append(f"{of_model}rho = {rho}")
         axis.set(xlabel=wrapped(name, 1.5), ylabel="effect")
@@ -64,13 +66,13 @@ def pairs(options: PairsOptions, sources: Sources) -> "tuple[Figure, str]":
         axis.axhline(0, **LEVEL)
     lost = int(failed(table).sum())
     caption = (
-        "The left panel shows each pair's effect, paired with unsteered, with 95 % bootstrap "
+        "Panel a shows each pair's effect, paired with unsteered, with 95 % bootstrap "
         "intervals over prompts; the others set it against predictors that need no sampling. rho "
         "is Spearman's rank correlation over pairs with a 95 % bootstrap interval over pairs, not "
         "corrected for the number of predictors; the smallest that so many pairs detect with 80 % "
         f"power is {detectable_correlation(int(correlations['n'].max())):.2f}. "
         f"{best_sentences(table, names)}"
-        f"The models are {', '.join(models)}. {sources.facts.sentences}"
+        f"The models are {options.listed(models)}. {sources.facts.sentences}"
         + (f" {lost} of {len(table)} pairs failed and are in no correlation." if lost else "")
     )
     return figure, caption

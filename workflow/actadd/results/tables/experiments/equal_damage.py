@@ -61,7 +61,7 @@ def equal_damage(options: MethodsOptions, sources: Sources) -> "tuple[pd.DataFra
                 "the resamples reach has no interval. At a prompt's own damage, its effect is "
                 "subtracted; the best control is the one with most effect at that damage. Both "
                 "differences are over the prompts that both have.",
-                samples_sentence(sources, curves),
+                samples_sentence(options, sources, curves),
                 *sources.facts.notes,
                 failures(curves),
             ],

@@ -19,8 +19,9 @@ def methods(options: Methods, sources: Sources) -> "tuple[pd.DataFrame, str]":
     """A row for each condition; for each metric its mean, interval and paired p-value."""
     import pandas as pd
 
+    from actadd.results.displays.captions import data_sentence
     from actadd.results.displays.estimates import estimates, two_digits
-    from actadd.results.displays.labels import data_sentence, metric_rows, row_labels
+    from actadd.results.displays.labels import metric_rows, row_labels
 
     summary = sources.read("summary")
     parts, columns = [], {}
@@ -42,8 +43,10 @@ def methods(options: Methods, sources: Sources) -> "tuple[pd.DataFrame, str]":
             columns[f"{name}: p"] = pd.Series(two_digits(rows["p_value"]), index)
     order = ordered(options.metrics[0])
     table = pd.DataFrame(columns).reindex(pd.MultiIndex.from_frame(order[keys])).fillna("")
-    texts = [text.replace("\n", " ") for text in row_labels(order)]
-    table.index = pd.MultiIndex.from_arrays([order["model"], texts], names=["model", "condition"])
+    texts = [text.replace("\n", " ") for text in row_labels(order, options.label)]
+    table.index = pd.MultiIndex.from_arrays(
+        [order["model"].map(options.label), texts], names=["model", "condition"]
+    )
     caption = (
         "Means with intervals; difference: paired, steered minus unsteered with the same sampling "
         f"and noise, p of a paired t-test over {sources.facts.unit}. "

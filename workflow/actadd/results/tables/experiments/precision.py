@@ -22,8 +22,8 @@ def precision(options: Precision, sources: Sources) -> "tuple[pd.DataFrame, str]
     """Precision at each K by condition, and the paired test on ranks (paper, ConceptNet)."""
     import pandas as pd
 
+    from actadd.results.displays.captions import data_sentence
     from actadd.results.displays.estimates import estimates, two_digits
-    from actadd.results.displays.labels import data_sentence
 
     summary = sources.read("summary")
     summary = summary[summary["group"] == "all"]
