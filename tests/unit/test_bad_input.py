@@ -161,7 +161,7 @@ MISTAKES = [
     ("scorers.sentiment.fit.split", "train", ["scorers.sentiment.fit.split", "'train'"]),
     ("figures.topic.kind", "pie", ["figures.topic.kind", "'pie'"]),
     ("figures.topic.experiment", "topics", ["figures.topic.experiment", "'topics'"]),
-    ("figures.topic.experiment", "knowledge", ["figures.topic.kind", "logprobs"]),
+    ("figures.topic.experiment", "knowledge", ["figures.topic.metrics", "precision_at_1"]),
     ("figures.topic.metrics", ["vader.compound"], ["figures.topic.metrics", "'vader.compound'"]),
     ("figures.norms.vectors", ["joy"], ["figures.norms.vectors", "'joy'"]),
     ("sources.all-minilm-l6-v2.type", "ftp", ["sources.all-minilm-l6-v2.type", "'ftp'"]),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import requests
 import yaml
@@ -21,9 +23,11 @@ from actadd.cli.live.request import Asked
 from actadd.cli.try_out import compare
 from actadd.config.checks import checked
 from actadd.config.files import load
+from actadd.pipeline.graph import Graph
 from actadd.vectors.vector_files import write_vector
 from builders import tiny
 from builders.commands import actadd
+from builders.jobs import compute
 from builders.live import ASKED, PAIR, events, running, slow_model
 
 SCRIPTS = ("page.js", "fields.js", "results.js")
@@ -322,6 +326,48 @@ def test_a_dtype_that_is_not_the_configs_is_in_it(settings):
     assert yaml.safe_load(text)["models"] == {"tiny": {"dtype": "bfloat16"}}
     text = config_files(Asked(**ASKED), "other", None, "float32")["live.yaml"]
     assert "no model other" in text
+
+
+# A typed pair with a control and settings of its own; a vector of the config by a dose, and behind
+# a prompt that is too long for a config.
+TRIALS = [
+    {"control": True, "seed": 7, "samples": 3, "temperature": 1.4, "top_p": 0.9, "tokens": 12},
+    {
+        "vector": "random",
+        "dosed": True,
+        "strength": -0.8,
+        "position": "back",
+        "layer": 2,
+        "samples": 2,
+        "prompt": 'He said: "no"\n and a\t b\' ' * 12,
+        "frequency_penalty": 0.5,
+    },
+]
+
+
+def test_the_workflow_draws_the_tokens_of_the_page(prepared, settings, tmp_path, monkeypatch):
+    """Its programs compute the cells of the page's configs, from the texts on."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(prepared, "results/models/tiny")
+    graph = Graph(settings, tmp_path)
+    compute(graph.job("stream_norms", model="tiny"))
+    compute(graph.job("vectors", model="tiny", vector="random"))
+    asked = [Asked(**{**ASKED, **trial}) for trial in TRIALS]
+    with running(Path("results/models/tiny"), settings) as server:
+        drawn = [server.events(each.model_dump())[-1] for each in asked]
+    for each, (kind, done) in zip(asked, drawn, strict=True):
+        graph = Graph(read(each, tmp_path, settings), tmp_path)
+        job = graph.job("cells", measure="completions", model="tiny", experiment="live")
+        compute(job)
+        [file] = job.outputs["table"]
+        table = pd.read_parquet(file)
+        assert kind == "done" and set(table["condition"]) == set(done["token_ids"])
+        for name, rows in table.groupby("condition"):
+            ids = [list(map(int, row)) for row in rows.sort_values("sample")["token_ids"]]
+            assert ids == done["token_ids"][name]
+        texts = table[table["condition"] == "steered"].sort_values("sample")["completion"]
+        assert texts.tolist() == done["texts"]["steered"]
+        assert done["token_ids"]["steered"] != done["token_ids"]["unsteered"]
 
 
 # --- from start to end ---

@@ -293,7 +293,7 @@ def _rows(file: Path, layer: int) -> "np.ndarray":
 
 def control_seed(seed: int) -> int:
     """The seed of a trial's random vector, which is none of a config's own random vectors."""
-    return seed % 2**64 + 2**64
+    return seed % 2**62 + 2**62
 
 
 def random_like(rows: "np.ndarray", seed: int) -> "np.ndarray":

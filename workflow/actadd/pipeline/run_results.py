@@ -25,7 +25,7 @@ def results_in_words(config: Mapping[str, Any], results: Path, figures: set[str]
             path = layout.output("summary", "csv", results, **names)
             if path.is_file():
                 about = f"{entry['experiment']} on {model}"
-                labels = config["labels"] | entry.get("labels", {})
+                labels = config.get("labels", {}) | entry.get("labels", {})
                 lines += _line(about, entry, labels, list(experiment["conditions"]), path)
     return list(dict.fromkeys(lines))
 

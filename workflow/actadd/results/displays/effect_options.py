@@ -7,6 +7,9 @@ from typing import Any
 from actadd.base.kinds import option
 from actadd.results.displays.kinds import Experiment, MetricsOptions
 
+# Metrics of log-probabilities that are known text by text, see `prompt_values`.
+OF_TEXTS = ("precision_at_1", "precision_at_10", "target_logprob", "rank", "logprob")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EffectsOptions(MetricsOptions):
@@ -17,6 +20,13 @@ class EffectsOptions(MetricsOptions):
 
     def check(self, experiment: Experiment) -> Iterator[str]:
         yield from experiment.lacks_unsteered()
+        if experiment.entry.get("measure") == "logprobs":
+            for metric in self.metrics:
+                if metric not in OF_TEXTS:
+                    yield (
+                        f"metrics: {experiment.name} measures log-probabilities, which have no "
+                        f"{metric!r}; write some of {', '.join(OF_TEXTS)}"
+                    )
         conditions = experiment.conditions
         if self.control not in conditions:
             named = ", ".join(name for name, each in conditions.items() if each.get("additions"))

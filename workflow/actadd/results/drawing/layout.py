@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Collection, Iterable
+from itertools import zip_longest
 from string import ascii_lowercase
 from typing import Any
 
@@ -76,18 +77,24 @@ def legend_columns(labels: Collection[str], inches: float) -> int:
 
 
 def finish(figure: Figure) -> None:
-    """What every figure has: a letter for each of several panels, and four ticks or more."""
+    """A letter for each of several panels, and four ticks or more on each axis that has room."""
     axes = panels_of(figure)
-    for letter, axis in zip(ascii_lowercase, axes if len(axes) > 1 else [], strict=False):
-        axis.set_title(letter, loc="left", fontweight="bold", fontsize=LARGE)
-    for axis in axes:
+    letters: Iterable[str] = ascii_lowercase if len(axes) > 1 else ""
+    for letter, axis in zip_longest(letters, axes):
+        if axis is None:
+            break
         box = axis.get_position()
         width, height = figure.get_size_inches() * (box.width, box.height)
-        for side, room in ((axis.xaxis, width / TICK), (axis.yaxis, height / (TICK / 2))):
+        if letter:
+            # Left of the panel, so that no title is in its way.
+            style: dict[str, Any] = {"fontweight": "bold", "fontsize": LARGE, "ha": "right"}
+            axis.set_title(letter, loc="left", x=-GAP / width, **style)
+        for side, room in ((axis.xaxis, width / TICK), (axis.yaxis, 2 * height / TICK)):
             if type(side.get_major_locator()) in (AutoLocator, MaxNLocator):
-                bins = int(min(6, max(4, room)))
+                least = 4 if room > 4 else 3
                 steps = [1, 2, 2.5, 5, 10]
-                side.set_major_locator(MaxNLocator(bins, min_n_ticks=4, steps=steps))
+                bins = int(min(6, max(least, room)))
+                side.set_major_locator(MaxNLocator(bins, min_n_ticks=least, steps=steps))
 
 
 def panels_of(figure: Figure) -> list[Axes]:
