@@ -14,14 +14,17 @@ def headlines(
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """(heading, table) of the experiments that report a setting chosen elsewhere, by model.
 
-    experiments: entries with name, title, models, metric (the score that is reported), labels and
-    held_out. summaries: tables by (model, experiment). A table has a row for each condition, with
-    texts in `COLUMNS`: means with 95 % intervals, and paired differences with theirs.
+    experiments: entries with name, title, models, metric (the score that is reported; else the
+    summary's first), labels and held_out. summaries: tables by (model, experiment). A table has a
+    row for each condition, with texts in `COLUMNS`: means with 95 % intervals, and paired
+    differences with theirs.
     """
     for entry in experiments:
         for model in entry["models"] if entry.get("held_out") else ():
             summary = pd.read_parquet(summaries[model, entry["name"]])
             metric = entry.get("metric")
+            if metric not in set(summary["metric"]):
+                metric = next(iter(summary["metric"]), None)
             rows = summary[(summary["metric"] == metric) & (summary["group"] == "all")]
             rows = rows[rows["mean"].notna()]
             # A grid of settings is not read in a table; its figure shows it.
