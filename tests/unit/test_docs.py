@@ -85,7 +85,7 @@ def actadd(words: list[str]) -> None:
     from actadd.cli import app
 
     group = get_command(app)
-    if words:
+    if words and words != ["--version"]:
         command = group.commands[words[0]]
         command.make_context(words[0], [word for word in words[1:] if word != "--help"])
 
@@ -104,6 +104,8 @@ def test_what_is_to_be_typed_is_understood(page, command, tmp_path):
         snakemake(words, page, tmp_path)
     elif words[:3] == [words[0], "-m", "actadd"] and name.startswith("python"):
         actadd(words[3:])
+    elif words[:2] == ["python", "-c"]:
+        subprocess.run([sys.executable, *words[1:]], cwd=ROOT, check=True, capture_output=True)
     elif name == "actadd":
         actadd(words[1:])
     elif words[:3] == [words[0], "-m", "benchmarks"] and name.startswith("python"):

@@ -295,7 +295,8 @@ def test_a_second_run_has_nothing_to_do(paper):
 
 def test_all_is_what_is_not_the_papers(paper):
     """Of the paper's steps it needs none again: what both need is there."""
-    assert planned(paper) == {"logprobs": 1, "summary": 1, "figure": 1, "table": 1}
+    jobs = dict.fromkeys(("logprobs", "summary", "figure", "table", "scorer_card"), 1)
+    assert planned(paper) == jobs
 
 
 def test_targets_are_listed_with_their_titles(paper):
