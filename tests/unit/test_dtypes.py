@@ -180,3 +180,13 @@ def test_products_alone_are_in_bfloat16(prepared):
         for name in (MIXED, "bfloat16")
     }
     assert 1e-5 < off[MIXED] < off["bfloat16"] < 0.1
+
+
+def test_a_trial_takes_what_the_model_was_made_ready_in(model):
+    record = model / "verification.json"
+    record.unlink(missing_ok=True)
+    assert dtypes.for_trial(model, None, CPU) == "float32"
+    record.write_text(json.dumps({"dtype": MIXED, "device": "cpu"}))
+    assert dtypes.for_trial(model, None, CPU) == MIXED
+    assert dtypes.for_trial(model, None, {**CPU, "device": "cuda"}) == "float32"
+    assert dtypes.for_trial(model, "bfloat16", CPU) == "bfloat16"

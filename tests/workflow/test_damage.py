@@ -50,7 +50,6 @@ READ = {
     "scores/tiny/chosen/words.parquet": ("summary", "/chosen."),
     "summaries/tiny/sweep.parquet": ("figure", "/sweep."),
     "logprobs/tiny/ratio.parquet": ("summary", "/ratio."),
-    "validation/mood.json": ("scorer_card",),
 }
 
 

@@ -17,6 +17,7 @@ Configs = Annotated[
 Results = Annotated[Path, typer.Option(help="The folder of results.")]
 # The prompts of a trial to which an option applies.
 Which = Literal["prompt", "contrast", "both"]
+Dtype = Literal["float32", "bfloat16", "float16", "mixed", "auto"]
 
 
 def finite(value: float | None) -> float | None:

@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 import typer
 
 from actadd.base.errors import UserError
-from actadd.cli.arguments import Configs, Results, Which, checked_text, finite, optional_text
+from actadd.cli.arguments import (
+    Configs,
+    Dtype,
+    Results,
+    Which,
+    checked_text,
+    finite,
+    optional_text,
+)
 from actadd.cli.commands import app
 from actadd.engine.placement import Alignment
 from actadd.pipeline import layout
@@ -68,9 +76,9 @@ def try_out(
     ] = True,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
     dtype: Annotated[
-        Literal["float32", "bfloat16", "float16", "mixed", "auto"],
-        typer.Option(help="What it runs in."),
-    ] = "float32",
+        Dtype | None,
+        typer.Option(help="What it runs in; if not given, what the model was made ready in."),
+    ] = None,
     threads: Annotated[
         int,
         typer.Option(min=1, max=1024, help="More are faster for a large model on idle cores."),
@@ -154,9 +162,9 @@ def serve_page(
     ] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
     dtype: Annotated[
-        Literal["float32", "bfloat16", "float16", "mixed", "auto"],
-        typer.Option(help="What it runs in."),
-    ] = "float32",
+        Dtype | None,
+        typer.Option(help="What it runs in; if not given, what the model was made ready in."),
+    ] = None,
     threads: Annotated[
         int,
         typer.Option(min=1, max=1024, help="More are faster for a large model on idle cores."),

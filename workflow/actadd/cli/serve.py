@@ -67,7 +67,7 @@ def serve(
     browser: bool,
     bos: str | None,
     device: str,
-    dtype: str,
+    dtype: str | None,
     threads: int,
     results: Path,
 ) -> None:

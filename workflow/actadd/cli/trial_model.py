@@ -121,19 +121,17 @@ class TrialModel:
                 f"the {facts['context']} that {facts['model']} reads; write a smaller number"
             )
 
-    def load(self, *, device: str = "cpu", dtype: str = "float32", threads: int = 1) -> None:
-        """Read the weights."""
+    def load(self, *, device: str = "cpu", dtype: str | None = None, threads: int = 1) -> None:
+        """Read the weights. dtype: None takes the one in which the model was made ready."""
         # Torch then asks for large pages, as in the workflow's programs.
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        from actadd.models.dtypes import AUTO, for_trial
+        from actadd.models.dtypes import for_trial
         from actadd.models.loading import load
 
         with redirect_stdout(sys.stderr):
-            if dtype == AUTO:
-                dtype = for_trial(self.folder, {"device": device, "threads": threads})
-            self.model = load(self.folder, dtype=dtype, device=device, threads=threads)
-        self.dtype = dtype
+            self.dtype = for_trial(self.folder, dtype, {"device": device, "threads": threads})
+            self.model = load(self.folder, dtype=self.dtype, device=device, threads=threads)
 
     def vector(self, plan: Plan) -> "np.ndarray":
         """The vector at the layer of a plan, float32 [positions, d_model].

@@ -186,7 +186,7 @@ def compare(
     seed: int = 0,
     sampling: dict[str, float] | None = None,
     device: str = "cpu",
-    dtype: str = "float32",
+    dtype: str | None = None,
     threads: int = 1,
 ) -> Trial:
     """Continue a prompt with and without a vector, with the same noise.

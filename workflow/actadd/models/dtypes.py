@@ -80,13 +80,19 @@ def refused(decision: dict[str, Any], broken: str) -> dict[str, Any]:
     return {**decision, "dtype": EXACT, "because": why}
 
 
-def for_trial(model_dir: Path, compute: dict[str, Any]) -> str:
-    """The dtype that auto takes: the one in which the model was made ready, or a new decision."""
+def for_trial(model_dir: Path, dtype: str | None, compute: dict[str, Any]) -> str:
+    """The dtype of a trial: the one that is named, or that in which the model was made ready.
+
+    dtype: as a config has it; None takes float32 for a model that was not made ready.
+    """
     path = model_dir / "verification.json"
     record = read_json(path) if path.is_file() else {}
-    if "auto" in record and record["device"] == compute["device"]:
-        return str(record["dtype"])
-    return str(decide(model_dir, compute)["dtype"])
+    ready = record.get("dtype") if record.get("device") == compute["device"] else None
+    if dtype is None:
+        return str(ready or EXACT)
+    if dtype != AUTO:
+        return dtype
+    return str(ready if "auto" in record and ready else decide(model_dir, compute)["dtype"])
 
 
 def taken(record: Path) -> str:
