@@ -30,7 +30,8 @@ def flat(table: pd.DataFrame) -> pd.DataFrame:
     at = table.columns.get_loc(ADDITIONS)
     plain = table.drop(columns=ADDITIONS)
     coordinates = [
-        _coordinates(json.loads(text), set(map(str, plain))) for text in table[ADDITIONS]
+        _coordinates(json.loads(text) if text else [], set(map(str, plain)))
+        for text in table[ADDITIONS]
     ]
     named = dict.fromkeys(key for row in coordinates for key, value in row.items() if _told(value))
     spread = pd.DataFrame(
