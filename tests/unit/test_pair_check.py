@@ -115,12 +115,12 @@ def test_pairs_are_tabulated(prepared, tmp_path, check):
 def test_a_display_shows_pairs_that_were_examined():
     """The check has to have the vectors of the experiment, on its models."""
     entry = {"kind": "pairs", "title": "t", "experiment": "topic", "pair_check": "few"}
-    config = changed("figures.f", {**entry, "metrics": ["wedding-words.any"]})
-    few = {"vectors": ["weddings"], "models": ["stories15m"], "layer": 2, "dose": 1}
+    config = changed("figures.f", {**entry, "metrics": ["pirate-words.any"]})
+    few = {"vectors": ["pirates"], "models": ["stories15m"], "layer": 2, "dose": 1}
     config["pair_checks"] = {"few": few}
-    with pytest.raises(UserError, match=r"figures\.f\.pair_check: .*examine 'weddings-random'"):
+    with pytest.raises(UserError, match=r"figures\.f\.pair_check: .*examine 'pirates-draws'"):
         checked(config, tiny.ROOT)
-    config["figures"]["f"]["relative_to"] = "weddings-random"
+    config["figures"]["f"]["relative_to"] = "pirates-draws"
     with pytest.raises(UserError, match=r"figures\.f\.pair_check: few is not made on smollm2-135m"):
         checked(config, tiny.ROOT)
     few["models"] = ["smollm2-135m"]
@@ -182,7 +182,7 @@ def test_where_nothing_foretells_the_verdict_says_so(tmp_path):
 
 def test_a_table_of_something_else_is_refused(tmp_path):
     measured(tmp_path).write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match=r"no table of measured pairs.*table_is_my_pair_good"):
+    with pytest.raises(UserError, match=r"not a table of measured pairs.*table_is_my_pair_good"):
         command.study(tmp_path, "tiny")
 
 

@@ -509,7 +509,7 @@ def config_with(tmp_path):
 
     def run(*more: dict, **options) -> dict:
         entry = {"kind": "reliability", "title": "T", "experiment": "topic"}
-        entry |= {"metric": "wedding-words.any", **options}
+        entry |= {"metric": "pirate-words.any", **options}
         paths = []
         for number, each in enumerate((changed_config("tables", {"t": entry}), *more)):
             paths.append(tmp_path / f"{number}.yaml")
@@ -524,14 +524,14 @@ COMPARISON = {
     "methods": {
         "add": {
             "method": "actadd",
-            "additions": [{"vector": "weddings", "layer": 6, "coefficient": [2, 4]}],
+            "additions": [{"vector": "pirates", "layer": 6, "coefficient": [2, 4]}],
         }
     },
-    "effect": {"metric": "wedding-words.any"},
+    "effect": {"metric": "pirate-words.any"},
     "damage": {"disfluency": {"metric": "disfluency.perplexity", "at": [1.5]}},
 }
 ADDITION = {
-    **{"vector": "weddings", "layer": 6, "source_layer": 6, "coefficient": 4},
+    **{"vector": "pirates", "layer": 6, "source_layer": 6, "coefficient": 4},
     **{"dimensions": None, "match_norm": False, "phase": "prefill", "position": "front"},
 }
 FIELDS = [
@@ -557,7 +557,7 @@ def test_remedies_are_lines_of_a_config_that_is_valid(config_with, field):
 
 @pytest.mark.parametrize("field", sorted({*FIELDS} - {"slope", "cost"}))
 def test_remedies_of_a_compared_method_are_lines_of_its_comparison(config_with, field):
-    names = {"experiment": "small", "metric": "wedding-words.any"}
+    names = {"experiment": "small", "metric": "pirate-words.any"}
     above = {"method_comparisons": {"small": COMPARISON}}
     config = config_with(above, **names)
     lines = remedy(config, field, "add")
@@ -589,11 +589,11 @@ def test_a_wrong_entry_is_refused_with_key_and_remedy(config_with, changes, word
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("wedding", None, None), ["VECTOR", "'wedding'", "did you mean 'weddings'"]),
-        (("weddings-random", None, None), ["VECTOR", "is a control", "name that vector"]),
-        (("love-hate", None, None), ["VECTOR", "'love-hate'", "weddings", "kind reliability"]),
-        (("weddings", "gpt", None), ["--model", "'gpt'", "smollm2-135m"]),
-        (("weddings", None, "topik"), ["--experiment", "'topik'", "topic"]),
+        (("pirate", None, None), ["VECTOR", "'pirate'", "did you mean 'pirates'"]),
+        (("pirates-draws", None, None), ["VECTOR", "is a control", "name that vector"]),
+        (("love-hate", None, None), ["VECTOR", "'love-hate'", "pirates", "kind reliability"]),
+        (("pirates", "gpt", None), ["--model", "'gpt'", "smollm2-135m"]),
+        (("pirates", None, "topik"), ["--experiment", "'topik'", "topic"]),
     ],
 )
 def test_what_has_no_cards_is_named_with_what_has(config_with, arguments, words):
@@ -608,10 +608,10 @@ def test_what_has_no_cards_is_named_with_what_has(config_with, arguments, words)
 def test_without_an_entry_of_the_kind_its_lines_are_said(config_with):
     config = config_with()
     with pytest.raises(UserError, match=r"kind: reliability, .*experiment: NAME, metric"):
-        chosen({**config, "figures": {}, "tables": {}}, "weddings", None, None)
+        chosen({**config, "figures": {}, "tables": {}}, "pirates", None, None)
     figure = {**config["tables"]["t"], "experiment": "topic"}
     only = {**config, "figures": {"f": figure}, "tables": {}}
-    assert chosen(only, "weddings", None, None) == [("figures", "f")]
+    assert chosen(only, "pirates", None, None) == [("figures", "f")]
 
 
 def test_a_choice_says_which_way_its_metric_should_move(config_with):
@@ -620,7 +620,7 @@ def test_a_choice_says_which_way_its_metric_should_move(config_with):
     assert facts["aims"] == {"towards-hate": -1, "random": -1}
     assert facts["roots"] == {"love-hate": "love-hate", "love-hate-draws": "love-hate"}
     assert "min vader.compound" in facts["chosen"]["towards-hate"]
-    config = config_with(experiment="topic", metric="wedding-words.any")
+    config = config_with(experiment="topic", metric="pirate-words.any")
     facts = needs.facts("tables", config["tables"]["t"], config)["more"]
     assert facts["aims"] == {"actadd": 1, "random": 1}
 
