@@ -228,7 +228,7 @@ def test_the_report_shows_categories_labels_and_captions(report_folder, chromium
         rows = [row.inner_text() for row in tab.locator("nav tbody tr").all()]
         cells = [re.sub("\u200b", "", row).split() for row in rows]
         assert cells == [
-            ["chosen", "tiny", "love-hate,", "random", "1"],
+            ["chosen", "tiny", "love-hate,", "random", "0"],
             ["ratio", "tiny", "calm", "1"],
             ["sweep", "tiny", "love-hate", "0,", "1"],
         ]
@@ -261,9 +261,9 @@ def test_the_report_leads_to_the_explorer(report_folder, chromium):
         tab = show(report_folder / "report.html")
         tab.get_by_role("link", name="explorer", exact=True).click()
         tab.locator("#field-experiment").select_option(label="sweep")
-        tab.locator("#field-layer").select_option(label="1")
+        tab.locator("#field-layer").select_option(label="0")
         tab.locator("#pairs[aria-busy=false]").wait_for(state="attached")
-        assert "layer 1" in tab.locator("#setting").inner_text()
+        assert "layer 0" in tab.locator("#setting").inner_text()
         assert tab.locator("article").count() == 4
         assert "chosen setting" in tab.locator("#setting").inner_text()
 
