@@ -182,7 +182,7 @@ def test_products_alone_are_in_bfloat16(prepared):
     assert 1e-5 < off[MIXED] < off["bfloat16"] < 0.1
 
 
-def test_a_trial_takes_what_the_model_was_made_ready_in(model):
+def test_a_trial_that_names_no_dtype_takes_that_of_the_record(model):
     record = model / "verification.json"
     record.unlink(missing_ok=True)
     assert dtypes.for_trial(model, None, CPU) == "float32"
