@@ -262,8 +262,8 @@ def test_every_figure_and_table_of_the_paper_exists(paper):
                 assert rf"\label{{tab:{path.name}}}" in path.with_suffix(".tex").read_text(), kind
                 assert len(rows) == sum(line.startswith("|") for line in lines) - 2 > 0, kind
             assert path.with_suffix(".provenance.json").exists()
-    for name in ("tables/scorer_card.csv", "tables/scorer_card.md", "tables/scorer_card.tex"):
-        assert (results / name).exists()
+    for ending in ("csv", "md", "tex"):
+        assert (results / f"tables/paper_scorer_card.{ending}").exists()
     assert r"\label{tab:comparison-1}" in (results / "comparison.tex").read_text()
 
 
