@@ -89,7 +89,7 @@ def test_a_vectors_card_from_config_to_text(space, monkeypatch):
     table = pd.read_csv(space.folder / "results/tables/reliability.csv")
     assert all(claim in printed for claim in table["claim"])
     refused = actadd(space, "card", "nothing", code=1)
-    assert refused.startswith("error: VECTOR: no vector with cards 'nothing'")
+    assert refused.startswith("error: VECTOR: there is no vector with cards 'nothing'")
     changed = config()
     changed["experiments"]["cards"]["samples"] = 1
     space.configure(changed)

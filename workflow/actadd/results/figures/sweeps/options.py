@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from actadd.base.errors import UserError
 from actadd.base.kinds import option
 from actadd.base.names import unknown
-from actadd.measure.additions import operation_of
+from actadd.engine.operations import OPERATIONS
+from actadd.measure.additions import DEFAULT_OPERATION
 from actadd.results.displays.kinds import Experiment, ExperimentOptions, Sources
 
 if TYPE_CHECKING:
@@ -87,7 +88,9 @@ def from_zero(
         return part
     first = part.iloc[0]
     additions = json.loads(first["additions"])
-    if len(additions) != 1 or not operation_of(additions[0]).nothing_at_zero:
+    # A user's operation is not loaded where figures are drawn.
+    operation = OPERATIONS.get(additions[0].get("operation", DEFAULT_OPERATION))
+    if len(additions) != 1 or operation is None or not operation.nothing_at_zero:
         return part
     if (part["coefficient"] == 0).any():
         return part
