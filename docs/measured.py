@@ -118,7 +118,7 @@ def _draw(job: Any, results: Path) -> None:
         else:
             sources[need] = list(paths.values())
     with tempfile.TemporaryDirectory() as folder:
-        outputs = {kind: Path(folder) / kind for kind in ("png", "svg", "pdf", "captioned")}
+        outputs = {kind: Path(folder) / kind for kind in ("png", "svg", "pdf", "captioned", "csv")}
         draw(job.slice, sources=sources, **outputs)
         with Image.open(outputs["png"]) as image:
             white = Image.new("RGBA", image.size, "white")
