@@ -30,14 +30,16 @@ def headlines(
             # A grid of settings is not read in a table; its figure shows it.
             if rows.empty or rows["condition"].duplicated().any():
                 continue
-            label = entry.get("labels", {}).get(metric, metric)
-            table = [_texts(row) for _, row in rows.iterrows()]
-            yield f"{entry['title']} ({model}): {label}", pd.DataFrame(table, columns=COLUMNS)
+            labels = entry.get("labels", {})
+            table = [_texts(row, labels) for _, row in rows.iterrows()]
+            heading = f"{entry['title']} ({model}): {labels.get(metric, metric)}"
+            yield heading, pd.DataFrame(table, columns=COLUMNS)
 
 
-def _texts(row: "pd.Series[Any]") -> list[str]:
+def _texts(row: "pd.Series[Any]", labels: Mapping[str, str]) -> list[str]:
+    condition = labels.get(row["condition"], row["condition"])
     difference = _estimate(row, "difference", "difference_low", "difference_high", "+.3f")
-    return [row["condition"], _estimate(row, "mean", "low", "high", ".3f"), difference]
+    return [condition, _estimate(row, "mean", "low", "high", ".3f"), difference]
 
 
 def _estimate(row: "pd.Series[Any]", value: str, low: str, high: str, form: str) -> str:
