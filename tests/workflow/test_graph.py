@@ -125,7 +125,7 @@ def test_a_missing_or_changed_output_makes_only_its_job_outdated(space, monkeypa
 
 
 def test_a_file_added_to_a_folder_makes_its_job_outdated(space, monkeypatch):
-    for folder, job in {"models": "model", "sources": "fetch", "scorers": "classifier"}.items():
+    for folder, job in {"models": "model", "sources": "fetch"}.items():
         [made] = (path for path in (space.folder / "results" / folder).iterdir() if path.is_dir())
         added = made / "inner/extra.bin"
         added.parent.mkdir()
