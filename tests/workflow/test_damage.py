@@ -80,7 +80,9 @@ def records_of(path: Path) -> list[Path]:
     return [record for record in beside if record.exists()]
 
 
+@pytest.mark.workflow
 def test_damage_in_a_folder_removes_all_of_it(run_program, space):
+    space.run("results/validation/mood.json")
     folder = space.folder / "results/scorers/mood"
     truncate(folder / "vocabulary.json")
     output = run_program("validation")
