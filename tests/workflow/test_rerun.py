@@ -71,7 +71,7 @@ def test_touched_sources_reordered_keys_and_1_as_1_0(space):
     space.configure(settings)
     # The order of `conditions` is the order of rows, but it is no part of what a job is.
     assert space.planned() == {}
-    settings["datasets"]["labelled"]["splits"] = {"fit": 0.5, "held-out": 0.5}
+    settings["datasets"]["prompts"]["splits"] = {"held-out": 2, "development": 2}
     space.configure(settings)
     assert space.planned()["dataset"] == 1, "the first split takes the first rows"
 
@@ -137,7 +137,8 @@ def test_a_figures_option_redraws_that_figure_only(space):
 
 def test_an_added_scorer_generates_nothing(space):
     edit(space, lambda s: s["experiments"]["chosen"].update(scorers=["words", "fluency"]))
-    assert space.planned() == {"scores_shard": 2, "scores_gather": 1, "summary": 1}
+    jobs = {"scores_shard": 2, "scores_gather": 1, "summary": 1, "scorer_card": 1}
+    assert space.planned() == jobs
 
 
 def test_a_changed_contrast_prompt_redoes_that_vectors_chain(space):

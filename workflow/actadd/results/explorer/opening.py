@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from actadd.base.files import canonical_json
+
 # What a cell has to share with a control of the same strength.
 PLACED = ("layer", "coefficient", "temperature", "top_p", "frequency_penalty", "seed")
 
@@ -62,8 +64,9 @@ def _chosen(run: dict[str, Any], users: list[dict[str, Any]]) -> list[int]:
     ]
 
 
-def _setting(cell: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(cell.get(name) for name in ("vector", "layer", "coefficient", "parts"))
+def _setting(cell: dict[str, Any]) -> str:
+    """The additions of a cell as text, since several of them are a list."""
+    return canonical_json([cell.get(name) for name in ("vector", "layer", "coefficient", "parts")])
 
 
 def _effects(run: dict[str, Any], metric: str | None) -> dict[int, float]:
