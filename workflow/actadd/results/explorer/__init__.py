@@ -11,7 +11,6 @@ from typing import Any
 
 from actadd.base.files import write_text
 from actadd.results.explorer.opening import opening
-from actadd.results.explorer.page import Parts, page
 
 
 def build(
@@ -33,7 +32,8 @@ def build(
     experiment); scores: by (model, experiment, scorer). The column `failed` of completions and
     summaries holds the reason where there are no numbers.
     """
-    # Planning a run reads this package, without pandas.
+    # Planning a run reads this package, without pandas and Plotly.
+    from actadd.results.explorer.page import Parts, page
     from actadd.results.explorer.runs import run_of
 
     score_files: dict[tuple[str, str], dict[str, Path]] = {}
