@@ -418,7 +418,8 @@ def test_parsing_imports_no_torch_and_no_pandas():
     code = (
         "import sys; sys.path.insert(0, 'workflow'); "
         "import actadd.config.checks, actadd.pipeline.graph; "
-        "print([m for m in ('torch', 'transformers', 'pandas', 'sklearn', 'plotly') if m in sys.modules])"
+        "heavy = ('torch', 'transformers', 'pandas', 'sklearn', 'plotly'); "
+        "print([module for module in heavy if module in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tiny.ROOT, capture_output=True, text=True, check=True
