@@ -215,3 +215,11 @@ def test_scales_follow_from_the_scorer():
     assert scale("fluency.perplexity")["lower"] and not scale("precision_at_1")["lower"]
     assert scale("precision_at_1") == {"lower": False, "share": True, "span": 0.2}
     assert np.isclose(scale("vader.compound")["span"], 0.4) and scale("own.metric")["span"] == 0
+
+
+def test_lines_begin_at_0_for_the_operations_that_do_nothing_there():
+    from actadd.engine.operations import OPERATIONS
+    from actadd.results.figures.sweeps.options import NOTHING_AT_ZERO
+
+    ours = {name for name in OPERATIONS if OPERATIONS[name].nothing_at_zero}
+    assert ours == set(NOTHING_AT_ZERO)
