@@ -20,9 +20,8 @@ AXES = {
     "dimensions": "share of dimensions added",
 }
 
-
-# Operations that leave the stream as it is at 0. A figure's job loads no operation, whose code would
-# be part of what the job is; a test compares the names with what the operations declare.
+# Operations that leave the stream as it is at 0. A figure's job loads no operation, whose code
+# would be part of what the job is; a test compares the names with what the operations declare.
 NOTHING_AT_ZERO = ("ablate", "add", "add_preserving_norm", "rotate")
 
 
