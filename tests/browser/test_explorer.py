@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from actadd.results import explorer
+from actadd.results.explorer import runs
 from actadd.results.explorer.page import ASSETS, SCRIPTS, page_script
 from builders.browser import needs_chromium, opening
 from builders.explorer import (
@@ -34,7 +35,7 @@ def run_of(parts: dict) -> dict:
     """What the page holds of the one experiment of `parts`."""
     [completions], [summary] = (parts[kind].values() for kind in ("completions", "summaries"))
     scores = {scorer: path for (_, _, scorer), path in parts["scores"].items()}
-    return explorer.run_of(completions, scores, summary)
+    return runs.run_of(completions, scores, summary)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_tables_that_know_nothing_of_failures_are_read_too(tmp_path):
 def test_an_experiment_without_completions_shows_its_summary(tmp_path):
     parts = write_parts(tmp_path, "ratio", cells(), ["One"], 1)
     [summary] = parts["summaries"].values()
-    run = explorer.run_of(None, {}, summary)
+    run = runs.run_of(None, {}, summary)
     assert run["prompts"] == [] and run["parts"] == {}
     assert len(run["summary"]["mean"]) == len(run["cells"]) == 7
 

@@ -10,7 +10,8 @@ from actadd.base.intervals import crossed, crossed_mean
 from actadd.config.checks import checked
 from actadd.measure.choice import choose
 from actadd.pipeline.graph import Graph
-from actadd.results import explorer, figures, tables
+from actadd.results import figures, tables
+from actadd.results.explorer import runs
 from actadd.vectors.vector_files import read_vector
 from builders import tiny
 from builders.configs import DRAWS, drawn_config
@@ -176,7 +177,7 @@ def test_figures_and_tables_mention_draws(drawn, tmp_path):
 @pytest.mark.workflow
 def test_the_page_tells_draws_apart(drawn):
     results = drawn.folder / "results"
-    run = explorer.run_of(
+    run = runs.run_of(
         results / "completions/tiny/sweep.parquet",
         {"distinct": results / "scores/tiny/sweep/distinct.parquet"},
         results / "summaries/tiny/sweep.parquet",
