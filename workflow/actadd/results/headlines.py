@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from actadd.results.intervals import column_names, interval_text
+
 COLUMNS = ["condition", "mean", "difference from unsteered"]
 
 
@@ -38,13 +40,10 @@ def headlines(
 
 def _texts(row: "pd.Series[Any]", labels: Mapping[str, str]) -> list[str]:
     condition = labels.get(row["condition"], row["condition"])
-    difference = _estimate(row, "difference", "difference_low", "difference_high", "+.3f")
-    return [condition, _estimate(row, "mean", "low", "high", ".3f"), difference]
+    difference = _estimate(row, "difference", "{:+.3f}")
+    return [condition, _estimate(row, "mean", "{:.3f}"), difference]
 
 
-def _estimate(row: "pd.Series[Any]", value: str, low: str, high: str, form: str) -> str:
-    """A number with its interval; nothing where there is no number."""
-    numbers = [format(row[name], form).replace("-", "\u2212") for name in (value, low, high)]
-    if pd.isna(row[value]):
-        return ""
-    return numbers[0] if pd.isna(row[low]) else f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+def _estimate(row: "pd.Series[Any]", name: str, form: str) -> str:
+    """A number with its interval and a minus sign; nothing where there is no number."""
+    return interval_text(row[[*column_names(name)]], form.format).replace("-", "\u2212")
