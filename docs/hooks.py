@@ -235,18 +235,18 @@ def _minutes(seconds: float) -> str:
 
 def models() -> str:
     """The table of models, from docs/measured/models.csv."""
-    shown = ("steered minus random", "steered", "random", "prompting", "unsteered")
-    lines = [f"| steered towards | model and setting | {' | '.join(shown)} | prompts |"]
-    lines.append("|---" * (len(shown) + 3) + "|")
+    columns = ("steered minus random", "steered", "random", "prompting", "unsteered")
+    lines = [f"| steered towards | model and setting | {' | '.join(columns)} | prompts |"]
+    lines.append("|---" * (len(columns) + 3) + "|")
     for row in read("models.csv"):
         metric = _code(row["metric"])
         strength = f"layer {row['layer']}, c = {row['coefficient'].replace('-', '−')}"
         setting = [row["model"].replace("-", "‑"), row["vector"].replace("-", "‑"), strength]
         cells = [f"{row['steered towards']}<br>{metric}", "<br>".join(setting)]
-        cells += [row[name].replace("-", "−") or "not measured" for name in shown]
+        cells += [row[name].replace("-", "−") or "not measured" for name in columns]
         lines.append("| " + " | ".join([*cells, row["prompts"]]) + " |")
-    made = ", ".join(sorted({f"`{row['made with']}`" for row in read("models.csv")}))
-    return "\n".join(lines) + f"\n\nMade with the commits {made} of this repository."
+    commits = ", ".join(sorted({f"`{row['made with']}`" for row in read("models.csv")}))
+    return "\n".join(lines) + f"\n\nMade with the commits {commits} of this repository."
 
 
 def run() -> str:
@@ -258,8 +258,8 @@ def trial() -> str:
     """The completions of the quick start's `actadd try`, in short."""
     kept = re.compile(r"(unsteered|steered|random) 1 |mean vader")
     lines = (MEASURED / "try.txt").read_text(encoding="utf-8").splitlines()
-    shown = [re.sub(r" distinct\S+", "", line) for line in lines if kept.match(line)]
-    return _printed(line.replace("\t", "  ") for line in shown)
+    printed = [re.sub(r" distinct\S+", "", line) for line in lines if kept.match(line)]
+    return _printed(line.replace("\t", "  ") for line in printed)
 
 
 def _printed(lines: Iterable[str]) -> str:

@@ -138,7 +138,7 @@ def _model(row: tuple[str, ...], folders: list[Path]) -> dict[str, Any]:
     from actadd.results.reliability.effects import mean_of
     from actadd.results.reliability.evidence import Evidence
 
-    what, model, experiment, metric, steered, control, prompting = row
+    aim, model, experiment, metric, steered, control, prompting = row
     scorer = metric.partition(".")[0]
 
     def evidence(results: Path) -> Evidence | None:
@@ -148,13 +148,13 @@ def _model(row: tuple[str, ...], folders: list[Path]) -> dict[str, Any]:
             return None
         return Evidence(prompt_values(cells, {scorer: scores}))
 
-    found = ((results, evidence(results)) for results in folders)
-    results, values = next((results, each) for results, each in found if each is not None)
+    evidences = ((results, evidence(results)) for results in folders)
+    results, values = next((results, each) for results, each in evidences if each is not None)
     settings = {each.iloc[0]["condition"]: each for each in values.settings}
     changes = {name: values.changes(each, metric) for name, each in settings.items()}
     first = settings[steered].iloc[0]
     result = {
-        "steered towards": what,
+        "steered towards": aim,
         "model": model,
         "vector": first["vector"],
         "layer": f"{first['layer']:g}",

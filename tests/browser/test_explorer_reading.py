@@ -116,10 +116,10 @@ def test_a_sweep_opens_at_the_setting_that_was_chosen_on_it(page, reading):
     choose(tab, "experiment", "The sweep experiment")
     assert "layer 9, coefficient 2, the chosen setting" in tab.locator("#setting").inner_text()
     open_charts(tab)
-    shown = tab.evaluate(
+    labels = tab.evaluate(
         "document.querySelector('#grid .plot').layout.annotations.map(a => a.text)"
     )
-    assert [name for name in shown if "★" in name] == ["0.500 ★"]
+    assert [name for name in labels if "★" in name] == ["0.500 ★"]
 
 
 @needs_chromium
@@ -311,10 +311,10 @@ def write_tokens(folder) -> dict:
                 {
                     **shared,
                     **{"cell": str(number), "text_id": name, "group": ["weddings", "ships"][name]},
-                    **{"token_index": place + 1, "token": token, "failed": None},
+                    **{"token_index": index + 1, "token": token, "failed": None},
                     "logprob": -4.0 + 2 * number * (token == " wedding"),
                 }
-                for place, token in enumerate(tokens)
+                for index, token in enumerate(tokens)
             ]
         estimates = {"mean": 1.0, "low": 0.9, "high": 1.1, "difference": None, "n_prompts": 2}
         summary.append({**shared, "group": "weddings", "metric": "perplexity_ratio", **estimates})

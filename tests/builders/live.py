@@ -31,8 +31,8 @@ class Live:
         self.thread.start()
 
     def post(self, where: str, body: dict, *, stream: bool = False, **headers: str | None):
-        own = {"Origin": self.address, "X-Key": KEY, "Content-Type": "application/json"}
-        sent = {name: value for name, value in {**own, **headers}.items() if value is not None}
+        usual = {"Origin": self.address, "X-Key": KEY, "Content-Type": "application/json"}
+        sent = {name: value for name, value in {**usual, **headers}.items() if value is not None}
         return requests.post(
             f"{self.address}/{where}", json.dumps(body), headers=sent, stream=stream, timeout=120
         )

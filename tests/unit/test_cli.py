@@ -124,9 +124,9 @@ def test_check_counts_what_a_config_holds(configs):
 def test_check_counts_what_a_config_builds_on_apart(configs):
     base = {section: tiny.CONFIG[section] for section in ("experiments", "figures")}
     (configs / "base.yaml").write_text(yaml.safe_dump(base))
-    own = {key: value for key, value in tiny.config().items() if key not in base}
-    own["experiments"] = {"mine": tiny.CONFIG["experiments"]["ratio"]}
-    (configs / "config.yaml").write_text(yaml.safe_dump({**own, "builds_on": "base.yaml"}))
+    settings = {key: value for key, value in tiny.config().items() if key not in base}
+    settings["experiments"] = {"mine": tiny.CONFIG["experiments"]["ratio"]}
+    (configs / "config.yaml").write_text(yaml.safe_dump({**settings, "builds_on": "base.yaml"}))
     first, second = actadd("check").splitlines()
     assert first == "ok: 1 experiment on 1 model with 3 cells, 4 scorers, 0 figures, 0 tables"
     assert "which it builds on: 3 experiments on 1 model with 11 cells, 0 scorers" in second

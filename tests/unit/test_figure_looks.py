@@ -69,11 +69,11 @@ def grid() -> list[dict]:
         unsteered(metric=COST, mean=10.0, low=9.0, high=11.0),
     ]
     for (layer, c), effect in effects.items():
-        place = {"layer": layer, "source_layer": layer, "coefficient": c, "additions": ADDED}
+        setting = {"layer": layer, "source_layer": layer, "coefficient": c, "additions": ADDED}
         bounds = {"low": effect - 0.05, "high": effect + 0.05}
-        rows.append(row(metric=WORDS, mean=effect, **bounds, **place))
+        rows.append(row(metric=WORDS, mean=effect, **bounds, **setting))
         cost = 20.0 if effect == 0.9 else 12.0
-        rows.append(row(metric=COST, mean=cost, low=cost - 1, high=cost + 1, **place))
+        rows.append(row(metric=COST, mean=cost, low=cost - 1, high=cost + 1, **setting))
     return rows
 
 

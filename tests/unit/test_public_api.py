@@ -100,8 +100,8 @@ def test_type_checkers_see_the_names_that_are_imported_late():
         for line in ast.walk(ast.parse(Path(actadd.__file__).read_text()))
         if isinstance(line, ast.ImportFrom) and line.module.startswith("actadd.")
     ]
-    seen = {alias.asname: line.module for line in imports for alias in line.names}
-    assert seen == {name: f"actadd.{module}" for name, module in actadd._PUBLIC.items()}
+    visible = {alias.asname: line.module for line in imports for alias in line.names}
+    assert visible == {name: f"actadd.{module}" for name, module in actadd._PUBLIC.items()}
     assert Path(actadd.__file__).with_name("py.typed").is_file()
 
 

@@ -392,9 +392,11 @@ def test_ctrl_c_ends_it_while_it_draws(tmp_path):
     assert [next(begun)[0], next(begun)[0]] == ["start", "step"]
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 0 and time.monotonic() - started < 10
-    assert said.strip().endswith("stopped") and "Traceback" not in said and "Error" not in said
+    assert (
+        errors.strip().endswith("stopped") and "Traceback" not in errors and "Error" not in errors
+    )
 
 
 def test_it_listens_on_this_machine_alone(served):

@@ -22,9 +22,9 @@ def some(names: Iterable[object], first: Collection[object] = ()) -> str:
     """
     every = sorted(set(map(str, names)))
     ahead = [name for name in every if name in set(map(str, first))]
-    shown = (ahead or every)[:LISTED]
-    others = f" and {len(every) - len(shown)} more" if len(every) > len(shown) else ""
-    return f"{', '.join(shown) or 'none'}{others}"
+    listed = (ahead or every)[:LISTED]
+    others = f" and {len(every) - len(listed)} more" if len(every) > len(listed) else ""
+    return f"{', '.join(listed) or 'none'}{others}"
 
 
 def unknown(

@@ -17,7 +17,6 @@ Configs = Annotated[
 Results = Annotated[Path, typer.Option(help="The folder of results.")]
 # The prompts of a trial to which an option applies.
 Which = Literal["prompt", "contrast", "both"]
-Dtype = Literal["float32", "bfloat16", "float16", "mixed", "auto"]
 
 
 def finite(value: float | None) -> float | None:
@@ -34,3 +33,20 @@ def checked_text(value: str) -> str:
 
 def optional_text(value: str | None) -> str | None:
     return None if value is None else checked_text(value)
+
+
+# Of commands that run a model.
+Model = Annotated[str, typer.Option(help="A prepared model's name, or a Hugging Face folder.")]
+Bos = Annotated[
+    str | None,
+    typer.Option(callback=optional_text, help="BOS of a folder that names none."),
+]
+Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")]
+Dtype = Annotated[
+    Literal["float32", "bfloat16", "float16", "mixed", "auto"] | None,
+    typer.Option(help="What it runs in; if not given, what the model was made ready in."),
+]
+Threads = Annotated[
+    int,
+    typer.Option(min=1, max=1024, help="More are faster for a large model on idle cores."),
+]

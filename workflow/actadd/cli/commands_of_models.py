@@ -1,15 +1,19 @@
 """Commands that run a model: `try`, `serve` and `pair`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from actadd.base.errors import UserError
 from actadd.cli.arguments import (
+    Bos,
     Configs,
+    Device,
     Dtype,
+    Model,
     Results,
+    Threads,
     Which,
     checked_text,
     finite,
@@ -47,9 +51,7 @@ def try_out(
     coefficient: Annotated[
         float, typer.Option(callback=finite, help="Factor of the vector.")
     ] = 5.0,
-    model: Annotated[
-        str, typer.Option(help="A prepared model's name, or a Hugging Face folder.")
-    ] = "smollm2-135m",
+    model: Model = "smollm2-135m",
     samples: Annotated[int, typer.Option(min=1, help="Completions of each kind.")] = 3,
     tokens: Annotated[int, typer.Option(min=1, help="Length of a completion.")] = 40,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
@@ -66,23 +68,14 @@ def try_out(
     token_ids: Annotated[
         Which | None, typer.Option(help="What is given as numbers of tokens, such as '12 345 6'.")
     ] = None,
-    bos: Annotated[
-        str | None,
-        typer.Option(callback=optional_text, help="BOS of a folder that names none."),
-    ] = None,
+    bos: Bos = None,
     position: Annotated[Alignment, typer.Option(help="Where the vector is aligned.")] = "front",
     control: Annotated[
         bool, typer.Option(help="Show a random vector of the same norms beside it.")
     ] = True,
-    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
-    dtype: Annotated[
-        Dtype | None,
-        typer.Option(help="What it runs in; if not given, what the model was made ready in."),
-    ] = None,
-    threads: Annotated[
-        int,
-        typer.Option(min=1, max=1024, help="More are faster for a large model on idle cores."),
-    ] = 1,
+    device: Device = "cpu",
+    dtype: Dtype = None,
+    threads: Threads = 1,
     results: Results = Path(layout.RESULTS),
 ) -> None:
     """Show completions of one prompt, steered and not, drawn with the same noise.
@@ -146,9 +139,7 @@ def try_out(
 )
 def serve_page(
     configs: Configs = None,
-    model: Annotated[
-        str, typer.Option(help="A prepared model's name, or a Hugging Face folder.")
-    ] = "stories15m",
+    model: Model = "stories15m",
     vector: Annotated[
         str | None, typer.Option(help="The vector of the config that the page begins with.")
     ] = None,
@@ -156,19 +147,10 @@ def serve_page(
         int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 takes any that is free.")
     ] = 8501,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
-    bos: Annotated[
-        str | None,
-        typer.Option(callback=optional_text, help="BOS of a folder that names none."),
-    ] = None,
-    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where it runs.")] = "cpu",
-    dtype: Annotated[
-        Dtype | None,
-        typer.Option(help="What it runs in; if not given, what the model was made ready in."),
-    ] = None,
-    threads: Annotated[
-        int,
-        typer.Option(min=1, max=1024, help="More are faster for a large model on idle cores."),
-    ] = 1,
+    bos: Bos = None,
+    device: Device = "cpu",
+    dtype: Dtype = None,
+    threads: Threads = 1,
     results: Results = Path(layout.RESULTS),
 ) -> None:
     """Steer a model live, on a page that this machine alone can open.
@@ -203,9 +185,7 @@ def examine_pair(
     negative: Annotated[
         str, typer.Argument(callback=checked_text, help="Contrast prompt to subtract.")
     ],
-    model: Annotated[
-        str, typer.Option(help="A prepared model's name, or a Hugging Face folder.")
-    ] = "stories15m",
+    model: Model = "stories15m",
     layer: Annotated[
         int | None,
         typer.Option(
@@ -220,10 +200,7 @@ def examine_pair(
             help="Strength for the first token, a share of the stream's norm; as in the study.",
         ),
     ] = None,
-    bos: Annotated[
-        str | None,
-        typer.Option(callback=optional_text, help="BOS of a folder that names none."),
-    ] = None,
+    bos: Bos = None,
     results: Results = Path(layout.RESULTS),
 ) -> None:
     """Say what can be known of a contrast pair before sampling, and how far that foretells.

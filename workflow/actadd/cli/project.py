@@ -54,11 +54,11 @@ def counts(files: list[Path] | None = None) -> str:
     def origin(section: str, name: str) -> str:
         """The file that an entry is from; "" for those that were named, and the command line."""
         file, _ = lines.get(source_of(f"{section}.{name}", config), ("", 0))
-        return "" if file in config_files.own else file
+        return "" if file in config_files.named else file
 
-    def described(own: bool) -> str:
+    def described(from_named: bool) -> str:
         entries = {
-            section: [name for name in config[section] if (not origin(section, name)) == own]
+            section: [name for name in config[section] if (not origin(section, name)) == from_named]
             for section in ("experiments", "scorers", "figures", "tables")
         }
         experiments = entries.pop("experiments")
@@ -74,9 +74,9 @@ def counts(files: list[Path] | None = None) -> str:
     bases = dict.fromkeys(
         filter(None, (origin("experiments", name) for name in config["experiments"]))
     )
-    text = f"ok: {described(own=True)}"
+    text = f"ok: {described(from_named=True)}"
     if not bases:
         return text
     folders = ", ".join(dict.fromkeys(str(Path(base).parent) for base in bases))
     below = f"and from {len(bases)} files in {folders}, which it builds on"
-    return f"{text}\n{below}: {described(own=False)}"
+    return f"{text}\n{below}: {described(from_named=False)}"

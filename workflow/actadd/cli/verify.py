@@ -62,8 +62,8 @@ def check(results: Path) -> Checked:
     recorded = {_output(path, results) for path in listed}
     for path in _unlisted(results, listed, {fault.target for fault in faults}):
         stray = record_beside(path) is not None or _output(path, results) in recorded
-        what = "is in no record" if stray else "has no record of its inputs"
-        faults.append(Fault(path, what, _output(path, results), stray=stray))
+        fault = "is in no record" if stray else "has no record of its inputs"
+        faults.append(Fault(path, fault, _output(path, results), stray=stray))
     cells = [path for path in files(results / "store") if is_cell(path)]
     faults += [
         Fault(path, "its sum is not that of its bytes", None)

@@ -58,7 +58,7 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
     remedy, and the file and line of a config that was loaded.
     """
     lines: Lines = getattr(config, "lines", {})
-    own: set[str] = getattr(config, "own", set())
+    named: set[str] = getattr(config, "named", set())
     for key, sentence in _unplain(config):
         raise located(key, sentence, lines)
     config, lines = spelled_out(_without_nulls(canonical(config)), root, lines)
@@ -71,7 +71,9 @@ def checked(config: dict[str, Any], root: Path = Path()) -> dict[str, Any]:
         raise located(files.BUILDS_ON, sentence, lines)
     if config["method_comparisons"]:
         config = _with_comparisons(config, lines)
-    references = partial(_references, lines={key: at for key, at in lines.items() if at[0] in own})
+    references = partial(
+        _references, lines={key: at for key, at in lines.items() if at[0] in named}
+    )
     for check in (references, apply_overrides, _problems):
         for key, sentence in check(config, root):
             raise located(methods.source_of(key, config), sentence, lines)
@@ -149,8 +151,8 @@ def _references(
             noun = NOUNS.get(mark.section, mark.section.removesuffix("s"))
             names = config[mark.section]
             if value not in names:
-                own = [name for name in names if f"{mark.section}.{name}" in lines]
-                yield from known(key, value, names, noun, own)
+                first = [name for name in names if f"{mark.section}.{name}" in lines]
+                yield from known(key, value, names, noun, first)
         for name, item, item_rule, each in inside(hint, value):
             # A name in a list has the key of the list.
             inner = key if isinstance(name, int) and isinstance(each, str) else f"{key}.{name}"

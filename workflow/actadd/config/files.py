@@ -31,14 +31,14 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class Loaded(dict[str, Any]):
     """A config from files.
 
-    lines: path of a key, with dots -> file and line that write it last. own: the files that were
+    lines: path of a key, with dots -> file and line that write it last. named: the files that were
     named, without those that they build on.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: dict[str, tuple[str, int]] = {}
-        self.own: set[str] = set()
+        self.named: set[str] = set()
 
 
 def holds(path: Path, test: Callable[[Path], bool]) -> bool:
@@ -67,7 +67,7 @@ def load(files: Iterable[Path | str], above: Mapping[str, Any] | None = None) ->
     merged: set[Path] = set()
     for file in files:
         _load(Path(file), config, merged, ())
-        config.own.add(str(Path(file)))
+        config.named.add(str(Path(file)))
     values = {**(above or {})}
     for base in _bases(values.pop(BUILDS_ON, None), Path(), str(BUILDS_ON)):
         _load(base, config, merged, ())

@@ -27,7 +27,7 @@ def config_files(
     """
     above: dict[str, Any] = {"models": {}, "vectors": {}, "scorers": {}, **(config or {})}
     name = _free(above)
-    own, control, vector = f"{name}.yaml", f"{name}-random", asked.vector or name
+    config_file, control, vector = f"{name}.yaml", f"{name}-random", asked.vector or name
     several = above["vectors"].get(asked.vector, {}).get("draws", 1) > 1
     vectors: dict[str, Any] = {} if asked.vector else {name: asked.pair}
     added = {"steered": vector}
@@ -47,7 +47,7 @@ def config_files(
         entries["vectors"] = vectors
     entries["experiments"] = {name: _experiment(asked, model, name, added, above)}
     target = layout.output("cells", "table", measure="completions", model=model, experiment=name)
-    head = [f"# snakemake --cores all {target} --configfile {own}"]
+    head = [f"# snakemake --cores all {target} --configfile {config_file}"]
     if model not in above["models"]:
         head.append(f"# The config has no model {model}; docs/how-to/model.md says how to add it.")
     if several:
@@ -55,7 +55,7 @@ def config_files(
     body = yaml.safe_dump(
         entries, sort_keys=False, allow_unicode=True, width=96, default_flow_style=None
     )
-    return {own: "\n".join([*head, body]), **files}
+    return {config_file: "\n".join([*head, body]), **files}
 
 
 def _free(config: dict[str, Any]) -> str:

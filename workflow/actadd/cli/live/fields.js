@@ -3,9 +3,9 @@
 export const byId = (id) => document.getElementById(id);
 
 export function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(name), properties);
+  node.append(...children);
+  return node;
 }
 
 const NUMBERS = ["samples", "tokens", "seed", "temperature", "top_p", "frequency_penalty"];

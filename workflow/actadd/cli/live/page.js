@@ -80,8 +80,8 @@ function stop() {
 
 async function steer() {
   stop();
-  const own = new AbortController();
-  running = own;
+  const controller = new AbortController();
+  running = controller;
   byId("stop").disabled = false;
   const asked = trial();
   const say = (text) => {
@@ -89,12 +89,12 @@ async function steer() {
   };
   say("");
   try {
-    const answer = await ask("continue", asked, own.signal);
+    const answer = await ask("continue", asked, controller.signal);
     trouble("steer", "");
     const add = openStreams(asked);
     let steps = 0;
     for await (const [kind, value] of events(answer)) {
-      if (running !== own) return;
+      if (running !== controller) return;
       if (kind === "waiting") say(`Waits for ${value.before} trial of another page.`);
       if (kind === "start") say("Reads the prompt.");
       if (kind === "error") throw new Error(value.message);
@@ -110,12 +110,12 @@ async function steer() {
       }
     }
   } catch (error) {
-    if (running === own) {
+    if (running === controller) {
       say("");
       if (error.name !== "AbortError") trouble("steer", error.message);
     }
   }
-  if (running === own) stop();
+  if (running === controller) stop();
 }
 
 // --- the fields ---

@@ -222,7 +222,7 @@ class _Texts:
         conditions = ["unsteered", "steered", *(["random"] if plan.settings.control else [])]
         self.rows = [(name, each) for name in conditions for each in range(plan.settings.samples)]
         self.ids: list[list[int]] = [[] for _ in self.rows]
-        self.shown = ["" for _ in self.rows]
+        self.texts = ["" for _ in self.rows]
 
     def add(self, drawn: list[int]) -> list[tuple[str, int, str]]:
         """(condition, sample, what its text grows by) for the next token of each completion."""
@@ -236,7 +236,7 @@ class _Texts:
             # A character whose bytes are not all there yet.
             if text.endswith("\N{REPLACEMENT CHARACTER}"):
                 continue
-            if new := text[len(self.shown[row]) :]:
-                self.shown[row] = text
+            if new := text[len(self.texts[row]) :]:
+                self.texts[row] = text
                 grown.append((*self.rows[row], new))
         return grown

@@ -102,7 +102,7 @@ class Displays(Experiments):
         return self.display("tables", display)
 
     def display_labels(
-        self, section: str, name: str, chosen: Callable[[str, str], set[int]] | None = None
+        self, section: str, name: str, chosen: Callable[[str, str], set[int]] = _none
     ) -> dict[str, str]:
         """A figure's or table's labels in the report: its name, model, vector and layer.
 
@@ -117,7 +117,7 @@ class Displays(Experiments):
             added = {pair for model in models for pair in self.vectors_of(model, experiment)}
             vectors, layers = {vector for vector, _ in added}, listed({layer for _, layer in added})
             if self.experiment(experiment).get("choices"):
-                picked = {each for model in models for each in (chosen or _none)(model, experiment)}
+                picked = {each for model in models for each in chosen(model, experiment)}
                 layers = listed(picked) if picked else f"chosen of {layers}"
         elif "lens" in entry or "vectors" in entry:
             models = self.config["lenses"].get(entry.get("lens"), entry)["models"]

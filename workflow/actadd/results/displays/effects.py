@@ -142,9 +142,9 @@ def _claim(options: EffectsOptions, rows: pd.DataFrame, metric: str) -> str:
         ["label", "mean", "low", "high", "detectable"]
     ].to_numpy():
         bounded = not np.isnan(low)
-        shown = (low > 0 or high < 0) if bounded else mean != 0
+        differs = (low > 0 or high < 0) if bounded else mean != 0
         number = interval_text((mean, low, high), "{:+.3f}".format)
         text = f"{' '.join(label.split())} is {number}"
-        text += "" if shown else ", so no effect is claimed"
+        text += "" if differs else ", so no effect is claimed"
         texts.append(text + (f" (80 % power detects {smallest:.2g})" if bounded else ""))
     return f"In {options.label(metric)}, {'; '.join(texts)}." if texts else ""

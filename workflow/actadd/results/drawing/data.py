@@ -66,9 +66,9 @@ def _marks(axis: Axes) -> Iterator[Mark]:
             yield from _line(axis, line)
     for collection in axis.collections:
         if isinstance(collection, PathCollection):
-            places = np.asarray(collection.get_offsets(), float)
-            sizes = np.broadcast_to(collection.get_sizes(), len(places))
-            for (x, y), size in zip(places, sizes, strict=True):
+            offsets = np.asarray(collection.get_offsets(), float)
+            sizes = np.broadcast_to(collection.get_sizes(), len(offsets))
+            for (x, y), size in zip(offsets, sizes, strict=True):
                 yield {"mark": "point", "x": x, "y": y, "value": size}
         elif isinstance(collection, QuadMesh):
             yield from _cells(np.asarray(collection.get_array()), 0.5)
@@ -150,10 +150,10 @@ def _names(side: Axis) -> dict[float, str]:
     """Place -> what stands there, of an axis whose ticks are texts and not their numbers."""
     if not isinstance(locator := side.get_major_locator(), FixedLocator):
         return {}
-    places = [float(place) for place in locator.tick_values(0, 0)]
-    texts = map(str, side.get_major_formatter().format_ticks(places))
-    names = dict(zip(places, texts, strict=True))
-    return {} if all(text == f"{place:g}" for place, text in names.items()) else names
+    ticks = [float(tick) for tick in locator.tick_values(0, 0)]
+    texts = map(str, side.get_major_formatter().format_ticks(ticks))
+    names = dict(zip(ticks, texts, strict=True))
+    return {} if all(text == f"{tick:g}" for tick, text in names.items()) else names
 
 
 def _name(names: dict[float, str], place: float | None) -> str:

@@ -102,9 +102,9 @@ def series_apart(axis: Axes, x: Any, y: Any, moved: Transform, **style: Any) -> 
     # A bar without numbers has no points.
     segments = [np.asarray(bar) for each in bars.lines[2] for bar in each.get_segments()]
     points += [bar for bar in segments if len(bar)]
-    places = np.concatenate(points).astype(float)
+    extent = np.concatenate(points).astype(float)
     for column, sides in enumerate(({"updatey": False}, {"updatex": False})):
-        axis.update_datalim(np.nan_to_num(places[np.isfinite(places[:, column])]), **sides)
+        axis.update_datalim(np.nan_to_num(extent[np.isfinite(extent[:, column])]), **sides)
     axis.autoscale_view()
 
 

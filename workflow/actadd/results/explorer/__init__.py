@@ -59,8 +59,8 @@ def build(
                     cell["part"] = parts.add(rows[number])
                     count += len(rows[number].get("text", ()))
             runs.append({"model": model, **run})
-        shown = {name: value for name, value in entry.items() if name not in ("marked", "models")}
-        experiments.append({**shown, "runs": runs})
+        about = {name: value for name, value in entry.items() if name not in ("marked", "models")}
+        experiments.append({**about, "runs": runs})
     start = opening(experiments)
     data = {"title": spec["title"], "start": start, "experiments": experiments}
     write_text(output, page(data, parts))

@@ -27,9 +27,9 @@ function scoreItem(metric, cellId, row, baseline) {
 
 function scoreList(cellId, row, baseline) {
   const all = run().scored;
-  const shown = state.scores === "all" ? all : all.filter((metric) => metric === state.metric);
-  if (!shown.length) return [];
-  const items = shown.map((metric) => scoreItem(metric, cellId, row, baseline));
+  const metrics = state.scores === "all" ? all : all.filter((metric) => metric === state.metric);
+  if (!metrics.length) return [];
+  const items = metrics.map((metric) => scoreItem(metric, cellId, row, baseline));
   return [element("ul", { className: "scores", "aria-label": "Scores" }, ...items)];
 }
 
@@ -178,8 +178,8 @@ function countText(rows) {
   if (isMeasured()) return "This experiment keeps no texts, so there are none to read.";
   if (cell().failed && !rows.length) return `Failed: ${cell().failed}`;
   const one = cell().method === "unsteered" ? "completion" : "pair";
-  const shown = rows.length > state.limit ? `, of which ${state.limit} are shown` : "";
-  return `${plural(rows.length, one)}${shown}.`;
+  const limited = rows.length > state.limit ? `, of which ${state.limit} are shown` : "";
+  return `${plural(rows.length, one)}${limited}.`;
 }
 
 function drawPairs() {

@@ -1,12 +1,12 @@
 // Rows of all completions that the filters leave: a head, then a list for each.
 function copiedRows() {
-  const shown = columns();
+  const sides = columns();
   const { prompt, sample, draw } = partOf(state.cell);
   const scored = run().scored;
-  const head = ["prompt", "sample", ...(draw ? ["draw"] : []), ...shown.map(([, name]) => name)];
-  for (const metric of scored) for (const [, name] of shown) head.push(`${label(metric)}: ${name}`);
+  const head = ["prompt", "sample", ...(draw ? ["draw"] : []), ...sides.map(([, name]) => name)];
+  for (const metric of scored) for (const [, name] of sides) head.push(`${label(metric)}: ${name}`);
   const rows = chosenRows().map((row) => {
-    const cells = shown.map(([, , id]) => [id, id === state.cell ? row : rowBeside(id, row)]);
+    const cells = sides.map(([, , id]) => [id, id === state.cell ? row : rowBeside(id, row)]);
     return [
       run().prompts[prompt[row]].text,
       sample[row],

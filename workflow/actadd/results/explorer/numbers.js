@@ -19,8 +19,8 @@ function decimals(metric) {
       (value, row) => current.summary.metric[row] === m && value !== null,
     );
     const largest = Math.max(0, ...means.map(Math.abs));
-    const places = largest ? 2 - Math.floor(Math.log10(largest)) : 3;
-    current.decimals.set(metric, Math.min(4, Math.max(0, places)));
+    const digits = largest ? 2 - Math.floor(Math.log10(largest)) : 3;
+    current.decimals.set(metric, Math.min(4, Math.max(0, digits)));
   }
   return current.decimals.get(metric);
 }

@@ -70,9 +70,9 @@ def norms(options: Norms, sources: Sources) -> "tuple[Figure, str]":
                 label=shortened(f"{position}: {part['token'].iloc[0]}", 38),
             )
         if zero:
-            places = ", ".join(map(str, zero))
+            zeros = ", ".join(map(str, zero))
             style: dict[str, Any] = {"color": "0.35", "linestyle": "-", "linewidth": 1.1}
-            axis.axhline(0, **style, label=f"{places}: zero, the same token in both")
+            axis.axhline(0, **style, label=f"{zeros}: zero, the same token in both")
         title = options.label(vector)
         title += f", {options.label(model)}" if len(models) > 1 else ""
         axis.set(title=wrapped(title, 2), xlabel="layer (block input)")
